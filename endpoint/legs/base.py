@@ -1,0 +1,284 @@
+"""The face of the legs: all that call control knows of them.
+
+A leg is the realisation of one CSTA connection: its signalling (a SIP dialog, a browser session, none) plus one
+media port. Call control asks for legs by calling `Exchange`; what happens to them comes back as `LegEvent`s.
+Asking never blocks and never raises: a leg that can't be placed ends with `LegReleased`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from enum import Enum, StrEnum
+from typing import NewType, Protocol
+
+LegId = NewType("LegId", str)
+DeviceId = NewType("DeviceId", str)
+"""An extension (`6002`), a remote phone (`RP_913800138000`), an outside number: what CSTA calls a device."""
+InteractionId = NewType("InteractionId", str)
+
+
+class Cause(StrEnum):
+    """Why a connection ended or a command failed. SIP status and Q.850 for each: `CAUSES`."""
+
+    NORMAL = "normal"
+    BUSY = "busy"
+    NO_ANSWER = "no_answer"
+    DECLINED = "declined"
+    CANCELLED = "cancelled"
+    UNKNOWN_DEVICE = "unknown_device"
+    NOT_REGISTERED = "not_registered"
+    UNREACHABLE = "unreachable"
+    INCOMPATIBLE_MEDIA = "incompatible_media"
+    UNAUTHORISED = "unauthorised"
+    CERTIFICATE_REFUSED = "certificate_refused"
+    MEDIA_TIMEOUT = "media_timeout"
+    MEDIA_LOST = "media_lost"
+    OVERLOAD = "overload"
+    NETWORK_FAILURE = "network_failure"
+    PROTOCOL_ERROR = "protocol_error"
+
+
+class Side(StrEnum):
+    """Who let go of a connection."""
+
+    DEVICE = "device"
+    """The device itself: its phone hung up, declined, vanished."""
+    ENDPOINT = "endpoint"
+    """We did: a command, a time-out, a lost media worker."""
+    NETWORK = "network"
+    """Something between: a proxy, a trunk, an unreachable server."""
+
+
+class Source(Enum):
+    """Sounds of our own that can be routed to a leg."""
+
+    MUSIC_ON_HOLD = "moh"
+    RING_BACK = "ringback"
+    BUSY = "busy"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Audio from a leg, or from a sound of ours, to a leg."""
+
+    source: LegId | Source
+    sink: LegId
+    gain_db: float = 0.0
+
+
+class LegRole(StrEnum):
+    """Which end of a device a leg reaches."""
+
+    STATION = "station"
+    """The agent's ears and mouth."""
+    LINE = "line"
+    """The far party, by whatever line leads there."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceLeg:
+    """Ask for a leg to a device."""
+
+    leg: LegId
+    interaction: InteractionId
+    """Legs of one interaction share a media worker."""
+    device: DeviceId
+    """Whom to reach."""
+    role: LegRole
+    calling: DeviceId
+    """Who is shown as the caller, and whose outside account is used where the device has one."""
+    calling_name: str = ""
+    auto_answer: bool = False
+    """A station that should pick up by itself (`Call-Info: answer-after=0`), because a command dials for it."""
+
+
+# -- what legs tell ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class LegOffered:
+    """A call came in. The leg exists and its caller waits; answer with `alert`, `answer` or `release`."""
+
+    leg: LegId
+    interaction: InteractionId
+    """Made by the exchange: an offered leg opens a new interaction."""
+    calling: DeviceId
+    called: DeviceId
+    role: LegRole
+    """STATION: a phone of ours dials (`calling` is its own device). LINE: somebody outside calls `called`."""
+    calling_name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LegAlerting:
+    """A placed leg rings at the far end."""
+
+    leg: LegId
+    early_media: bool = False
+    """The far end sends its own ring-back; route it instead of ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class LegAnswered:
+    """A placed leg was answered, or an offered one that we answered is confirmed. Its port can be routed."""
+
+    leg: LegId
+
+
+@dataclass(frozen=True, slots=True)
+class LegReleased:
+    """The leg is over, whoever ended it; exactly one for each leg, also after our own `release`."""
+
+    leg: LegId
+    cause: Cause
+    released_by: Side
+    sip_status: int | None = None
+    q850: int | None = None
+    text: str = ""
+    """For a person: reason phrase, or what to do about it."""
+
+
+@dataclass(frozen=True, slots=True)
+class LegHeld:
+    """The device's own phone put the call on hold (re-INVITE sendonly or inactive, RFC 3264 §8.4)."""
+
+    leg: LegId
+
+
+@dataclass(frozen=True, slots=True)
+class LegRetrieved:
+    """The device's own phone took the call back (re-INVITE sendrecv)."""
+
+    leg: LegId
+
+
+@dataclass(frozen=True, slots=True)
+class FarEndHold:
+    """The answer to our `hold` or `resume`: what the far end said to the re-INVITE."""
+
+    leg: LegId
+    held: bool
+    accepted: bool
+    sip_status: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DigitDetected:
+    """A DTMF digit heard from the leg (RFC 4733, INFO or in-band), once, when it ended."""
+
+    leg: LegId
+    digit: str
+    duration_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class DigitsSent:
+    """The digits asked for by `send_digits` are out."""
+
+    leg: LegId
+    digits: str
+
+
+@dataclass(frozen=True, slots=True)
+class MediaConfirmed:
+    """The first audio packet from the leg was seen."""
+
+    leg: LegId
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceRegistered:
+    """A device can be reached now: a binding at our registrar, or our own account at an outside sipWsServer."""
+
+    device: DeviceId
+    contact: str
+    expires_s: int
+    server: str = ""
+    """The outside server's name; empty for our own registrar."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceUnregistered:
+    """A device can no longer be reached, and why."""
+
+    device: DeviceId
+    cause: Cause
+    sip_status: int | None = None
+    server: str = ""
+    text: str = ""
+
+
+LegEvent = (
+    LegOffered
+    | LegAlerting
+    | LegAnswered
+    | LegReleased
+    | LegHeld
+    | LegRetrieved
+    | FarEndHold
+    | DigitDetected
+    | DigitsSent
+    | MediaConfirmed
+)
+RegistrationEvent = DeviceRegistered | DeviceUnregistered
+
+
+class Exchange(Protocol):
+    """What call control may ask of the legs. No call blocks; answers come as events, in the order they happened."""
+
+    def place(self, request: PlaceLeg) -> None:
+        """Reach a device. Then `LegAlerting`?, `LegAnswered`, or `LegReleased`."""
+
+    def alert(self, leg: LegId) -> None:
+        """Tell an offered leg's caller that it rings (180)."""
+
+    def answer(self, leg: LegId) -> None:
+        """Answer an offered leg, or pick up a station leg that rings. Then `LegAnswered` or `LegReleased`."""
+
+    def release(self, leg: LegId, cause: Cause) -> None:
+        """End the leg by what its state needs: CANCEL, a refusal with the cause's status, or BYE."""
+
+    def hold(self, leg: LegId) -> None:
+        """Offer `sendonly` to the leg's far end. Then `FarEndHold`. Routes are not touched."""
+
+    def resume(self, leg: LegId) -> None:
+        """Offer `sendrecv` to the leg's far end. Then `FarEndHold`. Routes are not touched."""
+
+    def send_digits(self, leg: LegId, digits: str) -> None:
+        """Send DTMF (`0-9*#A-D`) to the leg's far end. Then `DigitsSent`."""
+
+    def set_routes(self, interaction: InteractionId, routes: Sequence[Route]) -> None:
+        """The whole truth of who hears whom in this interaction. Takes effect before later calls do."""
+
+    def events(self) -> AsyncIterator[LegEvent | RegistrationEvent]:
+        """Everything that happens, in order. One reader."""
+
+
+@dataclass(frozen=True, slots=True)
+class CauseCodes:
+    """How a cause is said in SIP (RFC 3261 §21) and in Q.850."""
+
+    sip_status: int
+    q850: int
+
+
+CAUSES: dict[Cause, CauseCodes] = {
+    Cause.NORMAL: CauseCodes(480, 16),
+    Cause.BUSY: CauseCodes(486, 17),
+    Cause.NO_ANSWER: CauseCodes(480, 19),
+    Cause.DECLINED: CauseCodes(603, 21),
+    Cause.CANCELLED: CauseCodes(487, 16),
+    Cause.UNKNOWN_DEVICE: CauseCodes(404, 1),
+    Cause.NOT_REGISTERED: CauseCodes(480, 20),
+    Cause.UNREACHABLE: CauseCodes(503, 27),
+    Cause.INCOMPATIBLE_MEDIA: CauseCodes(488, 88),
+    Cause.UNAUTHORISED: CauseCodes(403, 21),
+    Cause.CERTIFICATE_REFUSED: CauseCodes(503, 38),
+    Cause.MEDIA_TIMEOUT: CauseCodes(408, 102),
+    Cause.MEDIA_LOST: CauseCodes(500, 41),
+    Cause.OVERLOAD: CauseCodes(503, 42),
+    Cause.NETWORK_FAILURE: CauseCodes(503, 38),
+    Cause.PROTOCOL_ERROR: CauseCodes(500, 111),
+}
+"""For each cause, what we say when we refuse or end a leg for it."""

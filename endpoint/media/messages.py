@@ -1,0 +1,303 @@
+"""What the control plane and the media plane say to each other: plain, tagged, frozen data.
+
+Every command gets exactly one `Reply` or `Failed` with its `id`; notices come unasked. One message is one
+`SOCK_SEQPACKET` record (msgpack), so there is no framing. A port is a source and a sink of audio. Levels are dBov
+(0 is full scale), times of the media plane's own monotonic clock are never sent: durations are.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta, Struct
+
+PortName = str
+"""Chosen by the control plane, unique in the plane."""
+
+
+class PayloadType(Struct, frozen=True):
+    """One line of an SDP codec list: number to encoding (RFC 3551, RFC 8866 §6.6)."""
+
+    number: Annotated[int, Meta(ge=0, le=127)]
+    encoding: str
+    """Upper-case SDP name: PCMU, PCMA, TELEPHONE-EVENT, L16."""
+    clock_rate_hz: int = 8000
+    channels: int = 1
+
+
+class Command(Struct, frozen=True, tag=True, kw_only=True):
+    """Base of all that the control plane asks."""
+
+    id: int
+
+
+# -- ports ------------------------------------------------------------------------------------------------------
+
+
+class OpenRtpPort(Command, frozen=True):
+    """Open an RTP/RTCP pair on a free even port of the plane's range. Reply: `RtpAddress`."""
+
+    port: PortName
+    rtp_timeout_s: float = 0.0
+    """No packet for so long after the remote is set and receiving is expected: `MediaTimedOut`. 0: never."""
+
+
+class SetRemote(Command, frozen=True):
+    """The negotiated far end of an RTP port; may be said again (re-INVITE)."""
+
+    port: PortName
+    host: str
+    rtp_port: int
+    rtcp_port: int
+    send: list[PayloadType]
+    """What the far end takes: its first audio codec is the one we send."""
+    receive: list[PayloadType]
+    """What we said that we take."""
+    sending: bool = True
+    """False: the far end wants nothing (our direction is recvonly or inactive)."""
+    receiving: bool = True
+    """False: the far end sends nothing (sendonly or inactive): no time-out, no first packet."""
+    rtcp_mux: bool = False
+    ptime_ms: int = 20
+
+
+class OpenPlayer(Command, frozen=True):
+    """A source: a cadence of tones. Many sinks may be routed from one player."""
+
+    port: PortName
+    cadence: list[Segment]
+    loop: bool = True
+
+
+class OpenFilePlayer(Command, frozen=True):
+    """A source: a WAV file (PCM 8, 16 or 24 bit, A-law, mu-law; mono or stereo; any rate). Ends with `PlaybackEnded`."""
+
+    port: PortName
+    path: str
+    loop: bool = False
+
+
+class OpenSink(Command, frozen=True):
+    """A port without a network: hears what is routed to it, says nothing. A station for tests and bots records it."""
+
+    port: PortName
+
+
+class ClosePort(Command, frozen=True):
+    """Close a port of any kind; its routes and recordings go with it."""
+
+    port: PortName
+
+
+class Segment(Struct, frozen=True):
+    """Tones together, for a time. No tones: silence."""
+
+    frequencies_hz: list[float]
+    duration_ms: int
+    level_dbov: float = -12.0
+    """Of each tone by itself."""
+
+
+# -- routes -----------------------------------------------------------------------------------------------------
+
+
+class RouteTo(Struct, frozen=True):
+    """Audio from a port to a port."""
+
+    source: PortName
+    sink: PortName
+    gain_db: float = 0.0
+
+
+class SetRoutes(Command, frozen=True):
+    """All routes of one group (an interaction). Replaces that group's routes, and touches no other group's."""
+
+    group: str
+    routes: list[RouteTo]
+
+
+# -- actions ----------------------------------------------------------------------------------------------------
+
+
+class SendDigits(Command, frozen=True):
+    """Send DTMF from a port: RFC 4733 where negotiated, else in-band tones. Then the notice `DigitsSent`."""
+
+    port: PortName
+    digits: str
+    duration_ms: int = 100
+    gap_ms: int = 60
+
+
+class StartRecording(Command, frozen=True):
+    """Tap a port into a WAV file: left what it says to us, right what it hears. Never changes forwarding."""
+
+    recording: str
+    port: PortName
+    path: str
+
+
+class StopRecording(Command, frozen=True):
+    """Finish the file. Reply: `RecordingInfo`."""
+
+    recording: str
+
+
+class StartListening(Command, frozen=True):
+    """Keep the last seconds of what a sink port hears, decoded, for `ReadHeard` (tests, the rig, levels)."""
+
+    port: PortName
+    keep_s: float = 2.0
+
+
+class ReadHeard(Command, frozen=True):
+    """The last `last_ms` of decoded audio that the port received from its far end (RTP) or hears (sink). Reply: `Heard`."""
+
+    port: PortName
+    last_ms: int = 400
+
+
+class ReadStatistics(Command, frozen=True):
+    """Counts, loss, jitter, level of a port. Reply: `Statistics`."""
+
+    port: PortName
+
+
+class Ping(Command, frozen=True):
+    """Are you there? Reply: `Done`."""
+
+
+# -- answers ----------------------------------------------------------------------------------------------------
+
+
+class Done(Struct, frozen=True, tag=True):
+    """It is so."""
+
+
+class RtpAddress(Struct, frozen=True, tag=True):
+    """Where an RTP port listens, as bound (the advertised address is the control plane's business)."""
+
+    host: str
+    rtp_port: int
+    rtcp_port: int
+    ssrc: int
+    cname: str
+
+
+class RecordingInfo(Struct, frozen=True, tag=True):
+    """A finished recording."""
+
+    path: str
+    duration_ms: int
+
+
+class Heard(Struct, frozen=True, tag=True):
+    """Decoded audio: 16 bit signed little-endian mono."""
+
+    samples: bytes
+    sample_rate_hz: int
+
+
+class Statistics(Struct, frozen=True, tag=True):
+    """Of one port, since it was opened. Loss is RFC 3550 A.3, jitter A.8."""
+
+    packets_received: int = 0
+    packets_expected: int = 0
+    packets_lost: int = 0
+    packets_sent: int = 0
+    packets_foreign: int = 0
+    """From a source that is not the proven one: dropped."""
+    packets_malformed: int = 0
+    packets_late: int = 0
+    jitter_ms: float = 0.0
+    received_level_dbov: float | None = None
+    """Of the last second that was decoded or tapped."""
+    remote_lost: int | None = None
+    """As the far end's receiver reports say."""
+    round_trip_ms: float | None = None
+    codec: str = ""
+    remote: str = ""
+    """The proven source, `host:port`; empty until one is proven."""
+
+
+Result = Done | RtpAddress | RecordingInfo | Heard | Statistics
+
+
+class Reply(Struct, frozen=True, tag=True):
+    """What came of command `id`."""
+
+    id: int
+    result: Result
+
+
+class Failed(Struct, frozen=True, tag=True):
+    """Command `id` changed nothing; the text says why."""
+
+    id: int
+    text: str
+
+
+# -- notices ----------------------------------------------------------------------------------------------------
+
+
+class FirstPacket(Struct, frozen=True, tag=True):
+    """The first RTP packet from the proven source of a port."""
+
+    port: PortName
+
+
+class DigitReceived(Struct, frozen=True, tag=True):
+    """A DTMF digit from the far end of a port, once, when it ended."""
+
+    port: PortName
+    digit: str
+    duration_ms: int
+
+
+class DigitsSent(Struct, frozen=True, tag=True):
+    """The digits of `SendDigits` are out."""
+
+    port: PortName
+    digits: str
+
+
+class MediaTimedOut(Struct, frozen=True, tag=True):
+    """Nothing came from the far end for the port's `rtp_timeout_s`. Said once until packets come again."""
+
+    port: PortName
+
+
+class PlaybackEnded(Struct, frozen=True, tag=True):
+    """A player that does not loop has played its last frame."""
+
+    port: PortName
+
+
+class RecordingFailed(Struct, frozen=True, tag=True):
+    """A recording stopped by itself (disk full); the call goes on. What is on disk can be played."""
+
+    recording: str
+    text: str
+
+
+Notice = FirstPacket | DigitReceived | DigitsSent | MediaTimedOut | PlaybackEnded | RecordingFailed
+AnyCommand = (
+    OpenRtpPort
+    | SetRemote
+    | OpenPlayer
+    | OpenFilePlayer
+    | OpenSink
+    | ClosePort
+    | SetRoutes
+    | SendDigits
+    | StartRecording
+    | StopRecording
+    | StartListening
+    | ReadHeard
+    | ReadStatistics
+    | Ping
+)
+
+encode = msgspec.msgpack.Encoder().encode
+decode_command = msgspec.msgpack.Decoder(AnyCommand).decode
+decode_answer = msgspec.msgpack.Decoder(Reply | Failed | Notice).decode
