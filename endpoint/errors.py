@@ -18,7 +18,10 @@ class EndpointError(Exception):
 
 
 class CommandRejected(EndpointError):
-    """A command that can't be done now; nothing has changed. `reason` is a stable word, the text is for a person."""
+    """A command that can't be done now; nothing has changed.
+
+    `reason` is a stable word, the text is for a person.
+    """
 
     def __init__(self, reason: str, text: str) -> None:
         super().__init__(text)
@@ -32,11 +35,15 @@ class DialStringError(EndpointError):
     def __init__(self, reason: str, text: str) -> None:
         super().__init__(text)
         self.reason = reason
-        """`two_dashes`, `empty_extension`, `pause_after_digits`, `bad_character` or `empty_number`."""
+        """`two_dashes`, `empty_extension`, `pause_after_digits`, `bad_character` or `empty_number`.
+        """
 
 
 class ConfigurationError(EndpointError):
-    """The configuration can't be used. `mistakes` holds every one: key, what was found, what was expected."""
+    """The configuration can't be used.
+
+    `mistakes` holds every one: key, what was found, what was expected.
+    """
 
     def __init__(self, mistakes: list[str]) -> None:
         super().__init__("\n".join(mistakes))

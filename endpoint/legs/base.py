@@ -1,8 +1,8 @@
 """The face of the legs: all that call control knows of them.
 
-A leg is the realisation of one CSTA connection: its signalling (a SIP dialog, a browser session, none) plus one
-media port. Call control asks for legs by calling `Exchange`; what happens to them comes back as `LegEvent`s.
-Asking never blocks and never raises: a leg that can't be placed ends with `LegReleased`.
+A leg is the realisation of one CSTA connection: its signalling (a SIP dialog, a browser session,
+none) plus one media port. Call control asks for legs by calling `Exchange`; what happens to them
+comes back as `LegEvent`s. Asking never blocks and never raises: a leg that can't be placed ends with `LegReleased`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,9 @@ from typing import NewType, Protocol
 
 LegId = NewType("LegId", str)
 DeviceId = NewType("DeviceId", str)
-"""An extension (`6002`), a remote phone (`RP_913800138000`), an outside number: what CSTA calls a device."""
+"""An extension (`6002`), a remote phone (`RP_913800138000`), an outside number: what CSTA
+calls a device.
+"""
 InteractionId = NewType("InteractionId", str)
 
 
@@ -90,15 +92,21 @@ class PlaceLeg:
     """Who is shown as the caller, and whose outside account is used where the device has one."""
     calling_name: str = ""
     auto_answer: bool = False
-    """A station that should pick up by itself (`Call-Info: answer-after=0`), because a command dials for it."""
+    """A station that should pick up by itself, because a command dials for it.
+
+    Said in SIP as `Call-Info: answer-after=0`.
+    """
 
 
-# -- what legs tell ---------------------------------------------------------------------------------------------
+# -- what legs tell ---------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class LegOffered:
-    """A call came in. The leg exists and its caller waits; answer with `alert`, `answer` or `release`."""
+    """A call came in.
+
+    The leg exists and its caller waits: answer with `alert`, `answer` or `release`.
+    """
 
     leg: LegId
     interaction: InteractionId
@@ -106,7 +114,10 @@ class LegOffered:
     calling: DeviceId
     called: DeviceId
     role: LegRole
-    """STATION: a phone of ours dials (`calling` is its own device). LINE: somebody outside calls `called`."""
+    """STATION: a phone of ours dials (`calling` is its own device).
+
+    LINE: somebody outside calls `called`.
+    """
     calling_name: str = ""
 
 
@@ -121,7 +132,10 @@ class LegAlerting:
 
 @dataclass(frozen=True, slots=True)
 class LegAnswered:
-    """A placed leg was answered, or an offered one that we answered is confirmed. Its port can be routed."""
+    """A placed leg was answered, or an offered one that we answered is confirmed.
+
+    Its port can be routed.
+    """
 
     leg: LegId
 
@@ -141,7 +155,7 @@ class LegReleased:
 
 @dataclass(frozen=True, slots=True)
 class LegHeld:
-    """The device's own phone put the call on hold (re-INVITE sendonly or inactive, RFC 3264 §8.4)."""
+    """The device's own phone put the call on hold (sendonly or inactive, RFC 3264 §8.4)."""
 
     leg: LegId
 
@@ -189,7 +203,10 @@ class MediaConfirmed:
 
 @dataclass(frozen=True, slots=True)
 class DeviceRegistered:
-    """A device can be reached now: a binding at our registrar, or our own account at an outside sipWsServer."""
+    """A device can be reached now.
+
+    By a binding at our registrar, or by our own account at an outside sipWsServer.
+    """
 
     device: DeviceId
     contact: str
@@ -225,7 +242,10 @@ RegistrationEvent = DeviceRegistered | DeviceUnregistered
 
 
 class Exchange(Protocol):
-    """What call control may ask of the legs. No call blocks; answers come as events, in the order they happened."""
+    """What call control may ask of the legs.
+
+    No call blocks; answers come as events, in the order they happened.
+    """
 
     def place(self, request: PlaceLeg) -> None:
         """Reach a device. Then `LegAlerting`?, `LegAnswered`, or `LegReleased`."""
@@ -234,10 +254,16 @@ class Exchange(Protocol):
         """Tell an offered leg's caller that it rings (180)."""
 
     def answer(self, leg: LegId) -> None:
-        """Answer an offered leg, or pick up a station leg that rings. Then `LegAnswered` or `LegReleased`."""
+        """Answer an offered leg, or pick up a station leg that rings.
+
+        Then `LegAnswered` or `LegReleased`.
+        """
 
     def release(self, leg: LegId, cause: Cause) -> None:
-        """End the leg by what its state needs: CANCEL, a refusal with the cause's status, or BYE."""
+        """End the leg by what its state needs.
+
+        That is CANCEL, a refusal with the cause's status, or BYE.
+        """
 
     def hold(self, leg: LegId) -> None:
         """Offer `sendonly` to the leg's far end. Then `FarEndHold`. Routes are not touched."""
@@ -249,7 +275,10 @@ class Exchange(Protocol):
         """Send DTMF (`0-9*#A-D`) to the leg's far end. Then `DigitsSent`."""
 
     def set_routes(self, interaction: InteractionId, routes: Sequence[Route]) -> None:
-        """The whole truth of who hears whom in this interaction. Takes effect before later calls do."""
+        """The whole truth of who hears whom in this interaction.
+
+        Takes effect before later calls do.
+        """
 
     def events(self) -> AsyncIterator[LegEvent | RegistrationEvent]:
         """Everything that happens, in order. One reader."""

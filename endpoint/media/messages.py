@@ -1,7 +1,9 @@
 """What the control plane and the media plane say to each other: plain, tagged, frozen data.
 
-Every command gets exactly one `Reply` or `Failed` with its `id`; notices come unasked. One message is one
-`SOCK_SEQPACKET` record (msgpack), so there is no framing. A port is a source and a sink of audio. Levels are dBov
+Every command gets exactly one `Reply` or `Failed` with its `id`; notices come unasked. One message
+is one
+`SOCK_SEQPACKET` record (msgpack), so there is no framing. A port is a source and a sink of audio.
+Levels are dBov
 (0 is full scale), times of the media plane's own monotonic clock are never sent: durations are.
 """
 
@@ -32,7 +34,8 @@ class Command(Struct, frozen=True, tag=True, kw_only=True):
     id: int
 
 
-# -- ports ------------------------------------------------------------------------------------------------------
+# -- ports -----------------------------------------------------------------------------------------
+# -------------
 
 
 class OpenRtpPort(Command, frozen=True):
@@ -40,7 +43,10 @@ class OpenRtpPort(Command, frozen=True):
 
     port: PortName
     rtp_timeout_s: float = 0.0
-    """No packet for so long after the remote is set and receiving is expected: `MediaTimedOut`. 0: never."""
+    """No packet for so long after the remote is set and receiving is expected:
+
+    `MediaTimedOut`. 0: never.
+    """
 
 
 class SetRemote(Command, frozen=True):
@@ -71,7 +77,10 @@ class OpenPlayer(Command, frozen=True):
 
 
 class OpenFilePlayer(Command, frozen=True):
-    """A source: a WAV file (PCM 8, 16 or 24 bit, A-law, mu-law; mono or stereo; any rate). Ends with `PlaybackEnded`."""
+    """A source: a WAV file.
+
+    PCM of 8, 16 or 24 bit, A-law or mu-law; mono or stereo; any rate. Ends with `PlaybackEnded`.
+    """
 
     port: PortName
     path: str
@@ -79,7 +88,10 @@ class OpenFilePlayer(Command, frozen=True):
 
 
 class OpenSink(Command, frozen=True):
-    """A port without a network: hears what is routed to it, says nothing. A station for tests and bots records it."""
+    """A port without a network.
+
+    It hears what is routed to it, says nothing. A station for tests and bots records it.
+    """
 
     port: PortName
 
@@ -99,7 +111,8 @@ class Segment(Struct, frozen=True):
     """Of each tone by itself."""
 
 
-# -- routes -----------------------------------------------------------------------------------------------------
+# -- routes ----------------------------------------------------------------------------------------
+# -------------
 
 
 class RouteTo(Struct, frozen=True):
@@ -111,17 +124,24 @@ class RouteTo(Struct, frozen=True):
 
 
 class SetRoutes(Command, frozen=True):
-    """All routes of one group (an interaction). Replaces that group's routes, and touches no other group's."""
+    """All routes of one group (an interaction).
+
+    Replaces that group's routes, and touches no other group's.
+    """
 
     group: str
     routes: list[RouteTo]
 
 
-# -- actions ----------------------------------------------------------------------------------------------------
+# -- actions ---------------------------------------------------------------------------------------
+# -------------
 
 
 class SendDigits(Command, frozen=True):
-    """Send DTMF from a port: RFC 4733 where negotiated, else in-band tones. Then the notice `DigitsSent`."""
+    """Send DTMF from a port.
+
+    By RFC 4733 where negotiated, else in-band tones. Then the notice `DigitsSent`.
+    """
 
     port: PortName
     digits: str
@@ -130,7 +150,10 @@ class SendDigits(Command, frozen=True):
 
 
 class StartRecording(Command, frozen=True):
-    """Tap a port into a WAV file: left what it says to us, right what it hears. Never changes forwarding."""
+    """Tap a port into a WAV file.
+
+    Left what it says to us, right what it hears. Never changes forwarding.
+    """
 
     recording: str
     port: PortName
@@ -144,14 +167,17 @@ class StopRecording(Command, frozen=True):
 
 
 class StartListening(Command, frozen=True):
-    """Keep the last seconds of what a sink port hears, decoded, for `ReadHeard` (tests, the rig, levels)."""
+    """Keep the last seconds of what the port hears, decoded, for `ReadHeard`."""
 
     port: PortName
     keep_s: float = 2.0
 
 
 class ReadHeard(Command, frozen=True):
-    """The last `last_ms` of decoded audio that the port received from its far end (RTP) or hears (sink). Reply: `Heard`."""
+    """The last audio that the port received from its far end (RTP) or hears (sink), decoded.
+
+    Reply: `Heard`.
+    """
 
     port: PortName
     last_ms: int = 400
@@ -167,7 +193,8 @@ class Ping(Command, frozen=True):
     """Are you there? Reply: `Done`."""
 
 
-# -- answers ----------------------------------------------------------------------------------------------------
+# -- answers ---------------------------------------------------------------------------------------
+# -------------
 
 
 class Done(Struct, frozen=True, tag=True):
@@ -175,7 +202,7 @@ class Done(Struct, frozen=True, tag=True):
 
 
 class RtpAddress(Struct, frozen=True, tag=True):
-    """Where an RTP port listens, as bound (the advertised address is the control plane's business)."""
+    """Where an RTP port listens, as bound; what is advertised is the control plane's business."""
 
     host: str
     rtp_port: int
@@ -237,7 +264,8 @@ class Failed(Struct, frozen=True, tag=True):
     text: str
 
 
-# -- notices ----------------------------------------------------------------------------------------------------
+# -- notices ---------------------------------------------------------------------------------------
+# -------------
 
 
 class FirstPacket(Struct, frozen=True, tag=True):
@@ -262,7 +290,10 @@ class DigitsSent(Struct, frozen=True, tag=True):
 
 
 class MediaTimedOut(Struct, frozen=True, tag=True):
-    """Nothing came from the far end for the port's `rtp_timeout_s`. Said once until packets come again."""
+    """Nothing came from the far end for the port's `rtp_timeout_s`.
+
+    Said once until packets come again.
+    """
 
     port: PortName
 
@@ -274,7 +305,10 @@ class PlaybackEnded(Struct, frozen=True, tag=True):
 
 
 class RecordingFailed(Struct, frozen=True, tag=True):
-    """A recording stopped by itself (disk full); the call goes on. What is on disk can be played."""
+    """A recording stopped by itself (disk full).
+
+    The call goes on; what is on disk can be played.
+    """
 
     recording: str
     text: str

@@ -1,0 +1,131 @@
+"""A walk: steps that each change who hears whom, and the proof that it became so.
+
+A step is right when every ear reports exactly the expected sources twice: once at first, and once
+more over audio
+that was all received after that, so that what is still on its way can't hide a wrong route.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from endpoint.rig.matrix import HearingMatrix, as_lists, differences
+
+Ears = Callable[[], Awaitable[HearingMatrix]]
+"""Measures all parties at once, over the last `WalkSettings.window_s` of audio."""
+
+
+@dataclass(frozen=True, slots=True)
+class WalkSettings:
+    """How patient a walk is."""
+
+    window_s: float = 0.3
+    """Length of audio that one measurement looks at; the ears must use the same."""
+    poll_s: float = 0.02
+    """How often the ears are asked while a step is not right yet."""
+    step_timeout_s: float = 8.0
+    """A step that is not right by then has failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing to do, what everybody should hear then, and more to prove."""
+
+    name: str
+    expected: HearingMatrix
+    act: Callable[[], Awaitable[None]]
+    prove: Callable[[], Awaitable[dict[str, Any]]] | None = None
+    """Facts for the result (as `digits`);
+
+    raises `ProofFailed` when they are not what they should be.
+    """
+
+
+class ProofFailed(Exception):
+    """What a step had to prove besides its matrix is not so; `facts` is what was found instead."""
+
+    def __init__(self, text: str, facts: dict[str, Any]) -> None:
+        super().__init__(text)
+        self.facts = facts
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """What came of a step."""
+
+    name: str
+    ok: bool
+    expected: HearingMatrix
+    heard: HearingMatrix
+    switch_ms: float
+    """From the start of the action until everybody heard what they should;
+
+    the length of the window is taken off.
+    """
+    facts: dict[str, Any] = field(default_factory=dict)
+    faults: tuple[str, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """The step as `demo --once --json` prints it."""
+        return {
+            "name": self.name,
+            "ok": self.ok,
+            "expected": as_lists(self.expected),
+            "heard": as_lists(self.heard),
+            "switch_ms": round(self.switch_ms, 1),
+            **self.facts,
+            **({"faults": list(self.faults)} if self.faults else {}),
+        }
+
+
+async def walk(
+    steps: Sequence[Step], ears: Ears, settings: WalkSettings
+) -> AsyncIterator[StepResult]:
+    """Take the steps in order, and yield each result as soon as it is known.
+
+    Stops after the first that failed.
+    """
+    for step in steps:
+        result = await _take(step, ears, settings)
+        yield result
+        if not result.ok:
+            return
+
+
+async def _take(step: Step, ears: Ears, settings: WalkSettings) -> StepResult:
+    clock = asyncio.get_running_loop().time
+    began = clock()
+    heard: HearingMatrix = {}
+    facts: dict[str, Any] = {}
+    switch_s = 0.0
+
+    def failed(*faults: str) -> StepResult:
+        return StepResult(step.name, False, step.expected, heard, switch_s * 1000, facts, faults)
+
+    try:
+        async with asyncio.timeout(settings.step_timeout_s):
+            await step.act()
+            while True:
+                heard = await ears()
+                if heard == step.expected:
+                    break
+                await asyncio.sleep(settings.poll_s)
+            switch_s = max(0.0, clock() - began - settings.window_s)
+            if step.prove is not None:
+                facts = await step.prove()
+            # A window that lies wholly behind the moment of the first match.
+            await asyncio.sleep(settings.window_s)
+            heard = await ears()
+    except TimeoutError:
+        switch_s = clock() - began
+        wrong = differences(step.expected, heard)
+        return failed(f"not so within {settings.step_timeout_s:g} s", *wrong)
+    except ProofFailed as exc:
+        facts = exc.facts
+        return failed(str(exc))
+    if faults := differences(step.expected, heard):
+        return failed(*faults)
+    return StepResult(step.name, True, step.expected, heard, switch_s * 1000, facts)
