@@ -1,0 +1,71 @@
+# Everything a person or CI does with this tree. `make help` lists it.
+# Needs Python 3.11+ (with venv) and make; `make test` also node, npm and, once, root for docker/install.sh.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+JSSIP := tests/interop/jssip
+JSSIP_INSTALLED := $(JSSIP)/node_modules/.package-lock.json
+CERTS ?= certs
+NAMES ?= localhost 127.0.0.1 ::1
+PYTEST_ARGS ?=
+
+.PHONY: help setup demo serve test check peers soak bench certs clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(INSTALLED) ## Make .venv with the program and its development tools
+
+demo: setup ## Place a call between two real processes, show who hears whom, stay up
+	$(BIN)/agent-endpoint demo
+
+serve: setup ## Run the endpoint with its embedded defaults
+	$(BIN)/agent-endpoint serve
+
+test: setup peers check ## Check everything a change may break (what CI runs)
+	$(BIN)/pytest tests/unit tests/scenarios tests/integration tests/interop --durations=10 $(PYTEST_ARGS)
+
+check: setup ## Lint, formatting, types, direction of imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+peers: $(JSSIP_INSTALLED) ## Install the SIP peers that the interop tests talk to (root or sudo)
+	docker/install.sh peers
+
+soak: setup ## Run the long tests: real time-outs, full cubes, many calls
+	$(BIN)/pytest tests -m soak --timeout=0 $(PYTEST_ARGS)
+
+bench: setup ## Measure, as ratios to a peer under the same load
+	$(BIN)/python -m tests.bench
+
+certs: setup ## Make a local CA and a server certificate in certs/ (NAMES="host 192.0.2.1")
+	mkdir -p $(CERTS)
+	$(BIN)/python -m trustme --dir $(CERTS) --identities $(NAMES)
+	chmod 600 $(CERTS)/*.key
+
+clean: ## Remove all that make made
+	rm -rf $(VENV) $(JSSIP)/node_modules dist build .hypothesis
+	find . -name '.*_cache' -prune -exec rm -rf {} +
+	find . -name __pycache__ -prune -exec rm -rf {} +
+	rm -f certs/*.pem certs/*.key
+
+$(INSTALLED): pyproject.toml
+	@$(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo 'make: needs Python 3.11 or newer with venv (Debian: apt install python3-venv); or name one: make PYTHON=python3.12 …' >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	touch $@
+
+$(JSSIP_INSTALLED): $(JSSIP)/package.json $(JSSIP)/package-lock.json
+	npm ci --prefix $(JSSIP) --ignore-scripts --no-audit --no-fund --loglevel=error
+	touch $@
