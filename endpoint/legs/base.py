@@ -2,8 +2,8 @@
 
 A leg is the realisation of one CSTA connection: its signalling (a SIP dialog, a browser session,
 none) plus one media port. Call control asks for legs by calling `Exchange`; what happens to them
-comes back as `LegEvent`s. Asking never blocks and never raises: a leg that can't be placed ends with
-`LegReleased`.
+comes back as `LegEvent`s. Asking never blocks and never raises: a leg that can't be placed ends
+with `LegReleased`.
 """
 
 from __future__ import annotations
