@@ -1,0 +1,204 @@
+"""What the stack tells its driver. `Stack.take_events` hands them out in the order they happened."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NewType
+
+from signaling.errors import TransportError
+from signaling.sip.flow import Flow
+from signaling.sip.message import Request, Response
+from signaling.sip.uri import Uri
+
+if TYPE_CHECKING:
+    from signaling.sip.invite import InviteUsage
+    from signaling.sip.registration import RegistrationUsage
+
+TransactionId = NewType("TransactionId", str)
+"""A server transaction that waits for `Stack.respond` or `Stack.open_session`."""
+RequestId = NewType("RequestId", str)
+"""A request sent by `Stack.request`."""
+OperationId = NewType("OperationId", int)
+"""A re-INVITE or INFO that a session is sending; counted from 1 in each session."""
+
+
+# -- of one INVITE session ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """A provisional response above 100 (UAC)."""
+
+    status: int
+    reason: str
+    sdp: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The far end's 2xx came (UAC).
+
+    `sdp` is its answer, or its offer where our INVITE held none: then `InviteUsage.accept(answer)` is owed, and the
+    ACK waits for it.
+    """
+
+    sdp: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmed:
+    """The ACK of our 2xx came (UAS), once a session; once more for each re-INVITE that held no offer.
+
+    `sdp` is the answer to an offer that we made in the 2xx.
+    """
+
+    sdp: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reinvited:
+    """The far end offers anew (None: asks us to offer); `answer_reinvite` or `reject_reinvite` is owed."""
+
+    sdp: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReinviteCompleted:
+    """Our `reinvite` has its final status. Local ends: 408 time-out, 481 session over first, 503 flow lost.
+
+    With a 2xx `sdp` is the answer, or the far end's offer where we made none: then `accept(answer)` is owed.
+    """
+
+    operation: OperationId
+    status: int
+    sdp: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InfoReceived:
+    """An INFO in the dialog (RFC 6086); already answered 200."""
+
+    content_type: str
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class InfoCompleted:
+    """Our `info` has its final status. Local ends: as for `ReinviteCompleted`."""
+
+    operation: OperationId
+    status: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The session is over; its last event, and there is exactly one."""
+
+    by_remote: bool
+    """The far end, or the network, ended it."""
+    status: int | None = None
+    """The final status of a call that was not answered; 408 also for one whose peer stopped answering."""
+    reason_text: str = ""
+    q850: int | None = None
+    """Cause of the Reason header field (RFC 3326), where one came or was sent."""
+    error: TransportError | None = None
+    """Set where the flow failed."""
+
+
+SessionEvent = (
+    Progress
+    | Answered
+    | Confirmed
+    | Reinvited
+    | ReinviteCompleted
+    | InfoReceived
+    | InfoCompleted
+    | Ended
+)
+
+
+# -- of one registration ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """The registrar took the binding: once after each change, not at every refresh."""
+
+    contact: Uri
+    expires_s: int
+    """As granted."""
+    public_address: tuple[str, int] | None = None
+    """Where the registrar sees us: `received` and `rport` of its response (RFC 3581)."""
+
+
+@dataclass(frozen=True, slots=True)
+class RegistrationFailed:
+    """The registrar refused or could not be reached."""
+
+    status: int | None
+    text: str
+    fatal: bool
+    """True: not tried again by itself (wrong password, unknown user)."""
+    retry_in_s: float | None = None
+    error: TransportError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unregistered:
+    """The binding was removed at our wish; the registration is over."""
+
+
+RegistrationEvent = Registered | RegistrationFailed | Unregistered
+
+
+# -- of the stack -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class RequestReceived:
+    """A request outside any dialog that needs a decision (INVITE, REGISTER, MESSAGE, …).
+
+    Authenticate it, then answer: `Stack.respond(transaction, …)` for any method (challenges included), or
+    `Stack.open_session(transaction)` for an INVITE that may proceed. Nobody is rung before that.
+    """
+
+    transaction: TransactionId
+    request: Request
+    flow: Flow
+
+
+@dataclass(frozen=True, slots=True)
+class RequestAbandoned:
+    """A `RequestReceived` that was not answered needs no answer any more: CANCEL came, or its flow is gone."""
+
+    transaction: TransactionId
+
+
+@dataclass(frozen=True, slots=True)
+class RequestCompleted:
+    """A request of `Stack.request` has its final response, or none."""
+
+    request: RequestId
+    status: int
+    """408 where nobody answered, 503 where the flow failed (RFC 3261 §8.1.3.1)."""
+    response: Response | None
+    error: TransportError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SessionChanged:
+    """An INVITE session of ours, either role, has something to tell."""
+
+    session: InviteUsage
+    event: SessionEvent
+
+
+@dataclass(frozen=True, slots=True)
+class RegistrationChanged:
+    """A registration of ours has something to tell."""
+
+    registration: RegistrationUsage
+    event: RegistrationEvent
+
+
+Event = RequestReceived | RequestAbandoned | RequestCompleted | SessionChanged | RegistrationChanged
