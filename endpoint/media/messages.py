@@ -1,15 +1,14 @@
 """What the control plane and the media plane say to each other: plain, tagged, frozen data.
 
-Every command gets exactly one `Reply` or `Failed` with its `id`; notices come unasked. One message
-is one
-`SOCK_SEQPACKET` record (msgpack), so there is no framing. A port is a source and a sink of audio.
-Levels are dBov
-(0 is full scale), times of the media plane's own monotonic clock are never sent: durations are.
+Every command gets exactly one `Reply` or `Failed` with its `id`; notices come unasked. A command's
+type says which result it gets (`Command[RtpAddress]`). One message is one `SOCK_SEQPACKET` record
+(msgpack), so there is no framing. A port is a source and a sink of audio. Levels are dBov (0 is
+full scale), times of the media plane's own monotonic clock are never sent: durations are.
 """
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Generic, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
@@ -28,173 +27,7 @@ class PayloadType(Struct, frozen=True):
     channels: int = 1
 
 
-class Command(Struct, frozen=True, tag=True, kw_only=True):
-    """Base of all that the control plane asks."""
-
-    id: int
-
-
-# -- ports -----------------------------------------------------------------------------------------
-# -------------
-
-
-class OpenRtpPort(Command, frozen=True):
-    """Open an RTP/RTCP pair on a free even port of the plane's range. Reply: `RtpAddress`."""
-
-    port: PortName
-    rtp_timeout_s: float = 0.0
-    """No packet for so long after the remote is set and receiving is expected:
-
-    `MediaTimedOut`. 0: never.
-    """
-
-
-class SetRemote(Command, frozen=True):
-    """The negotiated far end of an RTP port; may be said again (re-INVITE)."""
-
-    port: PortName
-    host: str
-    rtp_port: int
-    rtcp_port: int
-    send: list[PayloadType]
-    """What the far end takes: its first audio codec is the one we send."""
-    receive: list[PayloadType]
-    """What we said that we take."""
-    sending: bool = True
-    """False: the far end wants nothing (our direction is recvonly or inactive)."""
-    receiving: bool = True
-    """False: the far end sends nothing (sendonly or inactive): no time-out, no first packet."""
-    rtcp_mux: bool = False
-    ptime_ms: int = 20
-
-
-class OpenPlayer(Command, frozen=True):
-    """A source: a cadence of tones. Many sinks may be routed from one player."""
-
-    port: PortName
-    cadence: list[Segment]
-    loop: bool = True
-
-
-class OpenFilePlayer(Command, frozen=True):
-    """A source: a WAV file.
-
-    PCM of 8, 16 or 24 bit, A-law or mu-law; mono or stereo; any rate. Ends with `PlaybackEnded`.
-    """
-
-    port: PortName
-    path: str
-    loop: bool = False
-
-
-class OpenSink(Command, frozen=True):
-    """A port without a network.
-
-    It hears what is routed to it, says nothing. A station for tests and bots records it.
-    """
-
-    port: PortName
-
-
-class ClosePort(Command, frozen=True):
-    """Close a port of any kind; its routes and recordings go with it."""
-
-    port: PortName
-
-
-class Segment(Struct, frozen=True):
-    """Tones together, for a time. No tones: silence."""
-
-    frequencies_hz: list[float]
-    duration_ms: int
-    level_dbov: float = -12.0
-    """Of each tone by itself."""
-
-
-# -- routes ----------------------------------------------------------------------------------------
-# -------------
-
-
-class RouteTo(Struct, frozen=True):
-    """Audio from a port to a port."""
-
-    source: PortName
-    sink: PortName
-    gain_db: float = 0.0
-
-
-class SetRoutes(Command, frozen=True):
-    """All routes of one group (an interaction).
-
-    Replaces that group's routes, and touches no other group's.
-    """
-
-    group: str
-    routes: list[RouteTo]
-
-
-# -- actions ---------------------------------------------------------------------------------------
-# -------------
-
-
-class SendDigits(Command, frozen=True):
-    """Send DTMF from a port.
-
-    By RFC 4733 where negotiated, else in-band tones. Then the notice `DigitsSent`.
-    """
-
-    port: PortName
-    digits: str
-    duration_ms: int = 100
-    gap_ms: int = 60
-
-
-class StartRecording(Command, frozen=True):
-    """Tap a port into a WAV file.
-
-    Left what it says to us, right what it hears. Never changes forwarding.
-    """
-
-    recording: str
-    port: PortName
-    path: str
-
-
-class StopRecording(Command, frozen=True):
-    """Finish the file. Reply: `RecordingInfo`."""
-
-    recording: str
-
-
-class StartListening(Command, frozen=True):
-    """Keep the last seconds of what the port hears, decoded, for `ReadHeard`."""
-
-    port: PortName
-    keep_s: float = 2.0
-
-
-class ReadHeard(Command, frozen=True):
-    """The last audio that the port received from its far end (RTP) or hears (sink), decoded.
-
-    Reply: `Heard`.
-    """
-
-    port: PortName
-    last_ms: int = 400
-
-
-class ReadStatistics(Command, frozen=True):
-    """Counts, loss, jitter, level of a port. Reply: `Statistics`."""
-
-    port: PortName
-
-
-class Ping(Command, frozen=True):
-    """Are you there? Reply: `Done`."""
-
-
-# -- answers ---------------------------------------------------------------------------------------
-# -------------
+# -- answers -------------------------------------------------------------------------------------
 
 
 class Done(Struct, frozen=True, tag=True):
@@ -249,6 +82,180 @@ class Statistics(Struct, frozen=True, tag=True):
 
 Result = Done | RtpAddress | RecordingInfo | Heard | Statistics
 
+R_co = TypeVar("R_co", bound="Result", covariant=True)
+
+
+# -- commands ------------------------------------------------------------------------------------
+
+
+class Command(Struct, Generic[R_co], frozen=True, tag=True, kw_only=True):
+    """Base of all that the control plane asks. `R_co` is the answer that it gets."""
+
+    id: int = 0
+    """Filled in by the link."""
+
+
+# -- ports ---------------------------------------------------------------------------------------
+
+
+class OpenRtpPort(Command[RtpAddress], frozen=True):
+    """Open an RTP/RTCP pair on a free even port of the plane's range. Reply: `RtpAddress`."""
+
+    port: PortName
+    rtp_timeout_s: float = 0.0
+    """Nothing received for so long while receiving is expected: `MediaTimedOut`. 0: never."""
+
+
+class SetRemote(Command[Done], frozen=True):
+    """The negotiated far end of an RTP port; may be said again (re-INVITE)."""
+
+    port: PortName
+    host: str
+    rtp_port: int
+    rtcp_port: int
+    send: list[PayloadType]
+    """What the far end takes: its first audio codec is the one we send."""
+    receive: list[PayloadType]
+    """What we said that we take."""
+    sending: bool = True
+    """False: the far end wants nothing (our direction is recvonly or inactive)."""
+    receiving: bool = True
+    """False: the far end sends nothing (sendonly or inactive): no time-out, no first packet."""
+    rtcp_mux: bool = False
+    ptime_ms: int = 20
+
+
+class OpenPlayer(Command[Done], frozen=True):
+    """A source: a cadence of tones. Many sinks may be routed from one player.
+
+    With `loop` every sink hears it from its start; without, it is played once, for all, while
+    somebody is routed from it.
+    """
+
+    port: PortName
+    cadence: list[Segment]
+    loop: bool = True
+
+
+class OpenFilePlayer(Command[Done], frozen=True):
+    """A source: a WAV file.
+
+    PCM of 8, 16 or 24 bit, A-law or mu-law; mono or stereo; any rate. `loop` as in `OpenPlayer`;
+    without it `PlaybackEnded` follows the last frame.
+    """
+
+    port: PortName
+    path: str
+    loop: bool = False
+
+
+class OpenSink(Command[Done], frozen=True):
+    """A port without a network.
+
+    It hears what is routed to it, says nothing. A station for tests and bots records it.
+    """
+
+    port: PortName
+
+
+class ClosePort(Command[Done], frozen=True):
+    """Close a port of any kind; its routes and recordings go with it."""
+
+    port: PortName
+
+
+class Segment(Struct, frozen=True):
+    """Tones together, for a time. No tones: silence."""
+
+    frequencies_hz: list[float]
+    duration_ms: int
+    level_dbov: float = -12.0
+    """Of each tone by itself."""
+
+
+# -- routes --------------------------------------------------------------------------------------
+
+
+class RouteTo(Struct, frozen=True):
+    """Audio from a port to a port."""
+
+    source: PortName
+    sink: PortName
+    gain_db: float = 0.0
+
+
+class SetRoutes(Command[Done], frozen=True):
+    """All routes of one group (an interaction).
+
+    Replaces that group's routes, and touches no other group's. A route that names a port which is
+    not open is left out: what is said no longer to be routed is cut in any case.
+    """
+
+    group: str
+    routes: list[RouteTo]
+
+
+# -- actions -------------------------------------------------------------------------------------
+
+
+class SendDigits(Command[Done], frozen=True):
+    """Send DTMF from a port.
+
+    By RFC 4733 where negotiated, else in-band tones. Then the notice `DigitsSent`.
+    """
+
+    port: PortName
+    digits: str
+    duration_ms: int = 100
+    gap_ms: int = 60
+
+
+class StartRecording(Command[Done], frozen=True):
+    """Tap a port into a WAV file.
+
+    Left what it says to us, right what it hears. Never changes forwarding.
+    """
+
+    recording: str
+    port: PortName
+    path: str
+
+
+class StopRecording(Command[RecordingInfo], frozen=True):
+    """Finish the file. Reply: `RecordingInfo`."""
+
+    recording: str
+
+
+class StartListening(Command[Done], frozen=True):
+    """Keep the last seconds that `ReadHeard` may ask for."""
+
+    port: PortName
+    keep_s: float = 2.0
+
+
+class ReadHeard(Command[Heard], frozen=True):
+    """The last audio that an RTP port received from its far end, or that a sink hears, decoded.
+
+    Needs `StartListening`. Reply: `Heard`; a time without audio is silence.
+    """
+
+    port: PortName
+    last_ms: int = 400
+
+
+class ReadStatistics(Command[Statistics], frozen=True):
+    """Counts, loss, jitter, level of a port. Reply: `Statistics`."""
+
+    port: PortName
+
+
+class Ping(Command[Done], frozen=True):
+    """Are you there? Reply: `Done`."""
+
+
+# -- what comes back for a command ---------------------------------------------------------------
+
 
 class Reply(Struct, frozen=True, tag=True):
     """What came of command `id`."""
@@ -264,8 +271,7 @@ class Failed(Struct, frozen=True, tag=True):
     text: str
 
 
-# -- notices ---------------------------------------------------------------------------------------
-# -------------
+# -- notices -------------------------------------------------------------------------------------
 
 
 class FirstPacket(Struct, frozen=True, tag=True):

@@ -1,0 +1,31 @@
+"""Settings of the media plane, the same for a worker process and for a plane in the caller's loop."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+
+class MediaSettings(Struct, frozen=True, kw_only=True):
+    """Deployment facts and times of the media plane."""
+
+    bind_host: str = "127.0.0.1"
+    """An address of this machine, IPv4 or IPv6, that RTP is bound to (not the advertised one)."""
+    rtp_port_low: int = 20000
+    rtp_port_high: int = 29999
+    """Bounds of the range, both included: RTP on even ports, RTCP on the odd port above."""
+    cpu_affinity: tuple[int, ...] = ()
+    """Cores that the worker process keeps to. Empty: any."""
+    rtcp_interval_s: float = 5.0
+    """Mean time between two reports of a port; each is drawn from 0.5 to 1.5 times this (RFC 3550 §6.3)."""
+    latch_other_port_s: float = 0.2
+    """So long only the signalled address itself can become the proven source of a port."""
+    latch_other_host_s: float = 3.0
+    """So long no other host can."""
+    jitter_delay_ms: int = 40
+    """What is mixed or recorded waits so long for packets that are late. Forwarding never waits."""
+    request_timeout_s: float = 5.0
+    """A worker that has not answered after this is taken for dead, and replaced."""
+    heartbeat_s: float = 2.0
+    """How often a worker that has nothing to say is asked whether it lives."""
+    restart_delay_s: float = 1.0
+    """Wait before a worker is started again that died before it had answered once."""
