@@ -1,0 +1,164 @@
+"""A child process of a test: owned, its output kept, ended by its own id."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import socket
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO, Self, cast
+
+import pytest
+
+from .feed import Feed, PeerError
+
+END_TIMEOUT_S = 5.0
+
+
+def require(program: str, package: str) -> str:
+    """Return the program's path. Where it is missing: a failure on CI, a skipped test elsewhere."""
+    found = shutil.which(program, path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
+    if found is not None:
+        return found
+    text = f"{program} is not installed: docker/install.sh peers, or apt-get install {package}"
+    if os.environ.get("CI") == "true":
+        pytest.fail(text)
+    pytest.skip(text)
+
+
+def free_port(kind: socket.SocketKind = socket.SOCK_DGRAM) -> int:
+    """Return a port that nobody had a moment ago, for programs that can't bind port 0."""
+    with socket.socket(socket.AF_INET, kind) as probe:
+        probe.bind(("127.0.0.1", 0))
+        return cast(int, probe.getsockname()[1])
+
+
+def free_rtp_port() -> int:
+    """Return an even port of 127.0.0.1 whose successor is free too (RFC 3550 §11)."""
+    while True:
+        port = free_port() & ~1
+        with (
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as rtp,
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as rtcp,
+        ):
+            try:
+                rtp.bind(("127.0.0.1", port))
+                rtcp.bind(("127.0.0.1", port + 1))
+            except OSError:
+                continue
+            return port
+
+
+class _Output(asyncio.SubprocessProtocol):
+    def __init__(self, lines: Feed[str], log: IO[bytes]) -> None:
+        self._lines = lines
+        self._log = log
+        self._partial = b""
+        self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:
+        self._log.write(data)
+        self._log.flush()
+        *complete, self._partial = (self._partial + data).split(b"\n")
+        for line in complete:
+            self._lines.put(line.decode(errors="replace"))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._lines.end("its process ended")
+        self._log.close()
+        if not self.ended.done():
+            self.ended.set_result(None)
+
+
+class Process:
+    """`async with Process(...)`: runs a program in a session of its own.
+
+    On leaving, it is asked to end (SIGTERM), then made to.
+    """
+
+    def __init__(
+        self,
+        arguments: Sequence[str | Path],
+        *,
+        directory: Path,
+        name: str,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self.name = name
+        self.lines: Feed[str] = Feed(name)
+        """Standard output and standard error, line by line."""
+        self.log = directory / f"{name}.log"
+        self._arguments = [str(argument) for argument in arguments]
+        self._directory = directory
+        self._environment = {**os.environ, **(environment or {})}
+        self._transport: asyncio.SubprocessTransport
+        self._output: _Output
+
+    async def __aenter__(self) -> Self:
+        log = self.log.open("wb")
+        transport, output = await asyncio.get_running_loop().subprocess_exec(
+            lambda: _Output(self.lines, log),
+            *self._arguments,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            cwd=self._directory,
+            env=self._environment,
+            start_new_session=True,
+        )
+        self._transport, self._output = transport, output
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        try:
+            if self.returncode is None:
+                self._transport.terminate()
+                try:
+                    async with asyncio.timeout(END_TIMEOUT_S):
+                        await asyncio.shield(self._output.ended)
+                except TimeoutError:
+                    self._kill()
+            async with asyncio.timeout(END_TIMEOUT_S):
+                await self._output.ended
+        finally:
+            self._transport.close()
+
+    @property
+    def pid(self) -> int:
+        """Process id, which is also the id of its session."""
+        return self._transport.get_pid()
+
+    @property
+    def returncode(self) -> int | None:
+        """Exit code, None while it runs."""
+        return self._transport.get_returncode()
+
+    def write(self, line: str) -> None:
+        """Write one line to its standard input."""
+        stdin = cast(asyncio.WriteTransport, self._transport.get_pipe_transport(0))
+        stdin.write(line.encode() + b"\n")
+
+    def kill(self) -> None:
+        """End it without a word, as a power cut does."""
+        self._kill()
+
+    async def wait(self, *, timeout_s: float = 30.0) -> int:
+        """Wait until it ends by itself and return its exit code."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await asyncio.shield(self._output.ended)
+        except TimeoutError:
+            raise PeerError(f"{self.name} still runs after {timeout_s} s") from None
+        code = self.returncode
+        assert code is not None
+        return code
+
+    def _kill(self) -> None:
+        # Its own session, so its forked workers go too and nobody else's.
+        try:
+            os.killpg(self.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            return

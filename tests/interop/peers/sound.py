@@ -1,0 +1,77 @@
+"""Tones: made as WAV files for peers to play, found again in what peers heard."""
+
+from __future__ import annotations
+
+import wave
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+Samples = npt.NDArray[np.int16]
+RATE_HZ = 8000
+
+TONES_HZ = (440, 700, 1000, 1330, 1760, 2300)
+"""Apart from each other's harmonics, and from DTMF and ring-back."""
+
+_PRESENT = 0.15
+"""Share of the window's energy that makes a tone heard. G.711 noise is 38 dB lower."""
+_AUDIBLE = 150.0
+"""Root mean square under which a window is silence."""
+
+
+def tone(frequency_hz: int, duration_s: float, *, peak: int = 8000) -> Samples:
+    """Return a sine at 8 kHz."""
+    time_s = np.arange(int(duration_s * RATE_HZ)) / RATE_HZ
+    return (np.sin(2 * np.pi * frequency_hz * time_s) * peak).astype(np.int16)
+
+
+def write_tone(path: Path, frequency_hz: int, duration_s: float = 120.0) -> Path:
+    """Write a mono 16-bit 8 kHz WAV. A whole number of seconds repeats without a click."""
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(RATE_HZ)
+        file.writeframes(tone(frequency_hz, duration_s).tobytes())
+    return path
+
+
+def tones_in(samples: Samples, among: Iterable[int] = TONES_HZ) -> set[int]:
+    """Return the tones in the window, by their share of its energy (Goertzel's sum written out)."""
+    if samples.size == 0:
+        return set()
+    signal = samples.astype(np.float64)
+    energy = float(np.mean(signal**2))
+    if energy < _AUDIBLE**2:
+        return set()
+    time_s = np.arange(signal.size) / RATE_HZ
+    return {
+        frequency
+        for frequency in among
+        if 2 * abs(np.mean(signal * np.exp(-2j * np.pi * frequency * time_s))) ** 2
+        > _PRESENT * energy
+    }
+
+
+def ulaw_decode(octets: bytes) -> Samples:
+    """Decode G.711 µ-law as ITU-T G.711 §3 words it, one octet a sample."""
+    code = ~np.frombuffer(octets, np.uint8)
+    exponent = (code >> 4) & 7
+    magnitude = (((code & 15).astype(np.int32) << 3) + 132 << exponent) - 132
+    return np.where(code & 0x80, -magnitude, magnitude).astype(np.int16)
+
+
+def ulaw_encode(samples: Samples) -> bytes:
+    """Encode G.711 µ-law: the code whose decoded value is nearest."""
+    return _NEAREST[samples.astype(np.int32) + 32768].tobytes()
+
+
+def _nearest_codes() -> npt.NDArray[np.uint8]:
+    values = ulaw_decode(bytes(range(256))).astype(np.int32)
+    order = np.argsort(values, kind="stable")
+    middles = (values[order][1:] + values[order][:-1]) / 2
+    return order[np.searchsorted(middles, np.arange(-32768, 32768))].astype(np.uint8)
+
+
+_NEAREST = _nearest_codes()
