@@ -1,0 +1,137 @@
+"""What a client may ask of call control (ECMA-269 names). A command says what is wanted, never how.
+
+A command that is accepted changes nothing for the client by itself: only events do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import ClassVar
+
+from endpoint.callcontrol.model import CallId
+from endpoint.legs.base import DeviceId, InteractionId
+
+
+class CommandName(StrEnum):
+    """The commands by name: what a client's buttons are made from."""
+
+    MAKE_CALL = "MakeCall"
+    ANSWER_CALL = "AnswerCall"
+    HOLD_CALL = "HoldCall"
+    RETRIEVE_CALL = "RetrieveCall"
+    GENERATE_DIGITS = "GenerateDigits"
+    CLEAR_CONNECTION = "ClearConnection"
+
+
+class Rejection(StrEnum):
+    """Why a command can't be done: the stable words of `CommandRejected.reason`.
+
+    A bad dial string is refused with the reason of its `DialStringError`.
+    """
+
+    UNKNOWN_CALL = "unknown_call"
+    """No such call, or the device is in no call."""
+    NOT_IN_CALL = "not_in_call"
+    """The device has no part in that call."""
+    AMBIGUOUS_CALL = "ambiguous_call"
+    """The device is in several calls and the command names none."""
+    INVALID_STATE = "invalid_state"
+    """The connection's state does not allow it."""
+    DEVICE_BUSY = "device_busy"
+    """The device is in a call already."""
+    NOT_ESTABLISHED = "not_established"
+    """There is nobody at the other end yet."""
+    BAD_DIGITS = "bad_digits"
+    """Something else than `0-9*#A-D`, or nothing at all."""
+    SHUTTING_DOWN = "shutting_down"
+    """No new calls: the endpoint is about to stop."""
+    INTERNAL_ERROR = "internal_error"
+    """The interaction broke; its calls are being ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class MakeCall:
+    """Pick the device's station up and dial."""
+
+    name: ClassVar[CommandName] = CommandName.MAKE_CALL
+    device: DeviceId
+    """Who dials."""
+    destination: str = field(repr=False)
+    """A dial string: a number or a device, with post-dial digits if any (`10086-WW8001`)."""
+    calling_name: str = ""
+    """How the caller is shown to the far end."""
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerCall:
+    """Pick up for a device that rings."""
+
+    name: ClassVar[CommandName] = CommandName.ANSWER_CALL
+    device: DeviceId
+    """Who rings."""
+    call: CallId | None = None
+    """Which call; not needed when the device is in one only."""
+
+
+@dataclass(frozen=True, slots=True)
+class HoldCall:
+    """Put the call aside: the device hears nothing, the others hear music."""
+
+    name: ClassVar[CommandName] = CommandName.HOLD_CALL
+    device: DeviceId
+    """Who holds."""
+    call: CallId | None = None
+    """Which call; not needed when the device is in one only."""
+
+
+@dataclass(frozen=True, slots=True)
+class RetrieveCall:
+    """Take a held call back."""
+
+    name: ClassVar[CommandName] = CommandName.RETRIEVE_CALL
+    device: DeviceId
+    """Who holds it."""
+    call: CallId | None = None
+    """Which call; not needed when the device is in one only."""
+
+
+@dataclass(frozen=True, slots=True)
+class GenerateDigits:
+    """Send DTMF to the others in the call."""
+
+    name: ClassVar[CommandName] = CommandName.GENERATE_DIGITS
+    device: DeviceId
+    """Who presses the keys."""
+    digits: str = field(repr=False)
+    """`0-9*#A-D`; never logged."""
+    call: CallId | None = None
+    """Which call; not needed when the device is in one only."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClearConnection:
+    """Take the device out of the call: give up, decline or hang up, as its state has it."""
+
+    name: ClassVar[CommandName] = CommandName.CLEAR_CONNECTION
+    device: DeviceId
+    """Who leaves."""
+    call: CallId | None = None
+    """Which call; not needed when the device is in one only."""
+
+
+CallCommand = AnswerCall | HoldCall | RetrieveCall | GenerateDigits | ClearConnection
+"""Commands about a call that exists."""
+Command = MakeCall | CallCommand
+
+
+@dataclass(frozen=True, slots=True)
+class CommandAccepted:
+    """The command is being done; what becomes of it is told by events."""
+
+    command: CommandName
+    """Which."""
+    interaction: InteractionId
+    """Where."""
+    call: CallId
+    """The call it made, or is about."""

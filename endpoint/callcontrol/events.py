@@ -1,0 +1,182 @@
+"""What call control tells (ECMA-269 names): past participles, each true when it is told.
+
+Every event names interaction, call, the device it is about and what that device now is to the call.
+Registrations are told in the same stream, as the legs report them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import StrEnum
+from typing import TypeVar
+
+from endpoint.callcontrol.model import CallId, ConnectionState
+from endpoint.legs.base import Cause, DeviceId, InteractionId, RegistrationEvent, Side
+
+
+class FarEndAnswer(StrEnum):
+    """What a far end said to our hold or resume. Our local hold stands either way."""
+
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallEvent:
+    """What every event of a call carries."""
+
+    interaction: InteractionId
+    """Where."""
+    call: CallId
+    """Which call."""
+    device: DeviceId
+    """Whom it is about: who rings, answered, holds, failed, left."""
+    state: ConnectionState
+    """What that device is to the call now."""
+    calling: DeviceId
+    """Who dialled."""
+    called: DeviceId
+    """Whom."""
+    cause: Cause | None = None
+    """Why, where something ended."""
+    sip_status: int | None = None
+    """What the far end or the network said, where it did."""
+    q850: int | None = None
+    """The Q.850 cause, where something ended."""
+    released_by: Side | None = None
+    """Who let go, where something ended."""
+    releasing_device: DeviceId | None = None
+    """Whose doing the end was; none when it was ours (a time-out, a shutdown)."""
+    media_confirmed: bool = False
+    """Audio from the device was seen."""
+    text: str = ""
+    """For a person: reason phrase, or what to do about it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceInitiated(CallEvent):
+    """A device of ours begins to dial."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Originated(CallEvent):
+    """The dialling device is off hook and the far party is being called."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivered(CallEvent):
+    """The called device rings."""
+
+    calling_name: str = ""
+    """How the caller is shown."""
+    early_media: bool = False
+    """The caller hears the far end's own ring-back."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Established(CallEvent):
+    """The device answered and both can talk."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MediaConfirmed(CallEvent):
+    """The first audio from the device was seen."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held(CallEvent):
+    """The device holds the call; the audio has already switched."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retrieved(CallEvent):
+    """The device took the call back; the audio has already switched."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FarEndHold(CallEvent):
+    """The held device's end answered our re-INVITE for a hold or a retrieve."""
+
+    held: bool
+    """It was asked to be held; else, to come back."""
+    far_end: FarEndAnswer
+    """What it said."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DigitsGenerated(CallEvent):
+    """Digits were sent to the device."""
+
+    digits: str = field(repr=False)
+    """For the agents of the call alone; anyone else gets `masked(event)`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DigitDetected(CallEvent):
+    """The device pressed a key."""
+
+    digits: str = field(repr=False)
+    """One digit. For the agents of the call alone; anyone else gets `masked(event)`."""
+    duration_ms: int
+    """How long it was pressed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failed(CallEvent):
+    """The device could not be reached. Its caller hears the busy tone for a while, where we can."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionCleared(CallEvent):
+    """The device left the call. Every connection ends with this or with `Failed`, never both."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CallCleared(CallEvent):
+    """The call is over and its record is written: its last event.
+
+    `device` is the caller; cause and the rest are the call's outcome.
+    """
+
+
+CallEvents = (
+    ServiceInitiated
+    | Originated
+    | Delivered
+    | Established
+    | MediaConfirmed
+    | Held
+    | Retrieved
+    | FarEndHold
+    | DigitsGenerated
+    | DigitDetected
+    | Failed
+    | ConnectionCleared
+    | CallCleared
+)
+"""Everything that is told about calls."""
+Event = CallEvents | RegistrationEvent
+"""Everything that is told."""
+
+
+@dataclass(frozen=True, slots=True)
+class NumberedEvent:
+    """An event in its place in the stream."""
+
+    number: int
+    """Counts from 1 without gaps, over all calls and registrations."""
+    at: datetime
+    """When it was told (UTC)."""
+    event: Event
+    """What happened."""
+
+
+AnyEvent = TypeVar("AnyEvent", bound=Event)
+
+
+def masked(event: AnyEvent) -> AnyEvent:
+    """The event as others than the call's agents may see it: each digit becomes `•`."""
+    if isinstance(event, DigitsGenerated | DigitDetected):
+        return replace(event, digits="•" * len(event.digits))
+    return event

@@ -1,0 +1,282 @@
+"""The nouns of call control (ECMA-269): interaction, call, connection, and the legs under them.
+
+State belongs to the *connection*: one device in one call. A leg realises a connection; a device that
+consults has two connections and one leg, so legs are kept beside the calls and not inside them.
+All values are frozen: `machine.step` makes new ones.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import NewType
+
+from endpoint.legs.base import Cause, DeviceId, InteractionId, LegId, LegRole, Side
+
+CallId = NewType("CallId", str)
+"""One call; unique over all interactions. Made from the interaction's id and a number."""
+
+
+class ConnectionState(StrEnum):
+    """What a device is to a call (ECMA-269 §6.1.5)."""
+
+    NULL = "null"
+    """Not, or no longer, in the call."""
+    INITIATED = "initiated"
+    """It asked for service: its station is being picked up to dial."""
+    ALERTING = "alerting"
+    """It rings."""
+    CONNECTED = "connected"
+    """It takes part. Its caller waits, or they talk."""
+    HOLD = "hold"
+    """It holds the call: it hears nothing, the others hear music."""
+    QUEUED = "queued"
+    """The call waits for it."""
+    FAIL = "fail"
+    """It could not be reached."""
+
+
+class CallDirection(StrEnum):
+    """Who asked for the call."""
+
+    OUTBOUND = "outbound"
+    """A device of ours dialled, by command or by its own phone."""
+    INBOUND = "inbound"
+    """Somebody called a device of ours."""
+
+
+class LegProgress(StrEnum):
+    """How far a leg has come. A leg that is over is not kept."""
+
+    OFFERED = "offered"
+    """It came to us; its caller waits."""
+    PLACED = "placed"
+    """We asked for it and know nothing yet."""
+    RINGING = "ringing"
+    """It rings at the far end."""
+    ANSWERING = "answering"
+    """We answered; the confirmation is on its way."""
+    UP = "up"
+    """Answered: its port can be routed."""
+    RELEASING = "releasing"
+    """We let go of it; its end has not been reported yet."""
+
+
+class TimerKind(StrEnum):
+    """What we wait for."""
+
+    NO_ANSWER = "no_answer"
+    """A placed leg is not answered in time."""
+    FAILURE_TONE = "failure_tone"
+    """The caller has heard the busy tone long enough."""
+    POST_DIAL = "post_dial"
+    """The pause between the answer and the extension's digits (seed 000 §1.8)."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallSettings:
+    """How long call control waits."""
+
+    no_answer_s: float = 60.0
+    """How long a leg may ring."""
+    failure_tone_s: float = 3.0
+    """How long a caller hears the busy tone when the call failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timer:
+    """One deadline; each leg has at most one of a kind."""
+
+    kind: TimerKind
+    leg: LegId
+    """Whom the deadline is about."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How a connection or a call ended."""
+
+    cause: Cause
+    """Why."""
+    released_by: Side
+    """Who let go of it."""
+    releasing_device: DeviceId | None = None
+    """Whose doing it was in the end; none when it was ours (a time-out, a shutdown)."""
+    sip_status: int | None = None
+    """What the far end or the network said; none when nothing was said."""
+    q850: int | None = None
+    """The Q.850 cause, as said or by `CAUSES`."""
+    text: str = ""
+    """For a person: reason phrase, or what to do about it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leg:
+    """A leg as call control knows it."""
+
+    id: LegId
+    """Also the key in the exchange."""
+    device: DeviceId
+    """Whom it reaches."""
+    role: LegRole
+    """The agent's station, or a line to the far party."""
+    progress: LegProgress
+    """How far it has come."""
+    early_media: bool = False
+    """The far end sends its own ring-back."""
+    held_by_phone: bool = False
+    """Its own phone holds (re-INVITE), so only that phone can be asked to come back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """One device in one call."""
+
+    device: DeviceId
+    """Who."""
+    role: LegRole
+    """The agent's station, or a line to the far party."""
+    leg: LegId
+    """What realises it."""
+    state: ConnectionState
+    """What the device is to the call now."""
+    media_confirmed: bool = False
+    """Audio from it was seen."""
+    ending: Ending | None = None
+    """How it ended; none while it lives."""
+
+    @property
+    def is_live(self) -> bool:
+        """Whether the device is, or is about to be, in the call."""
+        return self.ending is None
+
+
+@dataclass(frozen=True, slots=True)
+class PostDial:
+    """Digits to send after the answer."""
+
+    pause_s: float
+    """Counted from the 200."""
+    digits: str = field(repr=False)
+    """`0-9*#A-D`; never logged."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Devices that talk, or are about to."""
+
+    id: CallId
+    """Unique over all interactions."""
+    direction: CallDirection
+    """Who asked for it."""
+    calling: DeviceId
+    """Who dialled."""
+    called: DeviceId
+    """Whom; without the post-dial digits."""
+    started_at: datetime
+    """When it was asked for (UTC)."""
+    calling_name: str = ""
+    """How the caller is shown."""
+    connections: tuple[Connection, ...] = ()
+    """The caller's first. Ended ones stay: the record needs them."""
+    post_dial: PostDial | None = None
+    """What to send after the answer; none when sent or never asked for."""
+    delivered_at: datetime | None = None
+    """When it first rang (UTC)."""
+    established_at: datetime | None = None
+    """When caller and called could first talk (UTC)."""
+    cleared_at: datetime | None = None
+    """When its last connection ended (UTC)."""
+    outcome: Ending | None = None
+    """Why it ended: the ending of the first connection that failed or was cleared."""
+
+    @property
+    def is_established(self) -> bool:
+        """Whether caller and called have talked."""
+        return self.established_at is not None
+
+    @property
+    def is_cleared(self) -> bool:
+        """Whether it is over and its record is written."""
+        return self.cleared_at is not None
+
+    def connection_of(self, device: DeviceId) -> Connection | None:
+        """The connection of a device, the live one first; none when it never took part."""
+        own = [c for c in self.connections if c.device == device]
+        return next((c for c in own if c.is_live), own[-1] if own else None)
+
+
+@dataclass(frozen=True, slots=True)
+class Interaction:
+    """Calls that belong together, and their legs: the unit of one machine and one task."""
+
+    id: InteractionId
+    """Legs of one interaction share a media worker."""
+    settings: CallSettings = CallSettings()
+    """How long to wait for what."""
+    calls: tuple[Call, ...] = ()
+    """One now; consultation adds more."""
+    legs: tuple[Leg, ...] = ()
+    """Those that are not over yet."""
+    timers: frozenset[Timer] = frozenset()
+    """The deadlines that run."""
+    legs_made: int = 0
+    """How many leg ids were given out."""
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether every call is cleared and every leg is over: nothing more can happen."""
+        return bool(self.calls) and not self.legs and all(c.is_cleared for c in self.calls)
+
+    def leg(self, leg: LegId) -> Leg | None:
+        """A leg that is not over; else none."""
+        return next((each for each in self.legs if each.id == leg), None)
+
+    def call(self, call: CallId) -> Call | None:
+        """A call of this interaction, cleared or not; else none."""
+        return next((each for each in self.calls if each.id == call), None)
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionRecord:
+    """What the record keeps of one connection."""
+
+    device: DeviceId
+    """Who."""
+    role: LegRole
+    """The agent's station, or a line to the far party."""
+    failed: bool
+    """It could not be reached."""
+    ending: Ending
+    """How it ended."""
+    media_confirmed: bool
+    """Audio from it was seen."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallRecord:
+    """What stays of a call: exactly one each, written when its last connection ended."""
+
+    interaction: InteractionId
+    """Links the calls of one interaction."""
+    call: CallId
+    """Unique."""
+    direction: CallDirection
+    """Who asked for it."""
+    calling: DeviceId
+    """Who dialled."""
+    called: DeviceId
+    """Whom."""
+    started_at: datetime
+    """When it was asked for (UTC)."""
+    delivered_at: datetime | None
+    """When it first rang (UTC); none when it never did."""
+    established_at: datetime | None
+    """When they could first talk (UTC); none when they never could."""
+    ended_at: datetime
+    """When its last connection ended (UTC)."""
+    ending: Ending
+    """Why it ended."""
+    connections: tuple[ConnectionRecord, ...]
+    """The caller's first."""

@@ -1,0 +1,41 @@
+"""The table of call control: what a device may do in each state of its connection.
+
+Theory: a command is about one connection, and the connection's state decides (ECMA-269 §6.1.5). A
+command that is not in the row of the state is refused. Hold and digits also need somebody at the
+other end: while the far party still rings, the caller is `connected` and can only give up. The
+buttons that a client may show are derived from here, never kept beside it.
+"""
+
+from __future__ import annotations
+
+from endpoint.callcontrol.commands import CommandName
+from endpoint.callcontrol.model import Call, Connection, ConnectionState
+
+ALLOWED: dict[ConnectionState, frozenset[CommandName]] = {
+    ConnectionState.NULL: frozenset({CommandName.MAKE_CALL}),
+    ConnectionState.INITIATED: frozenset({CommandName.CLEAR_CONNECTION}),
+    ConnectionState.ALERTING: frozenset({CommandName.ANSWER_CALL, CommandName.CLEAR_CONNECTION}),
+    ConnectionState.CONNECTED: frozenset(
+        {CommandName.HOLD_CALL, CommandName.GENERATE_DIGITS, CommandName.CLEAR_CONNECTION}
+    ),
+    ConnectionState.HOLD: frozenset({CommandName.RETRIEVE_CALL, CommandName.CLEAR_CONNECTION}),
+    ConnectionState.QUEUED: frozenset({CommandName.CLEAR_CONNECTION}),
+    ConnectionState.FAIL: frozenset(),
+}
+"""For each state, the commands that it allows. A missing entry is a refusal."""
+
+NEEDS_ESTABLISHED = frozenset({CommandName.HOLD_CALL, CommandName.GENERATE_DIGITS})
+"""Commands that also need an established call."""
+
+
+def allowed_commands(state: ConnectionState, *, established: bool = True) -> frozenset[CommandName]:
+    """What a device in this state may do; `established`: the call has been answered."""
+    allowed = ALLOWED[state]
+    return allowed if established else allowed - NEEDS_ESTABLISHED
+
+
+def allowed_for(call: Call, connection: Connection) -> frozenset[CommandName]:
+    """What the connection's device may do in its call now: its buttons."""
+    if not connection.is_live:
+        return frozenset()
+    return allowed_commands(connection.state, established=call.is_established)
