@@ -1,0 +1,80 @@
+"""Which tones are in audio: the ear of the hearing matrix."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from endpoint.audio.frame import SAMPLE_RATE_HZ, Samples
+
+SHORTEST_WINDOW_MS = 100
+"""Below this neighbouring tones run into each other, and nothing is said to be heard."""
+_GUARD_HZ = 22.0
+
+
+class GoertzelBank:
+    """The level of each of some frequencies in a stretch of audio.
+
+    All filters run over the whole stretch under a Hann window, as one matrix product: 400 ms of
+    audio tells apart tones 10 Hz from each other.
+    """
+
+    def __init__(
+        self, frequencies_hz: Sequence[float], sample_rate_hz: int = SAMPLE_RATE_HZ
+    ) -> None:
+        self._turns = np.asarray(frequencies_hz, dtype=np.float64) / sample_rate_hz
+        self._filters: npt.NDArray[np.complex128] = np.zeros((len(self._turns), 0), np.complex128)
+
+    def levels(self, samples: Samples) -> npt.NDArray[np.float64]:
+        """In dBov, one a frequency, in the order given; -127 where there is nothing at all."""
+        count = len(samples)
+        if count == 0:
+            return np.full(len(self._turns), -127.0)
+        if self._filters.shape[1] != count:
+            window = np.hanning(count)
+            phases = np.outer(self._turns, np.arange(count))
+            self._filters = np.exp(-2j * np.pi * phases) * (2 * window / max(window.sum(), 1e-9))
+        peak = np.abs(self._filters @ samples.astype(np.float64)) / 32768.0
+        level: npt.NDArray[np.float64] = 20 * np.log10(np.maximum(peak / np.sqrt(2.0), 1e-9))
+        return np.maximum(level, -127.0)
+
+
+def heard(
+    samples: Samples,
+    signatures: Mapping[str, Collection[float]],
+    *,
+    sample_rate_hz: int = SAMPLE_RATE_HZ,
+    threshold_dbov: float = -50.0,
+    rejection: float = 10.0,
+) -> set[str]:
+    """The names whose signature, all its frequencies, is in the audio.
+
+    A frequency counts when it is above the threshold, at least `rejection` times stronger than
+    what lies 22 Hz beside it (so neither noise, speech nor a click counts), and not weaker than the
+    loudest of all the signatures' frequencies by more than `rejection` squared. Give 400 ms; less
+    than `SHORTEST_WINDOW_MS` hears nothing.
+    """
+    if len(samples) * 1000 < SHORTEST_WINDOW_MS * sample_rate_hz:
+        return set()
+    frequencies = sorted({hz for signature in signatures.values() for hz in signature})
+    if not frequencies:
+        return set()
+    at = np.array(frequencies)
+    bank = GoertzelBank(
+        np.concatenate([at, at - _GUARD_HZ, at + _GUARD_HZ]).tolist(), sample_rate_hz
+    )
+    level, below, above = bank.levels(samples).reshape(3, len(frequencies))
+    margin_db = 20 * np.log10(rejection)
+    floor = np.maximum(np.maximum(below, above) + margin_db, level.max() - 2 * margin_db)
+    present = {
+        hz
+        for hz, is_present in zip(
+            frequencies, (level >= np.maximum(floor, threshold_dbov)).tolist(), strict=True
+        )
+        if is_present
+    }
+    return {
+        name for name, signature in signatures.items() if signature and present >= set(signature)
+    }
