@@ -1,4 +1,4 @@
-"""The header fields of a message: an ordered list of (name, text), looked up without case (RFC 3261 §7.3)."""
+"""The header fields of a message: (name, text) in order, found without case (RFC 3261 §7.3)."""
 
 from __future__ import annotations
 
@@ -8,16 +8,74 @@ from signaling.errors import LocalProtocolError
 from signaling.sip.grammar import is_token, lower
 
 _CANONICAL_NAMES = (
-    "Accept Accept-Contact Accept-Encoding Accept-Language Alert-Info Allow Allow-Events "
-    "Authentication-Info Authorization Call-ID Call-Info Contact Content-Disposition "
-    "Content-Encoding Content-Language Content-Length Content-Type CSeq Date Error-Info Event "
-    "Expires From History-Info Identity In-Reply-To Join Max-Forwards MIME-Version Min-Expires "
-    "Min-SE Organization P-Asserted-Identity P-Preferred-Identity Path Priority Privacy "
-    "Proxy-Authenticate Proxy-Authorization Proxy-Require RAck Reason Record-Route Refer-Sub "
-    "Refer-To Referred-By Reject-Contact Replaces Reply-To Request-Disposition Require "
-    "Retry-After Route RSeq Server Service-Route Session-Expires Subject Subscription-State "
-    "Supported Timestamp To Unsupported User-Agent Via Warning WWW-Authenticate"
-).split()
+    "Accept",
+    "Accept-Contact",
+    "Accept-Encoding",
+    "Accept-Language",
+    "Alert-Info",
+    "Allow",
+    "Allow-Events",
+    "Authentication-Info",
+    "Authorization",
+    "Call-ID",
+    "Call-Info",
+    "Contact",
+    "Content-Disposition",
+    "Content-Encoding",
+    "Content-Language",
+    "Content-Length",
+    "Content-Type",
+    "CSeq",
+    "Date",
+    "Error-Info",
+    "Event",
+    "Expires",
+    "From",
+    "History-Info",
+    "Identity",
+    "In-Reply-To",
+    "Join",
+    "Max-Forwards",
+    "MIME-Version",
+    "Min-Expires",
+    "Min-SE",
+    "Organization",
+    "P-Asserted-Identity",
+    "P-Preferred-Identity",
+    "Path",
+    "Priority",
+    "Privacy",
+    "Proxy-Authenticate",
+    "Proxy-Authorization",
+    "Proxy-Require",
+    "RAck",
+    "Reason",
+    "Record-Route",
+    "Refer-Sub",
+    "Refer-To",
+    "Referred-By",
+    "Reject-Contact",
+    "Replaces",
+    "Reply-To",
+    "Request-Disposition",
+    "Require",
+    "Retry-After",
+    "Route",
+    "RSeq",
+    "Server",
+    "Service-Route",
+    "Session-Expires",
+    "Subject",
+    "Subscription-State",
+    "Supported",
+    "Timestamp",
+    "To",
+    "Unsupported",
+    "User-Agent",
+    "Via",
+    "Warning",
+    "WWW-Authenticate",
+)
 _COMPACT_NAMES = {
     "a": "Accept-Contact",
     "b": "Referred-By",
@@ -44,7 +102,7 @@ _KNOWN = {name: (name.lower(), name) for name in _CANONICAL_NAMES}
 
 
 def canonical_name(name: str) -> str:
-    """The long form in its usual spelling: `v` is `Via`; a name that we do not know stays as it is."""
+    """The long form in its usual spelling: `v` is `Via`. An unknown name stays as it is."""
     return _CANONICAL.get(lower(name), name)
 
 
@@ -59,8 +117,8 @@ def _key_and_name(name: str) -> tuple[str, str]:
 class Headers:
     """Header fields in order; a field that comes several times keeps its lines.
 
-    Text is unfolded and stripped. Names are compared without case, and compact forms are the long ones. A text with
-    CR or LF, which would make a header of its own, is refused with LocalProtocolError.
+    Text is unfolded and stripped. Names are compared without case, and compact forms are the long
+    ones. Text with CR or LF, which would make a header of its own, raises LocalProtocolError.
     """
 
     __slots__ = ("_index", "_lines", "parsed")

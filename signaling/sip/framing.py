@@ -18,10 +18,10 @@ Framed: TypeAlias = Message | SipParseError | KeepAlive
 
 
 class StreamFramer:
-    """Cuts a stream into messages; where the octets are split makes no difference to what comes out.
+    """Cuts a stream into messages; where the octets are split makes no difference.
 
-    Holds at most one message and what came with its last chunk. A far end that stops in the middle is for the
-    transport's timer: see `waiting`.
+    Holds at most one message and what came with its last chunk. A far end that stops in the middle
+    is for the transport's timer: see `waiting`.
     """
 
     __slots__ = ("_buffer", "_crlfs", "_head", "_head_end", "_limits", "_lost", "_searched")
@@ -41,7 +41,10 @@ class StreamFramer:
         return bool(self._buffer) and not self._lost
 
     def receive_data(self, octets: bytes) -> list[Framed]:
-        """Everything that is complete now. After a fatal SipParseError nothing comes any more: close the connection."""
+        """Everything that is complete now.
+
+        After a fatal SipParseError nothing comes any more: answer it, then close the connection.
+        """
         if self._lost:
             return []
         self._buffer += octets

@@ -1,7 +1,8 @@
-"""The terminals of the SIP grammar (RFC 3261 §25.1): tokens, numbers, quoted strings, hosts, parameters.
+"""The terminals of the SIP grammar (RFC 3261 §25.1): tokens, numbers, strings, hosts, parameters.
 
-Text here is header text after unfolding: `str`, decoded as UTF-8 with surrogateescape, so that any octet comes
-back out as it went in. All patterns name ASCII explicitly, and repetition is possessive: no input backtracks.
+Text here is header text after unfolding: `str`, decoded as UTF-8 with surrogateescape, so that any
+octet comes back out as it went in. All patterns name ASCII explicitly, and repetition is
+possessive: no input makes them backtrack.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ _NEEDS_ESCAPE = re.compile(r'["\\\x00-\x08\x0b\x0c\x0e-\x1f\x7f]')
 _VALUE_PIECE = re.compile(rf'[^",<]++|{_QUOTED}|<[^>]*+>', re.DOTALL)
 _LABEL = "[A-Za-z0-9_]++(?:-++[A-Za-z0-9_]++)*+"
 HOST = rf"(?:\[[0-9A-Fa-f:.]++\]|{_LABEL}(?:\.{_LABEL})*+\.?+)"
-"""Underscores are let through (they are common in container names); the rest is RFC 3261's `host`."""
+"""RFC 3261's `host`, and underscores, which are common in container names."""
 _HOST = re.compile(HOST)
 _ASCII_LOWER = {ord(upper): upper.lower() for upper in string.ascii_uppercase}
 
@@ -49,7 +50,10 @@ def is_token(text: str) -> bool:
 
 
 def parse_number(text: str, maximum: int, what: str) -> int:
-    """1*DIGIT up to `maximum`. `int` alone takes `1_0`, other scripts' digits, and raises at 4,300 digits."""
+    """1*DIGIT up to `maximum`, below 10**10. Raises SipParseError.
+
+    `int` alone takes `1_0` and the digits of other scripts, and raises ValueError at 4,300 digits.
+    """
     match = _NUMBER.fullmatch(text)
     if match is None or not text:
         raise SipParseError(f"{what} is not a number")
@@ -73,10 +77,10 @@ def unquote(text: str) -> str:
 
 
 def split_values(text: str) -> list[str]:
-    """Split at the commas that are outside quotes and angle brackets (RFC 3261 §7.3.1); the pieces are stripped.
+    """Split at the commas outside quotes and angle brackets (RFC 3261 §7.3.1), and strip the pieces.
 
-    Empty pieces are kept: whether `a,,b` is legal is for the header to say. Raises SipParseError when a quote or a
-    bracket stays open.
+    Empty pieces are kept: whether `a,,b` is legal is for the header to say. Raises SipParseError
+    when a quote or a bracket stays open.
     """
     if "," not in text:
         return [text.strip(LWS)]
@@ -95,7 +99,10 @@ def split_values(text: str) -> list[str]:
 
 
 def parse_parameters(text: str, position: int = 0) -> Parameters:
-    """*(SEMI generic-param) from `position` to the end. Values keep their quotes: see `find_parameter`."""
+    """*(SEMI generic-param) from `position` to the end; values keep their quotes.
+
+    Raises SipParseError.
+    """
     parameters: list[tuple[str, str | None]] = []
     end = len(text)
     while position < end and (match := _PARAMETER.match(text, position)):
@@ -108,13 +115,13 @@ def parse_parameters(text: str, position: int = 0) -> Parameters:
 
 
 def check_unique(parameters: list[tuple[str, str | None]]) -> None:
-    """Raise where a name comes twice (RFC 3261 §7.3.1): two tags would let two readers see two dialogs."""
+    """Raise where a name comes twice (RFC 3261 §7.3.1): two readers might see two different tags."""
     if len(parameters) > 1 and len({lower(name) for name, _ in parameters}) < len(parameters):
         raise SipParseError("a parameter comes twice")
 
 
 def find_parameter(parameters: Parameters, name: str) -> str | None:
-    """The value of a parameter without its quotes; "" where it has none, None where it is absent."""
+    """The value of a parameter without quotes; "" where it has none, None where it is absent."""
     wanted = lower(name)
     for candidate, value in parameters:
         if candidate == name or lower(candidate) == wanted:
@@ -123,7 +130,7 @@ def find_parameter(parameters: Parameters, name: str) -> str | None:
 
 
 def replace_parameter(parameters: Parameters, name: str, value: str | None) -> Parameters:
-    """`parameters` with one set, in its old place or at the end; quoted where it is not a token or host."""
+    """`parameters` with one set, in its old place or at the end; quoted where it must be."""
     if value is not None and _PLAIN_VALUE.fullmatch(value) is None:
         value = quote(value)
     wanted = lower(name)
@@ -144,7 +151,8 @@ def format_parameters(parameters: Parameters) -> str:
 def parse_host(text: str) -> str:
     """A host: lower case, IPv6 without its brackets and compressed, IPv4 without leading zeros.
 
-    A name whose last label is a number but that is no IPv4 address is refused: a resolver would take `1234` for 0.0.4.210.
+    A name whose last label is a number but that is no IPv4 address is refused: a resolver would
+    take `1234` for 0.0.4.210. Raises SipParseError.
     """
     if _HOST.fullmatch(text) is None:
         raise SipParseError("the host is malformed")

@@ -44,16 +44,17 @@ __all__ = [
 ]
 
 MALFORMED_EXPIRES_S = 3600
-"""What an expiry that can't be read, or is over 2**32-1, counts as (RFC 3261 §20.19, RFC 4475 §3.1.2.4)."""
+"""What an unreadable expiry, or one over 2**32-1, counts as (RFC 3261 §20.19, RFC 4475 §3.1.2.4)."""
 
 _NAME_ADDR = re.compile(
     rf'[ \t]*+(?:("(?:[^"\\]++|\\.)*+")|((?:[{TOKEN_CHARS} \t]|[^\x00-\x7f])*+))[ \t]*+<([^<>]*+)>',
     re.DOTALL,
 )
+_LWS_RUN = re.compile(r"[ \t]++")
 _ADDR_SPEC = re.compile(r'[ \t]*+([^ \t;,?<>"]++)[ \t]*+')
 _VIA = re.compile(
-    rf"([{TOKEN_CHARS}]++)[ \t]*+/[ \t]*+([{TOKEN_CHARS}]++)[ \t]*+/[ \t]*+([{TOKEN_CHARS}]++)[ \t]++"
-    rf"({HOST})(?:[ \t]*+:[ \t]*+([0-9]++))?+"
+    rf"([{TOKEN_CHARS}]++)[ \t]*+/[ \t]*+([{TOKEN_CHARS}]++)[ \t]*+/[ \t]*+"
+    rf"([{TOKEN_CHARS}]++)[ \t]++({HOST})(?:[ \t]*+:[ \t]*+([0-9]++))?+"
 )
 _CSEQ = re.compile(rf"([0-9]++)[ \t]++([{TOKEN_CHARS}]++)")
 _AUTH = re.compile(rf"([{TOKEN_CHARS}]++)(?:[ \t]++(.++))?+", re.DOTALL)
@@ -95,11 +96,12 @@ class NameAddr:
     def parse(cls, text: str) -> NameAddr:
         """Read one name-addr or addr-spec; raises SipParseError.
 
-        Without angle brackets, what follows `;` are header parameters, and `?` and `,` are refused (RFC 3261 §20).
+        Without angle brackets, what follows `;` are header parameters, and `?` and `,` are refused
+        (RFC 3261 §20).
         """
         if match := _NAME_ADDR.match(text):
             quoted, tokens, uri = match.groups()
-            name = unquote(quoted) if quoted is not None else " ".join(tokens.split())
+            name = unquote(quoted) if quoted is not None else _LWS_RUN.sub(" ", tokens).strip(LWS)
         elif match := _ADDR_SPEC.match(text):
             name, uri = "", match[1]
         else:
@@ -181,7 +183,7 @@ class Via:
 
     @property
     def received(self) -> str | None:
-        """The address that the request came from, IPv6 without brackets; None where absent or unreadable."""
+        """Where the request came from, IPv6 without brackets; None where absent or unreadable."""
         text = self.parameter("received")
         try:
             return parse_address(text) if text else None
@@ -190,7 +192,7 @@ class Via:
 
     @property
     def rport(self) -> int | None:
-        """The port that the request came from; `0` where `rport` only asks for it (RFC 3581), None where absent."""
+        """The port it came from (RFC 3581); 0 where `rport` only asks, None where it is absent."""
         text = self.parameter("rport")
         try:
             return parse_number(text, 65535, "rport") if text else (None if text is None else 0)
@@ -206,7 +208,7 @@ class Via:
         return replace(self, parameters=replace_parameter(self.parameters, name, value))
 
     def with_parameters(self, **parameters: str | None) -> Via:
-        """The same value with these set: `via.with_parameters(received="192.0.2.1", rport="5060")`."""
+        """The same value with several set: `with_parameters(received="192.0.2.1", rport="5060")`."""
         via = self
         for name, value in parameters.items():
             via = via.with_parameter(name, value)
@@ -238,7 +240,7 @@ class AuthChallenge:
 
     scheme: str
     parameters: dict[str, str] = field(default_factory=dict)
-    """Names in lower case, values without quotes. Empty where a scheme carries a bare token68 instead."""
+    """Names in lower case, values without quotes; none where the scheme has a bare token68."""
 
     @classmethod
     def parse(cls, text: str) -> AuthChallenge:
@@ -255,7 +257,7 @@ class AuthCredentials:
 
     scheme: str
     parameters: dict[str, str] = field(default_factory=dict)
-    """Names in lower case, values without quotes. Empty where a scheme carries a bare token68 instead."""
+    """Names in lower case, values without quotes; none where the scheme has a bare token68."""
 
     @classmethod
     def parse(cls, text: str) -> AuthCredentials:
@@ -266,7 +268,7 @@ class AuthCredentials:
         return _format_auth(self.scheme, self.parameters, _CREDENTIALS_UNQUOTED)
 
 
-# Which values go without quotes is written in the grammar, parameter by parameter (RFC 3261 §25.1, RFC 7616 §3.3 and
+# Which values go without quotes is fixed parameter by parameter (RFC 3261 §25.1, RFC 7616 §3.3 and
 # §3.4), and is not the same both ways: `qop` is a list in a challenge and a token in credentials.
 _CHALLENGE_UNQUOTED = frozenset({"algorithm", "stale", "charset", "userhash"})
 _CREDENTIALS_UNQUOTED = frozenset({"algorithm", "qop", "nc", "userhash"})

@@ -1,7 +1,7 @@
 """SIP messages: requests, responses, their parser and their serialiser (RFC 3261 §7, §8.2, §18.3).
 
-`parse_message` refuses what RFC 3261 and RFC 4475 say must be refused; after it, no typed property of the message
-raises. The parser's one error is `SipParseError`, whatever the octets are.
+`parse_message` refuses what RFC 3261 and RFC 4475 say must be refused; after it, no typed property
+of the message raises. The parser's one error is `SipParseError`, whatever the octets are.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ __all__ = [
 
 T = TypeVar("T")
 
+_LINE_ENDS = re.compile(rb"\A(?:\r\n)++")
 _FOLD = re.compile(r"\r\n[ \t]+")
 _QUOTED_PAIR = re.compile(r"\\.", re.DOTALL)
 _STATUS_LINE = re.compile(
@@ -67,7 +68,11 @@ DEFAULT_LIMITS = Limits()
 
 
 class Message:
-    """What requests and responses share. Typed properties are read at first use and kept until a header changes."""
+    """What requests and responses share.
+
+    Typed properties are read at first use and kept until a header changes. Of a message that
+    `parse_message` gave, none raises; of any other, they raise SipParseError.
+    """
 
     __slots__ = ()
 
@@ -154,7 +159,7 @@ class Message:
         return self.tokens("Require")
 
     def tokens(self, name: str) -> tuple[str, ...]:
-        """The tokens of a header that is a list of them: Allow, Require, Supported. Raises SipParseError."""
+        """The tokens of a header that lists them, as Allow or Require. Raises SipParseError."""
         tokens = [
             token for line in self.headers.get_all(name) for token in split_values(line) if token
         ]
@@ -163,7 +168,10 @@ class Message:
         return tuple(tokens)
 
     def serialise(self) -> bytes:
-        """The octets, with a Content-Length of our own. Raises LocalProtocolError for what can't be put on the wire."""
+        """The octets, with a Content-Length of our own.
+
+        Raises LocalProtocolError for what can't be put on the wire.
+        """
         start_line = self.start_line
         if "\r" in start_line or "\n" in start_line:
             raise LocalProtocolError("the start line has a line end in it")
@@ -218,7 +226,7 @@ class Message:
 
 @dataclass(slots=True)
 class Request(Message):
-    """A request. `headers` may be changed; Content-Length is not among them, the body's length is."""
+    """A request. Its headers may be changed; Content-Length is not among them: the body tells."""
 
     method: str
     """Case counts; `%` is no escape here."""
@@ -234,7 +242,7 @@ class Request(Message):
 
 @dataclass(slots=True)
 class Response(Message):
-    """A response. `headers` may be changed; Content-Length is not among them, the body's length is."""
+    """A response. Its headers may be changed; Content-Length is not among them: the body tells."""
 
     status: int
     """100 to 699."""
@@ -258,7 +266,7 @@ class Head:
     content_length: int | None
     """What the far end says; None where it does not say."""
     problem: SipParseError | None
-    """Why the lines, or the length of the body, can't be trusted; in a stream the next message can't be found then."""
+    """Why lines or body length can't be trusted: in a stream, the next message is lost then."""
 
     @classmethod
     def parse(cls, octets: bytes, limits: Limits = DEFAULT_LIMITS) -> Head:
@@ -275,16 +283,17 @@ class Head:
         if len(lines) - 1 > limits.headers:
             problems.append(f"more than {limits.headers} headers")
         items: list[tuple[str, str]] = []
+        lengths: list[str] = []
         for line in lines[1 : limits.headers + 1]:
             name, colon, value = line.partition(":")
             name = name.rstrip(LWS)
-            if colon and is_token(name):
-                items.append((name, value.strip(LWS)))
-            else:
+            if not colon or not is_token(name):
                 problems.append("a header line is malformed")
-        headers = Headers.received(items)
+            elif lower(name) in ("content-length", "l"):
+                lengths.append(value.strip(LWS))
+            else:
+                items.append((name, value.strip(LWS)))
         content_length: int | None = None
-        lengths = headers.get_all("Content-Length")
         if len(lengths) > 1:
             problems.append("several Content-Length")
         elif lengths:
@@ -292,12 +301,14 @@ class Head:
                 content_length = parse_number(lengths[0], UINT32_MAX, "the Content-Length")
             except SipParseError as exc:
                 problems.append(str(exc))
-        headers.remove("Content-Length")
         problem = SipParseError(problems[0]) if problems else None
-        return cls(lines[0], headers, content_length, problem)
+        return cls(lines[0], Headers.received(items), content_length, problem)
 
     def message(self, body: bytes, limits: Limits = DEFAULT_LIMITS) -> Message:
-        """The message that these lines and this body are. Raises SipParseError, with the request where it can be answered."""
+        """The message that these lines and this body are.
+
+        Raises SipParseError, with the request where it can be answered.
+        """
         try:
             message = self._start(body)
             if self.problem is not None:
@@ -309,7 +320,7 @@ class Head:
         return message
 
     def answerable(self) -> Request | None:
-        """What an error answer is made from; None where there is nobody to answer: a response, an ACK, no Via."""
+        """What an error answer is made from; None for a response, an ACK, or without a Via."""
         method, _, rest = self.start_line.partition(" ")
         if not is_token(method) or method == "ACK" or "Via" not in self.headers:
             return None
@@ -350,12 +361,13 @@ class Head:
 def parse_message(
     octets: bytes, *, stream: bool = False, limits: Limits = DEFAULT_LIMITS
 ) -> Message:
-    """Read one message: a datagram, a WebSocket message, or (`stream`) what `framing` cut out of a stream.
+    """Read one message: a datagram, a WebSocket message, or (`stream`) one cut out of a stream.
 
-    In a datagram what follows the body is ignored, and without Content-Length the body is the rest (RFC 3261 §18.3).
-    In a stream Content-Length is a must. Raises SipParseError and nothing else.
+    In a datagram what follows the body is ignored, and without Content-Length the body is the rest
+    (RFC 3261 §18.3). In a stream Content-Length is a must. Raises SipParseError and nothing else.
     """
-    octets = bytes(octets).lstrip(b"\r\n")
+    if octets.startswith(b"\r\n"):
+        octets = _LINE_ENDS.sub(b"", octets, 1)
     end = octets.find(b"\r\n\r\n", 0, limits.message_octets)
     head = Head.parse(
         octets[:end] if end >= 0 else octets[: limits.message_octets].rstrip(b"\r\n"), limits
@@ -393,9 +405,9 @@ def _validate(message: Message, limits: Limits) -> None:
     _ = message.from_, message.to, message.call_id, message.max_forwards, message.content_type
     _ = message.routes, message.record_routes, message.supported, message.require
     contacts, cseq = message.contacts, message.cseq
+    if contacts is STAR and not (isinstance(message, Request) and message.method == "REGISTER"):
+        raise SipParseError("Contact: * outside REGISTER")
     if isinstance(message, Request):
-        if contacts is STAR and message.method != "REGISTER":
-            raise SipParseError("Contact: * outside REGISTER")
         if cseq.method != message.method:
             hint = 400 if message.method in METHODS else 501
             raise SipParseError("the CSeq method differs from the request's", hint)
@@ -413,8 +425,9 @@ def respond(
 ) -> Response:
     """The answer to a request (RFC 3261 §8.2.6): Via, From, To, Call-ID and CSeq as they came.
 
-    Works for the request of a `SipParseError` too. `to_tag` is added where To can be read and has no tag yet;
-    Record-Route is copied where the answer may make a dialog (§12.1.1), Timestamp into 100.
+    Works for the request of a `SipParseError` too. `to_tag` is added where To can be read and has
+    no tag yet; Record-Route is copied where the answer may make a dialog (§12.1.1), Timestamp into
+    a 100. Raises LocalProtocolError for header text that can't be sent.
     """
     answer = Headers()
     for line in request.headers.get_all("Via"):
@@ -441,4 +454,4 @@ def _tagged(text: str, tag: str) -> str:
         to = NameAddr.parse(text)
     except SipParseError:
         return text
-    return text if to.tag else str(to.with_parameter("tag", tag))
+    return text if to.tag else f"{text};tag={tag}"

@@ -74,6 +74,21 @@ REASON_PHRASES = {
 }
 
 METHODS = frozenset(
-    "ACK BYE CANCEL INFO INVITE MESSAGE NOTIFY OPTIONS PRACK PUBLISH REFER REGISTER SUBSCRIBE UPDATE".split()
+    (
+        "ACK",
+        "BYE",
+        "CANCEL",
+        "INFO",
+        "INVITE",
+        "MESSAGE",
+        "NOTIFY",
+        "OPTIONS",
+        "PRACK",
+        "PUBLISH",
+        "REFER",
+        "REGISTER",
+        "SUBSCRIBE",
+        "UPDATE",
+    )
 )
-"""Every method that is registered; a request with another one is answered 501, not 400."""
+"""Every registered method (IANA); a request with another one is answered 501 before 400."""
