@@ -1,0 +1,242 @@
+"""Where the configuration comes from: one TOML file, then the environment, then defaults.
+
+The file is the first of: `--config`, `$AGENT_ENDPOINT_CONFIG`, `./agent-endpoint.toml`,
+`$XDG_CONFIG_HOME/agent-endpoint/config.toml`, `/etc/agent-endpoint/config.toml`. A variable
+`AGENT_ENDPOINT_SECTION__KEY` goes over the file's `[section] key`; lists are written as JSON.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+import msgspec
+from pydantic import BaseModel, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict, SettingsError
+
+from endpoint.app.settings import Config
+from endpoint.errors import ConfigurationError
+
+PREFIX = "AGENT_ENDPOINT_"
+FILE_VARIABLE = PREFIX + "CONFIG"
+LISTS = ("account", "http.origins", "sip.domains", "station")
+"""Keys that a variable gives as JSON."""
+Tree = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A configuration, and where it came from."""
+
+    config: Config
+    path: Path | None
+    """The file that was read; None where there is none."""
+    origins: Mapping[str, str]
+    """Dotted key to the file's path or the variable's name; a key that is not here is a default."""
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """One effective value, for `config show`."""
+
+    key: str
+    value: object
+    """Plain data; secrets are masked."""
+    origin: str
+
+
+class _FromEnvironment(Config, BaseSettings):
+    """The same fields, read from variables by pydantic-settings."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True
+    )
+
+
+def search_path(environ: Mapping[str, str]) -> list[Path]:
+    """Where a file is looked for when none is named, in order."""
+    home = environ.get("XDG_CONFIG_HOME") or "~/.config"
+    return [
+        Path("agent-endpoint.toml"),
+        Path(home).expanduser() / "agent-endpoint" / "config.toml",
+        Path("/etc/agent-endpoint/config.toml"),
+    ]
+
+
+def find_file(named: Path | None = None) -> Path | None:
+    """The configuration file. Raises `ConfigurationError` when one was named that is not there."""
+    variable = os.environ.get(FILE_VARIABLE)
+    for path, by in ((named, "--config"), (Path(variable) if variable else None, FILE_VARIABLE)):
+        if path is None:
+            continue
+        if not path.is_file():
+            raise ConfigurationError([f"{by}: found {str(path)!r}, expected a file that is there"])
+        return path
+    return next((path for path in search_path(os.environ) if path.is_file()), None)
+
+
+def load(named: Path | None = None) -> Loaded:
+    """Read file and environment.
+
+    Raises `ConfigurationError` with every mistake in them at once.
+    """
+    path = find_file(named)
+    mistakes: list[str] = []
+    written = _read_file(path, mistakes) if path else {}
+    set_, variables = _read_environment(mistakes)
+    origins = {key: str(path) for key, _ in _leaves(written)} | variables
+    try:
+        config = Config.model_validate(_over(written, set_))
+    except ValidationError as error:
+        mistakes += [_mistake(Config, dict(fault), origins) for fault in error.errors()]
+        raise ConfigurationError(mistakes) from None
+    if mistakes:
+        raise ConfigurationError(mistakes)
+    return Loaded(config, path, origins)
+
+
+def values(loaded: Loaded) -> list[Value]:
+    """Every effective value with its origin, in the order of the model; secrets masked."""
+    return [
+        Value(key, plain, _origin(key, loaded.origins))
+        for key, plain in _leaves(_plain(loaded.config))
+    ]
+
+
+def _origin(key: str, origins: Mapping[str, str]) -> str:
+    section, _, name = key.rpartition(".")
+    if key in origins:
+        return origins[key]
+    if section in ("http", "sip", "media") and name in origins:
+        return f"{name}, {origins[name]}"
+    return "default"
+
+
+def _plain(value: object) -> Any:
+    """A setting as plain data. A secret shows that it is set, nothing of what it is."""
+    match value:
+        case BaseModel():
+            return {name: _plain(getattr(value, name)) for name in type(value).model_fields}
+        case list():
+            return [_plain(entry) for entry in value]
+        case SecretStr():
+            return "********"
+        case Path():
+            return str(value)
+        case _:
+            return value
+
+
+def _leaves(tree: Tree, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted keys and values of a nested mapping; tables in a list are numbered from 0."""
+    for name, value in tree.items():
+        key = f"{prefix}{name}"
+        match value:
+            case dict():
+                yield from _leaves(value, key + ".")
+            case [dict(), *_]:
+                for index, entry in enumerate(value):
+                    yield from _leaves(entry, f"{key}.{index}.")
+            case _:
+                yield key, value
+
+
+def _over(below: Tree, above: Tree) -> Tree:
+    """`above` laid over `below`, table by table."""
+    merged = dict(below)
+    for name, value in above.items():
+        lower = merged.get(name)
+        if isinstance(value, dict) and isinstance(lower, dict):
+            merged[name] = _over(lower, value)
+        else:
+            merged[name] = value
+    return merged
+
+
+def _read_file(path: Path, mistakes: list[str]) -> Tree:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        mistakes.append(f"{path}: can't be read: {error.strerror}")
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        mistakes.append(f"{path}: expected TOML: {error}")
+    return {}
+
+
+def _read_environment(mistakes: list[str]) -> tuple[Tree, dict[str, str]]:
+    """What the variables say, and which variable says it."""
+    names: dict[str, str] = {}
+    for variable in sorted(os.environ):
+        if not variable.upper().startswith(PREFIX) or variable.upper() == FILE_VARIABLE:
+            continue
+        key = variable[len(PREFIX) :].lower().replace("__", ".")
+        names[key] = variable
+        section = key.split(".")[0]
+        if section not in Config.model_fields:
+            mistakes.append(
+                f"{variable}: unknown variable{_resembling(section, Config.model_fields)}"
+            )
+    try:
+        tree = EnvSettingsSource(_FromEnvironment)()
+    except SettingsError as error:
+        # It names the section only; the variables that want JSON are few.
+        wrong = [name for key, name in names.items() if key in LISTS and not _is_json(name)]
+        mistakes += [
+            f"{name}: found {os.environ[name]!r}, expected a JSON list" for name in wrong
+        ] or [f"environment: {error}"]
+        return {}, {}
+    return tree, names
+
+
+def _is_json(variable: str) -> bool:
+    try:
+        msgspec.json.decode(os.environ[variable])
+    except msgspec.DecodeError:
+        return False
+    return True
+
+
+def _mistake(model: type[BaseModel], fault: Mapping[str, Any], origins: Mapping[str, str]) -> str:
+    """One fault of pydantic's in our words: key, where, what was found, what was expected."""
+    location = fault["loc"]
+    key = ".".join(str(part) for part in location)
+    place = _place(key, origins)
+    kind = fault["type"]
+    if kind == "extra_forbidden":
+        known = _fields_at(model, location[:-1])
+        return f"{key}{place}: unknown key{_resembling(str(location[-1]), known)}"
+    if kind == "missing":
+        return f"{key}{place}: found nothing, expected a value"
+    if kind == "value_error":
+        return f"{key}{place}: {fault['ctx']['error']}"
+    expected = fault["msg"].removeprefix("Input should be ").split(", unable to parse")[0]
+    secret = any(word in key for word in ("password", "token", "url"))
+    found = "a secret" if secret else repr(fault["input"])
+    return f"{key}{place}: found {found}, expected {expected}"
+
+
+def _place(key: str, origins: Mapping[str, str]) -> str:
+    origin = next((o for k, o in origins.items() if k == key or k.startswith(key + ".")), None)
+    return f" ({origin})" if origin else ""
+
+
+def _fields_at(model: type[BaseModel], location: tuple[object, ...]) -> list[str]:
+    """The keys that the table at `location` knows."""
+    for part in location:
+        if isinstance(part, int):
+            continue
+        annotation = model.model_fields[str(part)].annotation
+        candidates = [annotation, *get_args(annotation)]
+        model = next(c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel))
+    return list(model.model_fields)
+
+
+def _resembling(name: str, known: Mapping[str, object] | list[str]) -> str:
+    """`, expected KEY` for the nearest, else the whole list."""
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f", expected {close[0]}?" if close else f", expected one of {', '.join(known)}"

@@ -1,0 +1,355 @@
+"""What can be set: one model a section of the file, with defaults that run as they are.
+
+Every default listens on loopback only. `port = 0` means "any free one", for tests and the demo.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+import socket
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+
+Port = Annotated[int, Field(ge=0, le=65535)]
+Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
+
+DEVICE = re.compile(r"[A-Za-z0-9_.+*#-]{1,64}")
+"""What a device may be called: a number, a short name."""
+ORIGIN = re.compile(r"https?://(\[[0-9a-f:]+\]|[a-z0-9.-]+)(:[0-9]{1,5})?")
+
+WILDCARDS = ("0.0.0.0", "::", "")
+
+
+def default_state_directory() -> Path:
+    """`$XDG_STATE_HOME/agent-endpoint`, by default `~/.local/state/agent-endpoint`."""
+    home = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
+    return Path(home).expanduser() / "agent-endpoint"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach what listens on `host`."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def own_address(family: socket.AddressFamily = socket.AF_INET) -> str:
+    """The address by which this machine reaches others, else loopback. Sends nothing."""
+    # TEST-NET-1 and the documentation prefix: the kernel picks a route, no packet leaves.
+    target, loopback = ("192.0.2.1", "127.0.0.1")
+    if family == socket.AF_INET6:
+        target, loopback = ("2001:db8::1", "::1")
+    with socket.socket(family, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect((target, 9))
+        except OSError:
+            return loopback
+        return str(probe.getsockname()[0])
+
+
+def advertised(host: str, configured: str) -> str:
+    """What others are told: what was configured, else the bound address, else our own address."""
+    if configured:
+        return configured
+    if host in WILDCARDS:
+        return own_address(socket.AF_INET6 if host == "::" else socket.AF_INET)
+    return "127.0.0.1" if host == "localhost" else host
+
+
+class Section(BaseModel):
+    """Base of all sections: unknown keys are mistakes, values never change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class HttpSettings(Section):
+    """`[http]`: the page, REST, the event WebSocket, and SIP over WSS at `/sip`."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on with TLS."""
+    port: Port = 8443
+    plain: bool = True
+    """Listen without TLS too, on 127.0.0.1 only."""
+    plain_port: Port = 8080
+    origins: list[str] = []
+    """Web origins, as `https://crm.example.com`, that may use this interface.
+
+    Our own page always may.
+    """
+    token: SecretStr | None = None
+    """Bearer token; by default one is made at first run and kept in the state directory."""
+    certificate: Path | None = None
+    """PEM chain; by default a local CA makes one."""
+    key: Path | None = None
+    """PEM private key of `certificate`."""
+    connections: Count = 2000
+    connections_per_source: Count = 100
+    header_timeout_s: Seconds = 10
+    """TLS handshake, and the first request's headers, must be complete by then."""
+    body_timeout_s: Seconds = 30
+    idle_timeout_s: Seconds = 120
+    """A kept-alive connection without a request is closed then."""
+    body_limit_bytes: Count = 65_536
+
+    @field_validator("origins")
+    @classmethod
+    def _origins_are_origins(cls, origins: list[str]) -> list[str]:
+        for origin in origins:
+            if not ORIGIN.fullmatch(origin):
+                raise ValueError(
+                    f"{origin!r} is no origin: expected scheme, lower-case host and port only, "
+                    "as https://crm.example.com or http://localhost:3000 (no path, no *)"
+                )
+        return origins
+
+    @model_validator(mode="after")
+    def _certificate_and_key(self) -> Self:
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("certificate and key go together: expected both, or neither")
+        return self
+
+
+class SipSettings(Section):
+    """`[sip]`: the embedded sipWsServer, and how we speak SIP."""
+
+    host: str = "127.0.0.1"
+    port: Port = 5060
+    """UDP."""
+    advertised_host: str = ""
+    """What Contact and Via say.
+
+    By default the bound address, or our own where that is a wildcard.
+    """
+    advertised_port: Port | None = None
+    realm: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._-]+$")] = (
+        "agent-endpoint"
+    )
+    """Of digest authentication.
+
+    Passwords are stored for one realm: a new realm needs them set anew.
+    """
+    domains: list[str] = []
+    """Host names that our registrar serves; empty serves any."""
+    user_agent: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[\x21-\x7e ]+$")] = (
+        "agent-endpoint"
+    )
+    minimum_expires_s: Annotated[int, Field(ge=1, le=3600)] = 60
+    maximum_expires_s: Annotated[int, Field(ge=60, le=86_400)] = 7200
+
+
+class MediaSettings(Section):
+    """`[media]`: the media plane, a process of its own."""
+
+    host: str = "127.0.0.1"
+    """Address that RTP ports are bound to."""
+    advertised_host: str = ""
+    """What our SDP says; by default the bound address, or our own where that is a wildcard."""
+    port_first: Annotated[int, Field(ge=1024, le=65_534)] = 20_000
+    port_last: Annotated[int, Field(ge=1025, le=65_535)] = 29_999
+    cpu: Annotated[int, Field(ge=0, le=4095)] | None = None
+    """Core that the worker is pinned to; by default none."""
+    rtp_timeout_s: Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)] = 20
+    """A leg that sends no audio for so long is released; 0 never."""
+
+    @model_validator(mode="after")
+    def _range_holds_a_pair(self) -> Self:
+        if self.port_last <= self.port_first:
+            raise ValueError(
+                f"port_last is {self.port_last}: expected more than port_first ({self.port_first})"
+            )
+        return self
+
+
+class CallSettings(Section):
+    """`[calls]`: limits and patience of call control."""
+
+    answer_timeout_s: Seconds = 60
+    """A device that does not answer for so long has not answered."""
+    drain_timeout_s: Seconds = 10
+    """At SIGTERM calls may go on for so long; then they are hung up."""
+    digit_duration_ms: Annotated[int, Field(ge=40, le=2000)] = 100
+    digit_gap_ms: Annotated[int, Field(ge=40, le=2000)] = 60
+
+
+class AccountSettings(Section):
+    """`[[account]]`: one device of ours that is registered at an outside sipWsServer."""
+
+    device: str
+    server: str
+    """`wss://host[:port][/path]`, `ws://…`, or `sip:host[:port]` for UDP."""
+    username: str = ""
+    """By default the device."""
+    domain: str = ""
+    """Host of the address of record; by default the server's."""
+    realm: str = ""
+    """The only realm whose challenge is answered; by default any that this server asks for."""
+    password: SecretStr | None = None
+    password_file: Path | None = None
+    """File that holds the password in its first line; keeps it out of this file."""
+    ca: Path | None = None
+    """PEM file of the CA that signed the server's certificate; by default the system's CAs."""
+    display_name: str = ""
+    expires_s: Annotated[int, Field(ge=10, le=86_400)] = 600
+
+    @field_validator("device")
+    @classmethod
+    def _device(cls, device: str) -> str:
+        return checked_device(device)
+
+    @field_validator("server")
+    @classmethod
+    def _server(cls, server: str) -> str:
+        if not re.fullmatch(r"(wss?://|sip:)[^\s@/]+(/\S*)?", server):
+            raise ValueError(
+                f"{server!r}: expected wss://host[:port][/path], ws://host[:port][/path] "
+                "or sip:host[:port]"
+            )
+        return server
+
+    @model_validator(mode="after")
+    def _one_password(self) -> Self:
+        if (self.password is None) == (self.password_file is None):
+            raise ValueError("expected exactly one of password and password_file")
+        return self
+
+    def read_password(self) -> str:
+        """The password, from wherever it is. Raises OSError for a file that can't be read."""
+        if self.password is not None:
+            return self.password.get_secret_value()
+        assert self.password_file is not None
+        return self.password_file.read_text(encoding="utf-8").split("\n", 1)[0].strip()
+
+
+class StationSettings(Section):
+    """`[[station]]`: an agent's ears and mouth without a phone: a tone or a file is its voice."""
+
+    device: str
+    kind: Literal["tone", "file"]
+    frequency_hz: Annotated[float, Field(ge=50, le=3900, allow_inf_nan=False)] = 440
+    """Of a tone station."""
+    path: Path | None = None
+    """WAV file of a file station."""
+
+    @field_validator("device")
+    @classmethod
+    def _device(cls, device: str) -> str:
+        return checked_device(device)
+
+    @model_validator(mode="after")
+    def _file_has_path(self) -> Self:
+        if self.kind == "file" and self.path is None:
+            raise ValueError('kind is "file": expected path to name a WAV file')
+        return self
+
+
+class DatabaseSettings(Section):
+    """`[database]`: SQLite in the state directory unless said otherwise."""
+
+    url: SecretStr | None = None
+    """`postgresql://user:password@host/name` or `sqlite:///path`."""
+
+    @field_validator("url")
+    @classmethod
+    def _known_database(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None and not re.match(
+            r"(postgresql|sqlite)(\+asyncpg|\+aiosqlite)?://", url.get_secret_value()
+        ):
+            raise ValueError("expected postgresql://user:password@host/name or sqlite:///path")
+        return url
+
+
+class StateSettings(Section):
+    """`[state]`: where the CA, the token, the database and recordings are kept."""
+
+    directory: Path = Field(default_factory=default_state_directory)
+
+
+class LogSettings(Section):
+    """`[log]`: what is written to standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["console", "json"] = "console"
+
+
+class Config(Section):
+    """Everything, as effective."""
+
+    host: str = "127.0.0.1"
+    """Address that http, sip and media listen on where their sections name none."""
+    advertised_host: str = ""
+    """What sip and media tell others where their sections say nothing."""
+    http: HttpSettings = HttpSettings()
+    sip: SipSettings = SipSettings()
+    media: MediaSettings = MediaSettings()
+    calls: CallSettings = CallSettings()
+    database: DatabaseSettings = DatabaseSettings()
+    state: StateSettings = Field(default_factory=StateSettings)
+    log: LogSettings = LogSettings()
+    account: list[AccountSettings] = []
+    station: list[StationSettings] = []
+
+    @model_validator(mode="before")
+    @classmethod
+    def _inherit_hosts(cls, given: object) -> object:
+        """`host` and `advertised_host` reach every section that says nothing itself."""
+        if not isinstance(given, dict):
+            return given
+        filled = dict(given)
+        for key, names in (
+            ("host", ("http", "sip", "media")),
+            ("advertised_host", ("sip", "media")),
+        ):
+            if key not in given:
+                continue
+            for name in names:
+                section = filled.get(name, {})
+                if isinstance(section, dict):
+                    filled[name] = {key: given[key], **section}
+        return filled
+
+    @model_validator(mode="after")
+    def _one_each(self) -> Self:
+        for key, devices in (
+            ("account", [entry.device for entry in self.account]),
+            ("station", [entry.device for entry in self.station]),
+        ):
+            twice = sorted({device for device in devices if devices.count(device) > 1})
+            if twice:
+                raise ValueError(
+                    f"{key}: found {', '.join(twice)} twice, expected each device once"
+                )
+        return self
+
+    @property
+    def sip_advertised_host(self) -> str:
+        """What SIP messages say of us."""
+        return advertised(self.sip.host, self.sip.advertised_host)
+
+    @property
+    def media_advertised_host(self) -> str:
+        """What our SDP says."""
+        return advertised(self.media.host, self.media.advertised_host)
+
+    @property
+    def open_hosts(self) -> list[str]:
+        """Sections that machines other than this one can reach, as `http`, `sip`."""
+        return [
+            name
+            for name, host in (("http", self.http.host), ("sip", self.sip.host))
+            if not is_loopback(host)
+        ]
+
+
+def checked_device(device: str) -> str:
+    """The device, or ValueError that says what was expected."""
+    if not DEVICE.fullmatch(device):
+        raise ValueError(f"{device!r}: expected 1 to 64 letters, digits or any of _ . + * # -")
+    return device

@@ -1,0 +1,88 @@
+"""The state directory: local CA, server certificate, bearer token, database, recordings.
+
+Everything secret in it has mode 0600; the directory itself 0700.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+from endpoint.errors import ConfigurationError
+
+
+@dataclass(frozen=True, slots=True)
+class StateDirectory:
+    """Where things are kept; `prepared` makes the directories."""
+
+    path: Path
+
+    @property
+    def token_file(self) -> Path:
+        """The bearer token, one line."""
+        return self.path / "token"
+
+    @property
+    def database(self) -> Path:
+        """The SQLite file."""
+        return self.path / "endpoint.sqlite3"
+
+    @property
+    def recordings(self) -> Path:
+        """Where WAV files go."""
+        return self.path / "recordings"
+
+    @property
+    def tls(self) -> Path:
+        """The local CA, and the certificate that it made."""
+        return self.path / "tls"
+
+    def prepared(self) -> StateDirectory:
+        """Make what is missing. Raises `ConfigurationError` where that is not allowed."""
+        try:
+            for directory in (self.path, self.recordings, self.tls):
+                directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if not os.access(self.path, os.W_OK | os.X_OK):
+                raise PermissionError(13, "not writable")
+        except OSError as error:
+            raise ConfigurationError(
+                [
+                    f"state.directory: found {str(self.path)!r} ({error.strerror}), expected a "
+                    "directory that this user may write to; set AGENT_ENDPOINT_STATE__DIRECTORY"
+                ]
+            ) from error
+        return self
+
+    def token(self) -> str:
+        """The bearer token; made when there is none."""
+        found = self.stored_token()
+        return found or self.new_token()
+
+    def stored_token(self) -> str | None:
+        """The bearer token, or None where none was made yet. Raises `ConfigurationError`."""
+        try:
+            return self.token_file.read_text(encoding="ascii").strip() or None
+        except FileNotFoundError:
+            return None
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigurationError([f"{self.token_file}: can't be read: {error}"]) from error
+
+    def new_token(self) -> str:
+        """Make a new token, which ends the old one at the next start."""
+        token = secrets.token_urlsafe(32)
+        write_private(self.token_file, (token + "\n").encode("ascii"))
+        return token
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Write a file that only its owner may read, whole or not at all."""
+    temporary = path.with_name(path.name + ".new")
+    temporary.unlink(missing_ok=True)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)

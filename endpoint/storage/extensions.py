@@ -1,0 +1,149 @@
+"""Extensions: who may register with the embedded sipWsServer, and under which numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import delete, select
+from sqlalchemy.orm import selectinload
+
+from endpoint.errors import StorageError
+from endpoint.storage.database import Database
+from endpoint.storage.schema import AliasRow, CredentialRow, ExtensionRow
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """What a password leaves behind: enough to check a digest, not enough to read it."""
+
+    username: str
+    realm: str
+    algorithm: str
+    ha1: str
+
+
+@dataclass(frozen=True, slots=True)
+class Extension:
+    """One extension, without its secrets."""
+
+    number: str
+    display_name: str = ""
+    aliases: tuple[str, ...] = ()
+    realms: tuple[str, ...] = ()
+    """Realms that it has credentials for."""
+    weak: bool = False
+    """Its password was weak when it was set."""
+
+
+class Extensions:
+    """The extensions of one tenant."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def add(
+        self, extension: Extension, credentials: Sequence[Credential], *, replace: bool = False
+    ) -> None:
+        """Store an extension. Raises `StorageError` for a number that is taken."""
+        tenant = self._database.tenant_id
+        async with self._database.session() as session:
+            if replace:
+                await session.execute(
+                    delete(ExtensionRow).where(
+                        ExtensionRow.tenant_id == tenant, ExtensionRow.number == extension.number
+                    )
+                )
+            numbers = (extension.number, *extension.aliases)
+            extensions = select(ExtensionRow.number).where(
+                ExtensionRow.tenant_id == tenant, ExtensionRow.number.in_(numbers)
+            )
+            aliases = select(AliasRow.number).where(
+                AliasRow.tenant_id == tenant, AliasRow.number.in_(numbers)
+            )
+            taken = [*await session.scalars(extensions), *await session.scalars(aliases)]
+            if taken:
+                raise StorageError(f"{', '.join(sorted(set(taken)))}: this number is taken")
+            row = ExtensionRow(
+                tenant_id=tenant,
+                number=extension.number,
+                display_name=extension.display_name,
+                weak=extension.weak,
+            )
+            session.add(row)
+            await session.flush()
+            session.add_all(
+                CredentialRow(
+                    tenant_id=tenant,
+                    extension_id=row.id,
+                    username=credential.username,
+                    realm=credential.realm,
+                    algorithm=credential.algorithm,
+                    ha1=credential.ha1,
+                )
+                for credential in credentials
+            )
+            session.add_all(
+                AliasRow(tenant_id=tenant, extension_id=row.id, number=number)
+                for number in extension.aliases
+            )
+
+    async def remove(self, number: str) -> bool:
+        """Forget an extension with its credentials and aliases. False where there is none."""
+        async with self._database.session() as session:
+            removed = await session.scalars(
+                delete(ExtensionRow)
+                .where(
+                    ExtensionRow.tenant_id == self._database.tenant_id,
+                    ExtensionRow.number == number,
+                )
+                .returning(ExtensionRow.id)
+            )
+            return removed.first() is not None
+
+    async def all(self) -> list[Extension]:
+        """Every extension, by number."""
+        async with self._database.session() as session:
+            rows = await session.scalars(
+                select(ExtensionRow)
+                .where(ExtensionRow.tenant_id == self._database.tenant_id)
+                .order_by(ExtensionRow.number)
+                .options(selectinload(ExtensionRow.credentials), selectinload(ExtensionRow.aliases))
+            )
+            return [_extension(row) for row in rows]
+
+    async def lookup(self, username: str, realm: str) -> Sequence[tuple[str, str]]:
+        """(algorithm, HA1) pairs of a user; empty for one that is not known."""
+        async with self._database.session() as session:
+            rows = await session.execute(
+                select(CredentialRow.algorithm, CredentialRow.ha1).where(
+                    CredentialRow.tenant_id == self._database.tenant_id,
+                    CredentialRow.username == username,
+                    CredentialRow.realm == realm,
+                )
+            )
+            return [(algorithm, ha1) for algorithm, ha1 in rows]
+
+    async def resolve(self, number: str) -> str | None:
+        """The extension that a number or an alias means; None for a number that is not ours."""
+        tenant = self._database.tenant_id
+        async with self._database.session() as session:
+            own = select(ExtensionRow.number).where(
+                ExtensionRow.tenant_id == tenant, ExtensionRow.number == number
+            )
+            alias = (
+                select(ExtensionRow.number)
+                .join(ExtensionRow.aliases)
+                .where(AliasRow.tenant_id == tenant, AliasRow.number == number)
+            )
+            return await session.scalar(own) or await session.scalar(alias)
+
+
+def _extension(row: ExtensionRow) -> Extension:
+    return Extension(
+        number=row.number,
+        display_name=row.display_name,
+        aliases=tuple(sorted(alias.number for alias in row.aliases)),
+        realms=tuple(sorted({credential.realm for credential in row.credentials})),
+        weak=row.weak,
+    )

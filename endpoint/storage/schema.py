@@ -1,0 +1,148 @@
+"""The tables. A tenant is part of every unique key; so far there is one, `default`."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    ForeignKeyConstraint,
+    MetaData,
+    String,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
+
+DEFAULT_TENANT = "default"
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A moment. SQLite forgets time zones: what is stored is UTC, and what is read says so."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """To UTC."""
+        return None if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """From UTC."""
+        return None if value is None else value.replace(tzinfo=UTC)
+
+
+class Base(DeclarativeBase):
+    """Names every constraint, so that migrations can name it too."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(column_0_label)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+class TenantRow(Base):
+    """One customer's world."""
+
+    __tablename__ = "tenant"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(64), unique=True)
+
+
+class ExtensionRow(Base):
+    """A device that may register with the embedded sipWsServer."""
+
+    __tablename__ = "extension"
+    # The pair is a key too, so that credentials and aliases can't point into another tenant.
+    __table_args__ = (UniqueConstraint("tenant_id", "number"), UniqueConstraint("tenant_id", "id"))
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    tenant_id: Mapped[int] = mapped_column(ForeignKey("tenant.id", ondelete="CASCADE"))
+    number: Mapped[str] = mapped_column(String(64))
+    display_name: Mapped[str] = mapped_column(String(128), default="")
+    weak: Mapped[bool] = mapped_column(default=False)
+    """Its password was weak when it was set; what is stored can't be judged any more."""
+
+    credentials: Mapped[list[CredentialRow]] = relationship(
+        cascade="all, delete-orphan", passive_deletes=True
+    )
+    aliases: Mapped[list[AliasRow]] = relationship(
+        cascade="all, delete-orphan", passive_deletes=True
+    )
+
+
+class CredentialRow(Base):
+    """One digest HA1 of an extension. Never a clear password."""
+
+    __tablename__ = "credential"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "username", "realm", "algorithm"),
+        ForeignKeyConstraint(
+            ["tenant_id", "extension_id"],
+            ["extension.tenant_id", "extension.id"],
+            ondelete="CASCADE",
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    tenant_id: Mapped[int]
+    extension_id: Mapped[int]
+    username: Mapped[str] = mapped_column(String(64))
+    realm: Mapped[str] = mapped_column(String(64))
+    algorithm: Mapped[str] = mapped_column(String(16))
+    """`MD5`, `SHA-256`, `SHA-512-256`."""
+    ha1: Mapped[str] = mapped_column(String(64))
+    """Lower-case hex."""
+
+
+class AliasRow(Base):
+    """Another number by which an extension is reached."""
+
+    __tablename__ = "alias"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "number"),
+        ForeignKeyConstraint(
+            ["tenant_id", "extension_id"],
+            ["extension.tenant_id", "extension.id"],
+            ondelete="CASCADE",
+        ),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    tenant_id: Mapped[int]
+    extension_id: Mapped[int]
+    number: Mapped[str] = mapped_column(String(64))
+
+
+class CallRow(Base):
+    """What stays of a call: exactly one row each."""
+
+    __tablename__ = "call_record"
+    __table_args__ = (UniqueConstraint("tenant_id", "call"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    tenant_id: Mapped[int] = mapped_column(ForeignKey("tenant.id", ondelete="CASCADE"))
+    interaction: Mapped[str] = mapped_column(Text, index=True)
+    call: Mapped[str] = mapped_column(Text)
+    direction: Mapped[str] = mapped_column(String(16))
+    calling: Mapped[str] = mapped_column(Text)
+    called: Mapped[str] = mapped_column(Text)
+    started_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
+    delivered_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    established_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    ended_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    ending: Mapped[dict[str, Any]] = mapped_column(JSON)
+    """Cause, who let go, SIP status, Q.850."""
+    connections: Mapped[list[dict[str, Any]]] = mapped_column(JSON)
+    """One entry a device, with its own ending."""

@@ -1,0 +1,195 @@
+"""What is stored comes back, tenants and numbers stay apart, and no clear password is ever kept."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, create_engine, text
+from sqlalchemy.exc import IntegrityError
+
+from endpoint.callcontrol.model import CallDirection, CallId, CallRecord, ConnectionRecord, Ending
+from endpoint.errors import StorageError
+from endpoint.legs.base import Cause, DeviceId, InteractionId, LegRole, Side
+from endpoint.storage.calls import StoredCallRecords
+from endpoint.storage.database import Database, sqlite_url
+from endpoint.storage.extensions import Credential, Extension, Extensions
+from endpoint.storage.schema import Base
+
+pytestmark = pytest.mark.unit
+
+NOON = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "endpoint.sqlite3"
+
+
+@pytest.fixture
+async def database(path: Path) -> AsyncIterator[Database]:
+    async with Database(sqlite_url(path)) as database:
+        yield database
+
+
+def credential(username: str, algorithm: str = "MD5") -> Credential:
+    return Credential(username, "agent-endpoint", algorithm, "0" * 32)
+
+
+async def execute(database: Database, statement: str) -> None:
+    async with database.session() as session:
+        await session.execute(text(statement))
+
+
+async def test_an_extension_is_found_by_its_user_name_and_realm(database: Database) -> None:
+    extensions = Extensions(database)
+    await extensions.add(Extension("6001"), [credential("6001"), credential("6001", "SHA-256")])
+    assert await extensions.lookup("6001", "agent-endpoint") == [
+        ("MD5", "0" * 32),
+        ("SHA-256", "0" * 32),
+    ]
+    assert await extensions.lookup("6001", "elsewhere") == []
+    assert await extensions.lookup("6002", "agent-endpoint") == []
+
+
+async def test_an_alias_leads_to_its_extension(database: Database) -> None:
+    extensions = Extensions(database)
+    await extensions.add(Extension("6001", aliases=("4000", "4001")), [credential("6001")])
+    assert await extensions.resolve("4001") == "6001"
+    assert await extensions.resolve("6001") == "6001"
+    assert await extensions.resolve("5000") is None
+    assert [extension.aliases for extension in await extensions.all()] == [("4000", "4001")]
+
+
+@pytest.mark.parametrize(
+    "second",
+    [Extension("6001"), Extension("4000"), Extension("6002", aliases=("6001",))],
+    ids=["same number", "number is an alias", "alias is a number"],
+)
+async def test_a_number_belongs_to_one_extension(database: Database, second: Extension) -> None:
+    extensions = Extensions(database)
+    await extensions.add(Extension("6001", aliases=("4000",)), [credential("6001")])
+    with pytest.raises(StorageError, match="taken"):
+        await extensions.add(second, [credential(second.number)])
+    assert [extension.number for extension in await extensions.all()] == ["6001"]
+
+
+async def test_replacing_an_extension_leaves_nothing_of_the_old_one(database: Database) -> None:
+    extensions = Extensions(database)
+    await extensions.add(Extension("6001", aliases=("4000",), weak=True), [credential("6001")])
+    new = Credential("6001", "agent-endpoint", "MD5", "1" * 32)
+    await extensions.add(Extension("6001"), [new], replace=True)
+    assert await extensions.lookup("6001", "agent-endpoint") == [("MD5", "1" * 32)]
+    assert await extensions.resolve("4000") is None
+    assert not (await extensions.all())[0].weak
+
+
+async def test_removing_an_extension_takes_its_credentials_along(database: Database) -> None:
+    extensions = Extensions(database)
+    await extensions.add(Extension("6001"), [credential("6001")])
+    assert await extensions.remove("6001")
+    assert await extensions.lookup("6001", "agent-endpoint") == []
+    assert not await extensions.remove("6001")
+
+
+async def test_a_credential_cannot_point_into_another_tenant(database: Database) -> None:
+    await Extensions(database).add(Extension("6001"), [])
+    async with database.session() as session:
+        await session.execute(text("INSERT INTO tenant (id, name) VALUES (99, 'other')"))
+    with pytest.raises(StorageError) as refused:
+        await execute(
+            database,
+            "INSERT INTO alias (tenant_id, extension_id, number) SELECT 99, id, '1' FROM extension",
+        )
+    assert isinstance(refused.value.__cause__, IntegrityError)
+
+
+def record(call: str, started_at: datetime = NOON) -> CallRecord:
+    ending = Ending(Cause.NORMAL, Side.DEVICE, DeviceId("10086"), q850=16)
+    return CallRecord(
+        interaction=InteractionId("i1"),
+        call=CallId(call),
+        direction=CallDirection.OUTBOUND,
+        calling=DeviceId("6001"),
+        called=DeviceId("10086"),
+        started_at=started_at,
+        delivered_at=started_at + timedelta(seconds=1),
+        established_at=None,
+        ended_at=started_at + timedelta(seconds=9),
+        ending=ending,
+        connections=(
+            ConnectionRecord(
+                DeviceId("6001"), LegRole.STATION, failed=False, ending=ending, media_confirmed=True
+            ),
+        ),
+    )
+
+
+async def test_a_call_record_comes_back_as_it_was_written(database: Database) -> None:
+    records = StoredCallRecords(database)
+    await records.write(record("i1.1"))
+    later = record("i2.1", NOON + timedelta(hours=1))
+    await records.write(later)
+    assert await records.latest() == [later, record("i1.1")]
+    assert await records.latest(limit=1) == [later]
+
+
+async def test_a_call_has_exactly_one_record(database: Database) -> None:
+    records = StoredCallRecords(database)
+    await records.write(record("i1.1"))
+    with pytest.raises(StorageError, match="has a record already"):
+        await records.write(record("i1.1"))
+    assert len(await records.latest()) == 1
+
+
+async def test_what_was_stored_is_there_after_a_restart(path: Path) -> None:
+    for _ in range(2):
+        async with Database(sqlite_url(path)) as database:
+            extensions = Extensions(database)
+            if await extensions.remove("6001"):
+                break
+            await extensions.add(Extension("6001"), [])
+    else:
+        pytest.fail("the extension was gone after a restart")
+
+
+async def test_writers_wait_and_readers_do_not(database: Database) -> None:
+    async with database.session() as session:
+        assert (await session.scalar(text("PRAGMA journal_mode"))) == "wal"
+        assert (await session.scalar(text("PRAGMA foreign_keys"))) == 1
+        assert (await session.scalar(text("PRAGMA busy_timeout"))) == 5000
+
+
+async def test_the_migrations_make_what_the_models_say(database: Database, path: Path) -> None:
+    def differences(connection: Connection) -> list[object]:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        return list(compare_metadata(context, Base.metadata))
+
+    engine = create_engine(f"sqlite:///{path}")
+    with engine.connect() as connection:
+        assert differences(connection) == []
+    engine.dispose()
+
+
+async def test_a_newer_schema_is_refused_and_says_so(path: Path) -> None:
+    async with Database(sqlite_url(path)) as database, database.session() as session:
+        await session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(StorageError, match="9999"):
+        async with Database(sqlite_url(path)):
+            pass
+
+
+@pytest.fixture
+def letter(path: Path) -> Path:
+    path.write_bytes(b"not a database" * 1000)
+    return path
+
+
+async def test_a_file_that_is_no_database_is_refused(letter: Path) -> None:
+    with pytest.raises(StorageError, match="not a database"):
+        async with Database(sqlite_url(letter)):
+            pass
