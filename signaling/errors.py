@@ -1,7 +1,7 @@
 """The errors of `signaling`, as one tree.
 
 SignalingError
-├── LocalProtocolError          we broke the rules: a call that the state does not allow, unsendable text
+├── LocalProtocolError          we broke the rules: a call the state does not allow, unsendable text
 ├── RemoteProtocolError         they did; `status_hint` is the answer that fits
 │   ├── SipParseError           the one error of the SIP grammar
 │   └── SdpError                the one error of SDP and of offer/answer

@@ -77,7 +77,7 @@ def unquote(text: str) -> str:
 
 
 def split_values(text: str) -> list[str]:
-    """Split at the commas outside quotes and angle brackets (RFC 3261 §7.3.1), and strip the pieces.
+    """Split at the commas outside quotes and angle brackets (RFC 3261 §7.3.1); pieces are stripped.
 
     Empty pieces are kept: whether `a,,b` is legal is for the header to say. Raises SipParseError
     when a quote or a bracket stays open.
@@ -115,7 +115,7 @@ def parse_parameters(text: str, position: int = 0) -> Parameters:
 
 
 def check_unique(parameters: list[tuple[str, str | None]]) -> None:
-    """Raise where a name comes twice (RFC 3261 §7.3.1): two readers might see two different tags."""
+    """Raise where a name comes twice (RFC 3261 §7.3.1): two readers might see two tags."""
     if len(parameters) > 1 and len({lower(name) for name, _ in parameters}) < len(parameters):
         raise SipParseError("a parameter comes twice")
 

@@ -44,7 +44,7 @@ __all__ = [
 ]
 
 MALFORMED_EXPIRES_S = 3600
-"""What an unreadable expiry, or one over 2**32-1, counts as (RFC 3261 §20.19, RFC 4475 §3.1.2.4)."""
+"""What an unreadable or overlarge expiry counts as (RFC 3261 §20.19, RFC 4475 §3.1.2.4)."""
 
 _NAME_ADDR = re.compile(
     rf'[ \t]*+(?:("(?:[^"\\]++|\\.)*+")|((?:[{TOKEN_CHARS} \t]|[^\x00-\x7f])*+))[ \t]*+<([^<>]*+)>',
@@ -208,7 +208,7 @@ class Via:
         return replace(self, parameters=replace_parameter(self.parameters, name, value))
 
     def with_parameters(self, **parameters: str | None) -> Via:
-        """The same value with several set: `with_parameters(received="192.0.2.1", rport="5060")`."""
+        """The same value with these set: `with_parameters(received="192.0.2.1", rport="5060")`."""
         via = self
         for name, value in parameters.items():
             via = via.with_parameter(name, value)

@@ -407,10 +407,9 @@ def _validate(message: Message, limits: Limits) -> None:
     contacts, cseq = message.contacts, message.cseq
     if contacts is STAR and not (isinstance(message, Request) and message.method == "REGISTER"):
         raise SipParseError("Contact: * outside REGISTER")
-    if isinstance(message, Request):
-        if cseq.method != message.method:
-            hint = 400 if message.method in METHODS else 501
-            raise SipParseError("the CSeq method differs from the request's", hint)
+    if isinstance(message, Request) and cseq.method != message.method:
+        hint = 400 if message.method in METHODS else 501
+        raise SipParseError("the CSeq method differs from the request's", hint)
 
 
 def respond(

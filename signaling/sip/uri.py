@@ -144,7 +144,7 @@ class Uri:
         return replace(self, password=None, port=None, parameters=(), headers=())
 
     def equivalent(self, other: Uri) -> bool:
-        """Whether both mean the same resource (RFC 3261 §19.1.4). Not transitive: no key for a dict.
+        """Whether both mean the same resource (RFC 3261 §19.1.4). Not transitive: no dict key.
 
         `sip:a%3Bb@h` and `sip:a;b@h` count as the same here: parts are kept unescaped.
         """
