@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from signaling.errors import SipParseError
-from signaling.sip.message import Request, parse_message
+from signaling.sip.message import Response, parse_message
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +46,10 @@ def rungs(trace: Iterable[TracedMessage], name_of: Callable[[str], str] = str) -
             parsed = parse_message(message.octets)
         except SipParseError:
             continue
-        if isinstance(parsed, Request):
-            label = f"{parsed.method}"
-        else:
+        if isinstance(parsed, Response):
             label = f"{parsed.status} {parsed.reason} ({parsed.cseq.method})"
+        else:
+            label = parsed.cseq.method
         if parsed.body:
             label += f" [{_direction(parsed.body)}]"
         found.append(

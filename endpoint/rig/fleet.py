@@ -1,0 +1,188 @@
+"""Parties as processes: started, ordered about, listened to, and always ended."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from types import TracebackType
+from typing import Self
+
+import msgspec
+
+from endpoint.rig import orders
+from endpoint.rig.matrix import HearingMatrix
+from endpoint.rig.orders import AnyOrder, Done, PartySettings, Refused, Report, Status
+
+ORDER_TIMEOUT_S = 10.0
+START_TIMEOUT_S = 30.0
+QUIT_TIMEOUT_S = 5.0
+
+
+class PartyError(Exception):
+    """A party refused an order, or is gone; the text says which and why."""
+
+
+class Party:
+    """One party's process: `async with Party(settings) as party`."""
+
+    def __init__(self, settings: PartySettings) -> None:
+        self.settings = settings
+        self.status = Status()
+        self._orders = 0
+        self._waiting: dict[int, asyncio.Future[Done]] = {}
+        self._changed = asyncio.Condition()
+        self._lives = AsyncExitStack()
+
+    def __repr__(self) -> str:
+        return f"<Party {self.name} {self.status.call}>"
+
+    @property
+    def name(self) -> str:
+        """The party's number."""
+        return self.settings.name
+
+    async def __aenter__(self) -> Self:
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "endpoint.rig.party",
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+        )
+        group = await self._lives.enter_async_context(asyncio.TaskGroup())
+        self._lives.push_async_callback(self._end)
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._stdin, self._stdout = self._process.stdin, self._process.stdout
+        self._stdin.write(msgspec.json.encode(self.settings) + b"\n")
+        group.create_task(self._read(), name=f"party {self.name}")
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool | None:
+        return await self._lives.__aexit__(exc_type, exc, traceback)
+
+    async def order(self, make: Callable[[int], AnyOrder]) -> Done:
+        """Send an order and wait for what comes of it: `party.order(lambda n: Hold(number=n))`.
+
+        Raises:
+            PartyError: the party refused, does not answer, or has ended.
+        """
+        self._orders += 1
+        number = self._orders
+        future: asyncio.Future[Done] = asyncio.get_running_loop().create_future()
+        self._waiting[number] = future
+        try:
+            self._stdin.write(orders.encode(make(number)) + b"\n")
+            async with asyncio.timeout(ORDER_TIMEOUT_S):
+                return await future
+        except TimeoutError as exc:
+            raise PartyError(f"{self.name} did not answer an order in time") from exc
+        except ConnectionError as exc:
+            raise PartyError(f"{self.name} has ended") from exc
+        finally:
+            self._waiting.pop(number, None)
+
+    async def dial(self, destination: str) -> None:
+        """Call somebody."""
+        await self.order(lambda n: orders.Dial(number=n, destination=destination))
+
+    async def answer(self) -> None:
+        """Answer the call that rings."""
+        await self.order(lambda n: orders.Answer(number=n))
+
+    async def hold(self) -> None:
+        """Hold by a re-INVITE of the phone's own."""
+        await self.order(lambda n: orders.Hold(number=n))
+
+    async def retrieve(self) -> None:
+        """Take the call back by a re-INVITE of the phone's own."""
+        await self.order(lambda n: orders.Retrieve(number=n))
+
+    async def send_digits(self, digits: str) -> None:
+        """Send DTMF by RFC 4733."""
+        await self.order(lambda n: orders.SendDigits(number=n, digits=digits))
+
+    async def hang_up(self) -> None:
+        """End the call, in whatever state it is."""
+        await self.order(lambda n: orders.HangUp(number=n))
+
+    async def listen(self, last_ms: int) -> frozenset[str]:
+        """The sources in the last `last_ms` of received, decoded audio."""
+        return frozenset(
+            (await self.order(lambda n: orders.Listen(number=n, last_ms=last_ms))).heard
+        )
+
+    async def when(
+        self, wanted: Callable[[Status], bool], *, timeout_s: float = ORDER_TIMEOUT_S
+    ) -> Status:
+        """Wait until the party's status is as wanted.
+
+        Raises:
+            PartyError: it was not so in time; the text holds the status.
+        """
+        try:
+            async with asyncio.timeout(timeout_s), self._changed:
+                await self._changed.wait_for(lambda: wanted(self.status))
+        except TimeoutError as exc:
+            raise PartyError(f"{self.name} did not get there in time: {self.status}") from exc
+        return self.status
+
+    async def registered(self) -> None:
+        """Wait for the registration."""
+        status = await self.when(
+            lambda status: status.registered or status.registration_failure != "",
+            timeout_s=START_TIMEOUT_S,
+        )
+        if not status.registered:
+            raise PartyError(f"{self.name} can't register: {status.registration_failure}")
+
+    async def _read(self) -> None:
+        while line := await self._stdout.readline():
+            report: Report = orders.decode_report(line)
+            match report:
+                case Done() as done:
+                    if (future := self._waiting.get(done.number)) and not future.done():
+                        future.set_result(done)
+                case Refused() as refused:
+                    if (future := self._waiting.get(refused.number)) and not future.done():
+                        future.set_exception(PartyError(f"{self.name}: {refused.text}"))
+                case Status() as status:
+                    async with self._changed:
+                        self.status = status
+                        self._changed.notify_all()
+        for future in self._waiting.values():
+            if not future.done():
+                future.set_exception(PartyError(f"{self.name} has ended"))
+
+    async def _end(self) -> None:
+        if self._process.returncode is None:
+            try:
+                self._stdin.write(orders.encode(orders.Quit(number=0)) + b"\n")
+                async with asyncio.timeout(QUIT_TIMEOUT_S):
+                    await self._process.wait()
+            except (TimeoutError, ConnectionError):
+                self._process.kill()
+        await self._process.wait()
+
+
+@asynccontextmanager
+async def fleet(settings: Sequence[PartySettings]) -> AsyncIterator[Mapping[str, Party]]:
+    """Start parties, wait until all are registered, and end them all."""
+    async with AsyncExitStack() as lives:
+        parties = {one.name: await lives.enter_async_context(Party(one)) for one in settings}
+        for party in parties.values():
+            await party.registered()
+        yield parties
+
+
+async def hearing(parties: Mapping[str, Party], last_ms: int) -> HearingMatrix:
+    """Measure everybody at once."""
+    heard = await asyncio.gather(*(party.listen(last_ms) for party in parties.values()))
+    return dict(zip(parties, heard, strict=True))

@@ -1,0 +1,134 @@
+"""What a rig and its parties say to each other: a JSON object a line, over stdin and stdout."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import StrEnum
+
+import msgspec
+from msgspec import Struct
+
+
+class AnswerMode(StrEnum):
+    """What a party does when it is called."""
+
+    AUTOMATIC = "automatic"
+    """Rings and answers."""
+    WHEN_TOLD = "when_told"
+    """Answers an `Answer` order, and calls that ask for it (`Call-Info: answer-after`)."""
+    BUSY = "busy"
+    DECLINE = "decline"
+    IGNORE = "ignore"
+    """Rings for ever."""
+
+
+class PartySettings(Struct, frozen=True):
+    """One party: a telephone with a tone of its own."""
+
+    name: str
+    """Its number; also what others hear it as."""
+    server: str
+    """`udp:host:port`, `ws://host:port/sip` or `wss://host:port/sip`."""
+    domain: str
+    password: str
+    tone_hz: float
+    signatures: dict[str, list[float]]
+    """Name → the frequencies that make it up, of every source that the party should know."""
+    answer: AnswerMode = AnswerMode.WHEN_TOLD
+    ca_file: str = ""
+    """PEM of the authority that signed the server's certificate; empty for the system's own."""
+    expires_s: int = 120
+    rtp_port_first: int = 36000
+    rtp_port_last: int = 39999
+
+
+class Order(Struct, frozen=True, tag=True, kw_only=True):
+    """Base of all orders; each gets one `Done` or `Refused` with its number."""
+
+    number: int
+
+
+class Dial(Order, frozen=True):
+    """Call somebody through the server."""
+
+    destination: str
+
+
+class Answer(Order, frozen=True):
+    """Answer the call that rings."""
+
+
+class Hold(Order, frozen=True):
+    """Re-INVITE sendonly from this phone itself."""
+
+
+class Retrieve(Order, frozen=True):
+    """Re-INVITE sendrecv from this phone itself."""
+
+
+class SendDigits(Order, frozen=True):
+    """Send DTMF by RFC 4733."""
+
+    digits: str
+
+
+class HangUp(Order, frozen=True):
+    """BYE, CANCEL or a refusal, as the call's state needs."""
+
+
+class Listen(Order, frozen=True):
+    """Which sources are in the last `last_ms` of received, decoded audio? `Done.heard`."""
+
+    last_ms: int
+
+
+class Quit(Order, frozen=True):
+    """Hang up, un-register, end."""
+
+
+class CallState(StrEnum):
+    """Of the party's one call."""
+
+    IDLE = "idle"
+    DIALLING = "dialling"
+    RINGING = "ringing"
+    CONNECTED = "connected"
+    ENDED = "ended"
+
+
+class Done(Struct, frozen=True, tag=True):
+    """The order was carried out."""
+
+    number: int
+    heard: list[str] = []
+
+
+class Refused(Struct, frozen=True, tag=True):
+    """The order can't be carried out now."""
+
+    number: int
+    text: str
+
+
+class Status(Struct, frozen=True, tag=True):
+    """How the party stands; sent whenever it changes."""
+
+    registered: bool = False
+    registration_failure: str = ""
+    call: CallState = CallState.IDLE
+    peer: str = ""
+    digits: str = ""
+    """Received in this call."""
+    held_by_peer: bool = False
+    released_by_peer: bool = False
+    """The last call ended by the far end's BYE, CANCEL or refusal."""
+    sip_status: int = 0
+    """Final status of a call that was not answered."""
+
+
+PhoneOrder = Dial | Answer | Hold | Retrieve | SendDigits | HangUp | Listen
+AnyOrder = PhoneOrder | Quit
+Report = Done | Refused | Status
+encode: Callable[[AnyOrder | Report], bytes] = msgspec.json.Encoder().encode
+decode_order: Callable[[bytes], AnyOrder] = msgspec.json.Decoder(AnyOrder).decode
+decode_report: Callable[[bytes], Report] = msgspec.json.Decoder(Report).decode
