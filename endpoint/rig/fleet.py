@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
 
 import msgspec
 
+from endpoint.audio.tones import CALL_PROGRESS_HZ, MUSIC_ON_HOLD_HZ, PARTY_TONES_HZ
 from endpoint.rig import orders
 from endpoint.rig.matrix import HearingMatrix
-from endpoint.rig.orders import AnyOrder, Done, PartySettings, Refused, Report, Status
+from endpoint.rig.orders import AnswerMode, AnyOrder, Done, PartySettings, Refused, Report, Status
+
+MUSIC_ON_HOLD = "moh"
+CALL_PROGRESS = "progress"
+"""Ring-back or busy: the same pitch in different cadences."""
 
 ORDER_TIMEOUT_S = 10.0
 START_TIMEOUT_S = 30.0
@@ -113,11 +118,15 @@ class Party:
         """End the call, in whatever state it is."""
         await self.order(lambda n: orders.HangUp(number=n))
 
-    async def listen(self, last_ms: int) -> frozenset[str]:
+    async def listen(
+        self, last_ms: int, signatures: Mapping[str, Sequence[float]]
+    ) -> frozenset[str]:
         """The sources in the last `last_ms` of received, decoded audio."""
-        return frozenset(
-            (await self.order(lambda n: orders.Listen(number=n, last_ms=last_ms))).heard
+        known = {name: list(frequencies) for name, frequencies in signatures.items()}
+        done = await self.order(
+            lambda n: orders.Listen(number=n, last_ms=last_ms, signatures=known)
         )
+        return frozenset(done.heard)
 
     async def when(
         self, wanted: Callable[[Status], bool], *, timeout_s: float = ORDER_TIMEOUT_S
@@ -172,17 +181,62 @@ class Party:
         await self._process.wait()
 
 
-@asynccontextmanager
-async def fleet(settings: Sequence[PartySettings]) -> AsyncIterator[Mapping[str, Party]]:
-    """Start parties, wait until all are registered, and end them all."""
-    async with AsyncExitStack() as lives:
-        parties = {one.name: await lives.enter_async_context(Party(one)) for one in settings}
-        for party in parties.values():
-            await party.registered()
-        yield parties
+class Fleet:
+    """Parties of one test, each with a tone of its own: `async with Fleet() as fleet`."""
 
+    def __init__(self) -> None:
+        self.parties: dict[str, Party] = {}
+        self._tones = iter(PARTY_TONES_HZ)
+        self._signatures: dict[str, Sequence[float]] = {
+            MUSIC_ON_HOLD: MUSIC_ON_HOLD_HZ,
+            CALL_PROGRESS: (CALL_PROGRESS_HZ,),
+        }
+        self._lives = AsyncExitStack()
 
-async def hearing(parties: Mapping[str, Party], last_ms: int) -> HearingMatrix:
-    """Measure everybody at once."""
-    heard = await asyncio.gather(*(party.listen(last_ms) for party in parties.values()))
-    return dict(zip(parties, heard, strict=True))
+    async def __aenter__(self) -> Self:
+        await self._lives.__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool | None:
+        return await self._lives.__aexit__(exc_type, exc, traceback)
+
+    async def add(
+        self,
+        name: str,
+        *,
+        server: str,
+        password: str,
+        domain: str = "127.0.0.1",
+        answer: AnswerMode = AnswerMode.WHEN_TOLD,
+        ca_file: str = "",
+    ) -> Party:
+        """Start a party and wait until it is registered.
+
+        Raises:
+            PartyError: it can't register; the text holds the SIP status or what failed below it.
+        """
+        tone_hz = next(self._tones)
+        settings = PartySettings(
+            name, server, domain, password, tone_hz, answer=answer, ca_file=ca_file
+        )
+        party = await self._lives.enter_async_context(Party(settings))
+        self.add_source(name, tone_hz)
+        self.parties[name] = party
+        await party.registered()
+        return party
+
+    def add_source(self, name: str, *frequencies_hz: float) -> None:
+        """Let everybody listen for a source that is no party of ours."""
+        self._signatures[name] = frequencies_hz
+
+    async def hearing(self, last_ms: int) -> HearingMatrix:
+        """Measure everybody at once."""
+        heard = await asyncio.gather(
+            *(party.listen(last_ms, self._signatures) for party in self.parties.values())
+        )
+        return dict(zip(self.parties, heard, strict=True))

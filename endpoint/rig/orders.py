@@ -32,8 +32,6 @@ class PartySettings(Struct, frozen=True):
     domain: str
     password: str
     tone_hz: float
-    signatures: dict[str, list[float]]
-    """Name → the frequencies that make it up, of every source that the party should know."""
     answer: AnswerMode = AnswerMode.WHEN_TOLD
     ca_file: str = ""
     """PEM of the authority that signed the server's certificate; empty for the system's own."""
@@ -80,6 +78,8 @@ class Listen(Order, frozen=True):
     """Which sources are in the last `last_ms` of received, decoded audio? `Done.heard`."""
 
     last_ms: int
+    signatures: dict[str, list[float]]
+    """Source → the frequencies that make it up; the party's own too, as an echo is a fault."""
 
 
 class Quit(Order, frozen=True):

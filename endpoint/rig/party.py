@@ -261,7 +261,7 @@ class Phone:
                 if self._session is not None:
                     self._session.hang_up()
             case orders.Listen():
-                return await self._listen(order.last_ms)
+                return await self._listen(order)
         return []
 
     async def _dial(self, destination: str, group: asyncio.TaskGroup) -> None:
@@ -294,17 +294,12 @@ class Phone:
             raise OrderRefused(f"the re-INVITE was answered {status}")
         self._connect(apply_answer(offer, SessionDescription.parse(sdp)))
 
-    async def _listen(self, last_ms: int) -> list[str]:
+    async def _listen(self, order: orders.Listen) -> list[str]:
         if self._session is None:
             return []
-        sound = await self._media.request(m.ReadHeard(port=LINE, last_ms=last_ms))
+        sound = await self._media.request(m.ReadHeard(port=LINE, last_ms=order.last_ms))
         samples = np.frombuffer(sound.samples, dtype="<i2")
-        others = {
-            name: tuple(frequencies)
-            for name, frequencies in self.settings.signatures.items()
-            if name != self.settings.name
-        }
-        return sorted(heard(samples, others, sample_rate_hz=sound.sample_rate_hz))
+        return sorted(heard(samples, order.signatures, sample_rate_hz=sound.sample_rate_hz))
 
     def _our_audio(self) -> LocalAudio:
         if self._local is None:
