@@ -1,16 +1,53 @@
-"""The embedded sipWsServer: registrar and digest over UDP, WS and WSS, for phones of our own."""
+"""The embedded sipWsServer: a registrar with digest over UDP, WS and WSS, and calls of its phones.
+
+Every REGISTER, and every other request outside a dialog that is not from a trusted peer, must prove
+its user by digest; From (and To of a REGISTER) must name that very user. Who is unknown gets the
+same answers, after the same work, as who has the wrong password.
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
-from typing import Protocol
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field, replace
+from secrets import token_bytes
+from types import TracebackType
+from typing import Protocol, Self
 
+import structlog
 from aiohttp import web
 
-from signaling.registrar import Expired, Registered, Unregistered
+from signaling.errors import SipParseError
+from signaling.mailbox import Mailbox
+from signaling.peers import TrustedPeers
+from signaling.registrar import (
+    Binding,
+    Expired,
+    Registered,
+    Registrar,
+    RegistrarEvent,
+    RegistrarSettings,
+    Unregistered,
+)
+from signaling.sip.auth import DigestServer, Verdict
 from signaling.sip.flow import Flow
+from signaling.sip.headers import AuthCredentials, NameAddr
+from signaling.sip.message import Request
+from signaling.sip.stack import Direction
 from signaling.sip.uri import Uri
-from signaling.user_agent import InviteRequest, InviteSession, UserAgent
+from signaling.user_agent import (
+    Admit,
+    Answer,
+    InviteRequest,
+    InviteSession,
+    UserAgent,
+    UserAgentConfig,
+)
+
+__all__ = ["Credentials", "Expired", "Registered", "SipServer", "SipServerConfig", "Unregistered"]
+
+log = structlog.get_logger(__name__)
 
 
 class Credentials(Protocol):
@@ -20,17 +57,210 @@ class Credentials(Protocol):
         """(algorithm, HA1 in hex) pairs of a user; empty for one that is not known."""
 
 
+@dataclass(frozen=True, slots=True)
+class SipServerConfig:
+    """Facts of the deployment."""
+
+    realm: str = "agent-endpoint"
+    user_agent: UserAgentConfig = field(default_factory=UserAgentConfig)
+    registrar: RegistrarSettings = field(default_factory=RegistrarSettings)
+    nonce_secret: bytes = field(default_factory=lambda: token_bytes(32), repr=False)
+    """Signs nonces; those of another secret are stale."""
+    nonce_lifetime_s: float = 300.0
+
+
 class SipServer:
     """`async with SipServer(config, credentials) as server`."""
 
-    user_agent: UserAgent
+    def __init__(
+        self,
+        config: SipServerConfig,
+        credentials: Credentials,
+        *,
+        on_refused: Callable[[Flow, str | None], None] | None = None,
+        trace: Callable[[Direction, Flow, bytes, float], None] | None = None,
+    ) -> None:
+        """`on_refused` hears of each wrong or replayed digest: its flow and the user it named."""
+        self.config = config
+        self._credentials = credentials
+        self._on_refused = on_refused
+        self._peers = TrustedPeers(config.user_agent.trusted_peers)
+        self._digest = DigestServer(
+            config.realm,
+            config.nonce_secret,
+            nonce_lifetime_s=config.nonce_lifetime_s,
+            random=config.user_agent.random,
+        )
+        self._registrar = Registrar(config.registrar)
+        self._registrations: Mailbox[RegistrarEvent] = Mailbox()
+        self._timer: asyncio.TimerHandle | None = None
+        self.user_agent = UserAgent(
+            replace(config.user_agent, allow=(*config.user_agent.allow, "REGISTER")),
+            handler=self._decide,
+            on_flow_closed=self._flow_closed,
+            trace=trace,
+        )
 
-    async def listen_udp(self, host: str, port: int) -> tuple[str, int]: ...
-    async def websocket_route(self, request: web.Request) -> web.StreamResponse: ...
+    def __repr__(self) -> str:
+        return f"<SipServer {self.config.realm} users={len(self._registrar.users())}>"
+
+    async def __aenter__(self) -> Self:
+        await self.user_agent.__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            await self.user_agent.__aexit__(kind, error, traceback)
+        finally:
+            if self._timer is not None:
+                self._timer.cancel()
+            self._registrations.close()
+
+    # -- listeners --------------------------------------------------------------------------------
+
+    async def listen_udp(self, host: str, port: int) -> tuple[str, int]:
+        """Bind a UDP socket; returns the bound address. Raises TransportError."""
+        return await self.user_agent.listen_udp(host, port)
+
+    async def listen_websocket(
+        self,
+        host: str,
+        port: int,
+        *,
+        ssl_context: ssl.SSLContext | None = None,
+        path: str = "/sip",
+    ) -> tuple[str, int]:
+        """Serve SIP over WebSocket by an HTTP server of our own; returns the bound address."""
+        return await self.user_agent.listen_websocket(
+            host, port, ssl_context=ssl_context, path=path
+        )
+
+    async def websocket_route(self, request: web.Request) -> web.StreamResponse:
+        """The aiohttp handler to mount at `/sip`; see `UserAgent.websocket_route`."""
+        return await self.user_agent.websocket_route(request)
+
+    # -- phones and calls -------------------------------------------------------------------------
+
     def targets(self, user: str) -> list[tuple[Uri, Flow | None]]:
-        """Where a user's phones are, best q first; the flow is given where the phone has its own open socket."""
-        ...
+        """Where a user's phones are, best q first, for `InviteRequest.target` and `.flow`.
 
-    def invite(self, invitation: InviteRequest) -> InviteSession: ...
-    def invitations(self) -> AsyncIterator[InviteSession]: ...
-    def registrations(self) -> AsyncIterator[Registered | Unregistered | Expired]: ...
+        A WebSocket phone is reached over its own open socket. A UDP phone whose contact names
+        another address than it registered from is behind NAT, and reached where it came from.
+        """
+        bindings = self._registrar.bindings(user, self.user_agent.now())
+        return [(binding.contact.uri, _flow(binding)) for binding in bindings]
+
+    def bindings(self, user: str) -> list[Binding]:
+        """All that is known of a user's phones, best q first."""
+        return self._registrar.bindings(user, self.user_agent.now())
+
+    def registrations(self) -> AsyncIterator[RegistrarEvent]:
+        """Bindings as they come and go; ends when the server is left. One reader."""
+        return self._registrations
+
+    def invite(self, invitation: InviteRequest) -> InviteSession:
+        """Place a call, to one of the `targets` or elsewhere."""
+        return self.user_agent.invite(invitation)
+
+    def invitations(self) -> AsyncIterator[InviteSession]:
+        """Calls that come in; `authenticated_user` is None only from a trusted peer. One reader."""
+        return self.user_agent.invitations()
+
+    # -- decisions --------------------------------------------------------------------------------
+
+    async def _decide(self, request: Request, flow: Flow) -> Admit | Answer:
+        if request.method == "REGISTER":
+            return await self._register(request, flow)
+        if flow.host in self._peers:
+            return Admit()
+        user = await self._authenticate(request, flow)
+        return Admit(user) if isinstance(user, str) else user
+
+    async def _register(self, request: Request, flow: Flow) -> Answer:
+        """RFC 3261 §10.3. Digest even from trusted peers: a trunk has nothing to register here."""
+        unfit = self._registrar.check(request)
+        if unfit is not None:
+            return Answer(unfit.status, unfit.reason)
+        user = await self._authenticate(request, flow)
+        if not isinstance(user, str):
+            return user
+        if request.to.uri.user != user:
+            return Answer(403)
+        outcome = self._registrar.register(request, flow, self.user_agent.now())
+        self._drain()
+        return Answer(outcome.status, outcome.reason, outcome.headers)
+
+    async def _authenticate(self, request: Request, flow: Flow) -> str | Answer:
+        """The user that a request proves to be from, or what to answer instead."""
+        try:
+            offered = _credentials(request)
+            identities = _identities(request)
+        except SipParseError as error:
+            return Answer(400, str(error))
+        username = self._digest.username(offered)
+        ha1s = await self._credentials.lookup(username or "", self.config.realm)
+        source, now = flow.host, self.user_agent.now()
+        verdict = self._digest.verify(request.method, str(request.uri), offered, ha1s, source, now)
+        match verdict:
+            case Verdict.OK:
+                assert username is not None
+                if any(identity != username for identity in identities):
+                    return Answer(403)
+                self.user_agent.keep(flow)
+                return username
+            case Verdict.MISSING | Verdict.STALE:
+                pass
+            case Verdict.WRONG | Verdict.REPLAYED:
+                log.info("digest refused", source=str(flow), user=username, verdict=str(verdict))
+                if self._on_refused is not None:
+                    self._on_refused(flow, username)
+            case Verdict.BAD_REQUEST:
+                return Answer(400, "Bad Authorization")
+        challenges = self._digest.challenges(source, now, stale=verdict is Verdict.STALE)
+        return Answer(401, headers=[("WWW-Authenticate", value) for value in challenges])
+
+    # -- the registrar's driver -------------------------------------------------------------------
+
+    def _flow_closed(self, flow: Flow) -> None:
+        self._registrar.flow_closed(flow)
+        self._drain()
+
+    def _drain(self) -> None:
+        for event in self._registrar.take_events():
+            self._registrations.put(event)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        deadline = self._registrar.next_deadline()
+        if deadline is not None:
+            self._timer = asyncio.get_running_loop().call_at(deadline, self._expire)
+
+    def _expire(self) -> None:
+        self._registrar.handle_timer(self.user_agent.now())
+        self._drain()
+
+
+def _credentials(request: Request) -> list[AuthCredentials]:
+    """All credentials offered, of any scheme. Raises SipParseError."""
+    return [AuthCredentials.parse(text) for text in request.headers.get_all("Authorization")]
+
+
+def _identities(request: Request) -> list[str | None]:
+    """The users that a request says it is from: From, and RFC 3325's headers where they are set."""
+    texts = [
+        *request.headers.get_all("P-Asserted-Identity"),
+        *request.headers.get_all("P-Preferred-Identity"),
+    ]
+    asserted = [address for text in texts for address in NameAddr.parse_many(text)]
+    return [address.uri.user for address in (request.from_, *asserted)]
+
+
+def _flow(binding: Binding) -> Flow | None:
+    if binding.bound_to_flow or binding.contact.uri.host != binding.flow.host:
+        return binding.flow
+    return None

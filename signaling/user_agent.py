@@ -1,206 +1,350 @@
-"""The asyncio driver of the SIP stack: sockets, one timer, and calls and registrations as objects."""
+"""The asyncio driver of the SIP stack: sockets, one timer, calls and registrations as objects."""
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import itertools
 import ssl
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from random import Random, SystemRandom
+from types import TracebackType
+from typing import Any, Self
 
+import structlog
 from aiohttp import web
 
-from signaling.errors import TransportError
+from signaling.account import (
+    Account,
+    Registered,
+    Registration,
+    RegistrationEvent,
+    RegistrationFailed,
+    Unregistered,
+)
+from signaling.errors import LocalProtocolError, TransportError
+from signaling.mailbox import Mailbox
+from signaling.peers import TrustedPeers
+from signaling.session import InviteRequest, InviteSession, SessionEvent
+from signaling.sip import events as stack_events
 from signaling.sip.auth import DigestCredentials
-from signaling.sip.flow import Flow
+from signaling.sip.events import (
+    Answered,
+    Confirmed,
+    Ended,
+    Event,
+    InfoReceived,
+    Progress,
+    RegistrationChanged,
+    Reinvited,
+    RequestAbandoned,
+    RequestCompleted,
+    RequestId,
+    RequestReceived,
+    SessionChanged,
+)
+from signaling.sip.flow import Flow, TransportKind
 from signaling.sip.headers import NameAddr
-from signaling.sip.message import Request, Response
+from signaling.sip.invite import Role
+from signaling.sip.message import Request
+from signaling.sip.registration import RegistrationState
+from signaling.sip.stack import Direction, Stack, StackConfig
+from signaling.sip.transaction import TimerSettings
 from signaling.sip.uri import Uri
+from signaling.transport import DatagramTransport, Transport
+from signaling.transport.udp import UdpTransport, address_towards, is_numeric, resolve
+from signaling.transport.websocket import (
+    ConnectionState,
+    OriginRule,
+    WebSocketClient,
+    WebSocketListener,
+    WebSocketSettings,
+    refuse_browsers,
+    serve,
+)
 
+__all__ = [
+    "Account",
+    "Admit",
+    "Answer",
+    "Answered",
+    "Confirmed",
+    "Ended",
+    "InfoReceived",
+    "InviteRequest",
+    "InviteSession",
+    "Progress",
+    "Registered",
+    "Registration",
+    "RegistrationEvent",
+    "RegistrationFailed",
+    "RegistrationState",
+    "Reinvited",
+    "RequestCompleted",
+    "Role",
+    "SessionEvent",
+    "Unregistered",
+    "UserAgent",
+    "UserAgentConfig",
+]
 
-class Role(StrEnum):
-    UAC = "uac"
-    UAS = "uas"
+log = structlog.get_logger(__name__)
+
+WEBSOCKET_LISTENER = "ws"
+"""Name of the listener behind `websocket_route`."""
 
 
 @dataclass(frozen=True, slots=True)
-class InviteRequest:
-    """What `UserAgent.invite` needs to place a call."""
+class UserAgentConfig:
+    """Facts of the deployment, and limits."""
 
-    target: Uri
-    """The Request-URI."""
-    from_: NameAddr
-    to: NameAddr
-    sdp: bytes | None = None
-    """Our offer; None asks the far end to offer in its 2xx."""
-    flow: Flow | None = None
-    """Where to send it; None resolves the target's host and uses UDP."""
-    credentials: DigestCredentials | None = None
-    headers: Sequence[tuple[str, str]] = ()
-    contact_user: str | None = None
-    """User part of our Contact; None takes the From user."""
+    name: str = "agent-endpoint"
+    """User-Agent and Server header fields."""
+    advertised_host: str | None = None
+    """What far ends are told to reach us at; None: the local address that faces them."""
+    advertised_port: int | None = None
+    """The same for UDP ports; None: the bound one."""
+    trusted_peers: tuple[str, ...] = ()
+    """Networks (`192.0.2.0/24`) whose calls are taken without asking who they are.
+
+    A plain user agent takes calls from these and from the servers that it has registered or
+    connected with; from nobody else."""
+    allow: tuple[str, ...] = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "INFO")
+    supported: tuple[str, ...] = ()
+    timers: TimerSettings = field(default_factory=TimerSettings)
+    websocket: WebSocketSettings = field(default_factory=WebSocketSettings)
+    origin_rule: OriginRule = refuse_browsers
+    """Which pages may connect to `websocket_route`."""
+    maximum_pending: int = 1000
+    """Requests that may wait for a decision at the same time; more are answered 503."""
+    close_timeout_s: float = 3.0
+    """How long closing waits for far ends to take our BYE, CANCEL and un-REGISTER."""
+    random: Random = field(default_factory=SystemRandom)
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
-    """A provisional response above 100 (UAC)."""
+class Admit:
+    """A decision: let the INVITE become a session."""
+
+    user: str | None = None
+    """Who proved to be the caller."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A decision: answer so, and that is all."""
 
     status: int
-    reason: str
-    sdp: bytes | None = None
+    reason: str | None = None
+    headers: Sequence[tuple[str, str]] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
-    """The far end's 2xx came (UAC). `sdp` is its answer, or its offer where we offered none."""
-
-    sdp: bytes | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Confirmed:
-    """The ACK of our 2xx came (UAS). `sdp` is the answer to an offer that we made in the 2xx."""
-
-    sdp: bytes | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Reinvited:
-    """The far end offers anew; call `answer_reinvite` or `reject_reinvite`."""
-
-    sdp: bytes | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class InfoReceived:
-    """An INFO in the dialog; already answered 200."""
-
-    content_type: str
-    body: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """The session is over; the last event, and there is exactly one."""
-
-    by_remote: bool
-    status: int | None = None
-    """The final status of a call that was not answered."""
-    reason_text: str = ""
-    q850: int | None = None
-    error: TransportError | None = None
-
-
-SessionEvent = Progress | Answered | Confirmed | Reinvited | InfoReceived | Ended
-
-
-class InviteSession:
-    """One call's signalling, in either role."""
-
-    id: str
-    call_id: str
-    role: Role
-    remote: NameAddr
-    local: NameAddr
-    request: Request
-    """The INVITE that began it."""
-    flow: Flow | None
-    sdp: bytes | None
-    """The far end's current description."""
-    authenticated_user: str | None
-    """Who proved to be the caller by digest (at a `SipServer`), else None."""
-
-    def ring(self, sdp: bytes | None = None) -> None: ...
-    def accept(self, sdp: bytes) -> None: ...
-    def reject(
-        self, status: int, reason: str | None = None, headers: Sequence[tuple[str, str]] = ()
-    ) -> None: ...
-    def cancel(self) -> None: ...
-    def bye(self, q850: int | None = None) -> None: ...
-    def hang_up(self, status: int = 480, q850: int | None = None) -> None:
-        """Whatever the state needs: CANCEL, `reject(status)`, BYE, or nothing."""
-
-    async def reinvite(self, sdp: bytes | None) -> tuple[int, bytes | None]:
-        """Offer anew. Returns the final status and the answer."""
-        ...
-
-    def answer_reinvite(self, sdp: bytes) -> None: ...
-    def reject_reinvite(self, status: int) -> None: ...
-    async def info(self, content_type: str, body: bytes) -> int:
-        """Send INFO in the dialog; returns the final status."""
-        ...
-
-    def events(self) -> AsyncIterator[SessionEvent]:
-        """Everything that happens, in order, ending after `Ended`. One reader."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """An address of record of ours at an outside registrar."""
-
-    name: str
-    """Names the account in events."""
-    aor: Uri
-    credentials: DigestCredentials
-    registrar: Uri | None = None
-    """Where to register; None takes the address of record's host."""
-    connection: str | None = None
-    """The name given to `connect`; None sends over UDP to the registrar's host."""
-    display_name: str = ""
-    expires_s: int = 600
-
-
-@dataclass(frozen=True, slots=True)
-class Registered:
-    account: Account
-    contact: Uri
-    expires_s: int
-
-
-@dataclass(frozen=True, slots=True)
-class RegistrationFailed:
-    account: Account
-    status: int | None
-    text: str
-    fatal: bool
-    """True: not tried again before the account changes (wrong password, unknown user)."""
-    error: TransportError | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Unregistered:
-    account: Account
-
-
-RegistrationEvent = Registered | RegistrationFailed | Unregistered
-
-
-class RegistrationState(StrEnum):
-    TRYING = "trying"
-    REGISTERED = "registered"
-    FAILED = "failed"
-    UNREGISTERED = "unregistered"
-
-
-class Registration:
-    """An account that the user agent keeps registered."""
-
-    account: Account
-    state: RegistrationState
-    flow: Flow | None
-    """How the registrar is reached now; calls of the account go the same way."""
-
-    def unregister(self) -> None: ...
+RequestHandler = Callable[[Request, Flow], Awaitable[Admit | Answer]]
+"""Decides on a request outside any dialog."""
 
 
 class UserAgent:
-    """Drives one `Stack`: `async with UserAgent(config) as ua`."""
+    """Drives one `Stack`: `async with UserAgent(config) as ua`.
 
-    async def listen_udp(self, host: str, port: int) -> tuple[str, int]: ...
-    async def websocket_route(self, request: web.Request) -> web.StreamResponse: ...
-    def connect(self, name: str, url: str, ssl_context: ssl.SSLContext | None = None) -> object: ...
-    def register(self, account: Account) -> Registration: ...
-    def registration_events(self) -> AsyncIterator[RegistrationEvent]: ...
+    Leaving hangs up what lives and un-registers, within `close_timeout_s`, then closes all
+    sockets. All methods belong to the event loop that it was entered in.
+    """
+
+    def __init__(
+        self,
+        config: UserAgentConfig | None = None,
+        *,
+        handler: RequestHandler | None = None,
+        on_flow_closed: Callable[[Flow], None] | None = None,
+        trace: Callable[[Direction, Flow, bytes, float], None] | None = None,
+    ) -> None:
+        self.config = config or UserAgentConfig()
+        self._handler = handler or self._decide
+        self._on_flow_closed = on_flow_closed
+        self._peers = TrustedPeers(self.config.trusted_peers)
+        self._stack = Stack(
+            StackConfig(
+                local_uri=self._local_uri,
+                user_agent=self.config.name,
+                allow=self.config.allow,
+                supported=self.config.supported,
+                timers=self.config.timers,
+                random=self.config.random,
+            ),
+            trace=trace,
+        )
+        self._websocket = WebSocketListener(
+            WEBSOCKET_LISTENER, self, self.config.websocket, self.config.origin_rule
+        )
+        self._transports: dict[str, Transport] = {WEBSOCKET_LISTENER: self._websocket}
+        self._datagrams: list[DatagramTransport] = []
+        self._clients: dict[str, WebSocketClient] = {}
+        self._invalid_hosts: dict[str, str] = {}
+        self._sessions: dict[str, InviteSession] = {}
+        self._registrations: dict[str, Registration] = {}
+        self._requests: dict[RequestId, asyncio.Future[RequestCompleted]] = {}
+        self._invitations: Mailbox[InviteSession] = Mailbox()
+        self._registration_events: Mailbox[RegistrationEvent] = Mailbox(1000)
+        self._numbers = itertools.count(1)
+        self._deciding = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._quiet = asyncio.Event()
+        self._closing = False
+        self._exit = AsyncExitStack()
+        self._group = asyncio.TaskGroup()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def __repr__(self) -> str:
+        return (
+            f"<UserAgent {self.config.name} transports={sorted(self._transports)} "
+            f"sessions={len(self._sessions)} registrations={len(self._registrations)}>"
+        )
+
+    async def __aenter__(self) -> Self:
+        await self._group.__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        try:
+            await self._hang_up_all()
+        finally:
+            await self._close_transports()
+            for task in list(self._tasks):
+                task.cancel()
+            await self._group.__aexit__(kind, error, traceback)
+            if self._timer is not None:
+                self._timer.cancel()
+            self._registration_events.close()
+            for waiter in self._requests.values():
+                waiter.cancel()
+
+    # -- ways in and out ---------------------------------------------------------------------------
+
+    async def listen_udp(self, host: str, port: int) -> tuple[str, int]:
+        """Bind a UDP socket, IPv4 or IPv6; returns the bound address. Raises TransportError."""
+        transport = await UdpTransport.open(f"udp{next(self._numbers)}", host, port, self)
+        self.attach(transport)
+        return transport.address
+
+    async def listen_websocket(
+        self,
+        host: str,
+        port: int,
+        *,
+        ssl_context: ssl.SSLContext | None = None,
+        path: str = "/sip",
+    ) -> tuple[str, int]:
+        """Serve `websocket_route` by an HTTP server of our own; returns the bound address."""
+        server = serve(self._websocket, host, port, path=path, ssl_context=ssl_context)
+        return await self._exit.enter_async_context(server)
+
+    async def websocket_route(self, request: web.Request) -> web.StreamResponse:
+        """The aiohttp handler for SIP over WebSocket, for an HTTP server that somebody else owns.
+
+        Leave the user agent before that server is shut down: it closes the WebSockets.
+        """
+        return await self._websocket.handle(request)
+
+    def connect(
+        self, name: str, url: str, ssl_context: ssl.SSLContext | None = None
+    ) -> WebSocketClient:
+        """Keep a WebSocket to an outside server open; returns at once.
+
+        Accounts and invitations go over it by its name and its `flow`.
+        """
+        if name in self._transports:
+            raise LocalProtocolError(f"there is a transport named {name} already")
+        client = WebSocketClient(
+            name,
+            url,
+            self,
+            ssl_context=ssl_context,
+            settings=self.config.websocket,
+            random=self.config.random,
+            on_state=self._client_changed,
+        )
+        self._transports[name] = client
+        self._clients[name] = client
+        self._spawn(client.run())
+        return client
+
+    def attach(self, transport: DatagramTransport) -> None:
+        """Use a datagram transport made elsewhere: another socket, or a `MemoryTransport`."""
+        if transport.name in self._transports:
+            raise LocalProtocolError(f"there is a transport named {transport.name} already")
+        self._transports[transport.name] = transport
+        self._datagrams.append(transport)
+
+    def keep(self, flow: Flow) -> None:
+        """Lift the idle limit of a WebSocket whose user has proved who it is."""
+        if flow.listener == WEBSOCKET_LISTENER:
+            self._websocket.keep(flow)
+
+    # -- registrations -----------------------------------------------------------------------------
+
+    def register(self, account: Account) -> Registration:
+        """Keep an account registered until `Registration.unregister`. What happens comes as events.
+
+        Raises LocalProtocolError where `connect` was not called for its connection.
+        """
+        flow: Flow | None = None
+        if account.connection is not None:
+            if account.connection not in self._clients:
+                raise LocalProtocolError(f"there is no connection named {account.connection}")
+            flow = self._clients[account.connection].flow
+        registrar = account.registrar or Uri(
+            account.aor.scheme, host=account.aor.host, port=account.aor.port
+        )
+        usage = self._stack.register(
+            registrar,
+            account.aor,
+            flow,
+            credentials=account.credentials,
+            display_name=account.display_name,
+            expires_s=account.expires_s,
+            instance=account.instance,
+            now=self.now(),
+        )
+        registration = Registration(account, usage, self)
+        self._registrations[usage.id] = registration
+        self.drain()
+        if account.connection is None:
+            self._spawn(self._locate(registration, registrar))
+        elif flow is None:
+            self._tell_unreachable(self._clients[account.connection])
+        return registration
+
+    def registration_events(self) -> AsyncIterator[RegistrationEvent]:
+        """What becomes of all accounts, in order; ends when the user agent is left. One reader."""
+        return self._registration_events
+
+    # -- calls and requests ------------------------------------------------------------------------
+
+    def invite(self, invitation: InviteRequest) -> InviteSession:
+        """Place a call; returns at once. An unreachable target ends the session with an error."""
+        session = InviteSession(
+            f"call-{next(self._numbers)}",
+            self,
+            local=invitation.from_,
+            remote=invitation.to,
+        )
+        if invitation.flow is not None:
+            self._begin(session, invitation, invitation.flow)
+        else:
+            self._spawn(self._begin_when_found(session, invitation))
+        return session
+
+    def invitations(self) -> AsyncIterator[InviteSession]:
+        """Calls that come in, to ring, accept or reject; ends with the agent. One reader."""
+        return self._invitations
+
     async def request(
         self,
         method: str,
@@ -211,7 +355,317 @@ class UserAgent:
         flow: Flow | None = None,
         headers: Sequence[tuple[str, str]] = (),
         body: bytes = b"",
+        content_type: str | None = None,
         credentials: DigestCredentials | None = None,
-    ) -> Response: ...
-    def invite(self, invitation: InviteRequest) -> InviteSession: ...
-    def invitations(self) -> AsyncIterator[InviteSession]: ...
+    ) -> RequestCompleted:
+        """Send a request outside any dialog and wait for its final response (408, 503 if none).
+
+        Raises TransportError where the target's name can't be resolved.
+        """
+        if flow is None:
+            flow = await self._flow_to(target)
+        request = self._stack.request(
+            method,
+            target,
+            flow,
+            from_=from_,
+            to=to,
+            headers=headers,
+            body=body,
+            content_type=content_type,
+            credentials=credentials,
+            now=self.now(),
+        )
+        waiter: asyncio.Future[RequestCompleted] = asyncio.get_running_loop().create_future()
+        self._requests[request] = waiter
+        self.drain()
+        return await waiter
+
+    # -- the stack's driver ------------------------------------------------------------------------
+
+    def now(self) -> float:
+        """The loop's clock."""
+        return asyncio.get_running_loop().time()
+
+    def drain(self) -> None:
+        """Send and tell all that the last mutation of the stack brought, then set the timer."""
+        while True:
+            failed: dict[Flow, TransportError] = {}
+            for flow, octets in self._stack.take_output():
+                if flow not in failed:
+                    try:
+                        self._send(flow, octets)
+                    except TransportError as failure:
+                        failed[flow] = failure
+            for event in self._stack.take_events():
+                self._dispatch(event)
+            if not failed:
+                break
+            for flow, error in failed.items():
+                self._stack.flow_closed(flow, self.now(), error)
+        self._set_timer()
+        if self._closing and not self._sessions and not self._registrations:
+            self._quiet.set()
+
+    def received(self, octets: bytes, flow: Flow) -> None:
+        """For transports: one message came."""
+        self._stack.receive_message(octets, flow, self.now())
+        self.drain()
+
+    def opened(self, flow: Flow) -> None:
+        """For transports: a connection is up."""
+        for registration in list(self._registrations.values()):
+            if registration.account.connection == flow.listener:
+                registration.flow_available(flow)
+
+    def closed(self, flow: Flow, error: TransportError | None) -> None:
+        """For transports: a connection is gone."""
+        self._stack.flow_closed(flow, self.now(), error)
+        self.drain()
+        if self._on_flow_closed is not None:
+            self._on_flow_closed(flow)
+
+    def _send(self, flow: Flow, octets: bytes) -> None:
+        transport = self._transports.get(flow.listener)
+        if transport is None:
+            raise TransportError(f"the transport of {flow} is closed")
+        transport.send(flow, octets)
+
+    def _set_timer(self) -> None:
+        deadline = self._stack.next_deadline()
+        if self._timer is not None:
+            if self._timer.when() == deadline and not self._timer.cancelled():
+                return
+            self._timer.cancel()
+            self._timer = None
+        if deadline is not None:
+            self._timer = asyncio.get_running_loop().call_at(deadline, self._fire)
+
+    def _fire(self) -> None:
+        self._timer = None
+        self._stack.handle_timer(self.now())
+        self.drain()
+
+    def _dispatch(self, event: Event) -> None:
+        match event:
+            case SessionChanged():
+                session = self._sessions.get(event.session.id)
+                if session is not None:
+                    session.deliver(event.event)
+                    if session.ended is not None:
+                        del self._sessions[event.session.id]
+            case RegistrationChanged():
+                self._registration_changed(event)
+            case RequestCompleted():
+                waiter = self._requests.pop(event.request, None)
+                if waiter is not None and not waiter.done():
+                    waiter.set_result(event)
+            case RequestReceived():
+                self._spawn(self._decide_on(event))
+            case RequestAbandoned():
+                pass  # the decision, when it comes, is answered to nobody
+
+    # -- requests that come in ---------------------------------------------------------------------
+
+    async def _decide_on(self, event: RequestReceived) -> None:
+        decision: Admit | Answer
+        if self._closing or self._deciding >= self.config.maximum_pending:
+            decision = Answer(503, headers=(("Retry-After", "5"),))
+        else:
+            self._deciding += 1
+            try:
+                decision = await self._handler(event.request, event.flow)
+            except Exception:
+                # Last resort: a fault in deciding on one request must not end everybody's calls.
+                log.exception("request could not be decided on", method=event.request.method)
+                decision = Answer(500)
+            finally:
+                self._deciding -= 1
+        match decision:
+            case Answer():
+                self._stack.respond(
+                    event.transaction,
+                    decision.status,
+                    decision.reason,
+                    headers=decision.headers,
+                    now=self.now(),
+                )
+            case Admit():
+                self._admit(event, decision.user)
+        self.drain()
+
+    def _admit(self, event: RequestReceived, user: str | None) -> None:
+        if event.request.method != "INVITE":
+            self._stack.respond(event.transaction, 405, now=self.now())
+            return
+        usage = self._stack.open_session(event.transaction, now=self.now())
+        if usage is None:
+            return
+        session = InviteSession(
+            f"call-{next(self._numbers)}",
+            self,
+            usage,
+            local=usage.local,
+            remote=usage.remote,
+            authenticated_user=user,
+        )
+        self._sessions[usage.id] = session
+        self._invitations.put(session)
+
+    async def _decide(self, request: Request, flow: Flow) -> Admit | Answer:
+        """A plain user agent takes calls from whom it knows."""
+        servers = {r.flow.host for r in self._registrations.values() if r.flow is not None}
+        if flow.listener in self._clients or flow.host in servers or flow.host in self._peers:
+            return Admit()
+        return Answer(403)
+
+    # -- finding the way ---------------------------------------------------------------------------
+
+    async def _begin_when_found(self, session: InviteSession, invitation: InviteRequest) -> None:
+        try:
+            flow = await self._flow_to(invitation.target)
+        except TransportError as error:
+            session.fail(error)
+            return
+        if session.ended is None:
+            self._begin(session, invitation, flow)
+
+    def _begin(self, session: InviteSession, invitation: InviteRequest, flow: Flow) -> None:
+        usage = self._stack.invite(
+            invitation.target,
+            flow,
+            from_=invitation.from_,
+            to=invitation.to,
+            sdp=invitation.sdp,
+            credentials=invitation.credentials,
+            headers=invitation.headers,
+            contact_user=invitation.contact_user,
+            now=self.now(),
+        )
+        session.begin(usage)
+        self._sessions[usage.id] = session
+        self.drain()
+
+    async def _flow_to(self, uri: Uri) -> Flow:
+        """The datagram flow to a URI's host. Raises TransportError."""
+        transport = (uri.parameter("transport") or "udp").lower()
+        if transport != "udp" or uri.scheme != "sip":
+            raise TransportError(f"{uri} asks for a connection, and there is none")
+        return await self._datagram_flow(uri.parameter("maddr") or uri.host, uri.port or 5060)
+
+    async def _datagram_flow(self, host: str, port: int) -> Flow:
+        if not is_numeric(host):
+            families = [":" in transport.local_host for transport in self._datagrams]
+            host, port = await resolve(host, port, ipv4=False in families, ipv6=True in families)
+        return self._listener_towards(host).flow_to(host, port)
+
+    def _listener_towards(self, host: str) -> DatagramTransport:
+        """The listener for a numeric host: on the address that faces it, else a wildcard one."""
+        family = [t for t in self._datagrams if (":" in t.local_host) == (":" in host)]
+        if not family:
+            raise TransportError(f"no UDP listener can reach {host}")
+        if len(family) == 1:
+            return family[0]
+        facing = address_towards(host)
+        order = [t for t in family if t.local_host == facing]
+        order += [t for t in family if t.local_host in ("0.0.0.0", "::")]
+        return (order or family)[0]
+
+    async def _locate(self, registration: Registration, registrar: Uri) -> None:
+        """Resolve the registrar of an account that registers over UDP, as often as it takes."""
+        delay_s = 1.0
+        while True:
+            try:
+                flow = await self._flow_to(registrar)
+            except TransportError as error:
+                self._tell(
+                    registration,
+                    RegistrationFailed(registration.account, None, str(error), False, error),
+                )
+                await asyncio.sleep(delay_s)
+                delay_s = min(2 * delay_s, self.config.websocket.maximum_delay_s)
+            else:
+                registration.flow_available(flow)
+                return
+
+    def _local_uri(self, flow: Flow, user: str | None) -> Uri:
+        """What the far end of a flow is told to reach us at."""
+        transport = self._transports.get(flow.listener)
+        address = transport.local_address(flow) if transport is not None else None
+        if flow.transport is not TransportKind.UDP and address is None:
+            # A WebSocket client can't be connected to, and says so (RFC 7118 §5).
+            host = self._invalid_hosts.get(flow.listener)
+            if host is None:
+                host = f"{self.config.random.getrandbits(48):012x}.invalid"
+                self._invalid_hosts[flow.listener] = host
+            return Uri("sip", user, host=host, parameters=(("transport", "ws"),))
+        host, port = address or (flow.host, 0)
+        host = self.config.advertised_host or host
+        if flow.transport is TransportKind.UDP:
+            return Uri("sip", user, host=host, port=self.config.advertised_port or port)
+        return Uri("sip", user, host=host, port=port, parameters=(("transport", "ws"),))
+
+    # -- registrations, inside ---------------------------------------------------------------------
+
+    def _registration_changed(self, event: RegistrationChanged) -> None:
+        registration = self._registrations.get(event.registration.id)
+        if registration is None:
+            return
+        account = registration.account
+        match event.event:
+            case stack_events.Registered(contact=contact, expires_s=expires_s):
+                self._tell(registration, Registered(account, contact, expires_s))
+            case stack_events.RegistrationFailed(
+                status=status, text=text, fatal=fatal, error=error
+            ):
+                self._tell(registration, RegistrationFailed(account, status, text, fatal, error))
+            case stack_events.Unregistered():
+                del self._registrations[event.registration.id]
+                self._tell(registration, Unregistered(account))
+
+    def _client_changed(self, client: WebSocketClient) -> None:
+        if client.state is ConnectionState.WAITING:
+            self._tell_unreachable(client)
+
+    def _tell_unreachable(self, client: WebSocketClient) -> None:
+        """Say why the accounts of a connection can't be registered, once for each reason."""
+        if client.error is None:
+            return
+        for registration in list(self._registrations.values()):
+            if registration.account.connection != client.name:
+                continue
+            told = registration.last_event
+            failed = RegistrationFailed(
+                registration.account, None, str(client.error), False, client.error
+            )
+            if not (isinstance(told, RegistrationFailed) and told.text == failed.text):
+                self._tell(registration, failed)
+
+    def _tell(self, registration: Registration, event: RegistrationEvent) -> None:
+        registration.deliver(event)
+        self._registration_events.put(event)
+
+    # -- the end -----------------------------------------------------------------------------------
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._group.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _hang_up_all(self) -> None:
+        self._closing = True
+        self._invitations.close()
+        for session in list(self._sessions.values()):
+            session.hang_up(503)
+        for registration in list(self._registrations.values()):
+            registration.unregister()
+        self.drain()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self.config.close_timeout_s):
+                await self._quiet.wait()
+
+    async def _close_transports(self) -> None:
+        for transport in list(self._transports.values()):
+            await transport.close()
+        await self._exit.aclose()
+        self._transports.clear()

@@ -1,7 +1,7 @@
 """What every transport offers, and what it delivers to.
 
-A transport moves whole SIP messages; it knows nothing of transactions. Its `name` is the `listener` of the flows
-that it makes, so an owner of several finds the one that a flow belongs to.
+A transport moves whole SIP messages; it knows nothing of transactions. Its `name` is the `listener`
+of the flows that it makes, so an owner of several finds the one that a flow belongs to.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from signaling.sip.flow import Flow
 
 
 class Receiver(Protocol):
-    """Whom a transport delivers to. All calls come from the event loop, never from inside `send`."""
+    """Whom a transport delivers to; never from inside `send`."""
 
     def received(self, octets: bytes, flow: Flow) -> None:
         """One message (or one datagram) came."""
@@ -22,7 +22,7 @@ class Receiver(Protocol):
         """A connection is up and can be sent on."""
 
     def closed(self, flow: Flow, error: TransportError | None) -> None:
-        """A connection is gone; `error` is None where it was closed in good order. Sent once for each `opened`."""
+        """A connection is gone, once for each `opened`; no `error` where it ended in good order."""
 
 
 class Transport(Protocol):
@@ -33,7 +33,21 @@ class Transport(Protocol):
         """The `listener` of this transport's flows."""
 
     def send(self, flow: Flow, octets: bytes) -> None:
-        """Send one message. Never blocks. Raises TransportError where the flow is known to be gone."""
+        """Send one message; never blocks. Raises TransportError where the flow is gone."""
+
+    def local_address(self, flow: Flow) -> tuple[str, int] | None:
+        """Where the far end could reach us; None where it can't, as with a WebSocket client."""
 
     async def close(self) -> None:
         """Close every socket; flows end with `closed`. Safe to call twice."""
+
+
+class DatagramTransport(Transport, Protocol):
+    """A transport that needs no connection."""
+
+    @property
+    def local_host(self) -> str:
+        """The bound address; `0.0.0.0` or `::` for all."""
+
+    def flow_to(self, host: str, port: int) -> Flow:
+        """The flow to a far end, given by its numeric address."""

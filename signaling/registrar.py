@@ -1,0 +1,332 @@
+"""The registrar's bindings (RFC 3261 §10.3, RFC 5626 §6), pure: `now` in, events out.
+
+An address of record is known by its user part alone: one registrar serves one tenant, and a phone
+may name it by any of its `domains` (none given: by any host). Parameters, port and scheme of the To
+URI do not matter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from signaling.errors import SipParseError
+from signaling.sip.flow import Flow
+from signaling.sip.headers import STAR, NameAddr
+from signaling.sip.message import Request
+from signaling.sip.uri import Uri
+
+
+@dataclass(frozen=True, slots=True)
+class RegistrarSettings:
+    """Limits of one registrar."""
+
+    default_expires_s: int = 3600
+    minimum_expires_s: int = 60
+    maximum_expires_s: int = 7200
+    maximum_contacts: int = 10
+    """Bindings an address of record may hold."""
+    domains: frozenset[str] = frozenset()
+    """Hosts that we serve, lower case; empty admits any."""
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """One place where a user can be reached."""
+
+    user: str
+    contact: NameAddr
+    """As registered, without `expires`; its URI keeps its parameters and headers."""
+    call_id: str
+    cseq: int
+    expires_at: float
+    flow: Flow
+    """By which it was registered."""
+    q: float
+    instance: str | None = None
+    """`+sip.instance` where a `reg-id` came too (RFC 5626 §6)."""
+    reg_id: int | None = None
+
+    @property
+    def bound_to_flow(self) -> bool:
+        """The phone is reached over its own connection only, and gone with it."""
+        return self.flow.connection != 0
+
+    def matches(self, contact: NameAddr, instance: str | None, reg_id: int | None) -> bool:
+        """Whether a Contact means this binding (RFC 3261 §10.3 step 7, RFC 5626 §6)."""
+        if reg_id is not None:
+            return (self.instance, self.reg_id) == (instance, reg_id)
+        return self.reg_id is None and self.contact.uri.equivalent(contact.uri)
+
+
+class Loss(StrEnum):
+    """Why a binding ended."""
+
+    REMOVED = "removed"
+    """The phone said so."""
+    CONNECTION_LOST = "connection lost"
+    REPLACED = "replaced"
+    """The same instance registered another contact."""
+
+
+@dataclass(frozen=True, slots=True)
+class Registered:
+    """A binding was made or refreshed."""
+
+    binding: Binding
+    expires_s: int
+    refreshed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Unregistered:
+    """A binding was taken back, replaced, or lost with its connection."""
+
+    binding: Binding
+    loss: Loss
+
+
+@dataclass(frozen=True, slots=True)
+class Expired:
+    """A binding was not refreshed in time."""
+
+    binding: Binding
+
+
+RegistrarEvent = Registered | Unregistered | Expired
+
+
+@dataclass(frozen=True, slots=True)
+class RegisterAnswer:
+    """What to answer a REGISTER."""
+
+    status: int
+    reason: str | None = None
+    headers: Sequence[tuple[str, str]] = ()
+
+
+class _Refused(Exception):
+    """A REGISTER that changes nothing; carries its answer."""
+
+    def __init__(self, status: int, reason: str, *headers: tuple[str, str]) -> None:
+        super().__init__(reason)
+        self.answer = RegisterAnswer(status, reason, headers)
+
+
+@dataclass(slots=True)
+class _Update:
+    """One REGISTER's changes, gathered first so that all or none take place."""
+
+    held: Sequence[Binding]
+    """What there was."""
+    bindings: list[Binding]
+    """What there will be."""
+    events: list[RegistrarEvent] = field(default_factory=list)
+
+
+class Registrar:
+    """Bindings of all users. Not thread-safe; every method leaves it consistent."""
+
+    def __init__(self, settings: RegistrarSettings | None = None) -> None:
+        self.settings = settings or RegistrarSettings()
+        self._bindings: dict[str, list[Binding]] = {}
+        self._events: list[RegistrarEvent] = []
+
+    def check(self, request: Request) -> RegisterAnswer | None:
+        """What is wrong with a REGISTER whoever sent it (steps 1 and 5); None where nothing is."""
+        try:
+            self._user(request.to.uri, request.uri)
+        except _Refused as refused:
+            return refused.answer
+        return None
+
+    def register(self, request: Request, flow: Flow, now: float) -> RegisterAnswer:
+        """Carry out a REGISTER whose sender may do so, and say what to answer."""
+        self.handle_timer(now)
+        try:
+            user = self._user(request.to.uri, request.uri)
+            update = self._update(user, request, flow, now)
+        except _Refused as refused:
+            return refused.answer
+        except SipParseError as error:
+            return RegisterAnswer(400, str(error))
+        self._store(user, update.bindings)
+        self._events.extend(update.events)
+        return self._answer(user, request, now)
+
+    def bindings(self, user: str, now: float) -> list[Binding]:
+        """Where a user can be reached now: highest q first, among equals the latest refreshed."""
+        held = reversed(self._bindings.get(user, ()))
+        return sorted((b for b in held if b.expires_at > now), key=lambda b: -b.q)
+
+    def users(self) -> list[str]:
+        """All users that have a binding."""
+        return list(self._bindings)
+
+    def flow_closed(self, flow: Flow) -> None:
+        """A connection is gone: so are the bindings that were made over it (RFC 5626 §7)."""
+        for user, bindings in list(self._bindings.items()):
+            lost = [
+                binding for binding in bindings if binding.bound_to_flow and binding.flow == flow
+            ]
+            if lost:
+                self._store(user, [binding for binding in bindings if binding not in lost])
+                self._events += [Unregistered(binding, Loss.CONNECTION_LOST) for binding in lost]
+
+    def handle_timer(self, now: float) -> None:
+        """Let go of what expired by `now`."""
+        for user, bindings in list(self._bindings.items()):
+            expired = [binding for binding in bindings if binding.expires_at <= now]
+            if expired:
+                self._store(user, [binding for binding in bindings if binding not in expired])
+                self._events += [Expired(binding) for binding in expired]
+
+    def next_deadline(self) -> float | None:
+        """When `handle_timer` is due."""
+        return min((b.expires_at for held in self._bindings.values() for b in held), default=None)
+
+    def take_events(self) -> list[RegistrarEvent]:
+        """What happened since the last call, in order."""
+        events, self._events = self._events, []
+        return events
+
+    # -- steps of RFC 3261 §10.3 -------------------------------------------------------------------
+
+    def _user(self, address: Uri, registrar: Uri) -> str:
+        """Steps 1 and 5: the address of record, where it is one of ours."""
+        if not address.is_sip:
+            raise _Refused(400, "To Is Not A SIP Address")
+        if address.user is None:
+            raise _Refused(404, "No Such Address Of Record")
+        domains = self.settings.domains
+        if domains and not (address.host in domains and registrar.host in domains):
+            raise _Refused(404, "Domain Not Served")
+        return address.user
+
+    def _update(self, user: str, request: Request, flow: Flow, now: float) -> _Update:
+        held = list(self._bindings.get(user, ()))
+        contacts = request.contacts
+        cseq = request.cseq.number
+        if contacts is STAR:
+            return self._remove_all(held, request)
+        if sum(contact.parameter("reg-id") is not None for contact in contacts) > 1:
+            raise _Refused(400, "More Than One reg-id")  # RFC 5626 §6
+        update = _Update(held, list(held))
+        for contact in contacts:
+            if not contact.uri.is_sip:
+                raise _Refused(400, "Contact Is Not A SIP Address")
+            expires_s = self._granted(contact, request)
+            self._apply(
+                update,
+                Binding(
+                    user=user,
+                    contact=_without_expires(contact),
+                    call_id=request.call_id,
+                    cseq=cseq,
+                    expires_at=now + expires_s,
+                    flow=flow,
+                    q=_q(contact),
+                    instance=_instance(contact),
+                    reg_id=_reg_id(contact),
+                ),
+                expires_s,
+            )
+        if len(update.bindings) > self.settings.maximum_contacts:
+            raise _Refused(403, "Too Many Contacts")
+        return update
+
+    def _remove_all(self, held: list[Binding], request: Request) -> _Update:
+        """Step 6: `Contact: *`."""
+        if request.expires != 0:
+            raise _Refused(400, "Contact * Needs Expires 0")
+        for binding in held:
+            _refuse_stale(binding, request.call_id, request.cseq.number)
+        return _Update(held, [], [Unregistered(binding, Loss.REMOVED) for binding in held])
+
+    def _granted(self, contact: NameAddr, request: Request) -> int:
+        """Step 7: the lifetime that a contact gets, in seconds; 423 for one that is too short."""
+        wanted = contact.expires
+        if wanted is None:
+            wanted = request.expires
+        if wanted is None:
+            wanted = self.settings.default_expires_s
+        # §10.3 allows 423 only below one hour, whatever the setting.
+        shortest = min(self.settings.minimum_expires_s, 3600)
+        if 0 < wanted < shortest:
+            raise _Refused(423, "Interval Too Brief", ("Min-Expires", str(shortest)))
+        return min(wanted, self.settings.maximum_expires_s)
+
+    def _apply(self, update: _Update, new: Binding, expires_s: int) -> None:
+        """Add, refresh, replace or remove one binding in the update."""
+        old = next(
+            (b for b in update.bindings if b.matches(new.contact, new.instance, new.reg_id)), None
+        )
+        if old is not None:
+            if old in update.held:  # else this very request named the place twice
+                _refuse_stale(old, new.call_id, new.cseq)
+            update.bindings.remove(old)
+        if expires_s == 0:
+            if old is not None:
+                update.events.append(Unregistered(old, Loss.REMOVED))
+            return
+        same_place = old is not None and old.contact.uri.equivalent(new.contact.uri)
+        if old is not None and not same_place:
+            update.events.append(Unregistered(old, Loss.REPLACED))
+        update.bindings.append(new)
+        update.events.append(Registered(new, expires_s, refreshed=same_place))
+
+    def _answer(self, user: str, request: Request, now: float) -> RegisterAnswer:
+        """Step 8: every current binding, with what is left of its life."""
+        headers = []
+        for binding in self.bindings(user, now):
+            left_s = max(1, round(binding.expires_at - now))
+            contact = binding.contact.with_parameter("expires", str(left_s))
+            headers.append(("Contact", str(contact)))
+        contacts = request.contacts
+        outbound = contacts is not STAR and any(
+            _reg_id(contact) is not None for contact in contacts
+        )
+        if outbound and "outbound" in request.supported:
+            headers.append(("Require", "outbound"))  # RFC 5626 §6
+        return RegisterAnswer(200, headers=headers)
+
+    def _store(self, user: str, bindings: list[Binding]) -> None:
+        if bindings:
+            self._bindings[user] = bindings
+        else:
+            self._bindings.pop(user, None)
+
+
+def _refuse_stale(binding: Binding, call_id: str, cseq: int) -> None:
+    """Steps 6 and 7: a request no newer than what it would change fails as a whole."""
+    if binding.call_id == call_id and cseq <= binding.cseq:
+        raise _Refused(500, "CSeq Out Of Order")
+
+
+def _q(contact: NameAddr) -> float:
+    """The contact's preference, 0 to 1; 1 where absent or malformed (as §20.10's absence)."""
+    text = contact.parameter("q") or ""
+    whole, _, fraction = text.partition(".")
+    if whole not in ("0", "1") or not (
+        fraction == "" or (fraction.isascii() and fraction.isdigit())
+    ):
+        return 1.0
+    return min(float(text), 1.0)
+
+
+def _instance(contact: NameAddr) -> str | None:
+    return contact.parameter("+sip.instance") if _reg_id(contact) is not None else None
+
+
+def _reg_id(contact: NameAddr) -> int | None:
+    """The `reg-id`, which means nothing without an instance (RFC 5626 §6)."""
+    text = contact.parameter("reg-id") or ""
+    if not contact.parameter("+sip.instance") or not (text.isascii() and text.isdigit()):
+        return None
+    return int(text[:10])
+
+
+def _without_expires(contact: NameAddr) -> NameAddr:
+    kept = tuple((name, value) for name, value in contact.parameters if name.lower() != "expires")
+    return NameAddr(contact.display_name, contact.uri, kept)

@@ -1,0 +1,250 @@
+"""One call's signalling as an object of the event loop: the driver's side of `InviteUsage`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from signaling.errors import LocalProtocolError, TransportError
+from signaling.mailbox import Mailbox
+from signaling.sip.auth import DigestCredentials
+from signaling.sip.events import (
+    Answered,
+    Confirmed,
+    Ended,
+    InfoCompleted,
+    InfoReceived,
+    OperationId,
+    Progress,
+    ReinviteCompleted,
+    Reinvited,
+)
+from signaling.sip.events import SessionEvent as UsageEvent
+from signaling.sip.flow import Flow
+from signaling.sip.headers import NameAddr
+from signaling.sip.invite import InviteUsage, Role
+from signaling.sip.message import Request
+from signaling.sip.uri import Uri
+
+SessionEvent = Progress | Answered | Confirmed | Reinvited | InfoReceived | Ended
+"""What `InviteSession.events` yields. Operations that are awaited answer their caller instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class InviteRequest:
+    """What `UserAgent.invite` needs to place a call."""
+
+    target: Uri
+    """The Request-URI."""
+    from_: NameAddr
+    to: NameAddr
+    sdp: bytes | None = None
+    """Our offer; None asks the far end to offer in its 2xx."""
+    flow: Flow | None = None
+    """Where to send it; None resolves the target's host and uses UDP."""
+    credentials: DigestCredentials | None = None
+    headers: Sequence[tuple[str, str]] = ()
+    contact_user: str | None = None
+    """User part of our Contact; None takes the From user."""
+
+
+class Driver(Protocol):
+    """What a session needs of its user agent."""
+
+    def now(self) -> float:
+        """The loop's clock."""
+
+    def drain(self) -> None:
+        """Send and tell what the last mutation of the stack brought."""
+
+
+class InviteSession:
+    """One call, in either role. `Ended` is its last event, and there is exactly one.
+
+    Methods raise LocalProtocolError in a state that forbids them, except `hang_up`, which fits
+    every state. A UAC session whose target is still being resolved has no `request` yet.
+    """
+
+    def __init__(
+        self,
+        id: str,
+        driver: Driver,
+        usage: InviteUsage | None = None,
+        *,
+        local: NameAddr,
+        remote: NameAddr,
+        authenticated_user: str | None = None,
+    ) -> None:
+        self.id = id
+        """Unique in this user agent."""
+        self.authenticated_user = authenticated_user
+        """Who proved to be the caller by digest (at a `SipServer`), else None."""
+        self._driver = driver
+        self._usage = usage
+        self._local = local
+        self._remote = remote
+        self._mailbox: Mailbox[SessionEvent] = Mailbox()
+        self._operations: dict[OperationId, asyncio.Future[UsageEvent]] = {}
+        self._ended: Ended | None = None
+
+    def __repr__(self) -> str:
+        state = "ended" if self._ended else "live"
+        return f"<InviteSession {self.id} {self.role} {self.remote.uri} {state}>"
+
+    # -- what it is --------------------------------------------------------------------------------
+
+    @property
+    def role(self) -> Role:
+        """Which end of the INVITE we are."""
+        return self._usage.role if self._usage is not None else Role.UAC
+
+    @property
+    def call_id(self) -> str:
+        """The Call-ID; empty before the INVITE was sent."""
+        return self._usage.call_id if self._usage is not None else ""
+
+    @property
+    def local(self) -> NameAddr:
+        """Our address, From or To."""
+        return self._usage.local if self._usage is not None else self._local
+
+    @property
+    def remote(self) -> NameAddr:
+        """The far end's address, To or From."""
+        return self._usage.remote if self._usage is not None else self._remote
+
+    @property
+    def request(self) -> Request:
+        """The INVITE that began it. Raises LocalProtocolError before it was sent."""
+        return self._begun().request
+
+    @property
+    def flow(self) -> Flow | None:
+        """How the far end is reached; None before the INVITE was sent."""
+        return self._usage.flow if self._usage is not None else None
+
+    @property
+    def sdp(self) -> bytes | None:
+        """The far end's current description."""
+        return self._usage.sdp if self._usage is not None else None
+
+    @property
+    def ended(self) -> Ended | None:
+        """How it ended; None while it lives."""
+        return self._ended
+
+    # -- UAS ---------------------------------------------------------------------------------------
+
+    def ring(self, sdp: bytes | None = None) -> None:
+        """Send 180, or 183 with a description for early media."""
+        self._begun().ring(sdp, now=self._driver.now())
+        self._driver.drain()
+
+    def accept(self, sdp: bytes) -> None:
+        """UAS: answer 200. UAC: answer the offer that came in a 2xx; it goes in the ACK."""
+        self._begun().accept(sdp, now=self._driver.now())
+        self._driver.drain()
+
+    def reject(
+        self, status: int, reason: str | None = None, headers: Sequence[tuple[str, str]] = ()
+    ) -> None:
+        """Refuse with 3xx-6xx."""
+        self._begun().reject(status, reason, headers, now=self._driver.now())
+        self._driver.drain()
+
+    # -- either end --------------------------------------------------------------------------------
+
+    def cancel(self, q850: int | None = None) -> None:
+        """Take back an INVITE that is not answered (UAC)."""
+        if self._usage is None:
+            self._abandon()
+            return
+        self._usage.cancel(q850, now=self._driver.now())
+        self._driver.drain()
+
+    def bye(self, q850: int | None = None) -> None:
+        """End an answered call."""
+        self._begun().bye(q850, now=self._driver.now())
+        self._driver.drain()
+
+    def hang_up(self, status: int = 480, q850: int | None = None) -> None:
+        """Whatever the state needs: CANCEL, `reject(status)`, BYE, or nothing. Never raises."""
+        if self._ended is not None:
+            return
+        if self._usage is None:
+            self._abandon()
+            return
+        self._usage.hang_up(status, q850, now=self._driver.now())
+        self._driver.drain()
+
+    async def reinvite(self, sdp: bytes | None) -> tuple[int, bytes | None]:
+        """Offer anew (None: ask for an offer). Returns the final status and its description.
+
+        Local ends: 408 time-out, 481 where the session ended first, 503 where the flow was lost.
+        """
+        operation = self._begun().reinvite(sdp, now=self._driver.now())
+        completed = await self._completed(operation)
+        assert isinstance(completed, ReinviteCompleted)
+        return completed.status, completed.sdp
+
+    def answer_reinvite(self, sdp: bytes) -> None:
+        """Answer `Reinvited` with 200."""
+        self._begun().answer_reinvite(sdp, now=self._driver.now())
+        self._driver.drain()
+
+    def reject_reinvite(self, status: int) -> None:
+        """Refuse `Reinvited`; the session stays as it was."""
+        self._begun().reject_reinvite(status, now=self._driver.now())
+        self._driver.drain()
+
+    async def info(self, content_type: str, body: bytes) -> int:
+        """Send INFO in the dialog; returns the final status. Local ends: as for `reinvite`."""
+        operation = self._begun().info(content_type, body, now=self._driver.now())
+        completed = await self._completed(operation)
+        assert isinstance(completed, InfoCompleted)
+        return completed.status
+
+    def events(self) -> AsyncIterator[SessionEvent]:
+        """Everything that happens, in order; ends after `Ended`. One reader."""
+        return self._mailbox
+
+    # -- for the user agent ------------------------------------------------------------------------
+
+    def begin(self, usage: InviteUsage) -> None:
+        """The INVITE is sent."""
+        self._usage = usage
+
+    def fail(self, error: TransportError) -> None:
+        """The target can't be reached at all."""
+        self.deliver(Ended(by_remote=True, status=503, reason_text=str(error), error=error))
+
+    def deliver(self, event: UsageEvent) -> None:
+        """Tell the reader, or whoever waits for an operation."""
+        match event:
+            case ReinviteCompleted() | InfoCompleted():
+                waiter = self._operations.pop(event.operation, None)
+                if waiter is not None and not waiter.done():
+                    waiter.set_result(event)
+            case Ended():
+                self._ended = event
+                self._mailbox.put(event)
+                self._mailbox.close()
+            case Progress() | Answered() | Confirmed() | Reinvited() | InfoReceived():
+                self._mailbox.put(event)
+
+    def _begun(self) -> InviteUsage:
+        if self._usage is None:
+            raise LocalProtocolError("the INVITE is not sent yet: its target is being resolved")
+        return self._usage
+
+    def _abandon(self) -> None:
+        if self._ended is None:
+            self.deliver(Ended(by_remote=False, status=487, reason_text="Request Terminated"))
+
+    async def _completed(self, operation: OperationId) -> UsageEvent:
+        waiter: asyncio.Future[UsageEvent] = asyncio.get_running_loop().create_future()
+        self._operations[operation] = waiter
+        self._driver.drain()
+        return await waiter
