@@ -168,7 +168,10 @@ class SipServer:
         return self.user_agent.invite(invitation)
 
     def invitations(self) -> AsyncIterator[InviteSession]:
-        """Calls that come in; `authenticated_user` is None only from a trusted peer. One reader."""
+        """Calls that come in; one reader.
+
+        `authenticated_user` is None only from a trusted peer, or a server that we registered with.
+        """
         return self.user_agent.invitations()
 
     # -- decisions --------------------------------------------------------------------------------
@@ -176,7 +179,7 @@ class SipServer:
     async def _decide(self, request: Request, flow: Flow) -> Admit | Answer:
         if request.method == "REGISTER":
             return await self._register(request, flow)
-        if flow.host in self._peers:
+        if flow.host in self._peers or self.user_agent.is_server_of_ours(flow):
             return Admit()
         user = await self._authenticate(request, flow)
         return Admit(user) if isinstance(user, str) else user

@@ -321,6 +321,12 @@ class UserAgent:
             self._tell_unreachable(self._clients[account.connection])
         return registration
 
+    def is_server_of_ours(self, flow: Flow) -> bool:
+        """Whether a flow leads to a server that we connected to, or hold an account at."""
+        return flow.listener in self._clients or any(
+            registration.flow == flow for registration in self._registrations.values()
+        )
+
     def registration_events(self) -> AsyncIterator[RegistrationEvent]:
         """What becomes of all accounts, in order; ends when the user agent is left. One reader."""
         return self._registration_events
