@@ -1,13 +1,21 @@
-"""Digest access authentication, client and server (RFC 7616 as SIP uses it: RFC 8760, RFC 3261 §22)."""
+"""Digest access authentication, client and server (RFC 7616 as SIP uses it: RFC 8760, RFC 3261 §22).
+
+Only `qop=auth` is offered; challenges without qop (RFC 2069) are answered, `auth-int` and `-sess` are not.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from random import Random
 
-from signaling.sip.headers import AuthCredentials
+from signaling.errors import SipParseError
+from signaling.sip.headers import AuthChallenge, AuthCredentials
+from signaling.sip.message import Request, Response
+from signaling.sip.uri import Uri
 
 
 class DigestAlgorithm(StrEnum):
@@ -18,8 +26,46 @@ class DigestAlgorithm(StrEnum):
     SHA_512_256 = "SHA-512-256"
 
 
+_HASHES = {
+    DigestAlgorithm.MD5: "md5",
+    DigestAlgorithm.SHA_256: "sha256",
+    DigestAlgorithm.SHA_512_256: "sha512_256",
+}
+_ALGORITHMS = {algorithm.value: algorithm for algorithm in DigestAlgorithm}
+
+
+def _hash(algorithm: DigestAlgorithm, text: str) -> str:
+    hashed = hashlib.new(_HASHES[algorithm], usedforsecurity=False)
+    hashed.update(text.encode("utf-8", "surrogateescape"))
+    return hashed.hexdigest()
+
+
 def ha1(username: str, realm: str, password: str, algorithm: str = "MD5") -> str:
-    """H(username:realm:password), lower-case hex: what is stored instead of a password."""
+    """H(username:realm:password) in lower-case hex: what is stored instead of a password.
+
+    Raises ValueError for an algorithm that is not a `DigestAlgorithm`.
+    """
+    return _hash(DigestAlgorithm(algorithm), f"{username}:{realm}:{password}")
+
+
+def digest_response(
+    algorithm: DigestAlgorithm,
+    ha1: str,
+    *,
+    method: str,
+    uri: str,
+    nonce: str,
+    qop: str | None = None,
+    nc: str = "",
+    cnonce: str = "",
+) -> str:
+    """`response` of RFC 7616 §3.4.1; without `qop` that of RFC 2069."""
+    ha2 = _hash(algorithm, f"{method}:{uri}")
+    middle = f"{nonce}:{nc}:{cnonce}:{qop}" if qop else nonce
+    return _hash(algorithm, f"{ha1}:{middle}:{ha2}")
+
+
+# -- client -----------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,16 +74,129 @@ class DigestCredentials:
 
     username: str
     realm: str | None = None
-    """Answer only challenges of this realm; None trusts whatever realm the server at `host` names first."""
+    """Answer only challenges of this realm; None takes the realm of the first challenge."""
     password: str | None = None
     ha1: Mapping[str, str] | None = None
-    """Algorithm → HA1, where the password is not kept (needs `realm`)."""
+    """Algorithm to HA1, where the password is not kept (needs `realm`)."""
     host: str | None = None
-    """Answer only challenges to requests whose Request-URI (or first Route) is at this host; None: see `Stack`."""
+    """Answer only for requests whose first Route, or else Request-URI, is at this host."""
+    in_dialog: bool = False
+    """Answer 407 inside a dialog though the far end is behind a proxy.
+
+    A called party could send that 407, with the realm of our server, and would be given a digest to guess
+    our password from (S15). Only for servers that challenge BYE and re-INVITE."""
+
+    def __repr__(self) -> str:
+        return f"DigestCredentials(username={self.username!r}, realm={self.realm!r}, …)"
+
+
+class DigestClient:
+    """Answers challenges for one account. One object for each use that counts its own nonces."""
+
+    def __init__(self, credentials: DigestCredentials, random: Random) -> None:
+        self.credentials = credentials
+        self._random = random
+        self._realm = credentials.realm
+        self._challenge: AuthChallenge | None = None
+        self._header = "Authorization"
+        self._count = 0
+
+    def __repr__(self) -> str:
+        return f"<DigestClient {self.credentials.username} realm={self._realm} nc={self._count}>"
+
+    def take_challenge(self, response: Response) -> bool:
+        """Keep the challenge of a 401 or 407 that we can and may answer (RFC 8760 §2.4).
+
+        The topmost one is taken whose realm, algorithm and qop are ours.
+        """
+        proxy = response.status == 407
+        for line in response.headers.get_all("Proxy-Authenticate" if proxy else "WWW-Authenticate"):
+            try:
+                challenge = AuthChallenge.parse(line)
+            except SipParseError:
+                continue
+            if self._can_answer(challenge):
+                self._challenge, self._count = challenge, 0
+                self._realm = challenge.parameters["realm"]
+                self._header = "Proxy-Authorization" if proxy else "Authorization"
+                return True
+        return False
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether the kept challenge says that our last answer was right but late."""
+        challenge = self._challenge
+        return challenge is not None and challenge.parameters.get("stale", "").lower() == "true"
+
+    def authorise(self, method: str, uri: str) -> tuple[str, str] | None:
+        """Header name and credentials for a request, by the kept challenge; None without one."""
+        if self._challenge is None:
+            return None
+        asked = self._challenge.parameters
+        algorithm = _algorithm(asked)
+        secret = self._secret(algorithm, asked["realm"]) if algorithm else None
+        if algorithm is None or secret is None:
+            return None
+        self._count += 1
+        nc, cnonce = f"{self._count:08x}", f"{self._random.getrandbits(128):032x}"
+        qop = "auth" if "qop" in asked else None
+        answer = digest_response(
+            algorithm,
+            secret,
+            method=method,
+            uri=uri,
+            nonce=asked["nonce"],
+            qop=qop,
+            nc=nc,
+            cnonce=cnonce,
+        )
+        parameters = {
+            "username": self.credentials.username,
+            "realm": asked["realm"],
+            "nonce": asked["nonce"],
+            "uri": uri,
+            "response": answer,
+        }
+        if "algorithm" in asked:
+            parameters["algorithm"] = asked["algorithm"]
+        if qop:
+            parameters |= {"cnonce": cnonce, "qop": qop, "nc": nc}
+        if "opaque" in asked:
+            parameters["opaque"] = asked["opaque"]
+        return self._header, str(AuthCredentials("Digest", parameters))
+
+    def forget(self) -> None:
+        """Drop the kept challenge."""
+        self._challenge = None
+
+    def _can_answer(self, challenge: AuthChallenge) -> bool:
+        asked = challenge.parameters
+        if challenge.scheme.lower() != "digest" or not {"realm", "nonce"} <= asked.keys():
+            return False
+        if self._realm is not None and asked["realm"] != self._realm:
+            return False
+        options = [option.strip().lower() for option in asked.get("qop", "auth").split(",")]
+        algorithm = _algorithm(asked)
+        known = algorithm is not None and self._secret(algorithm, asked["realm"]) is not None
+        return known and "auth" in options
+
+    def _secret(self, algorithm: DigestAlgorithm, realm: str) -> str | None:
+        mine = self.credentials
+        if mine.password is not None:
+            return ha1(mine.username, realm, mine.password, algorithm)
+        return (mine.ha1 or {}).get(algorithm)
+
+
+def _algorithm(parameters: Mapping[str, str]) -> DigestAlgorithm | None:
+    """No `algorithm` means MD5 (RFC 7616 §3.3)."""
+    return _ALGORITHMS.get(parameters.get("algorithm", "MD5").upper())
+
+
+# -- server -----------------------------------------------------------------------------------
 
 
 class Verdict(StrEnum):
-    """What the digest server found. All but OK and BAD_REQUEST are answered with a fresh challenge."""
+    """What the digest server found. All but OK and BAD_REQUEST are answered with a challenge."""
 
     OK = "ok"
     MISSING = "missing"
@@ -45,15 +204,19 @@ class Verdict(StrEnum):
     WRONG = "wrong"
     """Unknown user or wrong response: the same to the far end."""
     STALE = "stale"
-    """Right, but the nonce is too old or not of this server run: challenge with stale=true."""
+    """Right, but the nonce is too old, or was made for another source or by another server."""
     REPLAYED = "replayed"
     """Right, but nonce and count were used before."""
     BAD_REQUEST = "bad_request"
-    """Digest URI of another request, or fields missing: 400."""
+    """Credentials for another Request-URI, or fields missing: 400."""
 
 
 class DigestServer:
-    """Challenges and checks. Holds no user: HA1s come in as arguments."""
+    """Challenges and checks. Holds no user: HA1s come in as arguments.
+
+    A nonce is its time, a random number, and an HMAC over both and the source under a key of this object
+    alone, so none survives a restart. Times of nonces and of `now` are the same clock.
+    """
 
     def __init__(
         self,
@@ -63,21 +226,147 @@ class DigestServer:
         algorithms: Sequence[DigestAlgorithm] = (DigestAlgorithm.SHA_256, DigestAlgorithm.MD5),
         nonce_lifetime_s: float = 300.0,
         random: Random,
-    ) -> None: ...
+        max_nonces: int = 20_000,
+    ) -> None:
+        self.realm = realm
+        self.algorithms = tuple(algorithms)
+        self.nonce_lifetime_s = nonce_lifetime_s
+        self._random = random
+        self._key = hmac.digest(secret, random.randbytes(32), "sha256")
+        self._used: dict[str, int] = {}
+        self._max_nonces = max_nonces
+        self._issued_before = -1
+        """Nonces of this millisecond and before are stale, because their counts were dropped."""
+
+    def __repr__(self) -> str:
+        return f"<DigestServer realm={self.realm!r} nonces in use={len(self._used)}>"
 
     def challenges(self, source: str, now: float, *, stale: bool = False) -> list[str]:
-        """Values for WWW-Authenticate (or Proxy-Authenticate), best algorithm first, one header field each."""
+        """Values for WWW-Authenticate, best algorithm first, one header field each (RFC 8760 §2.3).
 
-    def username(self, credentials: Sequence[AuthCredentials]) -> str | None:
+        `source` is the host that the request came from, as in `verify`.
+        """
+        nonce = self._nonce(source, int(now * 1000))
+        parameters = {"realm": self.realm, "nonce": nonce, "qop": "auth"}
+        if stale:
+            parameters["stale"] = "true"
+        return [
+            str(AuthChallenge("Digest", parameters | {"algorithm": algorithm.value}))
+            for algorithm in self.algorithms
+        ]
+
+    def username(self, request: Request) -> str | None:
         """Whose HA1s to look up: the user named for our realm; None if nobody is."""
+        found = self._find(request)
+        return None if found is None else found.get("username")
 
     def verify(
         self,
-        method: str,
-        uri: str,
-        credentials: Sequence[AuthCredentials],
+        request: Request,
         ha1s: Sequence[tuple[str, str]],
         source: str,
         now: float,
     ) -> Verdict:
-        """Judge a request. `ha1s`: (algorithm, HA1) pairs of the user, empty for an unknown one; `uri`: its Request-URI."""
+        """Judge a request. `ha1s`: (algorithm, HA1) pairs of `username`, empty for an unknown user.
+
+        Takes the same time and gives the same verdict for a wrong user and a wrong password.
+        """
+        given = self._find(request)
+        if given is None:
+            return Verdict.MISSING
+        qop = given.get("qop")
+        needed = {"username", "nonce", "uri", "response"} | ({"nc", "cnonce"} if qop else set())
+        if not needed <= given.keys() or qop not in (None, "auth"):
+            return Verdict.BAD_REQUEST
+        count = _nonce_count(given["nc"]) if qop else 1
+        if count is None or not _same_uri(given["uri"], request.uri):
+            return Verdict.BAD_REQUEST
+        algorithm = _algorithm(given)
+        if algorithm not in self.algorithms:
+            return Verdict.WRONG
+        known = {name.upper(): value for name, value in ha1s}
+        secret = known.get(algorithm)
+        expected = digest_response(
+            algorithm,
+            secret if secret is not None else "0" * 64,
+            method=request.method,
+            uri=given["uri"],
+            nonce=given["nonce"],
+            qop=qop,
+            nc=given.get("nc", ""),
+            cnonce=given.get("cnonce", ""),
+        )
+        right = hmac.compare_digest(expected.encode(), given["response"].lower().encode())
+        if not right or secret is None:
+            return Verdict.WRONG
+        if not self._is_current(given["nonce"], source, now):
+            return Verdict.STALE
+        return Verdict.OK if self._use(given["nonce"], count, now) else Verdict.REPLAYED
+
+    def _find(self, request: Request) -> dict[str, str] | None:
+        """The parameters for our realm; other schemes and realms are passed over (§22.3)."""
+        for line in request.headers.get_all("Authorization"):
+            try:
+                credentials = AuthCredentials.parse(line)
+            except SipParseError:
+                continue
+            parameters = credentials.parameters
+            if credentials.scheme.lower() == "digest" and parameters.get("realm") == self.realm:
+                return parameters
+        return None
+
+    def _nonce(self, source: str, issued_ms: int, salt: str | None = None) -> str:
+        salt = salt or f"{self._random.getrandbits(64):016x}"
+        text = f"{issued_ms:x}.{salt}"
+        mac = hmac.digest(self._key, f"{text}.{source}.{self.realm}".encode(), "sha256")
+        return f"{text}.{mac.hex()[:32]}"
+
+    def _is_current(self, nonce: str, source: str, now: float) -> bool:
+        issued, _, rest = nonce.partition(".")
+        issued_ms = _hexadecimal(issued)
+        if issued_ms is None or issued_ms <= self._issued_before:
+            return False
+        expected = self._nonce(source, issued_ms, rest.partition(".")[0])
+        genuine = hmac.compare_digest(expected.encode(), nonce.encode("utf-8", "surrogateescape"))
+        return genuine and 0 <= now * 1000 - issued_ms + 1 <= self.nonce_lifetime_s * 1000
+
+    def _use(self, nonce: str, count: int, now: float) -> bool:
+        """Note a use; False for a count that is not above the last one of this nonce."""
+        if count <= self._used.get(nonce, 0):
+            return False
+        self._used[nonce] = count
+        if len(self._used) > self._max_nonces:
+            self._drop_old(now)
+        return True
+
+    def _drop_old(self, now: float) -> None:
+        """Forget counts of stale nonces, and make stale the older half of what is left."""
+        times = sorted(int(nonce.partition(".")[0], 16) for nonce in self._used)
+        expired = int((now - self.nonce_lifetime_s) * 1000) - 1
+        self._issued_before = max(self._issued_before, expired)
+        if sum(issued > self._issued_before for issued in times) > self._max_nonces // 2:
+            self._issued_before = times[len(times) // 2]
+        self._used = {
+            nonce: count
+            for nonce, count in self._used.items()
+            if int(nonce.partition(".")[0], 16) > self._issued_before
+        }
+
+
+def _hexadecimal(text: str) -> int | None:
+    """A number of at most 16 lower-case hexadecimal digits."""
+    if not 0 < len(text) <= 16 or not set(text) <= set("0123456789abcdef"):
+        return None
+    return int(text, 16)
+
+
+def _nonce_count(text: str) -> int | None:
+    """8 hexadecimal digits, over 0 (RFC 7616 §3.4)."""
+    return (_hexadecimal(text.lower()) or None) if len(text) == 8 else None
+
+
+def _same_uri(digest_uri: str, request_uri: Uri) -> bool:
+    try:
+        return Uri.parse(digest_uri).equivalent(request_uri)
+    except SipParseError:
+        return False

@@ -1,0 +1,154 @@
+"""Dialogs: what two user agents remember of each other (RFC 3261 §12)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import NamedTuple
+
+from signaling.errors import RemoteProtocolError
+from signaling.sip.flow import Flow
+from signaling.sip.headers import STAR, NameAddr
+from signaling.sip.message import Message, Request, Response
+from signaling.sip.uri import Uri
+
+
+class DialogKey(NamedTuple):
+    """What identifies a dialog (§12); a tag of an RFC 2543 peer may be empty."""
+
+    call_id: str
+    local_tag: str
+    remote_tag: str
+
+
+@dataclass(slots=True)
+class Dialog:
+    """One dialog. `local` and `remote` hold the tags."""
+
+    call_id: str
+    local: NameAddr
+    remote: NameAddr
+    remote_target: Uri
+    """The far end's Contact: the Request-URI of what we send."""
+    flow: Flow
+    """How the far end was reached last."""
+    route_set: tuple[NameAddr, ...] = ()
+    local_cseq: int = 0
+    """Of our last request; 0: none yet."""
+    remote_cseq: int | None = None
+    """Of the far end's last request."""
+    contact_user: str | None = None
+    """User part of our own Contact."""
+
+    @classmethod
+    def of_response(cls, request: Request, response: Response, flow: Flow) -> Dialog:
+        """The UAC's dialog: from a 101-199 with a To tag, or a 2xx (§12.1.2)."""
+        return cls(
+            call_id=request.call_id,
+            local=request.from_,
+            remote=response.to,
+            remote_target=contact_of(response) or request.uri,
+            flow=flow,
+            route_set=tuple(reversed(response.record_routes)),
+            local_cseq=request.cseq.number,
+        )
+
+    @classmethod
+    def of_request(cls, request: Request, local_tag: str, flow: Flow) -> Dialog:
+        """The UAS's dialog: from a request that we answer with `local_tag` (§12.1.1)."""
+        return cls(
+            call_id=request.call_id,
+            local=request.to.with_parameter("tag", local_tag),
+            remote=request.from_,
+            remote_target=contact_of(request) or request.from_.uri,
+            flow=flow,
+            route_set=request.record_routes,
+            remote_cseq=request.cseq.number,
+        )
+
+    def __repr__(self) -> str:
+        remote = f"{self.remote.uri} tag={self.remote.tag}"
+        return f"<Dialog {self.call_id} {remote} cseq={self.local_cseq}/{self.remote_cseq}>"
+
+    @property
+    def key(self) -> DialogKey:
+        """What requests of the far end are matched by."""
+        return DialogKey(self.call_id, self.local.tag or "", self.remote.tag or "")
+
+    def next_cseq(self) -> int:
+        """The number of our next request (§12.2.1.1)."""
+        self.local_cseq += 1
+        return self.local_cseq
+
+    def check_order(self, request: Request) -> None:
+        """Note the number of a new request; raises RemoteProtocolError(500) if it is too low.
+
+        §12.2.2. ACK has the number of its INVITE, and CANCEL of what it cancels: neither is asked for.
+        """
+        if self.remote_cseq is not None and request.cseq.number <= self.remote_cseq:
+            raise RemoteProtocolError("the CSeq is not above that of the last request", 500)
+        self.remote_cseq = request.cseq.number
+
+    def refresh_target(self, message: Message) -> None:
+        """Take the Contact of a re-INVITE or of its 2xx (§12.2.1.2, §12.2.2)."""
+        self.remote_target = contact_of(message) or self.remote_target
+
+    def confirm(self, response: Response) -> None:
+        """Take the Contact and the route set of the 2xx that answers the INVITE (§13.2.2.4)."""
+        self.refresh_target(response)
+        self.route_set = tuple(reversed(response.record_routes))
+
+    def addressing(self) -> tuple[Uri, tuple[NameAddr, ...]]:
+        """Request-URI and Route values of our next request (§12.2.1.1), strict routers included."""
+        target = self.remote_target
+        if not self.route_set or self.route_set[0].uri.has_parameter("lr"):
+            return target, self.route_set
+        first, *others = self.route_set
+        uri = first.uri
+        if uri.headers or uri.has_parameter("method"):
+            kept = tuple(pair for pair in uri.parameters if pair[0].lower() != "method")
+            uri = Uri(uri.scheme, uri.user, uri.password, uri.host, uri.port, kept)
+        return uri, (*others, NameAddr("", target))
+
+    def next_hop(self) -> Flow:
+        """Where our next request goes: to the first Route or the target, by the flow that we have.
+
+        A connection is used as long as it lives. With datagrams the address of the URI is taken, where it
+        is one and can be reached from where the far end was seen: a private address seen through a
+        public one is behind a NAT, and only the old flow leads there.
+        """
+        if self.flow.reliable:
+            return self.flow
+        uri = self.route_set[0].uri if self.route_set else self.remote_target
+        return flow_towards(uri, self.flow)
+
+
+def flow_towards(uri: Uri, flow: Flow) -> Flow:
+    """The datagram flow to the address that a URI holds, or `flow` itself if that is the better way."""
+    address, seen = _address(uri.host), _address(flow.host)
+    if address is None or address == seen and uri.port == flow.port:
+        return flow
+    if address.is_unspecified or address.is_multicast or str(address) == "255.255.255.255":
+        return flow
+    if seen is not None and address != seen:
+        hidden = address.is_loopback and not seen.is_loopback
+        hidden = hidden or (address.is_private and not seen.is_private)
+        if hidden or address.version != seen.version:
+            return flow
+    port = uri.port or flow.transport.default_port
+    return Flow(flow.transport, uri.host, port, flow.listener)
+
+
+def contact_of(message: Message) -> Uri | None:
+    """The URI of the first Contact; None where there is none, or none that SIP can reach."""
+    contacts = message.contacts
+    if contacts is STAR or not contacts or not contacts[0].uri.is_sip:
+        return None
+    return contacts[0].uri
+
+
+def _address(host: str) -> IPv4Address | IPv6Address | None:
+    try:
+        return ip_address(host)
+    except ValueError:
+        return None

@@ -1,0 +1,84 @@
+"""What a request is refused for before anybody looks at what it wants (RFC 3261 §8.2.1 to §8.2.3)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from signaling.errors import SipParseError
+from signaling.sip.grammar import lower, split_values
+from signaling.sip.message import METHODS, Request
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """An answer that ends the matter."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...] = ()
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Abilities:
+    """What a user agent says of itself in Allow, Accept and Supported."""
+
+    allow: tuple[str, ...]
+    accept: tuple[str, ...]
+    """Media types of bodies in INVITE."""
+    supported: tuple[str, ...]
+
+    @property
+    def allow_header(self) -> tuple[str, str]:
+        """The Allow header field."""
+        return "Allow", ", ".join(self.allow)
+
+    @property
+    def headers(self) -> tuple[tuple[str, str], ...]:
+        """All three, as OPTIONS is answered (§11.2). An empty Supported says: nothing."""
+        return (
+            self.allow_header,
+            ("Accept", ", ".join(self.accept)),
+            ("Supported", ", ".join(self.supported)),
+        )
+
+
+def screen(request: Request, abilities: Abilities) -> Refusal | None:
+    """Why the request is refused, or None. In the order of RFC 3261 §8.2; ACK is never asked for."""
+    if request.method not in abilities.allow:
+        return Refusal(405 if request.method in METHODS else 501, (abilities.allow_header,))
+    if not request.uri.is_sip:
+        return Refusal(416)
+    if request.method != "CANCEL":  # §8.2.2.3: ignored there
+        unsupported = [tag for tag in request.require if tag not in abilities.supported]
+        if unsupported:
+            return Refusal(420, (("Unsupported", ", ".join(unsupported)),))
+    if request.method == "INVITE":
+        return _screen_invite(request, abilities.accept)
+    return None
+
+
+def _screen_invite(request: Request, accept: Sequence[str]) -> Refusal | None:
+    if request.body and request.content_type not in accept:
+        return Refusal(415, (("Accept", ", ".join(accept)),))
+    encoding = lower(request.headers.get("Content-Encoding") or "identity")
+    if request.body and encoding != "identity":
+        return Refusal(415, (("Accept-Encoding", "identity"),))
+    wanted = request.headers.get_all("Accept")
+    if wanted and not any(_takes(line, media_type) for line in wanted for media_type in accept):
+        # Whoever sends an INVITE must take a session description (RFC 4475 §3.3.15).
+        return Refusal(406, (("Warning", '399 agent-endpoint "application/sdp is needed"'),))
+    if not request.contacts:
+        return Refusal(400, reason="Missing Contact")  # §8.1.1.8
+    return None
+
+
+def _takes(accept: str, media_type: str) -> bool:
+    """Whether an Accept line admits a media type. An empty line admits none (§20.1)."""
+    major = media_type.partition("/")[0]
+    try:
+        ranges = split_values(accept)
+    except SipParseError:
+        return True
+    names = (lower(value.partition(";")[0].replace(" ", "")) for value in ranges)
+    return any(name in (media_type, f"{major}/*", "*/*") for name in names)
