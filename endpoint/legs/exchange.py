@@ -1,0 +1,342 @@
+"""The exchange: all legs, all lines, and the one ordered stream of what happens to them."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from types import TracebackType
+from typing import Self
+
+import structlog
+
+from endpoint.errors import MediaError
+from endpoint.legs.base import (
+    Cause,
+    DeviceId,
+    DeviceRegistered,
+    DeviceUnregistered,
+    Exchange,
+    InteractionId,
+    LegEvent,
+    LegId,
+    LegOffered,
+    LegReleased,
+    LegRole,
+    PlaceLeg,
+    RegistrationEvent,
+    Route,
+    Side,
+)
+from endpoint.legs.leg import Leg, LegSettings
+from endpoint.legs.line import AccountSettings, Line, Lines, OutsideAccounts, OwnRegistrar
+from endpoint.legs.offered import OfferedLeg
+from endpoint.legs.placed import PlacedLeg
+from endpoint.legs.ports import LegPorts
+from endpoint.legs.station import FileStation, StationLeg
+from endpoint.media import messages as m
+from endpoint.media.link import MediaLink, WorkerLost
+from signaling.registrar import Expired, Loss, Registered, Unregistered
+from signaling.server import SipServer
+from signaling.user_agent import InviteSession
+
+log = structlog.get_logger(__name__)
+
+
+async def _nobody(device: DeviceId) -> bool:
+    return False
+
+
+class LegExchange(Exchange):
+    """Implements `Exchange` over a SIP server and a media plane.
+
+    Use as `async with LegExchange(server, link) as exchange`, inside both. Leaving releases every
+    leg and takes every outside account back, within `settings.shutdown_timeout_s`.
+    """
+
+    def __init__(
+        self,
+        server: SipServer,
+        media: MediaLink,
+        *,
+        settings: LegSettings | None = None,
+        accounts: Sequence[AccountSettings] = (),
+        stations: Sequence[FileStation] = (),
+        trunks: Sequence[Line] = (),
+        knows: Callable[[DeviceId], Awaitable[bool]] = _nobody,
+    ) -> None:
+        """Set up; nothing happens before entering.
+
+        Args:
+            server: our own sipWsServer; entered already.
+            media: the media plane; entered already.
+            settings: deployment facts and waits.
+            accounts: devices registered at outside sipWsServers.
+            stations: devices without signalling, reached when no phone of theirs is registered.
+            trunks: further lines, tried last.
+            knows: whether a device is an extension of ours: tells 480 from 404.
+        """
+        self.settings = settings or LegSettings()
+        self._server = server
+        self._media = media
+        self._ports = LegPorts(
+            media, music_file=self.settings.music_file, sounds=self.settings.sounds
+        )
+        self._stations = {station.device: station for station in stations}
+        self._accounts = OutsideAccounts(server.user_agent)
+        self._first_accounts = accounts
+        registrar = OwnRegistrar(server, self.settings.domain)
+        self._lines = Lines((registrar, self._accounts, *trunks), knows)
+        self._registrar = registrar
+        self._legs: dict[LegId, Leg] = {}
+        self._events: asyncio.Queue[LegEvent | RegistrationEvent | None] = asyncio.Queue()
+        self._group = asyncio.TaskGroup()
+        self._readers: list[asyncio.Task[None]] = []
+        self._leg_tasks: set[asyncio.Task[None]] = set()
+        self._closing = False
+
+    def __repr__(self) -> str:
+        return f"<LegExchange {len(self._legs)} legs, {self._ports.open_count} ports>"
+
+    async def __aenter__(self) -> Self:
+        await self._group.__aenter__()
+        try:
+            await self._ports.open_sounds()
+            for account in self._first_accounts:
+                self._accounts.add(account)
+        except BaseException:
+            await self.__aexit__(None, None, None)
+            raise
+        for name, reader in (
+            ("invitations", self._read_invitations()),
+            ("registrations", self._read_registrations()),
+            ("accounts", self._read_accounts()),
+            ("media notices", self._read_notices()),
+        ):
+            self._readers.append(self._group.create_task(reader, name=name))
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._closing = True
+        self._accounts.remove_all()
+        for leg in list(self._legs.values()):
+            leg.release(Cause.NORMAL)
+        if self._leg_tasks:
+            await asyncio.wait(self._leg_tasks, timeout=self.settings.shutdown_timeout_s)
+        for task in (*self._leg_tasks, *self._readers):
+            task.cancel()
+        try:
+            await self._group.__aexit__(kind, error, trace)
+        finally:
+            self._ports.close_sounds()
+            self._events.put_nowait(None)
+
+    # -- Exchange -------------------------------------------------------------------------------
+
+    def place(self, request: PlaceLeg) -> None:
+        """See `Exchange`."""
+        self._live(self._leg_for(request))
+
+    def alert(self, leg: LegId) -> None:
+        """See `Exchange`."""
+        self._do(leg, Leg.alert)
+
+    def answer(self, leg: LegId) -> None:
+        """See `Exchange`. A phone that rings is rung anew and asked to pick up by itself."""
+        self._do(leg, Leg.answer)
+
+    def release(self, leg: LegId, cause: Cause) -> None:
+        """See `Exchange`."""
+        self._do(leg, lambda found: found.release(cause))
+
+    def hold(self, leg: LegId) -> None:
+        """See `Exchange`."""
+        self._do(leg, Leg.hold)
+
+    def resume(self, leg: LegId) -> None:
+        """See `Exchange`."""
+        self._do(leg, Leg.resume)
+
+    def send_digits(self, leg: LegId, digits: str) -> None:
+        """See `Exchange`."""
+        self._do(leg, lambda found: found.send_digits(digits))
+
+    def set_routes(self, interaction: InteractionId, routes: Sequence[Route]) -> None:
+        """See `Exchange`."""
+        self._ports.set_routes(interaction, routes)
+
+    async def events(self) -> AsyncIterator[LegEvent | RegistrationEvent]:
+        """See `Exchange`. Ends when the exchange closes."""
+        while (event := await self._events.get()) is not None:
+            yield event
+
+    # -- beyond call control --------------------------------------------------------------------
+
+    def register(self, account: AccountSettings) -> None:
+        """Register a device at an outside sipWsServer, in place of an account that it has.
+
+        Then `DeviceRegistered` or `DeviceUnregistered`. Raises SipParseError for addresses that
+        are none.
+        """
+        self._accounts.add(account)
+
+    def unregister(self, device: DeviceId) -> None:
+        """Take a device's outside account back. Then `DeviceUnregistered`."""
+        self._accounts.remove(device)
+
+    def set_station(self, station: FileStation) -> None:
+        """Give a device a station without signalling, in place of one that it has."""
+        self._stations[station.device] = station
+
+    @property
+    def leg_count(self) -> int:
+        """Legs that live, or whose far end has not let go yet."""
+        return len(self._leg_tasks)
+
+    async def read_heard(self, leg: LegId, last_ms: int = 400) -> m.Heard:
+        """What came lately from a leg's far end, or was heard by a station. Raises MediaError."""
+        return await self._ports.read_heard(leg, last_ms)
+
+    async def read_statistics(self, leg: LegId) -> m.Statistics:
+        """Counts, loss, jitter and level of a leg. Raises MediaError."""
+        return await self._ports.read_statistics(leg)
+
+    async def start_recording(self, leg: LegId, path: str) -> None:
+        """Record a leg: left what it says, right what it hears. Raises MediaError."""
+        await self._ports.start_recording(leg, path)
+
+    async def stop_recording(self, leg: LegId) -> m.RecordingInfo:
+        """Finish a leg's recording. Raises MediaError."""
+        return await self._ports.stop_recording(leg)
+
+    # -- legs -----------------------------------------------------------------------------------
+
+    def _leg_for(self, request: PlaceLeg) -> Leg:
+        station = self._stations.get(request.device)
+        if station is not None and not self._registrar.targets(request):
+            return StationLeg(request, station, self._ports, self.settings, self._emit)
+        return PlacedLeg(
+            request,
+            self._ports,
+            self.settings,
+            self._emit,
+            resolve=self._lines.resolve,
+            invite=self._server.invite,
+        )
+
+    def _live(self, leg: Leg) -> None:
+        if self._closing:
+            self._emit(LegReleased(leg.id, Cause.OVERLOAD, Side.ENDPOINT, text="shutting down"))
+            return
+        self._legs[leg.id] = leg
+        task = self._group.create_task(self._run(leg), name=f"leg {leg.id}")
+        self._leg_tasks.add(task)
+        task.add_done_callback(self._leg_tasks.discard)
+
+    async def _run(self, leg: Leg) -> None:
+        try:
+            await leg.run()
+        except Exception:
+            # A fault in one leg is that leg's alone.
+            log.exception("leg failed", leg=leg.id)
+            leg.fail()
+        finally:
+            self._legs.pop(leg.id, None)
+
+    def _do(self, leg: LegId, action: Callable[[Leg], None]) -> None:
+        found = self._legs.get(leg)
+        if found is None:
+            log.debug("no such leg", leg=leg)
+        else:
+            action(found)
+
+    def _emit(self, event: LegEvent | RegistrationEvent) -> None:
+        if isinstance(event, LegReleased):
+            self._legs.pop(event.leg, None)
+        self._events.put_nowait(event)
+
+    # -- readers --------------------------------------------------------------------------------
+
+    async def _read_invitations(self) -> None:
+        async for session in self._server.invitations():
+            try:
+                self._offer(session)
+            except Exception:
+                log.exception("invitation failed", session=session.id)
+                session.hang_up(500)
+
+    def _offer(self, session: InviteSession) -> None:
+        caller = session.remote
+        calling, name = caller.uri.user or caller.uri.host, caller.display_name
+        called, role = session.request.uri.user or "", LegRole.LINE
+        if session.authenticated_user is not None:
+            calling, role = session.authenticated_user, LegRole.STATION
+        elif (account := self._accounts.owner(session)) is not None:
+            called = account.settings.device
+        if not called or self._closing:
+            session.hang_up(404 if not called else 503)
+            return
+        offered = LegOffered(
+            leg=LegId(f"in-{secrets.token_hex(8)}"),
+            interaction=InteractionId(secrets.token_hex(8)),
+            calling=DeviceId(calling),
+            called=DeviceId(called),
+            role=role,
+            calling_name=name,
+        )
+        self._live(OfferedLeg(session, offered, self._ports, self.settings, self._emit))
+
+    async def _read_registrations(self) -> None:
+        async for event in self._server.registrations():
+            match event:
+                case Registered(binding=binding, expires_s=expires_s, refreshed=refreshed):
+                    if not refreshed:
+                        contact = str(binding.contact.uri)
+                        self._emit(DeviceRegistered(DeviceId(binding.user), contact, expires_s))
+                case Unregistered(binding=binding, loss=loss):
+                    self._say_gone(binding.user, _LOSSES[loss], str(loss))
+                case Expired(binding=binding):
+                    self._say_gone(binding.user, Cause.NOT_REGISTERED, "registration expired")
+
+    def _say_gone(self, user: str, cause: Cause, text: str) -> None:
+        if not self._server.targets(user):  # another phone of the device may be there still
+            self._emit(DeviceUnregistered(DeviceId(user), cause, text=text))
+
+    async def _read_accounts(self) -> None:
+        async for event in self._server.user_agent.registration_events():
+            notice = self._accounts.notice(event)
+            if notice is not None:
+                self._emit(notice)
+
+    async def _read_notices(self) -> None:
+        async for notice in self._media.notices():
+            if isinstance(notice, WorkerLost):
+                await self._lose_media(notice.reason)
+                continue
+            if isinstance(notice, m.RecordingFailed):
+                log.warning("recording ended", leg=notice.recording, reason=notice.text)
+                continue
+            leg = self._ports.leg_of(notice.port)
+            found = self._legs.get(leg) if leg is not None else None
+            if found is not None:
+                found.receive_notice(notice)
+
+    async def _lose_media(self, reason: str) -> None:
+        for leg in self._ports.lose_all():
+            self._do(leg, lambda found: found.lose_media(reason))
+        try:
+            await self._ports.open_sounds()
+        except MediaError as exc:  # the next WorkerLost comes here again
+            log.warning("sounds not opened", reason=str(exc))
+
+
+_LOSSES: dict[Loss, Cause] = {
+    Loss.REMOVED: Cause.NORMAL,
+    Loss.CONNECTION_LOST: Cause.UNREACHABLE,
+    Loss.REPLACED: Cause.NORMAL,
+}

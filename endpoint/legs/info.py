@@ -1,0 +1,44 @@
+"""DTMF in the body of an INFO, in the two forms that the field sends."""
+
+from __future__ import annotations
+
+import re
+
+DIGITS = "0123456789*#ABCD"
+DEFAULT_DURATION_MS = 250
+MAX_DURATION_MS = 60_000
+
+_RELAY_LINE = re.compile(r"\s*([A-Za-z]+)\s*[=:]\s*(\S+)\s*")
+_NUMBERED = {"10": "*", "11": "#", "12": "A", "13": "B", "14": "C", "15": "D"}
+
+
+def parse_info_digit(content_type: str, body: bytes) -> tuple[str, int] | None:
+    """The digit and its duration in ms, or None where the INFO holds none.
+
+    `application/dtmf-relay` is lines of `Signal=5` and `Duration=160`; `application/dtmf` is the
+    bare digit.
+    """
+    kind = content_type.partition(";")[0].strip().lower()
+    text = body[:200].decode("ascii", "replace")
+    if kind == "application/dtmf":
+        digit = _digit(text.strip())
+        return None if digit is None else (digit, DEFAULT_DURATION_MS)
+    if kind != "application/dtmf-relay":
+        return None
+    fields = {}
+    for line in text.replace("\r", "\n").split("\n"):
+        match = _RELAY_LINE.fullmatch(line)
+        if match is not None:
+            fields[match[1].lower()] = match[2]
+    digit = _digit(fields.get("signal", ""))
+    if digit is None:
+        return None
+    duration = fields.get("duration", "")
+    if not (duration.isascii() and duration.isdigit() and len(duration) <= 6):
+        return digit, DEFAULT_DURATION_MS
+    return digit, min(int(duration), MAX_DURATION_MS)
+
+
+def _digit(text: str) -> str | None:
+    found = _NUMBERED.get(text, text.upper())
+    return found if len(found) == 1 and found in DIGITS else None

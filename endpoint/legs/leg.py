@@ -1,0 +1,242 @@
+"""What all legs share: one task that takes one step at a time, and one end."""
+
+from __future__ import annotations
+
+import asyncio
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import structlog
+
+from endpoint.errors import MediaError
+from endpoint.legs.base import (
+    Cause,
+    DigitDetected,
+    DigitsSent,
+    InteractionId,
+    LegEvent,
+    LegId,
+    LegReleased,
+    MediaConfirmed,
+    Side,
+    Source,
+)
+from endpoint.legs.info import DIGITS
+from endpoint.legs.ports import SOUNDS, LegPorts
+from endpoint.media import messages as m
+from signaling.errors import LocalProtocolError
+from signaling.sdp.description import Codec
+from signaling.sdp.negotiation import DEFAULT_CODECS
+
+log = structlog.get_logger(__name__)
+
+Step = Callable[[], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class LegSettings:
+    """Facts of the deployment, and how long legs wait."""
+
+    domain: str = "localhost"
+    """What follows the @ of our devices' addresses in From and To."""
+    advertised_media_host: str | None = None
+    """Where far ends send audio; None: the address that the media plane is bound to."""
+    codecs: tuple[Codec, ...] = DEFAULT_CODECS
+    media_timeout_s: float = 30.0
+    """An answered leg that hears nothing for so long, and is not held, is released. 0: never."""
+    ring_timeout_s: float = 180.0
+    """A placed leg that nobody answers is given up. Call control mostly gives up earlier."""
+    cancel_timeout_s: float = 5.0
+    """How long a phone that is to ring again, and pick up, may take to end its first ringing."""
+    reinvite_timeout_s: float = 40.0
+    """Longer than the stack's own 32 s: a re-INVITE has an outcome by then."""
+    farewell_timeout_s: float = 40.0
+    """How long a released leg waits for its far end's last word before it is forgotten."""
+    shutdown_timeout_s: float = 3.0
+    """How long closing waits for the far ends of all legs."""
+    music_file: str | None = None
+    """A WAV file for music on hold; None: two soft tones."""
+    sounds: Mapping[Source, Sequence[m.Segment]] = field(default_factory=lambda: SOUNDS)
+
+
+class Leg(ABC):
+    """One leg as the exchange sees it.
+
+    Its methods return at once; `run` does what they ask, in order.
+    """
+
+    def __init__(
+        self,
+        leg: LegId,
+        interaction: InteractionId,
+        ports: LegPorts,
+        settings: LegSettings,
+        emit: Callable[[LegEvent], None],
+    ) -> None:
+        self.id = leg
+        self.interaction = interaction
+        self._ports = ports
+        self._settings = settings
+        self._emit = emit
+        self._steps: asyncio.Queue[Step] = asyncio.Queue()
+        self._timer: asyncio.TimerHandle | None = None
+        self._released = False
+        self._confirmed = False
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.id}{' released' if self._released else ''}>"
+
+    # -- asked by the exchange ------------------------------------------------------------------
+
+    def alert(self) -> None:
+        """See `Exchange.alert`."""
+        self.post(self._alert)
+
+    def answer(self) -> None:
+        """See `Exchange.answer`."""
+        self.post(self._answer)
+
+    def release(self, cause: Cause) -> None:
+        """See `Exchange.release`."""
+        self.post(lambda: self._release(cause))
+
+    def hold(self) -> None:
+        """See `Exchange.hold`."""
+        self.post(lambda: self._hold(True))
+
+    def resume(self) -> None:
+        """See `Exchange.resume`."""
+        self.post(lambda: self._hold(False))
+
+    def send_digits(self, digits: str) -> None:
+        """See `Exchange.send_digits`."""
+        self.post(lambda: self._send_digits(digits))
+
+    def receive_notice(self, notice: m.Notice) -> None:
+        """The media plane says something of one of the leg's ports."""
+        self.post(lambda: self._take_notice(notice))
+
+    def lose_media(self, reason: str) -> None:
+        """The media worker is gone, and the leg's port with it."""
+        self.post(lambda: self._lose_media(reason))
+
+    def fail(self) -> None:
+        """`run` came to grief: end what can be ended."""
+        self._end(Cause.PROTOCOL_ERROR, Side.ENDPOINT, text="internal fault, see the log")
+
+    async def run(self) -> None:
+        """Live: take step after step until the leg is released and its far end has let go."""
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(None) as farewell, asyncio.TaskGroup() as tasks:
+                self._tasks = tasks
+                await self._take(self._begin)
+                while not self._released:
+                    await self._take(await self._steps.get())
+                farewell.reschedule(loop.time() + self._settings.farewell_timeout_s)
+        except TimeoutError:
+            log.warning("far end did not let go", leg=self.id)
+        finally:
+            self._stop_timer()
+            self._ports.close(self.id)
+            self._abandon()
+
+    def post(self, step: Step) -> None:
+        """Have a step taken after those that were asked before."""
+        self._steps.put_nowait(step)
+
+    # -- for the kinds of leg -------------------------------------------------------------------
+
+    @abstractmethod
+    async def _begin(self) -> None:
+        """Open what the leg needs, and ring or be offered."""
+
+    @abstractmethod
+    async def _alert(self) -> None: ...
+
+    @abstractmethod
+    async def _answer(self) -> None: ...
+
+    @abstractmethod
+    async def _hold(self, held: bool) -> None: ...
+
+    @abstractmethod
+    async def _lose_silence(self) -> None:
+        """Nothing came from the far end for `media_timeout_s`."""
+
+    @abstractmethod
+    def _let_far_end_go(self, cause: Cause) -> None:
+        """Tell the far end, by what the state of the leg needs."""
+
+    @abstractmethod
+    def _abandon(self) -> None:
+        """Nobody waits for the far end any more; harmless where it has let go."""
+
+    async def _release(self, cause: Cause) -> None:
+        self._end(cause, Side.ENDPOINT)
+
+    async def _lose_media(self, reason: str) -> None:
+        self._end(Cause.MEDIA_LOST, Side.ENDPOINT, text=reason)
+
+    async def _send_digits(self, digits: str) -> None:
+        if not digits or any(digit not in DIGITS for digit in digits):
+            self._emit(DigitsSent(self.id, ""))
+            return
+        try:
+            await self._ports.send_digits(self.id, digits)
+        except MediaError as exc:
+            log.warning("digits not sent", leg=self.id, reason=str(exc))
+            self._emit(DigitsSent(self.id, ""))
+
+    async def _take_notice(self, notice: m.Notice) -> None:
+        match notice:
+            case m.FirstPacket():
+                if not self._confirmed:
+                    self._confirmed = True
+                    self._emit(MediaConfirmed(self.id))
+            case m.DigitReceived(digit=digit, duration_ms=duration_ms):
+                self._emit(DigitDetected(self.id, digit, duration_ms))
+            case m.DigitsSent(digits=digits):
+                self._emit(DigitsSent(self.id, digits))
+            case m.MediaTimedOut():
+                await self._lose_silence()
+            case m.PlaybackEnded() | m.RecordingFailed():
+                """Of no leg's concern."""
+
+    def _end(
+        self,
+        cause: Cause,
+        side: Side,
+        *,
+        sip_status: int | None = None,
+        q850: int | None = None,
+        text: str = "",
+    ) -> None:
+        """End the leg, once: the far end is told, the port closed, the event said."""
+        if self._released:
+            return
+        self._released = True
+        self._stop_timer()
+        self._let_far_end_go(cause)
+        self._ports.close(self.id)
+        self._emit(LegReleased(self.id, cause, side, sip_status, q850, text))
+
+    def _after(self, delay_s: float, step: Step) -> None:
+        """Post a step later; at most one waits, and none after the leg is released."""
+        self._stop_timer()
+        self._timer = asyncio.get_running_loop().call_later(delay_s, self.post, step)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    async def _take(self, step: Step) -> None:
+        try:
+            await step()
+        except MediaError as exc:
+            self._end(Cause.MEDIA_LOST, Side.ENDPOINT, text=str(exc))
+        except LocalProtocolError as exc:
+            # The far end was faster: what it did is among the next steps.
+            log.debug("step came too late", leg=self.id, reason=str(exc))

@@ -1,0 +1,272 @@
+"""Lines: how a device is reached, and how the outside reaches us.
+
+A line is asked for the places to send an INVITE to. The first line that leads to the device wins:
+our own registrar, then the caller's account at an outside sipWsServer. A trunk is one more `Line`.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from endpoint.legs.base import (
+    Cause,
+    DeviceId,
+    DeviceRegistered,
+    DeviceUnregistered,
+    LegRole,
+    PlaceLeg,
+)
+from endpoint.legs.cause import cause_of_error, cause_of_status
+from signaling.server import SipServer
+from signaling.sip.auth import DigestCredentials
+from signaling.sip.flow import Flow
+from signaling.sip.headers import NameAddr
+from signaling.sip.uri import Uri
+from signaling.user_agent import (
+    Account,
+    InviteSession,
+    Registered,
+    Registration,
+    RegistrationEvent,
+    RegistrationFailed,
+    Unregistered,
+    UserAgent,
+)
+
+AUTO_ANSWER_HEADERS: tuple[tuple[str, str], ...] = (
+    ("Call-Info", "<sip:endpoint.invalid>;answer-after=0"),
+    ("Alert-Info", "<http://endpoint.invalid>;info=alert-autoanswer;delay=0"),
+    ("Answer-Mode", "Auto"),
+)
+"""Ask a phone to pick up by itself: two conventions of the field, and RFC 5373."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One place to send an INVITE to."""
+
+    uri: Uri
+    """The Request-URI."""
+    from_: NameAddr
+    to: NameAddr
+    flow: Flow | None = None
+    """The one way there; None resolves the URI's host."""
+    credentials: DigestCredentials | None = None
+    contact_user: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why there is no way to a device."""
+
+    cause: Cause
+    text: str
+    sip_status: int | None = None
+
+
+class Line(Protocol):
+    """A way to devices."""
+
+    def targets(self, request: PlaceLeg) -> Sequence[Target] | Refusal:
+        """Where to send the INVITE, all at once; empty: this line does not lead there."""
+
+
+class OwnRegistrar:
+    """Devices whose phones are registered at our own sipWsServer."""
+
+    def __init__(self, server: SipServer, domain: str) -> None:
+        self._server = server
+        self._domain = domain
+
+    def targets(self, request: PlaceLeg) -> Sequence[Target] | Refusal:
+        """The device's phones: every binding, best first."""
+        from_ = NameAddr(request.calling_name, Uri("sip", request.calling, host=self._domain))
+        to = NameAddr("", Uri("sip", request.device, host=self._domain))
+        return [
+            Target(uri=uri, flow=flow, from_=from_, to=to)
+            for uri, flow in self._server.targets(request.device)
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class AccountSettings:
+    """A device's account at an outside sipWsServer."""
+
+    device: DeviceId
+    uri: str
+    """Address of record, as `sip:6002@pbx.example`."""
+    server: str
+    """`wss://host:port/path`, `ws://…`, or `sip:host:port` for UDP."""
+    username: str
+    """For the digest; mostly the user of `uri`."""
+    password: str | None = None
+    ha1: Mapping[str, str] | None = None
+    """Algorithm → HA1, where the password is not kept. Needs `realm`."""
+    realm: str | None = None
+    """Prove who we are to this realm alone; None: to the server's, whatever it is called."""
+    display_name: str = ""
+    expires_s: int = 600
+    ssl_context: ssl.SSLContext | None = None
+    """Whose certificates a WSS server may show; None: the system's."""
+
+
+@dataclass(slots=True)
+class OutsideAccount:
+    """An account that is being kept registered."""
+
+    settings: AccountSettings
+    account: Account
+    registration: Registration
+    failure: Refusal | None = field(default=None)
+    """Why it is not registered now."""
+
+    @property
+    def server(self) -> str:
+        """The outside server's name, as events say it."""
+        return self.account.aor.host
+
+    def owns(self, session: InviteSession) -> bool:
+        """The INVITE came to this account, by the way that it is registered over."""
+        ours, theirs = self.registration.flow, session.flow
+        if ours is None or theirs is None:
+            return False
+        same_way = (
+            ours == theirs
+            if ours.connection
+            else (ours.transport, ours.host) == (theirs.transport, theirs.host)
+        )
+        return same_way and session.request.uri.user == self.account.aor.user
+
+
+class OutsideAccounts:
+    """The accounts at outside sipWsServers; as a line, each leads wherever its server leads."""
+
+    def __init__(self, user_agent: UserAgent) -> None:
+        self._user_agent = user_agent
+        self._accounts: dict[DeviceId, OutsideAccount] = {}
+
+    def add(self, settings: AccountSettings) -> None:
+        """Register a device outside, in place of an account that it has.
+
+        Raises SipParseError for a `uri` or a `sip:` `server` that is none.
+        """
+        aor = Uri.parse(settings.uri)
+        over_websocket = settings.server.startswith(("ws://", "wss://"))
+        registrar = None if over_websocket else Uri.parse(settings.server)
+        self.remove(settings.device)
+        name = f"{settings.device}@{aor.host}"
+        if over_websocket:
+            self._user_agent.connect(name, settings.server, settings.ssl_context)
+        account = Account(
+            name=name,
+            aor=aor,
+            credentials=DigestCredentials(
+                username=settings.username,
+                realm=settings.realm,
+                password=settings.password,
+                ha1=settings.ha1,
+            ),
+            registrar=registrar,
+            connection=name if over_websocket else None,
+            display_name=settings.display_name,
+            expires_s=settings.expires_s,
+        )
+        registration = self._user_agent.register(account)
+        self._accounts[settings.device] = OutsideAccount(settings, account, registration)
+
+    def remove(self, device: DeviceId) -> None:
+        """Take a device's account back from its server. Harmless where it has none."""
+        outside = self._accounts.pop(device, None)
+        if outside is not None:
+            outside.registration.unregister()
+
+    def remove_all(self) -> None:
+        """Take back every account."""
+        for device in list(self._accounts):
+            self.remove(device)
+
+    def targets(self, request: PlaceLeg) -> Sequence[Target] | Refusal:
+        """The called number at the caller's server, over the caller's own registered flow."""
+        outside = self._accounts.get(request.calling)
+        if outside is None or request.role is LegRole.STATION:
+            return []
+        flow = outside.registration.flow
+        if flow is None:
+            return outside.failure or Refusal(
+                Cause.UNREACHABLE, f"no connection to {outside.server}"
+            )
+        aor = outside.account.aor
+        uri = Uri("sip", request.device, host=aor.host, port=aor.port)
+        name = request.calling_name or outside.settings.display_name
+        return [
+            Target(
+                uri=uri,
+                from_=NameAddr(name, aor),
+                to=NameAddr("", uri),
+                flow=flow,
+                credentials=outside.account.credentials,
+                contact_user=aor.user,
+            )
+        ]
+
+    def owner(self, session: InviteSession) -> OutsideAccount | None:
+        """The account that an INVITE came in on."""
+        return next((own for own in self._accounts.values() if own.owns(session)), None)
+
+    def notice(self, event: RegistrationEvent) -> DeviceRegistered | DeviceUnregistered | None:
+        """What a registration event means for the device; None: it is not one of these accounts."""
+        outside = next(
+            (own for own in self._accounts.values() if own.account == event.account), None
+        )
+        match event:
+            case Registered():
+                if outside is None:
+                    return None
+                outside.failure = None
+                return DeviceRegistered(
+                    outside.settings.device, str(event.contact), event.expires_s, outside.server
+                )
+            case RegistrationFailed():
+                if outside is None:
+                    return None
+                outside.failure = _failure(event, outside.server)
+                return DeviceUnregistered(
+                    outside.settings.device,
+                    outside.failure.cause,
+                    event.status,
+                    outside.server,
+                    outside.failure.text,
+                )
+            case Unregistered():  # said of an account that `remove` has forgotten already
+                device, _, server = event.account.name.partition("@")
+                return DeviceUnregistered(DeviceId(device), Cause.NORMAL, None, server)
+
+
+def _failure(event: RegistrationFailed, server: str) -> Refusal:
+    if event.error is not None:
+        return Refusal(cause_of_error(event.error), f"{server}: {event.text}")
+    if event.status is None:
+        return Refusal(Cause.UNREACHABLE, f"{server}: {event.text}")
+    cause = cause_of_status(event.status)
+    return Refusal(cause, f"{server}: {event.status} {event.text}", event.status)
+
+
+class Lines:
+    """All lines, in the order in which they are tried."""
+
+    def __init__(self, lines: Sequence[Line], knows: Callable[[DeviceId], Awaitable[bool]]) -> None:
+        self._lines = lines
+        self._knows = knows
+
+    async def resolve(self, request: PlaceLeg) -> Sequence[Target] | Refusal:
+        """Where to send the INVITE for a leg; never empty."""
+        for line in self._lines:
+            found = line.targets(request)
+            if found:
+                return found
+        if await self._knows(request.device):
+            return Refusal(Cause.NOT_REGISTERED, f"no phone of {request.device} is registered", 480)
+        return Refusal(Cause.UNKNOWN_DEVICE, f"nobody knows {request.device}", 404)

@@ -1,0 +1,239 @@
+"""A SIP leg in its call: one INVITE session, one RTP port, and what both ends may do to it.
+
+How a call begins is in `placed` and `offered`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from functools import partial
+
+import structlog
+
+from endpoint.legs.base import (
+    CAUSES,
+    Cause,
+    DigitDetected,
+    FarEndHold,
+    LegAnswered,
+    LegHeld,
+    LegRetrieved,
+    Side,
+)
+from endpoint.legs.cause import cause_of_end
+from endpoint.legs.info import parse_info_digit
+from endpoint.legs.leg import Leg
+from signaling.errors import LocalProtocolError, SdpError
+from signaling.sdp.description import Direction, SessionDescription
+from signaling.sdp.negotiation import (
+    LocalAudio,
+    Negotiated,
+    apply_answer,
+    make_answer,
+    make_offer,
+)
+from signaling.user_agent import (
+    Answered,
+    Confirmed,
+    Ended,
+    InfoReceived,
+    InviteSession,
+    Progress,
+    Reinvited,
+    SessionEvent,
+)
+
+log = structlog.get_logger(__name__)
+
+
+class SipLeg(Leg):
+    """What placed and offered legs share once they have a session."""
+
+    session: InviteSession | None = None
+    """The one that holds the call; a placed leg has none before the answer."""
+    _local: LocalAudio
+    _sent: SessionDescription | None = None
+    """What we sent last: the base of the next version (RFC 3264 §8)."""
+    _awaited: SessionDescription | None = None
+    """An offer of ours in a 2xx, whose answer comes in the ACK (RFC 3261 §13.2.1)."""
+    _remote_host: str = ""
+    _talking: bool = False
+    """Answered, and `LegAnswered` was said."""
+    _held_by_us: bool = False
+    _held_by_them: bool = False
+    _said_held: bool = False
+
+    # -- media ----------------------------------------------------------------------------------
+
+    async def _open_port(self) -> None:
+        address = await self._ports.open_rtp(
+            self.id, self.interaction, rtp_timeout_s=self._settings.media_timeout_s
+        )
+        self._changing = asyncio.Lock()
+        self._local = LocalAudio(
+            host=self._settings.advertised_media_host or address.host,
+            rtp_port=address.rtp_port,
+            rtcp_port=address.rtcp_port,
+            session_id=secrets.randbits(31),
+            codecs=self._settings.codecs,
+            ssrc=address.ssrc,
+            cname=address.cname,
+        )
+
+    async def _agree(self, agreed: Negotiated) -> None:
+        """Let the port do what was negotiated."""
+        if agreed.host not in ("0.0.0.0", "::") or not self._remote_host:
+            self._remote_host = agreed.host
+        self._held_by_them = agreed.far_end_holds
+        await self._ports.set_remote(self.id, agreed, self._remote_host)
+
+    @property
+    def _direction(self) -> Direction:
+        """What we want now."""
+        return Direction.SENDONLY if self._held_by_us else Direction.SENDRECV
+
+    def _offer(self) -> SessionDescription:
+        self._sent = make_offer(self._local, self._direction, previous=self._sent)
+        return self._sent
+
+    def _answer_to(self, offer: bytes) -> tuple[SessionDescription, Negotiated]:
+        answer, agreed = make_answer(
+            SessionDescription.parse(offer), self._local, self._direction, previous=self._sent
+        )
+        self._sent = answer
+        return answer, agreed
+
+    # -- the session ----------------------------------------------------------------------------
+
+    def _follow(self, session: InviteSession) -> None:
+        """Have the session's events taken as steps, in order, until it has ended."""
+        self._tasks.create_task(self._pump(session), name=f"session {session.id}")
+
+    async def _pump(self, session: InviteSession) -> None:
+        async for event in session.events():
+            self.post(partial(self._take_event, session, event))
+
+    async def _take_event(self, session: InviteSession, event: SessionEvent) -> None:
+        match event:
+            case Progress():
+                await self._progress(session, event)
+            case Answered(sdp=sdp):
+                await self._answered(session, sdp)
+            case Confirmed(sdp=sdp):
+                await self._acknowledged(sdp)
+            case Reinvited(sdp=sdp):
+                await self._reinvited(session, sdp)
+            case InfoReceived(content_type=content_type, body=body):
+                digit = parse_info_digit(content_type, body)
+                if digit is not None:
+                    self._emit(DigitDetected(self.id, *digit))
+            case Ended():
+                await self._ended(session, event)
+
+    async def _progress(self, session: InviteSession, progress: Progress) -> None:
+        """A placed leg rings."""
+
+    async def _answered(self, session: InviteSession, sdp: bytes | None) -> None:
+        """A placed leg was answered."""
+
+    async def _acknowledged(self, sdp: bytes | None) -> None:
+        """An ACK came: of our first 2xx, or of one to a re-INVITE without an offer."""
+        awaited, self._awaited = self._awaited, None
+        if awaited is not None:
+            try:
+                if sdp is None:
+                    raise SdpError("the ACK holds no answer to our offer")
+                await self._agree(apply_answer(awaited, SessionDescription.parse(sdp)))
+            except SdpError as exc:
+                self._end(Cause.INCOMPATIBLE_MEDIA, Side.ENDPOINT, text=str(exc))
+                return
+        if not self._talking:
+            self._answer_is_final()
+        self._say_hold()
+
+    def _answer_is_final(self) -> None:
+        self._talking = True
+        self._stop_timer()
+        self._emit(LegAnswered(self.id))
+
+    async def _reinvited(self, session: InviteSession, sdp: bytes | None) -> None:
+        """The far end offers anew: hold, retrieve, another address, or just the same again."""
+        if sdp is None:
+            self._awaited = self._offer()
+            session.answer_reinvite(self._awaited.serialise())
+            return
+        try:
+            answer, agreed = self._answer_to(sdp)
+        except SdpError as exc:
+            log.info("re-INVITE refused", leg=self.id, reason=str(exc))
+            session.reject_reinvite(exc.status_hint)
+            return
+        session.answer_reinvite(answer.serialise())
+        await self._agree(agreed)
+        self._say_hold()
+
+    def _say_hold(self) -> None:
+        if self._talking and self._held_by_them is not self._said_held:
+            self._said_held = self._held_by_them
+            self._emit(LegHeld(self.id) if self._held_by_them else LegRetrieved(self.id))
+
+    async def _ended(self, session: InviteSession, ended: Ended) -> None:
+        cause, side = cause_of_end(ended, answered=self._talking, rang=False)
+        self._end(cause, side, sip_status=ended.status, q850=ended.q850, text=ended.reason_text)
+
+    # -- hold -----------------------------------------------------------------------------------
+
+    async def _hold(self, held: bool) -> None:
+        session = self.session
+        if session is None or not self._talking:
+            self._emit(FarEndHold(self.id, held, accepted=False))
+            return
+        # Beside the steps, for the far end may take half a minute, and may hang up meanwhile.
+        self._tasks.create_task(self._reoffer(session, held), name=f"re-INVITE {self.id}")
+
+    async def _reoffer(self, session: InviteSession, held: bool) -> None:
+        async with self._changing:
+            if self._released:
+                return
+            # Also where the far end refuses: our own hold stands then, and later answers say so.
+            self._held_by_us = held
+            offer = self._offer()
+            try:
+                async with asyncio.timeout(self._settings.reinvite_timeout_s):
+                    status, sdp = await session.reinvite(offer.serialise())
+            except TimeoutError:
+                status, sdp = 408, None
+            except LocalProtocolError:
+                status, sdp = 481, None
+            self.post(partial(self._reoffered, held, offer, status, sdp))
+
+    async def _reoffered(
+        self, held: bool, offer: SessionDescription, status: int, sdp: bytes | None
+    ) -> None:
+        accepted = 200 <= status < 300 and sdp is not None
+        if accepted and sdp is not None:
+            try:
+                agreed = apply_answer(offer, SessionDescription.parse(sdp))
+            except SdpError as exc:
+                log.info("answer to re-INVITE can't be used", leg=self.id, reason=str(exc))
+                accepted, status = False, exc.status_hint
+            else:
+                await self._agree(agreed)
+        self._emit(FarEndHold(self.id, held, accepted, status))
+
+    async def _lose_silence(self) -> None:
+        if self._talking and not (self._held_by_us or self._held_by_them):
+            text = f"no audio came for {self._settings.media_timeout_s:g} s"
+            self._end(Cause.MEDIA_TIMEOUT, Side.ENDPOINT, text=text)
+
+    # -- the end --------------------------------------------------------------------------------
+
+    def _let_far_end_go(self, cause: Cause) -> None:
+        if self.session is not None:
+            codes = CAUSES[cause]
+            self.session.hang_up(codes.sip_status, codes.q850)
+
+    def _abandon(self) -> None:
+        if self.session is not None:
+            self.session.hang_up()

@@ -1,0 +1,91 @@
+"""Stations without signalling: a tone or a file to speak with, a sink to hear with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from endpoint.legs.base import (
+    Cause,
+    DeviceId,
+    DigitsSent,
+    FarEndHold,
+    LegAlerting,
+    LegAnswered,
+    LegEvent,
+    MediaConfirmed,
+    PlaceLeg,
+)
+from endpoint.legs.leg import Leg, LegSettings
+from endpoint.legs.ports import LegPorts
+from endpoint.media import messages as m
+
+
+@dataclass(frozen=True, slots=True)
+class FileStation:
+    """A device whose mouth is a player and whose ears are a sink: for bots, demos and tests."""
+
+    device: DeviceId
+    file: str | None = None
+    """A WAV file, played over and over; None plays `cadence`."""
+    cadence: tuple[m.Segment, ...] = (m.Segment(frequencies_hz=[440.0], duration_ms=1000),)
+    answer_after_s: float | None = 0.0
+    """Picks up by itself after so long; None waits for `answer`."""
+    keep_s: float = 2.0
+    """How much of what it hears can be read back."""
+
+
+class StationLeg(Leg):
+    """A leg to a `FileStation`."""
+
+    def __init__(
+        self,
+        request: PlaceLeg,
+        station: FileStation,
+        ports: LegPorts,
+        settings: LegSettings,
+        emit: Callable[[LegEvent], None],
+    ) -> None:
+        super().__init__(request.leg, request.interaction, ports, settings, emit)
+        self._request = request
+        self._station = station
+        self._talking = False
+
+    async def _begin(self) -> None:
+        station = self._station
+        await self._ports.open_station(
+            self.id,
+            self.interaction,
+            file=station.file,
+            cadence=station.cadence,
+            keep_s=station.keep_s,
+        )
+        self._emit(LegAlerting(self.id))
+        wait_s = 0.0 if self._request.auto_answer else station.answer_after_s
+        if wait_s is not None:
+            self._after(wait_s, self._answer)
+
+    async def _alert(self) -> None:
+        """Nothing: there is nobody to tell."""
+
+    async def _answer(self) -> None:
+        if not self._talking:
+            self._talking = True
+            self._stop_timer()
+            self._emit(LegAnswered(self.id))
+            self._emit(MediaConfirmed(self.id))
+
+    async def _hold(self, held: bool) -> None:
+        self._emit(FarEndHold(self.id, held, accepted=True))
+
+    async def _send_digits(self, digits: str) -> None:
+        self._emit(DigitsSent(self.id, digits))
+
+    async def _lose_silence(self) -> None:
+        """Never: no network, no silence."""
+
+    def _let_far_end_go(self, cause: Cause) -> None:
+        """Nothing: the ports are all there is."""
+
+    def _abandon(self) -> None:
+        """Nothing."""
