@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 import itertools
 import json
 import re
@@ -22,6 +23,8 @@ Event = dict[str, Any]
 MODULES = "/usr/lib/baresip/modules"
 _REGISTER_ANSWER = re.compile(r"\{\d+/UDP/v4\} \d{3} |reg: .*failed")
 _WAV_HEADER = 44
+_LIFE_S = 150
+"""Longer than any test may take."""
 _SETTLE_MS = 160
 """What a jitter buffer may still hold from before; not judged."""
 
@@ -75,7 +78,7 @@ class Baresip:
         registrar: str,
         *,
         password: str = "",
-        tone_hz: int = 440,
+        tone_hz: int = 590,
         register: bool = True,
         answer: str = "manual",
         codecs: str = "PCMU,PCMA",
@@ -122,12 +125,14 @@ class Baresip:
             "uuid": "",
         }.items():
             (self._directory / name).write_text(text)
+        self._refuse_encoder_dumps()
         async with AsyncExitStack() as stack:
             self.process = await stack.enter_async_context(
                 Process(
                     [program, "-f", self._directory, "-v", "-s"],
                     directory=self._directory,
                     name=f"baresip-{self.user}",
+                    environment={"TZ": "UTC"},
                 )
             )
             await self.process.lines.next(lambda line: "baresip is ready" in line, "readiness line")
@@ -243,15 +248,22 @@ class Baresip:
                 return samples[start:stop]
             await asyncio.sleep(0.02)
 
+    def _refuse_encoder_dumps(self) -> None:
+        # A hold empties its decoder's filters, and 1.0.0 fills them again only where its encoder
+        # has none: with the recorder in both, nothing is recorded after the first hold. So the
+        # encoder's recordings, named by the second, find a directory in their place.
+        now = datetime.datetime.now(datetime.UTC)
+        for second in range(_LIFE_S):
+            at = now + datetime.timedelta(seconds=second)
+            (self._directory / f"dump-{at:%Y-%m-%d-%H-%M-%S}-enc.wav").mkdir(exist_ok=True)
+
     def _recording(self) -> Samples:
-        # Its newest file grows while it hears. The header gets its length at the end: not read.
-        files = sorted(
-            self._directory.glob("dump-*-dec.wav"), key=lambda file: file.stat().st_mtime_ns
-        )
-        if not files:
-            return np.zeros(0, np.int16)
-        octets = files[-1].read_bytes()[_WAV_HEADER:]
-        return np.frombuffer(octets[: len(octets) & ~1], "<i2")
+        # A new file after each hold; the newest grows. A length is written at the end: not read.
+        parts = [
+            file.read_bytes()[_WAV_HEADER:]
+            for file in sorted(self._directory.glob("dump-*-dec.wav"))
+        ]
+        return np.frombuffer(b"".join(part[: len(part) & ~1] for part in parts), "<i2")
 
     def _recorded_ms(self) -> int:
         return self._recording().size * 1000 // RATE_HZ

@@ -37,19 +37,21 @@ def free_port(kind: socket.SocketKind = socket.SOCK_DGRAM) -> int:
 
 
 def free_rtp_port() -> int:
-    """Return an even port of 127.0.0.1 whose successor is free too (RFC 3550 §11)."""
+    """Return an even port whose next three are free too: RTP and RTCP for two streams."""
     while True:
-        port = free_port() & ~1
-        with (
-            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as rtp,
-            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as rtcp,
-        ):
-            try:
-                rtp.bind(("127.0.0.1", port))
-                rtcp.bind(("127.0.0.1", port + 1))
-            except OSError:
-                continue
+        port = free_port() & ~3
+        if not any(in_use(port + offset) for offset in range(4)):
             return port
+
+
+def in_use(port: int) -> bool:
+    """Tell whether somebody has bound a UDP port of 127.0.0.1 (or of every address)."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return True
+        return False
 
 
 class _Output(asyncio.SubprocessProtocol):
@@ -125,6 +127,21 @@ class Process:
                 await self._output.ended
         finally:
             self._transport.close()
+
+    async def listening(self, port: int, *, timeout_s: float = 10.0) -> None:
+        """Wait until it, or somebody, has bound a UDP port.
+
+        Raises:
+            PeerError: it has not in time, or it ended before.
+        """
+        try:
+            async with asyncio.timeout(timeout_s):
+                while not in_use(port):  # a port says nothing when it is bound
+                    if self.returncode is not None:
+                        raise PeerError(f"{self.name} ended with {self.returncode}, see {self.log}")
+                    await asyncio.sleep(0.01)
+        except TimeoutError:
+            raise PeerError(f"{self.name} does not listen on {port}, see {self.log}") from None
 
     @property
     def pid(self) -> int:

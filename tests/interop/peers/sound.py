@@ -12,8 +12,13 @@ import numpy.typing as npt
 Samples = npt.NDArray[np.int16]
 RATE_HZ = 8000
 
-TONES_HZ = (440, 700, 1000, 1330, 1760, 2300)
-"""Apart from each other's harmonics, and from DTMF and ring-back."""
+PARTY_TONES_HZ = (590, 1010, 1130, 1400, 1800, 2300)
+"""What peers say. Apart from each other, from DTMF and from the endpoint's own sounds."""
+MUSIC_HZ = frozenset({523, 659})
+"""The endpoint's music on hold, as `docs/call-control.md` gives it."""
+PROGRESS_HZ = 425
+"""Ring-back and busy (ITU-T E.180)."""
+TONES_HZ = (*PARTY_TONES_HZ, *sorted(MUSIC_HZ), PROGRESS_HZ)
 
 _PRESENT = 0.15
 """Share of the window's energy that makes a tone heard. G.711 noise is 38 dB lower."""

@@ -1,0 +1,104 @@
+"""SIPp: plays one of the scenarios of tests/interop/sipp, and echoes RTP."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Self
+
+from .feed import PeerError
+from .process import Process, free_port, free_rtp_port, require
+
+SCENARIOS = Path(__file__).parents[1] / "sipp"
+GLOBAL_TIMEOUT_S = 60
+
+
+class Sipp:
+    """`async with Sipp(...) as peer`: one call, or one registration, by a scenario.
+
+    Args:
+        directory: for its log, messages and screen.
+        scenario: file name without `.xml` in tests/interop/sipp.
+        server: `host:port` it sends to (a uas sends nothing by itself, but needs it for its URIs).
+        user: who it is.
+        password: for the server's digest.
+        target: whom it calls.
+        sip_port: local port; a free one where None. Register and answer on the same port.
+        talk_ms: how long a call lasts whose far end does not hang up.
+        status: of a refusal, as `486`.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        scenario: str,
+        server: str,
+        *,
+        user: str,
+        password: str = "",
+        target: str = "nobody",
+        sip_port: int | None = None,
+        talk_ms: int = 30_000,
+        status: int = 486,
+    ) -> None:
+        self.scenario = scenario
+        self.sip_port = sip_port or free_port()
+        self.rtp_port = free_rtp_port()
+        """Where it echoes."""
+        self._directory = directory
+        self._server = server
+        self._values = {"talk_ms": talk_ms, "status": status}
+        self._keys = {"target": target}
+        self._user, self._password = user, password
+        self._stack = AsyncExitStack()
+        self.process: Process
+
+    async def __aenter__(self) -> Self:
+        program = require("sipp", "sip-tester")
+        self._directory.mkdir(parents=True, exist_ok=True)
+        text = (SCENARIOS / f"{self.scenario}.xml").read_text()
+        # SIPp takes keywords in messages only, not in attributes.
+        for name, value in self._values.items():
+            text = text.replace(f"[{name}]", str(value))
+        scenario = self._directory / f"{self.scenario}.xml"
+        scenario.write_text(text)
+        stem = self._directory / f"sipp-{self._user}-{self.scenario}"
+        arguments: list[str | Path] = [program, self._server, "-sf", scenario]
+        arguments += ["-i", "127.0.0.1", "-p", str(self.sip_port), "-s", self._user]
+        arguments += ["-au", self._user, "-ap", self._password]
+        for name, key in self._keys.items():
+            arguments += ["-key", name, key]
+        arguments += ["-m", "1", "-l", "1", "-nostdin", "-skip_rlimit"]
+        arguments += ["-timeout", str(GLOBAL_TIMEOUT_S), "-timeout_error"]
+        arguments += ["-mp", str(self.rtp_port), "-rtp_echo", "-cp", str(free_port())]
+        arguments += ["-trace_msg", "-message_file", f"{stem}-messages.log"]
+        arguments += ["-trace_err", "-error_file", f"{stem}-errors.log"]
+        self.process = Process(arguments, directory=self._directory, name=stem.name)
+        async with AsyncExitStack() as stack:
+            await stack.enter_async_context(self.process)
+            if self.scenario.startswith("uas"):
+                await self.process.listening(self.sip_port)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    async def finished(self, *, timeout_s: float = GLOBAL_TIMEOUT_S) -> None:
+        """Wait until the scenario ran to its end as written.
+
+        Raises:
+            PeerError: it did not; the text says what SIPp met instead.
+        """
+        code = await self.process.wait(timeout_s=timeout_s)
+        if code != 0:
+            errors = self._directory / f"sipp-{self._user}-{self.scenario}-errors.log"
+            text = errors.read_text(errors="replace") if errors.exists() else ""
+            raise PeerError(f"SIPp {self.scenario} ended with {code}\n{text[-3000:]}")
+
+
+async def register(directory: Path, server: str, *, user: str, password: str) -> int:
+    """Register a user with a digest; return the port that its calls will come to."""
+    async with Sipp(directory, "register", server, user=user, password=password) as sipp:
+        await sipp.finished()
+    return sipp.sip_port
