@@ -1,7 +1,7 @@
 """The nouns of call control (ECMA-269): interaction, call, connection, and the legs under them.
 
-State belongs to the *connection*: one device in one call. A leg realises a connection; a device that
-consults has two connections and one leg, so legs are kept beside the calls and not inside them.
+State belongs to the *connection*: one device in one call. A leg realises a connection; a device
+that consults has two connections and one leg, so legs are kept beside the calls, not inside them.
 All values are frozen: `machine.step` makes new ones.
 """
 
@@ -213,7 +213,7 @@ class Interaction:
 
     id: InteractionId
     """Legs of one interaction share a media worker."""
-    settings: CallSettings = CallSettings()
+    settings: CallSettings = field(default_factory=CallSettings)
     """How long to wait for what."""
     calls: tuple[Call, ...] = ()
     """One now; consultation adds more."""

@@ -1,0 +1,295 @@
+"""The controller: keeps the interactions, brings commands and leg events to them, tells what came.
+
+One asyncio task an interaction, all owned here. The controller decides nothing about calls, the
+machine does. It answers for order: an interaction's stimuli are taken one by one, and the effects
+of one are done before the next is looked at.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from types import TracebackType
+from typing import Self
+
+import structlog
+
+from endpoint.callcontrol.commands import (
+    CallCommand,
+    Command,
+    CommandAccepted,
+    MakeCall,
+    Rejection,
+)
+from endpoint.callcontrol.events import CallEvents
+from endpoint.callcontrol.feed import EventFeed, Subscription
+from endpoint.callcontrol.machine import EndEverything
+from endpoint.callcontrol.model import Call, CallId, CallSettings, Connection, Interaction
+from endpoint.callcontrol.refusals import check_allowed, refused
+from endpoint.callcontrol.runner import CallRecords, InteractionRunner
+from endpoint.legs.base import (
+    Cause,
+    DeviceId,
+    DeviceRegistered,
+    DeviceUnregistered,
+    Exchange,
+    InteractionId,
+    LegEvent,
+    LegId,
+    LegOffered,
+    LegReleased,
+    RegistrationEvent,
+)
+
+__all__ = ["CallController", "CallRecords", "ControllerSettings"]
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ControllerSettings:
+    """How the controller behaves."""
+
+    calls: CallSettings = field(default_factory=CallSettings)
+    """How long calls wait for what."""
+    history: int = 4096
+    """How many events are kept for those who read late."""
+    drain_timeout_s: float = 5.0
+    """How long legs may take to end when we stop, or when an interaction broke."""
+
+
+def random_interaction() -> InteractionId:
+    """An id for an interaction of our making."""
+    return InteractionId(secrets.token_hex(8))
+
+
+class SteadyClock:
+    """The wall clock (UTC), read once and then counted on by the loop: it never jumps."""
+
+    def __init__(self) -> None:
+        self._start: tuple[datetime, float] | None = None
+
+    def __call__(self) -> datetime:
+        """The time now. Needs a running loop."""
+        now = asyncio.get_running_loop().time()
+        if self._start is None:
+            self._start = datetime.now(UTC), now
+        wall, at = self._start
+        return wall + timedelta(seconds=now - at)
+
+
+class CallController:
+    """Call control over an exchange. Open it with `async with`; leaving ends every call.
+
+    clock: the wall clock (UTC) for events and records. new_interaction: makes ids; call ids are
+    made from them.
+    """
+
+    def __init__(
+        self,
+        exchange: Exchange,
+        records: CallRecords,
+        *,
+        settings: ControllerSettings | None = None,
+        clock: Callable[[], datetime] | None = None,
+        new_interaction: Callable[[], InteractionId] = random_interaction,
+    ) -> None:
+        self.exchange = exchange
+        """Makes the legs."""
+        self.records = records
+        """Keeps what stays of calls."""
+        self.settings = settings or ControllerSettings()
+        """How it behaves."""
+        self.clock = clock or SteadyClock()
+        """The wall clock (UTC)."""
+        self._new_interaction = new_interaction
+        self._feed = EventFeed(self.settings.history)
+        self._group = asyncio.TaskGroup()
+        self._reader: asyncio.Task[None] | None = None
+        self._runners: dict[InteractionId, InteractionRunner] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._legs: dict[LegId, InteractionRunner] = {}
+        self._registrations: dict[tuple[DeviceId, str], RegistrationEvent] = {}
+        self._is_closing = False
+
+    def __repr__(self) -> str:
+        return f"<CallController {len(self._runners)} interactions, {len(self._legs)} legs>"
+
+    async def __aenter__(self) -> Self:
+        await self._group.__aenter__()
+        self._reader = self._group.create_task(self._read(), name="call control: leg events")
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._is_closing = True
+        for runner in self._runners.values():
+            runner.tell(EndEverything(Cause.NORMAL, "the endpoint stops"))
+        try:
+            if self._tasks:
+                await asyncio.wait(self._tasks, timeout=self.settings.drain_timeout_s)
+        finally:
+            for task in self._tasks:
+                task.cancel()
+            if self._reader is not None:
+                self._reader.cancel()
+            self._feed.close()
+            await self._group.__aexit__(kind, error, trace)
+
+    # -- for clients ------------------------------------------------------------------------------
+
+    async def submit(self, command: Command) -> CommandAccepted:
+        """Have a command done. What becomes of it is told by events.
+
+        Raises: CommandRejected; then nothing has changed.
+        """
+        if isinstance(command, MakeCall):
+            runner = self._open_for(command)
+            state = await runner.ask(command)
+            return CommandAccepted(command.name, state.id, state.calls[-1].id)
+        runner, call = self._find(command)
+        await runner.ask(replace(command, call=call))
+        return CommandAccepted(command.name, runner.state.id, call)
+
+    def subscribe(self, after: int | None = None) -> Subscription:
+        """Read events from now on, or first those behind number `after`.
+
+        `snapshot then subscribe(last_number)` without an await between them misses nothing.
+
+        Raises: EventsMissed, also while reading, when the next event is not kept any more.
+        """
+        return self._feed.subscribe(after)
+
+    @property
+    def last_number(self) -> int:
+        """The number of the newest event; 0 before the first."""
+        return self._feed.last_number
+
+    def calls(self) -> tuple[Call, ...]:
+        """The calls that are not over, as they stand."""
+        return tuple(
+            call
+            for runner in self._runners.values()
+            for call in runner.state.calls
+            if not call.is_cleared
+        )
+
+    def registrations(self) -> tuple[RegistrationEvent, ...]:
+        """What was last heard of each device at each server: that it registered, or why not."""
+        return tuple(self._registrations.values())
+
+    # -- for the interactions ---------------------------------------------------------------------
+
+    def publish(self, event: CallEvents) -> None:
+        """Number an event and tell every reader."""
+        self._feed.publish(event, self.clock())
+
+    def expect(self, leg: LegId, runner: InteractionRunner) -> None:
+        """The leg's events are for this interaction from now on."""
+        self._legs[leg] = runner
+
+    # -- inside -----------------------------------------------------------------------------------
+
+    def _open_for(self, command: MakeCall) -> InteractionRunner:
+        """A new interaction for a call, if its device is free.
+
+        Raises: CommandRejected.
+        """
+        if self._is_closing:
+            raise refused(Rejection.SHUTTING_DOWN, command, "the endpoint is about to stop")
+        for _, call, connection in self._connections_of(command.device):
+            check_allowed(command, call, connection)
+        if any(
+            each.dialling == command.device and not each.state.calls
+            for each in self._runners.values()
+        ):
+            raise refused(Rejection.DEVICE_BUSY, command, f"{command.device} dials already")
+        return self._start(self._new_interaction(), dialling=command.device)
+
+    def _find(self, command: CallCommand) -> tuple[InteractionRunner, CallId]:
+        """Whose command it is, and the call that it means.
+
+        Raises: CommandRejected.
+        """
+        if command.call is not None:
+            for runner in self._runners.values():
+                if runner.state.call(command.call) is not None:
+                    return runner, command.call
+            raise refused(Rejection.UNKNOWN_CALL, command, f"there is no call {command.call}")
+        own = list(self._connections_of(command.device))
+        if not own:
+            why = f"{command.device} is in no call; allowed now: MakeCall"
+            raise refused(Rejection.UNKNOWN_CALL, command, why)
+        if len(own) > 1:
+            calls = ", ".join(f"{call.id} ({each.state})" for _, call, each in own)
+            why = f"{command.device} is in several calls; name one of {calls}"
+            raise refused(Rejection.AMBIGUOUS_CALL, command, why)
+        ((runner, call, _),) = own
+        return runner, call.id
+
+    def _connections_of(
+        self, device: DeviceId
+    ) -> Iterator[tuple[InteractionRunner, Call, Connection]]:
+        for runner in self._runners.values():
+            for call in runner.state.calls:
+                connection = call.connection_of(device)
+                if connection is not None and connection.is_live:
+                    yield runner, call, connection
+
+    def _start(
+        self, interaction: InteractionId, *, dialling: DeviceId | None = None
+    ) -> InteractionRunner:
+        runner = InteractionRunner(
+            Interaction(interaction, self.settings.calls),
+            self,
+            release_timeout_s=self.settings.drain_timeout_s,
+            dialling=dialling,
+        )
+        self._runners[interaction] = runner
+        task = self._group.create_task(self._run(runner), name=f"interaction {interaction}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return runner
+
+    async def _run(self, runner: InteractionRunner) -> None:
+        try:
+            await runner.run()
+        finally:
+            del self._runners[runner.state.id]
+            for leg in runner.state.legs:  # Only those of an interaction that broke.
+                self._legs.pop(leg.id, None)
+
+    async def _read(self) -> None:
+        async for event in self.exchange.events():
+            if isinstance(event, DeviceRegistered | DeviceUnregistered):
+                self._registrations[event.device, event.server] = event
+                self._feed.publish(event, self.clock())
+            elif isinstance(event, LegOffered):
+                self._offered(event)
+            else:
+                self._pass_on(event)
+
+    def _offered(self, offer: LegOffered) -> None:
+        if self._is_closing:
+            self.exchange.release(offer.leg, Cause.UNREACHABLE)
+            return
+        runner = self._start(offer.interaction)
+        self.expect(offer.leg, runner)
+        runner.tell(offer)
+
+    def _pass_on(self, event: LegEvent) -> None:
+        if isinstance(event, LegReleased):
+            runner = self._legs.pop(event.leg, None)
+        else:
+            runner = self._legs.get(event.leg)
+        if runner is None:
+            log.debug("leg event for no interaction", leg=event.leg, kind=type(event).__name__)
+            return
+        runner.tell(event)

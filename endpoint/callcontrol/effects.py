@@ -1,0 +1,132 @@
+"""What the machine wants done. The controller does it, in this order, and decides nothing.
+
+Each method of `legs.base.Exchange` has its effect here; the rest are timers, events and the record.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from endpoint.callcontrol.events import CallEvents
+from endpoint.callcontrol.model import CallRecord, Timer
+from endpoint.legs.base import Cause, InteractionId, LegId, PlaceLeg, Route
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Reach a device."""
+
+    request: PlaceLeg
+    """Whom, and how."""
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """Tell an offered leg's caller that it rings."""
+
+    leg: LegId
+    """Offered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Answer an offered leg, or pick up one that rings."""
+
+    leg: LegId
+    """Offered, or ringing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """End a leg by what its state needs."""
+
+    leg: LegId
+    """Not over yet."""
+    cause: Cause
+    """What its far end is told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Offer `sendonly` to a leg's far end: it is held. Always behind the routes."""
+
+    leg: LegId
+    """Up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """Offer `sendrecv` to a leg's far end: it is held no longer. Always behind the routes."""
+
+    leg: LegId
+    """Up."""
+
+
+@dataclass(frozen=True, slots=True)
+class SendDigits:
+    """Send DTMF to a leg's far end."""
+
+    leg: LegId
+    """Up."""
+    digits: str = field(repr=False)
+    """`0-9*#A-D`; never logged."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetRoutes:
+    """The whole truth of who hears whom in an interaction. First of a step's effects."""
+
+    interaction: InteractionId
+    """Where."""
+    routes: frozenset[Route]
+    """All of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class StartTimer:
+    """Let a deadline run."""
+
+    timer: Timer
+    """Which; it comes back in `TimerFired`."""
+    after_s: float
+    """From now."""
+
+
+@dataclass(frozen=True, slots=True)
+class CancelTimer:
+    """Forget a deadline."""
+
+    timer: Timer
+    """Which."""
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """Tell what happened."""
+
+    event: CallEvents
+    """True by now: what it tells stands before it among the effects."""
+
+
+@dataclass(frozen=True, slots=True)
+class WriteRecord:
+    """Keep what stays of a call. Once a call, before its `CallCleared`."""
+
+    record: CallRecord
+    """The call, when it was over."""
+
+
+Effect = (
+    Place
+    | Alert
+    | Answer
+    | Release
+    | Hold
+    | Resume
+    | SendDigits
+    | SetRoutes
+    | StartTimer
+    | CancelTimer
+    | Publish
+    | WriteRecord
+)

@@ -1,0 +1,32 @@
+"""Refusals of commands: a stable word, and a text that names device, call, state and what to do."""
+
+from __future__ import annotations
+
+from endpoint.callcontrol.commands import Command, CommandName, Rejection
+from endpoint.callcontrol.model import Call, Connection
+from endpoint.callcontrol.transitions import ALLOWED, allowed_for
+from endpoint.errors import CommandRejected
+
+
+def refused(reason: str, command: Command, why: str) -> CommandRejected:
+    """A refusal; `reason` is a `Rejection`, or the reason of a `DialStringError`."""
+    return CommandRejected(str(reason), f"{command.name} by {command.device}: {why}")
+
+
+def check_allowed(command: Command, call: Call, connection: Connection) -> None:
+    """Let a command pass if the table allows it.
+
+    Raises: CommandRejected.
+    """
+    allowed = allowed_for(call, connection)
+    if command.name in allowed:
+        return
+    state = f"{connection.device} is {connection.state} in call {call.id}"
+    may = f"allowed now: {', '.join(sorted(allowed)) or 'nothing'}"
+    if command.name is CommandName.MAKE_CALL:
+        raise refused(Rejection.DEVICE_BUSY, command, f"{state}; {may}")
+    if connection.is_live and command.name in ALLOWED[connection.state]:
+        raise refused(
+            Rejection.NOT_ESTABLISHED, command, f"{state} that nobody answered yet; {may}"
+        )
+    raise refused(Rejection.INVALID_STATE, command, f"{state}; {may}")

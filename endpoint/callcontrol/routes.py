@@ -1,0 +1,80 @@
+"""Who hears whom: a pure function of an interaction's state, so that audio never disagrees with it.
+
+In each call:
+
+- those who are connected, on legs that are up, hear each other;
+- one who is connected alone hears why: music when the others hold the call, ring-back (or the far
+  end's own) while somebody rings, the busy tone when somebody could not be reached;
+- one who holds hears nothing of that call, also when the others hold it too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import permutations
+
+from endpoint.callcontrol.model import (
+    Call,
+    Connection,
+    ConnectionState,
+    Interaction,
+    LegProgress,
+)
+from endpoint.legs.base import LegId, Route, Source
+
+
+def routes(interaction: Interaction) -> frozenset[Route]:
+    """Every route of the interaction. Only legs that are up are sinks."""
+    return frozenset(route for call in interaction.calls for route in _routes_of(interaction, call))
+
+
+def held_legs(interaction: Interaction) -> frozenset[LegId]:
+    """The legs whose far end is to be told that it is held (`sendonly`).
+
+    A party is held when all others in its call hold it, whether or not it holds them too; and not
+    while it talks in another call of the interaction.
+    """
+    held, talking = set[LegId](), set[LegId]()
+    for call in interaction.calls:
+        parties = _parties(interaction, call)
+        for party in parties:
+            others = [each for each in parties if each is not party]
+            if others and all(each.state is ConnectionState.HOLD for each in others):
+                held.add(party.leg)
+            elif party.state is ConnectionState.CONNECTED:
+                talking.add(party.leg)
+    return frozenset(held - talking)
+
+
+def _routes_of(interaction: Interaction, call: Call) -> Iterator[Route]:
+    parties = _parties(interaction, call)
+    connected = [each for each in parties if each.state is ConnectionState.CONNECTED]
+    if len(connected) != 1:
+        for speaker, listener in permutations(connected, 2):
+            yield Route(speaker.leg, listener.leg)
+        return
+    (alone,) = connected
+    source = _heard_alone(interaction, call, parties)
+    if source is not None:
+        yield Route(source, alone.leg)
+
+
+def _heard_alone(
+    interaction: Interaction, call: Call, parties: list[Connection]
+) -> LegId | Source | None:
+    """What a party hears that nobody is connected with."""
+    if any(each.state is ConnectionState.HOLD for each in parties):
+        return Source.MUSIC_ON_HOLD
+    states = {each.state: each for each in call.connections}
+    if ringing := states.get(ConnectionState.ALERTING):
+        leg = interaction.leg(ringing.leg)
+        return leg.id if leg is not None and leg.early_media else Source.RING_BACK
+    if ConnectionState.FAIL in states:
+        return Source.BUSY
+    return None
+
+
+def _parties(interaction: Interaction, call: Call) -> list[Connection]:
+    """The live connections whose leg is up, the caller's first."""
+    up = {leg.id for leg in interaction.legs if leg.progress is LegProgress.UP}
+    return [each for each in call.connections if each.is_live and each.leg in up]

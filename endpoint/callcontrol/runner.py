@@ -1,0 +1,212 @@
+"""One interaction, alive: feeds the machine its stimuli and does the effects, in one task."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from datetime import datetime
+from typing import Protocol
+
+import structlog
+
+from endpoint.callcontrol import effects as do
+from endpoint.callcontrol.commands import Command, Rejection
+from endpoint.callcontrol.events import CallEvents
+from endpoint.callcontrol.machine import EndEverything, Stimulus, TimerFired, step
+from endpoint.callcontrol.model import CallRecord, Interaction, Timer
+from endpoint.errors import CommandRejected
+from endpoint.legs.base import Cause, DeviceId, Exchange, LegId, LegReleased
+
+log = structlog.get_logger(__name__)
+
+
+class CallRecords(Protocol):
+    """Where the records of calls are kept."""
+
+    async def write(self, record: CallRecord) -> None:
+        """Keep one record. It is there when this returns."""
+
+
+class Surroundings(Protocol):
+    """What an interaction needs of its controller."""
+
+    exchange: Exchange
+    """Makes the legs."""
+    records: CallRecords
+    """Keeps what stays of calls."""
+    clock: Callable[[], datetime]
+    """The wall clock (UTC)."""
+
+    def publish(self, event: CallEvents) -> None:
+        """Tell everybody."""
+
+    def expect(self, leg: LegId, runner: InteractionRunner) -> None:
+        """The leg's events are for this interaction from now on."""
+
+
+_Asker = asyncio.Future[Interaction]
+"""Whoever waits for a command to be accepted: gets the interaction as it stood then."""
+
+
+class InteractionRunner:
+    """Owns an interaction's state. `run` is its task; it returns when nothing more can happen.
+
+    An exception, in the machine or in an effect, ends this interaction only: its legs are released,
+    its calls end with `protocol_error` and their records, and it is logged once.
+    """
+
+    def __init__(
+        self,
+        interaction: Interaction,
+        surroundings: Surroundings,
+        *,
+        release_timeout_s: float,
+        dialling: DeviceId | None = None,
+    ) -> None:
+        self.state = interaction
+        """The interaction as it stands. The audio agrees with it."""
+        self.dialling = dialling
+        """The device whose MakeCall opens it: busy from the start."""
+        self._around = surroundings
+        self._release_timeout_s = release_timeout_s
+        self._inbox: asyncio.Queue[tuple[Stimulus, _Asker | None]] = asyncio.Queue()
+        self._deadlines: dict[Timer, asyncio.TimerHandle] = {}
+
+    def __repr__(self) -> str:
+        calls = ", ".join(
+            f"{call.id}: " + " ".join(f"{each.device} {each.state}" for each in call.connections)
+            for call in self.state.calls
+        )
+        return f"<InteractionRunner {self.state.id} [{calls}] {len(self.state.legs)} legs>"
+
+    def tell(self, stimulus: Stimulus) -> None:
+        """Something happened; it is taken in its turn."""
+        self._inbox.put_nowait((stimulus, None))
+
+    async def ask(self, command: Command) -> Interaction:
+        """Do a command in its turn. Cancelling the wait does not take the command back.
+
+        Raises: CommandRejected.
+        """
+        asker: _Asker = asyncio.get_running_loop().create_future()
+        self._inbox.put_nowait((command, asker))
+        return await asker
+
+    async def run(self) -> None:
+        """Take stimuli until every call is cleared and every leg is over."""
+        try:
+            await self._take(*await self._inbox.get())
+            # A first command that was refused leaves nothing to run.
+            while self.state.calls and not self.state.is_finished:
+                await self._take(*await self._inbox.get())
+        except Exception:
+            log.exception("interaction broke, its calls end", interaction=self.state.id)
+            await self._give_up()
+        finally:
+            for deadline in self._deadlines.values():
+                deadline.cancel()
+            while not self._inbox.empty():
+                _refuse_late(*self._inbox.get_nowait())
+
+    async def _take(self, stimulus: Stimulus, asker: _Asker | None) -> None:
+        try:
+            self.state, effects = step(self.state, stimulus, self._around.clock())
+        except CommandRejected as rejection:
+            _refuse(asker, rejection)
+            return
+        except Exception:
+            _refuse(asker, CommandRejected(Rejection.INTERNAL_ERROR, "the interaction broke"))
+            raise
+        if asker is not None and not asker.done():
+            asker.set_result(self.state)
+        await self._perform_all(effects)
+
+    async def _perform_all(self, effects: Iterable[do.Effect]) -> None:
+        """Do every effect, also behind one that fails; the first failure is raised at the end."""
+        failure: Exception | None = None
+        for effect in effects:
+            try:
+                await self._perform(effect)
+            except Exception as error:
+                failure = failure or error
+        if failure is not None:
+            raise failure
+
+    async def _perform(self, effect: do.Effect) -> None:
+        exchange = self._around.exchange
+        match effect:
+            case do.Place(request):
+                self._around.expect(request.leg, self)
+                exchange.place(request)
+            case do.Alert(leg):
+                exchange.alert(leg)
+            case do.Answer(leg):
+                exchange.answer(leg)
+            case do.Release(leg, cause):
+                exchange.release(leg, cause)
+            case do.Hold(leg):
+                exchange.hold(leg)
+            case do.Resume(leg):
+                exchange.resume(leg)
+            case do.SendDigits(leg, digits):
+                exchange.send_digits(leg, digits)
+            case do.SetRoutes(interaction, routes):
+                exchange.set_routes(interaction, sorted(routes, key=repr))
+            case do.StartTimer(timer, after_s):
+                self._deadlines[timer] = asyncio.get_running_loop().call_later(
+                    after_s, self._deadline_passed, timer
+                )
+            case do.CancelTimer(timer):
+                self._deadlines.pop(timer).cancel()
+            case do.Publish(event):
+                self._around.publish(event)
+            case do.WriteRecord(record):
+                await self._around.records.write(record)
+                _log_summary(record)
+
+    def _deadline_passed(self, timer: Timer) -> None:
+        self.tell(TimerFired(timer))
+
+    async def _give_up(self) -> None:
+        """End every call with a cause, and wait for the legs for a while."""
+        with suppress(Exception):
+            end = EndEverything(Cause.PROTOCOL_ERROR, "an internal error ended the call")
+            self.state, effects = step(self.state, end, self._around.clock())
+            await self._perform_all(effects)
+        legs = {leg.id for leg in self.state.legs}
+        for leg in legs:
+            # Once more, whatever was asked before: the effect may be the one that failed.
+            with suppress(Exception):
+                self._around.exchange.release(leg, Cause.PROTOCOL_ERROR)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._release_timeout_s):
+                while legs:
+                    stimulus, asker = await self._inbox.get()
+                    _refuse_late(stimulus, asker)
+                    if isinstance(stimulus, LegReleased):
+                        legs.discard(stimulus.leg)
+
+
+def _refuse(asker: _Asker | None, rejection: CommandRejected) -> None:
+    if asker is not None and not asker.done():
+        asker.set_exception(rejection)
+
+
+def _refuse_late(stimulus: Stimulus, asker: _Asker | None) -> None:
+    _refuse(asker, CommandRejected(Rejection.UNKNOWN_CALL, "the call is over"))
+
+
+def _log_summary(record: CallRecord) -> None:
+    """The one line that says what a call was. No numbers, no digits."""
+    log.info(
+        "call over",
+        call=record.call,
+        direction=record.direction,
+        cause=record.ending.cause,
+        sip_status=record.ending.sip_status,
+        q850=record.ending.q850,
+        released_by=record.ending.released_by,
+        answered=record.established_at is not None,
+        media_confirmed=[each.media_confirmed for each in record.connections],
+    )

@@ -1,0 +1,328 @@
+"""One turn of the machine: the state as it changes within a step, and the effects that it collects.
+
+The verbs that more than one stimulus needs: place and release a leg, end a connection, settle what
+is left of its call, tell it. `machine.py` says when; this says what it takes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime
+from typing import TypedDict
+
+from endpoint.callcontrol import effects as do
+from endpoint.callcontrol import events as told
+from endpoint.callcontrol.model import (
+    Call,
+    CallId,
+    CallRecord,
+    Connection,
+    ConnectionRecord,
+    ConnectionState,
+    Ending,
+    Interaction,
+    Leg,
+    LegProgress,
+    Timer,
+    TimerKind,
+)
+from endpoint.callcontrol.routes import held_legs, routes
+from endpoint.legs.base import (
+    CAUSES,
+    Cause,
+    DeviceId,
+    InteractionId,
+    LegId,
+    LegRole,
+    PlaceLeg,
+    Side,
+)
+
+
+class Facts(TypedDict):
+    """What every event of a call carries."""
+
+    interaction: InteractionId
+    call: CallId
+    device: DeviceId
+    state: ConnectionState
+    calling: DeviceId
+    called: DeviceId
+    media_confirmed: bool
+
+
+class EndFacts(Facts):
+    """The same, where something ended."""
+
+    cause: Cause
+    sip_status: int | None
+    q850: int | None
+    released_by: Side
+    releasing_device: DeviceId | None
+    text: str
+
+
+def ended_by_us(cause: Cause, device: DeviceId | None = None, text: str = "") -> Ending:
+    """An ending of our making; `device`: whose command, or whose doing, it was."""
+    return Ending(
+        cause=cause,
+        released_by=Side.ENDPOINT,
+        releasing_device=device,
+        q850=CAUSES[cause].q850,
+        text=text,
+    )
+
+
+class Turn:
+    """The state on its way through one step. Drain `all_effects` once, at the end."""
+
+    def __init__(self, state: Interaction, now: datetime) -> None:
+        self._before = state
+        self.state = state
+        """The state as it stands."""
+        self.now = now
+        """The wall clock (UTC), for the record."""
+        self.effects: list[do.Effect] = []
+        """What is to be done so far, without routes and far-end holds."""
+
+    def all_effects(self) -> Iterator[do.Effect]:
+        """The routes first, then the far ends, then everything else in its order."""
+        before, after = routes(self._before), routes(self.state)
+        if before != after:
+            yield do.SetRoutes(self.state.id, after)
+        held_before, held = held_legs(self._before), held_legs(self.state)
+        for leg in self.state.legs:
+            if leg.id in held - held_before:
+                yield do.Hold(leg.id)
+            elif leg.id in held_before - held and leg.progress is LegProgress.UP:
+                yield do.Resume(leg.id)
+        yield from self.effects
+
+    # -- the state ---------------------------------------------------------------------------------
+
+    def call(self, call: CallId) -> Call:
+        """A call of the interaction as it stands. It must exist."""
+        return next(each for each in self.state.calls if each.id == call)
+
+    def put_call(self, call: Call) -> None:
+        """Add a call, or replace it by its newer self."""
+        kept = [each for each in self.state.calls if each.id != call.id]
+        at = next((i for i, each in enumerate(self.state.calls) if each.id == call.id), len(kept))
+        kept.insert(at, call)
+        self.state = replace(self.state, calls=tuple(kept))
+
+    def put_connection(self, call: CallId, connection: Connection) -> Connection:
+        """Replace a connection by its newer self; connections are known by their leg."""
+        old = self.call(call)
+        self.put_call(
+            replace(
+                old,
+                connections=tuple(
+                    connection if each.leg == connection.leg else each for each in old.connections
+                ),
+            )
+        )
+        return connection
+
+    def add_connection(self, call: CallId, leg: Leg, state: ConnectionState) -> Connection:
+        """Take a leg's device into a call."""
+        connection = Connection(device=leg.device, role=leg.role, leg=leg.id, state=state)
+        old = self.call(call)
+        self.put_call(replace(old, connections=(*old.connections, connection)))
+        return connection
+
+    def put_leg(self, leg: Leg) -> Leg:
+        """Add a leg, or replace it by its newer self."""
+        if self.state.leg(leg.id) is None:
+            legs = (*self.state.legs, leg)
+        else:
+            legs = tuple(leg if each.id == leg.id else each for each in self.state.legs)
+        self.state = replace(self.state, legs=legs)
+        return leg
+
+    def forget_leg(self, leg: LegId) -> None:
+        """The leg is over: nothing waits for it any more."""
+        self.stop_timers(leg)
+        self.state = replace(
+            self.state, legs=tuple(each for each in self.state.legs if each.id != leg)
+        )
+
+    def live_connections(self, leg: LegId) -> list[tuple[Call, Connection]]:
+        """The connections that a leg realises: one, or several where its device consults."""
+        return [
+            (call, connection)
+            for call in self.state.calls
+            for connection in call.connections
+            if connection.leg == leg and connection.is_live
+        ]
+
+    def is_up(self, connection: Connection) -> bool:
+        """Whether a connection's leg is answered and not let go."""
+        leg = self.state.leg(connection.leg)
+        return leg is not None and leg.progress is LegProgress.UP
+
+    # -- legs and timers ---------------------------------------------------------------------------
+
+    def place(
+        self,
+        device: DeviceId,
+        role: LegRole,
+        *,
+        calling: DeviceId,
+        calling_name: str = "",
+        auto_answer: bool = False,
+    ) -> Leg:
+        """Ask for a leg, and wait for its answer for as long as the settings say."""
+        number = self.state.legs_made + 1
+        self.state = replace(self.state, legs_made=number)
+        leg = self.put_leg(
+            Leg(LegId(f"{self.state.id}.{number}"), device, role, LegProgress.PLACED)
+        )
+        self.effects.append(
+            do.Place(
+                PlaceLeg(
+                    leg=leg.id,
+                    interaction=self.state.id,
+                    device=device,
+                    role=role,
+                    calling=calling,
+                    calling_name=calling_name,
+                    auto_answer=auto_answer,
+                )
+            )
+        )
+        self.start_timer(TimerKind.NO_ANSWER, leg.id, self.state.settings.no_answer_s)
+        return leg
+
+    def release(self, leg_id: LegId, cause: Cause) -> None:
+        """Let go of a leg, unless a connection still needs it or it is let go already."""
+        leg = self.state.leg(leg_id)
+        if leg is None or leg.progress is LegProgress.RELEASING or self.live_connections(leg_id):
+            return
+        self.stop_timers(leg_id)
+        self.put_leg(replace(leg, progress=LegProgress.RELEASING))
+        self.effects.append(do.Release(leg_id, cause))
+
+    def start_timer(self, kind: TimerKind, leg: LegId, after_s: float) -> None:
+        """Let a deadline run."""
+        timer = Timer(kind, leg)
+        self.state = replace(self.state, timers=self.state.timers | {timer})
+        self.effects.append(do.StartTimer(timer, after_s))
+
+    def stop_timer(self, kind: TimerKind, leg: LegId) -> None:
+        """Forget a deadline, if it runs."""
+        timer = Timer(kind, leg)
+        if timer in self.state.timers:
+            self.state = replace(self.state, timers=self.state.timers - {timer})
+            self.effects.append(do.CancelTimer(timer))
+
+    def stop_timers(self, leg: LegId) -> None:
+        """Forget every deadline of a leg."""
+        for kind in TimerKind:
+            self.stop_timer(kind, leg)
+
+    # -- endings -----------------------------------------------------------------------------------
+
+    def end(self, call: CallId, connection: Connection, ending: Ending, *, failed: bool) -> None:
+        """A device leaves a call, or could not be brought into it; then settle what is left.
+
+        failed: it could not be reached; its connection stays `fail` and its caller hears so.
+        """
+        self._over(call, connection, ending, failed=failed)
+        self._settle(call, ending, failed=failed)
+
+    def _over(
+        self, call_id: CallId, connection: Connection, ending: Ending, *, failed: bool
+    ) -> None:
+        state = ConnectionState.FAIL if failed else ConnectionState.NULL
+        over = self.put_connection(call_id, replace(connection, state=state, ending=ending))
+        self.release(over.leg, ending.cause)
+        call = self.call(call_id)
+        if call.outcome is None:
+            call = replace(call, outcome=ending)
+            self.put_call(call)
+        facts = self.end_facts(call, over, ending)
+        self.publish(told.Failed(**facts) if failed else told.ConnectionCleared(**facts))
+
+    def _settle(self, call_id: CallId, ending: Ending, *, failed: bool) -> None:
+        """Two or more talk on; one is let go or hears why; after the last, the call is over."""
+        call = self.call(call_id)
+        left = [each for each in call.connections if each.is_live]
+        if len(left) == 1:
+            (last,) = left
+            caller = call.connections[0]
+            if failed and last is caller and self.is_up(caller) and not call.is_established:
+                self.start_timer(
+                    TimerKind.FAILURE_TONE, caller.leg, self.state.settings.failure_tone_s
+                )
+                return
+            passed_on = ended_by_us(ending.cause, ending.releasing_device)
+            self._over(call_id, last, passed_on, failed=False)
+        elif left:
+            return
+        self._clear(call_id)
+
+    def _clear(self, call_id: CallId) -> None:
+        call = replace(self.call(call_id), cleared_at=self.now, post_dial=None)
+        self.put_call(call)
+        record = call_record(self.state.id, call)
+        self.effects.append(do.WriteRecord(record))
+        self.publish(told.CallCleared(**self.end_facts(call, call.connections[0], record.ending)))
+
+    # -- telling -----------------------------------------------------------------------------------
+
+    def publish(self, event: told.CallEvents) -> None:
+        """Tell what has become true."""
+        self.effects.append(do.Publish(event))
+
+    def facts(self, call: Call, connection: Connection) -> Facts:
+        """What every event about a connection carries."""
+        return Facts(
+            interaction=self.state.id,
+            call=call.id,
+            device=connection.device,
+            state=connection.state,
+            calling=call.calling,
+            called=call.called,
+            media_confirmed=connection.media_confirmed,
+        )
+
+    def end_facts(self, call: Call, connection: Connection, ending: Ending) -> EndFacts:
+        """What every event about an ended connection or call carries."""
+        return EndFacts(
+            **self.facts(call, connection),
+            cause=ending.cause,
+            sip_status=ending.sip_status,
+            q850=ending.q850,
+            released_by=ending.released_by,
+            releasing_device=ending.releasing_device,
+            text=ending.text,
+        )
+
+
+def call_record(interaction: InteractionId, call: Call) -> CallRecord:
+    """What stays of a call that is over: every connection has its ending."""
+    outcome = call.outcome or ended_by_us(Cause.NORMAL)
+    return CallRecord(
+        interaction=interaction,
+        call=call.id,
+        direction=call.direction,
+        calling=call.calling,
+        called=call.called,
+        started_at=call.started_at,
+        delivered_at=call.delivered_at,
+        established_at=call.established_at,
+        ended_at=call.cleared_at or call.started_at,
+        ending=outcome,
+        connections=tuple(
+            ConnectionRecord(
+                device=each.device,
+                role=each.role,
+                failed=each.state is ConnectionState.FAIL,
+                ending=each.ending or outcome,
+                media_confirmed=each.media_confirmed,
+            )
+            for each in call.connections
+        ),
+    )
