@@ -275,6 +275,13 @@ class UserAgent:
         self._spawn(client.run())
         return client
 
+    async def disconnect(self, name: str) -> None:
+        """Close what `connect` keeps open, for good; the name is free again. Harmless if unknown."""
+        client = self._clients.pop(name, None)
+        if client is not None:
+            await client.close()
+            self._transports.pop(name, None)
+
     def attach(self, transport: DatagramTransport) -> None:
         """Use a datagram transport made elsewhere: another socket, or a `MemoryTransport`."""
         if transport.name in self._transports:
