@@ -309,7 +309,7 @@ class LegExchange(Exchange):
 
     async def _read_accounts(self) -> None:
         async for event in self._server.user_agent.registration_events():
-            notice = self._accounts.notice(event)
+            notice = await self._accounts.take(event)
             if notice is not None:
                 self._emit(notice)
 

@@ -6,9 +6,10 @@ our own registrar, then the caller's account at an outside sipWsServer. A trunk 
 
 from __future__ import annotations
 
+import itertools
 import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
 
 from endpoint.legs.base import (
@@ -19,6 +20,7 @@ from endpoint.legs.base import (
     LegRole,
     PlaceLeg,
 )
+from endpoint.legs.base import RegistrationEvent as RegistrationNotice
 from endpoint.legs.cause import cause_of_error, cause_of_status
 from signaling.server import SipServer
 from signaling.sip.auth import DigestCredentials
@@ -83,7 +85,8 @@ class OwnRegistrar:
 
     def targets(self, request: PlaceLeg) -> Sequence[Target] | Refusal:
         """The device's phones: every binding, best first."""
-        from_ = NameAddr(request.calling_name, Uri("sip", request.calling, host=self._domain))
+        caller = Uri("sip", request.calling, host=self._domain)
+        from_ = NameAddr(_shown(request.calling_name), caller)
         to = NameAddr("", Uri("sip", request.device, host=self._domain))
         return [
             Target(uri=uri, flow=flow, from_=from_, to=to)
@@ -120,7 +123,7 @@ class OutsideAccount:
     settings: AccountSettings
     account: Account
     registration: Registration
-    failure: Refusal | None = field(default=None)
+    failure: Refusal | None = None
     """Why it is not registered now."""
 
     @property
@@ -130,15 +133,25 @@ class OutsideAccount:
 
     def owns(self, session: InviteSession) -> bool:
         """The INVITE came to this account, by the way that it is registered over."""
-        ours, theirs = self.registration.flow, session.flow
-        if ours is None or theirs is None:
-            return False
-        same_way = (
-            ours == theirs
-            if ours.connection
-            else (ours.transport, ours.host) == (theirs.transport, theirs.host)
+        return (
+            self.registration.flow is not None
+            and session.flow == self.registration.flow
+            and session.request.uri.user == self.account.aor.user
         )
-        return same_way and session.request.uri.user == self.account.aor.user
+
+    def take(self, event: Registered | RegistrationFailed) -> RegistrationNotice | None:
+        """Note what became of it; None where that is no news."""
+        device = self.settings.device
+        if isinstance(event, Registered):
+            self.failure = None
+            return DeviceRegistered(device, str(event.contact), event.expires_s, self.server)
+        failure = _failure(event, self.server)
+        if failure == self.failure:
+            return None
+        self.failure = failure
+        return DeviceUnregistered(
+            device, failure.cause, failure.sip_status, self.server, failure.text
+        )
 
 
 class OutsideAccounts:
@@ -146,7 +159,10 @@ class OutsideAccounts:
 
     def __init__(self, user_agent: UserAgent) -> None:
         self._user_agent = user_agent
-        self._accounts: dict[DeviceId, OutsideAccount] = {}
+        self._numbers = itertools.count(1)
+        self._of_device: dict[DeviceId, OutsideAccount] = {}
+        self._of_name: dict[str, OutsideAccount] = {}
+        """Those too that are being taken back."""
 
     def add(self, settings: AccountSettings) -> None:
         """Register a device outside, in place of an account that it has.
@@ -157,7 +173,7 @@ class OutsideAccounts:
         over_websocket = settings.server.startswith(("ws://", "wss://"))
         registrar = None if over_websocket else Uri.parse(settings.server)
         self.remove(settings.device)
-        name = f"{settings.device}@{aor.host}"
+        name = f"account-{next(self._numbers)}"
         if over_websocket:
             self._user_agent.connect(name, settings.server, settings.ssl_context)
         account = Account(
@@ -175,28 +191,29 @@ class OutsideAccounts:
             expires_s=settings.expires_s,
         )
         registration = self._user_agent.register(account)
-        self._accounts[settings.device] = OutsideAccount(settings, account, registration)
+        outside = OutsideAccount(settings, account, registration)
+        self._of_device[settings.device] = self._of_name[name] = outside
 
     def remove(self, device: DeviceId) -> None:
         """Take a device's account back from its server. Harmless where it has none."""
-        outside = self._accounts.pop(device, None)
+        outside = self._of_device.pop(device, None)
         if outside is not None:
             outside.registration.unregister()
 
     def remove_all(self) -> None:
         """Take back every account."""
-        for device in list(self._accounts):
+        for device in list(self._of_device):
             self.remove(device)
 
     def targets(self, request: PlaceLeg) -> Sequence[Target] | Refusal:
         """The called number at the caller's server, over the caller's own registered flow."""
-        outside = self._accounts.get(request.calling)
+        outside = self._of_device.get(request.calling)
         if outside is None or request.role is LegRole.STATION:
             return []
         flow = outside.registration.flow
-        if flow is None:
+        if flow is None or outside.failure is not None:
             return outside.failure or Refusal(
-                Cause.UNREACHABLE, f"no connection to {outside.server}"
+                Cause.UNREACHABLE, f"{outside.server} is not connected yet"
             )
         aor = outside.account.aor
         uri = Uri("sip", request.device, host=aor.host, port=aor.port)
@@ -204,7 +221,7 @@ class OutsideAccounts:
         return [
             Target(
                 uri=uri,
-                from_=NameAddr(name, aor),
+                from_=NameAddr(_shown(name), aor),
                 to=NameAddr("", uri),
                 flow=flow,
                 credentials=outside.account.credentials,
@@ -214,35 +231,23 @@ class OutsideAccounts:
 
     def owner(self, session: InviteSession) -> OutsideAccount | None:
         """The account that an INVITE came in on."""
-        return next((own for own in self._accounts.values() if own.owns(session)), None)
+        return next((own for own in self._of_device.values() if own.owns(session)), None)
 
-    def notice(self, event: RegistrationEvent) -> DeviceRegistered | DeviceUnregistered | None:
-        """What a registration event means for the device; None: it is not one of these accounts."""
-        outside = next(
-            (own for own in self._accounts.values() if own.account == event.account), None
-        )
+    async def take(self, event: RegistrationEvent) -> RegistrationNotice | None:
+        """What a registration event means for its device; None where that is no news."""
+        outside = self._of_name.get(event.account.name)
+        if outside is None:
+            return None
+        device = outside.settings.device
         match event:
-            case Registered():
-                if outside is None:
+            case Registered() | RegistrationFailed():
+                return outside.take(event) if self._of_device.get(device) is outside else None
+            case Unregistered():
+                del self._of_name[event.account.name]
+                await self._user_agent.disconnect(event.account.name)
+                if device in self._of_device:  # another account has taken its place
                     return None
-                outside.failure = None
-                return DeviceRegistered(
-                    outside.settings.device, str(event.contact), event.expires_s, outside.server
-                )
-            case RegistrationFailed():
-                if outside is None:
-                    return None
-                outside.failure = _failure(event, outside.server)
-                return DeviceUnregistered(
-                    outside.settings.device,
-                    outside.failure.cause,
-                    event.status,
-                    outside.server,
-                    outside.failure.text,
-                )
-            case Unregistered():  # said of an account that `remove` has forgotten already
-                device, _, server = event.account.name.partition("@")
-                return DeviceUnregistered(DeviceId(device), Cause.NORMAL, None, server)
+                return DeviceUnregistered(device, Cause.NORMAL, None, outside.server)
 
 
 def _failure(event: RegistrationFailed, server: str) -> Refusal:
@@ -270,3 +275,8 @@ class Lines:
         if await self._knows(request.device):
             return Refusal(Cause.NOT_REGISTERED, f"no phone of {request.device} is registered", 480)
         return Refusal(Cause.UNKNOWN_DEVICE, f"nobody knows {request.device}", 404)
+
+
+def _shown(name: str) -> str:
+    """A display name without what could end a header field."""
+    return "".join(character for character in name if character.isprintable())[:128]
