@@ -7,7 +7,6 @@ import contextlib
 import itertools
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
-from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from random import Random, SystemRandom
 from types import TracebackType
@@ -45,7 +44,7 @@ from signaling.sip.events import (
     RequestReceived,
     SessionChanged,
 )
-from signaling.sip.flow import Flow, TransportKind
+from signaling.sip.flow import Flow
 from signaling.sip.headers import NameAddr
 from signaling.sip.invite import Role
 from signaling.sip.message import Request
@@ -53,17 +52,9 @@ from signaling.sip.registration import RegistrationState
 from signaling.sip.stack import Direction, Stack, StackConfig
 from signaling.sip.transaction import TimerSettings
 from signaling.sip.uri import Uri
-from signaling.transport import DatagramTransport, Transport
-from signaling.transport.udp import UdpTransport, address_towards, is_numeric, resolve
-from signaling.transport.websocket import (
-    ConnectionState,
-    OriginRule,
-    WebSocketClient,
-    WebSocketListener,
-    WebSocketSettings,
-    refuse_browsers,
-    serve,
-)
+from signaling.transport import DatagramTransport
+from signaling.transport.layer import TransportLayer, TransportSettings
+from signaling.transport.websocket import ConnectionState, WebSocketClient
 
 __all__ = [
     "Account",
@@ -85,15 +76,13 @@ __all__ = [
     "RequestCompleted",
     "Role",
     "SessionEvent",
+    "TransportSettings",
     "Unregistered",
     "UserAgent",
     "UserAgentConfig",
 ]
 
 log = structlog.get_logger(__name__)
-
-WEBSOCKET_LISTENER = "ws"
-"""Name of the listener behind `websocket_route`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +91,7 @@ class UserAgentConfig:
 
     name: str = "agent-endpoint"
     """User-Agent and Server header fields."""
-    advertised_host: str | None = None
-    """What far ends are told to reach us at; None: the local address that faces them."""
-    advertised_port: int | None = None
-    """The same for UDP ports; None: the bound one."""
+    transport: TransportSettings = field(default_factory=TransportSettings)
     trusted_peers: tuple[str, ...] = ()
     """Networks (`192.0.2.0/24`) whose calls are taken without asking who they are.
 
@@ -114,9 +100,6 @@ class UserAgentConfig:
     allow: tuple[str, ...] = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "INFO")
     supported: tuple[str, ...] = ()
     timers: TimerSettings = field(default_factory=TimerSettings)
-    websocket: WebSocketSettings = field(default_factory=WebSocketSettings)
-    origin_rule: OriginRule = refuse_browsers
-    """Which pages may connect to `websocket_route`."""
     maximum_pending: int = 1000
     """Requests that may wait for a decision at the same time; more are answered 503."""
     close_timeout_s: float = 3.0
@@ -164,9 +147,10 @@ class UserAgent:
         self._handler = handler or self._decide
         self._on_flow_closed = on_flow_closed
         self._peers = TrustedPeers(self.config.trusted_peers)
+        self._layer = TransportLayer(self, self.config.transport, self.config.random)
         self._stack = Stack(
             StackConfig(
-                local_uri=self._local_uri,
+                local_uri=self._layer.local_uri,
                 user_agent=self.config.name,
                 allow=self.config.allow,
                 supported=self.config.supported,
@@ -175,13 +159,8 @@ class UserAgent:
             ),
             trace=trace,
         )
-        self._websocket = WebSocketListener(
-            WEBSOCKET_LISTENER, self, self.config.websocket, self.config.origin_rule
-        )
-        self._transports: dict[str, Transport] = {WEBSOCKET_LISTENER: self._websocket}
-        self._datagrams: list[DatagramTransport] = []
         self._clients: dict[str, WebSocketClient] = {}
-        self._invalid_hosts: dict[str, str] = {}
+        self._connections: dict[str, Flow] = {}
         self._sessions: dict[str, InviteSession] = {}
         self._registrations: dict[str, Registration] = {}
         self._requests: dict[RequestId, asyncio.Future[RequestCompleted]] = {}
@@ -192,13 +171,12 @@ class UserAgent:
         self._timer: asyncio.TimerHandle | None = None
         self._quiet = asyncio.Event()
         self._closing = False
-        self._exit = AsyncExitStack()
         self._group = asyncio.TaskGroup()
         self._tasks: set[asyncio.Task[None]] = set()
 
     def __repr__(self) -> str:
         return (
-            f"<UserAgent {self.config.name} transports={sorted(self._transports)} "
+            f"<UserAgent {self.config.name} {self._layer} "
             f"sessions={len(self._sessions)} registrations={len(self._registrations)}>"
         )
 
@@ -215,7 +193,7 @@ class UserAgent:
         try:
             await self._hang_up_all()
         finally:
-            await self._close_transports()
+            await self._layer.close()
             for task in list(self._tasks):
                 task.cancel()
             await self._group.__aexit__(kind, error, traceback)
@@ -229,9 +207,7 @@ class UserAgent:
 
     async def listen_udp(self, host: str, port: int) -> tuple[str, int]:
         """Bind a UDP socket, IPv4 or IPv6; returns the bound address. Raises TransportError."""
-        transport = await UdpTransport.open(f"udp{next(self._numbers)}", host, port, self)
-        self.attach(transport)
-        return transport.address
+        return await self._layer.listen_udp(host, port)
 
     async def listen_websocket(
         self,
@@ -242,15 +218,14 @@ class UserAgent:
         path: str = "/sip",
     ) -> tuple[str, int]:
         """Serve `websocket_route` by an HTTP server of our own; returns the bound address."""
-        server = serve(self._websocket, host, port, path=path, ssl_context=ssl_context)
-        return await self._exit.enter_async_context(server)
+        return await self._layer.listen_websocket(host, port, ssl_context=ssl_context, path=path)
 
     async def websocket_route(self, request: web.Request) -> web.StreamResponse:
         """The aiohttp handler for SIP over WebSocket, for an HTTP server that somebody else owns.
 
         Leave the user agent before that server is shut down: it closes the WebSockets.
         """
-        return await self._websocket.handle(request)
+        return await self._layer.websocket_route(request)
 
     def connect(
         self, name: str, url: str, ssl_context: ssl.SSLContext | None = None
@@ -259,40 +234,18 @@ class UserAgent:
 
         Accounts and invitations go over it by its name and its `flow`.
         """
-        if name in self._transports:
-            raise LocalProtocolError(f"there is a transport named {name} already")
-        client = WebSocketClient(
-            name,
-            url,
-            self,
-            ssl_context=ssl_context,
-            settings=self.config.websocket,
-            random=self.config.random,
-            on_state=self._client_changed,
-        )
-        self._transports[name] = client
+        client = self._layer.connect(name, url, ssl_context, self._client_changed)
         self._clients[name] = client
         self._spawn(client.run())
         return client
 
-    async def disconnect(self, name: str) -> None:
-        """Close what `connect` keeps open, for good; the name is free again. Harmless if unknown."""
-        client = self._clients.pop(name, None)
-        if client is not None:
-            await client.close()
-            self._transports.pop(name, None)
-
     def attach(self, transport: DatagramTransport) -> None:
         """Use a datagram transport made elsewhere: another socket, or a `MemoryTransport`."""
-        if transport.name in self._transports:
-            raise LocalProtocolError(f"there is a transport named {transport.name} already")
-        self._transports[transport.name] = transport
-        self._datagrams.append(transport)
+        self._layer.attach(transport)
 
     def keep(self, flow: Flow) -> None:
         """Lift the idle limit of a WebSocket whose user has proved who it is."""
-        if flow.listener == WEBSOCKET_LISTENER:
-            self._websocket.keep(flow)
+        self._layer.keep(flow)
 
     # -- registrations -----------------------------------------------------------------------------
 
@@ -303,9 +256,9 @@ class UserAgent:
         """
         flow: Flow | None = None
         if account.connection is not None:
-            if account.connection not in self._clients:
+            if account.connection not in self._layer:
                 raise LocalProtocolError(f"there is no connection named {account.connection}")
-            flow = self._clients[account.connection].flow
+            flow = self._connections.get(account.connection)
         registrar = account.registrar or Uri(
             account.aor.scheme, host=account.aor.host, port=account.aor.port
         )
@@ -324,7 +277,7 @@ class UserAgent:
         self.drain()
         if account.connection is None:
             self._spawn(self._locate(registration, registrar))
-        elif flow is None:
+        elif account.connection in self._clients:
             self._tell_unreachable(self._clients[account.connection])
         return registration
 
@@ -376,7 +329,7 @@ class UserAgent:
         Raises TransportError where the target's name can't be resolved.
         """
         if flow is None:
-            flow = await self._flow_to(target)
+            flow = await self._layer.flow_to(target)
         request = self._stack.request(
             method,
             target,
@@ -407,7 +360,7 @@ class UserAgent:
             for flow, octets in self._stack.take_output():
                 if flow not in failed:
                     try:
-                        self._send(flow, octets)
+                        self._layer.send(flow, octets)
                     except TransportError as failure:
                         failed[flow] = failure
             for event in self._stack.take_events():
@@ -427,22 +380,21 @@ class UserAgent:
 
     def opened(self, flow: Flow) -> None:
         """For transports: a connection is up."""
+        if not self._layer.is_ours(flow):
+            return
+        self._connections[flow.listener] = flow
         for registration in list(self._registrations.values()):
             if registration.account.connection == flow.listener:
                 registration.flow_available(flow)
 
     def closed(self, flow: Flow, error: TransportError | None) -> None:
         """For transports: a connection is gone."""
+        if self._connections.get(flow.listener) == flow:
+            del self._connections[flow.listener]
         self._stack.flow_closed(flow, self.now(), error)
         self.drain()
         if self._on_flow_closed is not None:
             self._on_flow_closed(flow)
-
-    def _send(self, flow: Flow, octets: bytes) -> None:
-        transport = self._transports.get(flow.listener)
-        if transport is None:
-            raise TransportError(f"the transport of {flow} is closed")
-        transport.send(flow, octets)
 
     def _set_timer(self) -> None:
         deadline = self._stack.next_deadline()
@@ -528,7 +480,11 @@ class UserAgent:
     async def _decide(self, request: Request, flow: Flow) -> Admit | Answer:
         """A plain user agent takes calls from whom it knows."""
         servers = {r.flow.host for r in self._registrations.values() if r.flow is not None}
-        if flow.listener in self._clients or flow.host in servers or flow.host in self._peers:
+        if (
+            self._connections.get(flow.listener) == flow
+            or flow.host in servers
+            or flow.host in self._peers
+        ):
             return Admit()
         return Answer(403)
 
@@ -536,7 +492,7 @@ class UserAgent:
 
     async def _begin_when_found(self, session: InviteSession, invitation: InviteRequest) -> None:
         try:
-            flow = await self._flow_to(invitation.target)
+            flow = await self._layer.flow_to(invitation.target)
         except TransportError as error:
             session.fail(error)
             return
@@ -559,64 +515,22 @@ class UserAgent:
         self._sessions[usage.id] = session
         self.drain()
 
-    async def _flow_to(self, uri: Uri) -> Flow:
-        """The datagram flow to a URI's host. Raises TransportError."""
-        transport = (uri.parameter("transport") or "udp").lower()
-        if transport != "udp" or uri.scheme != "sip":
-            raise TransportError(f"{uri} asks for a connection, and there is none")
-        return await self._datagram_flow(uri.parameter("maddr") or uri.host, uri.port or 5060)
-
-    async def _datagram_flow(self, host: str, port: int) -> Flow:
-        if not is_numeric(host):
-            families = [":" in transport.local_host for transport in self._datagrams]
-            host, port = await resolve(host, port, ipv4=False in families, ipv6=True in families)
-        return self._listener_towards(host).flow_to(host, port)
-
-    def _listener_towards(self, host: str) -> DatagramTransport:
-        """The listener for a numeric host: on the address that faces it, else a wildcard one."""
-        family = [t for t in self._datagrams if (":" in t.local_host) == (":" in host)]
-        if not family:
-            raise TransportError(f"no UDP listener can reach {host}")
-        if len(family) == 1:
-            return family[0]
-        facing = address_towards(host)
-        order = [t for t in family if t.local_host == facing]
-        order += [t for t in family if t.local_host in ("0.0.0.0", "::")]
-        return (order or family)[0]
-
     async def _locate(self, registration: Registration, registrar: Uri) -> None:
         """Resolve the registrar of an account that registers over UDP, as often as it takes."""
         delay_s = 1.0
         while True:
             try:
-                flow = await self._flow_to(registrar)
+                flow = await self._layer.flow_to(registrar)
             except TransportError as error:
                 self._tell(
                     registration,
                     RegistrationFailed(registration.account, None, str(error), False, error),
                 )
                 await asyncio.sleep(delay_s)
-                delay_s = min(2 * delay_s, self.config.websocket.maximum_delay_s)
+                delay_s = min(2 * delay_s, self.config.transport.websocket.maximum_delay_s)
             else:
                 registration.flow_available(flow)
                 return
-
-    def _local_uri(self, flow: Flow, user: str | None) -> Uri:
-        """What the far end of a flow is told to reach us at."""
-        transport = self._transports.get(flow.listener)
-        address = transport.local_address(flow) if transport is not None else None
-        if flow.transport is not TransportKind.UDP and address is None:
-            # A WebSocket client can't be connected to, and says so (RFC 7118 §5).
-            host = self._invalid_hosts.get(flow.listener)
-            if host is None:
-                host = f"{self.config.random.getrandbits(48):012x}.invalid"
-                self._invalid_hosts[flow.listener] = host
-            return Uri("sip", user, host=host, parameters=(("transport", "ws"),))
-        host, port = address or (flow.host, 0)
-        host = self.config.advertised_host or host
-        if flow.transport is TransportKind.UDP:
-            return Uri("sip", user, host=host, port=self.config.advertised_port or port)
-        return Uri("sip", user, host=host, port=port, parameters=(("transport", "ws"),))
 
     # -- registrations, inside ---------------------------------------------------------------------
 
@@ -642,7 +556,7 @@ class UserAgent:
 
     def _tell_unreachable(self, client: WebSocketClient) -> None:
         """Say why the accounts of a connection can't be registered, once for each reason."""
-        if client.error is None:
+        if client.error is None or client.flow is not None:
             return
         for registration in list(self._registrations.values()):
             if registration.account.connection != client.name:
@@ -676,9 +590,3 @@ class UserAgent:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self.config.close_timeout_s):
                 await self._quiet.wait()
-
-    async def _close_transports(self) -> None:
-        for transport in list(self._transports.values()):
-            await transport.close()
-        await self._exit.aclose()
-        self._transports.clear()

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import ipaddress
 import socket
-from typing import Any
+from typing import Any, cast
 
 from signaling.errors import TransportError
 from signaling.sip.flow import Flow, TransportKind
@@ -89,8 +89,7 @@ class UdpTransport(asyncio.DatagramProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The socket is bound."""
-        assert isinstance(transport, asyncio.DatagramTransport)
-        self._socket = transport
+        self._socket = cast(asyncio.DatagramTransport, transport)  # no subclass of it, before 3.12
         self.address = transport.get_extra_info("sockname")[:2]
 
     def datagram_received(self, octets: bytes, address: tuple[str | Any, int]) -> None:

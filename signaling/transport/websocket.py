@@ -72,6 +72,7 @@ class _Connection:
         self._outgoing: asyncio.Queue[bytes] = asyncio.Queue(settings.maximum_backlog)
         self._idle: asyncio.Timeout | None = None
         self._kept = False
+        self._overrun = False
         self.has_received = False
         address = socket.get_extra_info("sockname") or ("", 0)
         self.local_address: tuple[str, int] = (str(address[0]), int(address[1]))
@@ -82,6 +83,7 @@ class _Connection:
         try:
             self._outgoing.put_nowait(octets)
         except asyncio.QueueFull:
+            self._overrun = True
             self._end_read_at(asyncio.get_running_loop().time())
             raise TransportError(
                 f"WebSocket to {self.flow.host}:{self.flow.port} does not keep up"
@@ -139,7 +141,7 @@ class _Connection:
                         with contextlib.suppress(TransportError):
                             self.send(b"\r\n")  # a keep-alive's pong (RFC 5626 §3.5.1)
         except TimeoutError:
-            why = "slow reader" if self._outgoing.full() else "idle"
+            why = "slow reader" if self._overrun else "idle"
             await self._close_socket(WSCloseCode.POLICY_VIOLATION, why.encode())
             return TransportError(f"WebSocket closed: {why}")
 
