@@ -239,6 +239,11 @@ class UserAgent:
         self._spawn(client.run())
         return client
 
+    async def disconnect(self, name: str) -> None:
+        """Close for good what `connect` keeps open; its name is free again. Harmless if unknown."""
+        if self._clients.pop(name, None) is not None:
+            await self._layer.remove(name)
+
     def attach(self, transport: DatagramTransport) -> None:
         """Use a datagram transport made elsewhere: another socket, or a `MemoryTransport`."""
         self._layer.attach(transport)
@@ -283,7 +288,7 @@ class UserAgent:
 
     def is_server_of_ours(self, flow: Flow) -> bool:
         """Whether a flow leads to a server that we connected to, or hold an account at."""
-        return flow.listener in self._clients or any(
+        return self._connections.get(flow.listener) == flow or any(
             registration.flow == flow for registration in self._registrations.values()
         )
 
@@ -479,12 +484,7 @@ class UserAgent:
 
     async def _decide(self, request: Request, flow: Flow) -> Admit | Answer:
         """A plain user agent takes calls from whom it knows."""
-        servers = {r.flow.host for r in self._registrations.values() if r.flow is not None}
-        if (
-            self._connections.get(flow.listener) == flow
-            or flow.host in servers
-            or flow.host in self._peers
-        ):
+        if self.is_server_of_ours(flow) or flow.host in self._peers:
             return Admit()
         return Answer(403)
 

@@ -108,6 +108,11 @@ class TransportLayer:
         self._transports[transport.name] = transport
         self._datagrams.append(transport)
 
+    async def remove(self, name: str) -> None:
+        """Close one transport; its name is free again."""
+        await self._transports[name].close()
+        del self._transports[name]
+
     def keep(self, flow: Flow) -> None:
         """Lift the idle limit of a WebSocket whose user has proved who it is."""
         if flow.listener == WEBSOCKET_LISTENER:
