@@ -46,6 +46,8 @@ from endpoint.legs.base import (
 
 __all__ = ["CallController", "CallRecords", "ControllerSettings"]
 
+_NO_ERROR = (None, None, None)
+
 log = structlog.get_logger(__name__)
 
 
@@ -141,7 +143,9 @@ class CallController:
             if self._reader is not None:
                 self._reader.cancel()
             self._feed.close()
-            await self._group.__aexit__(kind, error, trace)
+            # A failure of the body is the caller's own: it must not come back inside a group.
+            cancelled = isinstance(error, asyncio.CancelledError)
+            await self._group.__aexit__(*((kind, error, trace) if cancelled else _NO_ERROR))
 
     # -- for clients ------------------------------------------------------------------------------
 

@@ -1,0 +1,154 @@
+"""A desk with a controller and telephones that are played: what the call scenarios sit at."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from typing import TypeVar
+
+from endpoint.callcontrol import commands
+from endpoint.callcontrol.controller import CallController, ControllerSettings
+from endpoint.callcontrol.events import CallEvent, Delivered, Established, Event
+from endpoint.callcontrol.model import Call, CallId, CallRecord
+from endpoint.legs.base import DeviceId, InteractionId, LegRole
+from tests.fakes.exchange import FakeExchange, FakeLeg
+
+START = datetime(2024, 5, 1, 12, tzinfo=UTC)
+PATIENCE_S = 1000.0
+"""Virtual seconds that a test waits for anything."""
+
+E = TypeVar("E", bound=Event)
+
+
+class MemoryRecords:
+    """Keeps call records in a list."""
+
+    def __init__(self) -> None:
+        self.written: list[CallRecord] = []
+
+    async def write(self, record: CallRecord) -> None:
+        self.written.append(record)
+
+
+class Desk:
+    """The controller, the telephones, and everything that was told so far."""
+
+    def __init__(
+        self, controller: CallController, exchange: FakeExchange, records: MemoryRecords
+    ) -> None:
+        self.controller = controller
+        self.exchange = exchange
+        self.records = records
+        self.events: list[Event] = []
+        self._stream = controller.subscribe(0)
+
+    # -- commands, short --------------------------------------------------------------------------
+
+    async def dial(self, device: str, destination: str) -> CallId:
+        accepted = await self.controller.submit(commands.MakeCall(DeviceId(device), destination))
+        return accepted.call
+
+    async def answer(self, device: str, call: CallId | None = None) -> None:
+        await self.controller.submit(commands.AnswerCall(DeviceId(device), call))
+
+    async def hold(self, device: str, call: CallId | None = None) -> None:
+        await self.controller.submit(commands.HoldCall(DeviceId(device), call))
+
+    async def retrieve(self, device: str, call: CallId | None = None) -> None:
+        await self.controller.submit(commands.RetrieveCall(DeviceId(device), call))
+
+    async def clear(self, device: str, call: CallId | None = None) -> None:
+        await self.controller.submit(commands.ClearConnection(DeviceId(device), call))
+
+    async def digits(self, device: str, digits: str) -> None:
+        await self.controller.submit(commands.GenerateDigits(DeviceId(device), digits))
+
+    # -- what is told -----------------------------------------------------------------------------
+
+    async def told(self, kind: type[E], device: str | None = None) -> E:
+        """The next event of that kind (about that device); those before it are read past."""
+        async with asyncio.timeout(PATIENCE_S):
+            async for numbered in self._stream:
+                event = numbered.event
+                self.events.append(event)
+                if isinstance(event, kind) and device in (None, event.device):
+                    return event
+        raise AssertionError("the stream of events ended")
+
+    @property
+    def call(self) -> Call:
+        """The one call that there is."""
+        (call,) = self.controller.calls()
+        return call
+
+    def state(self, device: str) -> str:
+        connection = self.call.connection_of(DeviceId(device))
+        assert connection is not None
+        return connection.state.value
+
+    def story(self) -> list[str]:
+        """What was told, short: `Delivered 10086 alerting`."""
+        return [
+            f"{type(event).__name__} {event.device} {event.state}"
+            for event in self.events
+            if isinstance(event, CallEvent)
+        ]
+
+    # -- ways into a call -------------------------------------------------------------------------
+
+    async def dialled(self, caller: str = "6001", called: str = "10086") -> FakeLeg:
+        """MakeCall; returns the far party, which has heard nothing yet."""
+        await self.dial(caller, called)
+        return await self.exchange.placed(called.partition("-")[0])
+
+    async def ringing(self, caller: str = "6001", called: str = "10086") -> FakeLeg:
+        """MakeCall; returns the far party, which rings."""
+        far = await self.dialled(caller, called)
+        far.ring()
+        await self.told(Delivered, far.device)
+        return far
+
+    async def talking(self, caller: str = "6001", called: str = "10086") -> tuple[FakeLeg, FakeLeg]:
+        """MakeCall, answered; returns both telephones."""
+        far = await self.ringing(caller, called)
+        far.answer()
+        await self.told(Established, far.device)
+        return await self.exchange.placed(caller), far
+
+    async def coming_in(
+        self, caller: str = "10086", called: str = "6001"
+    ) -> tuple[FakeLeg, FakeLeg]:
+        """A call from outside that rings at our station; returns caller and station."""
+        outside = self.exchange.offer(caller, called, LegRole.LINE)
+        station = await self.exchange.placed(called)
+        station.ring()
+        await self.told(Delivered, called)
+        return outside, station
+
+
+@asynccontextmanager
+async def open_desk(
+    settings: ControllerSettings | None = None,
+    *,
+    check: bool = True,
+) -> AsyncIterator[Desk]:
+    """A desk; at its end no leg may be left, and nothing may have been asked out of turn."""
+    exchange, records, numbers = FakeExchange(), MemoryRecords(), count(1)
+    loop = asyncio.get_running_loop()
+
+    def clock() -> datetime:
+        return START + timedelta(seconds=loop.time())
+
+    def new_interaction() -> InteractionId:
+        return InteractionId(f"i{next(numbers)}")
+
+    async with CallController(
+        exchange, records, settings=settings, clock=clock, new_interaction=new_interaction
+    ) as controller:
+        yield Desk(controller, exchange, records)
+    if check:
+        assert exchange.faults == []
+        assert exchange.open_legs == []
