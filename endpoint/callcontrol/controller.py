@@ -189,6 +189,15 @@ class CallController:
         """What was last heard of each device at each server: that it registered, or why not."""
         return tuple(self._registrations.values())
 
+    def refuse_new_calls(self) -> None:
+        """Take no new calls from now on; those that live go on."""
+        self._is_closing = True
+
+    @property
+    def takes_new_calls(self) -> bool:
+        """Whether a new call has a chance."""
+        return not self._is_closing
+
     # -- for the interactions ---------------------------------------------------------------------
 
     def publish(self, event: CallEvents) -> None:
