@@ -21,7 +21,7 @@ from .sound import RATE_HZ, Samples, tones_in, write_tone
 Event = dict[str, Any]
 
 MODULES = "/usr/lib/baresip/modules"
-_REGISTER_ANSWER = re.compile(r"\{\d+/UDP/v4\} \d{3} |reg: .*failed")
+_REGISTER_ANSWER = re.compile(r"\{\d+/UDP/v4\} \d{3} |reg: \S+: ")
 _WAV_HEADER = 44
 _LIFE_S = 150
 """Longer than any test may take."""

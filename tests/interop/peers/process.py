@@ -7,7 +7,7 @@ import os
 import shutil
 import signal
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Self, cast
 
@@ -55,8 +55,11 @@ def in_use(port: int) -> bool:
 
 
 class _Output(asyncio.SubprocessProtocol):
-    def __init__(self, lines: Feed[str], log: IO[bytes]) -> None:
-        self._lines = lines
+    def __init__(
+        self, say: Callable[[str], None], end: Callable[[str], None], log: IO[bytes]
+    ) -> None:
+        self._say = say
+        self._end = end
         self._log = log
         self._partial = b""
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -66,10 +69,10 @@ class _Output(asyncio.SubprocessProtocol):
         self._log.flush()
         *complete, self._partial = (self._partial + data).split(b"\n")
         for line in complete:
-            self._lines.put(line.decode(errors="replace"))
+            self._say(line.decode(errors="replace"))
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._lines.end("its process ended")
+        self._end("its process ended")
         self._log.close()
         if not self.ended.done():
             self.ended.set_result(None)
@@ -88,6 +91,7 @@ class Process:
         directory: Path,
         name: str,
         environment: Mapping[str, str] | None = None,
+        on_line: Callable[[str], None] | None = None,
     ) -> None:
         self.name = name
         self.lines: Feed[str] = Feed(name)
@@ -95,6 +99,7 @@ class Process:
         self.log = directory / f"{name}.log"
         self._arguments = [str(argument) for argument in arguments]
         self._directory = directory
+        self._on_line = on_line
         self._environment = {**os.environ, **(environment or {})}
         self._transport: asyncio.SubprocessTransport
         self._output: _Output
@@ -102,7 +107,7 @@ class Process:
     async def __aenter__(self) -> Self:
         log = self.log.open("wb")
         transport, output = await asyncio.get_running_loop().subprocess_exec(
-            lambda: _Output(self.lines, log),
+            lambda: _Output(self._said, self.lines.end, log),
             *self._arguments,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
@@ -127,6 +132,11 @@ class Process:
                 await self._output.ended
         finally:
             self._transport.close()
+
+    def _said(self, line: str) -> None:
+        self.lines.put(line)
+        if self._on_line is not None:
+            self._on_line(line)
 
     async def listening(self, port: int, *, timeout_s: float = 10.0) -> None:
         """Wait until it, or somebody, has bound a UDP port.
