@@ -129,12 +129,11 @@ def _operators(certificate: Path, key: Path) -> ServerCertificate:
         described = _described(certificate, key, None)
         server_context(described)
     except (ValueError, TypeError, ssl.SSLError) as error:
-        raise ConfigurationError(
-            [
-                f"http.certificate, http.key: found {str(certificate)!r} and {str(key)!r}, "
-                f"expected a PEM certificate chain and its key without a passphrase ({error})"
-            ]
-        ) from error
+        mistake = (
+            f"http.certificate, http.key: found {str(certificate)!r} and {str(key)!r}, "
+            f"expected a PEM certificate chain and its key without a passphrase ({error})"
+        )
+        raise ConfigurationError([mistake]) from error
     return described
 
 

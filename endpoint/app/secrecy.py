@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Iterable, Mapping
+
+from endpoint.app.settings import Config
+from endpoint.errors import ConfigurationError
+from endpoint.storage.extensions import Extension
 
 SHORTEST = 16
 """Characters; below that a secret can be guessed over the network in time."""
@@ -17,7 +22,7 @@ def weakness(secret: str, username: str = "") -> str | None:
         return f"it has {len(secret)} characters, expected at least {SHORTEST}"
     if len(set(secret)) < FEWEST_DIFFERENT:
         return f"it has fewer than {FEWEST_DIFFERENT} different characters"
-    if username and len(username) > 2 and username.lower() in secret.lower():
+    if len(username) > 2 and username.lower() in secret.lower():
         return "it holds the user name"
     return None
 
@@ -25,3 +30,36 @@ def weakness(secret: str, username: str = "") -> str | None:
 def new_password() -> str:
     """20 characters that can be typed: 115 bits."""
     return "".join(secrets.choice(_ALPHABET) for _ in range(20))
+
+
+def check_secrets(
+    config: Config, token: str, extensions: Iterable[Extension], origins: Mapping[str, str]
+) -> None:
+    """Refuse to be open to other machines behind a weak secret.
+
+    Raises `ConfigurationError`; each mistake holds the command that mends it.
+    """
+    if not config.open_hosts:
+        return
+    listening = " and ".join(
+        f"{section}.host = {host!r}"
+        for section, host in (("http", config.http.host), ("sip", config.sip.host))
+        if section in config.open_hosts
+    )
+    mistakes: list[str] = []
+    if (fault := weakness(token)) is not None:
+        where = origins.get("http.token", "the state directory")
+        cure = "run: agent-endpoint token --new"
+        if config.http.token is not None:
+            cure = f"remove it from {where}, then {cure}"
+        mistakes.append(
+            f"http.token ({where}): too weak for {listening}: {fault}; to mend it, {cure}"
+        )
+    mistakes += [
+        f"extension {extension.number}: its password is too weak for {listening}; to mend it, run: "
+        f"agent-endpoint extension add {extension.number} --generate --replace"
+        for extension in extensions
+        if extension.weak
+    ]
+    if mistakes:
+        raise ConfigurationError(mistakes)

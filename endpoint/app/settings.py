@@ -172,11 +172,9 @@ class CallSettings(Section):
     """`[calls]`: limits and patience of call control."""
 
     answer_timeout_s: Seconds = 60
-    """A device that does not answer for so long has not answered."""
+    """Ringing for longer is `no_answer`."""
     drain_timeout_s: Seconds = 10
     """At SIGTERM calls may go on for so long; then they are hung up."""
-    digit_duration_ms: Annotated[int, Field(ge=40, le=2000)] = 100
-    digit_gap_ms: Annotated[int, Field(ge=40, le=2000)] = 60
 
 
 class AccountSettings(Section):

@@ -47,12 +47,11 @@ class StateDirectory:
             if not os.access(self.path, os.W_OK | os.X_OK):
                 raise PermissionError(13, "not writable")
         except OSError as error:
-            raise ConfigurationError(
-                [
-                    f"state.directory: found {str(self.path)!r} ({error.strerror}), expected a "
-                    "directory that this user may write to; set AGENT_ENDPOINT_STATE__DIRECTORY"
-                ]
-            ) from error
+            mistake = (
+                f"state.directory: found {str(self.path)!r} ({error.strerror}), expected a "
+                "directory that this user may write to; set AGENT_ENDPOINT_STATE__DIRECTORY"
+            )
+            raise ConfigurationError([mistake]) from error
         return self
 
     def token(self) -> str:

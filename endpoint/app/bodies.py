@@ -1,0 +1,115 @@
+"""Request bodies: JSON of a known shape and size, or an answer that says what was expected."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from typing import TypeVar
+
+import msgspec
+from aiohttp import hdrs, web
+
+from endpoint.app.access import refusal
+from endpoint.client.messages import Refused
+
+T = TypeVar("T", bound=msgspec.Struct)
+_AT = re.compile(r"^(?P<fault>.*?)(?: - at `(?P<field>\$.*)`)?$", re.DOTALL)
+
+
+class BadRequest(Exception):
+    """A request that can't be understood; carries its answer."""
+
+    def __init__(self, status: int, refused: Refused) -> None:
+        super().__init__(refused.text)
+        self.status = status
+        self.refused = refused
+
+    def answer(self) -> web.Response:
+        """What to say."""
+        return refusal(self.status, self.refused)
+
+
+async def read_body(request: web.Request, kind: type[T], *, timeout_s: float) -> T:
+    """Read and check a body. Raises `BadRequest`."""
+    if request.content_type != "application/json" or hdrs.CONTENT_ENCODING in request.headers:
+        # A form of another site can't send this type without a preflight.
+        raise BadRequest(
+            415,
+            Refused(
+                "unsupported_type",
+                f"found {request.content_type}",
+                field=hdrs.CONTENT_TYPE,
+                expected="application/json, not compressed",
+            ),
+        )
+    try:
+        async with asyncio.timeout(timeout_s):
+            octets = await request.read()
+    except TimeoutError:
+        raise BadRequest(408, Refused("too_slow", "the body did not come in time")) from None
+    except web.HTTPRequestEntityTooLarge as error:
+        limit = request.client_max_size
+        raise BadRequest(
+            413, Refused("too_large", "the body is too long", expected=f"at most {limit} octets")
+        ) from error
+    return decode(octets, kind)
+
+
+def decode(octets: bytes, kind: type[T]) -> T:
+    """JSON to a message. Raises `BadRequest` for anything that is not exactly one."""
+    try:
+        message = msgspec.json.decode(octets, type=kind)
+        # Only now, that the shape is known to be flat: which of two equal keys counts is nobody's
+        # to guess.
+        json.loads(octets, object_pairs_hook=_refuse_duplicates)
+    except msgspec.ValidationError as error:
+        found = _AT.match(str(error))
+        assert found is not None
+        raise BadRequest(
+            400,
+            Refused(
+                "bad_field",
+                found["fault"],
+                field=found["field"] or "$",
+                expected=_expected(kind, found["field"] or ""),
+            ),
+        ) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadRequest(
+            400, Refused("bad_json", str(error), field="$", expected="one JSON object")
+        ) from None
+    except _Duplicate as error:
+        raise BadRequest(
+            400, Refused("bad_json", "found twice", field=f"$.{error}", expected="each field once")
+        ) from None
+    return message
+
+
+class _Duplicate(Exception):
+    """A key that is there twice."""
+
+
+def _refuse_duplicates(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    seen: set[str] = set()
+    for key, _ in pairs:
+        if key in seen:
+            raise _Duplicate(key)
+        seen.add(key)
+    return dict(pairs)
+
+
+def _expected(kind: type[msgspec.Struct], field: str) -> str:
+    """What a field should be, in words; for the whole object, its fields."""
+    schema = msgspec.json.schema(kind)["$defs"][kind.__name__]
+    properties = schema["properties"]
+    wanted = properties.get(field.removeprefix("$."))
+    if wanted is None:
+        required = set(schema.get("required", ()))
+        return ", ".join(name if name in required else f"{name}?" for name in properties)
+    words = [wanted.get("type", "")]
+    if "minLength" in wanted or "maxLength" in wanted:
+        words.append(f"of {wanted.get('minLength', 0)} to {wanted.get('maxLength')} characters")
+    if "pattern" in wanted:
+        words.append(f"like {wanted['pattern']}")
+    return " ".join(words)

@@ -1,0 +1,54 @@
+"""The devices of ours: extensions in the database, accounts and stations in the configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from endpoint.app.settings import Config
+from endpoint.storage.extensions import Extensions
+
+
+@dataclass(frozen=True, slots=True)
+class KnownDevice:
+    """A device of ours."""
+
+    device: str
+    kinds: tuple[str, ...]
+    """Of `extension`, `account`, `station`."""
+    display_name: str = ""
+
+
+class Directory:
+    """What devices we have. Extensions may be added while we run: `refresh` reads them again."""
+
+    def __init__(self, config: Config, extensions: Extensions) -> None:
+        self._config = config
+        self._extensions = extensions
+        self._known: dict[str, KnownDevice] = {}
+
+    async def refresh(self) -> None:
+        """Read the extensions. Raises `StorageError`; then what was known stays."""
+        names = {known.number: known.display_name for known in await self._extensions.all()}
+        accounts = {account.device: account.display_name for account in self._config.account}
+        stations = {station.device for station in self._config.station}
+        kinds = {"extension": names.keys(), "account": accounts.keys(), "station": stations}
+        self._known = {
+            device: KnownDevice(
+                device,
+                tuple(kind for kind, devices in kinds.items() if device in devices),
+                names.get(device) or accounts.get(device, ""),
+            )
+            for device in sorted({*names, *accounts, *stations})
+        }
+
+    def __contains__(self, device: object) -> bool:
+        return device in self._known
+
+    def all(self) -> list[KnownDevice]:
+        """Every device of ours, as last read."""
+        return list(self._known.values())
+
+    def find(self, devices: Iterable[str]) -> list[KnownDevice]:
+        """Those of the devices that are ours."""
+        return [self._known[device] for device in dict.fromkeys(devices) if device in self._known]

@@ -1,0 +1,110 @@
+"""The event WebSocket: a snapshot, then every event in its order, exactly once.
+
+`GET /api/v1/events?from=N&run=R` resumes behind event N of run R; `from=-N` begins with the last N.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from contextlib import suppress
+
+import msgspec
+from aiohttp import WSCloseCode, web
+
+from endpoint.app.bodies import BadRequest
+from endpoint.app.native import NativeView
+from endpoint.callcontrol.feed import EventsMissed, Subscription
+from endpoint.client import messages as wire
+
+HEARTBEAT_S = 30.0
+MESSAGE_LIMIT_BYTES = 4096
+"""Of what a client sends; it has nothing to say."""
+
+
+class EventSocket:
+    """One handler for all clients; each has a place of its own in the stream."""
+
+    def __init__(self, view: NativeView) -> None:
+        self._view = view
+
+    def routes(self) -> list[web.RouteDef]:
+        """Method, path, handler."""
+        return [web.get(f"{wire.API}/events", self.handle)]
+
+    async def handle(self, request: web.Request) -> web.WebSocketResponse:
+        """Serve one client until it goes, or we do."""
+        start = _start(request)
+        socket = web.WebSocketResponse(
+            protocols=(wire.SUBPROTOCOL,),
+            heartbeat=HEARTBEAT_S,
+            max_msg_size=MESSAGE_LIMIT_BYTES,
+            compress=False,
+        )
+        if not socket.can_prepare(request):
+            raise BadRequest(426, wire.Refused("upgrade_required", "this is a WebSocket"))
+        await socket.prepare(request)
+        async with asyncio.TaskGroup() as group:
+            writer = group.create_task(self._write(socket, start, request.query.get("run")))
+            async for _ in socket:
+                pass
+            writer.cancel()
+        return socket
+
+    async def _write(
+        self, socket: web.WebSocketResponse, start: int | None, run: str | None
+    ) -> None:
+        missed = False
+        with suppress(ConnectionError):
+            while not socket.closed:
+                subscription, missed = await self._begin(socket, start, run, missed=missed)
+                try:
+                    async for event in subscription:
+                        await socket.send_str(_encode(self._view.frame(event)))
+                except EventsMissed:
+                    # Too slow for the history: what is true now replaces what was lost.
+                    start, missed = None, True
+                    continue
+                await socket.close(code=WSCloseCode.GOING_AWAY, message=b"the endpoint stops")
+
+    async def _begin(
+        self, socket: web.WebSocketResponse, start: int | None, run: str | None, *, missed: bool
+    ) -> tuple[Subscription, bool]:
+        await self._view.directory.refresh()
+        # No await between reading the state and taking a place in the stream.
+        subscription, lost = self._subscribe(start, run)
+        snapshot = self._view.snapshot(missed=missed or lost)
+        await socket.send_str(_encode(snapshot))
+        return subscription, False
+
+    def _subscribe(self, start: int | None, run: str | None) -> tuple[Subscription, bool]:
+        controller = self._view.controller
+        if start is None:
+            return controller.subscribe(), False
+        if start < 0:
+            after = max(0, controller.last_number + start)
+        elif run is not None and run != self._view.run:
+            return controller.subscribe(), True
+        else:
+            after = start
+        try:
+            return controller.subscribe(after), False
+        except EventsMissed as error:
+            oldest = min(error.oldest - 1, controller.last_number)
+            return controller.subscribe(oldest), start >= 0
+
+
+def _encode(frame: wire.Frame) -> str:
+    return msgspec.json.encode(frame).decode()
+
+
+def _start(request: web.Request) -> int | None:
+    text = request.query.get("from")
+    if text is None:
+        return None
+    if not re.fullmatch(r"-?[0-9]{1,15}", text, re.ASCII):
+        raise BadRequest(
+            400,
+            wire.Refused("bad_field", f"found {text[:40]!r}", "from", "an event's number, or -N"),
+        )
+    return int(text)

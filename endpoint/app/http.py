@@ -1,0 +1,220 @@
+"""The HTTP listeners: TLS for everybody, plain on loopback; limits, headers, and the page's files."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.resources
+import ssl
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import Self
+
+import structlog
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler
+
+from endpoint.app.access import SIP_PATH, Access, own_origins, refusal
+from endpoint.app.bodies import BadRequest
+from endpoint.app.guard import ConnectionGuard, GuardLimits
+from endpoint.app.ports import PortTaken, is_taken
+from endpoint.app.settings import HttpSettings, is_loopback
+from endpoint.client.messages import Refused
+from endpoint.errors import CommandRejected, ConfigurationError, DialStringError, StorageError
+
+log = structlog.get_logger(__name__)
+
+LOOPBACK = "127.0.0.1"
+_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "microphone=(), camera=(), geolocation=()",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+_HSTS = "max-age=31536000"
+_FILES = {
+    "/": ("index.html", "text/html"),
+    "/page.css": ("page.css", "text/css"),
+    "/page.js": ("page.js", "text/javascript"),
+    "/icon.svg": ("icon.svg", "image/svg+xml"),
+}
+"""Every file that can be asked for, by its path: nothing else is ever opened."""
+
+_STATUS = {
+    "unknown_call": 404,
+    "not_in_call": 404,
+    "shutting_down": 503,
+    "internal_error": 500,
+    "bad_digits": 400,
+}
+"""HTTP status of a refused command; 409 for those that the state does not allow."""
+
+WebSocketRoute = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class HttpServer:
+    """`async with HttpServer(...) as server`, then `listen`.
+
+    Enter it before what its handlers use, so that it is left after that: handlers end when what
+    they wait for ends.
+    """
+
+    def __init__(
+        self,
+        settings: HttpSettings,
+        access: Access,
+        tls: ssl.SSLContext,
+        names: list[str],
+        sip: WebSocketRoute,
+    ) -> None:
+        self._settings = settings
+        self._access = access
+        self._tls = tls
+        self._names = names
+        self._guard = ConnectionGuard(
+            GuardLimits(
+                settings.connections, settings.connections_per_source, settings.header_timeout_s
+            )
+        )
+        self.application = web.Application(
+            middlewares=[self._outermost, access.middleware, answer_errors],
+            client_max_size=settings.body_limit_bytes,
+        )
+        self.application.on_response_prepare.append(self._add_headers)
+        self.application.add_routes([*_page_routes(), web.get(SIP_PATH, sip)])
+        self._runner = web.AppRunner(
+            self.application,
+            access_log=None,
+            keepalive_timeout=settings.idle_timeout_s,
+            auto_decompress=False,
+            shutdown_timeout=2.0,
+        )
+        self._servers: list[asyncio.Server] = []
+        self.port = 0
+        """Of TLS, once listening."""
+        self.plain_port = 0
+        """Without TLS; 0 where there is none."""
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.stop_listening()
+        await self._runner.cleanup()
+
+    async def listen(self, routes: list[web.RouteDef]) -> None:
+        """Take requests, for the page, SIP and these routes. Raises `PortTaken`."""
+        self.application.add_routes(routes)
+        await self._runner.setup()
+        settings = self._settings
+        self.port = await self._listen(settings.host, settings.port, "http.port", self._tls)
+        self._access.admit_origins(own_origins(self._names, "https", self.port))
+        if settings.plain:
+            self.plain_port = await self._listen(
+                LOOPBACK, settings.plain_port, "http.plain_port", None
+            )
+            local = [name for name in self._names if is_loopback(name)]
+            self._access.admit_origins(own_origins(local, "http", self.plain_port))
+
+    async def stop_listening(self) -> None:
+        """Take no new connections; those that are open go on."""
+        servers, self._servers = self._servers, []
+        for listener in servers:
+            listener.close()
+
+    @property
+    def connections(self) -> int:
+        """How many are open now."""
+        return self._guard.connections
+
+    async def _listen(self, host: str, port: int, setting: str, tls: ssl.SSLContext | None) -> int:
+        server = self._runner.server
+        assert server is not None
+        use = "HTTPS and SIP over WSS" if tls else "plain HTTP"
+        try:
+            listener = await asyncio.get_running_loop().create_server(
+                self._guard.around(server),
+                host,
+                port,
+                ssl=tls,
+                ssl_handshake_timeout=self._settings.header_timeout_s if tls else None,
+            )
+        except OSError as error:
+            if is_taken(error):
+                raise PortTaken(use, host, port, setting) from error
+            key = setting.replace("port", "host")
+            mistake = f"{key}: found {host!r}, expected an address of this machine: {error}"
+            raise ConfigurationError([mistake]) from error
+        self._servers.append(listener)
+        return int(listener.sockets[0].getsockname()[1])
+
+    @web.middleware
+    async def _outermost(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        self._guard.request_began(request.transport)
+        response = await handler(request)
+        log.debug(
+            "request answered",
+            method=request.method,
+            path=request.path,
+            status=response.status,
+            source=request.remote,
+        )
+        return response
+
+    async def _add_headers(self, request: web.Request, response: web.StreamResponse) -> None:
+        response.headers.update(_HEADERS)
+        response.headers[hdrs.SERVER] = "agent-endpoint"
+        response.headers.setdefault(hdrs.CACHE_CONTROL, "no-store")
+        # Never for localhost: it would bind every other server on this machine's localhost too.
+        if request.secure and not is_loopback(request.url.host or "localhost"):
+            response.headers[hdrs.STRICT_TRANSPORT_SECURITY] = _HSTS
+        self._access.add_cors(request, response.headers)
+
+
+@web.middleware
+async def answer_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Errors as `Refused`; what nobody expected is logged and never shown."""
+    try:
+        return await handler(request)
+    except BadRequest as error:
+        return error.answer()
+    except CommandRejected as error:
+        return refusal(_STATUS.get(error.reason, 409), Refused(error.reason, str(error)))
+    except DialStringError as error:
+        return refusal(400, Refused(error.reason, str(error), field="$.destination"))
+    except StorageError:
+        log.exception("the database failed", path=request.path)
+        return refusal(503, Refused("storage", "the database can't be used now; see the log"))
+    except web.HTTPException as error:
+        # aiohttp's own: no such path, no such method.
+        headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else None
+        word = error.reason.lower().replace(" ", "_")
+        return refusal(error.status, Refused(word, f"{request.method} {request.path}"), headers)
+    except Exception:
+        log.exception("request failed", method=request.method, path=request.path)
+        return refusal(500, Refused("internal_error", "this is our fault; see the log"))
+
+
+def _page_routes() -> list[web.RouteDef]:
+    folder = importlib.resources.files("endpoint.app") / "page"
+    return [
+        web.get(path, _file(folder.joinpath(name).read_bytes(), kind))
+        for path, (name, kind) in _FILES.items()
+    ]
+
+
+def _file(content: bytes, kind: str) -> Callable[[web.Request], Awaitable[web.Response]]:
+    async def serve(_request: web.Request) -> web.Response:
+        return web.Response(body=content, content_type=kind, charset="utf-8")
+
+    return serve

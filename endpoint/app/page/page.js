@@ -1,0 +1,327 @@
+// The live page. All text goes into the document as text, never as markup; only events change it.
+
+const API = "/api/v1";
+const KEPT_EVENTS = 200;
+
+const $ = (id) => document.getElementById(id);
+const state = { calls: new Map(), devices: new Map(), registrations: new Map(), number: 0, run: "", skew: 0 };
+let token = "";
+let socket = null;
+let retryS = 1;
+
+/** What a command is called on its button, and what it posts to. */
+const COMMANDS = {
+  AnswerCall: { label: "Answer", path: "answer", look: "go" },
+  RetrieveCall: { label: "Retrieve", path: "retrieve", look: "go" },
+  HoldCall: { label: "Hold", path: "hold" },
+  ClearConnection: { label: "Hang up", path: "clear", look: "end" },
+};
+const STATES = {
+  initiated: ["dialling", "info"], alerting: ["ringing", "warn"], connected: ["connected", "good"],
+  hold: ["on hold", "warn"], queued: ["queued", "info"], fail: ["failed", "bad"], null: ["gone", ""],
+};
+const KINDS = {
+  Established: "good", Retrieved: "good", DeviceRegistered: "good", MediaConfirmed: "good",
+  Held: "warn", Delivered: "warn", Failed: "bad", DeviceUnregistered: "bad",
+};
+
+// -- small tools --------------------------------------------------------------------------------
+
+function make(tag, properties = {}, ...children) {
+  const node = document.createElement(tag);
+  const { dataset, ...rest } = properties;
+  Object.assign(node, rest);
+  Object.assign(node.dataset, dataset ?? {});
+  node.append(...children.filter((child) => child !== null && child !== ""));
+  return node;
+}
+
+const two = (number) => String(number).padStart(2, "0");
+
+function clock(seconds) {
+  const whole = Math.max(0, Math.floor(seconds));
+  const [h, m, s] = [Math.floor(whole / 3600), Math.floor(whole / 60) % 60, whole % 60];
+  return h ? `${h}:${two(m)}:${two(s)}` : `${two(m)}:${two(s)}`;
+}
+
+function timeOfDay(moment) {
+  const at = new Date(moment);
+  return `${two(at.getHours())}:${two(at.getMinutes())}:${two(at.getSeconds())}`;
+}
+
+// -- asking the server --------------------------------------------------------------------------
+
+async function ask(method, path, body) {
+  const answer = await fetch(API + path, {
+    method,
+    headers: { Authorization: `Bearer ${token}`, ...(body ? { "Content-Type": "application/json" } : {}) },
+    body: body ? JSON.stringify(body) : undefined,
+  });
+  const content = await answer.json();
+  if (answer.status === 401) { leave("This token is not right."); }
+  if (!answer.ok) { throw new Error(content.text || content.error); }
+  return content;
+}
+
+async function command(path, body) {
+  $("fault").textContent = "";
+  try {
+    await ask("POST", path, body);
+    return true;
+  } catch (error) {
+    $("fault").textContent = error.message;
+    return false;
+  }
+}
+
+// -- drawing ------------------------------------------------------------------------------------
+
+function chip(connection) {
+  const [text, kind] = STATES[connection] ?? [connection, ""];
+  return make("span", { className: "chip", textContent: text, dataset: { kind, ringing: connection === "alerting" ? "yes" : "no" } });
+}
+
+function partyRow(call, party) {
+  const acts = Object.entries(COMMANDS)
+    .filter(([name]) => party.commands.includes(name))
+    .map(([name, { label, path, look }]) => make("button", {
+      type: "button", className: look ?? "",
+      textContent: name === "ClearConnection" && party.state === "alerting" ? "Decline" : label,
+      title: `${name} for ${party.device}`,
+      onclick: () => command(`/calls/${encodeURIComponent(call.call)}/${path}`, { device: party.device }),
+    }));
+  const row = make("div", { className: "party" },
+    make("div", { className: "who" }, make("b", { textContent: party.device }), heard(party)),
+    chip(party.state), make("div", { className: "acts" }, ...acts));
+  if (party.commands.includes("GenerateDigits")) { row.append(keys(call, party)); }
+  return row;
+}
+
+function heard(party) {
+  const side = party.role === "station" ? "agent" : "far party";
+  return party.media_confirmed
+    ? make("small", { className: "heard", textContent: `${side} · audio arrives` })
+    : make("small", { textContent: side });
+}
+
+function keys(call, party) {
+  const id = `keys ${call.call} ${party.device}`;
+  const input = make("input", {
+    id, placeholder: "digits, as 1234#", pattern: "[0-9*#A-D]+", maxLength: 64, required: true,
+    autocomplete: "off", inputMode: "tel", ariaLabel: `Digits from ${party.device}`,
+  });
+  return make("form", {
+    className: "keys",
+    onsubmit: async (event) => {
+      event.preventDefault();
+      if (await command(`/calls/${encodeURIComponent(call.call)}/digits`, { device: party.device, digits: input.value })) { input.value = ""; }
+    },
+  }, input, make("button", { type: "submit", textContent: "Send digits" }));
+}
+
+function callCard(call) {
+  const name = call.calling_name ? ` “${call.calling_name}”` : "";
+  return make("article", { className: "call" },
+    make("header", {},
+      make("h3", {}, call.calling, name, make("i", { textContent: "→" }), call.called),
+      make("span", { className: "chip", textContent: call.direction }),
+      make("span", { className: "since", dataset: { call: call.call } })),
+    ...call.parties.filter((party) => party.state !== "null").map((party) => partyRow(call, party)));
+}
+
+function drawCalls() {
+  const typed = document.activeElement?.closest?.(".keys") ? document.activeElement : null;
+  const calls = [...state.calls.values()].sort((a, b) => b.started_at.localeCompare(a.started_at));
+  $("calls").replaceChildren(...(calls.length ? calls.map(callCard) : [
+    make("p", { className: "empty" }, "No calls. Dial above, or let a phone call one of the devices."),
+  ]));
+  const again = typed?.id && document.getElementById(typed.id);
+  if (again) { again.value = typed.value; again.focus(); }
+  drawDurations();
+}
+
+function drawDurations() {
+  const now = Date.now() + state.skew;
+  for (const node of document.querySelectorAll(".since")) {
+    const call = state.calls.get(node.dataset.call);
+    if (!call) { continue; }
+    node.textContent = clock((now - Date.parse(call.established_at ?? call.started_at)) / 1000);
+    node.classList.toggle("waiting", !call.established_at);
+    node.title = call.established_at ? "since it was answered" : "since it began";
+  }
+}
+
+function deviceRow(device) {
+  const known = [...state.registrations.values()].filter((one) => one.device === device.device);
+  const station = device.kinds.includes("station");
+  const [text, kind] = device.calls.length ? ["in a call", "info"]
+    : device.reachable ? [known.some((one) => one.registered) || !station ? "registered" : "ready", "good"]
+    : known.some((one) => one.cause) ? ["unreachable", "bad"] : ["not registered", ""];
+  return make("li", {},
+    make("b", {}, device.device, device.display_name ? make("span", { textContent: device.display_name }) : ""),
+    make("span", { className: "chip", textContent: text, dataset: { kind } }),
+    ...known.map((one) => make("small", one.registered
+      ? { textContent: `${one.contact}${one.server ? ` at ${one.server}` : ""} · ${one.expires_s} s` }
+      : { className: one.cause === "normal" ? "" : "bad", textContent: [one.server, one.text || one.cause, one.sip_status].filter(Boolean).join(" · ") })),
+    ...(station ? [make("small", { textContent: "station without a phone" })] : []));
+}
+
+function drawDevices() {
+  const devices = [...state.devices.values()].sort((a, b) => a.device.localeCompare(b.device, undefined, { numeric: true }));
+  if (devices.length) {
+    $("devices").replaceChildren(...devices.map(deviceRow));
+  } else {
+    $("devices").replaceChildren(make("li", {}, make("small", { textContent: "None yet. agent-endpoint extension add 6001 --generate" })));
+  }
+  const select = $("dial-device");
+  const chosen = select.value;
+  const able = devices.filter((device) => device.commands.includes("MakeCall"));
+  select.replaceChildren(...able.map((device) => make("option", { value: device.device, textContent: device.device })));
+  if (able.some((device) => device.device === chosen)) { select.value = chosen; }
+  $("dial-go").disabled = able.length === 0;
+}
+
+function details(frame) {
+  const fields = frame.fields;
+  const said = [];
+  if (fields.calling && fields.called) { said.push(`${fields.calling} → ${fields.called}`); }
+  if (fields.contact) { said.push(fields.contact); }
+  if (fields.digits) { said.push(`digits ${fields.digits}`); }
+  if (fields.far_end) { said.push(`far end ${fields.far_end}`); }
+  if (fields.cause) { said.push(fields.cause.replaceAll("_", " ")); }
+  if (fields.sip_status) { said.push(`SIP ${fields.sip_status}`); }
+  if (fields.q850) { said.push(`Q.850 ${fields.q850}`); }
+  if (fields.text) { said.push(fields.text); }
+  return said.join(" · ");
+}
+
+function feed(frame) {
+  const kind = frame.fields.cause && frame.fields.cause !== "normal" ? "bad" : KINDS[frame.event] ?? "";
+  const more = details(frame);
+  $("events").prepend(make("li", { dataset: { kind } },
+    make("time", { dateTime: frame.at, textContent: timeOfDay(frame.at) }),
+    make("span", {}, make("b", { textContent: frame.event }), ` ${frame.fields.device ?? ""}`),
+    make("span", { className: "number", textContent: `#${frame.number}` }),
+    more ? make("p", { textContent: more }) : ""));
+  while ($("events").childElementCount > KEPT_EVENTS) { $("events").lastElementChild.remove(); }
+}
+
+function drawCounts() {
+  $("count-calls").textContent = state.calls.size;
+  $("count-registered").textContent = [...state.registrations.values()].filter((one) => one.registered).length;
+  $("count-events").textContent = state.number;
+  document.title = state.calls.size ? `(${state.calls.size}) agent-endpoint` : "agent-endpoint";
+}
+
+// -- the event socket ---------------------------------------------------------------------------
+
+const keyOf = (registration) => `${registration.device} ${registration.server}`;
+const byKey = (list, key) => new Map(list.map((one) => [key(one), one]));
+
+function receive(frame) {
+  if (frame.type === "snapshot") {
+    if (frame.run !== state.run) { $("events").replaceChildren(); }
+    Object.assign(state, {
+      run: frame.run, skew: Date.parse(frame.time) - Date.now(),
+      calls: byKey(frame.calls, (call) => call.call),
+      devices: byKey(frame.devices, (device) => device.device),
+      registrations: byKey(frame.registrations, keyOf),
+    });
+  } else {
+    state.number = frame.number;
+    if (frame.call) {
+      state.calls.set(frame.call.call, frame.call);
+    } else if (frame.fields.call) {
+      state.calls.delete(frame.fields.call);
+    }
+    if (frame.registration) { state.registrations.set(keyOf(frame.registration), frame.registration); }
+    for (const device of frame.devices) { state.devices.set(device.device, device); }
+    feed(frame);
+  }
+  drawSoon();
+}
+
+let due = false;
+function drawSoon() {
+  if (due) { return; }
+  due = true;
+  requestAnimationFrame(() => { due = false; drawCalls(); drawDevices(); drawCounts(); });
+}
+
+function show(link, text) {
+  $("link").dataset.link = link;
+  $("link").lastElementChild.textContent = text;
+}
+
+function connect() {
+  const place = new URL(`${API}/events`, location.href);
+  place.protocol = place.protocol.replace("http", "ws");
+  place.searchParams.set("from", state.run ? state.number : -KEPT_EVENTS);
+  if (state.run) { place.searchParams.set("run", state.run); }
+  const mine = new WebSocket(place, ["agent-endpoint.v1", `bearer.${token}`]);
+  socket = mine;
+  mine.onopen = () => { retryS = 1; show("live", "live"); };
+  mine.onmessage = (message) => receive(JSON.parse(message.data));
+  mine.onclose = async () => {
+    if (socket !== mine) { return; }
+    show("lost", `connection lost, trying again in ${retryS} s`);
+    await new Promise((resolve) => setTimeout(resolve, retryS * 1000));
+    retryS = Math.min(retryS * 2, 15);
+    if (socket === mine) { enter(); }
+  };
+}
+
+/** Prove the token first: a refused WebSocket does not say why. */
+async function enter() {
+  try {
+    await ask("GET", "/health");
+  } catch (error) {
+    if (token) { socket = { onclose: null }; later(); }
+    return;
+  }
+  sessionStorage.setItem("token", token);
+  $("gate").hidden = true;
+  for (const id of ["desk", "counts", "forget"]) { $(id).hidden = false; }
+  connect();
+}
+
+function later() {
+  show("lost", `the endpoint can't be reached, trying again in ${retryS} s`);
+  setTimeout(enter, retryS * 1000);
+  retryS = Math.min(retryS * 2, 15);
+}
+
+function leave(reason = "") {
+  token = "";
+  sessionStorage.removeItem("token");
+  const open = socket;
+  socket = null;
+  open?.close?.();
+  for (const id of ["desk", "counts", "forget"]) { $(id).hidden = true; }
+  $("gate").hidden = false;
+  $("gate-fault").textContent = reason;
+  show("off", "not connected");
+  $("token").focus();
+}
+
+// -- begin --------------------------------------------------------------------------------------
+
+$("gate-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  token = $("token").value.trim();
+  $("token").value = "";
+  $("gate-fault").textContent = "";
+  enter();
+});
+$("forget").addEventListener("click", () => leave());
+$("dial").addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const placed = await command("/calls", { device: $("dial-device").value, destination: $("dial-destination").value.trim() });
+  if (placed) { $("dial-destination").value = ""; }
+});
+setInterval(drawDurations, 1000);
+
+const given = new URLSearchParams(location.hash.slice(1)).get("token");
+if (given) { history.replaceState(null, "", location.pathname); }
+token = given ?? sessionStorage.getItem("token") ?? "";
+if (token) { enter(); } else { leave(); }

@@ -1,0 +1,122 @@
+"""REST: registrations, devices, calls, and the commands of call control, below `/api/v1`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from importlib.metadata import version
+
+import msgspec
+from aiohttp import web
+
+from endpoint.app.access import refusal
+from endpoint.app.bodies import read_body
+from endpoint.app.native import NativeView
+from endpoint.callcontrol import commands as do
+from endpoint.callcontrol.commands import CommandAccepted, Rejection
+from endpoint.callcontrol.model import CallId
+from endpoint.client import messages as wire
+from endpoint.legs.base import DeviceId
+
+
+@dataclass(frozen=True, slots=True)
+class RestRoutes:
+    """Handlers over the one controller."""
+
+    view: NativeView
+    body_timeout_s: float
+    started_at: float = field(default_factory=lambda: asyncio.get_running_loop().time())
+
+    def routes(self) -> list[web.RouteDef]:
+        """Method, path, handler."""
+        calls = f"{wire.API}/calls"
+        about: dict[str, Callable[[DeviceId, CallId], do.CallCommand]] = {
+            "answer": do.AnswerCall,
+            "hold": do.HoldCall,
+            "retrieve": do.RetrieveCall,
+            "clear": do.ClearConnection,
+        }
+        return [
+            web.get(f"{wire.API}/health", self.health),
+            web.get(f"{wire.API}/registrations", self.registrations),
+            web.get(f"{wire.API}/devices", self.devices),
+            web.get(calls, self.calls),
+            web.post(calls, self.make_call),
+            web.get(f"{calls}/{{call}}", self.call),
+            web.post(f"{calls}/{{call}}/digits", self.digits),
+            *(
+                web.post(f"{calls}/{{call}}/{word}", self._about_device(command))
+                for word, command in about.items()
+            ),
+        ]
+
+    async def health(self, _request: web.Request) -> web.Response:
+        """`GET /health`."""
+        controller = self.view.controller
+        registered = [one for one in self.view.registrations() if one.registered]
+        return _json(
+            wire.Health(
+                ok=controller.takes_new_calls,
+                version=version("agent-endpoint"),
+                uptime_s=round(asyncio.get_running_loop().time() - self.started_at, 3),
+                calls=len(controller.calls()),
+                registrations=len({one.device for one in registered}),
+                last_event=controller.last_number,
+                draining=not controller.takes_new_calls,
+            )
+        )
+
+    async def registrations(self, _request: web.Request) -> web.Response:
+        """`GET /registrations`."""
+        return _json(wire.Registrations(self.view.registrations()))
+
+    async def devices(self, _request: web.Request) -> web.Response:
+        """`GET /devices`."""
+        await self.view.directory.refresh()
+        return _json(wire.Devices(self.view.devices()))
+
+    async def calls(self, _request: web.Request) -> web.Response:
+        """`GET /calls`."""
+        return _json(wire.Calls(self.view.calls()))
+
+    async def call(self, request: web.Request) -> web.Response:
+        """`GET /calls/{call}`."""
+        call = self.view.call(request.match_info["call"])
+        if call is None:
+            unknown = wire.Refused(str(Rejection.UNKNOWN_CALL), "no such call, or it is over")
+            return refusal(404, unknown)
+        return _json(call)
+
+    async def make_call(self, request: web.Request) -> web.Response:
+        """`POST /calls`."""
+        wanted = await read_body(request, wire.MakeCall, timeout_s=self.body_timeout_s)
+        return await self._submit(
+            do.MakeCall(DeviceId(wanted.device), wanted.destination, wanted.calling_name)
+        )
+
+    async def digits(self, request: web.Request) -> web.Response:
+        """`POST /calls/{call}/digits`."""
+        wanted = await read_body(request, wire.Press, timeout_s=self.body_timeout_s)
+        call = CallId(request.match_info["call"])
+        return await self._submit(do.GenerateDigits(DeviceId(wanted.device), wanted.digits, call))
+
+    def _about_device(
+        self, command: Callable[[DeviceId, CallId], do.CallCommand]
+    ) -> Callable[[web.Request], Awaitable[web.Response]]:
+        async def handle(request: web.Request) -> web.Response:
+            wanted = await read_body(request, wire.OfDevice, timeout_s=self.body_timeout_s)
+            call = CallId(request.match_info["call"])
+            return await self._submit(command(DeviceId(wanted.device), call))
+
+        return handle
+
+    async def _submit(self, command: do.Command) -> web.Response:
+        accepted: CommandAccepted = await self.view.controller.submit(command)
+        return _json(wire.Accepted(str(accepted.command), accepted.call, accepted.interaction), 202)
+
+
+def _json(message: msgspec.Struct, status: int = 200) -> web.Response:
+    return web.Response(
+        status=status, body=msgspec.json.encode(message), content_type="application/json"
+    )

@@ -1,0 +1,358 @@
+"""Where all parts meet: `Endpoint` builds them from a configuration, and takes them down."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import Self
+from urllib.parse import urlsplit
+
+import structlog
+from aiohttp import web
+
+from endpoint.app import certificates
+from endpoint.app.access import SIP_PATH, Access
+from endpoint.app.directory import Directory
+from endpoint.app.eventsocket import EventSocket
+from endpoint.app.http import HttpServer
+from endpoint.app.native import NativeView
+from endpoint.app.ports import PortTaken, is_taken
+from endpoint.app.rest import RestRoutes
+from endpoint.app.secrecy import check_secrets, weakness
+from endpoint.app.settings import AccountSettings, Config, StationSettings
+from endpoint.app.state import StateDirectory
+from endpoint.callcontrol.controller import CallController, ControllerSettings
+from endpoint.callcontrol.events import CallCleared
+from endpoint.callcontrol.model import CallSettings
+from endpoint.errors import ConfigurationError
+from endpoint.legs import line
+from endpoint.legs.base import DeviceId
+from endpoint.legs.exchange import LegExchange
+from endpoint.legs.leg import LegSettings
+from endpoint.legs.station import FileStation
+from endpoint.media import messages as m
+from endpoint.media.link import MediaSettings, WorkerLink
+from endpoint.storage.calls import StoredCallRecords
+from endpoint.storage.database import Database, sqlite_url
+from endpoint.storage.extensions import Credential, Extension, Extensions
+from signaling.errors import TransportError
+from signaling.registrar import RegistrarSettings
+from signaling.server import SipServer, SipServerConfig
+from signaling.sip.auth import DigestAlgorithm, ha1
+from signaling.sip.flow import Flow
+from signaling.sip.stack import Direction
+from signaling.transport.websocket import WebSocketSettings
+from signaling.user_agent import TransportSettings, UserAgentConfig
+
+log = structlog.get_logger(__name__)
+
+Trace = Callable[[Direction, Flow, bytes, float], None]
+
+
+class Endpoint:
+    """Everything, running: `async with Endpoint(config) as endpoint`.
+
+    Used by `serve`, by the demo and by tests. Entering raises `ConfigurationError`, `StorageError`
+    or `PortTaken`; nothing is left behind then. Leaving ends every call.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        origins: Mapping[str, str] | None = None,
+        trace: Trace | None = None,
+    ) -> None:
+        """Set up; nothing happens before entering.
+
+        Args:
+            config: all settings.
+            origins: where each came from, for messages about them.
+            trace: sees every SIP message: direction, flow, octets, time.
+        """
+        self.config = config
+        self.state = StateDirectory(config.state.directory)
+        self._origins = origins or {}
+        self._trace = trace
+        self._stack = AsyncExitStack()
+        self.token: str
+        """The bearer token."""
+        self.certificate: certificates.ServerCertificate
+        self.extensions: Extensions
+        self.records: StoredCallRecords
+        self.server: SipServer
+        self.exchange: LegExchange
+        self.controller: CallController
+        self.http: HttpServer
+        self.sip_address: tuple[str, int]
+        """Where SIP over UDP is bound."""
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._build()
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        log.info(
+            "endpoint ready",
+            page=self.url,
+            sip_over_wss=self.wss_url,
+            sip_over_udp=f"{self.sip_address[0]}:{self.sip_address[1]}",
+            plain_http=self.http.plain_port or None,
+            state=str(self.state.path),
+        )
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._stack.__aexit__(kind, error, trace)
+        log.info("endpoint stopped")
+
+    @property
+    def url(self) -> str:
+        """Of the page; REST is below it."""
+        return f"https://localhost:{self.http.port}/"
+
+    @property
+    def wss_url(self) -> str:
+        """Where WSS phones register."""
+        return f"wss://localhost:{self.http.port}{SIP_PATH}"
+
+    async def drain(self) -> None:
+        """Take no new calls, and let those that live go on for `calls.drain_timeout_s`."""
+        self.controller.refuse_new_calls()
+        events = self.controller.subscribe()
+        if not self.controller.calls():
+            return
+        timeout_s = self.config.calls.drain_timeout_s
+        log.info("waiting for calls to end", calls=len(self.controller.calls()), up_to_s=timeout_s)
+        try:
+            async with asyncio.timeout(timeout_s):
+                async for numbered in events:
+                    if isinstance(numbered.event, CallCleared) and not self.controller.calls():
+                        return
+        except TimeoutError:
+            log.warning("calls are hung up", calls=len(self.controller.calls()))
+
+    async def _build(self) -> None:
+        config, enter = self.config, self._stack.enter_async_context
+        self.state.prepared()
+        database = await enter(Database(database_url(config, self.state)))
+        self.extensions = Extensions(database)
+        self.records = StoredCallRecords(database)
+        self.token = api_token(config, self.state)
+        check_secrets(config, self.token, await self.extensions.all(), self._origins)
+        now = certificates.wall_clock()
+        self.certificate = await asyncio.to_thread(certificates.provide, config, self.state, now)
+        tls = certificates.server_context(self.certificate)
+        accounts = outside_accounts(config)
+
+        self.server = SipServer(sip_config(config), self.extensions, trace=self._trace)
+        access = Access(self.token, config.http.origins)
+        self.http = HttpServer(
+            config.http, access, tls, certificates.server_names(config), self.server.websocket_route
+        )
+        # In before and so out after what its handlers use: they end when that ends.
+        await enter(self.http)
+        media = await enter(WorkerLink(media_settings(config)))
+        await enter(self.server)
+        self.sip_address = await self._listen_udp()
+        self.exchange = await enter(
+            LegExchange(
+                self.server,
+                media,
+                settings=leg_settings(config),
+                accounts=accounts,
+                stations=[station(entry) for entry in config.station],
+                knows=self._knows,
+            )
+        )
+        self.controller = await enter(
+            CallController(
+                self.exchange,
+                self.records,
+                settings=ControllerSettings(
+                    calls=CallSettings(no_answer_s=config.calls.answer_timeout_s)
+                ),
+            )
+        )
+        directory = Directory(config, self.extensions)
+        await directory.refresh()
+        view = NativeView(self.controller, directory)
+        routes: list[web.RouteDef] = [
+            *RestRoutes(view, config.http.body_timeout_s).routes(),
+            *EventSocket(view).routes(),
+        ]
+        await self.http.listen(routes)
+        self._stack.push_async_callback(self.http.stop_listening)
+
+    async def _listen_udp(self) -> tuple[str, int]:
+        sip = self.config.sip
+        try:
+            return await self.server.listen_udp(sip.host, sip.port)
+        except TransportError as error:
+            cause = error.__cause__
+            if isinstance(cause, OSError) and is_taken(cause):
+                raise PortTaken("SIP over UDP", sip.host, sip.port, "sip.port", udp=True) from error
+            raise ConfigurationError([f"sip.host: found {sip.host!r}: {error}"]) from error
+
+    async def _knows(self, device: DeviceId) -> bool:
+        return await self.extensions.resolve(device) is not None
+
+
+# -- from settings to the settings of each part -----------------------------------------------
+
+
+def database_url(config: Config, state: StateDirectory) -> str:
+    """Of the configured database, by default SQLite in the state directory."""
+    if config.database.url is not None:
+        return config.database.url.get_secret_value()
+    return sqlite_url(state.database)
+
+
+def api_token(config: Config, state: StateDirectory) -> str:
+    """The bearer token: configured, or made at first run."""
+    if config.http.token is not None:
+        return config.http.token.get_secret_value()
+    return state.token()
+
+
+def sip_config(config: Config) -> SipServerConfig:
+    """Facts for the sipWsServer."""
+    sip = config.sip
+    return SipServerConfig(
+        realm=sip.realm,
+        user_agent=UserAgentConfig(
+            name=sip.user_agent,
+            transport=TransportSettings(
+                advertised_host=config.sip_advertised_host,
+                advertised_port=sip.advertised_port,
+                websocket=WebSocketSettings(
+                    maximum_connections_per_source=config.http.connections_per_source,
+                    maximum_connections=config.http.connections,
+                ),
+                # `Access` has judged the origin before the request comes here.
+                origin_rule=lambda _origin, _request: None,
+            ),
+        ),
+        registrar=RegistrarSettings(
+            minimum_expires_s=sip.minimum_expires_s,
+            maximum_expires_s=sip.maximum_expires_s,
+            domains=frozenset(domain.lower() for domain in sip.domains),
+        ),
+    )
+
+
+def media_settings(config: Config) -> MediaSettings:
+    """Facts for the media plane."""
+    return MediaSettings(
+        bind_host=config.media.host,
+        rtp_port_low=config.media.port_first,
+        rtp_port_high=config.media.port_last,
+        cpu_affinity=() if config.media.cpu is None else (config.media.cpu,),
+    )
+
+
+def leg_settings(config: Config) -> LegSettings:
+    """Facts for the legs."""
+    return LegSettings(
+        domain=config.sip.domains[0] if config.sip.domains else config.sip_advertised_host,
+        advertised_media_host=config.media_advertised_host,
+        media_timeout_s=config.media.rtp_timeout_s,
+    )
+
+
+def station(settings: StationSettings) -> FileStation:
+    """A device without a phone."""
+    return FileStation(
+        device=DeviceId(settings.device),
+        file=str(settings.path) if settings.path is not None else None,
+        cadence=(m.Segment(frequencies_hz=[settings.frequency_hz], duration_ms=1000),),
+    )
+
+
+def outside_accounts(config: Config) -> Sequence[line.AccountSettings]:
+    """Accounts at outside sipWsServers. Raises `ConfigurationError`."""
+    mistakes: list[str] = []
+    accounts: list[line.AccountSettings] = []
+    for settings in config.account:
+        try:
+            accounts.append(outside_account(settings))
+        except ConfigurationError as error:
+            mistakes += error.mistakes
+    if mistakes:
+        raise ConfigurationError(mistakes)
+    return accounts
+
+
+def outside_account(settings: AccountSettings) -> line.AccountSettings:
+    """One account. Raises `ConfigurationError`."""
+    key = f"account {settings.device}"
+    try:
+        password = settings.read_password()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(
+            [f"{key}: password_file can't be read: {error}, expected a text file"]
+        ) from error
+    context: ssl.SSLContext | None = None
+    if settings.server.startswith("wss:"):
+        try:
+            context = certificates.client_context(settings.ca)
+        except (OSError, ssl.SSLError) as error:
+            raise ConfigurationError(
+                [f"{key}: ca: found {str(settings.ca)!r} ({error}), expected a PEM file"]
+            ) from error
+    username = settings.username or settings.device
+    domain = settings.domain or server_host(settings.server)
+    return line.AccountSettings(
+        device=DeviceId(settings.device),
+        uri=f"sip:{username}@{domain}",
+        server=settings.server,
+        username=username,
+        password=password,
+        realm=settings.realm or None,
+        display_name=settings.display_name,
+        expires_s=settings.expires_s,
+        ssl_context=context,
+    )
+
+
+def server_host(server: str) -> str:
+    """The host of a server's address, IPv6 in brackets."""
+    host = urlsplit(server.replace("sip:", "sip://", 1)).hostname or ""
+    return f"[{host}]" if ":" in host else host
+
+
+# -- extensions, for the command line and the demo ---------------------------------------------
+
+
+def credentials(number: str, realm: str, password: str) -> list[Credential]:
+    """What is stored for a password: one HA1 for each algorithm."""
+    return [
+        Credential(number, realm, str(algorithm), ha1(number, realm, password, str(algorithm)))
+        for algorithm in DigestAlgorithm
+    ]
+
+
+async def add_extension(
+    extensions: Extensions,
+    realm: str,
+    extension: Extension,
+    password: str,
+    *,
+    replace: bool = False,
+) -> Extension:
+    """Store an extension under a password, of which only HA1s are kept. Raises `StorageError`."""
+    weak = weakness(password, extension.number) is not None
+    stored = Extension(
+        extension.number, extension.display_name, extension.aliases, (realm,), weak=weak
+    )
+    await extensions.add(stored, credentials(extension.number, realm, password), replace=replace)
+    return stored

@@ -1,0 +1,191 @@
+"""The typed client of the native interface: one method a request, events as an async iterator."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from types import TracebackType
+from typing import Self, TypeVar
+from urllib.parse import quote
+
+import aiohttp
+import msgspec
+
+from endpoint.client import messages as wire
+from endpoint.client.errors import EndpointUnreachable, RequestRefused
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+
+class EndpointClient:
+    """One endpoint: `async with EndpointClient(url, token) as client`.
+
+    Every method raises `EndpointUnreachable`, or `RequestRefused` with the endpoint's own word.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        token: str,
+        *,
+        ssl_context: ssl.SSLContext | None = None,
+        timeout_s: float = 10.0,
+    ) -> None:
+        """Set up; nothing is sent yet.
+
+        Args:
+            url: `https://localhost:8443`.
+            token: the endpoint's bearer token.
+            ssl_context: whom to trust; by default the system's CAs.
+            timeout_s: how long one request may take.
+        """
+        self._url = url.rstrip("/") + wire.API
+        self._token = token
+        self._ssl = ssl_context
+        self._timeout = aiohttp.ClientTimeout(total=timeout_s)
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession(
+            headers={"Authorization": f"Bearer {self._token}"},
+            connector=aiohttp.TCPConnector(ssl=self._ssl or True),
+            timeout=self._timeout,
+        )
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    # -- what is so -----------------------------------------------------------------------------
+
+    async def health(self) -> wire.Health:
+        """Whether it runs, and how."""
+        return await self._ask("GET", "/health", wire.Health)
+
+    async def registrations(self) -> list[wire.Registration]:
+        """What was last heard of each device at each server."""
+        return (await self._ask("GET", "/registrations", wire.Registrations)).registrations
+
+    async def devices(self) -> list[wire.DeviceState]:
+        """The endpoint's own devices."""
+        return (await self._ask("GET", "/devices", wire.Devices)).devices
+
+    async def calls(self) -> list[wire.Call]:
+        """The calls that live."""
+        return (await self._ask("GET", "/calls", wire.Calls)).calls
+
+    async def call(self, call: str) -> wire.Call:
+        """One call that lives."""
+        return await self._ask("GET", f"/calls/{quote(call, safe='')}", wire.Call)
+
+    # -- commands: accepted means that events will tell what becomes of it --------------------------
+
+    async def make_call(
+        self, device: str, destination: str, calling_name: str = ""
+    ) -> wire.Accepted:
+        """Pick the device's station up and dial."""
+        body = wire.MakeCall(device, destination, calling_name)
+        return await self._ask("POST", "/calls", wire.Accepted, body)
+
+    async def answer(self, device: str, call: str) -> wire.Accepted:
+        """Pick up for a device that rings."""
+        return await self._about("answer", call, wire.OfDevice(device))
+
+    async def hold(self, device: str, call: str) -> wire.Accepted:
+        """Put the call aside."""
+        return await self._about("hold", call, wire.OfDevice(device))
+
+    async def retrieve(self, device: str, call: str) -> wire.Accepted:
+        """Take a held call back."""
+        return await self._about("retrieve", call, wire.OfDevice(device))
+
+    async def press(self, device: str, call: str, digits: str) -> wire.Accepted:
+        """Send DTMF to the others in the call."""
+        return await self._about("digits", call, wire.Press(device, digits))
+
+    async def clear(self, device: str, call: str) -> wire.Accepted:
+        """Take the device out of the call."""
+        return await self._about("clear", call, wire.OfDevice(device))
+
+    # -- events ---------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def events(
+        self, after: int | None = None, run: str | None = None
+    ) -> AsyncIterator[AsyncIterator[wire.Frame]]:
+        """Frames: a `Snapshot` first, then each event, in order.
+
+        `after` and `run` resume behind an event of that run; a negative `after` begins with so many
+        events back. The iteration ends when the endpoint stops.
+
+        Example:
+            `async with client.events() as frames: async for frame in frames: ...`
+        """
+        query = {"from": str(after)} if after is not None else {}
+        if run is not None:
+            query["run"] = run
+        try:
+            socket = await self._open().ws_connect(
+                f"{self._url}/events",
+                params=query,
+                protocols=(wire.SUBPROTOCOL,),
+                heartbeat=30.0,
+                max_msg_size=0,
+            )
+        except aiohttp.WSServerHandshakeError as error:
+            word = wire.Refused("upgrade_refused", error.message)
+            raise RequestRefused(error.status, word) from error
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise self._unreachable(error) from error
+        async with socket:
+            yield _frames(socket)
+
+    # -- inside ---------------------------------------------------------------------------------
+
+    async def _about(self, word: str, call: str, body: msgspec.Struct) -> wire.Accepted:
+        return await self._ask("POST", f"/calls/{quote(call, safe='')}/{word}", wire.Accepted, body)
+
+    async def _ask(
+        self, method: str, path: str, kind: type[T], body: msgspec.Struct | None = None
+    ) -> T:
+        octets = None if body is None else msgspec.json.encode(body)
+        headers = {} if body is None else {"Content-Type": "application/json"}
+        try:
+            async with self._open().request(
+                method, self._url + path, data=octets, headers=headers
+            ) as answer:
+                content = await answer.read()
+                status = answer.status
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            raise self._unreachable(error) from error
+        try:
+            if status >= 400:
+                raise RequestRefused(status, msgspec.json.decode(content, type=wire.Refused))
+            return msgspec.json.decode(content, type=kind)
+        except msgspec.DecodeError as error:
+            raise EndpointUnreachable(
+                f"{self._url}: what answers there is no agent-endpoint (status {status})"
+            ) from error
+
+    def _open(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            raise RuntimeError("use the client inside `async with`")
+        return self._session
+
+    def _unreachable(self, error: BaseException) -> EndpointUnreachable:
+        return EndpointUnreachable(f"{self._url}: {error or type(error).__name__}")
+
+
+async def _frames(socket: aiohttp.ClientWebSocketResponse) -> AsyncIterator[wire.Frame]:
+    decoder = msgspec.json.Decoder(wire.Frame)
+    async for message in socket:
+        if message.type is aiohttp.WSMsgType.TEXT:
+            yield decoder.decode(message.data)

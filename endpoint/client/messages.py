@@ -1,0 +1,205 @@
+"""What the native interface and its clients say to each other: JSON over HTTP and one WebSocket.
+
+The server encodes these very types and the client decodes them, so the two can't drift apart.
+Requests forbid unknown fields; answers allow them, so that an older client reads a newer server.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from msgspec import Meta, Struct
+
+API = "/api/v1"
+SUBPROTOCOL = "agent-endpoint.v1"
+"""Of the event WebSocket."""
+BEARER_SUBPROTOCOL = "bearer."
+"""Browsers can't set a header on a WebSocket: they offer `bearer.TOKEN` as a second subprotocol."""
+
+Device = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.+*#-]+\Z")]
+DialText = Annotated[str, Meta(min_length=1, max_length=128)]
+Digits = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[0-9*#A-D]+\Z")]
+
+
+# -- requests ---------------------------------------------------------------------------------
+
+
+class MakeCall(Struct, frozen=True, forbid_unknown_fields=True):
+    """`POST /calls`."""
+
+    device: Device
+    """Who dials."""
+    destination: DialText
+    """A number or a device, with post-dial digits if any (`10086-WW8001`)."""
+    calling_name: Annotated[str, Meta(max_length=64)] = ""
+    """How the caller is shown to the far end."""
+
+
+class OfDevice(Struct, frozen=True, forbid_unknown_fields=True):
+    """`POST /calls/{call}/answer`, `hold`, `retrieve`, `clear`."""
+
+    device: Device
+    """Who answers, holds, takes back, leaves."""
+
+
+class Press(Struct, frozen=True, forbid_unknown_fields=True):
+    """`POST /calls/{call}/digits`."""
+
+    device: Device
+    """Who presses the keys."""
+    digits: Digits
+    """`0-9*#A-D`."""
+
+
+# -- answers ----------------------------------------------------------------------------------
+
+
+class Accepted(Struct, frozen=True):
+    """202: the command is being done; events tell what becomes of it."""
+
+    command: str
+    call: str
+    interaction: str
+
+
+class Refused(Struct, frozen=True, omit_defaults=True):
+    """Any answer of 400 and above."""
+
+    error: str
+    """A stable word."""
+    text: str
+    """For a person."""
+    field: str = ""
+    """Where in the body, as `$.device`."""
+    expected: str = ""
+
+
+class Party(Struct, frozen=True):
+    """One device in one call."""
+
+    device: str
+    role: str
+    """`station` or `line`."""
+    state: str
+    """`null initiated alerting connected hold queued fail`."""
+    media_confirmed: bool
+    """Audio from it was seen."""
+    commands: list[str]
+    """What it may do now: the buttons to show."""
+
+
+class Call(Struct, frozen=True):
+    """One call that lives."""
+
+    call: str
+    direction: str
+    """`outbound` or `inbound`."""
+    calling: str
+    calling_name: str
+    called: str
+    started_at: datetime
+    delivered_at: datetime | None
+    established_at: datetime | None
+    parties: list[Party]
+
+
+class Registration(Struct, frozen=True):
+    """What is known of how a device is reached."""
+
+    device: str
+    registered: bool
+    server: str
+    """The outside server's name; empty for the embedded one."""
+    contact: str
+    """Where it is; empty when it is not registered."""
+    expires_s: int
+    """As granted; 0 when it is not registered."""
+    cause: str
+    """Why it is not registered; empty when it is."""
+    sip_status: int | None
+    text: str
+
+
+class DeviceState(Struct, frozen=True):
+    """One device of ours."""
+
+    device: str
+    kinds: list[str]
+    """Of `extension` (may register here), `account` (registered outside), `station` (no phone)."""
+    display_name: str
+    reachable: bool
+    calls: list[str]
+    commands: list[str]
+    """What it may do outside a call."""
+
+
+class Health(Struct, frozen=True):
+    """`GET /health`."""
+
+    ok: bool
+    version: str
+    uptime_s: float
+    calls: int
+    registrations: int
+    """Of devices that are registered now."""
+    last_event: int
+    draining: bool
+
+
+class Calls(Struct, frozen=True):
+    """`GET /calls`."""
+
+    calls: list[Call]
+
+
+class Registrations(Struct, frozen=True):
+    """`GET /registrations`."""
+
+    registrations: list[Registration]
+
+
+class Devices(Struct, frozen=True):
+    """`GET /devices`."""
+
+    devices: list[DeviceState]
+
+
+# -- the event WebSocket, server to client ----------------------------------------------------
+
+
+class Snapshot(Struct, frozen=True, tag="snapshot"):
+    """The first frame, and again when events were lost to a slow reader: what is true now."""
+
+    run: str
+    """Of this start of the endpoint: numbers of another run mean nothing."""
+    number: int
+    """Of the last event that is in it."""
+    time: datetime
+    """The server's clock, to show durations by."""
+    missed: bool
+    """Events that were asked for are no longer kept."""
+    calls: list[Call]
+    registrations: list[Registration]
+    devices: list[DeviceState]
+
+
+class EventFrame(Struct, frozen=True, tag="event"):
+    """One event, in its order."""
+
+    number: int
+    """Counts from 1 without gaps since the endpoint started."""
+    at: datetime
+    event: str
+    """`Delivered`, `Established`, `Held`, `DeviceRegistered`…"""
+    fields: dict[str, Any]
+    """All that the event says."""
+    call: Call | None = None
+    """The event's call as it is now; absent when it is over."""
+    registration: Registration | None = None
+    """Of a registration event: the device's state now."""
+    devices: list[DeviceState] = []
+    """The devices that the event is about."""
+
+
+Frame = Snapshot | EventFrame
