@@ -198,6 +198,11 @@ class LegExchange(Exchange):
         """Legs that live, or whose far end has not let go yet."""
         return len(self._leg_tasks)
 
+    async def wait_idle(self) -> None:
+        """Until no leg lives and every far end has let go, as before a shutdown."""
+        while self._leg_tasks:
+            await asyncio.wait(self._leg_tasks)
+
     async def read_heard(self, leg: LegId, last_ms: int = 400) -> m.Heard:
         """What came lately from a leg's far end, or was heard by a station. Raises MediaError."""
         return await self._ports.read_heard(leg, last_ms)
@@ -241,10 +246,6 @@ class LegExchange(Exchange):
     async def _run(self, leg: Leg) -> None:
         try:
             await leg.run()
-        except Exception:
-            # A fault in one leg is that leg's alone.
-            log.exception("leg failed", leg=leg.id)
-            leg.fail()
         finally:
             self._legs.pop(leg.id, None)
 

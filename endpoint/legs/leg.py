@@ -121,10 +121,6 @@ class Leg(ABC):
         """The media worker is gone, and the leg's port with it."""
         self.post(lambda: self._lose_media(reason))
 
-    def fail(self) -> None:
-        """`run` came to grief: end what can be ended."""
-        self._end(Cause.PROTOCOL_ERROR, Side.ENDPOINT, text="internal fault, see the log")
-
     async def run(self) -> None:
         """Live: take step after step until the leg is released and its far end has let go."""
         loop = asyncio.get_running_loop()
@@ -137,6 +133,10 @@ class Leg(ABC):
                 farewell.reschedule(loop.time() + self._settings.farewell_timeout_s)
         except TimeoutError:
             log.warning("far end did not let go", leg=self.id)
+        except Exception:
+            # A fault in one leg is that leg's alone: no other leg hears of it.
+            log.exception("leg failed", leg=self.id)
+            self._end(Cause.PROTOCOL_ERROR, Side.ENDPOINT, text="internal fault, see the log")
         finally:
             self._stop_timer()
             self._ports.close(self.id)

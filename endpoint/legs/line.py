@@ -22,6 +22,7 @@ from endpoint.legs.base import (
 )
 from endpoint.legs.base import RegistrationEvent as RegistrationNotice
 from endpoint.legs.cause import cause_of_error, cause_of_status
+from signaling.errors import SipParseError
 from signaling.server import SipServer
 from signaling.sip.auth import DigestCredentials
 from signaling.sip.flow import Flow
@@ -169,9 +170,9 @@ class OutsideAccounts:
 
         Raises SipParseError for a `uri` or a `sip:` `server` that is none.
         """
-        aor = Uri.parse(settings.uri)
+        aor = _sip_uri(settings.uri)
         over_websocket = settings.server.startswith(("ws://", "wss://"))
-        registrar = None if over_websocket else Uri.parse(settings.server)
+        registrar = None if over_websocket else _sip_uri(settings.server)
         self.remove(settings.device)
         name = f"account-{next(self._numbers)}"
         if over_websocket:
@@ -248,6 +249,13 @@ class OutsideAccounts:
                 if device in self._of_device:  # another account has taken its place
                     return None
                 return DeviceUnregistered(device, Cause.NORMAL, None, outside.server)
+
+
+def _sip_uri(text: str) -> Uri:
+    uri = Uri.parse(text)
+    if not uri.is_sip:
+        raise SipParseError(f"{text} is no SIP address")
+    return uri
 
 
 def _failure(event: RegistrationFailed, server: str) -> Refusal:

@@ -200,17 +200,17 @@ class PlacedLeg(SipLeg):
             self._forks.clear()
             await self._all_forks_gone()
 
-    def _give_up(self, fork: _Fork) -> None:
+    def _give_up(self, fork: _Fork, cause: Cause = Cause.CANCELLED) -> None:
         if not fork.given_up:
             fork.given_up = True
-            codes = CAUSES[Cause.CANCELLED]
+            codes = CAUSES[cause]
             fork.session.hang_up(codes.sip_status, codes.q850)
 
     def _let_far_end_go(self, cause: Cause) -> None:
         super()._let_far_end_go(cause)
         for fork in self._forks.values():
             if fork.session is not self.session:
-                self._give_up(fork)
+                self._give_up(fork, cause)
 
     def _abandon(self) -> None:
         super()._abandon()

@@ -1,0 +1,278 @@
+"""A SIP server and a media plane that do what a test tells them."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from endpoint.errors import MediaError
+from endpoint.legs.base import LegEvent, RegistrationEvent
+from endpoint.legs.exchange import LegExchange
+from endpoint.media import messages as m
+from endpoint.media.link import WorkerLost
+from signaling.errors import LocalProtocolError
+from signaling.mailbox import Mailbox
+from signaling.sdp.description import Direction, SessionDescription
+from signaling.sdp.negotiation import LocalAudio, make_answer, make_offer
+from signaling.sip.flow import Flow, TransportKind
+from signaling.sip.headers import NameAddr
+from signaling.sip.uri import Uri
+from signaling.user_agent import Account, Ended, InviteRequest, SessionEvent
+
+WAIT_S = 5.0
+E = TypeVar("E")
+FLOW = Flow(TransportKind.UDP, "198.51.100.9", 5060, "udp1")
+
+
+class FakeMedia:
+    """Grants every request and remembers it."""
+
+    def __init__(self) -> None:
+        self.asked: list[m.AnyCommand] = []
+        self.refuse: set[type[Any]] = set()
+        self._told: Mailbox[m.Notice | WorkerLost] = Mailbox()
+        self._ports = itertools.count(20000, 2)
+
+    async def request(self, command: Any) -> Any:
+        self.asked.append(command)
+        if type(command) in self.refuse:
+            raise MediaError(f"{type(command).__name__} refused")
+        match command:
+            case m.OpenRtpPort():
+                port = next(self._ports)
+                return m.RtpAddress(
+                    host="127.0.0.1", rtp_port=port, rtcp_port=port + 1, ssrc=port, cname="c"
+                )
+            case _:
+                return m.Done()
+
+    def send(self, command: Any) -> None:
+        self.asked.append(command)
+
+    def notices(self) -> AsyncIterator[m.Notice | WorkerLost]:
+        return self._told
+
+    def tell(self, notice: m.Notice | WorkerLost) -> None:
+        self._told.put(notice)
+
+    def all(self, kind: type[E]) -> list[E]:
+        return [command for command in self.asked if isinstance(command, kind)]
+
+    @property
+    def open_ports(self) -> set[str]:
+        opened: set[str] = set()
+        for command in self.asked:
+            match command:
+                case (
+                    m.OpenRtpPort(port=port)
+                    | m.OpenPlayer(port=port)
+                    | m.OpenFilePlayer(port=port)
+                    | m.OpenSink(port=port)
+                ):
+                    opened.add(port)
+                case m.ClosePort(port=port):
+                    opened.remove(port)
+        return opened
+
+
+@dataclass
+class FakeRequest:
+    uri: Uri
+
+
+class FakeSession:
+    """An INVITE session whose far end is the test."""
+
+    _numbers = itertools.count(1)
+
+    def __init__(
+        self,
+        *,
+        caller: str = "10086",
+        called: str = "6001",
+        sdp: bytes | None = None,
+        user: str | None = None,
+        flow: Flow | None = FLOW,
+        invitation: InviteRequest | None = None,
+    ) -> None:
+        self.id = f"call-{next(self._numbers)}"
+        self.invitation = invitation
+        self.remote = NameAddr("", Uri("sip", caller, host="example.test"))
+        self.request = FakeRequest(Uri("sip", called, host="example.test"))
+        self.flow = flow
+        self.sdp = sdp
+        self.authenticated_user = user
+        self.did: list[tuple[Any, ...]] = []
+        self.ended: Ended | None = None
+        self.offers: asyncio.Queue[bytes] = asyncio.Queue()
+        self.answers: asyncio.Queue[tuple[int, bytes | None]] = asyncio.Queue()
+        self._acted = asyncio.Condition()
+        self._mailbox: Mailbox[SessionEvent] = Mailbox()
+
+    # -- what legs call
+
+    def ring(self, sdp: bytes | None = None) -> None:
+        self._do("ring")
+
+    def accept(self, sdp: bytes) -> None:
+        self._do("accept", sdp)
+
+    def hang_up(self, status: int = 480, q850: int | None = None) -> None:
+        if self.ended is None and not any(act[0] == "hang_up" for act in self.did):
+            self.did.append(("hang_up", status, q850))
+
+    def answer_reinvite(self, sdp: bytes) -> None:
+        self._do("answer_reinvite", sdp)
+
+    def reject_reinvite(self, status: int) -> None:
+        self._do("reject_reinvite", status)
+
+    async def reinvite(self, sdp: bytes) -> tuple[int, bytes | None]:
+        self.offers.put_nowait(sdp)
+        return await self.answers.get()
+
+    def events(self) -> AsyncIterator[SessionEvent]:
+        return self._mailbox
+
+    def _do(self, *act: Any) -> None:
+        if self.ended is not None:
+            raise LocalProtocolError("the session is over")
+        self.did.append(act)
+
+    # -- what the test does
+
+    def tell(self, event: SessionEvent) -> None:
+        self._mailbox.put(event)
+        if isinstance(event, Ended):
+            self.ended = event
+            self._mailbox.close()
+
+    def end(self, **facts: Any) -> None:
+        self.tell(Ended(**{"by_remote": True, **facts}))
+
+    async def until(self, what: str) -> tuple[Any, ...]:
+        """The first act of that name, once it is done."""
+        async with asyncio.timeout(WAIT_S):
+            while True:
+                for act in self.did:
+                    if act[0] == what:
+                        return act
+                await asyncio.sleep(0)
+
+
+@dataclass
+class FakeRegistration:
+    account: Account
+    flow: Flow | None = None
+    taken_back: bool = False
+
+    def unregister(self) -> None:
+        self.taken_back = True
+
+
+@dataclass
+class FakeUserAgent:
+    connections: dict[str, str] = field(default_factory=dict)
+    registrations: list[FakeRegistration] = field(default_factory=list)
+    events: Mailbox[Any] = field(default_factory=Mailbox)
+
+    def connect(self, name: str, url: str, ssl_context: Any = None) -> None:
+        self.connections[name] = url
+
+    async def disconnect(self, name: str) -> None:
+        self.connections.pop(name, None)
+
+    def register(self, account: Account) -> FakeRegistration:
+        self.registrations.append(FakeRegistration(account))
+        return self.registrations[-1]
+
+    def registration_events(self) -> AsyncIterator[Any]:
+        return self.events
+
+
+class FakeServer:
+    """Our sipWsServer, with phones of which the test says where they are."""
+
+    def __init__(self) -> None:
+        self.user_agent = FakeUserAgent()
+        self.phones: dict[str, list[tuple[Uri, Flow | None]]] = {}
+        self.sessions: asyncio.Queue[FakeSession] = asyncio.Queue()
+        self.offered: Mailbox[FakeSession] = Mailbox()
+        self.events: Mailbox[Any] = Mailbox()
+
+    def targets(self, user: str) -> list[tuple[Uri, Flow | None]]:
+        return self.phones.get(user, [])
+
+    def invite(self, invitation: InviteRequest) -> FakeSession:
+        session = FakeSession(invitation=invitation)
+        self.sessions.put_nowait(session)
+        return session
+
+    def invitations(self) -> AsyncIterator[FakeSession]:
+        return self.offered
+
+    def registrations(self) -> AsyncIterator[Any]:
+        return self.events
+
+    def add_phone(self, user: str, host: str = "198.51.100.9", flow: Flow | None = None) -> None:
+        self.phones.setdefault(user, []).append((Uri("sip", user, host=host), flow))
+
+
+@dataclass
+class Desk:
+    """An exchange between a fake server and a fake media plane."""
+
+    server: FakeServer
+    media: FakeMedia
+    exchange: LegExchange
+    _events: AsyncIterator[LegEvent | RegistrationEvent] | None = None
+    _closed: bool = False
+
+    async def close(self) -> None:
+        """Leave the exchange; once is enough."""
+        if not self._closed:
+            self._closed = True
+            await self.exchange.__aexit__(None, None, None)
+
+    async def next(self) -> LegEvent | RegistrationEvent:
+        if self._events is None:
+            self._events = self.exchange.events()
+        async with asyncio.timeout(WAIT_S):
+            return await anext(self._events)
+
+    async def session(self) -> FakeSession:
+        """The next INVITE that the exchange sends."""
+        async with asyncio.timeout(WAIT_S):
+            return await self.server.sessions.get()
+
+    async def settle(self) -> None:
+        """Until every leg is gone."""
+        async with asyncio.timeout(WAIT_S):
+            await self.exchange.wait_idle()
+
+
+FAR = LocalAudio(host="198.51.100.9", rtp_port=30000, session_id=9)
+"""The far end's audio."""
+
+
+def far_offer(direction: Direction = Direction.SENDRECV, **changes: Any) -> bytes:
+    return make_offer(_far(changes), direction).serialise()
+
+
+def far_answer(
+    offer: bytes | None, direction: Direction = Direction.SENDRECV, **changes: Any
+) -> bytes:
+    assert offer is not None
+    return make_answer(SessionDescription.parse(offer), _far(changes), direction)[0].serialise()
+
+
+def direction_in(sdp: bytes) -> Direction | None:
+    return SessionDescription.parse(sdp).media[0].direction
+
+
+def _far(changes: dict[str, Any]) -> LocalAudio:
+    facts = {"host": FAR.host, "rtp_port": FAR.rtp_port, "session_id": FAR.session_id, **changes}
+    return LocalAudio(**facts)

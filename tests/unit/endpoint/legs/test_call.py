@@ -1,0 +1,278 @@
+"""A SIP leg in its call: hold, retrieve, digits, silence, a lost worker."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+
+import pytest
+
+from endpoint.legs.base import (
+    Cause,
+    DigitDetected,
+    DigitsSent,
+    FarEndHold,
+    LegAnswered,
+    LegHeld,
+    LegId,
+    LegOffered,
+    LegReleased,
+    LegRetrieved,
+    MediaConfirmed,
+    Side,
+)
+from endpoint.legs.leg import LegSettings
+from endpoint.media import messages as m
+from endpoint.media.link import WorkerLost
+from signaling.sdp.description import Direction, SessionDescription
+from signaling.user_agent import Confirmed, InfoReceived, Reinvited
+from tests.unit.endpoint.legs.fakes import (
+    WAIT_S,
+    Desk,
+    FakeSession,
+    direction_in,
+    far_answer,
+    far_offer,
+)
+
+pytestmark = pytest.mark.unit
+
+
+@dataclass
+class Call:
+    desk: Desk
+    session: FakeSession
+    leg: LegId
+
+    async def offer(self) -> bytes:
+        """The next re-INVITE that the leg sends."""
+        async with asyncio.timeout(WAIT_S):
+            return await self.session.offers.get()
+
+    def answer(self, status: int, sdp: bytes | None = None) -> None:
+        self.session.answers.put_nowait((status, sdp))
+
+    @property
+    def remote(self) -> m.SetRemote:
+        return self.desk.media.all(m.SetRemote)[-1]
+
+
+@pytest.fixture
+async def call(desk: Desk) -> Call:
+    """A call that was answered, both ways open."""
+    session = FakeSession(sdp=far_offer())
+    desk.server.offered.put(session)
+    event = await desk.next()
+    assert isinstance(event, LegOffered)
+    desk.exchange.answer(event.leg)
+    await session.until("accept")
+    session.tell(Confirmed())
+    assert await desk.next() == LegAnswered(event.leg)
+    return Call(desk, session, event.leg)
+
+
+async def test_hold_and_resume(call: Call) -> None:
+    _, first = await call.session.until("accept")
+    call.desk.exchange.hold(call.leg)
+    offer = await call.offer()
+    assert direction_in(offer) is Direction.SENDONLY
+    call.answer(200, far_answer(offer))
+    assert await call.desk.next() == FarEndHold(call.leg, True, True, 200)
+    assert (call.remote.sending, call.remote.receiving) == (True, False)
+    call.desk.exchange.resume(call.leg)
+    again = await call.offer()
+    assert direction_in(again) is Direction.SENDRECV
+    call.answer(200, far_answer(again))
+    assert await call.desk.next() == FarEndHold(call.leg, False, True, 200)
+    assert (call.remote.sending, call.remote.receiving) == (True, True)
+    origins = [SessionDescription.parse(sdp).origin for sdp in (first, offer, again)]
+    assert [origin.version for origin in origins] == [1, 2, 3]
+    assert len({origin.session_id for origin in origins}) == 1
+
+
+@pytest.mark.parametrize("status", [488, 408, 481, 503])
+async def test_a_hold_that_is_refused_is_told_and_stands_on_our_side(
+    call: Call, status: int
+) -> None:
+    call.desk.exchange.hold(call.leg)
+    await call.offer()
+    call.answer(status)
+    assert await call.desk.next() == FarEndHold(call.leg, True, False, status)
+    assert len(call.desk.media.all(m.SetRemote)) == 1
+    call.session.tell(Reinvited(far_offer()))
+    _, answer = await call.session.until("answer_reinvite")
+    assert direction_in(answer) is Direction.SENDONLY
+
+
+async def test_an_answer_to_hold_that_can_not_be_used_is_no_hold(call: Call) -> None:
+    call.desk.exchange.hold(call.leg)
+    await call.offer()
+    call.answer(200, b"nonsense")
+    assert await call.desk.next() == FarEndHold(call.leg, True, False, 488)
+
+
+async def test_hold_and_resume_at_once_are_offered_one_after_the_other(call: Call) -> None:
+    call.desk.exchange.hold(call.leg)
+    call.desk.exchange.resume(call.leg)
+    first = await call.offer()
+    assert call.session.offers.empty()
+    call.answer(200, far_answer(first))
+    second = await call.offer()
+    call.answer(200, far_answer(second))
+    assert await call.desk.next() == FarEndHold(call.leg, True, True, 200)
+    assert await call.desk.next() == FarEndHold(call.leg, False, True, 200)
+    assert call.remote.receiving
+
+
+async def test_who_hangs_up_while_a_hold_waits_is_gone_at_once(call: Call) -> None:
+    call.desk.exchange.hold(call.leg)
+    await call.offer()
+    call.session.end()
+    assert await call.desk.next() == LegReleased(call.leg, Cause.NORMAL, Side.DEVICE)
+    call.answer(481)
+    await call.desk.settle()
+
+
+async def test_hold_before_the_answer_is_not_accepted(desk: Desk) -> None:
+    desk.server.offered.put(FakeSession(sdp=far_offer()))
+    event = await desk.next()
+    assert isinstance(event, LegOffered)
+    desk.exchange.hold(event.leg)
+    assert await desk.next() == FarEndHold(event.leg, True, False)
+
+
+@pytest.mark.parametrize(
+    ("offered", "answered"),
+    [(Direction.SENDONLY, Direction.RECVONLY), (Direction.INACTIVE, Direction.INACTIVE)],
+)
+async def test_the_phone_holds_and_retrieves(
+    call: Call, offered: Direction, answered: Direction
+) -> None:
+    call.session.tell(Reinvited(far_offer(offered)))
+    _, answer = await call.session.until("answer_reinvite")
+    assert direction_in(answer) is answered
+    assert await call.desk.next() == LegHeld(call.leg)
+    assert not call.remote.sending
+    call.session.did.clear()
+    call.session.tell(Reinvited(far_offer()))
+    _, answer = await call.session.until("answer_reinvite")
+    assert direction_in(answer) is Direction.SENDRECV
+    assert await call.desk.next() == LegRetrieved(call.leg)
+    assert call.remote.sending
+
+
+async def test_the_phone_holds_by_the_null_address(call: Call) -> None:
+    call.session.tell(Reinvited(far_offer().replace(b"c=IN IP4 198.51.100.9", b"c=IN IP4 0.0.0.0")))
+    assert await call.desk.next() == LegHeld(call.leg)
+    assert call.remote.host == "198.51.100.9"
+    assert not call.remote.sending
+
+
+async def test_a_phone_that_moves_is_followed(call: Call) -> None:
+    call.session.tell(Reinvited(far_offer(host="203.0.113.5", rtp_port=40000)))
+    await call.session.until("answer_reinvite")
+    await call.desk.exchange.read_statistics(call.leg)
+    assert (call.remote.host, call.remote.rtp_port) == ("203.0.113.5", 40000)
+
+
+async def test_a_refresh_changes_nothing(call: Call) -> None:
+    _, first = await call.session.until("accept")
+    call.session.tell(Reinvited(far_offer()))
+    _, answer = await call.session.until("answer_reinvite")
+    assert answer == first
+
+
+async def test_an_offer_that_can_not_be_answered_leaves_the_call_as_it_is(call: Call) -> None:
+    call.session.tell(Reinvited(b"v=0\r\no=- 9 2 IN IP4 1.2.3.4\r\ns=-\r\nt=0 0\r\n"))
+    assert await call.session.until("reject_reinvite") == ("reject_reinvite", 488)
+    assert len(call.desk.media.all(m.SetRemote)) == 1
+
+
+async def test_a_re_invite_without_an_offer_gets_ours(call: Call) -> None:
+    call.session.tell(Reinvited(None))
+    _, offer = await call.session.until("answer_reinvite")
+    call.session.tell(Confirmed(far_answer(offer, rtp_port=30008)))
+    call.session.tell(InfoReceived("application/dtmf", b"1"))
+    await call.desk.next()
+    assert call.remote.rtp_port == 30008
+
+
+async def test_digits_of_the_phone_by_either_way(call: Call) -> None:
+    call.desk.media.tell(m.DigitReceived(port=call.leg, digit="5", duration_ms=120))
+    assert await call.desk.next() == DigitDetected(call.leg, "5", 120)
+    call.session.tell(InfoReceived("application/dtmf-relay", b"Signal=#\r\nDuration=160"))
+    assert await call.desk.next() == DigitDetected(call.leg, "#", 160)
+
+
+async def test_digits_to_the_phone(call: Call) -> None:
+    call.desk.exchange.send_digits(call.leg, "12#")
+    call.desk.exchange.hold(call.leg)
+    await call.offer()
+    (asked,) = call.desk.media.all(m.SendDigits)
+    assert (asked.port, asked.digits) == (call.leg, "12#")
+    call.desk.media.tell(m.DigitsSent(port=call.leg, digits="12#"))
+    assert await call.desk.next() == DigitsSent(call.leg, "12#")
+    call.answer(200)
+
+
+@pytest.mark.parametrize("digits", ["", "12x", "1 2"])
+async def test_what_is_no_digit_is_not_sent(call: Call, digits: str) -> None:
+    call.desk.exchange.send_digits(call.leg, digits)
+    assert await call.desk.next() == DigitsSent(call.leg, "")
+    assert not call.desk.media.all(m.SendDigits)
+
+
+async def test_digits_that_the_media_plane_refuses_are_not_sent(call: Call) -> None:
+    call.desk.media.refuse.add(m.SendDigits)
+    call.desk.exchange.send_digits(call.leg, "1")
+    assert await call.desk.next() == DigitsSent(call.leg, "")
+
+
+async def test_the_first_packet_confirms_the_media_once(call: Call) -> None:
+    call.desk.media.tell(m.FirstPacket(port=call.leg))
+    call.desk.media.tell(m.FirstPacket(port=call.leg))
+    call.desk.media.tell(m.DigitReceived(port=call.leg, digit="1", duration_ms=100))
+    assert await call.desk.next() == MediaConfirmed(call.leg)
+    assert isinstance(await call.desk.next(), DigitDetected)
+
+
+async def test_silence_ends_the_leg(call: Call) -> None:
+    call.desk.media.tell(m.MediaTimedOut(port=call.leg))
+    released = await call.desk.next()
+    assert isinstance(released, LegReleased)
+    assert (released.cause, released.released_by) == (Cause.MEDIA_TIMEOUT, Side.ENDPOINT)
+    assert call.session.did[-1] == ("hang_up", 408, 102)
+
+
+async def test_silence_of_a_held_phone_is_no_fault(call: Call) -> None:
+    call.session.tell(Reinvited(far_offer(Direction.SENDONLY)))
+    assert await call.desk.next() == LegHeld(call.leg)
+    call.desk.media.tell(m.MediaTimedOut(port=call.leg))
+    call.desk.media.tell(m.DigitReceived(port=call.leg, digit="1", duration_ms=100))
+    assert isinstance(await call.desk.next(), DigitDetected)
+
+
+async def test_a_lost_worker_ends_every_leg_and_new_ones_work(call: Call) -> None:
+    desk = call.desk
+    players = len(desk.media.all(m.OpenPlayer))
+    lost = {leg for leg in desk.media.open_ports if not leg.startswith("sound.")}
+    assert lost == {call.leg}
+    desk.media.asked.clear()
+    desk.media.tell(WorkerLost("killed"))
+    released = await desk.next()
+    assert released == LegReleased(call.leg, Cause.MEDIA_LOST, Side.ENDPOINT, text="killed")
+    assert call.session.did[-1] == ("hang_up", 500, 41)
+    desk.server.offered.put(FakeSession(sdp=far_offer()))
+    assert isinstance(await desk.next(), LegOffered)
+    assert len(desk.media.all(m.OpenPlayer)) == players
+    assert not desk.media.all(m.ClosePort)
+
+
+class TestShortWaits:
+    @pytest.fixture
+    def leg_settings(self) -> LegSettings:
+        return LegSettings(reinvite_timeout_s=0.01, shutdown_timeout_s=0.0)
+
+    async def test_a_re_invite_that_nobody_answers_has_an_outcome(self, call: Call) -> None:
+        call.desk.exchange.hold(call.leg)
+        assert await call.desk.next() == FarEndHold(call.leg, True, False, 408)

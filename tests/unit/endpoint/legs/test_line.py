@@ -1,0 +1,207 @@
+"""Outside accounts, as lines and as registrations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from endpoint.legs.base import (
+    Cause,
+    DeviceId,
+    DeviceRegistered,
+    DeviceUnregistered,
+    InteractionId,
+    LegId,
+    LegOffered,
+    LegReleased,
+    LegRole,
+    PlaceLeg,
+)
+from endpoint.legs.line import AccountSettings
+from signaling.errors import CertificateRefused, SipParseError
+from signaling.registrar import Binding, Expired, Loss
+from signaling.registrar import Registered as Bound
+from signaling.registrar import Unregistered as Unbound
+from signaling.sip.flow import Flow, TransportKind
+from signaling.sip.headers import NameAddr
+from signaling.sip.uri import Uri
+from signaling.user_agent import Registered, RegistrationFailed, Unregistered
+from tests.unit.endpoint.legs.fakes import FLOW, Desk, FakeRegistration, FakeSession, far_offer
+
+pytestmark = pytest.mark.unit
+
+DEVICE = DeviceId("6002")
+WSS = Flow(TransportKind.WSS, "203.0.113.1", 8443, "account-1", 4)
+
+
+def account(**changes: Any) -> AccountSettings:
+    facts = {
+        "device": DEVICE,
+        "uri": "sip:6002@pbx.example",
+        "server": "wss://pbx.example:8443/sip",
+        "username": "6002",
+        "password": "secret",
+        **changes,
+    }
+    return AccountSettings(**facts)
+
+
+async def registered(desk: Desk, flow: Flow = WSS, **changes: Any) -> FakeRegistration:
+    desk.exchange.register(account(**changes))
+    registration = desk.server.user_agent.registrations[-1]
+    registration.flow = flow
+    contact = Uri("sip", "6002", host="x.invalid")
+    desk.server.user_agent.events.put(Registered(registration.account, contact, 300))
+    event = await desk.next()
+    assert event == DeviceRegistered(DEVICE, "sip:6002@x.invalid", 300, "pbx.example")
+    return registration
+
+
+def place(device: str, calling: str, role: LegRole = LegRole.LINE) -> PlaceLeg:
+    return PlaceLeg(LegId("b"), InteractionId("i"), DeviceId(device), role, DeviceId(calling))
+
+
+async def test_an_account_registers_over_its_own_websocket(desk: Desk) -> None:
+    registration = await registered(desk)
+    said = registration.account
+    assert desk.server.user_agent.connections == {said.name: "wss://pbx.example:8443/sip"}
+    assert said.connection == said.name
+    assert said.registrar is None
+    assert said.credentials.password == "secret"
+
+
+async def test_an_account_over_udp_names_its_registrar(desk: Desk) -> None:
+    registration = await registered(desk, FLOW, server="sip:192.0.2.7:5070")
+    assert desk.server.user_agent.connections == {}
+    assert registration.account.connection is None
+    assert str(registration.account.registrar) == "sip:192.0.2.7:5070"
+
+
+async def test_addresses_that_are_none_are_refused(desk: Desk) -> None:
+    with pytest.raises(SipParseError):
+        desk.exchange.register(account(uri="6002"))
+    with pytest.raises(SipParseError):
+        desk.exchange.register(account(server="pbx.example:5060"))
+    assert not desk.server.user_agent.registrations
+
+
+async def test_who_has_an_account_calls_through_it(desk: Desk) -> None:
+    await registered(desk, display_name="Agent Two")
+    desk.exchange.place(place("95588", DEVICE))
+    session = await desk.session()
+    said = session.invitation
+    assert said is not None
+    assert str(said.target) == "sip:95588@pbx.example"
+    assert str(said.from_) == '"Agent Two" <sip:6002@pbx.example>'
+    assert said.flow == WSS
+    assert said.credentials is not None
+    assert said.contact_user == "6002"
+    session.end(status=486)
+    await desk.next()
+
+
+async def test_a_phone_of_ours_comes_before_the_account(desk: Desk) -> None:
+    await registered(desk)
+    desk.server.add_phone("6001")
+    desk.exchange.place(place("6001", DEVICE))
+    session = await desk.session()
+    assert session.invitation is not None
+    assert str(session.invitation.target) == "sip:6001@198.51.100.9"
+
+
+async def test_others_do_not_call_through_it(desk: Desk) -> None:
+    await registered(desk)
+    desk.exchange.place(place("95588", "6001"))
+    released = await desk.next()
+    assert isinstance(released, LegReleased)
+    assert released.cause is Cause.UNKNOWN_DEVICE
+
+
+async def test_a_station_is_not_looked_for_outside(desk: Desk) -> None:
+    await registered(desk)
+    desk.exchange.place(place(DEVICE, DEVICE, LegRole.STATION))
+    released = await desk.next()
+    assert isinstance(released, LegReleased)
+    assert released.cause is Cause.NOT_REGISTERED
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "cause"),
+    [
+        (403, None, Cause.UNAUTHORISED),
+        (401, None, Cause.UNAUTHORISED),
+        (404, None, Cause.UNKNOWN_DEVICE),
+        (None, None, Cause.UNREACHABLE),
+        (None, CertificateRefused("self-signed"), Cause.CERTIFICATE_REFUSED),
+    ],
+)
+async def test_a_registration_that_fails_is_told_once_and_calls_fail_for_its_reason(
+    desk: Desk, status: int | None, error: CertificateRefused | None, cause: Cause
+) -> None:
+    desk.exchange.register(account())
+    (registration,) = desk.server.user_agent.registrations
+    failed = RegistrationFailed(registration.account, status, "No", fatal=False, error=error)
+    desk.server.user_agent.events.put(failed)
+    desk.server.user_agent.events.put(failed)
+    event = await desk.next()
+    assert isinstance(event, DeviceUnregistered)
+    assert (event.device, event.cause, event.sip_status) == (DEVICE, cause, status)
+    assert event.server == "pbx.example"
+    desk.exchange.place(place("95588", DEVICE))
+    released = await desk.next()
+    assert isinstance(released, LegReleased)
+    assert (released.cause, released.sip_status) == (cause, status)
+
+
+async def test_an_account_that_is_not_connected_yet_is_unreachable(desk: Desk) -> None:
+    desk.exchange.register(account())
+    desk.exchange.place(place("95588", DEVICE))
+    released = await desk.next()
+    assert isinstance(released, LegReleased)
+    assert released.cause is Cause.UNREACHABLE
+
+
+async def test_a_call_to_the_account_is_a_call_of_its_device(desk: Desk) -> None:
+    registration = await registered(desk, device=DEVICE, uri="sip:agent-two@pbx.example")
+    session = FakeSession(caller="95588", called="agent-two", sdp=far_offer(), flow=WSS)
+    desk.server.offered.put(session)
+    event = await desk.next()
+    assert isinstance(event, LegOffered)
+    assert (event.calling, event.called, event.role) == ("95588", DEVICE, LegRole.LINE)
+    assert registration.account.aor.user == "agent-two"
+
+
+async def test_an_account_is_replaced_and_taken_back(desk: Desk) -> None:
+    first = await registered(desk)
+    second = await registered(desk, password="new")
+    assert first.taken_back
+    events = desk.server.user_agent.events
+    events.put(Unregistered(first.account))  # the old one: the device is registered still
+    desk.exchange.unregister(DEVICE)
+    assert second.taken_back
+    events.put(Unregistered(second.account))
+    assert await desk.next() == DeviceUnregistered(DEVICE, Cause.NORMAL, None, "pbx.example")
+    assert desk.server.user_agent.connections == {}
+
+
+def binding(user: str) -> Binding:
+    contact = NameAddr("", Uri("sip", user, host="198.51.100.9"))
+    return Binding(user, contact, "c", 1, 0.0, FLOW, 1.0)
+
+
+async def test_phones_of_ours_come_and_go(desk: Desk) -> None:
+    events = desk.server.events
+    events.put(Bound(binding("6001"), 60, refreshed=False))
+    assert await desk.next() == DeviceRegistered(DeviceId("6001"), "sip:6001@198.51.100.9", 60)
+    events.put(Bound(binding("6001"), 60, refreshed=True))
+    events.put(Unbound(binding("6001"), Loss.CONNECTION_LOST))
+    event = await desk.next()
+    assert isinstance(event, DeviceUnregistered)
+    assert event.cause is Cause.UNREACHABLE
+    desk.server.add_phone("6003")
+    events.put(Unbound(binding("6003"), Loss.REMOVED))  # one of two phones
+    events.put(Expired(binding("6001")))
+    event = await desk.next()
+    assert isinstance(event, DeviceUnregistered)
+    assert (event.device, event.cause) == ("6001", Cause.NOT_REGISTERED)

@@ -1,0 +1,203 @@
+"""Calls that come in: from a phone of ours, from a trunk, with and without an offer."""
+
+from __future__ import annotations
+
+import pytest
+
+from endpoint.legs.base import (
+    Cause,
+    LegAnswered,
+    LegHeld,
+    LegId,
+    LegOffered,
+    LegReleased,
+    LegRole,
+    Side,
+)
+from endpoint.legs.leg import LegSettings
+from endpoint.media import messages as m
+from signaling.sdp.description import Direction
+from signaling.user_agent import Confirmed
+from tests.unit.endpoint.legs.fakes import Desk, FakeSession, direction_in, far_answer, far_offer
+
+pytestmark = pytest.mark.unit
+
+
+async def offered(desk: Desk, session: FakeSession) -> LegOffered:
+    desk.server.offered.put(session)
+    event = await desk.next()
+    assert isinstance(event, LegOffered)
+    return event
+
+
+async def test_a_phone_of_ours_dials(desk: Desk) -> None:
+    session = FakeSession(caller="6001", called="10086", sdp=far_offer(), user="6001")
+    event = await offered(desk, session)
+    assert (event.calling, event.called, event.role) == ("6001", "10086", LegRole.STATION)
+    desk.exchange.alert(event.leg)
+    await session.until("ring")
+    desk.exchange.answer(event.leg)
+    _, answer = await session.until("accept")
+    assert direction_in(answer) is Direction.SENDRECV
+    (remote,) = desk.media.all(m.SetRemote)
+    assert remote.rtp_port == 30000
+    session.tell(Confirmed())
+    assert await desk.next() == LegAnswered(event.leg)
+    desk.exchange.release(event.leg, Cause.NORMAL)
+    assert await desk.next() == LegReleased(event.leg, Cause.NORMAL, Side.ENDPOINT)
+    assert session.did[-1] == ("hang_up", 480, 16)
+    session.end(by_remote=False)
+    await desk.settle()
+
+
+async def test_somebody_outside_calls(desk: Desk) -> None:
+    session = FakeSession(caller="95588", called="6001", sdp=far_offer())
+    event = await offered(desk, session)
+    assert (event.calling, event.called, event.role) == ("95588", "6001", LegRole.LINE)
+    assert event.interaction != (await offered(desk, FakeSession(sdp=far_offer()))).interaction
+
+
+async def test_the_caller_gives_up(desk: Desk) -> None:
+    session = FakeSession(sdp=far_offer())
+    event = await offered(desk, session)
+    session.end(status=487, reason_text="Request Terminated")
+    released = await desk.next()
+    assert released == LegReleased(
+        event.leg, Cause.CANCELLED, Side.DEVICE, 487, None, "Request Terminated"
+    )
+    await desk.settle()
+
+
+@pytest.mark.parametrize(
+    ("cause", "status", "q850"),
+    [(Cause.BUSY, 486, 17), (Cause.DECLINED, 603, 21), (Cause.UNKNOWN_DEVICE, 404, 1)],
+)
+async def test_a_refusal_says_its_cause(desk: Desk, cause: Cause, status: int, q850: int) -> None:
+    session = FakeSession(sdp=far_offer())
+    event = await offered(desk, session)
+    desk.exchange.release(event.leg, cause)
+    assert await session.until("hang_up") == ("hang_up", status, q850)
+    assert await desk.next() == LegReleased(event.leg, cause, Side.ENDPOINT)
+    session.end(by_remote=False)
+    await desk.settle()
+
+
+@pytest.mark.parametrize(
+    "sdp", [b"nonsense", far_offer().replace(b"RTP/AVP", b"RTP/SAVP"), far_offer(codecs=())]
+)
+async def test_audio_that_can_not_be_answered_is_refused_and_nobody_is_told(
+    desk: Desk, sdp: bytes
+) -> None:
+    session = FakeSession(sdp=sdp)
+    desk.server.offered.put(session)
+    assert await session.until("hang_up") == ("hang_up", 488, None)
+    session.end(by_remote=False)
+    await desk.settle()
+    await offered(desk, FakeSession(sdp=far_offer()))
+
+
+async def test_without_a_port_a_call_is_refused(desk: Desk) -> None:
+    desk.media.refuse.add(m.OpenRtpPort)
+    session = FakeSession(sdp=far_offer())
+    desk.server.offered.put(session)
+    assert await session.until("hang_up") == ("hang_up", 503, None)
+    session.end(by_remote=False)
+    await desk.settle()
+    desk.media.asked = [c for c in desk.media.asked if not isinstance(c, m.OpenRtpPort)]
+
+
+async def test_a_call_to_nobody_is_refused(desk: Desk) -> None:
+    session = FakeSession(called="", sdp=far_offer())
+    desk.server.offered.put(session)
+    assert await session.until("hang_up") == ("hang_up", 404, None)
+
+
+async def test_an_invite_without_an_offer_gets_ours_and_answers_in_its_ack(desk: Desk) -> None:
+    session = FakeSession(sdp=None)
+    event = await offered(desk, session)
+    desk.exchange.answer(event.leg)
+    _, offer = await session.until("accept")
+    assert not desk.media.all(m.SetRemote)
+    session.tell(Confirmed(far_answer(offer)))
+    assert await desk.next() == LegAnswered(event.leg)
+    assert len(desk.media.all(m.SetRemote)) == 1
+    session.end()
+    await desk.next()
+    await desk.settle()
+
+
+async def test_an_ack_without_the_answer_that_is_owed_ends_the_leg(desk: Desk) -> None:
+    session = FakeSession(sdp=None)
+    event = await offered(desk, session)
+    desk.exchange.answer(event.leg)
+    await session.until("accept")
+    session.tell(Confirmed(None))
+    released = await desk.next()
+    assert isinstance(released, LegReleased)
+    assert released.cause is Cause.INCOMPATIBLE_MEDIA
+    session.end(by_remote=False)
+    await desk.settle()
+
+
+async def test_a_caller_that_comes_on_hold_is_held_once_answered(desk: Desk) -> None:
+    session = FakeSession(sdp=far_offer(Direction.INACTIVE))
+    event = await offered(desk, session)
+    desk.exchange.answer(event.leg)
+    _, answer = await session.until("accept")
+    assert direction_in(answer) is Direction.INACTIVE
+    session.tell(Confirmed())
+    assert await desk.next() == LegAnswered(event.leg)
+    assert await desk.next() == LegHeld(event.leg)
+
+
+async def test_commands_for_legs_that_are_not_there_do_nothing(desk: Desk) -> None:
+    nobody = LegId("nobody")
+    desk.exchange.alert(nobody)
+    desk.exchange.answer(nobody)
+    desk.exchange.hold(nobody)
+    desk.exchange.resume(nobody)
+    desk.exchange.send_digits(nobody, "1")
+    desk.exchange.release(nobody, Cause.NORMAL)
+
+
+async def test_an_answer_that_comes_after_the_caller_has_gone_is_no_fault(desk: Desk) -> None:
+    session = FakeSession(sdp=far_offer())
+    event = await offered(desk, session)
+    desk.exchange.answer(event.leg)
+    session.end(status=487)
+    released = await desk.next()
+    assert isinstance(released, LegReleased)
+    assert released.cause is Cause.CANCELLED
+    await desk.settle()
+
+
+async def test_a_fault_in_one_leg_ends_that_leg_alone(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = await offered(desk, FakeSession(sdp=far_offer()))
+    session = FakeSession(sdp=far_offer())
+    event = await offered(desk, session)
+    monkeypatch.setattr(session, "ring", lambda: 1 / 0)
+    desk.exchange.alert(event.leg)
+    released = await desk.next()
+    assert isinstance(released, LegReleased)
+    assert (released.leg, released.cause) == (event.leg, Cause.PROTOCOL_ERROR)
+    assert session.did == [("hang_up", 500, 111)]
+    desk.exchange.release(other.leg, Cause.NORMAL)
+    assert isinstance(await desk.next(), LegReleased)
+
+
+class TestClosing:
+    @pytest.fixture
+    def leg_settings(self) -> LegSettings:
+        return LegSettings(shutdown_timeout_s=0.05)
+
+    async def test_leaving_the_exchange_hangs_up(self, desk: Desk) -> None:
+        session = FakeSession(sdp=far_offer())
+        event = await offered(desk, session)
+        await desk.close()
+        assert session.did == [("hang_up", 480, 16)]
+        assert await desk.next() == LegReleased(event.leg, Cause.NORMAL, Side.ENDPOINT)
+        with pytest.raises(StopAsyncIteration):
+            await desk.next()
+        assert desk.media.open_ports == set()

@@ -1,0 +1,267 @@
+"""Legs that we place: one phone, several phones, no phone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from endpoint.legs.base import (
+    Cause,
+    DeviceId,
+    InteractionId,
+    LegAlerting,
+    LegAnswered,
+    LegId,
+    LegReleased,
+    LegRole,
+    PlaceLeg,
+    Side,
+)
+from endpoint.legs.leg import LegSettings
+from endpoint.media import messages as m
+from signaling.errors import CertificateRefused, TransportError
+from signaling.user_agent import Answered, Progress
+from tests.unit.endpoint.legs.fakes import Desk, FakeSession, far_answer, far_offer
+
+pytestmark = pytest.mark.unit
+
+LEG = LegId("b")
+
+
+def place(device: str = "10086", *, calling: str = "6001", **facts: Any) -> PlaceLeg:
+    return PlaceLeg(
+        leg=LEG,
+        interaction=InteractionId("i"),
+        device=DeviceId(device),
+        role=LegRole.LINE,
+        calling=DeviceId(calling),
+        **facts,
+    )
+
+
+async def ringing(desk: Desk, **facts: Any) -> FakeSession:
+    """A leg that rings at one phone."""
+    desk.server.add_phone("10086")
+    desk.exchange.place(place(**facts))
+    session = await desk.session()
+    session.tell(Progress(180, "Ringing"))
+    assert await desk.next() == LegAlerting(LEG)
+    return session
+
+
+def offer_of(session: FakeSession) -> bytes:
+    assert session.invitation is not None
+    assert session.invitation.sdp is not None
+    return session.invitation.sdp
+
+
+async def test_a_phone_rings_and_answers(desk: Desk) -> None:
+    session = await ringing(desk, calling_name="Agent\r\nEvil: 1")
+    assert session.invitation is not None
+    assert str(session.invitation.target) == "sip:10086@198.51.100.9"
+    assert str(session.invitation.to) == "<sip:10086@example.test>"
+    assert str(session.invitation.from_) == '"AgentEvil: 1" <sip:6001@example.test>'
+    assert not session.invitation.headers
+    session.tell(Answered(far_answer(offer_of(session))))
+    assert await desk.next() == LegAnswered(LEG)
+    (remote,) = desk.media.all(m.SetRemote)
+    assert (remote.port, remote.host, remote.rtp_port) == (LEG, "198.51.100.9", 30000)
+    assert [codec.encoding for codec in remote.send] == ["PCMU", "PCMA", "TELEPHONE-EVENT"]
+    assert remote.sending
+    assert remote.receiving
+    session.end()
+    assert await desk.next() == LegReleased(LEG, Cause.NORMAL, Side.DEVICE)
+    await desk.settle()
+
+
+async def test_the_port_is_open_before_the_phone_rings(desk: Desk) -> None:
+    session = await ringing(desk)
+    (opened,) = desk.media.all(m.OpenRtpPort)
+    assert "m=audio 20000 RTP/AVP" in offer_of(session).decode()
+    assert opened.rtp_timeout_s == 30.0
+    desk.exchange.release(LEG, Cause.CANCELLED)
+    assert await session.until("hang_up") == ("hang_up", 487, 16)
+    assert await desk.next() == LegReleased(LEG, Cause.CANCELLED, Side.ENDPOINT)
+    assert LEG not in desk.media.open_ports
+    session.end(by_remote=False, status=487)
+    await desk.settle()
+
+
+@pytest.mark.parametrize(
+    ("status", "cause"), [(486, Cause.BUSY), (603, Cause.DECLINED), (480, Cause.NO_ANSWER)]
+)
+async def test_a_phone_refuses(desk: Desk, status: int, cause: Cause) -> None:
+    session = await ringing(desk)
+    session.end(status=status, reason_text="No")
+    assert await desk.next() == LegReleased(LEG, cause, Side.DEVICE, status, None, "No")
+    await desk.settle()
+
+
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [
+        (TransportError("refused"), Cause.UNREACHABLE),
+        (CertificateRefused("expired"), Cause.CERTIFICATE_REFUSED),
+    ],
+)
+async def test_the_way_to_the_phone_fails(desk: Desk, error: TransportError, cause: Cause) -> None:
+    desk.server.add_phone("10086")
+    desk.exchange.place(place())
+    (await desk.session()).end(status=503, reason_text=str(error), error=error)
+    assert await desk.next() == LegReleased(LEG, cause, Side.NETWORK, 503, None, str(error))
+    await desk.settle()
+
+
+@pytest.mark.parametrize(
+    ("device", "cause", "status"),
+    [("6002", Cause.NOT_REGISTERED, 480), ("nobody", Cause.UNKNOWN_DEVICE, 404)],
+)
+async def test_a_device_without_a_phone(desk: Desk, device: str, cause: Cause, status: int) -> None:
+    desk.exchange.place(place(device))
+    released = await desk.next()
+    assert isinstance(released, LegReleased)
+    assert (released.cause, released.sip_status) == (cause, status)
+    assert not desk.media.all(m.OpenRtpPort)
+    await desk.settle()
+
+
+async def test_all_phones_ring_and_the_first_answer_wins(desk: Desk) -> None:
+    desk.server.add_phone("10086", "198.51.100.8")
+    first = await ringing(desk)
+    second = await desk.session()
+    assert offer_of(first) == offer_of(second)
+    second.tell(Answered(far_answer(offer_of(second), rtp_port=30002)))
+    assert await desk.next() == LegAnswered(LEG)
+    assert first.did == [("hang_up", 487, 16)]
+    assert desk.media.all(m.SetRemote)[-1].rtp_port == 30002
+    first.tell(Answered(far_answer(offer_of(first))))  # crossed our CANCEL: the stack ends it
+    first.end(by_remote=False)
+    second.end()
+    assert isinstance(await desk.next(), LegReleased)
+    await desk.settle()
+    assert len(desk.media.all(m.SetRemote)) == 1
+
+
+async def test_the_refusal_that_says_most_is_told_when_all_have_refused(desk: Desk) -> None:
+    desk.server.add_phone("10086", "198.51.100.8")
+    first = await ringing(desk)
+    second = await desk.session()
+    first.end(status=486, reason_text="Busy Here")
+    second.end(status=503, reason_text="Broken")
+    released = await desk.next()
+    assert isinstance(released, LegReleased)
+    assert (released.cause, released.sip_status) == (Cause.BUSY, 486)
+    await desk.settle()
+
+
+async def test_one_phone_declines_for_all(desk: Desk) -> None:
+    desk.server.add_phone("10086", "198.51.100.8")
+    first = await ringing(desk)
+    second = await desk.session()
+    first.end(status=603, reason_text="Decline")
+    await second.until("hang_up")
+    second.end(by_remote=False, status=487)
+    released = await desk.next()
+    assert isinstance(released, LegReleased)
+    assert released.cause is Cause.DECLINED
+    await desk.settle()
+
+
+async def test_early_media_is_heard_and_its_answer_stands(desk: Desk) -> None:
+    desk.server.add_phone("10086")
+    desk.exchange.place(place())
+    session = await desk.session()
+    session.tell(Progress(183, "Session Progress", far_answer(offer_of(session))))
+    assert await desk.next() == LegAlerting(LEG, early_media=True)
+    assert len(desk.media.all(m.SetRemote)) == 1
+    session.tell(Answered(None))
+    assert await desk.next() == LegAnswered(LEG)
+    assert len(desk.media.all(m.SetRemote)) == 2
+    session.end()
+    await desk.next()
+    await desk.settle()
+
+
+@pytest.mark.parametrize("sdp", [None, b"nonsense", far_offer(codecs=())])
+async def test_an_answer_that_can_not_be_used_ends_the_leg(desk: Desk, sdp: bytes | None) -> None:
+    session = await ringing(desk)
+    session.tell(Answered(sdp))
+    released = await desk.next()
+    assert isinstance(released, LegReleased)
+    assert (released.cause, released.released_by) == (Cause.INCOMPATIBLE_MEDIA, Side.ENDPOINT)
+    assert session.did == [("hang_up", 488, 88)]
+    session.end(by_remote=False)
+    await desk.settle()
+
+
+async def test_a_station_is_asked_to_pick_up_by_itself(desk: Desk) -> None:
+    session = await ringing(desk, auto_answer=True)
+    assert session.invitation is not None
+    headers = dict(session.invitation.headers)
+    assert headers["Call-Info"].endswith(";answer-after=0")
+    assert "info=alert-autoanswer" in headers["Alert-Info"]
+    session.end(status=486)
+    await desk.next()
+    await desk.settle()
+
+
+async def test_to_pick_up_a_phone_it_is_rung_anew(desk: Desk) -> None:
+    first = await ringing(desk)
+    desk.exchange.answer(LEG)
+    await first.until("hang_up")
+    assert desk.server.sessions.empty()  # not before the phone has let the first call go
+    first.end(by_remote=False, status=487)
+    second = await desk.session()
+    assert second.invitation is not None
+    assert dict(second.invitation.headers)["Answer-Mode"] == "Auto"
+    assert len(desk.media.all(m.OpenRtpPort)) == 1
+    second.tell(Progress(180, "Ringing"))
+    second.tell(Answered(far_answer(offer_of(second))))
+    assert await desk.next() == LegAnswered(LEG)
+    second.end()
+    await desk.next()
+    await desk.settle()
+
+
+async def test_a_media_plane_without_ports_refuses_the_leg(desk: Desk) -> None:
+    desk.media.refuse.add(m.OpenRtpPort)
+    desk.server.add_phone("10086")
+    desk.exchange.place(place())
+    released = await desk.next()
+    assert isinstance(released, LegReleased)
+    assert released.cause is Cause.MEDIA_LOST
+    assert desk.server.sessions.empty()
+    await desk.settle()
+    desk.media.asked = [c for c in desk.media.asked if not isinstance(c, m.OpenRtpPort)]
+
+
+class TestShortWaits:
+    @pytest.fixture
+    def leg_settings(self) -> LegSettings:
+        return LegSettings(
+            ring_timeout_s=0.01,
+            cancel_timeout_s=0.01,
+            farewell_timeout_s=0.01,
+            shutdown_timeout_s=0.0,
+        )
+
+    async def test_nobody_picks_up(self, desk: Desk) -> None:
+        session = await ringing(desk)
+        released = await desk.next()
+        assert isinstance(released, LegReleased)
+        assert (released.cause, released.released_by) == (Cause.NO_ANSWER, Side.ENDPOINT)
+        assert session.did == [("hang_up", 480, 19)]
+        await desk.settle()  # though the phone never lets go
+
+    async def test_a_phone_that_does_not_confirm_our_cancel_is_rung_all_the_same(
+        self, desk: Desk
+    ) -> None:
+        await ringing(desk)
+        desk.exchange.answer(LEG)
+        second = await desk.session()
+        second.tell(Answered(far_answer(offer_of(second))))
+        assert await desk.next() == LegAnswered(LEG)
+        second.end()
+        await desk.next()
+        await desk.settle()

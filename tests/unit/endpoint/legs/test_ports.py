@@ -1,0 +1,90 @@
+"""Routes and ports by the names of the legs."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import pytest
+
+from endpoint.errors import MediaError
+from endpoint.legs.base import InteractionId, LegId, Route, Source
+from endpoint.legs.ports import LegPorts
+from endpoint.media import messages as m
+from tests.unit.endpoint.legs.fakes import FakeMedia
+
+pytestmark = pytest.mark.unit
+
+A, B = LegId("a"), LegId("b")
+CALL = InteractionId("i")
+
+
+@pytest.fixture
+def media() -> FakeMedia:
+    return FakeMedia()
+
+
+@pytest.fixture
+def ports(media: FakeMedia) -> LegPorts:
+    return LegPorts(cast("Any", media))
+
+
+def routed(media: FakeMedia) -> set[tuple[str, str]]:
+    return {(route.source, route.sink) for route in media.all(m.SetRoutes)[-1].routes}
+
+
+async def test_a_leg_that_opens_later_joins_its_routes(media: FakeMedia, ports: LegPorts) -> None:
+    await ports.open_rtp(A, CALL, rtp_timeout_s=1.0)
+    ports.set_routes(CALL, [Route(A, B), Route(B, A), Route(Source.RING_BACK, A)])
+    assert routed(media) == {("sound.ringback", "a")}
+    await ports.open_rtp(B, CALL, rtp_timeout_s=1.0)
+    assert routed(media) == {("a", "b"), ("b", "a"), ("sound.ringback", "a")}
+
+
+async def test_the_last_port_takes_the_routes_with_it(media: FakeMedia, ports: LegPorts) -> None:
+    await ports.open_rtp(A, CALL, rtp_timeout_s=1.0)
+    ports.set_routes(CALL, [Route(Source.BUSY, A)])
+    ports.close(A)
+    ports.close(A)
+    assert media.open_ports == set()
+    assert ports.open_count == 0
+    await ports.open_rtp(A, CALL, rtp_timeout_s=1.0)
+    assert routed(media) == set()
+
+
+async def test_a_port_that_does_not_open_is_forgotten(media: FakeMedia, ports: LegPorts) -> None:
+    media.refuse.add(m.OpenRtpPort)
+    with pytest.raises(MediaError):
+        await ports.open_rtp(A, CALL, rtp_timeout_s=1.0)
+    assert ports.open_count == 0
+    with pytest.raises(MediaError):
+        await ports.read_statistics(A)
+
+
+async def test_music_comes_from_a_file_where_there_is_one(media: FakeMedia) -> None:
+    ports = LegPorts(cast("Any", media), music_file="/music.wav")
+    await ports.open_sounds()
+    (player,) = media.all(m.OpenFilePlayer)
+    assert (player.port, player.path, player.loop) == ("sound.moh", "/music.wav", True)
+    assert {player.port for player in media.all(m.OpenPlayer)} == {"sound.ringback", "sound.busy"}
+    ports.close_sounds()
+    assert media.open_ports == set()
+
+
+async def test_recording_goes_by_the_name_of_the_leg(media: FakeMedia, ports: LegPorts) -> None:
+    await ports.open_rtp(A, CALL, rtp_timeout_s=1.0)
+    await ports.start_recording(A, "/call.wav")
+    (started,) = media.all(m.StartRecording)
+    assert (started.recording, started.port, started.path) == ("a", "a", "/call.wav")
+    await ports.stop_recording(A)
+    assert media.all(m.StopRecording)[0].recording == "a"
+    await ports.read_heard(A, 300)
+    assert media.all(m.ReadHeard)[0].last_ms == 300
+
+
+async def test_a_lost_worker_leaves_nothing_to_close(media: FakeMedia, ports: LegPorts) -> None:
+    await ports.open_rtp(A, CALL, rtp_timeout_s=1.0)
+    assert ports.leg_of("a") == A
+    assert ports.lose_all() == [A]
+    assert ports.leg_of("a") is None
+    ports.close(A)
+    assert not media.all(m.ClosePort)
