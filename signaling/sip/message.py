@@ -275,7 +275,7 @@ class Head:
         problems: list[str] = []
         if not text.count("\r\n") == text.count("\r") == text.count("\n"):
             problems.append("CR or LF stands alone")
-        if "\0" in text and "\0" in _QUOTED_PAIR.sub("", text):
+        if _has_stray_nul(text):
             problems.append("NUL outside a quoted pair")
         lines = _FOLD.sub(" ", text).split("\r\n")
         if max(map(len, lines)) > limits.header_octets:
@@ -287,8 +287,8 @@ class Head:
         for line in lines[1 : limits.headers + 1]:
             name, colon, value = line.partition(":")
             name = name.rstrip(LWS)
-            if not colon or not is_token(name):
-                problems.append("a header line is malformed")
+            if not colon or not is_token(name) or (problems and not _is_clean(value)):
+                problems.append("a header line is malformed")  # and not repeated in an answer
             elif lower(name) in ("content-length", "l"):
                 lengths.append(value.strip(LWS))
             else:
@@ -356,6 +356,14 @@ class Head:
         if status < 100 or len(match[3]) != 3:
             raise SipParseError("the status is out of range")
         return Response(status, match[4] or "", self.headers, body)
+
+
+def _has_stray_nul(text: str) -> bool:
+    return "\0" in text and "\0" in _QUOTED_PAIR.sub("", text)
+
+
+def _is_clean(text: str) -> bool:
+    return "\r" not in text and "\n" not in text and not _has_stray_nul(text)
 
 
 def parse_message(
