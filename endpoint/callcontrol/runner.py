@@ -72,6 +72,7 @@ class InteractionRunner:
         self._release_timeout_s = release_timeout_s
         self._inbox: asyncio.Queue[tuple[Stimulus, _Asker | None]] = asyncio.Queue()
         self._deadlines: dict[Timer, asyncio.TimerHandle] = {}
+        self._released: set[LegId] = set()
 
     def __repr__(self) -> str:
         calls = ", ".join(
@@ -145,6 +146,7 @@ class InteractionRunner:
                 exchange.answer(leg)
             case do.Release(leg, cause):
                 exchange.release(leg, cause)
+                self._released.add(leg)
             case do.Hold(leg):
                 exchange.hold(leg)
             case do.Resume(leg):
@@ -175,8 +177,7 @@ class InteractionRunner:
             self.state, effects = step(self.state, end, self._around.clock())
             await self._perform_all(effects)
         legs = {leg.id for leg in self.state.legs}
-        for leg in legs:
-            # Once more, whatever was asked before: the effect may be the one that failed.
+        for leg in legs - self._released:
             with suppress(Exception):
                 self._around.exchange.release(leg, Cause.PROTOCOL_ERROR)
         with suppress(TimeoutError):
