@@ -72,5 +72,6 @@ class OfferedLeg(SipLeg):
             return
         answer, agreed = self._prepared
         # The port first: audio may come as soon as the 200 is out.
+        self._held_by_them = agreed.far_end_holds
         await self._agree(agreed)
         self._caller.accept(answer.serialise())

@@ -140,6 +140,7 @@ class PlacedLeg(SipLeg):
         except SdpError as exc:
             self._end(Cause.INCOMPATIBLE_MEDIA, Side.ENDPOINT, text=str(exc))
             return
+        self._read_hold(agreed)
         await self._agree(agreed)
         self._answer_is_final()
         self._say_hold()

@@ -85,7 +85,6 @@ class SipLeg(Leg):
         """Let the port do what was negotiated."""
         if agreed.host not in ("0.0.0.0", "::") or not self._remote_host:
             self._remote_host = agreed.host
-        self._held_by_them = agreed.far_end_holds
         await self._ports.set_remote(self.id, agreed, self._remote_host)
 
     @property
@@ -144,10 +143,12 @@ class SipLeg(Leg):
             try:
                 if sdp is None:
                     raise SdpError("the ACK holds no answer to our offer")
-                await self._agree(apply_answer(awaited, SessionDescription.parse(sdp)))
+                agreed = apply_answer(awaited, SessionDescription.parse(sdp))
             except SdpError as exc:
                 self._end(Cause.INCOMPATIBLE_MEDIA, Side.ENDPOINT, text=str(exc))
                 return
+            self._read_hold(agreed)
+            await self._agree(agreed)
         if not self._talking:
             self._answer_is_final()
         self._say_hold()
@@ -170,8 +171,14 @@ class SipLeg(Leg):
             session.reject_reinvite(exc.status_hint)
             return
         session.answer_reinvite(answer.serialise())
+        self._held_by_them = agreed.far_end_holds
         await self._agree(agreed)
         self._say_hold()
+
+    def _read_hold(self, answered: Negotiated) -> None:
+        """Whether the far end holds, from its answer: to an offer to hold, that is not to be seen."""
+        if not self._held_by_us:
+            self._held_by_them = answered.far_end_holds
 
     def _say_hold(self) -> None:
         if self._talking and self._held_by_them is not self._said_held:
@@ -219,8 +226,13 @@ class SipLeg(Leg):
                 log.info("answer to re-INVITE can't be used", leg=self.id, reason=str(exc))
                 accepted, status = False, exc.status_hint
             else:
+                self._read_hold(agreed)
                 await self._agree(agreed)
         self._emit(FarEndHold(self.id, held, accepted, status))
+        if accepted and not held:
+            # Asked to talk again, a phone that holds us says whether it still does.
+            self._said_held = self._said_held and not self._held_by_them
+            self._say_hold()
 
     async def _lose_silence(self) -> None:
         if self._talking and not (self._held_by_us or self._held_by_them):

@@ -161,6 +161,30 @@ async def test_the_phone_holds_and_retrieves(
     assert call.remote.sending
 
 
+async def test_a_phone_that_holds_is_asked_to_talk_and_says_whether_it_does(call: Call) -> None:
+    call.session.tell(Reinvited(far_offer(Direction.SENDONLY)))
+    assert await call.desk.next() == LegHeld(call.leg)
+    for answered, event in ((Direction.SENDONLY, LegHeld), (Direction.SENDRECV, LegRetrieved)):
+        call.desk.exchange.resume(call.leg)
+        offer = await call.offer()
+        assert direction_in(offer) is Direction.SENDRECV
+        call.answer(200, far_answer(offer, answered))
+        assert await call.desk.next() == FarEndHold(call.leg, False, True, 200)
+        assert await call.desk.next() == event(call.leg)
+
+
+async def test_a_phone_that_answers_our_hold_with_inactive_does_not_hold_us(call: Call) -> None:
+    call.desk.exchange.hold(call.leg)
+    call.answer(200, far_answer(await call.offer(), Direction.INACTIVE))
+    assert await call.desk.next() == FarEndHold(call.leg, True, True, 200)
+    assert (call.remote.sending, call.remote.receiving) == (False, False)
+    call.desk.exchange.resume(call.leg)
+    call.answer(200, far_answer(await call.offer()))
+    assert await call.desk.next() == FarEndHold(call.leg, False, True, 200)
+    call.session.tell(InfoReceived("application/dtmf", b"1"))
+    assert isinstance(await call.desk.next(), DigitDetected)
+
+
 async def test_the_phone_holds_by_the_null_address(call: Call) -> None:
     call.session.tell(Reinvited(far_offer().replace(b"c=IN IP4 198.51.100.9", b"c=IN IP4 0.0.0.0")))
     assert await call.desk.next() == LegHeld(call.leg)
