@@ -112,6 +112,7 @@ class TransportLayer:
         """Close one transport; its name is free again."""
         await self._transports[name].close()
         del self._transports[name]
+        self._invalid_hosts.pop(name, None)
 
     def keep(self, flow: Flow) -> None:
         """Lift the idle limit of a WebSocket whose user has proved who it is."""

@@ -9,7 +9,7 @@ import pytest
 from signaling.errors import TransportError
 from signaling.sip.flow import Flow, TransportKind
 from signaling.transport.udp import UdpTransport, address_towards, is_numeric, resolve
-from tests.integration.signaling.recorder import Recorder
+from tests.fakes.receiver import Recorder
 
 pytestmark = pytest.mark.integration
 

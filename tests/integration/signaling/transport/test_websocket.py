@@ -21,7 +21,7 @@ from signaling.transport.websocket import (
     WebSocketSettings,
     serve,
 )
-from tests.integration.signaling.recorder import PATIENCE_S, Recorder
+from tests.fakes.receiver import PATIENCE_S, Recorder
 
 pytestmark = pytest.mark.integration
 

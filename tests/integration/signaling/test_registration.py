@@ -1,0 +1,147 @@
+"""Phones register with the server over real sockets: UDP, WS and WSS behave alike."""
+
+from __future__ import annotations
+
+import ssl
+
+import pytest
+
+from signaling import registrar
+from signaling.errors import CertificateRefused, TransportError
+from signaling.server import SipServer, SipServerConfig
+from signaling.sip.flow import TransportKind
+from signaling.user_agent import (
+    Registered,
+    RegistrationFailed,
+    RegistrationState,
+    Unregistered,
+)
+from tests.integration.signaling.stage import (
+    KINDS,
+    REALM,
+    Stage,
+    StaticCredentials,
+    until,
+    within,
+)
+
+pytestmark = pytest.mark.integration
+
+SOCKETS = (TransportKind.WS, TransportKind.WSS)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_phone_registers_and_can_be_reached(stage: Stage, kind: TransportKind):
+    phone = await stage.phone("6001", kind)
+    phone.register(expires_s=600)
+    event = await phone.registration_event()
+    assert isinstance(event, Registered)
+    assert event.expires_s == 600
+    heard = await within(stage.server.registrations())
+    assert isinstance(heard, registrar.Registered)
+    assert (heard.binding.user, heard.binding.flow.transport) == ("6001", kind)
+    ((target, flow),) = stage.targets("6001")
+    assert target.user == "6001"
+    if kind is TransportKind.UDP:
+        assert flow is None
+        assert target.host == "127.0.0.1"
+    else:
+        assert flow == heard.binding.flow
+        assert target.host.endswith(".invalid")
+        assert target.parameter("transport") == "ws"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("user", ["6001", "nobody"])
+async def test_wrong_password_and_unknown_user_are_refused_alike_and_for_good(stage, kind, user):
+    phone = await stage.phone(user, kind)
+    phone.register(password="guess")
+    event = await phone.registration_event()
+    assert isinstance(event, RegistrationFailed)
+    assert (event.status, event.fatal, event.error) == (401, True, None)
+    assert stage.targets(user) == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_phone_takes_its_binding_back(stage, kind):
+    phone = await (await stage.phone("6001", kind)).registered()
+    assert phone.registration is not None
+    phone.registration.unregister()
+    assert isinstance(await phone.registration_event(), Unregistered)
+    heard = await within(stage.server.registrations())
+    assert isinstance(heard, registrar.Unregistered)
+    assert heard.loss is registrar.Loss.REMOVED
+    assert stage.targets("6001") == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_leaving_a_user_agent_takes_its_bindings_back(stage, kind):
+    phone = await (await stage.phone("6001", kind)).registered()
+    await phone.leave()
+    heard = await within(stage.server.registrations())
+    assert isinstance(heard, registrar.Unregistered)
+    assert heard.loss is registrar.Loss.REMOVED
+
+
+async def test_a_user_has_as_many_phones_as_register(stage):
+    for kind in KINDS:
+        await (await stage.phone("6001", kind)).registered()
+    kinds = {binding.flow.transport for binding in stage.server.bindings("6001")}
+    assert kinds == set(KINDS)
+
+
+async def test_an_expiry_that_is_too_brief_is_raised_as_the_server_asks(stage):
+    phone = await stage.phone("6001", TransportKind.UDP)
+    phone.register(expires_s=5)
+    event = await phone.registration_event()
+    assert isinstance(event, Registered)
+    assert event.expires_s == 60
+
+
+@pytest.mark.parametrize("kind", SOCKETS)
+async def test_a_lost_socket_unregisters_its_phone(stage, kind):
+    phone = await (await stage.phone("6001", kind)).registered()
+    client = phone.agent._clients["server"]
+    assert client._connection is not None
+    await client._connection.close()
+    heard = await within(stage.server.registrations())
+    assert isinstance(heard, registrar.Unregistered)
+    assert heard.loss is registrar.Loss.CONNECTION_LOST
+
+
+async def test_after_a_restart_of_the_server_a_phone_comes_back_by_itself(stage, unused_tcp_port):
+    def another() -> SipServer:
+        return SipServer(SipServerConfig(realm=REALM), StaticCredentials())
+
+    async with another() as first:
+        await first.listen_websocket("127.0.0.1", unused_tcp_port)
+        stage.ws_port = unused_tcp_port
+        phone = await stage.phone("6001", TransportKind.WS)
+        registration = phone.register()
+        assert isinstance(await phone.registration_event(), Registered)
+    assert isinstance(await phone.registration_event(), RegistrationFailed)
+    async with another() as second:
+        await second.listen_websocket("127.0.0.1", unused_tcp_port)
+        await until(phone.agent.registration_events(), Registered)
+        assert registration.state is RegistrationState.REGISTERED
+        assert len(second.targets("6001")) == 1
+
+
+async def test_a_certificate_that_is_not_trusted_is_named_as_the_cause(stage):
+    phone = await stage.phone("6001", TransportKind.WSS, ssl_context=ssl.create_default_context())
+    phone.register()
+    event = await phone.registration_event()
+    assert isinstance(event, RegistrationFailed)
+    assert isinstance(event.error, CertificateRefused)
+    assert (event.status, event.fatal) == (None, False)
+
+
+async def test_a_server_that_is_not_there_is_named_as_the_cause(stage, unused_tcp_port):
+    stage.ws_port = unused_tcp_port
+    phone = await stage.phone("6001", TransportKind.WS)
+    phone.register()
+    event = await phone.registration_event()
+    assert isinstance(event, RegistrationFailed)
+    assert isinstance(event.error, TransportError)
+    assert not isinstance(event.error, CertificateRefused)
+    assert (event.status, event.fatal) == (None, False)

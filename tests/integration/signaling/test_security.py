@@ -1,0 +1,247 @@
+"""What an attacker may try on the server: who is asked for digest, and what does not pass."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from signaling.server import SipServer, SipServerConfig
+from signaling.sip.flow import TransportKind
+from signaling.sip.message import Response
+from signaling.user_agent import UserAgentConfig
+from tests.integration.signaling.raw import RawClient, digest, md5_challenge
+from tests.integration.signaling.stage import (
+    REALM,
+    USERS,
+    Stage,
+    StaticCredentials,
+    ending,
+    within,
+)
+
+pytestmark = pytest.mark.integration
+
+METHODS = ["REGISTER", "INVITE", "MESSAGE", "SUBSCRIBE", "PUBLISH", "REFER"]
+METHODS += ["NOTIFY", "INFO", "UPDATE", "PRACK", "BYE", "CANCEL"]
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("to_tag", [None, "no-such-dialog"])
+async def test_without_digest_nothing_happens(stage: Stage, method: str, to_tag: str | None):
+    async with RawClient(stage.udp_port) as client:
+        response = await client.ask(client.request(method, to="6002", to_tag=to_tag))
+        assert response.status in (401, 403, 405, 481)
+        if method in ("REGISTER", "INVITE") and to_tag is None:
+            assert response.status == 401
+        assert await client.is_answered()
+    assert stage.server.bindings("6002") == []
+    await stage.server.__aexit__(None, None, None)
+    assert [session async for session in stage.server.invitations()] == []
+
+
+async def test_an_ack_is_never_answered(stage):
+    async with RawClient(stage.udp_port) as client:
+        client.send(client.request("ACK"))
+        assert await client.is_answered()
+
+
+async def test_options_is_answered_to_anybody_and_tells_what_we_can(stage):
+    async with RawClient(stage.udp_port) as client:
+        response = await client.ask(client.request("OPTIONS", user="stranger"))
+    assert response.status == 200
+    allowed = (response.headers.get("Allow") or "").split(", ")
+    assert {"INVITE", "REGISTER", "BYE"} <= set(allowed)
+
+
+async def test_sha_256_is_offered_first_and_md5_too(stage):
+    async with RawClient(stage.udp_port) as client:
+        response = await client.ask(client.request("REGISTER"))
+    offered = response.headers.get_all("WWW-Authenticate")
+    assert ["SHA-256" in offered[0], "algorithm=MD5" in offered[1]] == [True, True]
+
+
+async def test_a_good_digest_registers(stage):
+    async with RawClient(stage.udp_port) as client:
+        assert (await client.authorised("REGISTER", "6001", USERS["6001"])).status == 200
+    assert len(stage.server.bindings("6001")) == 1
+
+
+def shape(response: Response) -> tuple[int, list[str], int]:
+    """All of an answer that does not change from one to the next."""
+    return response.status, [name for name, _ in response.headers.items()], len(response.body)
+
+
+async def test_an_unknown_user_is_told_what_a_wrong_password_is_told(stage):
+    async with RawClient(stage.udp_port) as client:
+        for method in ("REGISTER", "INVITE"):
+            known = await client.authorised(method, "6001", "guess")
+            unknown = await client.authorised(method, "6999", "guess")
+            assert known.status == 401
+            assert shape(known) == shape(unknown)
+
+
+@pytest.mark.parametrize("method", ["REGISTER", "INVITE"])
+async def test_another_from_than_the_digest_user_is_403(stage, method):
+    async with RawClient(stage.udp_port) as client:
+        response = await client.authorised(method, "6001", USERS["6001"], user="6002")
+        assert response.status == 403
+    assert stage.server.bindings("6002") == []
+
+
+async def test_another_to_than_the_digest_user_is_403_for_register(stage):
+    async with RawClient(stage.udp_port) as client:
+        response = await client.authorised("REGISTER", "6001", USERS["6001"], to="6002")
+        assert response.status == 403
+    assert stage.server.bindings("6002") == []
+
+
+@pytest.mark.parametrize("header", ["P-Asserted-Identity", "P-Preferred-Identity"])
+async def test_another_asserted_identity_is_403(stage, header):
+    async with RawClient(stage.udp_port) as client:
+        headers = (f"{header}: <sip:6002@127.0.0.1>",)
+        response = await client.authorised("INVITE", "6001", USERS["6001"], headers=headers)
+        assert response.status == 403
+
+
+async def test_a_replayed_register_is_challenged_again_and_binds_nothing(stage):
+    refused: list[str | None] = []
+    stage.server._on_refused = lambda flow, user: refused.append(user)
+    async with RawClient(stage.udp_port) as client:
+        challenged = await client.ask(client.request("REGISTER"))
+        value = digest(
+            md5_challenge(challenged), "REGISTER", "sip:127.0.0.1", "6001", USERS["6001"]
+        )
+        headers = (f"Authorization: {value}",)
+        assert (await client.ask(client.request("REGISTER", headers=headers))).status == 200
+        await within(stage.server.registrations())
+        replayed = await client.ask(client.request("REGISTER", headers=headers))
+        assert replayed.status == 401
+        assert refused == ["6001"]
+        assert len(stage.server.bindings("6001")) == 1
+
+
+async def test_credentials_for_one_method_do_not_serve_for_another(stage):
+    async with RawClient(stage.udp_port) as client:
+        challenged = await client.ask(client.request("REGISTER"))
+        value = digest(
+            md5_challenge(challenged), "REGISTER", "sip:127.0.0.1", "6001", USERS["6001"]
+        )
+        headers = (f"Authorization: {value}",)
+        assert (await client.ask(client.request("INVITE", headers=headers))).status == 401
+
+
+async def test_credentials_for_one_uri_do_not_serve_for_another(stage):
+    async with RawClient(stage.udp_port) as client:
+        challenged = await client.ask(client.request("INVITE"))
+        uri = "sip:10086@127.0.0.1"
+        value = digest(md5_challenge(challenged), "INVITE", uri, "6001", USERS["6001"])
+        elsewhere = client.request(
+            "INVITE", uri="sip:0900@127.0.0.1", headers=(f"Authorization: {value}",)
+        )
+        assert (await client.ask(elsewhere)).status in (400, 401)
+
+
+async def test_a_nonce_serves_its_own_source_only(stage):
+    async with RawClient(stage.udp_port) as here, RawClient(stage.udp_port, "127.0.0.2") as there:
+        challenged = await here.ask(here.request("REGISTER"))
+        value = digest(
+            md5_challenge(challenged), "REGISTER", "sip:127.0.0.1", "6001", USERS["6001"]
+        )
+        stolen = there.request("REGISTER", headers=(f"Authorization: {value}",))
+        assert (await there.ask(stolen)).status == 401
+
+
+async def test_a_nonce_of_another_run_is_stale_and_not_refused_for_good(stage, unused_udp_port):
+    async with RawClient(stage.udp_port) as client:
+        challenged = await client.ask(client.request("REGISTER"))
+    value = digest(md5_challenge(challenged), "REGISTER", "sip:127.0.0.1", "6001", USERS["6001"])
+    async with SipServer(SipServerConfig(realm=REALM), StaticCredentials()) as restarted:
+        await restarted.listen_udp("127.0.0.1", unused_udp_port)
+        async with RawClient(unused_udp_port) as client:
+            again = client.request("REGISTER", headers=(f"Authorization: {value}",))
+            response = await client.ask(again)
+            assert response.status == 401
+            assert md5_challenge(response).parameters["stale"].lower() == "true"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "Digest",
+        "Basic dXNlcjpwYXNz",
+        'Digest username="6001"',
+        f'Digest username="6001", realm="{REALM}", nonce="", uri="", response=""',
+        'Digest username="6001", username="6002"',
+        "NoOneKnowsThisScheme opaque-data=here",
+    ],
+)
+async def test_odd_credentials_register_nobody(stage, value):
+    async with RawClient(stage.udp_port) as client:
+        headers = (f"Authorization: {value}",)
+        response = await client.ask(client.request("REGISTER", headers=headers))
+        assert response.status in (400, 401)
+        assert await client.is_answered()
+    assert stage.server.bindings("6001") == []
+
+
+async def test_a_trusted_peer_calls_without_digest_but_does_not_register(
+    server_context, trusting_context
+):
+    config = SipServerConfig(
+        realm=REALM, user_agent=UserAgentConfig(trusted_peers=("127.0.0.2/32",))
+    )
+    async with Stage(server_context, trusting_context, config) as stage:
+        async with RawClient(stage.udp_port, "127.0.0.2") as trunk:
+            trunk.send(trunk.request("INVITE", user="10086"))
+            offered = await stage.invitation()
+            assert offered.authenticated_user is None
+            offered.reject(486)
+            assert (await trunk.response()).status == 486
+            assert (await ending(offered)).status == 486
+            assert (await trunk.ask(trunk.request("REGISTER"))).status == 401
+        async with RawClient(stage.udp_port) as stranger:
+            assert (await stranger.ask(stranger.request("INVITE"))).status == 401
+
+
+async def test_a_failure_of_the_lookup_ends_one_request_only(stage):
+    class Broken:
+        async def lookup(self, username, realm):
+            raise RuntimeError("the database is gone")
+
+    stage.server._credentials = Broken()
+    async with RawClient(stage.udp_port) as client:
+        assert (await client.ask(client.request("REGISTER"))).status == 500
+        assert await client.is_answered()
+
+
+async def test_more_requests_than_may_wait_are_turned_away(server_context, trusting_context):
+    config = SipServerConfig(realm=REALM, user_agent=UserAgentConfig(maximum_pending=1))
+    gate = asyncio.Event()
+
+    class Slow(StaticCredentials):
+        async def lookup(self, username, realm):
+            await gate.wait()
+            return await super().lookup(username, realm)
+
+    async with Stage(server_context, trusting_context, config) as stage:
+        stage.server._credentials = Slow()
+        async with RawClient(stage.udp_port) as client:
+            client.send(client.request("REGISTER"))
+            client.send(client.request("REGISTER"))
+            turned_away = await client.response()
+            assert turned_away.status == 503
+            assert turned_away.headers.get("Retry-After") == "5"
+            gate.set()
+            assert (await client.response()).status == 401
+
+
+async def test_a_phone_that_proved_who_it_is_may_be_silent(server_context, trusting_context):
+    """The idle limit of a WebSocket ends with its first good digest."""
+    stage = Stage(server_context, trusting_context)
+    async with stage:
+        phone = await (await stage.phone("6001", TransportKind.WS)).registered()
+        assert phone.registration is not None
+        listener = stage.server.user_agent._layer._websocket
+        (connection,) = listener._connections.values()
+        assert connection._kept
