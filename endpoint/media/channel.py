@@ -1,4 +1,4 @@
-"""One end of the socketpair between control plane and media plane: whole records, never blocking."""
+"""One end of the socketpair between the two planes: whole records, never blocking."""
 
 from __future__ import annotations
 

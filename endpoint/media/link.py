@@ -1,7 +1,7 @@
 """The control plane's end of the media plane: ask, be told, survive its death.
 
-`WorkerLink` runs the plane in a process of its own and replaces it when it dies. `LocalLink` runs the
-same plane in the caller's loop, for tests and the rig. Both are a `MediaLink`.
+`WorkerLink` runs the plane in a process of its own and replaces it when it dies. `LocalLink` runs
+the same plane in the caller's loop, for tests and the rig. Both are a `MediaLink`.
 """
 
 from __future__ import annotations
@@ -267,7 +267,7 @@ class WorkerLink:
             self._exchange.tell(WorkerLost(reason))
 
     async def _run_worker(self, theirs: socket.socket) -> tuple[str, bool]:
-        """Start one worker and wait for its end. Returns why it ended, and whether it ever answered."""
+        """Run one worker. Returns why it ended, and whether it had ever answered."""
         try:
             with theirs:
                 process = await asyncio.create_subprocess_exec(

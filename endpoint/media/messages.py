@@ -8,10 +8,13 @@ full scale), times of the media plane's own monotonic clock are never sent: dura
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Generic, TypeVar
 
 import msgspec
 from msgspec import Meta, Struct
+
+from endpoint.audio.tones import Segment as Segment
 
 PortName = str
 """Chosen by the control plane, unique in the plane."""
@@ -133,7 +136,8 @@ class OpenPlayer(Command[Done], frozen=True):
     """
 
     port: PortName
-    cadence: list[Segment]
+    cadence: Sequence[Segment]
+    """As `endpoint.audio.tones.MUSIC_ON_HOLD`."""
     loop: bool = True
 
 
@@ -162,15 +166,6 @@ class ClosePort(Command[Done], frozen=True):
     """Close a port of any kind; its routes and recordings go with it."""
 
     port: PortName
-
-
-class Segment(Struct, frozen=True):
-    """Tones together, for a time. No tones: silence."""
-
-    frequencies_hz: list[float]
-    duration_ms: int
-    level_dbov: float = -12.0
-    """Of each tone by itself."""
 
 
 # -- routes --------------------------------------------------------------------------------------

@@ -2,10 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from time import monotonic
 
+from endpoint.audio import tones
+from endpoint.audio.dtmf import DIGITS
+from endpoint.audio.frame import SAMPLE_RATE_HZ, Samples
+from endpoint.audio.wav import read_wav
+from endpoint.errors import AudioError, MediaError
 from endpoint.media import messages as m
+from endpoint.media.clock import FrameClock
+from endpoint.media.hearing import Hearing
+from endpoint.media.player import Player
+from endpoint.media.port import RtpPort
 from endpoint.media.settings import MediaSettings
+from endpoint.media.sink import SinkPort
+from endpoint.media.sockets import PortRange
+from endpoint.media.switchboard import Port, Switchboard
+from endpoint.media.telephone_event import Digit
+
+_READ_AT_ONCE = 1 << 20
+_LONGEST_CADENCE_MS = 120_000
+_LONGEST_DIGIT_MS = 8000
 
 
 class Plane:
@@ -14,12 +35,207 @@ class Plane:
     def __init__(
         self, settings: MediaSettings, tell: Callable[[m.Reply | m.Failed | m.Notice], None]
     ) -> None:
+        self.tell = tell
         self._settings = settings
-        self._tell = tell
+        self._range = PortRange(settings.bind_host, settings.rtp_port_low, settings.rtp_port_high)
+        self._switchboard = Switchboard(
+            settings.jitter_delay_ms,
+            ended=lambda player: tell(m.PlaybackEnded(player.name)),
+            digits_sent=lambda port, digits: tell(m.DigitsSent(port.name, digits)),
+        )
+        self._hearing = Hearing(
+            settings.jitter_delay_ms, lambda name, text: tell(m.RecordingFailed(name, text))
+        )
+        self._open_events: set[RtpPort] = set()
+        self._clock = FrameClock(self._tick)
 
     def handle(self, command: m.AnyCommand) -> None:
-        """Do one command. Its answer is told before this returns, but for files that take long."""
-        self._tell(m.Failed(command.id, "ports are not built yet"))
+        """Do one command. It is answered before this returns, but for a long file to be read."""
+        try:
+            result = self._do(command)
+        except MediaError as exc:
+            self.tell(m.Failed(command.id, str(exc)))
+        else:
+            if result is not None:
+                self.tell(m.Reply(command.id, result))
+        self._mind_clock()
 
     def close(self) -> None:
         """Close every port and finish every recording."""
+        self._clock.stop()
+        for port in list(self._switchboard.ports.values()):
+            self._close(port)
+
+    def _do(self, command: m.AnyCommand) -> m.Result | None:
+        now = monotonic()
+        match command:
+            case m.OpenRtpPort():
+                return self._open_rtp(command)
+            case m.SetRemote(port):
+                rtp_port = self._rtp(port)
+                rtp_port.set_remote(command)
+                self._switchboard.changed(rtp_port, now)
+            case m.OpenPlayer():
+                self._open_player(command)
+            case m.OpenFilePlayer():
+                return self._open_file_player(command)
+            case m.OpenSink(port):
+                self._free(port)
+                self._switchboard.add(SinkPort(port))
+            case m.ClosePort(port):
+                self._close(self._port(port))
+            case m.SetRoutes(group, routes):
+                self._switchboard.set_routes(group, routes, now)
+            case m.SendDigits():
+                self._send_digits(command, now)
+            case m.StartRecording(recording, port, path):
+                self._hearing.record(recording, self._hears(port), path)
+            case m.StopRecording(recording):
+                return self._hearing.finish(recording)
+            case m.StartListening(port, keep_s):
+                self._hearing.listen(self._hears(port), keep_s)
+            case m.ReadHeard(port, last_ms):
+                return m.Heard(self._hearing.heard(port, last_ms), SAMPLE_RATE_HZ)
+            case m.ReadStatistics(port):
+                return self._rtp(port).statistics()
+            case m.Ping():
+                pass
+        return m.Done()
+
+    # -- ports --------------------------------------------------------------------------------
+
+    def _port(self, name: m.PortName) -> Port:
+        port = self._switchboard.ports.get(name)
+        if port is None:
+            raise MediaError(f"no port {name!r}")
+        return port
+
+    def _rtp(self, name: m.PortName) -> RtpPort:
+        port = self._port(name)
+        if not isinstance(port, RtpPort):
+            raise MediaError(f"port {name!r} has no far end")
+        return port
+
+    def _hears(self, name: m.PortName) -> RtpPort | SinkPort:
+        port = self._port(name)
+        if isinstance(port, Player):
+            raise MediaError(f"port {name!r} hears nothing")
+        return port
+
+    def _free(self, name: m.PortName) -> None:
+        if name in self._switchboard.ports:
+            raise MediaError(f"port {name!r} is open already")
+
+    def _open_rtp(self, command: m.OpenRtpPort) -> m.RtpAddress:
+        self._free(command.port)
+        port = RtpPort(
+            command.port,
+            self._range.open_pair(),
+            self._settings,
+            self,
+            rtp_timeout_s=command.rtp_timeout_s,
+        )
+        self._switchboard.add(port)
+        return port.address
+
+    def _open_player(self, command: m.OpenPlayer) -> None:
+        self._free(command.port)
+        if sum(segment.duration_ms for segment in command.cadence) > _LONGEST_CADENCE_MS:
+            raise MediaError(f"a cadence is at most {_LONGEST_CADENCE_MS} ms")
+        player = Player(command.port, loop=command.loop)
+        player.load(tones.render(command.cadence))
+        self._switchboard.add(player)
+
+    def _open_file_player(self, command: m.OpenFilePlayer) -> m.Result | None:
+        """A short file is there at once; a long one is read in a thread, and answered for later."""
+        self._free(command.port)
+        player = Player(command.port, loop=command.loop)
+        try:
+            if Path(command.path).stat().st_size <= _READ_AT_ONCE:
+                player.load(_read_sound(command.path))
+                self._switchboard.add(player)
+                return m.Done()
+        except OSError as exc:
+            raise MediaError(f"can't play {command.path}: {exc.strerror}") from exc
+        self._switchboard.add(player)
+        reading = asyncio.get_running_loop().run_in_executor(None, _read_sound, command.path)
+        reading.add_done_callback(partial(self._file_read, command, player))
+        return None
+
+    def _file_read(
+        self, command: m.OpenFilePlayer, player: Player, reading: asyncio.Future[Samples]
+    ) -> None:
+        if reading.cancelled() or self._switchboard.ports.get(player.name) is not player:
+            self.tell(m.Failed(command.id, f"port {player.name!r} was closed"))
+            return
+        error = reading.exception()
+        if error is None:
+            player.load(reading.result())
+            self.tell(m.Reply(command.id, m.Done()))
+        else:
+            self._close(player)
+            self.tell(m.Failed(command.id, f"can't play {command.path}: {error}"))
+
+    def _close(self, port: Port) -> None:
+        self._switchboard.remove(port, monotonic())
+        if isinstance(port, RtpPort | SinkPort):
+            self._hearing.forget(port)
+        if isinstance(port, RtpPort):
+            self._open_events.discard(port)
+            port.close()
+
+    # -- digits -------------------------------------------------------------------------------
+
+    def _send_digits(self, command: m.SendDigits, now: float) -> None:
+        port = self._rtp(command.port)
+        digits = command.digits.upper()
+        if not digits or set(digits) - set(DIGITS):
+            raise MediaError("digits are 0-9, *, # and A-D")
+        if not (40 <= command.duration_ms <= _LONGEST_DIGIT_MS and 0 <= command.gap_ms <= 10_000):
+            raise MediaError("a digit lasts 40 to 8000 ms, the gap after it at most 10 s")
+        if not port.can_send:
+            raise MediaError(f"the far end of port {command.port!r} takes no audio")
+        if not port.outbound.add_digits(digits, command.duration_ms, command.gap_ms):
+            raise MediaError(f"the far end of port {command.port!r} takes no digits")
+        self._switchboard.changed(port, now)
+
+    def digits_heard(self, port: RtpPort, digits: list[Digit]) -> None:
+        """See `PortOwner`."""
+        for digit in digits:
+            self.tell(m.DigitReceived(port.name, digit.digit, digit.duration_ms))
+            self._switchboard.relay_digit(port, digit.digit, digit.duration_ms, monotonic())
+        self._mind_clock()
+
+    def event_begun(self, port: RtpPort) -> None:
+        """See `PortOwner`."""
+        self._open_events.add(port)
+        self._mind_clock()
+
+    def codec_changed(self, port: RtpPort) -> None:
+        """See `PortOwner`."""
+        self._switchboard.changed(port, monotonic())
+        self._mind_clock()
+
+    # -- the clock ----------------------------------------------------------------------------
+
+    def _mind_clock(self) -> None:
+        if self._switchboard.is_busy or self._hearing or self._open_events:
+            self._clock.start()
+        else:
+            self._clock.stop()
+
+    def _tick(self) -> None:
+        now = monotonic()
+        self._switchboard.tick(now)
+        self._hearing.tick()
+        for port in list(self._open_events):
+            if not port.expire_event(now):
+                self._open_events.discard(port)
+        self._mind_clock()
+
+
+def _read_sound(path: str) -> Samples:
+    try:
+        return read_wav(Path(path).read_bytes()).at(SAMPLE_RATE_HZ)
+    except AudioError as exc:
+        raise MediaError(f"can't play {path}: {exc}") from exc

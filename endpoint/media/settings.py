@@ -1,4 +1,4 @@
-"""Settings of the media plane, the same for a worker process and for a plane in the caller's loop."""
+"""Settings of the media plane, in a worker process or in the caller's loop."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class MediaSettings(Struct, frozen=True, kw_only=True):
     cpu_affinity: tuple[int, ...] = ()
     """Cores that the worker process keeps to. Empty: any."""
     rtcp_interval_s: float = 5.0
-    """Mean time between two reports of a port; each is drawn from 0.5 to 1.5 times this (RFC 3550 §6.3)."""
+    """Mean time between reports of a port; each is 0.5 to 1.5 times this (RFC 3550 §6.3)."""
     latch_other_port_s: float = 0.2
     """So long only the signalled address itself can become the proven source of a port."""
     latch_other_host_s: float = 3.0

@@ -1,0 +1,157 @@
+"""RTCP (RFC 3550 §6) without I/O: what we report of a port, what we learn from the far end."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from enum import IntEnum
+
+from endpoint.media.rtp import Sender, Source
+
+_SENDER_INFO = struct.Struct("!IIIII")
+_BLOCK = struct.Struct("!IIIIII")
+_FIRST_TYPE = 192
+_LAST_TYPE = 223
+
+
+class PacketType(IntEnum):
+    """The kinds that we read or write (§12.1)."""
+
+    SR = 200
+    RR = 201
+    SDES = 202
+    BYE = 203
+
+
+def is_rtcp(second_octet: int) -> bool:
+    """Tell RTCP from RTP where both share a port (RFC 5761 §4)."""
+    return _FIRST_TYPE <= second_octet <= _LAST_TYPE
+
+
+@dataclass(slots=True)
+class RemoteView:
+    """What the far end says of the stream that we send."""
+
+    lost: int | None = None
+    round_trip_s: float | None = None
+    byes: int = 0
+    """Counted, never acted upon: signalling ends calls, and some peers say BYE at every hold."""
+
+
+class Reporter:
+    """Reports of one port, both ways.
+
+    The clock in sender reports is our own monotonic one: §6.4.1 allows it, and nothing here is ever
+    synchronised with another medium.
+    """
+
+    def __init__(self, cname: str, sender: Sender, source: Source) -> None:
+        self.remote = RemoteView()
+        self._cname = cname.encode()
+        self._sender = sender
+        self._source = source
+        self._sender_report: tuple[int, float] | None = None
+        """Middle 32 bits of the far end's last sender report, and when it came."""
+        self._expected_before = 0
+        self._lost_before = 0
+
+    def report(self, now: float, *, sends: bool) -> bytes:
+        """The next compound packet: SR if we have sent since, else RR, with SDES (§6.1)."""
+        blocks = self._blocks(now)
+        count = len(blocks) // _BLOCK.size
+        if sends and self._sender.packets:
+            seconds, fraction = _ntp(now)
+            sender = self._sender
+            info = _SENDER_INFO.pack(
+                seconds,
+                fraction,
+                sender.timestamp_at(now),
+                sender.packets & 0xFFFFFFFF,
+                sender.octets & 0xFFFFFFFF,
+            )
+            first = self._packet(PacketType.SR, count, info + blocks)
+        else:
+            first = self._packet(PacketType.RR, count, blocks)
+        return first + self._description()
+
+    def goodbye(self, now: float) -> bytes:
+        """The last compound packet, with BYE (§6.6)."""
+        return self.report(now, sends=False) + self._packet(PacketType.BYE, 1, b"")
+
+    def receive(self, datagram: memoryview, now: float) -> bool:
+        """Take a compound packet. False for what is malformed; what preceded the fault counts."""
+        at = 0
+        while at < len(datagram):
+            if len(datagram) - at < 4 or datagram[at] & 0xC0 != 0x80:
+                return False
+            count = datagram[at] & 0x1F
+            kind = datagram[at + 1]
+            size = 4 + 4 * int.from_bytes(datagram[at + 2 : at + 4])
+            packet = datagram[at : at + size]
+            if len(packet) < size:
+                return False
+            if kind == PacketType.SR and size >= 28:
+                middle = int.from_bytes(packet[10:14])
+                self._sender_report = (middle, now)
+                self._receive_blocks(packet[28:], count, now)
+            elif kind == PacketType.RR and size >= 8:
+                self._receive_blocks(packet[8:], count, now)
+            elif kind == PacketType.BYE:
+                self.remote.byes += 1
+            at += size
+        return True
+
+    def _receive_blocks(self, blocks: memoryview, count: int, now: float) -> None:
+        for number in range(min(count, len(blocks) // _BLOCK.size)):
+            ssrc, loss, _, _, last, delay = _BLOCK.unpack_from(blocks, number * _BLOCK.size)
+            if ssrc != self._sender.ssrc:
+                continue
+            lost = loss & 0xFFFFFF
+            self.remote.lost = lost - 0x1000000 if lost & 0x800000 else lost
+            if last:
+                trip = (_middle(now) - last - delay) & 0xFFFFFFFF
+                # A far end that rounds its delay up makes a negative trip of some microseconds.
+                self.remote.round_trip_s = 0.0 if trip & 0x80000000 else trip / 65536
+
+    def _blocks(self, now: float) -> bytes:
+        source = self._source
+        if source.ssrc < 0:
+            return b""
+        expected, lost = source.expected, source.lost
+        expected_since = expected - self._expected_before
+        lost_since = lost - self._lost_before
+        self._expected_before, self._lost_before = expected, lost
+        fraction = (
+            min(255, 256 * lost_since // expected_since) if lost_since > 0 < expected_since else 0
+        )
+        cumulative = max(-0x800000, min(lost, 0x7FFFFF)) & 0xFFFFFF
+        last, delay = 0, 0
+        if self._sender_report is not None:
+            last, came = self._sender_report
+            delay = int((now - came) * 65536) & 0xFFFFFFFF
+        return _BLOCK.pack(
+            source.ssrc,
+            fraction << 24 | cumulative,
+            source.highest & 0xFFFFFFFF,
+            int(source.jitter) & 0xFFFFFFFF,
+            last,
+            delay,
+        )
+
+    def _packet(self, kind: PacketType, count: int, body: bytes) -> bytes:
+        words = 1 + len(body) // 4
+        return struct.pack("!BBHI", 0x80 | count, kind, words, self._sender.ssrc) + body
+
+    def _description(self) -> bytes:
+        """SDES with CNAME; the chunk ends with at least one null octet (§6.5)."""
+        item = bytes((1, len(self._cname))) + self._cname
+        return self._packet(PacketType.SDES, 1, item + bytes(4 - len(item) % 4))
+
+
+def _ntp(now: float) -> tuple[int, int]:
+    seconds = int(now)
+    return seconds & 0xFFFFFFFF, int((now - seconds) * 2**32)
+
+
+def _middle(now: float) -> int:
+    return int(now * 65536) & 0xFFFFFFFF

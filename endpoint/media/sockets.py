@@ -1,0 +1,76 @@
+"""UDP sockets for RTP: pairs on an even port and the odd one above it."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import ipaddress
+import random
+import socket
+
+from endpoint.errors import MediaError
+
+_EXPEDITED_FORWARDING = 0xB8
+"""DSCP 46 in the old TOS octet (RFC 4594 §4.1)."""
+
+
+def family_of(host: str) -> socket.AddressFamily:
+    """The family of a numeric host. Raises MediaError for a name: nothing is resolved here."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        raise MediaError(f"not a numeric address: {host!r}") from None
+    return socket.AF_INET if address.version == 4 else socket.AF_INET6
+
+
+class PortRange:
+    """Hands out free pairs, going round: a port that was closed rests before its next call."""
+
+    def __init__(self, host: str, low: int, high: int) -> None:
+        self._host = host
+        self._pairs = range(low + low % 2, high, 2)
+        self._next = random.randrange(len(self._pairs)) if len(self._pairs) else 0
+
+    def open_pair(self) -> tuple[socket.socket, socket.socket]:
+        """Bind an RTP and an RTCP socket. Raises MediaError when no pair of the range is free."""
+        for _ in range(len(self._pairs)):
+            port = self._pairs[self._next]
+            self._next = (self._next + 1) % len(self._pairs)
+            with contextlib.suppress(OSError):
+                return _bind_pair(self._host, port)
+        bounds = f"{self._pairs.start}-{self._pairs.stop}"
+        raise MediaError(f"no free pair of RTP ports on {self._host} in {bounds}")
+
+
+def _bind_pair(host: str, port: int) -> tuple[socket.socket, socket.socket]:
+    rtp = _bind(host, port)
+    try:
+        return rtp, _bind(host, port + 1)
+    except OSError:
+        rtp.close()
+        raise
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    family = family_of(host)
+    bound = socket.socket(family, socket.SOCK_DGRAM)
+    try:
+        bound.setblocking(False)
+        if family is socket.AF_INET:
+            bound.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, _EXPEDITED_FORWARDING)
+        else:
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_TCLASS, _EXPEDITED_FORWARDING)
+        bound.bind((host, port))
+    except OSError:
+        bound.close()
+        raise
+    return bound
+
+
+def disconnect(connected: socket.socket) -> None:
+    """Undo `connect`: the socket keeps its port and hears everybody again.
+
+    Python's own `connect` can't name AF_UNSPEC, which is how it is asked for.
+    """
+    nowhere = ctypes.create_string_buffer(16)  # a sockaddr of family 0
+    ctypes.CDLL(None).connect(connected.fileno(), nowhere, len(nowhere))

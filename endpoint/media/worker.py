@@ -1,0 +1,60 @@
+"""The media worker: a plane in a process of its own, `python -m endpoint.media.worker FD SETTINGS`.
+
+FD is its end of the socketpair. It ends when the other end closes: without a control plane there is
+nobody to end the calls.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import resource
+import socket
+import sys
+
+import msgspec
+
+from endpoint.media import messages as m
+from endpoint.media.channel import Channel
+from endpoint.media.plane import Plane
+from endpoint.media.settings import MediaSettings
+
+
+async def serve(end: socket.socket, settings: MediaSettings) -> None:
+    """Do what is asked on the pair until its other end closes."""
+    gone = asyncio.Event()
+    channel = Channel(end, lambda record: plane.handle(m.decode_command(record)), gone.set)
+    plane = Plane(settings, lambda message: channel.send(m.encode(message)))
+    try:
+        await gone.wait()
+    finally:
+        plane.close()
+        channel.close()
+
+
+def _prepare(settings: MediaSettings) -> None:
+    if settings.cpu_affinity:
+        os.sched_setaffinity(0, settings.cpu_affinity)
+    # Two descriptors a port, and the usual soft limit is 1024.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    # What is loaded now lives for ever: no collection needs to look at it in mid-stream.
+    gc.freeze()
+
+
+def main(arguments: list[str]) -> None:
+    """Run until the control plane goes."""
+    end = socket.socket(fileno=int(arguments[0]))
+    settings = msgspec.json.decode(arguments[1], type=MediaSettings)
+    _prepare(settings)
+    try:
+        import uvloop
+    except ImportError:
+        asyncio.run(serve(end, settings))
+    else:
+        uvloop.run(serve(end, settings))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
