@@ -176,7 +176,7 @@ class SipLeg(Leg):
         self._say_hold()
 
     def _read_hold(self, answered: Negotiated) -> None:
-        """Whether the far end holds, from its answer: to an offer to hold, that is not to be seen."""
+        """Whether the far end holds us, as its answer tells; an answer to our hold does not."""
         if not self._held_by_us:
             self._held_by_them = answered.far_end_holds
 
