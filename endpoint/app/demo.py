@@ -1,0 +1,297 @@
+"""`agent-endpoint demo`: the main job on this machine, with proof.
+
+An endpoint with its defaults; the agent's telephone 6001 over WSS and the customer 10086 over UDP,
+each a process of its own; commands through the native interface. After each step the audio that each
+telephone received and decoded is searched for the other's tone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import tempfile
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import structlog
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from endpoint.app import certificates
+from endpoint.app.ports import can_bind
+from endpoint.app.settings import Config, HttpSettings, SipSettings, StateSettings
+from endpoint.app.wiring import Endpoint, add_extension
+from endpoint.client.client import EndpointClient
+from endpoint.rig.fleet import MUSIC_ON_HOLD, Fleet, Party
+from endpoint.rig.ladder import TracedMessage, draw, rungs
+from endpoint.rig.matrix import HearingMatrix, matrix
+from endpoint.rig.orders import AnswerMode, CallState
+from endpoint.rig.walk import ProofFailed, Step, StepResult, WalkSettings, walk
+from endpoint.storage.extensions import Extension
+from signaling.sip.flow import Flow
+from signaling.sip.message import parse_message
+from signaling.sip.stack import Direction
+
+log = structlog.get_logger(__name__)
+
+AGENT, CUSTOMER = "6001", "10086"
+DIGITS = "1234#"
+TALK = matrix({AGENT: [CUSTOMER], CUSTOMER: [AGENT]})
+HOLD = matrix({AGENT: [], CUSTOMER: [MUSIC_ON_HOLD]})
+SILENCE = matrix({AGENT: [], CUSTOMER: []})
+WINDOW_MS = 300
+PACKAGES = ("agent-endpoint", "aiohttp", "msgspec", "numpy", "uvloop")
+
+
+@dataclass(slots=True)
+class Stage:
+    """All that the demo put up."""
+
+    endpoint: Endpoint
+    client: EndpointClient
+    fleet: Fleet
+    passwords: dict[str, str]
+    trace: list[TracedMessage]
+    call: str = ""
+    """The call that the walk is about."""
+
+    @property
+    def agent(self) -> Party:
+        """The agent's telephone."""
+        return self.fleet.parties[AGENT]
+
+    @property
+    def customer(self) -> Party:
+        """The customer's telephone."""
+        return self.fleet.parties[CUSTOMER]
+
+    async def ears(self) -> HearingMatrix:
+        """What both hear now."""
+        return await self.fleet.hearing(WINDOW_MS)
+
+    # -- the steps ------------------------------------------------------------------------------
+
+    def steps(self) -> list[Step]:
+        """The walk, in order."""
+        return [
+            Step("dial", TALK, self._dial),
+            Step("hold", HOLD, self._hold),
+            Step("retrieve", TALK, self._retrieve),
+            Step("dtmf", TALK, self._press, self._digits_arrived),
+            Step("hangup", SILENCE, self._hang_up, self._both_released),
+        ]
+
+    async def _dial(self) -> None:
+        self.call = (await self.client.make_call(AGENT, CUSTOMER)).call
+        await self.customer.when(lambda status: status.call is CallState.CONNECTED)
+
+    async def _hold(self) -> None:
+        await self.client.hold(AGENT, self.call)
+
+    async def _retrieve(self) -> None:
+        await self.client.retrieve(AGENT, self.call)
+
+    async def _press(self) -> None:
+        await self.client.press(AGENT, self.call, DIGITS)
+        await self.customer.when(lambda status: len(status.digits) >= len(DIGITS))
+
+    async def _digits_arrived(self) -> dict[str, Any]:
+        digits = self.customer.status.digits
+        if digits != DIGITS:
+            raise ProofFailed(f"{CUSTOMER} received {digits!r}", {"digits": digits})
+        return {"digits": digits}
+
+    async def _hang_up(self) -> None:
+        await self.client.clear(AGENT, self.call)
+        for party in (self.agent, self.customer):
+            await party.when(lambda status: status.call is CallState.ENDED)
+
+    async def _both_released(self) -> dict[str, Any]:
+        byes = {p.name: p.status.released_by_peer for p in (self.agent, self.customer)}
+        if not all(byes.values()):
+            raise ProofFailed("not both ends saw the BYE", {"bye_seen": byes})
+        return {"bye_seen": byes}
+
+
+@asynccontextmanager
+async def staged(directory: Path) -> AsyncIterator[Stage]:
+    """An endpoint with embedded defaults in `directory`, and both telephones registered at it."""
+    trace: list[TracedMessage] = []
+
+    def remember(direction: Direction, flow: Flow, octets: bytes, at: float) -> None:
+        sent = direction is Direction.SENT
+        peer = f"{flow.host}:{flow.port}"
+        trace.append(TracedMessage(at, sent, str(flow.transport), peer, octets))
+
+    async with AsyncExitStack() as lives:
+        enter = lives.enter_async_context
+        endpoint = await enter(Endpoint(_config(directory), trace=remember))
+        passwords = {number: secrets.token_urlsafe(18) for number in (AGENT, CUSTOMER)}
+        realm = endpoint.config.sip.realm
+        for number, password in passwords.items():
+            await add_extension(endpoint.extensions, realm, Extension(number), password)
+        authority = endpoint.certificate.authority
+        client = EndpointClient(
+            endpoint.url, endpoint.token, ssl_context=certificates.client_context(authority)
+        )
+        await enter(client)
+        fleet = await enter(Fleet())
+        host, port = endpoint.sip_address
+        async with asyncio.TaskGroup() as group:
+            group.create_task(
+                fleet.add(
+                    AGENT,
+                    server=endpoint.wss_url,
+                    password=passwords[AGENT],
+                    ca_file=str(authority or ""),
+                )
+            )
+            group.create_task(
+                fleet.add(
+                    CUSTOMER,
+                    server=f"udp:{host}:{port}",
+                    password=passwords[CUSTOMER],
+                    answer=AnswerMode.AUTOMATIC,
+                )
+            )
+        yield Stage(endpoint, client, fleet, passwords, trace)
+
+
+def _config(directory: Path) -> Config:
+    """The embedded defaults; a port that is taken is left to its owner, and any free one used."""
+    http, sip = HttpSettings(), SipSettings()
+
+    def free(host: str, port: int, *, udp: bool = False) -> int:
+        return port if can_bind(host, port, udp=udp) is None else 0
+
+    return Config(
+        http=HttpSettings(
+            port=free(http.host, http.port), plain_port=free("127.0.0.1", http.plain_port)
+        ),
+        sip=SipSettings(port=free(sip.host, sip.port, udp=True)),
+        state=StateSettings(directory=directory),
+    )
+
+
+async def run(*, once: bool, as_json: bool, console: Console) -> bool:
+    """Put everything up, walk, show. Returns whether every matrix matched.
+
+    Args:
+        once: end after the walk; else stay up until cancelled.
+        as_json: print one JSON object on stdout and nothing else.
+        console: where the table and the ladder go.
+    """
+    with tempfile.TemporaryDirectory(prefix="agent-endpoint-demo-") as directory:
+        quiet = Console(quiet=True) if as_json else console
+        with quiet.status("Starting the endpoint and two telephones…"):
+            lives = AsyncExitStack()
+            stage = await lives.enter_async_context(staged(Path(directory)))
+        async with lives:
+            results = await _show_walk(stage, quiet)
+            ok = len(results) == len(stage.steps()) and all(result.ok for result in results)
+            if as_json:
+                document = {
+                    "ok": ok,
+                    "steps": [result.as_json() for result in results],
+                    "versions": {package: version(package) for package in PACKAGES},
+                }
+                console.out(msgspec.json.encode(document).decode(), highlight=False)
+            _show_ladder(stage, quiet)
+            if not once:
+                _show_addresses(stage, quiet)
+                await asyncio.Event().wait()
+    return ok
+
+
+async def _show_walk(stage: Stage, console: Console) -> list[StepResult]:
+    names = [step.name for step in stage.steps()]
+    results: list[StepResult] = []
+    with Live(result_table(results, names[0]), console=console, transient=False) as live:
+        async for result in walk(
+            stage.steps(), stage.ears, WalkSettings(window_s=WINDOW_MS / 1000)
+        ):
+            results.append(result)
+            left = names[len(results) :] if result.ok else []
+            live.update(result_table(results, left[0] if left else None))
+    for result in results:
+        for fault in result.faults:
+            console.print(f"  [red]{result.name}[/]: {fault}")
+        if result.facts:
+            facts = ", ".join(f"{name}: {value}" for name, value in result.facts.items())
+            console.print(f"  [dim]{result.name}: {facts}[/]")
+    return results
+
+
+def _show_ladder(stage: Stage, console: Console) -> None:
+    peers = _parties_by_address(stage.trace)
+    calls = [
+        rung
+        for rung in rungs(stage.trace, lambda peer: peers.get(peer, peer))
+        if "REGISTER" not in rung.label
+    ]
+    console.print("\n[bold]Who said what in SIP[/] [dim](seconds)[/]")
+    for line in draw(calls, [AGENT, CUSTOMER]):
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _parties_by_address(trace: Sequence[TracedMessage]) -> dict[str, str]:
+    """Who is behind an address: whoever registered from there."""
+    found = {}
+    for message in trace:
+        if not message.sent and message.octets.startswith(b"REGISTER "):
+            request = parse_message(message.octets)
+            found[message.peer] = request.from_.uri.user or message.peer
+    return found
+
+
+def _show_addresses(stage: Stage, console: Console) -> None:
+    endpoint = stage.endpoint
+    host, port = endpoint.sip_address
+    rows = Table.grid(padding=(0, 2))
+    rows.add_row("page", endpoint.url)
+    rows.add_row("bearer token", endpoint.token)
+    rows.add_row("trust this CA", str(endpoint.certificate.authority))
+    rows.add_row("SIP over WSS", endpoint.wss_url)
+    rows.add_row("SIP over UDP", f"{host}:{port}")
+    for number, password in stage.passwords.items():
+        rows.add_row(f"password of {number}", password)
+    console.print("\n[bold]Still up[/] [dim](Ctrl-C ends it)[/]")
+    console.print(rows)
+
+
+def result_table(results: list[StepResult], running: str | None) -> Table:
+    """The walk so far, for a person."""
+    table = Table(title="Who hears whom", title_style="bold", caption_style="dim")
+    table.add_column("")
+    table.add_column("step")
+    for name in (AGENT, CUSTOMER):
+        table.add_column(f"{name} should hear")
+        table.add_column("hears")
+    table.add_column("after", justify="right")
+    for result in results:
+        cells: list[str | Text] = [
+            Text("✔", "bold green") if result.ok else Text("✘", "bold red"),
+            result.name,
+        ]
+        for name in (AGENT, CUSTOMER):
+            wanted, heard = result.expected.get(name), result.heard.get(name)
+            cells.append(Text(_sound(wanted), "dim"))
+            cells.append(Text(_sound(heard), "green" if wanted == heard else "bold red"))
+        cells.append(f"{result.switch_ms:.0f} ms")
+        table.add_row(*cells)
+    if running is not None:
+        table.add_row("…", running, *[""] * 5)
+    return table
+
+
+def _sound(sources: frozenset[str] | None) -> str:
+    if not sources:
+        return "silence"
+    return ", ".join("♪ music" if name == MUSIC_ON_HOLD else name for name in sorted(sources))
