@@ -1,8 +1,8 @@
 """`agent-endpoint demo`: the main job on this machine, with proof.
 
 An endpoint with its defaults; the agent's telephone 6001 over WSS and the customer 10086 over UDP,
-each a process of its own; commands through the native interface. After each step the audio that each
-telephone received and decoded is searched for the other's tone.
+each a process of its own; commands through the native interface. After each step the audio that
+each telephone received and decoded is searched for the other's tone.
 """
 
 from __future__ import annotations

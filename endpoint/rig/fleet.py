@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
@@ -13,8 +13,9 @@ import msgspec
 
 from endpoint.audio.tones import CALL_PROGRESS_HZ, MUSIC_ON_HOLD_HZ, PARTY_TONES_HZ
 from endpoint.rig import orders
-from endpoint.rig.matrix import HearingMatrix
+from endpoint.rig.matrix import HearingMatrix, matrix
 from endpoint.rig.orders import AnswerMode, AnyOrder, Done, PartySettings, Refused, Report, Status
+from endpoint.rig.walk import Step, WalkSettings, take
 
 MUSIC_ON_HOLD = "moh"
 CALL_PROGRESS = "progress"
@@ -240,3 +241,21 @@ class Fleet:
             *(party.listen(last_ms, self._signatures) for party in self.parties.values())
         )
         return dict(zip(self.parties, heard, strict=True))
+
+    async def becomes(self, rows: Mapping[str, Iterable[str]], *, timeout_s: float = 8.0) -> None:
+        """Wait until everybody hears exactly that, and go on hearing it.
+
+        Raises:
+            AssertionError: it did not become so; the text says who hears what they should not.
+        """
+        settings = WalkSettings(step_timeout_s=timeout_s)
+
+        async def ears() -> HearingMatrix:
+            return await self.hearing(round(settings.window_s * 1000))
+
+        async def nothing() -> None:
+            pass
+
+        result = await take(Step("becomes", matrix(rows), nothing), ears, settings)
+        if not result.ok:
+            raise AssertionError("; ".join(result.faults))

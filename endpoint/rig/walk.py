@@ -89,13 +89,14 @@ async def walk(
     Stops after the first that failed.
     """
     for step in steps:
-        result = await _take(step, ears, settings)
+        result = await take(step, ears, settings)
         yield result
         if not result.ok:
             return
 
 
-async def _take(step: Step, ears: Ears, settings: WalkSettings) -> StepResult:
+async def take(step: Step, ears: Ears, settings: WalkSettings) -> StepResult:
+    """Take one step, and say what came of it."""
     clock = asyncio.get_running_loop().time
     began = clock()
     heard: HearingMatrix = {}
