@@ -14,7 +14,7 @@ from random import Random
 
 from signaling.errors import SipParseError
 from signaling.sip.headers import AuthChallenge, AuthCredentials
-from signaling.sip.message import Request, Response
+from signaling.sip.message import Response
 from signaling.sip.uri import Uri
 
 
@@ -35,9 +35,12 @@ _ALGORITHMS = {algorithm.value: algorithm for algorithm in DigestAlgorithm}
 
 
 def _hash(algorithm: DigestAlgorithm, text: str) -> str:
-    hashed = hashlib.new(_HASHES[algorithm], usedforsecurity=False)
-    hashed.update(text.encode("utf-8", "surrogateescape"))
-    return hashed.hexdigest()
+    return hashlib.new(_HASHES[algorithm], _octets(text), usedforsecurity=False).hexdigest()
+
+
+def _octets(text: str) -> bytes:
+    """Header text as it was on the wire."""
+    return text.encode("utf-8", "surrogateescape")
 
 
 def ha1(username: str, realm: str, password: str, algorithm: str = "MD5") -> str:
@@ -255,23 +258,26 @@ class DigestServer:
             for algorithm in self.algorithms
         ]
 
-    def username(self, request: Request) -> str | None:
+    def username(self, credentials: Sequence[AuthCredentials]) -> str | None:
         """Whose HA1s to look up: the user named for our realm; None if nobody is."""
-        found = self._find(request)
+        found = self._find(credentials)
         return None if found is None else found.get("username")
 
     def verify(
         self,
-        request: Request,
+        method: str,
+        uri: str,
+        credentials: Sequence[AuthCredentials],
         ha1s: Sequence[tuple[str, str]],
         source: str,
         now: float,
     ) -> Verdict:
-        """Judge a request. `ha1s`: (algorithm, HA1) pairs of `username`, empty for an unknown user.
+        """Judge a request with the Request-URI `uri`.
 
+        `ha1s`: (algorithm, HA1) pairs of `username`, empty for an unknown user.
         Takes the same time and gives the same verdict for a wrong user and a wrong password.
         """
-        given = self._find(request)
+        given = self._find(credentials)
         if given is None:
             return Verdict.MISSING
         qop = given.get("qop")
@@ -279,7 +285,7 @@ class DigestServer:
         if not needed <= given.keys() or qop not in (None, "auth"):
             return Verdict.BAD_REQUEST
         count = _nonce_count(given["nc"]) if qop else 1
-        if count is None or not _same_uri(given["uri"], request.uri):
+        if count is None or not _same_uri(given["uri"], uri):
             return Verdict.BAD_REQUEST
         algorithm = _algorithm(given)
         if algorithm not in self.algorithms:
@@ -289,36 +295,31 @@ class DigestServer:
         expected = digest_response(
             algorithm,
             secret if secret is not None else "0" * 64,
-            method=request.method,
+            method=method,
             uri=given["uri"],
             nonce=given["nonce"],
             qop=qop,
             nc=given.get("nc", ""),
             cnonce=given.get("cnonce", ""),
         )
-        right = hmac.compare_digest(expected.encode(), given["response"].lower().encode())
+        right = hmac.compare_digest(_octets(expected), _octets(given["response"].lower()))
         if not right or secret is None:
             return Verdict.WRONG
         if not self._is_current(given["nonce"], source, now):
             return Verdict.STALE
         return Verdict.OK if self._use(given["nonce"], count, now) else Verdict.REPLAYED
 
-    def _find(self, request: Request) -> dict[str, str] | None:
+    def _find(self, credentials: Sequence[AuthCredentials]) -> dict[str, str] | None:
         """The parameters for our realm; other schemes and realms are passed over (§22.3)."""
-        for line in request.headers.get_all("Authorization"):
-            try:
-                credentials = AuthCredentials.parse(line)
-            except SipParseError:
-                continue
-            parameters = credentials.parameters
-            if credentials.scheme.lower() == "digest" and parameters.get("realm") == self.realm:
-                return parameters
+        for given in credentials:
+            if given.scheme.lower() == "digest" and given.parameters.get("realm") == self.realm:
+                return given.parameters
         return None
 
     def _nonce(self, source: str, issued_ms: int, salt: str | None = None) -> str:
         salt = salt or f"{self._random.getrandbits(64):016x}"
         text = f"{issued_ms:x}.{salt}"
-        mac = hmac.digest(self._key, f"{text}.{source}.{self.realm}".encode(), "sha256")
+        mac = hmac.digest(self._key, _octets(f"{text}.{source}.{self.realm}"), "sha256")
         return f"{text}.{mac.hex()[:32]}"
 
     def _is_current(self, nonce: str, source: str, now: float) -> bool:
@@ -327,8 +328,8 @@ class DigestServer:
         if issued_ms is None or issued_ms <= self._issued_before:
             return False
         expected = self._nonce(source, issued_ms, rest.partition(".")[0])
-        genuine = hmac.compare_digest(expected.encode(), nonce.encode("utf-8", "surrogateescape"))
-        return genuine and 0 <= now * 1000 - issued_ms + 1 <= self.nonce_lifetime_s * 1000
+        genuine = hmac.compare_digest(_octets(expected), _octets(nonce))
+        return genuine and 0 <= now * 1000 - issued_ms <= self.nonce_lifetime_s * 1000
 
     def _use(self, nonce: str, count: int, now: float) -> bool:
         """Note a use; False for a count that is not above the last one of this nonce."""
@@ -365,8 +366,10 @@ def _nonce_count(text: str) -> int | None:
     return (_hexadecimal(text.lower()) or None) if len(text) == 8 else None
 
 
-def _same_uri(digest_uri: str, request_uri: Uri) -> bool:
+def _same_uri(digest_uri: str, request_uri: str) -> bool:
+    if digest_uri == request_uri:
+        return True
     try:
-        return Uri.parse(digest_uri).equivalent(request_uri)
+        return Uri.parse(digest_uri).equivalent(Uri.parse(request_uri))
     except SipParseError:
         return False

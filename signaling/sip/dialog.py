@@ -126,7 +126,7 @@ class Dialog:
 def flow_towards(uri: Uri, flow: Flow) -> Flow:
     """The datagram flow to the address that a URI holds, or `flow` itself if that is the better way."""
     address, seen = _address(uri.host), _address(flow.host)
-    if address is None or address == seen and uri.port == flow.port:
+    if address is None or (address == seen and uri.port == flow.port):
         return flow
     if address.is_unspecified or address.is_multicast or str(address) == "255.255.255.255":
         return flow

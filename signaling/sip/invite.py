@@ -1,14 +1,51 @@
-"""The INVITE usage: one call's signalling, in either role, as an object without I/O."""
+"""The INVITE usage: one call's signalling, in either role, as an object without I/O.
+
+::
+
+    UAC   CALLING --101-199--> EARLY --2xx--> CONFIRMED          (or ANSWERED, where the 2xx offers)
+    UAS   PROCEEDING --ring--> EARLY --accept--> ANSWERED --ACK--> CONFIRMED
+    any   --refusal, CANCEL, BYE, time-out, lost flow--> ENDED
+
+**What we end, ends at once**: `cancel`, `reject` and `bye` tell `Ended` in the same drain. The protocol's remaining
+duties are done without anybody watching: a CANCEL that waits for a first response (RFC 3261 §9.1), a BYE that waits
+for the ACK (§15), a 2xx that crossed our CANCEL and gets ACK and BYE, a 2xx of another fork (§13.2.2.4).
+
+A lost connection ends a call that is not answered. An answered one goes on: its audio may be well, and the far end
+may come back over another flow (then requests follow it), or the driver names one with `use_flow`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
+from functools import partial
 
-from signaling.sip.events import OperationId
+from signaling.errors import LocalProtocolError, TransportError
+from signaling.sip.answer import SDP, SentAnswer, sdp_of
+from signaling.sip.auth import DigestClient, DigestCredentials
+from signaling.sip.core import Core
+from signaling.sip.dialog import Dialog
+from signaling.sip.events import (
+    Answered,
+    Confirmed,
+    Ended,
+    InfoCompleted,
+    InfoReceived,
+    OperationId,
+    Progress,
+    SessionChanged,
+    SessionEvent,
+)
+from signaling.sip.exchange import Exchange, credentials_of
 from signaling.sip.flow import Flow
-from signaling.sip.headers import NameAddr
-from signaling.sip.message import Request
+from signaling.sip.headers import CSeq, NameAddr
+from signaling.sip.message import Headers, Request, Response
+from signaling.sip.reason import format_reason, q850_of
+from signaling.sip.reinvite import Reinvites
+from signaling.sip.transaction import Failure, ServerTransaction
+
+PROVISIONAL_REFRESH_S = 60.0
+"""A proxy forgets a call that shows no sign of life for longer (RFC 3261 §13.3.1.1)."""
 
 
 class Role(StrEnum):
@@ -18,31 +55,340 @@ class Role(StrEnum):
     UAS = "uas"
 
 
+class SessionState(StrEnum):
+    """How far a session is."""
+
+    CALLING = "calling"
+    """UAC: nothing heard, or 100."""
+    PROCEEDING = "proceeding"
+    """UAS: nothing said, or 100."""
+    EARLY = "early"
+    """101-199 was heard or said."""
+    ANSWERED = "answered"
+    """UAS: 2xx is out, the ACK is awaited. UAC: the 2xx offered, the ACK waits for `accept`."""
+    CONFIRMED = "confirmed"
+    ENDED = "ended"
+
+
+_UNANSWERED = frozenset({SessionState.CALLING, SessionState.PROCEEDING, SessionState.EARLY})
+
+
 class InviteUsage:
-    """Made by `Stack.invite` and `Stack.open_session`. Methods raise `LocalProtocolError` in a state that forbids them.
+    """Made by `Stack.invite` and `Stack.open_session`.
 
     Everything that happens comes as `SessionChanged` events; `Ended` is the last, and there is exactly one.
+    Methods raise LocalProtocolError in a state that forbids them; then nothing was sent.
     """
 
-    id: str
-    call_id: str
-    role: Role
-    local: NameAddr
-    remote: NameAddr
-    request: Request
-    """The INVITE that began it."""
-    flow: Flow
-    sdp: bytes | None
-    """The far end's current description."""
+    def __init__(
+        self,
+        core: Core,
+        role: Role,
+        request: Request,
+        flow: Flow,
+        *,
+        contact_user: str | None,
+        credentials: DigestCredentials | None = None,
+    ) -> None:
+        self.core = core
+        self.id = core.next_id("s")
+        """Unique in its stack."""
+        self.role = role
+        self.call_id = request.call_id
+        self.request = request
+        """The INVITE that began it, as it was sent first."""
+        self.state = SessionState.CALLING if role is Role.UAC else SessionState.PROCEEDING
+        self.sdp: bytes | None = None if role is Role.UAC else sdp_of(request)
+        """The far end's current description."""
+        self._flow = flow
+        self._first_hop = request.uri.host
+        self._contact_user = contact_user
+        self._digest = DigestClient(credentials, core.config.random) if credentials else None
+        self._operations = 0
+        self._infos: dict[OperationId, None] = {}
+        self._reinvites = Reinvites(self)
+        self._dialog: Dialog | None = None
+        """The one that is answered (UAC), or that we opened (UAS)."""
+        self._forks: dict[str, Dialog] = {}
+        """UAC: early dialogs by the far end's tag."""
+        self._early_sdp: dict[str, bytes] = {}
+        self._bye_after_ack: tuple[tuple[str, str], ...] | None = None
+        # UAC alone
+        self._exchange: Exchange | None = None
+        self._acks: dict[str, Callable[[float], None] | None] = {}
+        self._cancel_headers: tuple[tuple[str, str], ...] | None = None
+        self._may_cancel = False
+        # UAS alone
+        self._server: ServerTransaction | None = None
+        self._answer: SentAnswer | None = None
+        self._last_provisional: tuple[int, bytes | None] | None = None
+        core.sessions[self.id] = self
 
-    def ring(self, sdp: bytes | None = None, *, status: int = 180, now: float) -> None:
-        """Send a provisional response, 183 with early media or 180 (UAS). May be said again."""
+    def __repr__(self) -> str:
+        return f"<InviteUsage {self.id} {self.role} {self.remote.uri} {self.state} {self.call_id}>"
+
+    # -- what it is ---------------------------------------------------------------------------
+
+    @property
+    def local(self) -> NameAddr:
+        """Our address, with our tag where there is one."""
+        if self._dialog is not None:
+            return self._dialog.local
+        return self.request.from_ if self.is_caller else self.request.to
+
+    @property
+    def remote(self) -> NameAddr:
+        """The far end's address."""
+        if self._dialog is not None:
+            return self._dialog.remote
+        return self.request.to if self.is_caller else self.request.from_
+
+    @property
+    def flow(self) -> Flow:
+        """How the far end was reached last."""
+        return self._flow if self._dialog is None else self._dialog.flow
+
+    @property
+    def is_caller(self) -> bool:
+        """Whether we made the Call-ID."""
+        return self.role is Role.UAC
+
+    @property
+    def is_confirmed(self) -> bool:
+        """Whether both ends know that it is answered."""
+        return self.state is SessionState.CONFIRMED
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether `Ended` was told."""
+        return self.state is SessionState.ENDED
+
+    @property
+    def dialog(self) -> Dialog:
+        """The dialog; raises LocalProtocolError before there is one."""
+        if self._dialog is None:
+            raise self._forbidden("there is no dialog yet")
+        return self._dialog
+
+    @property
+    def contact(self) -> tuple[str, str]:
+        """Our Contact header field."""
+        return self.core.contact(self.flow, self._contact_user)
+
+    # -- UAC: the INVITE ----------------------------------------------------------------------
+
+    def start(self, now: float) -> None:
+        """Send the INVITE (for `Stack.invite`)."""
+        self._exchange = Exchange(
+            self.core,
+            self.request,
+            self._flow,
+            on_response=self._responded,
+            on_failure=self._failed,
+            next_cseq=lambda: self._invite_cseq + 1,
+            digest=self._digest,
+            may_answer=lambda response: not self.has_ended,
+        )
+        self._exchange.start(now)
+
+    @property
+    def _invite_cseq(self) -> int:
+        return (self._exchange.request if self._exchange else self.request).cseq.number
+
+    def _responded(self, response: Response, now: float) -> None:
+        if response.status < 200:
+            self._progressed(response, now)
+        elif response.status < 300:
+            self._succeeded(response, now)
+        else:
+            self._forget_forks()
+            self.core.timers.stop(self, "cancel")
+            self._end(
+                Ended(
+                    by_remote=True,
+                    status=response.status,
+                    reason_text=response.reason,
+                    q850=q850_of(response.headers),
+                ),
+                now,
+            )
+
+    def _progressed(self, response: Response, now: float) -> None:
+        self._may_cancel = True
+        if self._cancel_headers is not None:
+            self._send_cancel(now)
+            return
+        tag, sdp = response.to.tag, sdp_of(response)
+        if response.status == 100 or self.state not in _UNANSWERED:
+            return
+        if tag:
+            if tag not in self._forks:
+                self._forks[tag] = self._dialog_of(response)
+                self.core.dialogs[self._forks[tag].key] = self
+            if sdp:
+                self._early_sdp[tag] = self.sdp = sdp
+        self.state = SessionState.EARLY
+        self.tell(Progress(response.status, response.reason, sdp))
+
+    def _succeeded(self, response: Response, now: float) -> None:
+        tag = response.to.tag or ""
+        if tag in self._acks:
+            acknowledge = self._acks[tag]
+            if acknowledge is not None:
+                acknowledge(now)
+            return
+        dialog = self._forks.pop(tag, None) or self._dialog_of(response)
+        dialog.confirm(response)
+        if self.has_ended or self._dialog is not None:
+            # Another fork was first, or a CANCEL of ours crossed this 2xx: it wins (§9.1, §13.2.2.4).
+            self.core.timers.stop(self, "cancel")
+            self.core.dialogs[dialog.key] = self
+            self._send_ack(dialog, b"", now)
+            self._send_bye(dialog, self._cancel_headers or (), now)
+            return
+        self._dialog = dialog
+        self._forget_forks()
+        self.core.dialogs[dialog.key] = self
+        description = sdp_of(response) or self._early_sdp.get(tag)
+        self.sdp = description or self.sdp
+        if self.request.body:
+            self.state = SessionState.CONFIRMED
+            self._send_ack(dialog, b"", now)
+        else:
+            self.state = SessionState.ANSWERED
+            self._acks[tag] = None
+        self.tell(Answered(description))
+
+    def _failed(self, failure: Failure, now: float) -> None:
+        self._forget_forks()
+        self.core.timers.stop(self, "cancel")
+        self._end(self._loss(failure), now)
+
+    def _dialog_of(self, response: Response) -> Dialog:
+        request = self._exchange.request if self._exchange else self.request
+        return Dialog.of_response(request, response, self._flow)
+
+    def _forget_forks(self) -> None:
+        for dialog in self._forks.values():
+            self.core.dialogs.pop(dialog.key, None)
+        self._forks.clear()
+        self._early_sdp.clear()
+
+    def _send_ack(self, dialog: Dialog, sdp: bytes, now: float) -> None:
+        request = self._exchange.request if self._exchange else self.request
+        acknowledge = self._acknowledgement(
+            dialog, request.cseq.number, sdp, credentials_of(request)
+        )
+        self._acks[dialog.remote.tag or ""] = acknowledge
+        acknowledge(now)
+
+    def cancel(self, q850: int | None = None, *, now: float) -> None:
+        """Take back an INVITE that is not answered (UAC). A 2xx that crosses it gets ACK and BYE."""
+        if not self.is_caller or self.state not in _UNANSWERED:
+            raise self._forbidden("cancel")
+        self._cancel_headers = _reason_header(q850)
+        if self._may_cancel:
+            self._send_cancel(now)
+        self._forget_forks()
+        self._end(
+            Ended(by_remote=False, status=487, reason_text="Request Terminated", q850=q850), now
+        )
+
+    def _send_cancel(self, now: float) -> None:
+        """§9.1: as the INVITE, hop by hop, and only after a first response."""
+        exchange, timers = self._exchange, self.core.timers
+        if exchange is None or timers.is_running(self, "cancel"):
+            return
+        timers.start(self, "cancel", now + self.core.config.timers.timeout_s)
+        invite = exchange.request
+        headers = Headers([("Via", str(invite.via)), ("Max-Forwards", "70")])
+        for route in invite.headers.get_all("Route"):
+            headers.add("Route", route)
+        for name in ("From", "To", "Call-ID"):
+            headers.add(name, invite.headers.get(name) or "")
+        headers.add("CSeq", str(CSeq(invite.cseq.number, "CANCEL")))
+        for name, value in self._cancel_headers or ():
+            headers.add(name, value)
+        self.core.layer.start_client(
+            Request("CANCEL", invite.uri, headers),
+            exchange.flow,
+            now,
+            lambda response, now: None,
+            lambda failure, now: None,
+        )
+
+    # -- UAS: the answer ----------------------------------------------------------------------
+
+    def adopt(self, server: ServerTransaction) -> None:
+        """Take over the INVITE's transaction (for `Stack.open_session`)."""
+        self._server = server
+        server.on_cancel = self._cancelled
+        server.on_failure = self._failed
+        self._dialog = Dialog.of_request(server.request, server.to_tag, server.source)
+        self.core.dialogs[self._dialog.key] = self
+
+    def ring(self, sdp: bytes | None = None, *, status: int | None = None, now: float) -> None:
+        """Send 180, or 183 with a description for early media (UAS). May be said again."""
+        status = status or (183 if sdp else 180)
+        if self.is_caller or self.state not in _UNANSWERED or not 100 < status < 200:
+            raise self._forbidden("ring")
+        self.state = SessionState.EARLY
+        self._last_provisional = (status, sdp)
+        self._send_provisional(now)
+
+    def _send_provisional(self, now: float) -> None:
+        if self._server is None or self._last_provisional is None:
+            return
+        status, sdp = self._last_provisional
+        self.core.timers.start(self, "provisional", now + PROVISIONAL_REFRESH_S)
+        self.core.respond(
+            self._server,
+            status,
+            headers=(self.contact, *self.core.offer_headers),
+            body=sdp or b"",
+            content_type=SDP if sdp else None,
+            now=now,
+        )
 
     def accept(self, sdp: bytes, *, now: float) -> None:
         """UAS: answer 200 with our answer (or our offer, where the INVITE held none).
 
         UAC: give the answer to an offer that came in a 2xx (`Answered`, `ReinviteCompleted`); it goes in the ACK.
         """
+        if self.state is SessionState.CONFIRMED and self._reinvites.accept(sdp, now):
+            return
+        if self.is_caller and self.state is SessionState.ANSWERED:
+            self.state = SessionState.CONFIRMED
+            self._send_ack(self.dialog, sdp, now)
+            self._reinvites.proceed(now)
+            return
+        server = self._server
+        if server is None or self.state not in _UNANSWERED:
+            raise self._forbidden("accept")
+        self.core.timers.stop(self, "provisional")
+        self.state = SessionState.ANSWERED
+        self._answer = SentAnswer(self.core, server, self._acknowledged, self._unacknowledged)
+        self._answer.send(sdp, (self.contact, *self.core.offer_headers), now)
+
+    def _acknowledged(self, ack: Request, now: float) -> None:
+        self._answer = None
+        if self.has_ended:
+            if self._bye_after_ack is not None:
+                self._send_bye(self.dialog, self._bye_after_ack, now)
+            return
+        self.state = SessionState.CONFIRMED
+        description = None if self.request.body else sdp_of(ack)
+        self.sdp = description or self.sdp
+        self.tell(Confirmed(description))
+        self._reinvites.proceed(now)
+
+    def _unacknowledged(self, now: float) -> None:
+        """§13.3.1.4: no ACK in 64*T1."""
+        self._answer = None
+        if self._bye_after_ack is not None:
+            self._send_bye(self.dialog, self._bye_after_ack, now)
+        else:
+            self.lose(408, "no ACK", now, bye=True)
 
     def reject(
         self,
@@ -52,25 +398,301 @@ class InviteUsage:
         *,
         now: float,
     ) -> None:
-        """Refuse with 3xx–6xx (UAS)."""
+        """Refuse with 3xx-6xx (UAS)."""
+        if self._server is None or self.state not in _UNANSWERED or status < 300:
+            raise self._forbidden("reject")
+        self._refuse(status, reason, headers, now)
+        q850 = q850_of(Headers(headers))
+        self._end(Ended(by_remote=False, status=status, reason_text=reason or "", q850=q850), now)
 
-    def cancel(self, q850: int | None = None, *, now: float) -> None:
-        """Take back an INVITE that is not answered (UAC). A 2xx that crosses it gets ACK and BYE."""
+    def _refuse(
+        self, status: int, reason: str | None, headers: Sequence[tuple[str, str]], now: float
+    ) -> None:
+        self._drop_dialog()
+        if self._server is not None:
+            self.core.respond(self._server, status, reason, headers=headers, now=now)
+
+    def _cancelled(self, cancel: Request, now: float) -> None:
+        self._refuse(487, None, (), now)
+        self._end(
+            Ended(
+                by_remote=True,
+                status=487,
+                reason_text="Request Terminated",
+                q850=q850_of(cancel.headers),
+            ),
+            now,
+        )
+
+    # -- either end ---------------------------------------------------------------------------
 
     def bye(self, q850: int | None = None, *, now: float) -> None:
-        """End an answered call. Before our 2xx is acknowledged the BYE waits for the ACK (RFC 3261 §15)."""
+        """End an answered call. Before our 2xx is acknowledged, the BYE waits for the ACK (§15)."""
+        headers = _reason_header(q850)
+        if self.state is SessionState.ANSWERED and not self.is_caller:
+            self._bye_after_ack = headers
+        elif self.state is SessionState.ANSWERED:
+            self._send_ack(self.dialog, b"", now)
+        elif self.state is not SessionState.CONFIRMED:
+            raise self._forbidden("bye")
+        self._end(Ended(by_remote=False, q850=q850), now)
+        if self._bye_after_ack is None:
+            self._send_bye(self.dialog, headers, now)
 
     def hang_up(self, status: int = 480, q850: int | None = None, *, now: float) -> None:
         """Whatever the state needs: CANCEL, `reject(status)`, BYE, or nothing. Never raises."""
+        match self.state:
+            case SessionState.CALLING | SessionState.PROCEEDING | SessionState.EARLY:
+                if self.is_caller:
+                    self.cancel(q850, now=now)
+                else:
+                    refusal = status if 300 <= status < 700 else 480
+                    self.reject(refusal, headers=_reason_header(q850), now=now)
+            case SessionState.ANSWERED | SessionState.CONFIRMED:
+                self.bye(q850, now=now)
+            case SessionState.ENDED:
+                pass
 
     def reinvite(self, sdp: bytes | None, *, now: float) -> OperationId:
-        """Offer anew; None asks the far end to offer. Waits for its turn; glare is retried. `ReinviteCompleted`."""
+        """Offer anew; None asks the far end to offer. Then one `ReinviteCompleted`.
+
+        Waits until no other re-INVITE, of either end, is under way; tries again after a glare (491).
+        """
+        if self.state not in (SessionState.ANSWERED, SessionState.CONFIRMED):
+            raise self._forbidden("reinvite")
+        operation = self._next_operation()
+        self._reinvites.offer(operation, sdp, now)
+        return operation
 
     def answer_reinvite(self, sdp: bytes, *, now: float) -> None:
-        """Answer `Reinvited` with 200."""
+        """Answer `Reinvited` with 200 (our offer, where theirs was None).
+
+        Nothing happens if it was cancelled, or the session ended, meanwhile.
+        """
+        self._reinvites.answer(sdp, now)
 
     def reject_reinvite(self, status: int, *, now: float) -> None:
-        """Refuse `Reinvited`; the session stays as it was."""
+        """Refuse `Reinvited`; the session stays as it was. Otherwise as `answer_reinvite`."""
+        self._reinvites.reject(status, now)
 
     def info(self, content_type: str, body: bytes, *, now: float) -> OperationId:
-        """Send INFO in the dialog. Then `InfoCompleted`."""
+        """Send INFO in the dialog (RFC 6086). Then one `InfoCompleted`."""
+        if self.has_ended or self._dialog is None:
+            raise self._forbidden("info")
+        operation = self._next_operation()
+        self._infos[operation] = None
+        self.exchange(
+            "INFO",
+            body=body,
+            content_type=content_type,
+            on_response=partial(self._info_answered, operation),
+            on_failure=lambda failure, now: self._info_completed(operation, failure.status),
+        ).start(now)
+        return operation
+
+    def _info_answered(self, operation: OperationId, response: Response, now: float) -> None:
+        if response.status < 200:
+            return
+        self._info_completed(operation, response.status)
+        if response.status == 481:
+            self.lose(481, response.reason, now, bye=False)
+
+    def _info_completed(self, operation: OperationId, status: int) -> None:
+        if operation in self._infos:
+            del self._infos[operation]
+            self.tell(InfoCompleted(operation, status))
+
+    def use_flow(self, flow: Flow) -> None:
+        """The far end, or the server before it, is reached over another flow from now on."""
+        self._flow = flow
+        if self._dialog is not None:
+            self._dialog.flow = flow
+
+    # -- requests of the far end --------------------------------------------------------------
+
+    def receive(self, request: Request, server: ServerTransaction, now: float) -> None:
+        """Take a BYE, INVITE or INFO of one of our dialogs; its CSeq is checked."""
+        if request.method == "BYE":
+            self._receive_bye(request, server, now)
+        elif self.has_ended:
+            self.core.respond(server, 481, now=now)
+        elif request.method == "INVITE":
+            self._follow(server.source)
+            self._reinvites.receive(request, server, now)
+        else:
+            self._follow(server.source)
+            self.core.respond(server, 200, now=now)
+            self.tell(InfoReceived(request.headers.get("Content-Type") or "", request.body))
+
+    def receive_ack(self, ack: Request, now: float) -> None:
+        """Take an ACK of our dialog."""
+        if self._answer is not None:
+            self._answer.receive_ack(ack, now)
+        else:
+            self._reinvites.receive_ack(ack, now)
+
+    def _receive_bye(self, request: Request, server: ServerTransaction, now: float) -> None:
+        self.core.respond(server, 200, now=now)
+        fork = self._forks.pop(request.from_.tag or "", None)
+        if fork is not None:  # an early dialog that another fork may outlive
+            self.core.dialogs.pop(fork.key, None)
+            return
+        if self.state in _UNANSWERED:
+            self._refuse(487, None, (), now)  # §15.1.2
+        if self._answer is not None:
+            self._answer.stop()
+            self._answer = None
+        self._drop_dialog()
+        self._end(Ended(by_remote=True, q850=q850_of(request.headers)), now)
+
+    def dialog_for(self, request: Request) -> Dialog | None:
+        """The dialog of ours that a request belongs to."""
+        tag = request.from_.tag or ""
+        if self._dialog is not None and (self._dialog.remote.tag or "") == tag:
+            return self._dialog
+        return self._forks.get(tag)
+
+    def _follow(self, source: Flow) -> None:
+        """The far end may come back over another connection."""
+        if self._dialog is not None and source.reliable:
+            self._dialog.flow = source
+
+    # -- for the parts ------------------------------------------------------------------------
+
+    def tell(self, event: SessionEvent) -> None:
+        """Tell the driver."""
+        self.core.tell(SessionChanged(self, event))
+
+    def exchange(
+        self,
+        method: str,
+        *,
+        headers: Iterable[tuple[str, str]] = (),
+        body: bytes = b"",
+        content_type: str | None = None,
+        on_response: Callable[[Response, float], None],
+        on_failure: Callable[[Failure, float], None],
+        dialog: Dialog | None = None,
+    ) -> Exchange:
+        """A request in the dialog, ready to be started."""
+        within = dialog or self.dialog
+        return Exchange(
+            self.core,
+            self.core.dialog_request(
+                within, method, headers=headers, body=body, content_type=content_type
+            ),
+            within.next_hop(),
+            on_response=on_response,
+            on_failure=on_failure,
+            next_cseq=within.next_cseq,
+            digest=self._digest,
+            may_answer=lambda response: self._may_prove(within),
+        )
+
+    def acknowledgement(
+        self, cseq: int, sdp: bytes, credentials: Sequence[tuple[str, str]]
+    ) -> Callable[[float], None]:
+        """What sends the ACK of a 2xx to an INVITE in the dialog, as often as it is called."""
+        return self._acknowledgement(self.dialog, cseq, sdp, credentials)
+
+    def lose(self, status: int, text: str, now: float, *, bye: bool) -> None:
+        """The far end has no such call, or does not answer (§12.2.1.2)."""
+        if self.has_ended:
+            return
+        self._end(Ended(by_remote=True, status=status, reason_text=text), now)
+        if bye:
+            self._send_bye(self.dialog, (), now)
+        else:
+            self._drop_dialog()
+
+    def handle_timer(self, name: str, now: float) -> None:
+        """`provisional`: repeat the 1xx. `cancel`: wait no more for the end of a cancelled INVITE."""
+        if name == "provisional":
+            self._send_provisional(now)
+        elif self._exchange is not None and self._exchange.transaction is not None:
+            self._exchange.transaction.abandon(now)
+
+    # -- inside -------------------------------------------------------------------------------
+
+    def _may_prove(self, dialog: Dialog) -> bool:
+        """Whether a challenge in the dialog is surely not the called party's (S15).
+
+        It is the server's own if the far end is the server: at the place that the INVITE went to, and
+        with nobody between. Behind a proxy nothing tells a proxy's 407 from a forged one.
+        """
+        if self._digest is None or dialog.flow != self._flow:
+            return False
+        credentials = self._digest.credentials
+        if credentials.in_dialog:
+            return True
+        places = {self._flow.host, self._first_hop, credentials.host}
+        return not dialog.route_set and dialog.remote_target.host in places
+
+    def _acknowledgement(
+        self,
+        dialog: Dialog,
+        cseq: int,
+        sdp: bytes,
+        credentials: Sequence[tuple[str, str]],
+    ) -> Callable[[float], None]:
+        """§13.2.2.4; §22.1: with the credentials of the INVITE, but only where that went."""
+        flow = dialog.next_hop()
+        ack = self.core.dialog_request(
+            dialog,
+            "ACK",
+            cseq=cseq,
+            headers=credentials if flow == self._flow else (),
+            body=sdp,
+            content_type=SDP if sdp else None,
+        )
+        self.core.stamp(ack, flow)
+        octets = ack.serialise()
+        return lambda now: self.core.layer.send(flow, octets, now)
+
+    def _send_bye(self, dialog: Dialog, headers: Iterable[tuple[str, str]], now: float) -> None:
+        """Send BYE; the dialog is kept for requests that cross it until it is answered."""
+
+        def answered(response: Response, now: float) -> None:
+            if response.status >= 200:
+                self.core.dialogs.pop(dialog.key, None)
+
+        def failed(failure: Failure, now: float) -> None:
+            self.core.dialogs.pop(dialog.key, None)
+
+        self.exchange(
+            "BYE", headers=headers, on_response=answered, on_failure=failed, dialog=dialog
+        ).start(now)
+
+    def _drop_dialog(self) -> None:
+        if self._dialog is not None:
+            self.core.dialogs.pop(self._dialog.key, None)
+
+    def _end(self, event: Ended, now: float) -> None:
+        if self.has_ended:
+            return
+        self.state = SessionState.ENDED
+        self.core.timers.stop(self, "provisional")
+        self._reinvites.end(now)
+        for operation in list(self._infos):
+            self._info_completed(operation, 481)
+        self.core.sessions.pop(self.id, None)
+        self.tell(event)
+
+    def _loss(self, failure: Failure) -> Ended:
+        error = self.core.layer.last_error
+        if failure is Failure.TRANSPORT:
+            self._drop_dialog()
+            error = error or TransportError("the flow failed")
+            return Ended(by_remote=True, status=503, reason_text=str(error), error=error)
+        return Ended(by_remote=True, status=failure.status, reason_text="nobody answers")
+
+    def _next_operation(self) -> OperationId:
+        self._operations += 1
+        return OperationId(self._operations)
+
+    def _forbidden(self, what: str) -> LocalProtocolError:
+        return LocalProtocolError(f"{what}: not in state {self.state} of a {self.role} session")
+
+
+def _reason_header(q850: int | None) -> tuple[tuple[str, str], ...]:
+    return () if q850 is None else (("Reason", format_reason(q850)),)

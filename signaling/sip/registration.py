@@ -1,11 +1,57 @@
-"""The REGISTER client: keeps one address of record bound, without I/O (RFC 3261 §10.2)."""
+"""The REGISTER client: keeps one address of record bound, without I/O (RFC 3261 §10.2).
+
+::
+
+    WAITING --flow_available--> TRYING --2xx--> REGISTERED --refresh--> TRYING ...
+    TRYING --refusal, time-out--> FAILED --pause--> TRYING       (a fatal refusal stays FAILED until `retry`)
+    any --flow lost--> WAITING          any --unregister--> UNREGISTERING --> UNREGISTERED
+
+Refreshed from the expiry that the registrar *granted*; after failures the pause doubles, with jitter (RFC 5626 §4.5).
+A password that is refused is told once and not tried again: a registrar would lock the account.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 
+from signaling.errors import TransportError
+from signaling.sip.auth import DigestClient, DigestCredentials
+from signaling.sip.core import Core
+from signaling.sip.events import (
+    Registered,
+    RegistrationChanged,
+    RegistrationEvent,
+    RegistrationFailed,
+    Unregistered,
+)
+from signaling.sip.exchange import Exchange
 from signaling.sip.flow import Flow
+from signaling.sip.headers import STAR, NameAddr, parse_expires
+from signaling.sip.message import Response
+from signaling.sip.transaction import Failure
 from signaling.sip.uri import Uri
+
+FATAL_STATUSES = frozenset({401, 403, 404, 405, 407, 410, 416, 420, 484, 485, 604})
+"""What does not get better by waiting."""
+
+MAX_EXPIRES_S = 86400
+"""No Min-Expires above this is followed."""
+
+
+@dataclass(frozen=True, slots=True)
+class RegistrationSettings:
+    """How a registration is kept."""
+
+    refresh_fraction: float = 0.9
+    """Refreshed when so much of the granted time is over, less the margin; never before half of it."""
+    refresh_margin_s: float = 5.0
+    backoff_base_s: float = 2.0
+    """Longest first pause after a failure; doubles up to the cap. Pauses are 50-100 % of it."""
+    backoff_cap_s: float = 60.0
+    learn_address: bool = True
+    """Over UDP, register the address that the registrar sees us at, where it is another."""
 
 
 class RegistrationState(StrEnum):
@@ -22,19 +68,281 @@ class RegistrationState(StrEnum):
 
 
 class RegistrationUsage:
-    """Made by `Stack.register`; kept alive by the stack's timers until `unregister` or a fatal refusal."""
+    """Made by `Stack.register`; lives until `unregister`."""
 
-    id: str
-    aor: Uri
-    state: RegistrationState
-    flow: Flow | None
-    contact: Uri | None
+    def __init__(
+        self,
+        core: Core,
+        registrar: Uri,
+        aor: Uri,
+        *,
+        credentials: DigestCredentials,
+        display_name: str,
+        expires_s: int,
+        instance: str | None,
+        settings: RegistrationSettings,
+    ) -> None:
+        self.id = core.next_id("g")
+        """Unique in its stack."""
+        self.aor = aor
+        self.state = RegistrationState.WAITING
+        self.flow: Flow | None = None
+        """How the registrar is reached."""
+        self.contact: Uri | None = None
+        """What is bound, or being bound."""
+        self._core = core
+        self._registrar = registrar
+        self._identity = NameAddr(display_name, aor)
+        self._instance = instance
+        self._settings = settings
+        self._digest = DigestClient(credentials, core.config.random)
+        self._call_id = core.token()
+        self._tag = core.token()
+        self._cseq = 0
+        self._expires_s = expires_s
+        self._failures = 0
+        self._attempt = 0
+        """Number of the last REGISTER; what comes for an older one is of no interest."""
+        self._learned: tuple[str, int] | None = None
+        self._told: RegistrationEvent | None = None
+        core.registrations[self.id] = self
 
-    def unregister(self, *, now: float) -> None:
-        """Remove the binding (Expires: 0), then `Unregistered`; at once if there is none or no flow."""
+    def __repr__(self) -> str:
+        return f"<RegistrationUsage {self.aor} {self.state} contact={self.contact}>"
+
+    # -- the driver's wishes ------------------------------------------------------------------
 
     def flow_available(self, flow: Flow, *, now: float) -> None:
         """There is a (new) way to the registrar: register over it at once."""
+        if self.state in (RegistrationState.UNREGISTERING, RegistrationState.UNREGISTERED):
+            return
+        self.flow, self._learned, self._failures = flow, None, 0
+        self._register(now)
 
     def retry(self, *, now: float) -> None:
         """Try again now, also after a fatal failure."""
+        if self.flow is not None and self.state is RegistrationState.FAILED:
+            self._failures = 0
+            self._register(now)
+
+    def unregister(self, *, now: float) -> None:
+        """Remove the binding (Expires: 0), then `Unregistered`.
+
+        At once where nothing is bound or no flow is left; also when the registrar does not answer: the
+        binding runs out by itself.
+        """
+        if self.state in (RegistrationState.UNREGISTERING, RegistrationState.UNREGISTERED):
+            return
+        self._core.timers.stop(self, "refresh", "retry")
+        if self.flow is None or self.contact is None:
+            self._unregistered()
+            return
+        self.state = RegistrationState.UNREGISTERING
+        self._send(0, now)
+
+    # -- the stack's news ---------------------------------------------------------------------
+
+    def flow_closed(self, flow: Flow, error: TransportError | None, now: float) -> None:
+        """A connection is gone (the stack asks every registration)."""
+        if self.flow != flow or not flow.reliable:
+            return
+        self.flow = None
+        self._attempt += 1
+        self._core.timers.stop(self, "refresh", "retry")
+        if self.state is RegistrationState.UNREGISTERING:
+            self._unregistered()
+            return
+        self.state = RegistrationState.WAITING
+        text = str(error) if error else "the connection is lost"
+        self._tell(RegistrationFailed(None, text, fatal=False, error=error))
+
+    def handle_timer(self, name: str, now: float) -> None:
+        """`refresh` or `retry`: register again."""
+        self._register(now)
+
+    # -- inside -------------------------------------------------------------------------------
+
+    def _register(self, now: float) -> None:
+        self._core.timers.stop(self, "refresh", "retry")
+        if self.state is not RegistrationState.REGISTERED:
+            self.state = RegistrationState.TRYING
+        self._send(self._expires_s, now)
+
+    def _send(self, expires_s: int, now: float, *, obsolete: Uri | None = None) -> None:
+        flow = self.flow
+        if flow is None:
+            return
+        if expires_s or self.contact is None:
+            self.contact = self._own_contact(flow)
+        contact = NameAddr("", self.contact).with_parameter("expires", str(expires_s))
+        contacts = [("Contact", str(self._with_instance(contact)))]
+        if obsolete is not None:
+            removed = NameAddr("", obsolete).with_parameter("expires", "0")
+            contacts.append(("Contact", str(removed)))
+        supported = list(self._core.config.supported)
+        if self._instance is not None:
+            supported += ["path", "outbound"]
+        headers = [*contacts, ("Expires", str(expires_s)), self._core.abilities.allow_header]
+        if supported:
+            headers.append(("Supported", ", ".join(supported)))
+        request = self._core.request(
+            "REGISTER",
+            self._registrar,
+            from_=self._identity.with_parameter("tag", self._tag),
+            to=self._identity,
+            call_id=self._call_id,
+            cseq=self._next_cseq(),
+            headers=headers,
+        )
+        self._attempt += 1
+        Exchange(
+            self._core,
+            request,
+            flow,
+            on_response=partial(self._responded, self._attempt),
+            on_failure=partial(self._not_answered, self._attempt),
+            next_cseq=self._next_cseq,
+            digest=self._digest,
+            guess=True,
+        ).start(now)
+
+    def _next_cseq(self) -> int:
+        self._cseq += 1
+        return self._cseq
+
+    def _own_contact(self, flow: Flow) -> Uri:
+        uri = self._core.config.local_uri(flow, self.aor.user)
+        if self._learned is None:
+            return uri
+        host, port = self._learned
+        return Uri(uri.scheme, uri.user, uri.password, host, port, uri.parameters)
+
+    def _with_instance(self, contact: NameAddr) -> NameAddr:
+        """RFC 5626 §4.2: who we are across flows and restarts."""
+        if self._instance is None:
+            return contact
+        named = contact.with_parameter("+sip.instance", f"<{self._instance}>")
+        return named.with_parameter("reg-id", "1")
+
+    def _responded(self, attempt: int, response: Response, now: float) -> None:
+        if response.status < 200 or attempt != self._attempt:
+            return
+        if self.state is RegistrationState.UNREGISTERING:
+            self._unregistered()
+        elif response.status < 300:
+            self._granted(response, now)
+        elif response.status == 423 and self._raise_expiry(response):
+            self._register(now)
+        else:
+            self._refused(response, now)
+
+    def _granted(self, response: Response, now: float) -> None:
+        self._failures = 0
+        contact, seen = self.contact, _seen_address(response)
+        if contact is None:
+            return
+        if self._is_elsewhere(contact, seen):
+            self._learned = seen
+            self._send(self._expires_s, now, obsolete=contact)
+            return
+        expires_s = self._granted_expiry(response)
+        if expires_s < 1:
+            self._try_later(response.status, "the registrar keeps no binding", None, now, 0)
+            return
+        settings = self._settings
+        early = expires_s * settings.refresh_fraction - settings.refresh_margin_s
+        pause = max(early, expires_s / 2, 1.0)
+        self._core.timers.start(self, "refresh", now + pause)
+        self.state = RegistrationState.REGISTERED
+        self._tell(Registered(contact, expires_s, seen))
+
+    def _is_elsewhere(self, contact: Uri, seen: tuple[str, int] | None) -> bool:
+        """Whether the registrar sees us at an address that we have not told it (once a flow)."""
+        if seen is None or self.flow is None or self.flow.reliable or self._learned is not None:
+            return False
+        return self._settings.learn_address and seen != (contact.host, contact.port or 5060)
+
+    def _granted_expiry(self, response: Response) -> int:
+        """§10.2.4: of our own Contact, else Expires, else what we asked for."""
+        contacts = response.contacts
+        if contacts is not STAR and self.contact is not None:
+            for contact in contacts:
+                if contact.uri.equivalent(self.contact) and contact.expires is not None:
+                    return contact.expires
+        return self._expires_s if response.expires is None else response.expires
+
+    def _raise_expiry(self, response: Response) -> bool:
+        """§10.2.8: ask again for Min-Expires, if that is more than we asked for."""
+        text = response.headers.get("Min-Expires")
+        least = 0 if text is None else parse_expires(text)
+        if not self._expires_s < least <= MAX_EXPIRES_S:
+            return False
+        self._expires_s = least
+        return True
+
+    def _refused(self, response: Response, now: float) -> None:
+        status, text = response.status, response.reason
+        if status in (401, 407):
+            self._digest.forget()
+            text = "wrong password or unknown user"
+        if status in FATAL_STATUSES:
+            self.state = RegistrationState.FAILED
+            self._tell(RegistrationFailed(status, text, fatal=True))
+            return
+        wanted = response.headers.get("Retry-After")
+        digits = (wanted or "").partition(";")[0].partition("(")[0].strip()
+        least_s = min(parse_expires(digits), 3600) if digits else 0
+        self._try_later(status, text, None, now, least_s)
+
+    def _not_answered(self, attempt: int, failure: Failure, now: float) -> None:
+        if attempt != self._attempt:
+            return
+        if self.state is RegistrationState.UNREGISTERING:
+            self._unregistered()
+        elif self.flow is not None and self.flow.reliable and failure is Failure.TRANSPORT:
+            self.flow_closed(self.flow, self._core.layer.last_error, now)
+        else:
+            error = self._core.layer.last_error or TransportError("the registrar does not answer")
+            self._try_later(failure.status, str(error), error, now, 0)
+
+    def _try_later(
+        self, status: int, text: str, error: TransportError | None, now: float, least_s: float
+    ) -> None:
+        """RFC 5626 §4.5: the bound doubles with each failure; wait 50-100 % of it."""
+        settings = self._settings
+        bound = min(settings.backoff_cap_s, settings.backoff_base_s * 2 ** min(self._failures, 16))
+        self._failures += 1
+        pause = max(bound * self._core.config.random.uniform(0.5, 1.0), least_s)
+        self._core.timers.start(self, "retry", now + pause)
+        self.state = RegistrationState.FAILED
+        self._tell(RegistrationFailed(status, text, fatal=False, retry_in_s=pause, error=error))
+
+    def _unregistered(self) -> None:
+        self.state = RegistrationState.UNREGISTERED
+        self.contact = None
+        self._core.registrations.pop(self.id, None)
+        self._tell(Unregistered())
+
+    def _tell(self, event: RegistrationEvent) -> None:
+        """Tell the driver what it does not know yet: refreshes and repeated failures change nothing."""
+        if _essence(event) != _essence(self._told):
+            self._core.tell(RegistrationChanged(self, event))
+        self._told = event
+
+
+def _essence(event: RegistrationEvent | None) -> object:
+    match event:
+        case Registered():
+            return event.contact, event.public_address
+        case RegistrationFailed():
+            return event.status, event.text, event.fatal
+        case Unregistered() | None:
+            return event
+
+
+def _seen_address(response: Response) -> tuple[str, int] | None:
+    """Where the first hop saw us (RFC 3581 §4)."""
+    via = response.via
+    if not via.rport:
+        return None
+    return via.received or via.host, via.rport

@@ -1,103 +1,137 @@
 """The whole SIP stack behind five verbs: receive, hear of closed flows, handle timers, take output, take events.
 
-Sans-IO: `now` is a monotonic time in seconds given by the driver; it must never go back. **Every mutation (any method
-that takes `now`) must be followed by one full drain**: `take_output`, `take_events`, `next_deadline`, in this order.
-Nothing is sent or told by itself.
+Sans-IO: `now` is a monotonic time in seconds given by the driver; it must never go back. **Every mutation
+(any method that takes `now`) must be followed by one full drain**: `take_output`, `take_events`,
+`next_deadline`, in this order. Nothing is sent or told by itself.
 
 A driver::
 
-    stack.receive_message(octets, flow, now)          # or session.accept(sdp, now=now), stack.handle_timer(now), …
-    for flow, octets in stack.take_output(): transport.send(flow, octets)
+    stack.receive_message(octets, flow, now)     # or session.accept(sdp, now=now), stack.handle_timer(now), …
+    for flow, octets in stack.take_output():
+        transport.send(flow, octets)             # cannot? stack.flow_closed(flow, now, error), and drain again
     for event in stack.take_events(): ...
     timer.set(stack.next_deadline())
 
-An INVITE comes in two steps, so that nobody is rung before it is authenticated: `RequestReceived(transaction, request,
-flow)` first; then the driver either refuses (`respond(transaction, 401, headers=digest_server.challenges(…))`) or
-opens the session (`open_session(transaction)`), rings and accepts.
+An INVITE comes in two steps, so that nobody is rung before it is authenticated: first
+`RequestReceived(transaction, request, flow)`; then the driver refuses it, `respond(transaction, 401, headers=…)`,
+or opens the session, `open_session(transaction)`, rings and accepts.
+
+What the stack answers by itself, without keeping any state for it (RFC 3261 §8.2.7): messages that the grammar
+refuses (400, 505, 513, 501), what `screening` refuses (405, 406, 415, 416, 420, 501), OPTIONS (200), requests to no
+dialog of ours (481), merged requests (482), requests over the limit (503).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from enum import StrEnum
-from random import Random, SystemRandom
+import hashlib
+from collections.abc import Sequence
+from functools import partial
 
-from signaling.errors import TransportError
-from signaling.sip.auth import DigestCredentials
-from signaling.sip.events import Event, RequestId, TransactionId
-from signaling.sip.flow import Flow
-from signaling.sip.headers import NameAddr
-from signaling.sip.invite import InviteUsage
-from signaling.sip.registration import RegistrationUsage
-from signaling.sip.transaction import TimerSettings
+from signaling.errors import RemoteProtocolError, SipParseError, TransportError
+from signaling.sip.answer import SDP
+from signaling.sip.auth import DigestClient, DigestCredentials
+from signaling.sip.core import Core, StackConfig
+from signaling.sip.dialog import DialogKey
+from signaling.sip.events import (
+    Event,
+    RequestCompleted,
+    RequestId,
+    TransactionId,
+)
+from signaling.sip.exchange import Exchange
+from signaling.sip.flow import Flow, TransportKind
+from signaling.sip.grammar import split_values
+from signaling.sip.headers import NameAddr, Via
+from signaling.sip.invite import InviteUsage, Role
+from signaling.sip.layer import Direction, Trace
+from signaling.sip.message import Message, Request, Response, parse_message, respond
+from signaling.sip.registration import RegistrationSettings, RegistrationUsage
+from signaling.sip.screening import Refusal, screen
+from signaling.sip.transaction import Failure
+from signaling.sip.undecided import Undecided
 from signaling.sip.uri import Uri
 
+__all__ = ["Direction", "Stack", "StackConfig", "Trace"]
 
-class Direction(StrEnum):
-    """Which way a traced message went."""
-
-    RECEIVED = "received"
-    SENT = "sent"
-
-
-@dataclass(frozen=True, slots=True)
-class StackConfig:
-    """Facts of the deployment."""
-
-    local_uri: Callable[[Flow, str | None], Uri]
-    """Our URI as the far end of a flow should reach it: Contact (with a user) and, its host and port alone, Via.
-
-    For a WebSocket client it is `sip:user@<random>.invalid;transport=ws` (RFC 7118 §5): see `websocket_local_uri`."""
-    user_agent: str = "agent-endpoint"
-    """User-Agent and Server header fields; empty sends none."""
-    allow: tuple[str, ...] = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "INFO")
-    """Methods taken; a registrar adds REGISTER. Known methods that are missing get 405, unknown ones 501."""
-    accept: tuple[str, ...] = ("application/sdp",)
-    """Media types of bodies in INVITE."""
-    supported: tuple[str, ...] = ()
-    """Option tags: what Require may name, and our Supported."""
-    timers: TimerSettings = field(default_factory=TimerSettings)
-    max_transactions: int = 5000
-    """More server transactions than these are refused: 503 with Retry-After."""
-    retry_after_s: int = 5
-    random: Random = field(default_factory=SystemRandom)
-    """Source of branches, tags, Call-IDs, cnonces and jitter."""
+_NO_DIALOG = Refusal(481)
+_IN_SESSION = ("BYE", "INVITE", "INFO")
+_ONLY_IN_DIALOG = ("BYE", "INFO", "PRACK", "UPDATE")
 
 
 class Stack:
     """RFC 3261's transaction, dialog and user-agent layers for one user agent (client and server)."""
 
-    def __init__(
-        self,
-        config: StackConfig,
-        *,
-        trace: Callable[[Direction, Flow, bytes, float], None] | None = None,
-    ) -> None: ...
+    def __init__(self, config: StackConfig, *, trace: Trace | None = None) -> None:
+        self.config = config
+        self._core = Core(config, trace)
+        self._layer = self._core.layer
+        self._trace = trace
+        self._undecided = Undecided(self._core)
+        self._requests: set[RequestId] = set()
+        self._tag_key = self._core.token()
 
-    # -- driver: in ---------------------------------------------------------------------------------------------
+    def __repr__(self) -> str:
+        return (
+            f"<Stack sessions={self.session_count} dialogs={self.dialog_count} "
+            f"transactions={self.transaction_count} timers={self.timer_count}>"
+        )
+
+    # -- driver: in ---------------------------------------------------------------------------
 
     def receive_message(self, octets: bytes, flow: Flow, now: float) -> None:
-        """Take one datagram, one WebSocket message or one framed stream message. Never raises for what is in it."""
+        """Take one datagram, one WebSocket message or one framed stream message.
+
+        Never raises for what is in it. Keep-alives (CRLF) are passed over.
+        """
+        if self._trace is not None:
+            self._trace(Direction.RECEIVED, flow, octets, now)
+        if not octets.strip(b"\r\n\0\t "):
+            return
+        stream = flow.transport in (TransportKind.TCP, TransportKind.TLS)
+        try:
+            message = parse_message(octets, stream=stream)
+        except SipParseError as error:
+            self._refuse_malformed(error, flow, now)
+        else:
+            self.receive_parsed(message, flow, now)
+
+    def receive_parsed(self, message: Message | SipParseError, flow: Flow, now: float) -> None:
+        """The same for what `framing.StreamFramer` has read; it is not traced."""
+        if isinstance(message, Response):
+            self._layer.receive_response(message, now)
+        elif isinstance(message, Request):
+            self._receive_request(message, flow, now)
+        elif isinstance(message, SipParseError):
+            self._refuse_malformed(message, flow, now)
 
     def flow_closed(self, flow: Flow, now: float, error: TransportError | None = None) -> None:
-        """A connection is gone, or sending to a datagram peer failed (ICMP). Transactions on it fail at once."""
+        """A connection is gone, or sending to a datagram peer failed (ICMP).
+
+        Transactions on it fail at once, and registrations over it wait for `flow_available`. Answered calls go on.
+        """
+        self._layer.flow_closed(flow, now, error)
+        for registration in list(self._core.registrations.values()):
+            registration.flow_closed(flow, error, now)
 
     def handle_timer(self, now: float) -> None:
         """Do all that is due. Early calls are harmless."""
+        self._core.timers.fire(now)
 
-    # -- driver: out --------------------------------------------------------------------------------------------
+    # -- driver: out --------------------------------------------------------------------------
 
     def take_output(self) -> list[tuple[Flow, bytes]]:
         """All that is to be sent, in order; handed out once."""
+        return self._layer.take_output()
 
     def take_events(self) -> list[Event]:
         """All that happened, in order; handed out once."""
+        return self._core.take_events()
 
     def next_deadline(self) -> float | None:
         """When `handle_timer` must be called next; None: nothing is waited for."""
+        return self._core.timers.next_deadline()
 
-    # -- user agent client --------------------------------------------------------------------------------------
+    # -- user agent client --------------------------------------------------------------------
 
     def invite(
         self,
@@ -113,7 +147,29 @@ class Stack:
         routes: Sequence[NameAddr] = (),
         now: float,
     ) -> InviteUsage:
-        """Send an INVITE. `sdp` None asks the far end to offer. Its life follows as `SessionChanged` events."""
+        """Send an INVITE. Its life follows as `SessionChanged` events.
+
+        `sdp` None asks the far end to offer. `credentials` are for the server at the end of `flow`.
+        `contact_user` None takes the user of `from_`.
+        """
+        user = from_.uri.user if contact_user is None else contact_user
+        request = self._core.request(
+            "INVITE",
+            target,
+            from_=from_.with_parameter("tag", self._core.token()),
+            to=to,
+            call_id=self._core.token(),
+            cseq=1,
+            routes=routes,
+            headers=(self._core.contact(flow, user), *self._core.offer_headers, *headers),
+            body=sdp or b"",
+            content_type=SDP if sdp else None,
+        )
+        session = InviteUsage(
+            self._core, Role.UAC, request, flow, contact_user=user, credentials=credentials
+        )
+        session.start(now)
+        return session
 
     def request(
         self,
@@ -130,6 +186,40 @@ class Stack:
         now: float,
     ) -> RequestId:
         """Send a request outside any dialog (not INVITE, ACK, CANCEL). Then one `RequestCompleted`."""
+        id = RequestId(self._core.next_id("r"))
+        cseq = iter(range(2, 100))
+        request = self._core.request(
+            method,
+            target,
+            from_=from_.with_parameter("tag", self._core.token()),
+            to=to,
+            call_id=self._core.token(),
+            cseq=1,
+            headers=headers,
+            body=body,
+            content_type=content_type,
+        )
+        self._requests.add(id)
+        Exchange(
+            self._core,
+            request,
+            flow,
+            on_response=partial(self._request_answered, id),
+            on_failure=partial(self._request_failed, id),
+            next_cseq=lambda: next(cseq),
+            digest=DigestClient(credentials, self.config.random) if credentials else None,
+        ).start(now)
+        return id
+
+    def _request_answered(self, id: RequestId, response: Response, now: float) -> None:
+        if response.status >= 200:
+            self._requests.discard(id)
+            self._core.tell(RequestCompleted(id, response.status, response))
+
+    def _request_failed(self, id: RequestId, failure: Failure, now: float) -> None:
+        self._requests.discard(id)
+        error = self._layer.last_error if failure is Failure.TRANSPORT else None
+        self._core.tell(RequestCompleted(id, failure.status, None, error))
 
     def register(
         self,
@@ -141,11 +231,28 @@ class Stack:
         display_name: str = "",
         expires_s: int = 600,
         instance: str | None = None,
+        settings: RegistrationSettings | None = None,
         now: float,
     ) -> RegistrationUsage:
-        """Keep `aor` registered. `flow` None waits for `RegistrationUsage.flow_available`."""
+        """Keep `aor` registered. `flow` None waits for `RegistrationUsage.flow_available`.
 
-    # -- user agent server --------------------------------------------------------------------------------------
+        `instance` is a URN that names the device for ever (RFC 5626 §4.1).
+        """
+        registration = RegistrationUsage(
+            self._core,
+            registrar,
+            aor,
+            credentials=credentials,
+            display_name=display_name,
+            expires_s=expires_s,
+            instance=instance,
+            settings=settings or RegistrationSettings(),
+        )
+        if flow is not None:
+            registration.flow_available(flow, now=now)
+        return registration
+
+    # -- user agent server --------------------------------------------------------------------
 
     def respond(
         self,
@@ -158,22 +265,220 @@ class Stack:
         content_type: str | None = None,
         now: float,
     ) -> None:
-        """Answer a `RequestReceived`. To one that was abandoned or answered meanwhile: nothing happens."""
+        """Answer a `RequestReceived`. To one that was abandoned or answered meanwhile: nothing happens.
+
+        A challenge (401, 407) ends the transaction at once: whoever floods us with requests is kept nowhere.
+        """
+        if status < 200:
+            server = self._undecided.get(transaction)
+        else:
+            server = self._undecided.take(transaction)
+        if server is None:
+            return
+        self._core.respond(
+            server,
+            status,
+            reason,
+            headers=headers,
+            body=body,
+            content_type=content_type,
+            now=now,
+        )
+        if status in (401, 407):
+            server.forget()
 
     def open_session(self, transaction: TransactionId, *, now: float) -> InviteUsage | None:
         """Let an INVITE proceed: a session in state PROCEEDING. None if the caller is gone meanwhile."""
+        server = self._undecided.get(transaction)
+        if server is None or server.request.method != "INVITE":
+            return None
+        self._undecided.take(transaction)
+        session = InviteUsage(
+            self._core,
+            Role.UAS,
+            server.request,
+            server.source,
+            contact_user=server.request.uri.user,
+        )
+        session.adopt(server)
+        return session
 
-    # -- counts -------------------------------------------------------------------------------------------------
+    # -- counts -------------------------------------------------------------------------------
 
     @property
     def is_idle(self) -> bool:
         """No transaction, dialog, session, registration or timer is left."""
+        counts = (
+            self.transaction_count,
+            self.dialog_count,
+            self.session_count,
+            self.timer_count,
+            len(self._core.registrations),
+            len(self._undecided),
+            len(self._requests),
+        )
+        return not any(counts)
 
     @property
-    def transaction_count(self) -> int: ...
+    def transaction_count(self) -> int:
+        """Transactions that live, those that only absorb stragglers included."""
+        return self._layer.client_count + self._layer.server_count
+
     @property
-    def dialog_count(self) -> int: ...
+    def unanswered_count(self) -> int:
+        """Requests of ours without a final response yet: what a driver that closes waits for."""
+        return self._layer.unanswered_count
+
     @property
-    def session_count(self) -> int: ...
+    def dialog_count(self) -> int:
+        """Dialogs, early ones and those with a BYE on its way included."""
+        return len(self._core.dialogs)
+
     @property
-    def timer_count(self) -> int: ...
+    def session_count(self) -> int:
+        """Sessions that have not told `Ended`."""
+        return len(self._core.sessions)
+
+    @property
+    def timer_count(self) -> int:
+        """Timers that run."""
+        return len(self._core.timers)
+
+    # -- requests that come in ----------------------------------------------------------------
+
+    def _receive_request(self, request: Request, source: Flow, now: float) -> None:
+        flow = _stamp_source(request, source)
+        server = self._layer.find_server(request)
+        if server is not None:
+            server.receive(request, now)
+        elif request.method == "ACK":
+            session = self._core.dialogs.get(_dialog_key(request))
+            if session is not None:
+                session.receive_ack(request, now)
+        elif request.method == "CANCEL":
+            self._cancel(request, flow, now)
+        elif request.to.tag is not None and request.method != "REGISTER":
+            self._receive_in_dialog(request, flow, source, now)
+        else:
+            self._receive_outside(request, flow, source, now)
+
+    def _receive_in_dialog(self, request: Request, flow: Flow, source: Flow, now: float) -> None:
+        session = self._core.dialogs.get(_dialog_key(request))
+        dialog = None if session is None else session.dialog_for(request)
+        refusal = screen(request, self._core.abilities)
+        if session is None or dialog is None:
+            self._refuse(request, flow, _NO_DIALOG, now)
+        elif refusal is not None:
+            self._refuse(request, flow, refusal, now)
+        else:
+            try:
+                dialog.check_order(request)
+            except RemoteProtocolError as error:
+                self._refuse(request, flow, Refusal(error.status_hint), now)
+                return
+            if request.method == "OPTIONS":
+                self._refuse(request, flow, self._options, now)
+                return
+            server = self._layer.start_server(request, flow, source, dialog.local.tag or "", now)
+            if request.method in _IN_SESSION:
+                session.receive(request, server, now)
+            else:
+                self._undecided.ask(server, now)
+
+    def _receive_outside(self, request: Request, flow: Flow, source: Flow, now: float) -> None:
+        refusal = screen(request, self._core.abilities)
+        if refusal is None and request.method in _ONLY_IN_DIALOG:
+            refusal = _NO_DIALOG
+        if refusal is None and self._layer.find_merged(request) is not None:
+            refusal = Refusal(482)  # §8.2.2.2
+        if refusal is None and request.method == "OPTIONS":
+            refusal = self._options
+        if refusal is None and self._layer.server_count >= self.config.max_transactions:
+            refusal = Refusal(503, (("Retry-After", str(self.config.retry_after_s)),))
+        if refusal is not None:
+            self._refuse(request, flow, refusal, now)
+            return
+        server = self._layer.start_server(request, flow, source, self._core.token(), now)
+        self._undecided.ask(server, now)
+
+    @property
+    def _options(self) -> Refusal:
+        """The answer to OPTIONS (§11.2): what a refusal is made of, with 200."""
+        return Refusal(200, self._core.abilities.headers)
+
+    def _cancel(self, cancel: Request, flow: Flow, now: float) -> None:
+        """§9.2: the CANCEL is answered in any case; it changes only what has no final response."""
+        server = self._layer.find_cancelled(cancel)
+        if server is None:
+            self._refuse(cancel, flow, _NO_DIALOG, now)
+            return
+        self._refuse(cancel, flow, Refusal(200), now, to_tag=server.to_tag)
+        if not server.is_answered:
+            server.on_cancel(cancel, now)
+
+    # -- answers without a transaction --------------------------------------------------------
+
+    def _refuse(
+        self,
+        request: Request,
+        flow: Flow,
+        refusal: Refusal,
+        now: float,
+        *,
+        to_tag: str | None = None,
+    ) -> None:
+        response = respond(
+            request,
+            refusal.status,
+            refusal.reason,
+            to_tag=to_tag or self._stateless_tag(request),
+            headers=(*refusal.headers, *self._core.server_header),
+        )
+        self._layer.send(flow, response.serialise(), now)
+
+    def _refuse_malformed(self, error: SipParseError, source: Flow, now: float) -> None:
+        """Answer what can be answered (§8.2); bad responses and ACKs are dropped."""
+        request = error.request
+        if request is None:
+            return
+        try:
+            flow = _stamp_source(request, source)
+        except SipParseError:
+            flow = source
+        reason = f"Bad Request: {error}" if error.status_hint == 400 else None
+        refusal = Refusal(error.status_hint, reason=reason)
+        if error.status_hint == 501:
+            refusal = Refusal(501, (self._core.abilities.allow_header,))
+        self._refuse(request, flow, refusal, now)
+
+    def _stateless_tag(self, request: Request) -> str:
+        """The same for each repetition of a request (§8.2.7), and not to be guessed."""
+        parts = [self._tag_key]
+        parts += [request.headers.get(name) or "" for name in ("Via", "From", "Call-ID", "CSeq")]
+        octets = "\0".join(parts).encode("utf-8", "surrogateescape")
+        return hashlib.sha256(octets).hexdigest()[:16]
+
+
+def _dialog_key(request: Request) -> DialogKey:
+    return DialogKey(request.call_id, request.to.tag or "", request.from_.tag or "")
+
+
+def _stamp_source(request: Request, source: Flow) -> Flow:
+    """Note in the top Via where a request came from; returns where its answers go.
+
+    RFC 3261 §18.2.1, §18.2.2 and RFC 3581 §4. `maddr` is not followed: it would let anybody send our answers
+    to anybody. Raises SipParseError for a Via that can't be read.
+    """
+    via = request.via
+    asks_for_port = via.parameter("rport") is not None
+    if via.host != source.host or asks_for_port or via.parameter("received") is not None:
+        stamped: Via = via.with_parameter("received", source.host)
+        if asks_for_port:
+            stamped = stamped.with_parameter("rport", str(source.port))
+        first, *lines = request.headers.get_all("Via")
+        rest = split_values(first)[1:]
+        request.headers.set("Via", ", ".join([str(stamped), *rest]), *lines)
+    if source.reliable or asks_for_port:
+        return source
+    port = via.port or source.transport.default_port
+    return Flow(source.transport, source.host, port, source.listener)

@@ -267,6 +267,9 @@ class ServerTransaction(Transaction):
         self.table = INVITE_SERVER if invite else SERVER
         self.state = State.PROCEEDING if invite else State.TRYING
         self.on_ack: Callable[[Request, float], None] = lambda ack, now: None
+        """Told of an ACK with the branch of an INVITE that was answered 2xx."""
+        self.on_cancel: Callable[[Request, float], None] = lambda cancel, now: None
+        """Told of a CANCEL, which is answered already, while no final response is out."""
 
     def start(self, now: float) -> None:
         """The request came."""

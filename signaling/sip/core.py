@@ -1,0 +1,199 @@
+"""What the parts of a stack share: configuration, events, dialogs, and how messages of ours look."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from random import Random, SystemRandom
+from typing import TYPE_CHECKING
+
+from signaling.sip.dialog import Dialog, DialogKey
+from signaling.sip.events import Event
+from signaling.sip.flow import Flow
+from signaling.sip.grammar import format_host
+from signaling.sip.headers import CSeq, NameAddr, Via
+from signaling.sip.layer import Trace, TransactionLayer
+from signaling.sip.message import Headers, Request, respond
+from signaling.sip.screening import Abilities
+from signaling.sip.transaction import ServerTransaction, TimerSettings
+from signaling.sip.uri import Uri
+
+if TYPE_CHECKING:
+    from signaling.sip.invite import InviteUsage
+    from signaling.sip.registration import RegistrationUsage
+
+MAX_FORWARDS = "70"
+
+
+@dataclass(frozen=True, slots=True)
+class StackConfig:
+    """Facts of the deployment."""
+
+    local_uri: Callable[[Flow, str | None], Uri]
+    """Our URI as the far end of a flow should reach it.
+
+    With a user it is our Contact; its host and port alone are the sent-by of our Via. It must be the
+    same as long as the flow lives. A WebSocket client has `sip:user@<random>.invalid;transport=ws`
+    (RFC 7118 §5)."""
+    user_agent: str = "agent-endpoint"
+    """User-Agent and Server header fields; empty sends none."""
+    allow: tuple[str, ...] = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "INFO")
+    """Methods taken; a registrar adds REGISTER. Known ones not here get 405, unknown ones 501."""
+    accept: tuple[str, ...] = ("application/sdp",)
+    """Media types of bodies in INVITE, in lower case."""
+    supported: tuple[str, ...] = ()
+    """Option tags: what Require may name, and our Supported."""
+    timers: TimerSettings = field(default_factory=TimerSettings)
+    max_transactions: int = 5000
+    """A new request that finds so many server transactions is refused: 503 with Retry-After."""
+    retry_after_s: int = 5
+    random: Random = field(default_factory=SystemRandom)
+    """Source of branches, tags, Call-IDs, cnonces and jitter; must not be guessable."""
+
+
+class Core:
+    """The inside of a `Stack`, as its sessions, registrations and requests see it."""
+
+    def __init__(self, config: StackConfig, trace: Trace | None) -> None:
+        self.config = config
+        self.layer = TransactionLayer(config.timers, trace)
+        self.timers = self.layer.timers
+        self.abilities = Abilities(config.allow, config.accept, config.supported)
+        self.dialogs: dict[DialogKey, InviteUsage] = {}
+        self.sessions: dict[str, InviteUsage] = {}
+        self.registrations: dict[str, RegistrationUsage] = {}
+        self._events: list[Event] = []
+        self._count = 0
+
+    def tell(self, event: Event) -> None:
+        """Put an event in the queue."""
+        self._events.append(event)
+
+    def take_events(self) -> list[Event]:
+        """All events, in order; handed out once."""
+        events, self._events = self._events, []
+        return events
+
+    def next_id(self, prefix: str) -> str:
+        """A name that is unique in this stack."""
+        self._count += 1
+        return f"{prefix}{self._count}"
+
+    def token(self) -> str:
+        """64 random bits, for tags, branches and Call-IDs (RFC 3261 §19.3 asks for 32)."""
+        return f"{self.config.random.getrandbits(64):016x}"
+
+    # -- requests -----------------------------------------------------------------------------
+
+    def request(
+        self,
+        method: str,
+        uri: Uri,
+        *,
+        from_: NameAddr,
+        to: NameAddr,
+        call_id: str,
+        cseq: int,
+        routes: Iterable[NameAddr] = (),
+        headers: Iterable[tuple[str, str]] = (),
+        body: bytes = b"",
+        content_type: str | None = None,
+    ) -> Request:
+        """A request without Via: `stamp` adds that when it is sent."""
+        lines = Headers()
+        lines.add("Max-Forwards", MAX_FORWARDS)
+        for route in routes:
+            lines.add("Route", str(route))
+        lines.add("From", str(from_))
+        lines.add("To", str(to))
+        lines.add("Call-ID", call_id)
+        lines.add("CSeq", str(CSeq(cseq, method)))
+        for name, value in headers:
+            lines.add(name, value)
+        if self.config.user_agent and method != "ACK":
+            lines.add("User-Agent", self.config.user_agent)
+        if content_type is not None:
+            lines.add("Content-Type", content_type)
+        return Request(method, uri, lines, body)
+
+    def dialog_request(
+        self,
+        dialog: Dialog,
+        method: str,
+        *,
+        cseq: int | None = None,
+        headers: Iterable[tuple[str, str]] = (),
+        body: bytes = b"",
+        content_type: str | None = None,
+    ) -> Request:
+        """A request in a dialog (§12.2.1.1); `cseq` None takes the next number."""
+        uri, routes = dialog.addressing()
+        return self.request(
+            method,
+            uri,
+            from_=dialog.local,
+            to=dialog.remote,
+            call_id=dialog.call_id,
+            cseq=dialog.next_cseq() if cseq is None else cseq,
+            routes=routes,
+            headers=headers,
+            body=body,
+            content_type=content_type,
+        )
+
+    def stamp(self, request: Request, flow: Flow) -> None:
+        """Put our Via with a fresh branch on top (§18.1.1); datagrams ask for rport (RFC 3581 §3)."""
+        here = self.config.local_uri(flow, None)
+        via = Via(flow.transport, here.host, here.port).with_parameter(
+            "branch", f"z9hG4bK{self.token()}"
+        )
+        if not flow.reliable:
+            via = via.with_parameter("rport")
+        request.headers.set("Via")
+        request.headers.add_first("Via", str(via))
+
+    def contact(self, flow: Flow, user: str | None) -> tuple[str, str]:
+        """Our Contact header field."""
+        return "Contact", str(NameAddr("", self.config.local_uri(flow, user)))
+
+    @property
+    def offer_headers(self) -> tuple[tuple[str, str], ...]:
+        """What an INVITE and its 2xx say of us (§13.2.1, §13.3.1.4)."""
+        supported = self.config.supported
+        extra = (("Supported", ", ".join(supported)),) if supported else ()
+        return (self.abilities.allow_header, *extra)
+
+    # -- responses ----------------------------------------------------------------------------
+
+    def respond(
+        self,
+        server: ServerTransaction,
+        status: int,
+        reason: str | None = None,
+        *,
+        headers: Sequence[tuple[str, str]] = (),
+        body: bytes = b"",
+        content_type: str | None = None,
+        now: float,
+    ) -> None:
+        """Answer by a transaction."""
+        response = respond(
+            server.request,
+            status,
+            reason,
+            to_tag=server.to_tag if status > 100 else None,
+            headers=(*headers, *self.server_header),
+            body=body,
+            content_type=content_type,
+        )
+        server.respond(response, now)
+
+    @property
+    def server_header(self) -> tuple[tuple[str, str], ...]:
+        """Server (§20.35)."""
+        return (("Server", self.config.user_agent),) if self.config.user_agent else ()
+
+
+def is_own_address(uri: Uri, host: str, port: int) -> bool:
+    """Whether a URI names an address."""
+    return format_host(uri.host, uri.port or 5060) == format_host(host, port)

@@ -1,0 +1,120 @@
+"""One request of ours with its responses, answered challenges included (RFC 3261 §22.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from signaling.sip.auth import DigestClient
+from signaling.sip.core import Core
+from signaling.sip.flow import Flow
+from signaling.sip.headers import CSeq
+from signaling.sip.message import Request, Response
+from signaling.sip.transaction import ClientTransaction, Failure
+
+_CREDENTIALS = ("Authorization", "Proxy-Authorization")
+
+
+class Exchange:
+    """Sends a request; sends it again with credentials where it is challenged and we may answer.
+
+    Credentials are given at most twice: after the first challenge, and once more where the server says that
+    the nonce was stale, or where we had guessed with a nonce of old. Never after a 101-199: then the request
+    was forwarded, and whoever challenges now is the called party (S15).
+    """
+
+    def __init__(
+        self,
+        core: Core,
+        request: Request,
+        flow: Flow,
+        *,
+        on_response: Callable[[Response, float], None],
+        on_failure: Callable[[Failure, float], None],
+        next_cseq: Callable[[], int],
+        digest: DigestClient | None = None,
+        may_answer: Callable[[Response], bool] = lambda response: True,
+        guess: bool = False,
+    ) -> None:
+        """`guess` sends credentials at once, by the challenge that `digest` has kept."""
+        self.request = request
+        """As sent last."""
+        self.flow = flow
+        self.transaction: ClientTransaction | None = None
+        self._core = core
+        self._on_response = on_response
+        self._on_failure = on_failure
+        self._next_cseq = next_cseq
+        self._digest = digest
+        self._may_answer = may_answer
+        self._guess = guess
+        self._proofs = 0
+        self._forwarded = False
+
+    def __repr__(self) -> str:
+        return f"<Exchange {self.request.method} {self.transaction!r}>"
+
+    def start(self, now: float) -> None:
+        """Send the request. Hooks may be called before this returns."""
+        if self._guess:
+            self._authorise()
+        self._send(now)
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether nothing is waited for any more."""
+        return self.transaction is not None and self.transaction.is_answered
+
+    def _send(self, now: float) -> None:
+        self._core.stamp(self.request, self.flow)
+        layer = self._core.layer
+        self.transaction = layer.start_client(
+            self.request, self.flow, now, self._received, self._on_failure
+        )
+
+    def _received(self, response: Response, now: float) -> None:
+        if 100 < response.status < 200:
+            self._forwarded = True
+        elif response.status in (401, 407) and self._prove(response):
+            self._send(now)
+            return
+        self._on_response(response, now)
+
+    def _prove(self, response: Response) -> bool:
+        """Make the next try ready, if there may be one."""
+        digest = self._digest
+        if digest is None or self._forwarded or not self._may_answer(response):
+            return False
+        if not self._is_trusted_hop(digest) or not digest.take_challenge(response):
+            return False
+        if self._proofs and not (self._proofs == 1 and (digest.is_stale or self._guess)):
+            digest.forget()
+            return False
+        again = Request(
+            self.request.method, self.request.uri, self.request.headers.copy(), self.request.body
+        )
+        again.headers.set("CSeq", str(CSeq(self._next_cseq(), again.method)))
+        self.request = again
+        self._authorise()
+        return True
+
+    def _authorise(self) -> None:
+        digest = self._digest
+        if digest is None or not self._is_trusted_hop(digest):
+            return
+        credentials = digest.authorise(self.request.method, str(self.request.uri))
+        if credentials is not None:
+            for name in _CREDENTIALS:
+                self.request.headers.remove(name)
+            self.request.headers.add(*credentials)
+            self._proofs += 1
+
+    def _is_trusted_hop(self, digest: DigestClient) -> bool:
+        host = digest.credentials.host
+        routes = self.request.routes
+        return host is None or host.lower() == (routes[0].uri if routes else self.request.uri).host
+
+
+def credentials_of(request: Request) -> list[tuple[str, str]]:
+    """The credentials that a request of ours holds; its ACK holds the same (§22.1)."""
+    headers = request.headers
+    return [(name, value) for name in _CREDENTIALS for value in headers.get_all(name)]
