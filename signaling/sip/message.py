@@ -7,6 +7,7 @@ of the message raises. The parser's one error is `SipParseError`, whatever the o
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TypeVar, cast
@@ -67,7 +68,7 @@ class Limits:
 DEFAULT_LIMITS = Limits()
 
 
-class Message:
+class Message(ABC):
     """What requests and responses share.
 
     Typed properties are read at first use and kept until a header changes. Of a message that
@@ -80,9 +81,9 @@ class Message:
     body: bytes
 
     @property
+    @abstractmethod
     def start_line(self) -> str:
         """The first line, without its CRLF."""
-        raise NotImplementedError
 
     @property
     def vias(self) -> tuple[Via, ...]:

@@ -124,5 +124,9 @@ def test_every_change_forgets_what_was_parsed(headers: Headers) -> None:
         assert headers.parsed == {}
 
 
+def test_what_a_parser_read_gets_its_usual_names_too() -> None:
+    assert list(Headers.received([("i", "1"), ("X-y", "2")])) == [("Call-ID", "1"), ("X-y", "2")]
+
+
 def test_it_shows_what_it_holds() -> None:
     assert repr(Headers([("a-b", "1")])) == "Headers([('a-b', '1')])"

@@ -85,6 +85,19 @@ def test_the_table_has_every_message_once() -> None:
     assert sum(row.valid for row in ROWS) == 27
 
 
+def test_the_table_says_which_answers_are_right() -> None:
+    allowed = {
+        name: {status for status in (None, 200, 400, 401, 501) if BY_NAME[name].allows(status)}
+        for name in ("wsinv", "intmeth", "badbranch", "bcast")
+    }
+    assert allowed == {
+        "wsinv": {200, 401},
+        "intmeth": {501},
+        "badbranch": {200, 400, 401},
+        "bcast": {None},
+    }
+
+
 def test_the_deviations_are_those_that_are_signed_off() -> None:
     departed = {
         row.name

@@ -143,6 +143,16 @@ def test_ipv4_and_ipv6_have_one_form() -> None:
     assert Uri.parse("sip:[2001:DB8:0:0::1]").host == "2001:db8::1"
 
 
+def test_rfc_5118_ipv6_in_uris() -> None:
+    assert Uri.parse("sip:[2001:db8::10:5070]").port is None  # §4.3: the port is in the address
+    assert Uri.parse("sip:[2001:db8::10]:5070").port == 5070  # §4.4
+    mapped = Uri.parse("sip:[::ffff:192.0.2.10]")  # §4.9
+    assert mapped.equivalent(Uri.parse("sip:[::FFFF:C000:20A]"))
+    for text in ("sip:2001:db8::10", "sip:u@[2001:db8:::192.0.2.1]"):  # §4.2, §4.10
+        with pytest.raises(SipParseError):
+            Uri.parse(text)
+
+
 def test_parameters_are_found_without_case() -> None:
     uri = Uri.parse("sip:a@h;Transport=ws;lr")
     assert uri.parameter("TRANSPORT") == "ws"
