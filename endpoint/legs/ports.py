@@ -57,6 +57,7 @@ class LegPorts:
         self._legs: dict[m.PortName, LegId] = {}
         self._routes: dict[InteractionId, tuple[Route, ...]] = {}
         self._sound_ports: list[m.PortName] = []
+        self._listening: set[LegId] = set()
 
     # -- sounds of ours -------------------------------------------------------------------------
 
@@ -118,6 +119,7 @@ class LegPorts:
                 await self._link.request(m.OpenPlayer(port=ports.source, cadence=list(cadence)))
             await self._link.request(m.OpenSink(port=ports.sink))
             await self._link.request(m.StartListening(port=ports.sink, keep_s=keep_s))
+            self._listening.add(leg)
         except MediaError:
             self.close(leg)
             raise
@@ -154,6 +156,7 @@ class LegPorts:
         legs = list(self._ports)
         self._ports.clear()
         self._legs.clear()
+        self._listening.clear()
         return legs
 
     def leg_of(self, port: m.PortName) -> LegId | None:
@@ -182,8 +185,11 @@ class LegPorts:
     async def read_heard(self, leg: LegId, last_ms: int) -> m.Heard:
         """What a leg's far end sent lately, or what a station without a network heard.
 
-        Raises MediaError.
+        The first call begins to listen, so it finds nothing yet. Raises MediaError.
         """
+        if leg not in self._listening:
+            await self._link.request(m.StartListening(port=self._sink(leg)))
+            self._listening.add(leg)
         return await self._link.request(m.ReadHeard(port=self._sink(leg), last_ms=last_ms))
 
     async def read_statistics(self, leg: LegId) -> m.Statistics:
@@ -223,6 +229,7 @@ class LegPorts:
 
     def _forget(self, leg: LegId) -> _Ports | None:
         ports = self._ports.pop(leg, None)
+        self._listening.discard(leg)
         if ports is not None:
             self._legs.pop(ports.source, None)
             self._legs.pop(ports.sink, None)

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+
+import pytest
+
+from endpoint.legs.base import DeviceId
+from endpoint.legs.exchange import LegExchange
+from endpoint.legs.leg import LegSettings
+from endpoint.legs.line import AccountSettings
+from endpoint.legs.station import FileStation
+from endpoint.media.link import LocalLink, MediaLink
+from endpoint.media.settings import MediaSettings
+from signaling.server import SipServer, SipServerConfig
+from signaling.sip.auth import ha1
+from tests.integration.endpoint.legs.operator import Operator
+from tests.integration.endpoint.legs.phones import PASSWORD, REALM, WAIT_S, Phone, phone
+
+USERS = ("6001", "6002", "10086", "10087")
+MEDIA = MediaSettings(rtp_port_low=26000, rtp_port_high=27999, rtcp_interval_s=1.0)
+
+
+class Passwords:
+    """The test's users, all with one password."""
+
+    async def lookup(self, username: str, realm: str) -> Sequence[tuple[str, str]]:
+        if username not in USERS:
+            return []
+        return [
+            (algorithm, ha1(username, realm, PASSWORD, algorithm))
+            for algorithm in ("SHA-256", "MD5")
+        ]
+
+
+async def knows(device: DeviceId) -> bool:
+    return device in USERS
+
+
+@dataclass
+class Office:
+    """Our sipWsServer with an exchange, an operator, and phones that come and go."""
+
+    exchange: LegExchange
+    operator: Operator
+    link: MediaLink
+    udp_port: int
+    url: str
+    _stack: AsyncExitStack
+    phones: dict[str, Phone] = field(default_factory=dict)
+
+    async def phone(self, user: str, *, websocket: bool = False, key: str = "") -> Phone:
+        """A phone, switched on and registered."""
+        made = await self._stack.enter_async_context(phone(user))
+        await made.register(self.udp_port, url=self.url if websocket else None)
+        self.phones[key or user] = made
+        return made
+
+    async def idle(self) -> None:
+        """Until every leg is gone."""
+        async with asyncio.timeout(WAIT_S):
+            await self.exchange.wait_idle()
+
+
+@asynccontextmanager
+async def open_office(
+    settings: LegSettings,
+    link: MediaLink,
+    *,
+    accounts: Sequence[AccountSettings] = (),
+    stations: Sequence[FileStation] = (),
+) -> AsyncIterator[Office]:
+    server = SipServer(SipServerConfig(realm=REALM), Passwords())
+    async with server, AsyncExitStack() as stack:
+        _, udp_port = await server.listen_udp("127.0.0.1", 0)
+        _, ws_port = await server.listen_websocket("127.0.0.1", 0)
+        exchange = LegExchange(
+            server, link, settings=settings, accounts=accounts, stations=stations, knows=knows
+        )
+        operator = Operator(exchange)
+        async with asyncio.TaskGroup() as tasks, exchange:
+            tasks.create_task(operator.run())
+            url = f"ws://127.0.0.1:{ws_port}/sip"
+            yield Office(exchange, operator, link, udp_port, url, stack)
+            await stack.aclose()
+
+
+@pytest.fixture
+def leg_settings() -> LegSettings:
+    """Overridden by classes that need other waits."""
+    return LegSettings(domain="127.0.0.1")
+
+
+@pytest.fixture
+async def office(leg_settings: LegSettings) -> AsyncIterator[Office]:
+    async with LocalLink(MEDIA) as link, open_office(leg_settings, link) as opened:
+        yield opened

@@ -1,0 +1,293 @@
+"""Telephones of the test: a user agent and a media port of their own, and buttons to push.
+
+They share nothing with the exchange but loopback sockets: what they hear is decoded from RTP.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+import numpy as np
+
+from endpoint.audio.analysis import heard
+from endpoint.legs.base import Source
+from endpoint.legs.ports import SOUNDS
+from endpoint.media import messages as m
+from endpoint.media.link import LocalLink, MediaLink
+from endpoint.media.settings import MediaSettings
+from signaling.sdp.description import Direction, SessionDescription
+from signaling.sdp.negotiation import (
+    DEFAULT_CODECS,
+    LocalAudio,
+    Negotiated,
+    apply_answer,
+    make_answer,
+    make_offer,
+)
+from signaling.sip.auth import DigestCredentials
+from signaling.sip.headers import NameAddr
+from signaling.sip.uri import Uri
+from signaling.user_agent import (
+    Account,
+    Answered,
+    Confirmed,
+    Ended,
+    InviteRequest,
+    InviteSession,
+    Progress,
+    Registered,
+    Registration,
+    Reinvited,
+    SessionEvent,
+    UserAgent,
+)
+
+WAIT_S = 15.0
+PASSWORD = "correct horse"
+REALM = "agent-endpoint"
+TONES_HZ = {"6001": 697.0, "6002": 941.0, "10086": 1209.0, "10087": 1477.0}
+SIGNATURES = {
+    **{name: (hz,) for name, hz in TONES_HZ.items()},
+    "moh": tuple(SOUNDS[Source.MUSIC_ON_HOLD][0].frequencies_hz),
+}
+E = TypeVar("E", bound=SessionEvent)
+_numbers = itertools.count(1)
+
+
+class Line:
+    """One call of a phone."""
+
+    def __init__(self, phone: Phone) -> None:
+        self.phone = phone
+        self.session: InviteSession
+        self.port = f"{phone.user}-{next(_numbers)}"
+        self.agreed: Negotiated | None = None
+        self.local: LocalAudio
+        self._sent: SessionDescription | None = None
+        self._events: AsyncIterator[SessionEvent]
+        self.reinvites: list[Direction | None] = []
+        """Directions that the far end offered in its re-INVITEs."""
+
+    def begin(self, session: InviteSession) -> None:
+        self.session = session
+        self._events = session.events()
+
+    async def open(self) -> None:
+        address = await self.phone.link.request(m.OpenRtpPort(port=self.port))
+        await self.phone.link.request(m.StartListening(port=self.port))
+        self.local = LocalAudio(
+            host=address.host,
+            rtp_port=address.rtp_port,
+            session_id=next(_numbers),
+            codecs=self.phone.codecs,
+            ssrc=address.ssrc,
+            cname=address.cname,
+        )
+        self.phone.link.send(
+            m.SetRoutes(group=self.port, routes=[m.RouteTo(source=self.phone.tone, sink=self.port)])
+        )
+
+    def offer(self, direction: Direction = Direction.SENDRECV) -> bytes:
+        self._sent = make_offer(self.local, direction, previous=self._sent)
+        return self._sent.serialise()
+
+    async def take_answer(self, sdp: bytes | None) -> None:
+        assert sdp is not None
+        assert self._sent is not None
+        await self._agree(apply_answer(self._sent, SessionDescription.parse(sdp)))
+
+    async def answer_to(self, sdp: bytes | None) -> bytes:
+        assert sdp is not None
+        answer, agreed = make_answer(SessionDescription.parse(sdp), self.local, previous=self._sent)
+        self._sent = answer
+        await self._agree(agreed)
+        return answer.serialise()
+
+    async def pick_up(self) -> None:
+        """Answer a call that rings here, and wait for the ACK."""
+        await self.open()
+        if self.session.sdp is None:
+            self.session.accept(self.offer())
+            confirmed = await self.until(Confirmed)
+            await self.take_answer(confirmed.sdp)
+            return
+        self.session.accept(await self.answer_to(self.session.sdp))
+        await self.until(Confirmed)
+
+    async def until(self, kind: type[E]) -> E:
+        """The next event of a kind; re-INVITEs that come meanwhile are answered."""
+        async with asyncio.timeout(WAIT_S):
+            while True:
+                event = await anext(self._events)
+                if isinstance(event, Reinvited):
+                    await self._take_reinvite(event.sdp)
+                if isinstance(event, kind):
+                    return event
+
+    async def serve(self, reinvites: int) -> None:
+        """Answer what comes until so many re-INVITEs have come in all."""
+        while len(self.reinvites) < reinvites:
+            await self.until(Reinvited)
+
+    async def _take_reinvite(self, sdp: bytes | None) -> None:
+        assert sdp is not None
+        self.reinvites.append(SessionDescription.parse(sdp).media[0].direction)
+        if self.phone.refuse_reinvites:
+            self.session.reject_reinvite(self.phone.refuse_reinvites)
+        else:
+            self.session.answer_reinvite(await self.answer_to(sdp))
+
+    async def reoffer(self, direction: Direction) -> int:
+        """The phone's own hold or retrieve button. Returns the final status."""
+        async with asyncio.timeout(WAIT_S):
+            status, sdp = await self.session.reinvite(self.offer(direction))
+        if status == 200:
+            await self.take_answer(sdp)
+        return status
+
+    async def move(self) -> None:
+        """Go on from another port, as a phone that changes its network does."""
+        self.phone.link.send(m.ClosePort(port=self.port))
+        self.port = f"{self.phone.user}-{next(_numbers)}"
+        await self.open()
+        await self.reoffer(Direction.SENDRECV)
+
+    async def hears(self, *expected: str) -> None:
+        """Wait until exactly this is heard."""
+        await hears(self.phone.link, self.port, set(expected))
+
+    def press(self, digits: str) -> None:
+        self.phone.link.send(m.SendDigits(port=self.port, digits=digits))
+
+    async def digit(self) -> str:
+        """The next digit that comes."""
+        async with asyncio.timeout(WAIT_S):
+            while True:
+                notice = await anext(self.phone.notices)
+                if isinstance(notice, m.DigitReceived) and notice.port == self.port:
+                    return notice.digit
+
+    def go_silent(self) -> None:
+        """Vanish from the network, as far as audio goes."""
+        self.phone.link.send(m.ClosePort(port=self.port))
+
+    async def _agree(self, agreed: Negotiated) -> None:
+        self.agreed = agreed
+        await self.phone.link.request(
+            m.SetRemote(
+                port=self.port,
+                host=agreed.host,
+                rtp_port=agreed.rtp_port,
+                rtcp_port=agreed.rtcp_port,
+                send=[m.PayloadType(number=c.number, encoding=c.encoding) for c in agreed.send],
+                receive=[
+                    m.PayloadType(number=c.number, encoding=c.encoding) for c in agreed.receive
+                ],
+                sending=agreed.sending,
+                receiving=agreed.receiving,
+            )
+        )
+
+
+class Phone:
+    """A telephone with a number and a tone of its own."""
+
+    def __init__(self, user: str, user_agent: UserAgent, link: LocalLink) -> None:
+        self.user = user
+        self.user_agent = user_agent
+        self.link = link
+        self.tone = f"tone-{user}"
+        self.codecs = DEFAULT_CODECS
+        self.refuse_reinvites = 0
+        """A status to refuse them with."""
+        self.notices = link.notices()
+        self.registration: Registration
+        self._address = NameAddr("", Uri("sip", user, host="127.0.0.1"))
+
+    async def open(self) -> None:
+        segment = m.Segment(frequencies_hz=[TONES_HZ[self.user]], duration_ms=1000)
+        await self.link.request(m.OpenPlayer(port=self.tone, cadence=[segment]))
+
+    async def register(
+        self, port: int, *, url: str | None = None, password: str = PASSWORD
+    ) -> None:
+        """Register over UDP, or over the WebSocket at `url`."""
+        if url is not None:
+            self.user_agent.connect("server", url)
+        else:
+            await self.user_agent.listen_udp("127.0.0.1", 0)
+        self.registration = self.user_agent.register(
+            Account(
+                name=self.user,
+                aor=self._address.uri,
+                registrar=Uri("sip", host="127.0.0.1", port=port),
+                credentials=DigestCredentials(self.user, password=password),
+                connection="server" if url is not None else None,
+            )
+        )
+        async with asyncio.timeout(WAIT_S):
+            outcome = await self.registration.outcome()
+        assert isinstance(outcome, Registered), outcome
+
+    async def dial(self, number: str, *, late_offer: bool = False) -> Line:
+        """Call somebody; returns when the INVITE is out."""
+        flow = self.registration.flow
+        assert flow is not None
+        target = Uri("sip", number, host="127.0.0.1")
+        line = Line(self)
+        await line.open()
+        line.begin(
+            self.user_agent.invite(
+                InviteRequest(
+                    target=target,
+                    from_=self._address,
+                    to=NameAddr("", target),
+                    sdp=None if late_offer else line.offer(),
+                    flow=flow,
+                    credentials=DigestCredentials(self.user, password=PASSWORD),
+                )
+            )
+        )
+        return line
+
+    async def rings(self) -> Line:
+        """The next call that comes in, told that it rings."""
+        async with asyncio.timeout(WAIT_S):
+            session = await anext(self.user_agent.invitations())
+        session.ring()
+        line = Line(self)
+        line.begin(session)
+        return line
+
+
+@asynccontextmanager
+async def phone(user: str) -> AsyncIterator[Phone]:
+    """A phone that is switched on and not registered."""
+    settings = MediaSettings(rtp_port_low=24000, rtp_port_high=25999, rtcp_interval_s=1.0)
+    async with LocalLink(settings) as link, UserAgent() as user_agent:
+        made = Phone(user, user_agent, link)
+        await made.open()
+        yield made
+
+
+async def hears(link: MediaLink, port: str, expected: set[str]) -> None:
+    """Wait until exactly this is heard at a port."""
+    found: set[str] = set()
+    try:
+        async with asyncio.timeout(WAIT_S):
+            while True:
+                audio = await link.request(m.ReadHeard(port=port, last_ms=400))
+                samples = np.frombuffer(audio.samples, dtype="<i2")
+                found = heard(samples, SIGNATURES, sample_rate_hz=audio.sample_rate_hz)
+                if found == expected:
+                    return
+                await asyncio.sleep(0.05)
+    except TimeoutError:
+        raise AssertionError(f"{port} hears {found}, not {expected}") from None
+
+
+__all__ = ["Answered", "Ended", "Line", "Phone", "Progress", "hears", "phone"]
