@@ -14,8 +14,10 @@ from aiohttp import WSCloseCode, web
 
 from endpoint.app.bodies import BadRequest
 from endpoint.app.native import NativeView
+from endpoint.callcontrol.events import NumberedEvent
 from endpoint.callcontrol.feed import EventsMissed, Subscription
 from endpoint.client import messages as wire
+from endpoint.legs.base import DeviceRegistered
 
 HEARTBEAT_S = 30.0
 MESSAGE_LIMIT_BYTES = 4096
@@ -60,12 +62,19 @@ class EventSocket:
                 subscription, missed = await self._begin(socket, start, run, missed=missed)
                 try:
                     async for event in subscription:
+                        await self._learn(event)
                         await socket.send_str(_encode(self._view.frame(event)))
                 except EventsMissed:
                     # Too slow for the history: what is true now replaces what was lost.
                     start, missed = None, True
                     continue
                 await socket.close(code=WSCloseCode.GOING_AWAY, message=b"the endpoint stops")
+
+    async def _learn(self, numbered: NumberedEvent) -> None:
+        """An extension that was added since: know it before it is told of."""
+        event, directory = numbered.event, self._view.directory
+        if isinstance(event, DeviceRegistered) and event.device not in directory:
+            await directory.refresh()
 
     async def _begin(
         self, socket: web.WebSocketResponse, start: int | None, run: str | None, *, missed: bool

@@ -1,4 +1,4 @@
-"""The HTTP listeners: TLS for everybody, plain on loopback; limits, headers, and the page's files."""
+"""The HTTP listeners: TLS for everybody, plain on loopback; limits, headers, the page."""
 
 from __future__ import annotations
 

@@ -78,10 +78,12 @@ class RestRoutes:
 
     async def calls(self, _request: web.Request) -> web.Response:
         """`GET /calls`."""
+        await self.view.directory.refresh()
         return _json(wire.Calls(self.view.calls()))
 
     async def call(self, request: web.Request) -> web.Response:
         """`GET /calls/{call}`."""
+        await self.view.directory.refresh()
         call = self.view.call(request.match_info["call"])
         if call is None:
             unknown = wire.Refused(str(Rejection.UNKNOWN_CALL), "no such call, or it is over")

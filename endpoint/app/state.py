@@ -5,12 +5,34 @@ Everything secret in it has mode 0600; the directory itself 0700.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from endpoint.errors import ConfigurationError
+import msgspec
+
+from endpoint.errors import ConfigurationError, EndpointError
+
+
+class StateInUse(EndpointError):
+    """Another endpoint keeps its state in this directory."""
+
+
+class Running(msgspec.Struct, frozen=True):
+    """Where the endpoint that uses a state directory can be reached."""
+
+    pid: int
+    url: str
+    """Of the page, with TLS."""
+    plain_url: str
+    """Without TLS, on this machine; empty where there is none."""
+    sip_udp: str
+    """`host:port`."""
+    wss: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +75,41 @@ class StateDirectory:
             )
             raise ConfigurationError([mistake]) from error
         return self
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep other endpoints out. Raises `StateInUse`.
+
+        The kernel lets go of it when we die, however we die.
+        """
+        with (self.path / "lock").open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                running = self.running()
+                by = f" (pid {running.pid}, {running.url})" if running else ""
+                raise StateInUse(
+                    f"another agent-endpoint{by} uses {self.path}; stop it, or set "
+                    "AGENT_ENDPOINT_STATE__DIRECTORY to another directory"
+                ) from error
+            yield
+
+    @contextmanager
+    def announced(self, running: Running) -> Iterator[None]:
+        """Tell other commands on this machine where we are, while we are."""
+        file = self.path / "running.json"
+        write_private(file, msgspec.json.encode(running))
+        try:
+            yield
+        finally:
+            file.unlink(missing_ok=True)
+
+    def running(self) -> Running | None:
+        """Where an endpoint says it is; it may have died since."""
+        try:
+            return msgspec.json.decode((self.path / "running.json").read_bytes(), type=Running)
+        except (OSError, msgspec.DecodeError):
+            return None
 
     def token(self) -> str:
         """The bearer token; made when there is none."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -17,13 +18,13 @@ from endpoint.app import certificates
 from endpoint.app.access import SIP_PATH, Access
 from endpoint.app.directory import Directory
 from endpoint.app.eventsocket import EventSocket
-from endpoint.app.http import HttpServer
+from endpoint.app.http import LOOPBACK, HttpServer
 from endpoint.app.native import NativeView
 from endpoint.app.ports import PortTaken, is_taken
 from endpoint.app.rest import RestRoutes
 from endpoint.app.secrecy import check_secrets, weakness
 from endpoint.app.settings import AccountSettings, Config, StationSettings
-from endpoint.app.state import StateDirectory
+from endpoint.app.state import Running, StateDirectory
 from endpoint.callcontrol.controller import CallController, ControllerSettings
 from endpoint.callcontrol.events import CallCleared
 from endpoint.callcontrol.model import CallSettings
@@ -56,7 +57,7 @@ class Endpoint:
     """Everything, running: `async with Endpoint(config) as endpoint`.
 
     Used by `serve`, by the demo and by tests. Entering raises `ConfigurationError`, `StorageError`
-    or `PortTaken`; nothing is left behind then. Leaving ends every call.
+    `PortTaken` or `StateInUse`; nothing is left behind then. Leaving ends every call.
     """
 
     def __init__(
@@ -100,8 +101,8 @@ class Endpoint:
             "endpoint ready",
             page=self.url,
             sip_over_wss=self.wss_url,
-            sip_over_udp=f"{self.sip_address[0]}:{self.sip_address[1]}",
-            plain_http=self.http.plain_port or None,
+            sip_over_udp=self.running.sip_udp,
+            plain_http=self.running.plain_url or None,
             state=str(self.state.path),
         )
         return self
@@ -125,6 +126,19 @@ class Endpoint:
         """Where WSS phones register."""
         return f"wss://localhost:{self.http.port}{SIP_PATH}"
 
+    @property
+    def running(self) -> Running:
+        """Where we are, for other commands on this machine."""
+        host, port = self.sip_address
+        plain = self.http.plain_port
+        return Running(
+            pid=os.getpid(),
+            url=self.url,
+            plain_url=f"http://{LOOPBACK}:{plain}" if plain else "",
+            sip_udp=f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
+            wss=self.wss_url,
+        )
+
     async def drain(self) -> None:
         """Take no new calls, and let those that live go on for `calls.drain_timeout_s`."""
         self.controller.refuse_new_calls()
@@ -144,6 +158,7 @@ class Endpoint:
     async def _build(self) -> None:
         config, enter = self.config, self._stack.enter_async_context
         self.state.prepared()
+        self._stack.enter_context(self.state.held())
         database = await enter(Database(database_url(config, self.state)))
         self.extensions = Extensions(database)
         self.records = StoredCallRecords(database)
@@ -192,6 +207,7 @@ class Endpoint:
         ]
         await self.http.listen(routes)
         self._stack.push_async_callback(self.http.stop_listening)
+        self._stack.enter_context(self.state.announced(self.running))
 
     async def _listen_udp(self) -> tuple[str, int]:
         sip = self.config.sip

@@ -86,7 +86,7 @@ class EndpointClient:
         """One call that lives."""
         return await self._ask("GET", f"/calls/{quote(call, safe='')}", wire.Call)
 
-    # -- commands: accepted means that events will tell what becomes of it --------------------------
+    # -- commands: events tell what becomes of what was accepted ----------------------------------
 
     async def make_call(
         self, device: str, destination: str, calling_name: str = ""
@@ -181,7 +181,7 @@ class EndpointClient:
         return self._session
 
     def _unreachable(self, error: BaseException) -> EndpointUnreachable:
-        return EndpointUnreachable(f"{self._url}: {error or type(error).__name__}")
+        return EndpointUnreachable(f"{self._url}: {str(error) or type(error).__name__}")
 
 
 async def _frames(socket: aiohttp.ClientWebSocketResponse) -> AsyncIterator[wire.Frame]:

@@ -1,0 +1,395 @@
+"""Commands about calls and registrations: `dial`, `answer`, `hang-up`, `hold`, …, `register`."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from pydantic import SecretStr, ValidationError
+from rich.table import Table
+from rich.text import Text
+
+from endpoint.app.config import Loaded
+from endpoint.app.context import ConfigFile, running_client, running_or_own
+from endpoint.app.exitcodes import ExitCode
+from endpoint.app.output import CommandFailed, Json, Output
+from endpoint.app.registration import keep_registered
+from endpoint.app.settings import AccountSettings
+from endpoint.app.setupcommands import loaded_or_fail
+from endpoint.client import messages as wire
+from endpoint.client.client import EndpointClient
+
+calls_app = typer.Typer()
+
+Device = Annotated[str, typer.Argument(help="The device of ours, as 6001.")]
+CallOption = Annotated[str | None, typer.Option("--call", help="Which call, if it has several.")]
+Wait = Annotated[float, typer.Option("--wait", help="Seconds to wait at most.", min=0.0)]
+Duration = Annotated[
+    float | None,
+    typer.Option("--duration", help="Hang up so many seconds after the answer.", min=0.0),
+]
+Detach = Annotated[
+    bool, typer.Option("--detach", help="Leave when it is answered; the call goes on in `serve`.")
+]
+
+
+@dataclass(slots=True)
+class _Story:
+    """What became of one call, as its events told it."""
+
+    call: str
+    established: bool = False
+    over: bool = False
+    outcome: dict[str, Any] = field(default_factory=dict)
+    events: list[str] = field(default_factory=list)
+
+    def note(self, frame: wire.EventFrame) -> None:
+        self.events.append(frame.event)
+        if frame.event == "Established":
+            self.established = True
+        elif frame.event == "CallCleared":
+            self.over = True
+            kept = ("cause", "sip_status", "q850", "released_by", "text")
+            self.outcome = {key: frame.fields.get(key) for key in kept}
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "call": self.call,
+            "established": self.established,
+            "events": self.events,
+            **self.outcome,
+        }
+
+
+# -- calls ------------------------------------------------------------------------------------
+
+
+@calls_app.command()
+def dial(
+    destination: Annotated[str, typer.Argument(help="Number or device, as 10086 or 10086-W1234.")],
+    device: Annotated[str, typer.Option("--from", help="The device of ours that dials.")],
+    digits: Annotated[str, typer.Option(help="DTMF to send after the answer.")] = "",
+    duration: Duration = None,
+    detach: Detach = False,
+    wait: Wait = 30.0,
+    config: ConfigFile = None,
+    as_json: Json = False,
+) -> None:
+    """Dial from a device of ours and stay with the call. Ctrl-C hangs up.
+
+    Uses the endpoint that runs; where none does, one is started for the call.
+    """
+    output = Output(as_json)
+    loaded = loaded_or_fail(output, config)
+
+    async def main() -> _Story:
+        async with running_or_own(loaded) as (client, started):
+            if started:
+                await _reachable(client, device, wait)
+            async with client.events() as frames:
+                await anext(frames)
+                accepted = await client.make_call(device, destination)
+                story = _Story(accepted.call)
+                leave = detach and not started
+                return await _stay(client, frames, device, story, output, digits, duration, leave)
+
+    _conclude(output, output.run(main()))
+
+
+@calls_app.command()
+def answer(
+    device: Device,
+    duration: Duration = None,
+    detach: Detach = False,
+    wait: Wait = 60.0,
+    config: ConfigFile = None,
+    as_json: Json = False,
+) -> None:
+    """Answer the call that rings at a device, or the next one, and stay with it."""
+    output = Output(as_json)
+    loaded = loaded_or_fail(output, config)
+
+    async def main() -> _Story:
+        async with running_or_own(loaded) as (client, started), client.events() as frames:
+            call = await _ringing(frames, device, wait)
+            await client.answer(device, call)
+            story, leave = _Story(call), detach and not started
+            return await _stay(client, frames, device, story, output, "", duration, leave)
+
+    _conclude(output, output.run(main()))
+
+
+@calls_app.command("hang-up")
+def hang_up(
+    device: Device, call: CallOption = None, config: ConfigFile = None, as_json: Json = False
+) -> None:
+    """Take a device out of its call."""
+    _command(device, call, config, as_json, EndpointClient.clear)
+
+
+@calls_app.command()
+def hold(
+    device: Device, call: CallOption = None, config: ConfigFile = None, as_json: Json = False
+) -> None:
+    """Put a device's call aside; the other end hears music."""
+    _command(device, call, config, as_json, EndpointClient.hold)
+
+
+@calls_app.command()
+def retrieve(
+    device: Device, call: CallOption = None, config: ConfigFile = None, as_json: Json = False
+) -> None:
+    """Take a held call back."""
+    _command(device, call, config, as_json, EndpointClient.retrieve)
+
+
+@calls_app.command()
+def press(
+    device: Device,
+    digits: Annotated[str, typer.Argument(help="0-9, *, #, A-D.")],
+    call: CallOption = None,
+    config: ConfigFile = None,
+    as_json: Json = False,
+) -> None:
+    """Send DTMF to the other end of a device's call."""
+    _command(
+        device,
+        call,
+        config,
+        as_json,
+        lambda client, who, which: client.press(who, which, digits),
+    )
+
+
+@calls_app.command()
+def status(config: ConfigFile = None, as_json: Json = False) -> None:
+    """Devices, registrations and calls of the endpoint that runs."""
+    output = Output(as_json)
+    loaded = loaded_or_fail(output, config)
+
+    async def main() -> tuple[
+        wire.Health, list[wire.DeviceState], list[wire.Registration], list[wire.Call]
+    ]:
+        async with running_client(loaded.config) as client:
+            return (
+                await client.health(),
+                await client.devices(),
+                await client.registrations(),
+                await client.calls(),
+            )
+
+    health, devices, registrations, calls = output.run(main())
+    where = Table(title="Devices", title_justify="left", box=None, pad_edge=False)
+    for title in ("device", "is", "reached at"):
+        where.add_column(title)
+    places = {one.device: one for one in registrations}
+    for device in devices:
+        place = places.get(device.device)
+        at = "" if place is None else place.contact or place.text or place.cause
+        state = "in a call" if device.calls else "reachable" if device.reachable else "away"
+        where.add_row(device.device, state, Text(at))
+    going = Table(title="Calls", title_justify="left", box=None, pad_edge=False)
+    for title in ("call", "from", "to", "parties"):
+        going.add_column(title)
+    for call in calls:
+        parties = ", ".join(f"{party.device} {party.state}" for party in call.parties)
+        going.add_row(call.call, call.calling, call.called, parties)
+    found = {
+        "ok": health.ok,
+        "health": health,
+        "devices": devices,
+        "registrations": registrations,
+        "calls": calls,
+    }
+    output.result(found, where, going if calls else "No calls.")
+
+
+# -- registration -----------------------------------------------------------------------------
+
+
+@calls_app.command()
+def register(
+    device: Device,
+    server: Annotated[
+        str, typer.Option(help="wss://host/path, ws://…, sip:host; else its [[account]].")
+    ] = "",
+    username: Annotated[str, typer.Option(help="By default the device.")] = "",
+    domain: Annotated[str, typer.Option(help="By default the server's host.")] = "",
+    ca: Annotated[Path | None, typer.Option(help="PEM of the CA to trust for wss.")] = None,
+    password_file: Annotated[Path | None, typer.Option(help="Holds the password.")] = None,
+    password_stdin: Annotated[
+        bool, typer.Option("--password-stdin", help="Read the password from standard input.")
+    ] = False,
+    expires: Annotated[int, typer.Option(help="Seconds to ask for.", min=10)] = 600,
+    once: Annotated[
+        bool, typer.Option("--once", help="Register, un-register, leave: a test of an account.")
+    ] = False,
+    wait: Wait = 30.0,
+    config: ConfigFile = None,
+    as_json: Json = False,
+) -> None:
+    """Register a device at an outside sipWsServer and keep it so; Ctrl-C takes it back."""
+    output = Output(as_json)
+    loaded = loaded_or_fail(output, config)
+    if server:
+        password = None
+        if password_stdin:
+            password = SecretStr(sys.stdin.readline().rstrip("\r\n"))
+        elif password_file is None and sys.stdin.isatty():
+            password = SecretStr(typer.prompt("Password", hide_input=True))
+        try:
+            account = AccountSettings(
+                device=device,
+                server=server,
+                username=username,
+                domain=domain,
+                ca=ca,
+                password=password,
+                password_file=password_file,
+                expires_s=expires,
+            )
+        except ValidationError as error:
+            raise typer.BadParameter(
+                "; ".join(str(fault["msg"]) for fault in error.errors())
+            ) from error
+    else:
+        account = _configured(loaded, device)
+    output.run(keep_registered(loaded.config, account, output, once=once, timeout_s=wait))
+
+
+def _configured(loaded: Loaded, device: str) -> AccountSettings:
+    for account in loaded.config.account:
+        if account.device == device:
+            return account
+    raise typer.BadParameter(f"{device} has no [[account]] in the configuration; give --server")
+
+
+# -- inside -----------------------------------------------------------------------------------
+
+
+def _command(
+    device: str,
+    call: str | None,
+    config: Path | None,
+    as_json: bool,
+    ask: Callable[[EndpointClient, str, str], Awaitable[wire.Accepted]],
+) -> None:
+    output = Output(as_json)
+    loaded = loaded_or_fail(output, config)
+
+    async def main() -> wire.Accepted:
+        async with running_client(loaded.config) as client:
+            return await ask(client, device, call or await _only_call(client, device))
+
+    accepted = output.run(main())
+    result = {"ok": True, "command": accepted.command, "call": accepted.call}
+    output.result(result, Text.assemble(("✔ ", "green"), f"{accepted.command} accepted"))
+
+
+async def _only_call(client: EndpointClient, device: str) -> str:
+    own = [
+        call.call
+        for call in await client.calls()
+        if any(party.device == device and party.state != "null" for party in call.parties)
+    ]
+    match own:
+        case [call]:
+            return call
+        case []:
+            raise CommandFailed(ExitCode.CALL_FAILED, f"{device} is in no call")
+        case several:
+            raise CommandFailed(
+                ExitCode.CALL_FAILED, f"{device} is in several calls: --call {' | '.join(several)}"
+            )
+
+
+async def _reachable(client: EndpointClient, device: str, timeout_s: float) -> None:
+    """Wait until a device is registered at an endpoint that has only just begun."""
+    async with client.events() as frames:
+        try:
+            async with asyncio.timeout(timeout_s):
+                async for frame in frames:
+                    if any(one.device == device and one.reachable for one in frame.devices):
+                        return
+        except TimeoutError:
+            pass
+    raise CommandFailed(
+        ExitCode.CALL_FAILED, f"{device} did not register within {timeout_s:g} s: no phone of it"
+    )
+
+
+async def _ringing(frames: AsyncIterator[wire.Frame], device: str, timeout_s: float) -> str:
+    """The call that rings at a device, now or soon."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            async for frame in frames:
+                calls = frame.calls if isinstance(frame, wire.Snapshot) else [frame.call]
+                for call in calls:
+                    if call is not None and _rings(call, device):
+                        return call.call
+    except TimeoutError:
+        pass
+    raise CommandFailed(ExitCode.CALL_FAILED, f"no call rang at {device} in {timeout_s:g} s")
+
+
+def _rings(call: wire.Call, device: str) -> bool:
+    return any(party.device == device and "AnswerCall" in party.commands for party in call.parties)
+
+
+async def _stay(
+    client: EndpointClient,
+    frames: AsyncIterator[wire.Frame],
+    device: str,
+    story: _Story,
+    output: Output,
+    digits: str,
+    duration_s: float | None,
+    leave: bool,
+) -> _Story:
+    """Follow a call to its end. Ctrl-C, and the end of its duration, hang up."""
+    try:
+        async with asyncio.timeout(None) as limit:
+            async for frame in frames:
+                if isinstance(frame, wire.Snapshot) or frame.fields.get("call") != story.call:
+                    continue
+                story.note(frame)
+                output.progress(_line(frame))
+                if story.over:
+                    return story
+                if frame.event == "Established":
+                    if digits:
+                        await client.press(device, story.call, digits)
+                    if leave:
+                        return story
+                    if duration_s is not None:
+                        limit.reschedule(asyncio.get_running_loop().time() + duration_s)
+    except (TimeoutError, asyncio.CancelledError) as reason:
+        await client.clear(device, story.call)
+        if isinstance(reason, asyncio.CancelledError):
+            raise
+        return await _stay(client, frames, device, story, output, "", None, leave=False)
+    return story
+
+
+def _line(frame: wire.EventFrame) -> Text:
+    fields = frame.fields
+    about = [str(fields.get("device") or "")]
+    about += [str(fields[key]) for key in ("cause", "sip_status", "text") if fields.get(key)]
+    return Text.assemble(
+        (frame.at.astimezone().strftime("%H:%M:%S  "), "dim"),
+        (f"{frame.event:<20}", "bold"),
+        " · ".join(about),
+    )
+
+
+def _conclude(output: Output, story: _Story) -> None:
+    if story.established:
+        output.result({"ok": True, **story.as_json()})
+        return
+    why = story.outcome.get("text") or story.outcome.get("cause") or "the call was not answered"
+    output.fail(CommandFailed(ExitCode.CALL_FAILED, str(why), story.as_json()))

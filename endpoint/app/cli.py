@@ -1,0 +1,172 @@
+"""`agent-endpoint`: the command line. Exit codes are in `exitcodes`."""
+
+from __future__ import annotations
+
+import asyncio
+import platform
+import signal
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from endpoint.app import telemetry
+from endpoint.app.callcommands import calls_app
+from endpoint.app.config import Loaded, load
+from endpoint.app.context import ConfigFile
+from endpoint.app.doctor import examine
+from endpoint.app.exitcodes import ExitCode
+from endpoint.app.output import Json, Output
+from endpoint.app.settings import WILDCARDS, LogSettings
+from endpoint.app.setupcommands import config_app, database_app, extension_app, show_token
+from endpoint.app.wiring import Endpoint
+from endpoint.errors import ConfigurationError
+
+app = typer.Typer(
+    name="agent-endpoint",
+    help="A call-centre agent's telephone on a server, controlled by a program.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_show_locals=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.add_typer(config_app, name="config")
+app.add_typer(extension_app, name="extension")
+app.add_typer(database_app, name="database")
+app.add_typer(calls_app)
+app.command("token")(show_token)
+
+
+@app.command()
+def serve(config: ConfigFile = None, as_json: Json = False) -> None:
+    """Run the endpoint until SIGTERM or Ctrl-C.
+
+    The first signal lets calls end (calls.drain_timeout_s), a second one hangs them up at once.
+    """
+    output = Output(as_json)
+    try:
+        loaded = load(config)
+    except ConfigurationError as error:
+        output.fail(error)
+    telemetry.configure(loaded.config.log)
+    output.run(_serve(loaded, output))
+
+
+async def _serve(loaded: Loaded, output: Output) -> None:
+    stop = asyncio.Event()
+    hurry = asyncio.Event()
+
+    def signalled() -> None:
+        (hurry if stop.is_set() else stop).set()
+
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, signalled)
+    async with Endpoint(loaded.config, origins=loaded.origins) as endpoint:
+        _announce(endpoint, loaded, output)
+        await stop.wait()
+        output.progress("Stopping: no new calls; press Ctrl-C again to hang up at once.")
+        async with asyncio.TaskGroup() as group:
+            drain = group.create_task(endpoint.drain())
+            waiting = group.create_task(hurry.wait())
+            await asyncio.wait((drain, waiting), return_when=asyncio.FIRST_COMPLETED)
+            drain.cancel()
+            waiting.cancel()
+
+
+def _announce(endpoint: Endpoint, loaded: Loaded, output: Output) -> None:
+    running = endpoint.running
+    token = str(endpoint.state.token_file)
+    if loaded.config.http.token is not None:
+        token = loaded.origins.get("http.token", "the configuration")
+    table = Table.grid(padding=(0, 2))
+    table.add_column(style="dim")
+    table.add_column()
+    table.add_row("page and REST", Text(running.url, "bold"))
+    table.add_row("token", f"{token}   (agent-endpoint token)")
+    table.add_row("SIP over WSS", running.wss)
+    table.add_row("SIP over UDP", running.sip_udp)
+    if running.plain_url:
+        table.add_row("without TLS", f"{running.plain_url}   (this machine only)")
+    authority = endpoint.certificate.authority
+    if authority is not None:
+        table.add_row("local CA", f"{authority}   (trust it in browsers and phones)")
+    if loaded.config.http.host in WILDCARDS:
+        table.add_row("open to", "every network that reaches this machine")
+    ready = {
+        "ok": True,
+        "page": running.url,
+        "wss": running.wss,
+        "sip_udp": running.sip_udp,
+        "plain": running.plain_url,
+        "token": token,
+        "ca": str(authority) if authority else None,
+        "pid": running.pid,
+    }
+    output.result(ready, table)
+    sys.stdout.flush()
+
+
+@app.command()
+def demo(
+    once: Annotated[
+        bool, typer.Option("--once", help="Leave after the last step; exit 0 if all was right.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Place a call between two real telephones here, and show who hears whom."""
+    # Imported at use: the rig is not needed to serve.
+    from endpoint.app.demo import run
+
+    telemetry.configure(LogSettings(level="error"))
+    ok = Output(as_json).run(run(once=once, as_json=as_json, console=Console()))
+    if not ok:
+        raise typer.Exit(ExitCode.FAILED)
+
+
+@app.command()
+def doctor(config: ConfigFile = None, as_json: Json = False) -> None:
+    """Examine ports, certificate, clock, addresses, credentials, codecs; say what to do."""
+    output = Output(as_json)
+    checks = output.run(examine(config))
+    table = Table.grid(padding=(0, 2))
+    look = {"ok": ("✔", "green"), "warning": ("!", "bold yellow"), "failed": ("✘", "bold red")}
+    for check in checks:
+        sign, style = look[check.outcome]
+        text = Text(check.text)
+        if check.cure:
+            text.append(f"\n→ {check.cure}", "bold")
+        table.add_row(Text(sign, style), check.name, text)
+    failed = [check.name for check in checks if check.outcome == "failed"]
+    found = {"ok": not failed, "checks": [check.as_json() for check in checks]}
+    output.result(found, table)
+    if failed:
+        raise typer.Exit(ExitCode.FAILED)
+
+
+@app.command("version")
+def show_version(as_json: Json = False) -> None:
+    """Print the versions of this program and of what it stands on."""
+    packages = ("agent-endpoint", "aiohttp", "msgspec", "numpy", "sqlalchemy", "uvloop", "aiortc")
+    found = {name: _version(name) for name in packages} | {"python": platform.python_version()}
+    known = {name: number for name, number in found.items() if number is not None}
+    table = Table.grid(padding=(0, 2))
+    for name, number in known.items():
+        table.add_row(name, number)
+    Output(as_json).result(known, table)
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def main() -> None:
+    """Entry point."""
+    app()

@@ -1,0 +1,112 @@
+"""What commands print: for a person by default, one JSON object with `--json`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Annotated, Any, NoReturn, TypeVar
+
+import msgspec
+import typer
+from rich.console import Console, RenderableType
+from rich.text import Text
+
+from endpoint.app.exitcodes import ExitCode
+from endpoint.app.ports import PortTaken
+from endpoint.app.state import StateInUse
+from endpoint.client.errors import EndpointUnreachable, RequestRefused
+from endpoint.errors import CommandRejected, ConfigurationError, EndpointError, StorageError
+
+T = TypeVar("T")
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
+
+
+class CommandFailed(EndpointError):
+    """A command that did not reach its goal; `result` says how far it came."""
+
+    def __init__(self, code: ExitCode, text: str, result: dict[str, Any] | None = None) -> None:
+        super().__init__(text)
+        self.code = code
+        self.result = result or {}
+
+
+class Output:
+    """Standard output for results, standard error for everything else."""
+
+    def __init__(self, as_json: bool) -> None:
+        self.as_json = as_json
+        self._out = Console(highlight=False, soft_wrap=as_json)
+        self._err = Console(stderr=True, highlight=False)
+
+    def result(self, value: Any, *renderables: RenderableType) -> None:
+        """The command's result: `value` as JSON, or the renderables."""
+        if self.as_json:
+            typer.echo(msgspec.json.encode(value).decode())
+        else:
+            for renderable in renderables:
+                self._out.print(renderable)
+
+    def progress(self, renderable: RenderableType) -> None:
+        """What happens meanwhile; never with `--json`."""
+        if not self.as_json:
+            self._out.print(renderable)
+
+    def run(self, main: Coroutine[Any, Any, T]) -> T:
+        """Run a command to its end; errors end the process with their exit code."""
+        try:
+            return asyncio.run(main)
+        except KeyboardInterrupt:
+            raise typer.Exit(ExitCode.INTERRUPTED) from None
+        except (EndpointError, BaseExceptionGroup) as error:
+            self.fail(error)
+
+    def fail(self, error: BaseException) -> NoReturn:
+        """Say what went wrong and leave with its exit code. What nobody expected is raised on."""
+        cause = _single(error)
+        code = exit_code(cause)
+        if code is None:
+            raise error
+        found: dict[str, Any] = {"ok": False, "error": code.name.lower()}
+        if isinstance(cause, ConfigurationError):
+            found["mistakes"] = cause.mistakes
+        else:
+            found["text"] = str(cause)
+        if isinstance(cause, RequestRefused | CommandRejected):
+            found["reason"] = cause.reason
+        if isinstance(cause, CommandFailed):
+            found |= cause.result
+        if self.as_json:
+            typer.echo(msgspec.json.encode(found).decode())
+        else:
+            lines = cause.mistakes if isinstance(cause, ConfigurationError) else [str(cause)]
+            for line in lines:
+                self._err.print(Text.assemble(("✘ ", "bold red"), line))
+        raise typer.Exit(code)
+
+
+_CODES: dict[type[EndpointError], ExitCode] = {
+    ConfigurationError: ExitCode.CONFIGURATION,
+    PortTaken: ExitCode.PORT_TAKEN,
+    StateInUse: ExitCode.PORT_TAKEN,
+    EndpointUnreachable: ExitCode.UNREACHABLE,
+    RequestRefused: ExitCode.CALL_FAILED,
+    CommandRejected: ExitCode.CALL_FAILED,
+    StorageError: ExitCode.STORAGE,
+    EndpointError: ExitCode.FAILED,
+}
+"""The first that fits."""
+
+
+def exit_code(error: BaseException) -> ExitCode | None:
+    """The exit code of an error that we expect; None for others."""
+    if isinstance(error, CommandFailed):
+        return error.code
+    return next((code for kind, code in _CODES.items() if isinstance(error, kind)), None)
+
+
+def _single(error: BaseException) -> BaseException:
+    """The one error in a group of one, however deep."""
+    while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
+    return error

@@ -1,0 +1,227 @@
+"""Commands that set up: `config`, `extension`, `database`, `token`."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from endpoint.app.config import Loaded, load, values
+from endpoint.app.context import ConfigFile
+from endpoint.app.output import Json, Output
+from endpoint.app.secrecy import new_password, weakness
+from endpoint.app.settings import Config, checked_device
+from endpoint.app.state import StateDirectory
+from endpoint.app.wiring import add_extension, database_url
+from endpoint.errors import ConfigurationError, StorageError
+from endpoint.storage.database import Database
+from endpoint.storage.extensions import Extension, Extensions
+
+config_app = typer.Typer(help="Show or check the configuration.", no_args_is_help=True)
+extension_app = typer.Typer(help="Who may register here.", no_args_is_help=True)
+database_app = typer.Typer(help="The database's schema.", no_args_is_help=True)
+
+Number = Annotated[str, typer.Argument(help="The extension's number, as 6001.")]
+
+
+def loaded_or_fail(output: Output, config: ConfigFile) -> Loaded:
+    """The configuration; its mistakes end the command."""
+    try:
+        return load(config)
+    except ConfigurationError as error:
+        output.fail(error)
+
+
+# -- config -----------------------------------------------------------------------------------
+
+
+@config_app.command("show")
+def show_config(config: ConfigFile = None, as_json: Json = False) -> None:
+    """Every effective value and where it comes from; secrets are masked."""
+    output = Output(as_json)
+    loaded = loaded_or_fail(output, config)
+    table = Table(box=None, pad_edge=False)
+    for title in ("key", "value", "from"):
+        table.add_column(title, style="dim" if title == "from" else "")
+    shown = values(loaded)
+    for value in shown:
+        text = "" if value.value is None else str(value.value)
+        table.add_row(value.key, Text(text), Text(value.origin))
+    file = str(loaded.path) if loaded.path else None
+    entries = [{"key": v.key, "value": v.value, "from": v.origin} for v in shown]
+    output.result(
+        {"ok": True, "file": file, "values": entries}, f"file: {file or 'none found'}", table
+    )
+
+
+@config_app.command("check")
+def check_config(config: ConfigFile = None, as_json: Json = False) -> None:
+    """Say whether the configuration can be used; if not, every mistake at once."""
+    output = Output(as_json)
+    loaded = loaded_or_fail(output, config)
+    file = str(loaded.path) if loaded.path else None
+    where = file or "defaults and environment; no file found"
+    output.result({"ok": True, "file": file}, Text.assemble(("✔ ", "green"), where))
+
+
+# -- extension --------------------------------------------------------------------------------
+
+
+@extension_app.command("add")
+def add(
+    number: Number,
+    name: Annotated[str, typer.Option(help="Shown on pages and telephones.")] = "",
+    alias: Annotated[
+        list[str] | None, typer.Option(help="Another number that leads here; may be repeated.")
+    ] = None,
+    generate: Annotated[
+        bool, typer.Option("--generate", help="Make a strong password and print it once.")
+    ] = False,
+    password_stdin: Annotated[
+        bool, typer.Option("--password-stdin", help="Read the password from standard input.")
+    ] = False,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Replace an extension that is there.")
+    ] = False,
+    config: ConfigFile = None,
+    as_json: Json = False,
+) -> None:
+    """Add an extension that may register. Its password is not kept, only what proves it."""
+    output = Output(as_json)
+    loaded = loaded_or_fail(output, config)
+    try:
+        for given in (number, *(alias or ())):
+            checked_device(given)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    if generate and password_stdin:
+        raise typer.BadParameter("--generate and --password-stdin exclude each other")
+    password = new_password() if generate else _asked_password(password_stdin)
+    fault = weakness(password, number)
+    realm = loaded.config.sip.realm
+    extension = Extension(number, name, tuple(alias or ()))
+
+    async def store() -> None:
+        async with _database(loaded.config) as database:
+            await add_extension(Extensions(database), realm, extension, password, replace=replace)
+
+    output.run(store())
+    result = {"ok": True, "number": number, "realm": realm, "weak": fault is not None}
+    lines: list[str | Text] = [
+        Text.assemble(("✔ ", "green"), f"{number} may register (realm {realm})")
+    ]
+    if generate:
+        result["password"] = password
+        lines.append(Text.assemble("  password ", (password, "bold"), "  (shown this once)"))
+    if fault is not None:
+        lines.append(
+            Text(f"  Its password is weak: {fault}. It will do on this machine only.", "yellow")
+        )
+    output.result(result, *lines)
+
+
+def _asked_password(from_stdin: bool) -> str:
+    if from_stdin:
+        password = sys.stdin.readline().rstrip("\r\n")
+    elif sys.stdin.isatty():
+        password = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
+    else:
+        raise typer.BadParameter("give --generate or --password-stdin")
+    if not password:
+        raise typer.BadParameter("the password is empty")
+    return str(password)
+
+
+@extension_app.command("list")
+def list_extensions(config: ConfigFile = None, as_json: Json = False) -> None:
+    """Every extension, without its secrets."""
+    output = Output(as_json)
+    loaded = loaded_or_fail(output, config)
+
+    async def read() -> list[Extension]:
+        async with _database(loaded.config) as database:
+            return await Extensions(database).all()
+
+    found = output.run(read())
+    table = Table(box=None, pad_edge=False)
+    for title in ("number", "name", "aliases", "password", "realm"):
+        table.add_column(title)
+    for one in found:
+        table.add_row(
+            one.number,
+            one.display_name,
+            ", ".join(one.aliases),
+            "weak" if one.weak else "strong",
+            ", ".join(one.realms),
+        )
+    empty = "No extensions. Add one: agent-endpoint extension add 6001 --generate"
+    output.result({"ok": True, "extensions": found}, table if found else empty)
+
+
+@extension_app.command("remove")
+def remove(number: Number, config: ConfigFile = None, as_json: Json = False) -> None:
+    """Forget an extension. A phone of its that is registered stays so until that expires."""
+    output = Output(as_json)
+    loaded = loaded_or_fail(output, config)
+
+    async def forget() -> None:
+        async with _database(loaded.config) as database:
+            if not await Extensions(database).remove(number):
+                raise StorageError(f"there is no extension {number}")
+
+    output.run(forget())
+    output.result(
+        {"ok": True, "number": number}, Text.assemble(("✔ ", "green"), f"{number} is removed")
+    )
+
+
+# -- database and token -----------------------------------------------------------------------
+
+
+@database_app.command("upgrade")
+def upgrade(config: ConfigFile = None, as_json: Json = False) -> None:
+    """Bring the database's schema to this version. SQLite needs it never: `serve` does it."""
+    output = Output(as_json)
+    loaded = loaded_or_fail(output, config)
+
+    async def bring() -> None:
+        database = _database(loaded.config)
+        try:
+            await database.upgrade()
+        finally:
+            await database.dispose()
+
+    output.run(bring())
+    output.result({"ok": True}, Text.assemble(("✔ ", "green"), "the schema is up to date"))
+
+
+def show_token(
+    new: Annotated[
+        bool, typer.Option("--new", help="Make a new one; it counts from the next start on.")
+    ] = False,
+    config: ConfigFile = None,
+    as_json: Json = False,
+) -> None:
+    """Print the bearer token that the page and REST ask for."""
+    output = Output(as_json)
+    loaded = loaded_or_fail(output, config)
+    configured = loaded.config.http.token
+    try:
+        if configured is not None and new:
+            where = loaded.origins.get("http.token", "the configuration")
+            raise ConfigurationError(
+                [f"http.token: found in {where}, expected nothing: remove it there first"]
+            )
+        state = StateDirectory(loaded.config.state.directory).prepared()
+        token = configured.get_secret_value() if configured else ""
+        token = token or (state.new_token() if new else state.token())
+    except ConfigurationError as error:
+        output.fail(error)
+    output.result({"ok": True, "token": token}, Text(token))
+
+
+def _database(config: Config) -> Database:
+    return Database(database_url(config, StateDirectory(config.state.directory).prepared()))
