@@ -1,6 +1,7 @@
-"""Digest access authentication, client and server (RFC 7616 as SIP uses it: RFC 8760, RFC 3261 §22).
+"""Digest authentication, client and server (RFC 7616 as SIP uses it: RFC 8760, RFC 3261 §22).
 
-Only `qop=auth` is offered; challenges without qop (RFC 2069) are answered, `auth-int` and `-sess` are not.
+Only `qop=auth` is offered; challenges without qop (RFC 2069) are answered, `auth-int` and `-sess`
+are not.
 """
 
 from __future__ import annotations
@@ -86,8 +87,8 @@ class DigestCredentials:
     in_dialog: bool = False
     """Answer 407 inside a dialog though the far end is behind a proxy.
 
-    A called party could send that 407, with the realm of our server, and would be given a digest to guess
-    our password from (S15). Only for servers that challenge BYE and re-INVITE."""
+    A called party could send that 407, with the realm of our server, and would be given a digest
+    to guess our password from (S15). Only for servers that challenge BYE and re-INVITE."""
 
     def __repr__(self) -> str:
         return f"DigestCredentials(username={self.username!r}, realm={self.realm!r}, …)"
@@ -217,8 +218,8 @@ class Verdict(StrEnum):
 class DigestServer:
     """Challenges and checks. Holds no user: HA1s come in as arguments.
 
-    A nonce is its time, a random number, and an HMAC over both and the source under a key of this object
-    alone, so none survives a restart. Times of nonces and of `now` are the same clock.
+    A nonce is its time, a random number, and an HMAC over both and the source under a key of this
+    object alone, so none survives a restart. Times of nonces and of `now` are the same clock.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What the parts of a stack share: configuration, events, dialogs, and how messages of ours look."""
+"""What the parts of a stack share: configuration, events, dialogs, how our messages look."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class StackConfig:
     local_uri: Callable[[Flow, str | None], Uri]
     """Our URI as the far end of a flow should reach it.
 
-    With a user it is our Contact; its host and port alone are the sent-by of our Via. It must be the
-    same as long as the flow lives. A WebSocket client has `sip:user@<random>.invalid;transport=ws`
-    (RFC 7118 §5)."""
+    With a user it is our Contact; its host and port alone are the sent-by of our Via. It must be
+    the same as long as the flow lives. A WebSocket client has
+    `sip:user@<random>.invalid;transport=ws` (RFC 7118 §5)."""
     user_agent: str = "agent-endpoint"
     """User-Agent and Server header fields; empty sends none."""
     allow: tuple[str, ...] = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "INFO")
@@ -142,7 +142,7 @@ class Core:
         )
 
     def stamp(self, request: Request, flow: Flow) -> None:
-        """Put our Via with a fresh branch on top (§18.1.1); datagrams ask for rport (RFC 3581 §3)."""
+        """Put our Via with a fresh branch on top (§18.1.1); datagrams ask for rport (RFC 3581)."""
         here = self.config.local_uri(flow, None)
         via = Via(flow.transport, here.host, here.port).with_parameter(
             "branch", f"z9hG4bK{self.token()}"

@@ -83,7 +83,8 @@ class Dialog:
     def check_order(self, request: Request) -> None:
         """Note the number of a new request; raises RemoteProtocolError(500) if it is too low.
 
-        §12.2.2. ACK has the number of its INVITE, and CANCEL of what it cancels: neither is asked for.
+        §12.2.2. ACK has the number of its INVITE, and CANCEL of what it cancels: neither is asked
+        for.
         """
         if self.remote_cseq is not None and request.cseq.number <= self.remote_cseq:
             raise RemoteProtocolError("the CSeq is not above that of the last request", 500)
@@ -113,9 +114,9 @@ class Dialog:
     def next_hop(self) -> Flow:
         """Where our next request goes: to the first Route or the target, by the flow that we have.
 
-        A connection is used as long as it lives. With datagrams the address of the URI is taken, where it
-        is one and can be reached from where the far end was seen: a private address seen through a
-        public one is behind a NAT, and only the old flow leads there.
+        A connection is used as long as it lives. With datagrams the address of the URI is taken,
+        where it is one and can be reached from where the far end was seen: a private address seen
+        through a public one is behind a NAT, and only the old flow leads there.
         """
         if self.flow.reliable:
             return self.flow
@@ -124,7 +125,7 @@ class Dialog:
 
 
 def flow_towards(uri: Uri, flow: Flow) -> Flow:
-    """The datagram flow to the address that a URI holds, or `flow` itself if that is the better way."""
+    """The datagram flow to the address that a URI holds, or `flow` itself if that is better."""
     address, seen = _address(uri.host), _address(flow.host)
     if address is None or (address == seen and uri.port == flow.port):
         return flow

@@ -1,4 +1,4 @@
-"""What the stack tells its driver. `Stack.take_events` hands them out in the order they happened."""
+"""What the stack tells its driver; `Stack.take_events` hands it out in the order it happened."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ OperationId = NewType("OperationId", int)
 """A re-INVITE or INFO that a session is sending; counted from 1 in each session."""
 
 
-# -- of one INVITE session ----------------------------------------------------------------------------------------
+# -- of one INVITE session
+# ----------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +39,8 @@ class Progress:
 class Answered:
     """The far end's 2xx came (UAC).
 
-    `sdp` is its answer, or its offer where our INVITE held none: then `InviteUsage.accept(answer)` is owed, and the
-    ACK waits for it.
+    `sdp` is its answer, or its offer where our INVITE held none: then
+    `InviteUsage.accept(answer)` is owed, and the ACK waits for it.
     """
 
     sdp: bytes | None = None
@@ -47,7 +48,7 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Confirmed:
-    """The ACK of our 2xx came (UAS), once a session; once more for each re-INVITE that held no offer.
+    """The ACK of our 2xx came (UAS): once, and once more for each re-INVITE without an offer.
 
     `sdp` is the answer to an offer that we made in the 2xx.
     """
@@ -57,16 +58,18 @@ class Confirmed:
 
 @dataclass(frozen=True, slots=True)
 class Reinvited:
-    """The far end offers anew (None: asks us to offer); `answer_reinvite` or `reject_reinvite` is owed."""
+    """The far end offers anew, or (None) asks us to; `answer_reinvite` or `reject_reinvite` is owed."""
 
     sdp: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class ReinviteCompleted:
-    """Our `reinvite` has its final status. Local ends: 408 time-out, 481 session over first, 503 flow lost.
+    """Our `reinvite` has its final status.
 
-    With a 2xx `sdp` is the answer, or the far end's offer where we made none: then `accept(answer)` is owed.
+    Local ends: 408 time-out, 481 session over first, 503 flow lost.
+    With a 2xx `sdp` is the answer, or the far end's offer where we made none: then
+    `accept(answer)` is owed.
     """
 
     operation: OperationId
@@ -97,7 +100,9 @@ class Ended:
     by_remote: bool
     """The far end, or the network, ended it."""
     status: int | None = None
-    """The final status of a call that was not answered; 408 also for one whose peer stopped answering."""
+    """The final status of a call that was not answered.
+
+    Of an answered one: 408 where the far end stopped answering, 481 where it knows no such call."""
     reason_text: str = ""
     q850: int | None = None
     """Cause of the Reason header field (RFC 3326), where one came or was sent."""
@@ -117,7 +122,8 @@ SessionEvent = (
 )
 
 
-# -- of one registration ------------------------------------------------------------------------------------------
+# -- of one registration
+# ------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,15 +157,17 @@ class Unregistered:
 RegistrationEvent = Registered | RegistrationFailed | Unregistered
 
 
-# -- of the stack -------------------------------------------------------------------------------------------------
+# -- of the stack
+# -------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class RequestReceived:
     """A request outside any dialog that needs a decision (INVITE, REGISTER, MESSAGE, …).
 
-    Authenticate it, then answer: `Stack.respond(transaction, …)` for any method (challenges included), or
-    `Stack.open_session(transaction)` for an INVITE that may proceed. Nobody is rung before that.
+    Authenticate it, then answer: `Stack.respond(transaction, …)` for any method (challenges
+    included), or `Stack.open_session(transaction)` for an INVITE that may proceed. Nobody is rung
+    before that.
     """
 
     transaction: TransactionId
@@ -169,7 +177,7 @@ class RequestReceived:
 
 @dataclass(frozen=True, slots=True)
 class RequestAbandoned:
-    """A `RequestReceived` that was not answered needs no answer any more: CANCEL came, or its flow is gone."""
+    """A `RequestReceived` needs no answer any more: CANCEL came, its time is up, its flow is gone."""
 
     transaction: TransactionId
 

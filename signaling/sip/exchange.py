@@ -17,9 +17,9 @@ _CREDENTIALS = ("Authorization", "Proxy-Authorization")
 class Exchange:
     """Sends a request; sends it again with credentials where it is challenged and we may answer.
 
-    Credentials are given at most twice: after the first challenge, and once more where the server says that
-    the nonce was stale, or where we had guessed with a nonce of old. Never after a 101-199: then the request
-    was forwarded, and whoever challenges now is the called party (S15).
+    Credentials are given at most twice: after the first challenge, and once more where the server
+    says that the nonce was stale, or where we had guessed with a nonce of old. Never after a
+    101-199: then the request was forwarded, and whoever challenges now is the called party (S15).
     """
 
     def __init__(

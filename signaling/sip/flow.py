@@ -17,7 +17,7 @@ class TransportKind(StrEnum):
 
     @property
     def reliable(self) -> bool:
-        """Whether the transport delivers or fails by itself, so that nothing is sent twice (RFC 3261 §17)."""
+        """Whether it delivers or fails by itself, so that nothing is sent twice (RFC 3261 §17)."""
         return self is not TransportKind.UDP
 
     @property

@@ -6,12 +6,14 @@
     UAS   PROCEEDING --ring--> EARLY --accept--> ANSWERED --ACK--> CONFIRMED
     any   --refusal, CANCEL, BYE, time-out, lost flow--> ENDED
 
-**What we end, ends at once**: `cancel`, `reject` and `bye` tell `Ended` in the same drain. The protocol's remaining
-duties are done without anybody watching: a CANCEL that waits for a first response (RFC 3261 §9.1), a BYE that waits
-for the ACK (§15), a 2xx that crossed our CANCEL and gets ACK and BYE, a 2xx of another fork (§13.2.2.4).
+**What we end, ends at once**: `cancel`, `reject` and `bye` tell `Ended` in the same drain. The
+protocol's remaining duties are done without anybody watching: a CANCEL that waits for a first
+response (RFC 3261 §9.1), a BYE that waits for the ACK (§15), a 2xx that crossed our CANCEL and
+gets ACK and BYE, a 2xx of another fork (§13.2.2.4).
 
-A lost connection ends a call that is not answered. An answered one goes on: its audio may be well, and the far end
-may come back over another flow (then requests follow it), or the driver names one with `use_flow`.
+A lost connection ends a call that is not answered. An answered one goes on: its audio may be
+well, and the far end may come back over another flow (then requests follow it), or the driver
+names one with `use_flow`.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from functools import partial
 from signaling.errors import LocalProtocolError, TransportError
 from signaling.sip.answer import SDP, SentAnswer, sdp_of
 from signaling.sip.auth import DigestClient, DigestCredentials
+from signaling.sip.calling import Calling
 from signaling.sip.core import Core
 from signaling.sip.dialog import Dialog
 from signaling.sip.events import (
@@ -36,9 +39,9 @@ from signaling.sip.events import (
     SessionChanged,
     SessionEvent,
 )
-from signaling.sip.exchange import Exchange, credentials_of
+from signaling.sip.exchange import Exchange
 from signaling.sip.flow import Flow
-from signaling.sip.headers import CSeq, NameAddr
+from signaling.sip.headers import NameAddr
 from signaling.sip.message import Headers, Request, Response
 from signaling.sip.reason import format_reason, q850_of
 from signaling.sip.reinvite import Reinvites
@@ -76,8 +79,9 @@ _UNANSWERED = frozenset({SessionState.CALLING, SessionState.PROCEEDING, SessionS
 class InviteUsage:
     """Made by `Stack.invite` and `Stack.open_session`.
 
-    Everything that happens comes as `SessionChanged` events; `Ended` is the last, and there is exactly one.
-    Methods raise LocalProtocolError in a state that forbids them; then nothing was sent.
+    Everything that happens comes as `SessionChanged` events; `Ended` is the last, and there is
+    exactly one. Methods raise LocalProtocolError in a state that forbids them; then nothing was
+    sent.
     """
 
     def __init__(
@@ -109,19 +113,12 @@ class InviteUsage:
         self._reinvites = Reinvites(self)
         self._dialog: Dialog | None = None
         """The one that is answered (UAC), or that we opened (UAS)."""
-        self._forks: dict[str, Dialog] = {}
-        """UAC: early dialogs by the far end's tag."""
-        self._early_sdp: dict[str, bytes] = {}
-        self._bye_after_ack: tuple[tuple[str, str], ...] | None = None
-        # UAC alone
-        self._exchange: Exchange | None = None
-        self._acks: dict[str, Callable[[float], None] | None] = {}
-        self._cancel_headers: tuple[tuple[str, str], ...] | None = None
-        self._may_cancel = False
+        self._calling = Calling(self, flow, self._digest) if role is Role.UAC else None
         # UAS alone
         self._server: ServerTransaction | None = None
         self._answer: SentAnswer | None = None
         self._last_provisional: tuple[int, bytes | None] | None = None
+        self._bye_after_ack: tuple[tuple[str, str], ...] | None = None
         core.sessions[self.id] = self
 
     def __repr__(self) -> str:
@@ -179,143 +176,39 @@ class InviteUsage:
 
     def start(self, now: float) -> None:
         """Send the INVITE (for `Stack.invite`)."""
-        self._exchange = Exchange(
-            self.core,
-            self.request,
-            self._flow,
-            on_response=self._responded,
-            on_failure=self._failed,
-            next_cseq=lambda: self._invite_cseq + 1,
-            digest=self._digest,
-            may_answer=lambda response: not self.has_ended,
-        )
-        self._exchange.start(now)
-
-    @property
-    def _invite_cseq(self) -> int:
-        return (self._exchange.request if self._exchange else self.request).cseq.number
-
-    def _responded(self, response: Response, now: float) -> None:
-        if response.status < 200:
-            self._progressed(response, now)
-        elif response.status < 300:
-            self._succeeded(response, now)
-        else:
-            self._forget_forks()
-            self.core.timers.stop(self, "cancel")
-            self._end(
-                Ended(
-                    by_remote=True,
-                    status=response.status,
-                    reason_text=response.reason,
-                    q850=q850_of(response.headers),
-                ),
-                now,
-            )
-
-    def _progressed(self, response: Response, now: float) -> None:
-        self._may_cancel = True
-        if self._cancel_headers is not None:
-            self._send_cancel(now)
-            return
-        tag, sdp = response.to.tag, sdp_of(response)
-        if response.status == 100 or self.state not in _UNANSWERED:
-            return
-        if tag:
-            if tag not in self._forks:
-                self._forks[tag] = self._dialog_of(response)
-                self.core.dialogs[self._forks[tag].key] = self
-            if sdp:
-                self._early_sdp[tag] = self.sdp = sdp
-        self.state = SessionState.EARLY
-        self.tell(Progress(response.status, response.reason, sdp))
-
-    def _succeeded(self, response: Response, now: float) -> None:
-        tag = response.to.tag or ""
-        if tag in self._acks:
-            acknowledge = self._acks[tag]
-            if acknowledge is not None:
-                acknowledge(now)
-            return
-        dialog = self._forks.pop(tag, None) or self._dialog_of(response)
-        dialog.confirm(response)
-        if self.has_ended or self._dialog is not None:
-            # Another fork was first, or a CANCEL of ours crossed this 2xx: it wins (§9.1, §13.2.2.4).
-            self.core.timers.stop(self, "cancel")
-            self.core.dialogs[dialog.key] = self
-            self._send_ack(dialog, b"", now)
-            self._send_bye(dialog, self._cancel_headers or (), now)
-            return
-        self._dialog = dialog
-        self._forget_forks()
-        self.core.dialogs[dialog.key] = self
-        description = sdp_of(response) or self._early_sdp.get(tag)
-        self.sdp = description or self.sdp
-        if self.request.body:
-            self.state = SessionState.CONFIRMED
-            self._send_ack(dialog, b"", now)
-        else:
-            self.state = SessionState.ANSWERED
-            self._acks[tag] = None
-        self.tell(Answered(description))
-
-    def _failed(self, failure: Failure, now: float) -> None:
-        self._forget_forks()
-        self.core.timers.stop(self, "cancel")
-        self._end(self._loss(failure), now)
-
-    def _dialog_of(self, response: Response) -> Dialog:
-        request = self._exchange.request if self._exchange else self.request
-        return Dialog.of_response(request, response, self._flow)
-
-    def _forget_forks(self) -> None:
-        for dialog in self._forks.values():
-            self.core.dialogs.pop(dialog.key, None)
-        self._forks.clear()
-        self._early_sdp.clear()
-
-    def _send_ack(self, dialog: Dialog, sdp: bytes, now: float) -> None:
-        request = self._exchange.request if self._exchange else self.request
-        acknowledge = self._acknowledgement(
-            dialog, request.cseq.number, sdp, credentials_of(request)
-        )
-        self._acks[dialog.remote.tag or ""] = acknowledge
-        acknowledge(now)
+        if self._calling is not None:
+            self._calling.start(now)
 
     def cancel(self, q850: int | None = None, *, now: float) -> None:
-        """Take back an INVITE that is not answered (UAC). A 2xx that crosses it gets ACK and BYE."""
-        if not self.is_caller or self.state not in _UNANSWERED:
+        """Take back an INVITE that is not answered (UAC). A 2xx that crosses gets ACK and BYE."""
+        if self._calling is None or self.state not in _UNANSWERED:
             raise self._forbidden("cancel")
-        self._cancel_headers = _reason_header(q850)
-        if self._may_cancel:
-            self._send_cancel(now)
-        self._forget_forks()
         self._end(
             Ended(by_remote=False, status=487, reason_text="Request Terminated", q850=q850), now
         )
+        self._calling.cancel(_reason_header(q850), now)
 
-    def _send_cancel(self, now: float) -> None:
-        """§9.1: as the INVITE, hop by hop, and only after a first response."""
-        exchange, timers = self._exchange, self.core.timers
-        if exchange is None or timers.is_running(self, "cancel"):
-            return
-        timers.start(self, "cancel", now + self.core.config.timers.timeout_s)
-        invite = exchange.request
-        headers = Headers([("Via", str(invite.via)), ("Max-Forwards", "70")])
-        for route in invite.headers.get_all("Route"):
-            headers.add("Route", route)
-        for name in ("From", "To", "Call-ID"):
-            headers.add(name, invite.headers.get(name) or "")
-        headers.add("CSeq", str(CSeq(invite.cseq.number, "CANCEL")))
-        for name, value in self._cancel_headers or ():
-            headers.add(name, value)
-        self.core.layer.start_client(
-            Request("CANCEL", invite.uri, headers),
-            exchange.flow,
-            now,
-            lambda response, now: None,
-            lambda failure, now: None,
-        )
+    def progressed(self, response: Response, sdp: bytes | None) -> None:
+        """A 101-199 came (from `Calling`, as the next three)."""
+        self.state = SessionState.EARLY
+        self.sdp = sdp or self.sdp
+        self.tell(Progress(response.status, response.reason, sdp))
+
+    def answered(self, dialog: Dialog, sdp: bytes | None) -> None:
+        """The first 2xx came; its ACK is out unless it waits for our answer."""
+        self._dialog = dialog
+        self.sdp = sdp or self.sdp
+        self.state = SessionState.CONFIRMED if self.request.body else SessionState.ANSWERED
+        self.tell(Answered(sdp))
+
+    def refused(self, response: Response, now: float) -> None:
+        """A 3xx-6xx came."""
+        status, reason, q850 = response.status, response.reason, q850_of(response.headers)
+        self._end(Ended(by_remote=True, status=status, reason_text=reason, q850=q850), now)
+
+    def failed(self, failure: Failure, now: float) -> None:
+        """The INVITE's transaction failed, in either role."""
+        self._end(self._loss(failure), now)
 
     # -- UAS: the answer ----------------------------------------------------------------------
 
@@ -323,7 +216,7 @@ class InviteUsage:
         """Take over the INVITE's transaction (for `Stack.open_session`)."""
         self._server = server
         server.on_cancel = self._cancelled
-        server.on_failure = self._failed
+        server.on_failure = self.failed
         self._dialog = Dialog.of_request(server.request, server.to_tag, server.source)
         self.core.dialogs[self._dialog.key] = self
 
@@ -353,13 +246,14 @@ class InviteUsage:
     def accept(self, sdp: bytes, *, now: float) -> None:
         """UAS: answer 200 with our answer (or our offer, where the INVITE held none).
 
-        UAC: give the answer to an offer that came in a 2xx (`Answered`, `ReinviteCompleted`); it goes in the ACK.
+        UAC: give the answer to an offer that came in a 2xx (`Answered`, `ReinviteCompleted`); it
+        goes in the ACK.
         """
         if self.state is SessionState.CONFIRMED and self._reinvites.accept(sdp, now):
             return
-        if self.is_caller and self.state is SessionState.ANSWERED:
+        if self._calling is not None and self.state is SessionState.ANSWERED:
             self.state = SessionState.CONFIRMED
-            self._send_ack(self.dialog, sdp, now)
+            self._calling.acknowledge(self.dialog, sdp, now)
             self._reinvites.proceed(now)
             return
         server = self._server
@@ -374,7 +268,7 @@ class InviteUsage:
         self._answer = None
         if self.has_ended:
             if self._bye_after_ack is not None:
-                self._send_bye(self.dialog, self._bye_after_ack, now)
+                self.send_bye(self.dialog, self._bye_after_ack, now)
             return
         self.state = SessionState.CONFIRMED
         description = None if self.request.body else sdp_of(ack)
@@ -386,7 +280,7 @@ class InviteUsage:
         """§13.3.1.4: no ACK in 64*T1."""
         self._answer = None
         if self._bye_after_ack is not None:
-            self._send_bye(self.dialog, self._bye_after_ack, now)
+            self.send_bye(self.dialog, self._bye_after_ack, now)
         else:
             self.lose(408, "no ACK", now, bye=True)
 
@@ -429,15 +323,15 @@ class InviteUsage:
     def bye(self, q850: int | None = None, *, now: float) -> None:
         """End an answered call. Before our 2xx is acknowledged, the BYE waits for the ACK (§15)."""
         headers = _reason_header(q850)
-        if self.state is SessionState.ANSWERED and not self.is_caller:
+        if self.state is SessionState.ANSWERED and self._calling is None:
             self._bye_after_ack = headers
-        elif self.state is SessionState.ANSWERED:
-            self._send_ack(self.dialog, b"", now)
+        elif self.state is SessionState.ANSWERED and self._calling is not None:
+            self._calling.acknowledge(self.dialog, b"", now)
         elif self.state is not SessionState.CONFIRMED:
             raise self._forbidden("bye")
         self._end(Ended(by_remote=False, q850=q850), now)
         if self._bye_after_ack is None:
-            self._send_bye(self.dialog, headers, now)
+            self.send_bye(self.dialog, headers, now)
 
     def hang_up(self, status: int = 480, q850: int | None = None, *, now: float) -> None:
         """Whatever the state needs: CANCEL, `reject(status)`, BYE, or nothing. Never raises."""
@@ -456,7 +350,8 @@ class InviteUsage:
     def reinvite(self, sdp: bytes | None, *, now: float) -> OperationId:
         """Offer anew; None asks the far end to offer. Then one `ReinviteCompleted`.
 
-        Waits until no other re-INVITE, of either end, is under way; tries again after a glare (491).
+        Waits until no other re-INVITE, of either end, is under way; tries again after a glare
+        (491).
         """
         if self.state not in (SessionState.ANSWERED, SessionState.CONFIRMED):
             raise self._forbidden("reinvite")
@@ -533,10 +428,8 @@ class InviteUsage:
 
     def _receive_bye(self, request: Request, server: ServerTransaction, now: float) -> None:
         self.core.respond(server, 200, now=now)
-        fork = self._forks.pop(request.from_.tag or "", None)
-        if fork is not None:  # an early dialog that another fork may outlive
-            self.core.dialogs.pop(fork.key, None)
-            return
+        if self._calling is not None and self._calling.drop_fork(request.from_.tag or ""):
+            return  # an early dialog, that another fork may outlive
         if self.state in _UNANSWERED:
             self._refuse(487, None, (), now)  # §15.1.2
         if self._answer is not None:
@@ -550,7 +443,7 @@ class InviteUsage:
         tag = request.from_.tag or ""
         if self._dialog is not None and (self._dialog.remote.tag or "") == tag:
             return self._dialog
-        return self._forks.get(tag)
+        return None if self._calling is None else self._calling.fork(tag)
 
     def _follow(self, source: Flow) -> None:
         """The far end may come back over another connection."""
@@ -590,52 +483,16 @@ class InviteUsage:
         )
 
     def acknowledgement(
-        self, cseq: int, sdp: bytes, credentials: Sequence[tuple[str, str]]
-    ) -> Callable[[float], None]:
-        """What sends the ACK of a 2xx to an INVITE in the dialog, as often as it is called."""
-        return self._acknowledgement(self.dialog, cseq, sdp, credentials)
-
-    def lose(self, status: int, text: str, now: float, *, bye: bool) -> None:
-        """The far end has no such call, or does not answer (§12.2.1.2)."""
-        if self.has_ended:
-            return
-        self._end(Ended(by_remote=True, status=status, reason_text=text), now)
-        if bye:
-            self._send_bye(self.dialog, (), now)
-        else:
-            self._drop_dialog()
-
-    def handle_timer(self, name: str, now: float) -> None:
-        """`provisional`: repeat the 1xx. `cancel`: wait no more for the end of a cancelled INVITE."""
-        if name == "provisional":
-            self._send_provisional(now)
-        elif self._exchange is not None and self._exchange.transaction is not None:
-            self._exchange.transaction.abandon(now)
-
-    # -- inside -------------------------------------------------------------------------------
-
-    def _may_prove(self, dialog: Dialog) -> bool:
-        """Whether a challenge in the dialog is surely not the called party's (S15).
-
-        It is the server's own if the far end is the server: at the place that the INVITE went to, and
-        with nobody between. Behind a proxy nothing tells a proxy's 407 from a forged one.
-        """
-        if self._digest is None or dialog.flow != self._flow:
-            return False
-        credentials = self._digest.credentials
-        if credentials.in_dialog:
-            return True
-        places = {self._flow.host, self._first_hop, credentials.host}
-        return not dialog.route_set and dialog.remote_target.host in places
-
-    def _acknowledgement(
         self,
         dialog: Dialog,
         cseq: int,
         sdp: bytes,
         credentials: Sequence[tuple[str, str]],
     ) -> Callable[[float], None]:
-        """§13.2.2.4; §22.1: with the credentials of the INVITE, but only where that went."""
+        """What sends the ACK of a 2xx to an INVITE in the dialog, as often as it is called.
+
+        The credentials are left out where it goes another way than the first INVITE.
+        """
         flow = dialog.next_hop()
         ack = self.core.dialog_request(
             dialog,
@@ -649,7 +506,7 @@ class InviteUsage:
         octets = ack.serialise()
         return lambda now: self.core.layer.send(flow, octets, now)
 
-    def _send_bye(self, dialog: Dialog, headers: Iterable[tuple[str, str]], now: float) -> None:
+    def send_bye(self, dialog: Dialog, headers: Iterable[tuple[str, str]], now: float) -> None:
         """Send BYE; the dialog is kept for requests that cross it until it is answered."""
 
         def answered(response: Response, now: float) -> None:
@@ -662,6 +519,36 @@ class InviteUsage:
         self.exchange(
             "BYE", headers=headers, on_response=answered, on_failure=failed, dialog=dialog
         ).start(now)
+
+    def lose(self, status: int, text: str, now: float, *, bye: bool) -> None:
+        """The far end has no such call, or does not answer (§12.2.1.2)."""
+        if self.has_ended:
+            return
+        self._end(Ended(by_remote=True, status=status, reason_text=text), now)
+        if bye:
+            self.send_bye(self.dialog, (), now)
+        else:
+            self._drop_dialog()
+
+    def handle_timer(self, name: str, now: float) -> None:
+        """Time to repeat the last provisional response."""
+        self._send_provisional(now)
+
+    # -- inside -------------------------------------------------------------------------------
+
+    def _may_prove(self, dialog: Dialog) -> bool:
+        """Whether a challenge in the dialog is surely not the called party's (S15).
+
+        It is the server's own if the far end is the server: at the place that the INVITE went to,
+        and with nobody between. Behind a proxy nothing tells a proxy's 407 from a forged one.
+        """
+        if self._digest is None or dialog.flow != self._flow:
+            return False
+        credentials = self._digest.credentials
+        if credentials.in_dialog:
+            return True
+        places = {self._flow.host, self._first_hop, credentials.host}
+        return not dialog.route_set and dialog.remote_target.host in places
 
     def _drop_dialog(self) -> None:
         if self._dialog is not None:

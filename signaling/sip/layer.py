@@ -1,8 +1,9 @@
 """The transaction layer: matches messages to transactions, and holds output and timers.
 
-Matching is RFC 3261 §17.1.3 and §17.2.3. A branch of RFC 3261 (magic cookie and something behind it)
-identifies the transaction with sent-by and method; any other request is matched as RFC 2543 had it, by
-Request-URI, tags, Call-ID, CSeq and top Via. A bare `z9hG4bK` identifies nothing, so it goes the old way.
+Matching is RFC 3261 §17.1.3 and §17.2.3. A branch of RFC 3261 (magic cookie and something behind
+it) identifies the transaction with sent-by and method; any other request is matched as RFC 2543
+had it, by Request-URI, tags, Call-ID, CSeq and top Via. A bare `z9hG4bK` identifies nothing, so
+it goes the old way.
 """
 
 from __future__ import annotations
@@ -177,7 +178,8 @@ def _server_key(request: Request, method: str) -> Key:
     branch = lower(via.branch or "")
     if branch.startswith(MAGIC_COOKIE) and len(branch) > len(MAGIC_COOKIE):
         return branch, via.host, via.port, method
-    # The ACK's To has the tag of our response and the INVITE's has none, so To is left out for both.
+    # The ACK's To has the tag of our response and the INVITE's has none, so To is left out for
+    # both.
     to_tag = None if method == "INVITE" else request.to.tag
     cseq = request.cseq.number
     return (

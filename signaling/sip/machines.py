@@ -1,22 +1,26 @@
 """The four transaction machines of RFC 3261 §17, as RFC 6026 corrects them.
 
-A transaction is one request and all responses to it on one hop. Four machines exist, because an INVITE (whose answer
-takes as long as a person does) is made reliable by ACK, while every other request is answered at once::
+A transaction is one request and all responses to it on one hop. Four machines exist, because an
+INVITE (whose answer takes as long as a person does) is made reliable by ACK, while every other
+request is answered at once::
 
-    INVITE client (§17.1.1)      CALLING -> PROCEEDING -> ACCEPTED (2xx) or COMPLETED (3xx-6xx) -> TERMINATED
-    INVITE server (§17.2.1)      PROCEEDING -> ACCEPTED (2xx) or COMPLETED -> CONFIRMED (ACK) -> TERMINATED
-    other client  (§17.1.2)      TRYING -> PROCEEDING -> COMPLETED -> TERMINATED
-    other server  (§17.2.2)      TRYING -> PROCEEDING -> COMPLETED -> TERMINATED
+    INVITE client (§17.1.1)      CALLING -> PROCEEDING -> ACCEPTED (2xx) or COMPLETED (3xx-6xx) ->
+    TERMINATED INVITE server (§17.2.1)      PROCEEDING -> ACCEPTED (2xx) or COMPLETED -> CONFIRMED
+    (ACK) -> TERMINATED other client  (§17.1.2)      TRYING -> PROCEEDING -> COMPLETED ->
+    TERMINATED other server  (§17.2.2)      TRYING -> PROCEEDING -> COMPLETED -> TERMINATED
 
-ACCEPTED is RFC 6026's: a transaction that had a 2xx lives on for 64*T1, so that retransmitted INVITEs are absorbed
-and every 2xx of every fork still finds its transaction. The 2xx itself and its ACK are the business of the transaction user
-(RFC 3261 §13), because they must survive end to end, not hop by hop.
+ACCEPTED is RFC 6026's: a transaction that had a 2xx lives on for 64*T1, so that retransmitted
+INVITEs are absorbed and every 2xx of every fork still finds its transaction. The 2xx itself and
+its ACK are the business of the transaction user (RFC 3261 §13), because they must survive end to
+end, not hop by hop.
 
-Each machine is a table, state x input -> (state, actions). An input without a row is discarded, which is what the RFC
-says of each of them. Timers are inputs. Retransmission timers (A, E, G) run on unreliable flows only, and the
-timers that wait for stragglers (D, I, J, K) are zero on reliable ones: both rules are in `Transaction`, not in the tables.
+Each machine is a table, state x input -> (state, actions). An input without a row is discarded,
+which is what the RFC says of each of them. Timers are inputs. Retransmission timers (A, E, G) run
+on unreliable flows only, and the timers that wait for stragglers (D, I, J, K) are zero on
+reliable ones: both rules are in `Transaction`, not in the tables.
 
-RFC 4320 §4.1 adds that a non-INVITE request is not answered after 64*T1: nobody waits any more (timer ABANDON).
+RFC 4320 §4.1 adds that a non-INVITE request is not answered after 64*T1: nobody waits any more
+(timer ABANDON).
 """
 
 from __future__ import annotations
@@ -69,7 +73,7 @@ class Input(StrEnum):
 
 
 class Action(StrEnum):
-    """What the machine does. A timer that has no row in the new state is stopped without being named."""
+    """What the machine does. A timer without a row in the new state is stopped unnamed."""
 
     SEND = "send"
     """The request (client); the response that is the input (server)."""

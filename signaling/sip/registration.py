@@ -3,11 +3,13 @@
 ::
 
     WAITING --flow_available--> TRYING --2xx--> REGISTERED --refresh--> TRYING ...
-    TRYING --refusal, time-out--> FAILED --pause--> TRYING       (a fatal refusal stays FAILED until `retry`)
-    any --flow lost--> WAITING          any --unregister--> UNREGISTERING --> UNREGISTERED
+    TRYING --refusal, time-out--> FAILED --pause--> TRYING       (a fatal refusal stays FAILED
+    until `retry`) any --flow lost--> WAITING          any --unregister--> UNREGISTERING -->
+    UNREGISTERED
 
-Refreshed from the expiry that the registrar *granted*; after failures the pause doubles, with jitter (RFC 5626 §4.5).
-A password that is refused is told once and not tried again: a registrar would lock the account.
+Refreshed from the expiry that the registrar *granted*; after failures the pause doubles, with
+jitter (RFC 5626 §4.5). A password that is refused is told once and not tried again: a registrar
+would lock the account.
 """
 
 from __future__ import annotations
@@ -45,7 +47,7 @@ class RegistrationSettings:
     """How a registration is kept."""
 
     refresh_fraction: float = 0.9
-    """Refreshed when so much of the granted time is over, less the margin; never before half of it."""
+    """Refreshed when so much of the granted time is over, less the margin; not before half."""
     refresh_margin_s: float = 5.0
     backoff_base_s: float = 2.0
     """Longest first pause after a failure; doubles up to the cap. Pauses are 50-100 % of it."""
@@ -128,8 +130,8 @@ class RegistrationUsage:
     def unregister(self, *, now: float) -> None:
         """Remove the binding (Expires: 0), then `Unregistered`.
 
-        At once where nothing is bound or no flow is left; also when the registrar does not answer: the
-        binding runs out by itself.
+        At once where nothing is bound or no flow is left; also when the registrar does not
+        answer: the binding runs out by itself.
         """
         if self.state in (RegistrationState.UNREGISTERING, RegistrationState.UNREGISTERED):
             return
@@ -324,7 +326,7 @@ class RegistrationUsage:
         self._tell(Unregistered())
 
     def _tell(self, event: RegistrationEvent) -> None:
-        """Tell the driver what it does not know yet: refreshes and repeated failures change nothing."""
+        """Tell the driver what it does not know yet: a refresh or a failure again changes nothing."""
         if _essence(event) != _essence(self._told):
             self._core.tell(RegistrationChanged(self, event))
         self._told = event

@@ -123,7 +123,7 @@ class Reinvites:
 
     def _acknowledgement(self, offer: Offer, cseq: int, sdp: bytes) -> Callable[[float], None]:
         credentials = credentials_of(offer.exchange.request) if offer.exchange else []
-        return self._session.acknowledgement(cseq, sdp, credentials)
+        return self._session.acknowledgement(self._session.dialog, cseq, sdp, credentials)
 
     def _failed(self, offer: Offer, failure: Failure, now: float) -> None:
         self._complete(offer, failure.status, None, now)

@@ -1,4 +1,4 @@
-"""What a request is refused for before anybody looks at what it wants (RFC 3261 §8.2.1 to §8.2.3)."""
+"""What a request is refused for before anybody looks at what it wants (RFC 3261 §8.2.1-3)."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Abilities:
 
 
 def screen(request: Request, abilities: Abilities) -> Refusal | None:
-    """Why the request is refused, or None. In the order of RFC 3261 §8.2; ACK is never asked for."""
+    """Why the request is refused, or None; in the order of RFC 3261 §8.2. Not for ACK."""
     if request.method not in abilities.allow:
         return Refusal(405 if request.method in METHODS else 501, (abilities.allow_header,))
     if not request.uri.is_sip:

@@ -1,24 +1,26 @@
-"""The whole SIP stack behind five verbs: receive, hear of closed flows, handle timers, take output, take events.
+"""The whole SIP stack behind a few verbs: receive, handle timers, take output, take events.
 
-Sans-IO: `now` is a monotonic time in seconds given by the driver; it must never go back. **Every mutation
-(any method that takes `now`) must be followed by one full drain**: `take_output`, `take_events`,
-`next_deadline`, in this order. Nothing is sent or told by itself.
+Sans-IO: `now` is a monotonic time in seconds given by the driver; it must never go back. **Every
+mutation (any method that takes `now`) must be followed by one full drain**: `take_output`,
+`take_events`, `next_deadline`, in this order. Nothing is sent or told by itself.
 
 A driver::
 
-    stack.receive_message(octets, flow, now)     # or session.accept(sdp, now=now), stack.handle_timer(now), …
-    for flow, octets in stack.take_output():
-        transport.send(flow, octets)             # cannot? stack.flow_closed(flow, now, error), and drain again
+    stack.receive_message(octets, flow, now)     # or session.accept(sdp, now=now),
+    stack.handle_timer(now), … for flow, octets in stack.take_output():
+        transport.send(flow, octets)             # cannot? stack.flow_closed(flow, now, error),
+        and drain again
     for event in stack.take_events(): ...
     timer.set(stack.next_deadline())
 
 An INVITE comes in two steps, so that nobody is rung before it is authenticated: first
-`RequestReceived(transaction, request, flow)`; then the driver refuses it, `respond(transaction, 401, headers=…)`,
-or opens the session, `open_session(transaction)`, rings and accepts.
+`RequestReceived(transaction, request, flow)`; then the driver refuses it, `respond(transaction,
+401, headers=…)`, or opens the session, `open_session(transaction)`, rings and accepts.
 
-What the stack answers by itself, without keeping any state for it (RFC 3261 §8.2.7): messages that the grammar
-refuses (400, 505, 513, 501), what `screening` refuses (405, 406, 415, 416, 420, 501), OPTIONS (200), requests to no
-dialog of ours (481), merged requests (482), requests over the limit (503).
+What the stack answers by itself, without keeping any state for it (RFC 3261 §8.2.7): messages
+that the grammar refuses (400, 505, 513, 501), what `screening` refuses (405, 406, 415, 416, 420,
+501), OPTIONS (200), requests to no dialog of ours (481), merged requests (482), requests over the
+limit (503).
 """
 
 from __future__ import annotations
@@ -59,7 +61,7 @@ _ONLY_IN_DIALOG = ("BYE", "INFO", "PRACK", "UPDATE")
 
 
 class Stack:
-    """RFC 3261's transaction, dialog and user-agent layers for one user agent (client and server)."""
+    """RFC 3261's transaction, dialog and user-agent layers for one user agent."""
 
     def __init__(self, config: StackConfig, *, trace: Trace | None = None) -> None:
         self.config = config
@@ -107,7 +109,8 @@ class Stack:
     def flow_closed(self, flow: Flow, now: float, error: TransportError | None = None) -> None:
         """A connection is gone, or sending to a datagram peer failed (ICMP).
 
-        Transactions on it fail at once, and registrations over it wait for `flow_available`. Answered calls go on.
+        Transactions on it fail at once, and registrations over it wait for `flow_available`.
+        Answered calls go on.
         """
         self._layer.flow_closed(flow, now, error)
         for registration in list(self._core.registrations.values()):
@@ -185,7 +188,7 @@ class Stack:
         credentials: DigestCredentials | None = None,
         now: float,
     ) -> RequestId:
-        """Send a request outside any dialog (not INVITE, ACK, CANCEL). Then one `RequestCompleted`."""
+        """Send a request outside any dialog (not INVITE). Then one `RequestCompleted`."""
         id = RequestId(self._core.next_id("r"))
         cseq = iter(range(2, 100))
         request = self._core.request(
@@ -265,9 +268,10 @@ class Stack:
         content_type: str | None = None,
         now: float,
     ) -> None:
-        """Answer a `RequestReceived`. To one that was abandoned or answered meanwhile: nothing happens.
+        """Answer a `RequestReceived`; nothing happens if it was abandoned or answered meanwhile.
 
-        A challenge (401, 407) ends the transaction at once: whoever floods us with requests is kept nowhere.
+        A challenge (401, 407) ends the transaction at once: whoever floods us with requests is
+        kept nowhere.
         """
         if status < 200:
             server = self._undecided.get(transaction)
@@ -288,7 +292,7 @@ class Stack:
             server.forget()
 
     def open_session(self, transaction: TransactionId, *, now: float) -> InviteUsage | None:
-        """Let an INVITE proceed: a session in state PROCEEDING. None if the caller is gone meanwhile."""
+        """Let an INVITE proceed: a session in state PROCEEDING. None if the caller is gone."""
         server = self._undecided.get(transaction)
         if server is None or server.request.method != "INVITE":
             return None
@@ -466,8 +470,8 @@ def _dialog_key(request: Request) -> DialogKey:
 def _stamp_source(request: Request, source: Flow) -> Flow:
     """Note in the top Via where a request came from; returns where its answers go.
 
-    RFC 3261 §18.2.1, §18.2.2 and RFC 3581 §4. `maddr` is not followed: it would let anybody send our answers
-    to anybody. Raises SipParseError for a Via that can't be read.
+    RFC 3261 §18.2.1, §18.2.2 and RFC 3581 §4. `maddr` is not followed: it would let anybody send
+    our answers to anybody. Raises SipParseError for a Via that can't be read.
     """
     via = request.via
     asks_for_port = via.parameter("rport") is not None

@@ -1,4 +1,4 @@
-"""All timers of a stack in one queue: owners start and stop them by name, the stack asks for the next deadline."""
+"""All timers of a stack in one queue."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ class TimerOwner(Protocol):
 
 
 class Timers:
-    """Running timers. Stopped ones stay in the heap until they come up or outnumber those that run."""
+    """Running timers, by owner and name.
+
+    Stopped ones stay in the heap until they come up, or outnumber those that run.
+    """
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, TimerOwner, str]] = []
@@ -52,7 +55,7 @@ class Timers:
         return self._heap[0][0] if self._heap else None
 
     def fire(self, now: float) -> None:
-        """Tell the owners of all that is due, in order of time; what they start for now or earlier fires too."""
+        """Tell the owners of all that is due, in order of time; what they start for now fires too."""
         while (deadline := self.next_deadline()) is not None and deadline <= now:
             _, _, owner, name = heapq.heappop(self._heap)
             del self._running[owner, name]

@@ -1,4 +1,4 @@
-"""Transactions as objects: the machines of `machines`, with the messages, flows and timers that they work on."""
+"""Transactions as objects: `machines` with the messages, flows and timers that they work on."""
 
 from __future__ import annotations
 
@@ -276,7 +276,7 @@ class ServerTransaction(Transaction):
         self._step(Input.CREATED, now)
 
     def receive(self, request: Request, now: float) -> None:
-        """Take a repeated request, or the ACK, that was matched to this transaction (RFC 3261 §17.2.3)."""
+        """Take a repeated request, or the ACK, that was matched to it (RFC 3261 §17.2.3)."""
         self._step(Input.ACK if request.method == "ACK" else Input.REQUEST, now, request)
 
     def respond(self, response: Response, now: float) -> None:

@@ -1,0 +1,177 @@
+"""An INVITE of ours on its way: forks, ACKs and CANCEL (RFC 3261 §9.1, §13.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from signaling.sip.answer import sdp_of
+from signaling.sip.auth import DigestClient
+from signaling.sip.dialog import Dialog
+from signaling.sip.exchange import Exchange, credentials_of
+from signaling.sip.flow import Flow
+from signaling.sip.headers import CSeq
+from signaling.sip.message import Headers, Request, Response
+from signaling.sip.transaction import Failure
+
+if TYPE_CHECKING:
+    from signaling.sip.invite import InviteUsage
+
+
+class Calling:
+    """The caller's half of a session, until its INVITE is answered, and its stragglers after that.
+
+    A proxy may fork the INVITE, so each To tag is a dialog of its own. The first 2xx wins; every
+    other one is acknowledged and ended with BYE. So is one that crosses our CANCEL.
+    """
+
+    def __init__(self, session: InviteUsage, flow: Flow, digest: DigestClient | None) -> None:
+        self._session = session
+        self._core = session.core
+        self._exchange = Exchange(
+            session.core,
+            session.request,
+            flow,
+            on_response=self._responded,
+            on_failure=self._failed,
+            next_cseq=lambda: self._exchange.request.cseq.number + 1,
+            digest=digest,
+            may_answer=lambda response: not session.has_ended,
+        )
+        self._forks: dict[str, Dialog] = {}
+        """Early dialogs by the far end's tag."""
+        self._early_sdp: dict[str, bytes] = {}
+        self._acks: dict[str, Callable[[float], None] | None] = {}
+        """By tag of each 2xx, what sends its ACK; None while our answer to its offer is awaited."""
+        self._is_answered = False
+        self._cancel: tuple[tuple[str, str], ...] | None = None
+        """Headers of the CANCEL that is wanted."""
+        self._may_cancel = False
+        """Some response came, so the CANCEL has something to find (§9.1)."""
+
+    def __repr__(self) -> str:
+        return f"<Calling {self._exchange!r} forks={list(self._forks)}>"
+
+    def start(self, now: float) -> None:
+        """Send the INVITE."""
+        self._exchange.start(now)
+
+    def fork(self, tag: str) -> Dialog | None:
+        """The early dialog with the far end of that tag."""
+        return self._forks.get(tag)
+
+    def drop_fork(self, tag: str) -> bool:
+        """Forget an early dialog; False if there is none."""
+        dialog = self._forks.pop(tag, None)
+        if dialog is not None:
+            self._core.dialogs.pop(dialog.key, None)
+        return dialog is not None
+
+    def acknowledge(self, dialog: Dialog, sdp: bytes, now: float) -> None:
+        """Send the ACK of a 2xx, now and whenever the 2xx is repeated (§13.2.2.4).
+
+        It holds the credentials of the INVITE (§22.1), where it goes the same way.
+        """
+        request = self._exchange.request
+        send = self._session.acknowledgement(
+            dialog, request.cseq.number, sdp, credentials_of(request)
+        )
+        self._acks[dialog.remote.tag or ""] = send
+        send(now)
+
+    def cancel(self, headers: tuple[tuple[str, str], ...], now: float) -> None:
+        """Send CANCEL, as soon as there is a first response."""
+        self._cancel = headers
+        self._forget_forks()
+        if self._may_cancel:
+            self._send_cancel(headers, now)
+
+    def handle_timer(self, name: str, now: float) -> None:
+        """64*T1 after the CANCEL: the INVITE counts as ended (§9.1)."""
+        if self._exchange.transaction is not None:
+            self._exchange.transaction.abandon(now)
+
+    # -- responses ----------------------------------------------------------------------------
+
+    def _responded(self, response: Response, now: float) -> None:
+        if response.status < 200:
+            self._progressed(response, now)
+        elif response.status < 300:
+            self._succeeded(response, now)
+        else:
+            self._core.timers.stop(self, "cancel")
+            self._forget_forks()
+            self._session.refused(response, now)
+
+    def _failed(self, failure: Failure, now: float) -> None:
+        self._core.timers.stop(self, "cancel")
+        self._forget_forks()
+        self._session.failed(failure, now)
+
+    def _progressed(self, response: Response, now: float) -> None:
+        self._may_cancel = True
+        if self._cancel is not None:
+            self._send_cancel(self._cancel, now)
+        elif response.status > 100 and not self._is_answered:
+            tag, sdp = response.to.tag, sdp_of(response)
+            if tag and tag not in self._forks:
+                dialog = self._forks[tag] = self._dialog(response)
+                self._core.dialogs[dialog.key] = self._session
+            if tag and sdp:
+                self._early_sdp[tag] = sdp
+            self._session.progressed(response, sdp)
+
+    def _succeeded(self, response: Response, now: float) -> None:
+        tag = response.to.tag or ""
+        if tag in self._acks:
+            send = self._acks[tag]
+            if send is not None:
+                send(now)
+            return
+        dialog = self._forks.pop(tag, None) or self._dialog(response)
+        dialog.confirm(response)
+        self._core.dialogs[dialog.key] = self._session
+        if self._is_answered or self._cancel is not None:
+            # Another fork was first, or a CANCEL of ours crossed this 2xx: the 2xx wins.
+            self._core.timers.stop(self, "cancel")
+            self.acknowledge(dialog, b"", now)
+            self._session.send_bye(dialog, self._cancel or (), now)
+            return
+        self._is_answered = True
+        description = sdp_of(response) or self._early_sdp.get(tag)
+        self._forget_forks()
+        if self._session.request.body:
+            self.acknowledge(dialog, b"", now)
+        else:
+            self._acks[tag] = None
+        self._session.answered(dialog, description)
+
+    def _dialog(self, response: Response) -> Dialog:
+        return Dialog.of_response(self._exchange.request, response, self._exchange.flow)
+
+    def _forget_forks(self) -> None:
+        for tag in list(self._forks):
+            self.drop_fork(tag)
+        self._early_sdp.clear()
+
+    def _send_cancel(self, extra: tuple[tuple[str, str], ...], now: float) -> None:
+        """As the INVITE, to the same hop, with the same branch (§9.1)."""
+        timers, invite = self._core.timers, self._exchange.request
+        if timers.is_running(self, "cancel"):
+            return
+        timers.start(self, "cancel", now + self._core.config.timers.timeout_s)
+        headers = Headers([("Via", str(invite.via)), ("Max-Forwards", "70")])
+        for route in invite.headers.get_all("Route"):
+            headers.add("Route", route)
+        for name in ("From", "To", "Call-ID"):
+            headers.add(name, invite.headers.get(name) or "")
+        headers.add("CSeq", str(CSeq(invite.cseq.number, "CANCEL")))
+        for name, value in extra:
+            headers.add(name, value)
+        self._core.layer.start_client(
+            Request("CANCEL", invite.uri, headers),
+            self._exchange.flow,
+            now,
+            lambda response, now: None,
+            lambda failure, now: None,
+        )
