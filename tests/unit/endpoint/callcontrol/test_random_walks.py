@@ -1,0 +1,128 @@
+"""Any sequence of commands, leg events and deadlines keeps what must always be so (`walk.py`)."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from endpoint.callcontrol import commands
+from endpoint.callcontrol.machine import EndEverything, Stimulus, TimerFired
+from endpoint.callcontrol.model import CallId, LegProgress
+from endpoint.legs.base import (
+    Cause,
+    DeviceId,
+    DigitDetected,
+    DigitsSent,
+    FarEndHold,
+    InteractionId,
+    LegAlerting,
+    LegAnswered,
+    LegHeld,
+    LegId,
+    LegOffered,
+    LegReleased,
+    LegRetrieved,
+    LegRole,
+    MediaConfirmed,
+    Side,
+)
+from tests.unit.endpoint.callcontrol.walk import Walk
+
+pytestmark = pytest.mark.unit
+
+A, B = DeviceId("6001"), DeviceId("10086")
+OTHER = DeviceId("6002")
+DESTINATIONS = ("10086", "10086-W1", "10086-2", "10086--2", "6001")
+OPENINGS: list[Stimulus] = [
+    *(commands.MakeCall(A, each) for each in DESTINATIONS),
+    *(
+        LegOffered(LegId("in"), InteractionId("i"), A, DeviceId(each), LegRole.STATION)
+        for each in DESTINATIONS
+    ),
+    LegOffered(LegId("in"), InteractionId("i"), B, A, LegRole.LINE),
+]
+COMMANDS: list[Stimulus] = [
+    command
+    for device in (A, B, OTHER)
+    for call in (None, CallId("i-1"), CallId("other"))
+    for command in (
+        commands.AnswerCall(device, call),
+        commands.HoldCall(device, call),
+        commands.RetrieveCall(device, call),
+        commands.GenerateDigits(device, "1", call),
+        commands.GenerateDigits(device, "x", call),
+        commands.ClearConnection(device, call),
+    )
+]
+ENDS = [
+    (Cause.NORMAL, Side.DEVICE),
+    (Cause.BUSY, Side.DEVICE),
+    (Cause.CANCELLED, Side.DEVICE),
+    (Cause.UNREACHABLE, Side.NETWORK),
+    (Cause.MEDIA_TIMEOUT, Side.ENDPOINT),
+]
+
+
+def stimuli(walk: Walk) -> dict[str, list[Stimulus]]:
+    """What may happen next, by kind: any command, and whatever the open legs can tell."""
+    open_legs = [leg for leg, truth in walk.legs.items() if not truth.over]
+    placed = [leg for leg in open_legs if not walk.legs[leg].offered]
+    kinds: dict[str, list[Stimulus]] = {
+        "command": COMMANDS,
+        "timer": [TimerFired(timer) for timer in sorted(walk.timers, key=repr)],
+        "ring": [LegAlerting(leg, early) for leg in placed for early in (False, True)],
+        # A placed leg may answer at any time; an offered one only when it was answered.
+        "answer": [
+            LegAnswered(leg) for leg in open_legs if leg in placed or walk.legs[leg].asked_to_answer
+        ],
+        "release": [LegReleased(leg, *end) for leg in open_legs for end in ENDS],
+        "hold": [kind(leg) for leg in open_legs for kind in (LegHeld, LegRetrieved)],
+        "told": [
+            event
+            for leg in open_legs
+            for event in (
+                MediaConfirmed(leg),
+                FarEndHold(leg, held=True, accepted=False),
+                DigitDetected(leg, "1", 100),
+                DigitsSent(leg, "1"),
+            )
+        ],
+    }
+    return {kind: choices for kind, choices in kinds.items() if choices}
+
+
+def draw_stimulus(data: st.DataObject, walk: Walk) -> Stimulus:
+    """Of any kind alike, though there are more commands than anything else."""
+    kinds = stimuli(walk)
+    return data.draw(st.sampled_from(kinds[data.draw(st.sampled_from(sorted(kinds)))]))
+
+
+@given(st.data(), st.sampled_from(OPENINGS))
+@settings(max_examples=300, deadline=None, derandomize=True)
+def test_any_walk_keeps_what_must_always_be_so(data: st.DataObject, opening: Stimulus) -> None:
+    """Routes between live legs only, no unexplained silence or music, one record a call."""
+    walk = Walk()
+    if walk.try_to(opening):
+        for _ in range(data.draw(st.integers(0, 30))):
+            walk.try_to(draw_stimulus(data, walk))
+    walk.end()
+
+
+@given(st.data(), st.sampled_from(OPENINGS))
+@settings(max_examples=100, deadline=None, derandomize=True)
+def test_everything_can_be_ended_at_any_point(data: st.DataObject, opening: Stimulus) -> None:
+    """After EndEverything no call lives, every leg is let go, and every record has the cause."""
+    walk = Walk()
+    if not walk.try_to(opening):
+        return
+    for _ in range(data.draw(st.integers(0, 10))):
+        walk.try_to(draw_stimulus(data, walk))
+    over = len(walk.records)
+    walk.take(EndEverything(Cause.MEDIA_LOST, "gone"))
+    assert all(call.is_cleared for call in walk.state.calls)
+    assert all(leg.progress is LegProgress.RELEASING for leg in walk.state.legs)
+    assert not walk.timers
+    for record in walk.records[over:]:
+        assert record.ending.cause is Cause.MEDIA_LOST or record.connections[-1].failed
+    walk.end()

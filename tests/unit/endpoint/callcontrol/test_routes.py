@@ -1,0 +1,116 @@
+"""Who hears whom, from the state alone; also as consultation and conference will have it."""
+
+from __future__ import annotations
+
+import pytest
+
+from endpoint.callcontrol.model import Call, ConnectionState, Interaction, Leg, LegProgress
+from endpoint.callcontrol.routes import held_legs, routes
+from endpoint.legs.base import Source
+from tests.unit.endpoint.callcontrol.build import call, interaction, leg
+
+pytestmark = pytest.mark.unit
+
+NULL, ALERTING = ConnectionState.NULL, ConnectionState.ALERTING
+CONNECTED, HOLD, FAIL = ConnectionState.CONNECTED, ConnectionState.HOLD, ConnectionState.FAIL
+A, B, C = leg("6001"), leg("10086"), leg("10010")
+
+
+def heard(state: Interaction) -> dict[str, set[str]]:
+    """Sink → what it hears."""
+    rows: dict[str, set[str]] = {}
+    for route in routes(state):
+        source = route.source.value if isinstance(route.source, Source) else route.source
+        rows.setdefault(route.sink, set()).add(source)
+    return rows
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "expected"),
+    [
+        (CONNECTED, CONNECTED, {"6001": {"10086"}, "10086": {"6001"}}),
+        (HOLD, CONNECTED, {"10086": {"moh"}}),
+        (CONNECTED, HOLD, {"6001": {"moh"}}),
+        (HOLD, HOLD, {}),
+    ],
+)
+def test_two_parties(a: ConnectionState, b: ConnectionState, expected: dict[str, set[str]]) -> None:
+    assert heard(interaction(call(d6001=a, d10086=b), legs=(A, B))) == expected
+
+
+@pytest.mark.parametrize(
+    ("state", "far", "expected"),
+    [
+        (NULL, leg("10086", LegProgress.PLACED), {}),
+        (ALERTING, leg("10086", LegProgress.RINGING), {"6001": {"ringback"}}),
+        (ALERTING, leg("10086", LegProgress.RINGING, early_media=True), {"6001": {"10086"}}),
+        (FAIL, None, {"6001": {"busy"}}),
+    ],
+)
+def test_a_caller_that_waits(
+    state: ConnectionState, far: Leg | None, expected: dict[str, set[str]]
+) -> None:
+    legs = (A,) if far is None else (A, far)
+    assert heard(interaction(call(d6001=CONNECTED, d10086=state), legs=legs)) == expected
+
+
+@pytest.mark.parametrize("progress", [each for each in LegProgress if each is not LegProgress.UP])
+def test_no_route_to_a_leg_that_is_not_up(progress: LegProgress) -> None:
+    """Whatever the connections say: offered, answering, releasing legs hear and say nothing."""
+    state = interaction(call(d6001=CONNECTED, d10086=CONNECTED), legs=(leg("6001", progress), B))
+    assert heard(state) == {}
+    assert held_legs(state) == set()
+
+
+def three(a: ConnectionState, b: ConnectionState, c: ConnectionState) -> Interaction:
+    return interaction(call(d6001=a, d10086=b, d10010=c), legs=(A, B, C))
+
+
+def test_a_conference_is_every_pair() -> None:
+    assert heard(three(CONNECTED, CONNECTED, CONNECTED)) == {
+        "6001": {"10086", "10010"},
+        "10086": {"6001", "10010"},
+        "10010": {"6001", "10086"},
+    }
+
+
+def test_one_who_holds_a_conference_leaves_the_others_talking() -> None:
+    state = three(HOLD, CONNECTED, CONNECTED)
+    assert heard(state) == {"10086": {"10010"}, "10010": {"10086"}}
+    assert held_legs(state) == set()
+
+
+def consulting(first: Call, second: Call) -> Interaction:
+    return interaction(first, second, legs=(A, B, C))
+
+
+def test_consultation_holds_one_and_talks_to_the_other() -> None:
+    """One leg of A in two calls: B hears music, A and C talk, only B is told that it is held."""
+    state = consulting(
+        call(1, d6001=HOLD, d10086=CONNECTED), call(2, d6001=CONNECTED, d10010=CONNECTED)
+    )
+    assert heard(state) == {"10086": {"moh"}, "6001": {"10010"}, "10010": {"6001"}}
+    assert held_legs(state) == {"10086"}
+
+
+def test_one_who_is_held_in_one_call_and_talks_in_another_is_not_told_so() -> None:
+    """B holds A, A consults C: A's phone must not be put on hold while A talks to C."""
+    state = consulting(call(1, d6001=HOLD, d10086=HOLD), call(2, d6001=CONNECTED, d10010=CONNECTED))
+    assert held_legs(state) == {"10086"}
+    assert heard(state) == {"6001": {"10010"}, "10010": {"6001"}}
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "expected"),
+    [
+        (CONNECTED, CONNECTED, set()),
+        (HOLD, CONNECTED, {"10086"}),
+        (CONNECTED, HOLD, {"6001"}),
+        (HOLD, HOLD, {"6001", "10086"}),
+    ],
+)
+def test_who_is_told_that_it_is_held(
+    a: ConnectionState, b: ConnectionState, expected: set[str]
+) -> None:
+    """Each by the other, whether or not it holds too: its own hold is its own affair."""
+    assert held_legs(interaction(call(d6001=a, d10086=b), legs=(A, B))) == expected

@@ -1,0 +1,254 @@
+"""An interaction walked step by step: does the effects on legs that are numbers, and checks each.
+
+The walk is exchange, clock and reader of events in one, without any of them. It keeps what is true
+of the legs beside the machine, and `check` compares both after every step.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from endpoint.callcontrol import effects as do
+from endpoint.callcontrol import events as told
+from endpoint.callcontrol.machine import Stimulus, TimerFired, step
+from endpoint.callcontrol.model import (
+    CallRecord,
+    CallSettings,
+    Connection,
+    ConnectionState,
+    Interaction,
+    LegProgress,
+    Timer,
+    TimerKind,
+)
+from endpoint.callcontrol.routes import routes
+from endpoint.errors import CommandRejected
+from endpoint.legs.base import (
+    Cause,
+    InteractionId,
+    LegAnswered,
+    LegId,
+    LegOffered,
+    LegReleased,
+    Route,
+    Side,
+    Source,
+)
+from tests.unit.endpoint.callcontrol.build import NOW
+
+
+@dataclass
+class WalkedLeg:
+    """What is true of a leg, whatever the machine thinks."""
+
+    offered: bool
+    alerted: bool = False
+    asked_to_answer: bool = False
+    up: bool = False
+    let_go: bool = False
+    over: bool = False
+    held: bool = False
+    digits: str = ""
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether it is over, or soon will be."""
+        return self.let_go or self.over
+
+
+@dataclass
+class Walk:
+    """One interaction from nothing to its end."""
+
+    state: Interaction = field(
+        default_factory=lambda: Interaction(
+            InteractionId("i"), CallSettings(no_answer_s=60, failure_tone_s=3)
+        )
+    )
+    legs: dict[LegId, WalkedLeg] = field(default_factory=dict)
+    routes: frozenset[Route] = frozenset()
+    timers: dict[Timer, float] = field(default_factory=dict)
+    events: list[told.CallEvents] = field(default_factory=list)
+    records: list[CallRecord] = field(default_factory=list)
+    steps: int = 0
+
+    def take(self, stimulus: Stimulus) -> tuple[do.Effect, ...]:
+        """One step, its effects done and everything checked.
+
+        Raises: CommandRejected; then nothing has changed.
+        """
+        self._before(stimulus)
+        self.steps += 1
+        self.state, effects = step(self.state, stimulus, NOW + timedelta(seconds=self.steps))
+        for at, effect in enumerate(effects):
+            self._do(effect, first=at == 0)
+        self.check()
+        return effects
+
+    def try_to(self, stimulus: Stimulus) -> bool:
+        """One step that may be refused; a refusal must change nothing and name itself."""
+        before = self.state
+        try:
+            self.take(stimulus)
+        except CommandRejected as rejection:
+            rejected = rejection
+        else:
+            return True
+        assert rejected.reason
+        assert str(rejected)
+        assert self.state is before
+        return False
+
+    def fire(self, kind: TimerKind) -> tuple[do.Effect, ...]:
+        """The running deadline of that kind passes."""
+        (timer,) = [each for each in self.timers if each.kind is kind]
+        return self.take(TimerFired(timer))
+
+    def end(self) -> None:
+        """Let every deadline pass and every leg end; then nothing may be left, and one record."""
+        for _ in range(10):
+            for timer in list(self.timers):
+                self.take(TimerFired(timer))
+            for leg, truth in self.legs.items():
+                if not truth.over:
+                    self.take(LegReleased(leg, Cause.NORMAL, Side.DEVICE))
+        assert not self.timers
+        assert self.routes == frozenset()
+        assert all(each.over for each in self.legs.values())
+        if not self.state.calls:
+            return
+        assert self.state.is_finished
+        assert [each.call for each in self.records] == [each.id for each in self.state.calls]
+        for call, record in zip(self.state.calls, self.records, strict=True):
+            own = [each for each in self.events if each.call == call.id]
+            ends = [each for each in own if isinstance(each, told.Failed | told.ConnectionCleared)]
+            assert len(ends) == len(call.connections)
+            assert isinstance(own[-1], told.CallCleared)
+            assert sum(isinstance(each, told.CallCleared) for each in own) == 1
+            assert sum(isinstance(each, told.Established) for each in own) <= 1
+            assert own[-1].cause is record.ending.cause
+            assert record.ending.q850 is not None
+            assert len(record.connections) == len(call.connections)
+
+    # -- effects ----------------------------------------------------------------------------------
+
+    def _before(self, stimulus: Stimulus) -> None:
+        match stimulus:
+            case LegOffered(leg=leg):
+                self.legs[leg] = WalkedLeg(offered=True)
+            case LegAnswered(leg=leg):
+                truth = self.legs[leg]
+                truth.up = not truth.let_go and not truth.over
+            case LegReleased(leg=leg):
+                self.legs[leg].over, self.legs[leg].up = True, False
+            case TimerFired(timer):
+                self.timers.pop(timer, None)
+            case _:
+                pass
+
+    def _do(self, effect: do.Effect, *, first: bool) -> None:
+        match effect:
+            case do.SetRoutes(_, routes):
+                assert first, "routes stand before everything else"
+                assert routes != self.routes
+                self.routes = routes
+            case do.Place(request):
+                assert request.leg not in self.legs
+                self.legs[request.leg] = WalkedLeg(offered=False)
+            case do.Alert(leg):
+                truth = self.legs[leg]
+                assert truth.offered
+                assert not truth.asked_to_answer
+                assert not truth.is_gone
+                truth.alerted = True
+            case do.Answer(leg):
+                truth = self.legs[leg]
+                assert not truth.asked_to_answer
+                assert not truth.up
+                assert not truth.is_gone
+                truth.asked_to_answer = True
+            case do.Release(leg, _):
+                truth = self.legs[leg]
+                assert not truth.is_gone, "released twice"
+                truth.let_go, truth.up = True, False
+            case do.Hold(leg):
+                assert self.legs[leg].up
+                assert not self.legs[leg].held
+                self.legs[leg].held = True
+            case do.Resume(leg):
+                assert self.legs[leg].up
+                self.legs[leg].held = False
+            case do.SendDigits(leg, digits):
+                assert self.legs[leg].up
+                self.legs[leg].digits += digits
+            case do.StartTimer(timer, after_s):
+                assert timer not in self.timers
+                self.timers[timer] = after_s
+            case do.CancelTimer(timer):
+                del self.timers[timer]
+            case do.Publish(event):
+                self.events.append(event)
+            case do.WriteRecord(record):
+                self.records.append(record)
+
+    # -- what must always be so -------------------------------------------------------------------
+
+    def check(self) -> None:
+        """The machine's view is the truth, and nobody hears what they should not."""
+        assert self.routes == routes(self.state)
+        assert set(self.timers) == self.state.timers
+        assert {leg.id for leg in self.state.legs} == {
+            leg for leg, truth in self.legs.items() if not truth.over
+        }
+        for leg in self.state.legs:
+            assert (leg.progress is LegProgress.UP) == self.legs[leg.id].up
+            assert (leg.progress is LegProgress.RELEASING) == self.legs[leg.id].let_go
+        for route in self.routes:
+            assert self.legs[route.sink].up
+            if not isinstance(route.source, Source):
+                source = self.state.leg(route.source)
+                assert source is not None
+                assert self.legs[source.id].up or source.early_media
+        for call in self.state.calls:
+            for connection in call.connections:
+                assert self._heard(connection) == self._expected(connection)
+                if connection.is_live:
+                    assert self.state.leg(connection.leg) is not None
+                    assert not call.is_cleared
+        live = [each for call in self.state.calls for each in call.connections if each.is_live]
+        kept = {each.leg for each in live}
+        for leg in self.state.legs:
+            assert leg.id in kept or leg.progress is LegProgress.RELEASING, "a leg nobody needs"
+
+    def _heard(self, connection: Connection) -> set[object]:
+        return {each.source for each in self.routes if each.sink == connection.leg}
+
+    def _expected(self, connection: Connection) -> set[object]:
+        """What a party of a two-party call hears, said from its own end."""
+        if not connection.is_live or not self.legs[connection.leg].up:
+            return set()
+        if connection.state is ConnectionState.HOLD:
+            return set()
+        (call,) = [each for each in self.state.calls if connection in each.connections]
+        others = [each for each in call.connections if each is not connection]
+        if not others:
+            return set()
+        (other,) = others
+        leg = self.state.leg(other.leg)
+        up = other.is_live and self.legs[other.leg].up
+        match other.state:
+            case ConnectionState.CONNECTED:
+                return {other.leg} if up else set()
+            case ConnectionState.HOLD:
+                return {Source.MUSIC_ON_HOLD} if up else set()
+            case ConnectionState.ALERTING:
+                assert leg is not None
+                return {leg.id if leg.early_media else Source.RING_BACK}
+            case ConnectionState.FAIL:
+                tone = Timer(TimerKind.FAILURE_TONE, connection.leg)
+                assert tone in self.timers, "busy tone without an end"
+                return {Source.BUSY}
+            case ConnectionState.NULL | ConnectionState.INITIATED | ConnectionState.QUEUED:
+                assert other.is_live, "left alone"
+                return set()
