@@ -30,7 +30,7 @@ from signaling.registrar import (
     RegistrarSettings,
     Unregistered,
 )
-from signaling.sip.auth import DigestServer, Verdict
+from signaling.sip.auth import DigestAlgorithm, DigestServer, Verdict
 from signaling.sip.flow import Flow
 from signaling.sip.headers import AuthCredentials, NameAddr
 from signaling.sip.message import Request
@@ -67,6 +67,8 @@ class SipServerConfig:
     nonce_secret: bytes = field(default_factory=lambda: token_bytes(32), repr=False)
     """Signs nonces; those of another secret are stale."""
     nonce_lifetime_s: float = 300.0
+    digest_algorithms: tuple[DigestAlgorithm, ...] = (DigestAlgorithm.SHA_256, DigestAlgorithm.MD5)
+    """Offered in this order, one challenge each (RFC 8760 §2.3)."""
 
 
 class SipServer:
@@ -88,6 +90,7 @@ class SipServer:
         self._digest = DigestServer(
             config.realm,
             config.nonce_secret,
+            algorithms=config.digest_algorithms,
             nonce_lifetime_s=config.nonce_lifetime_s,
             random=config.user_agent.random,
         )
@@ -95,7 +98,7 @@ class SipServer:
         self._registrations: Mailbox[RegistrarEvent] = Mailbox()
         self._timer: asyncio.TimerHandle | None = None
         self.user_agent = UserAgent(
-            replace(config.user_agent, allow=(*config.user_agent.allow, "REGISTER")),
+            replace(config.user_agent, allow=(*config.user_agent.allow, "REGISTER", "MESSAGE")),
             handler=self._decide,
             on_flow_closed=self._flow_closed,
             trace=trace,
@@ -179,10 +182,15 @@ class SipServer:
     async def _decide(self, request: Request, flow: Flow) -> Admit | Answer:
         if request.method == "REGISTER":
             return await self._register(request, flow)
-        if flow.host in self._peers or self.user_agent.is_server_of_ours(flow):
-            return Admit()
-        user = await self._authenticate(request, flow)
-        return Admit(user) if isinstance(user, str) else user
+        user: str | None = None
+        if not (flow.host in self._peers or self.user_agent.is_server_of_ours(flow)):
+            proved = await self._authenticate(request, flow)
+            if isinstance(proved, Answer):
+                return proved
+            user = proved
+        if request.method == "MESSAGE":
+            return Answer(415, headers=[("Accept", "")])  # none of the media types of texts
+        return Admit(user)
 
     async def _register(self, request: Request, flow: Flow) -> Answer:
         """RFC 3261 §10.3. Digest even from trusted peers: a trunk has nothing to register here."""

@@ -375,7 +375,9 @@ class UserAgent:
             for flow, error in failed.items():
                 self._stack.flow_closed(flow, self.now(), error)
         self._set_timer()
-        if self._closing and not self._sessions and not self._registrations:
+        if self._closing and not (
+            self._sessions or self._registrations or self._stack.unanswered_count
+        ):
             self._quiet.set()
 
     def received(self, octets: bytes, flow: Flow) -> None:

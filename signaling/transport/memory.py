@@ -95,6 +95,7 @@ class MemoryTransport:
         self.address = address
         self._receiver = receiver
         self._peers: dict[int, tuple[Flow, MemoryTransport]] = {}
+        self._closed = False
         self._opened_here: set[int] = set()
 
     def __repr__(self) -> str:
@@ -131,6 +132,8 @@ class MemoryTransport:
 
     def send(self, flow: Flow, octets: bytes) -> None:
         """Send one message. Raises TransportError where the connection is gone."""
+        if self._closed:
+            raise TransportError(f"{self!r} is closed")
         if flow.connection == 0:
             self._network._datagram(self.address, (flow.host, flow.port), octets)
             return
@@ -148,6 +151,7 @@ class MemoryTransport:
         """Leave the network."""
         for flow, _ in list(self._peers.values()):
             self.disconnect(flow)
+        self._closed = True
         self._network._detach(self.address)
 
     def _opened(self, flow: Flow, peer: MemoryTransport) -> None:

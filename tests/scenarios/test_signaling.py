@@ -1,0 +1,196 @@
+"""Server and phones over a network in memory: what takes minutes, and what gets lost."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from random import Random
+
+import pytest
+
+from signaling import registrar
+from signaling.server import SipServer, SipServerConfig
+from signaling.sip.auth import DigestCredentials
+from signaling.sip.headers import NameAddr
+from signaling.sip.uri import Uri
+from signaling.transport.memory import MemoryNetwork, MemoryTransport
+from signaling.user_agent import (
+    Account,
+    Answered,
+    Confirmed,
+    Ended,
+    InviteRequest,
+    Registered,
+    Registration,
+    RegistrationFailed,
+    UserAgent,
+    UserAgentConfig,
+)
+from tests.integration.signaling.stage import ANSWER, OFFER, REALM, USERS, StaticCredentials
+
+pytestmark = pytest.mark.scenario
+
+SERVER = Uri("sip", host="192.0.2.1", port=5060)
+
+
+@dataclass
+class World:
+    network: MemoryNetwork
+    server: SipServer
+    exit: AsyncExitStack
+
+    async def phone(self, user: str) -> tuple[UserAgent, MemoryTransport]:
+        agent = await self.exit.enter_async_context(
+            UserAgent(UserAgentConfig(name=user, random=Random(user)))
+        )
+        transport = self.network.attach(f"phone-{user}", f"192.0.2.{len(user) + 6}", 5060, agent)
+        agent.attach(transport)
+        return agent, transport
+
+
+@pytest.fixture
+async def world() -> AsyncIterator[World]:
+    async with AsyncExitStack() as stack:
+        config = SipServerConfig(realm=REALM, user_agent=UserAgentConfig(random=Random(1)))
+        server = await stack.enter_async_context(SipServer(config, StaticCredentials()))
+        network = MemoryNetwork(latency_s=0.01)
+        server.user_agent.attach(network.attach("net", SERVER.host, 5060, server.user_agent))
+        yield World(network, server, stack)
+
+
+def register(agent: UserAgent, *, expires_s: int = 600, connection: str | None = None):
+    return agent.register(
+        Account(
+            name="6001",
+            aor=Uri("sip", "6001", host="example.com"),
+            credentials=DigestCredentials("6001", password=USERS["6001"]),
+            registrar=SERVER,
+            connection=connection,
+            expires_s=expires_s,
+        )
+    )
+
+
+def call(agent: UserAgent, registration: Registration):
+    return agent.invite(
+        InviteRequest(
+            target=Uri("sip", "10086", host="192.0.2.1", port=5060),
+            from_=NameAddr("", Uri("sip", "6001", host="example.com")),
+            to=NameAddr("", Uri("sip", "10086", host="example.com")),
+            sdp=OFFER,
+            flow=registration.flow,
+            credentials=DigestCredentials("6001", password=USERS["6001"]),
+        )
+    )
+
+
+async def test_a_phone_that_vanishes_expires(world: World):
+    agent, transport = await world.phone("6001")
+    register(agent, expires_s=600)
+    heard = await anext(world.server.registrations())
+    assert isinstance(heard, registrar.Registered)
+    made_at = asyncio.get_running_loop().time()
+    await transport.close()
+    heard = await anext(world.server.registrations())
+    assert isinstance(heard, registrar.Expired)
+    assert asyncio.get_running_loop().time() == pytest.approx(made_at + 600)
+    assert world.server.targets("6001") == []
+
+
+async def test_a_phone_that_stays_is_refreshed_for_ever(world: World):
+    """Longer than a nonce lives (300 s), so that refreshes meet `stale` too."""
+    agent, _ = await world.phone("6001")
+    register(agent, expires_s=600)
+    assert isinstance(await anext(agent.registration_events()), Registered)
+    await asyncio.sleep(7200)
+    assert len(world.server.targets("6001")) == 1
+    world.server.user_agent.drain()
+    heard = [await anext(world.server.registrations()) for _ in range(10)]
+    assert all(isinstance(event, registrar.Registered) for event in heard)
+
+
+@pytest.mark.parametrize("seed", range(10))
+async def test_a_third_of_all_datagrams_may_be_lost(world: World, seed: int):
+    chance = Random(seed)
+    world.network.drop = lambda packet: chance.random() < 0.33
+    agent, _ = await world.phone("6001")
+    registration = register(agent)
+    assert isinstance(await registration.outcome(), Registered)
+    placed = call(agent, registration)
+    offered = await anext(world.server.invitations())
+    offered.accept(ANSWER)
+    assert Answered(ANSWER) in [await anext(placed.events())]
+    assert isinstance(await anext(offered.events()), Confirmed)
+    placed.bye()
+    assert isinstance(await anext(offered.events()), Ended)
+
+
+async def test_a_server_that_never_answers_is_a_time_out_and_is_tried_again(world: World):
+    world.network.drop = lambda packet: True
+    agent, _ = await world.phone("6001")
+    registration = register(agent)
+    failed = await registration.outcome()
+    assert isinstance(failed, RegistrationFailed)
+    assert (failed.status, failed.fatal) == (408, False)
+    assert asyncio.get_running_loop().time() == pytest.approx(32.0, abs=0.5)  # 64 T1, timer F
+    world.network.drop = None
+    events = agent.registration_events()
+    while not isinstance(await anext(events), Registered):
+        pass
+
+
+async def test_a_phone_behind_a_broken_connection_is_gone_at_once(world: World):
+    agent, transport = await world.phone("6001")
+    register(agent, connection="phone-6001")
+    flow = transport.connect(SERVER.host, 5060)
+    heard = await anext(world.server.registrations())
+    assert isinstance(heard, registrar.Registered)
+    ((target, reached),) = world.server.targets("6001")
+    assert target.host.endswith(".invalid")
+    assert reached is not None
+    assert reached.connection == flow.connection
+    transport.disconnect(flow)
+    heard = await anext(world.server.registrations())
+    assert isinstance(heard, registrar.Unregistered)
+    assert heard.loss is registrar.Loss.CONNECTION_LOST
+    transport.connect(SERVER.host, 5060)
+    assert isinstance(await anext(world.server.registrations()), registrar.Registered)
+
+
+async def test_a_callee_that_never_answers_is_given_up(world: World):
+    """Timer B: no response at all to an INVITE."""
+    agent, _ = await world.phone("6001")
+    registration = register(agent)
+    await registration.outcome()
+    world.network.drop = lambda packet: packet.octets.startswith(b"SIP/2.0")
+    began = asyncio.get_running_loop().time()
+    placed = call(agent, registration)
+    ended = await anext(placed.events())
+    assert isinstance(ended, Ended)
+    assert ended.status == 408
+    assert asyncio.get_running_loop().time() - began == pytest.approx(32.0, abs=0.5)
+    world.network.drop = None
+
+
+async def test_hundred_calls_leave_nothing_behind(world: World):
+    agent, _ = await world.phone("6001")
+    registration = register(agent)
+    await registration.outcome()
+    for _ in range(100):
+        placed = call(agent, registration)
+        offered = await anext(world.server.invitations())
+        offered.ring()
+        offered.accept(ANSWER)
+        assert [type(await anext(placed.events())) for _ in range(2)][-1] is Answered
+        placed.bye()
+        while not isinstance(await anext(offered.events()), Ended):
+            pass
+    await asyncio.sleep(60)
+    for one in (agent, world.server.user_agent):
+        assert one._stack.session_count == 0
+        assert one._stack.dialog_count == 0
+        assert one._stack.transaction_count == 0
+        assert one._sessions == {}
+        assert one._tasks == set()
