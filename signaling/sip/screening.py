@@ -68,8 +68,8 @@ def _screen_invite(request: Request, accept: Sequence[str]) -> Refusal | None:
     if wanted and not any(_takes(line, media_type) for line in wanted for media_type in accept):
         # Whoever sends an INVITE must take a session description (RFC 4475 §3.3.15).
         return Refusal(406, (("Warning", '399 agent-endpoint "application/sdp is needed"'),))
-    if not request.contacts:
-        return Refusal(400, reason="Missing Contact")  # §8.1.1.8
+    if not request.contacts and (request.via.branch or "").startswith("z9hG4bK"):
+        return Refusal(400, reason="Missing Contact")  # §8.1.1.8; not so in RFC 2543
     return None
 
 
