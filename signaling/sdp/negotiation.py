@@ -127,7 +127,7 @@ def make_answer(
     for index, medium in enumerate(offer.media):
         try:
             codecs = _common_codecs(medium, local.codecs)
-            host = _usable_host(offer, medium)
+            host = _usable_host(offer, medium, local.host)
         except SdpError as exc:
             reasons.append(str(exc))
             continue
@@ -167,7 +167,7 @@ def apply_answer(offer: SessionDescription, answer: SessionDescription) -> Negot
     )
     if all(codec.encoding == TELEPHONE_EVENT for codec in send):
         raise SdpError("the answer has no codec of the offer", status_hint=488)
-    host = _usable_host(answer, medium)
+    host = _usable_host(answer, medium, offer.host_of(offered) or "")
     theirs = _effective_direction(answer, medium)
     wanted = offer.direction_of(offered)
     ours = Direction.of(
@@ -205,7 +205,7 @@ def _common_codecs(medium: MediaDescription, ours: tuple[Codec, ...]) -> tuple[C
     return common
 
 
-def _usable_host(description: SessionDescription, medium: MediaDescription) -> str:
+def _usable_host(description: SessionDescription, medium: MediaDescription, local_host: str) -> str:
     host = description.host_of(medium)
     if host is None:
         raise SdpError("no c= line")
@@ -215,6 +215,8 @@ def _usable_host(description: SessionDescription, medium: MediaDescription) -> s
         raise SdpError(f"not an address: {host[:80]!r}") from exc
     if address.is_multicast:
         raise SdpError(f"{host} is a group of receivers")
+    if (":" in host) != (":" in local_host) and not address.is_unspecified:
+        raise SdpError(f"{host} can't be reached from {local_host}")
     return host
 
 

@@ -59,6 +59,11 @@ class Operator:
             self._interaction[first], [Route(first, second), Route(second, first)]
         )
 
+    def join_interactions(self, line: LegId, station: LegId) -> None:
+        """The same for legs that were placed apart."""
+        self._interaction[station] = self._interaction[line]
+        self.join(line, station)
+
     def route(self, leg: LegId, *routes: Route) -> None:
         self.exchange.set_routes(self._interaction[leg], routes)
 

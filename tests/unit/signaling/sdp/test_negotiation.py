@@ -258,7 +258,17 @@ def test_ipv6_ends() -> None:
     local = LocalAudio("2001:db8::1", 20000, 77)
     ours = make_offer(local)
     assert b"c=IN IP6 2001:db8::1\r\n" in ours.serialise()
-    assert make_answer(ours, THEM)[1].host == "2001:db8::1"
+    theirs, agreed = make_answer(ours, LocalAudio("2001:db8::2", 30000, 5))
+    assert agreed.host == "2001:db8::1"
+    assert apply_answer(ours, theirs).host == "2001:db8::2"
+
+
+def test_ends_of_different_address_families_do_not_meet() -> None:
+    ours = make_offer(LocalAudio("2001:db8::1", 20000, 77))
+    with pytest.raises(SdpError, match="reached"):
+        make_answer(ours, THEM)
+    with pytest.raises(SdpError, match="reached"):
+        apply_answer(ours, make_offer(THEM))
 
 
 ANSWERABLE = {
