@@ -24,7 +24,7 @@ from endpoint.errors import ConfigurationError
 
 PREFIX = "AGENT_ENDPOINT_"
 FILE_VARIABLE = PREFIX + "CONFIG"
-LISTS = ("account", "http.origins", "sip.domains", "station")
+LISTS = ("account", "http.origins", "sip.digest_algorithms", "sip.domains", "station")
 """Keys that a variable gives as JSON."""
 Tree = dict[str, Any]
 

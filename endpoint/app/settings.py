@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, m
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
+DigestName = Literal["SHA-512-256", "SHA-256", "MD5"]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 
 DEVICE = re.compile(r"[A-Za-z0-9_.+*#-]{1,64}")
@@ -135,6 +136,13 @@ class SipSettings(Section):
     """Of digest authentication.
 
     Passwords are stored for one realm: a new realm needs them set anew.
+    """
+    digest_algorithms: Annotated[list[DigestName], Field(min_length=1)] = ["MD5"]
+    """Offered to phones, best first.
+
+    MD5 alone by default: baresip 1 gives up at a challenge that it does not know, whichever else
+    is there, and JsSIP reads the first one only. Phones that follow RFC 8760 take
+    `["SHA-256", "MD5"]`.
     """
     domains: list[str] = []
     """Host names that our registrar serves; empty serves any."""

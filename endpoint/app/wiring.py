@@ -245,6 +245,7 @@ def sip_config(config: Config) -> SipServerConfig:
     sip = config.sip
     return SipServerConfig(
         realm=sip.realm,
+        digest_algorithms=tuple(DigestAlgorithm(name) for name in sip.digest_algorithms),
         user_agent=UserAgentConfig(
             name=sip.user_agent,
             transport=TransportSettings(
