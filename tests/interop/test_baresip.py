@@ -1,0 +1,193 @@
+"""baresip registered at our own server over UDP: calls both ways, with audio proved by tones."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from endpoint.callcontrol.commands import (
+    ClearConnection,
+    GenerateDigits,
+    HoldCall,
+    MakeCall,
+    RetrieveCall,
+)
+from endpoint.callcontrol.events import (
+    ConnectionCleared,
+    Delivered,
+    DigitDetected,
+    DigitsGenerated,
+    Established,
+    Held,
+    Retrieved,
+)
+from endpoint.legs.base import Cause, DeviceId, DeviceRegistered, DeviceUnregistered, Side
+
+from .desk import Desk
+from .peers.baresip import Baresip
+from .peers.sound import MUSIC_HZ
+
+pytestmark = pytest.mark.interop
+
+AGENT, CUSTOMER = DeviceId("6001"), DeviceId("10086")
+AGENT_HZ, CUSTOMER_HZ = 1400, 1010
+
+
+@pytest.fixture
+async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
+    """Agent 6001 is a tone station; 10086 is an extension for a phone."""
+    async with Desk(
+        tmp_path / "state", extensions=[CUSTOMER], stations={AGENT: AGENT_HZ}
+    ) as endpoint:
+        yield endpoint
+
+
+@pytest.fixture
+async def customer(desk: Desk, tmp_path: Path) -> AsyncIterator[Baresip]:
+    async with Baresip(
+        tmp_path / "customer", CUSTOMER, desk.sip, password=desk.password, tone_hz=CUSTOMER_HZ
+    ) as phone:
+        await desk.event(DeviceRegistered, device=CUSTOMER)
+        yield phone
+
+
+async def talking(desk: Desk, customer: Baresip) -> None:
+    """The agent has called the customer, who has answered."""
+    await desk.do(MakeCall(AGENT, CUSTOMER))
+    await customer.ringing()
+    await desk.event(Delivered, device=CUSTOMER)
+    await customer.accept()
+    await desk.event(Established, device=CUSTOMER)
+    await customer.established()
+    assert (await desk.heard(AGENT), await customer.heard()) == ({CUSTOMER_HZ}, {AGENT_HZ})
+
+
+async def test_the_agent_calls_holds_retrieves_presses_keys_and_hangs_up(
+    desk: Desk, customer: Baresip
+) -> None:
+    await talking(desk, customer)
+
+    await desk.do(HoldCall(AGENT))
+    await desk.event(Held, device=AGENT)
+    assert (await desk.heard(AGENT), await customer.heard()) == (set(), MUSIC_HZ)
+
+    await desk.do(RetrieveCall(AGENT))
+    await desk.event(Retrieved, device=AGENT)
+    assert (await desk.heard(AGENT), await customer.heard()) == ({CUSTOMER_HZ}, {AGENT_HZ})
+
+    await desk.do(GenerateDigits(AGENT, "1234#"))
+    await desk.event(DigitsGenerated)
+    assert await customer.digits(5) == "1234#"
+
+    await desk.do(ClearConnection(AGENT))
+    await customer.closed()
+    over = await desk.cleared()
+    assert (over.cause, over.released_by) == (Cause.NORMAL, Side.ENDPOINT)
+    assert await customer.heard() == set()
+
+
+async def test_the_customer_holds_retrieves_presses_keys_and_hangs_up(
+    desk: Desk, customer: Baresip
+) -> None:
+    await talking(desk, customer)
+
+    await customer.hold()
+    await desk.event(Held, device=CUSTOMER)
+    assert (await desk.heard(AGENT), await customer.heard()) == (MUSIC_HZ, set())
+
+    await customer.resume()
+    await desk.event(Retrieved, device=CUSTOMER)
+    assert (await desk.heard(AGENT), await customer.heard()) == ({CUSTOMER_HZ}, {AGENT_HZ})
+
+    await customer.send_digits("7#")
+    assert (await desk.event(DigitDetected, device=CUSTOMER)).digits == "7"
+    assert (await desk.event(DigitDetected, device=CUSTOMER)).digits == "#"
+
+    await customer.hang_up()
+    gone = await desk.event(ConnectionCleared, device=CUSTOMER)
+    assert gone.cause is Cause.NORMAL
+    await desk.cleared()
+
+
+async def test_the_customer_calls_the_agent(desk: Desk, customer: Baresip) -> None:
+    await customer.dial(AGENT)
+    await desk.event(Delivered, device=AGENT)
+    await customer.established()
+    await desk.event(Established, device=AGENT)
+    assert (await desk.heard(AGENT), await customer.heard()) == ({CUSTOMER_HZ}, {AGENT_HZ})
+    await desk.do(ClearConnection(AGENT))
+    await customer.closed()
+    await desk.cleared()
+
+
+async def test_two_phones_of_ours_call_each_other(tmp_path: Path) -> None:
+    async with (
+        Desk(tmp_path / "state", extensions=[AGENT, CUSTOMER]) as desk,
+        Baresip(
+            tmp_path / "agent", AGENT, desk.sip, password=desk.password, tone_hz=AGENT_HZ
+        ) as agent,
+        Baresip(
+            tmp_path / "customer", CUSTOMER, desk.sip, password=desk.password, tone_hz=CUSTOMER_HZ
+        ) as customer,
+    ):
+        await agent.dial(CUSTOMER)
+        await customer.ringing()
+        await customer.accept()
+        await agent.established()
+        await desk.event(Established, device=CUSTOMER)
+        assert (await agent.heard(), await customer.heard()) == ({CUSTOMER_HZ}, {AGENT_HZ})
+
+        await desk.do(HoldCall(AGENT))
+        await desk.event(Held, device=AGENT)
+        assert (await agent.heard(), await customer.heard()) == (set(), MUSIC_HZ)
+
+        await desk.do(RetrieveCall(AGENT))
+        await desk.event(Retrieved, device=AGENT)
+        assert (await agent.heard(), await customer.heard()) == ({CUSTOMER_HZ}, {AGENT_HZ})
+
+        await agent.send_digits("42")
+        assert await customer.digits(2) == "42"
+        await customer.hang_up()
+        await agent.closed()
+        await desk.cleared()
+
+
+async def test_a_phone_of_the_agent_is_rung_when_a_command_dials_for_it(tmp_path: Path) -> None:
+    async with (
+        Desk(tmp_path / "state", extensions=[AGENT], stations={CUSTOMER: CUSTOMER_HZ}) as desk,
+        Baresip(
+            tmp_path / "agent", AGENT, desk.sip, password=desk.password, tone_hz=AGENT_HZ
+        ) as agent,
+    ):
+        await desk.do(MakeCall(AGENT, CUSTOMER))
+        await agent.ringing()
+        await agent.accept()
+        await desk.event(Established, device=CUSTOMER)
+        assert (await agent.heard(), await desk.heard(CUSTOMER)) == ({CUSTOMER_HZ}, {AGENT_HZ})
+        await desk.do(ClearConnection(AGENT))
+        await agent.closed()
+        await desk.cleared()
+
+
+async def test_the_customer_declines(desk: Desk, customer: Baresip) -> None:
+    await desk.do(MakeCall(AGENT, CUSTOMER))
+    await customer.ringing()
+    await customer.hang_up()
+    over = await desk.cleared()
+    assert (over.cause, over.sip_status) == (Cause.BUSY, 486)
+
+
+async def test_the_agent_gives_up_while_it_rings(desk: Desk, customer: Baresip) -> None:
+    await desk.do(MakeCall(AGENT, CUSTOMER))
+    await customer.ringing()
+    await desk.do(ClearConnection(AGENT))
+    await customer.closed()
+    assert (await desk.cleared()).cause is Cause.CANCELLED
+
+
+async def test_the_phone_takes_its_binding_back_when_it_ends(desk: Desk, tmp_path: Path) -> None:
+    async with Baresip(tmp_path / "customer", CUSTOMER, desk.sip, password=desk.password):
+        await desk.event(DeviceRegistered, device=CUSTOMER)
+    assert (await desk.event(DeviceUnregistered, device=CUSTOMER)).cause is Cause.NORMAL
