@@ -46,7 +46,6 @@ DIGITS = "1234#"
 TALK = matrix({AGENT: [CUSTOMER], CUSTOMER: [AGENT]})
 HOLD = matrix({AGENT: [], CUSTOMER: [MUSIC_ON_HOLD]})
 SILENCE = matrix({AGENT: [], CUSTOMER: []})
-WINDOW_MS = 300
 PACKAGES = ("agent-endpoint", "aiohttp", "msgspec", "numpy", "uvloop")
 
 
@@ -71,10 +70,6 @@ class Stage:
     def customer(self) -> Party:
         """The customer's telephone."""
         return self.fleet.parties[CUSTOMER]
-
-    async def ears(self) -> HearingMatrix:
-        """What both hear now."""
-        return await self.fleet.hearing(WINDOW_MS)
 
     # -- the steps ------------------------------------------------------------------------------
 
@@ -214,18 +209,17 @@ async def _show_walk(stage: Stage, console: Console) -> list[StepResult]:
     names = [step.name for step in stage.steps()]
     results: list[StepResult] = []
     with Live(result_table(results, names[0]), console=console, transient=False) as live:
-        async for result in walk(
-            stage.steps(), stage.ears, WalkSettings(window_s=WINDOW_MS / 1000)
-        ):
+        async for result in walk(stage.steps(), stage.fleet.hearing, WalkSettings()):
             results.append(result)
             left = names[len(results) :] if result.ok else []
             live.update(result_table(results, left[0] if left else None))
     for result in results:
         for fault in result.faults:
             console.print(f"  [red]{result.name}[/]: {fault}")
-        if result.facts:
-            facts = ", ".join(f"{name}: {value}" for name, value in result.facts.items())
-            console.print(f"  [dim]{result.name}: {facts}[/]")
+        if "digits" in result.facts:
+            console.print(f"  {CUSTOMER} received the digits [bold]{result.facts['digits']}[/]")
+        if "bye_seen" in result.facts:
+            console.print("  both telephones saw the BYE")
     return results
 
 
@@ -266,29 +260,32 @@ def _show_addresses(stage: Stage, console: Console) -> None:
     console.print(rows)
 
 
-def result_table(results: list[StepResult], running: str | None) -> Table:
+def result_table(results: Sequence[StepResult], running: str | None) -> Table:
     """The walk so far, for a person."""
-    table = Table(title="Who hears whom", title_style="bold", caption_style="dim")
-    table.add_column("")
+    table = Table(title="Who hears whom", title_style="bold", show_lines=True)
     table.add_column("step")
-    for name in (AGENT, CUSTOMER):
-        table.add_column(f"{name} should hear")
-        table.add_column("hears")
+    table.add_column("expected")
+    table.add_column("heard, as received and decoded")
     table.add_column("after", justify="right")
     for result in results:
-        cells: list[str | Text] = [
-            Text("✔", "bold green") if result.ok else Text("✘", "bold red"),
-            result.name,
-        ]
-        for name in (AGENT, CUSTOMER):
-            wanted, heard = result.expected.get(name), result.heard.get(name)
-            cells.append(Text(_sound(wanted), "dim"))
-            cells.append(Text(_sound(heard), "green" if wanted == heard else "bold red"))
-        cells.append(f"{result.switch_ms:.0f} ms")
-        table.add_row(*cells)
+        right = result.expected == result.heard
+        table.add_row(
+            Text("✔ ", "bold green").append(result.name, "default")
+            if result.ok
+            else Text("✘ ", "bold red").append(result.name, "bold red"),
+            _rows(result.expected, "dim"),
+            _rows(result.heard, "green" if right else "bold red"),
+            f"{result.switch_ms:.0f} ms",
+        )
     if running is not None:
-        table.add_row("…", running, *[""] * 5)
+        table.add_row(f"… {running}", "", "", "")
     return table
+
+
+def _rows(heard: HearingMatrix, style: str) -> Text:
+    width = max(len(name) for name in (AGENT, CUSTOMER))
+    lines = (f"{name:<{width}} ◀ {_sound(heard.get(name))}" for name in (AGENT, CUSTOMER))
+    return Text("\n".join(lines), style)
 
 
 def _sound(sources: frozenset[str] | None) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from endpoint.audio import tones
 from endpoint.errors import MediaError
 from endpoint.legs.base import InteractionId, LegId, Route, Source
 from endpoint.media import messages as m
@@ -13,16 +14,14 @@ from signaling.sdp.description import Codec
 from signaling.sdp.negotiation import Negotiated
 
 SOUNDS: dict[Source, tuple[m.Segment, ...]] = {
-    # No party and no tone plan uses these two; both fit a second in full, so the loop has no seam.
-    Source.MUSIC_ON_HOLD: (m.Segment(frequencies_hz=[615.0, 825.0], duration_ms=1000),),
-    Source.RING_BACK: (
-        m.Segment(frequencies_hz=[450.0], duration_ms=1000),
-        m.Segment(frequencies_hz=[], duration_ms=4000),
-    ),
-    Source.BUSY: (
-        m.Segment(frequencies_hz=[450.0], duration_ms=350),
-        m.Segment(frequencies_hz=[], duration_ms=350),
-    ),
+    source: tuple(
+        m.Segment(list(part.frequencies_hz), part.duration_ms, part.level_dbov) for part in cadence
+    )
+    for source, cadence in (
+        (Source.MUSIC_ON_HOLD, tones.MUSIC_ON_HOLD),
+        (Source.RING_BACK, tones.RING_BACK),
+        (Source.BUSY, tones.BUSY),
+    )
 }
 """The sounds of ours where the deployment has no file for one."""
 

@@ -12,6 +12,7 @@ from typing import Self
 import msgspec
 
 from endpoint.audio.tones import CALL_PROGRESS_HZ, MUSIC_ON_HOLD_HZ, PARTY_TONES_HZ
+from endpoint.errors import EndpointError
 from endpoint.rig import orders
 from endpoint.rig.matrix import HearingMatrix, matrix
 from endpoint.rig.orders import AnswerMode, AnyOrder, Done, PartySettings, Refused, Report, Status
@@ -26,7 +27,7 @@ START_TIMEOUT_S = 30.0
 QUIT_TIMEOUT_S = 5.0
 
 
-class PartyError(Exception):
+class PartyError(EndpointError):
     """A party refused an order, or is gone; the text says which and why."""
 
 
@@ -250,12 +251,9 @@ class Fleet:
         """
         settings = WalkSettings(step_timeout_s=timeout_s)
 
-        async def ears() -> HearingMatrix:
-            return await self.hearing(round(settings.window_s * 1000))
-
         async def nothing() -> None:
             pass
 
-        result = await take(Step("becomes", matrix(rows), nothing), ears, settings)
+        result = await take(Step("becomes", matrix(rows), nothing), self.hearing, settings)
         if not result.ok:
             raise AssertionError("; ".join(result.faults))

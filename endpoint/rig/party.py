@@ -102,7 +102,7 @@ class Phone:
         account = Account(
             self.settings.name,
             self._aor,
-            DigestCredentials(self.settings.name, self.settings.password),
+            DigestCredentials(self.settings.name, password=self.settings.password),
             registrar=registrar,
             connection=connection,
             expires_s=self.settings.expires_s,
@@ -153,7 +153,10 @@ class Phone:
 
     async def _open(self, session: InviteSession | None) -> None:
         """A fresh RTP port that sends our tone."""
+        if self._local is not None:
+            await self._media.request(m.ClosePort(port=LINE))
         address = await self._media.request(m.OpenRtpPort(port=LINE))
+        self._media.send(m.StartListening(port=LINE))
         self._local = LocalAudio(
             address.host,
             address.rtp_port,
@@ -216,7 +219,8 @@ class Phone:
                 case InfoReceived():
                     pass
                 case Ended() as ended:
-                    await self._media.request(m.ClosePort(port=LINE))
+                    # The port stays open until the next call: audio that still comes is heard.
+                    self._media.send(m.SetRoutes(group=LINE, routes=[]))
                     self._session = None
                     self._become(
                         call=CallState.ENDED,
@@ -295,7 +299,7 @@ class Phone:
         self._connect(apply_answer(offer, SessionDescription.parse(sdp)))
 
     async def _listen(self, order: orders.Listen) -> list[str]:
-        if self._session is None:
+        if self._local is None:
             return []
         sound = await self._media.request(m.ReadHeard(port=LINE, last_ms=order.last_ms))
         samples = np.frombuffer(sound.samples, dtype="<i2")

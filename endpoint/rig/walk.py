@@ -12,18 +12,21 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from endpoint.errors import EndpointError
 from endpoint.rig.matrix import HearingMatrix, as_lists, differences
 
-Ears = Callable[[], Awaitable[HearingMatrix]]
-"""Measures all parties at once, over the last `WalkSettings.window_s` of audio."""
+Ears = Callable[[int], Awaitable[HearingMatrix]]
+"""Measures all parties at once, over the last milliseconds of audio."""
 
 
 @dataclass(frozen=True, slots=True)
 class WalkSettings:
-    """How patient a walk is."""
+    """How a walk listens, and how patient it is."""
 
-    window_s: float = 0.3
-    """Length of audio that one measurement looks at; the ears must use the same."""
+    glance_ms: int = 100
+    """Audio that one measurement looks at until a step is right: as short as tones allow."""
+    confirm_ms: int = 300
+    """Audio that must be right in full after that."""
     poll_s: float = 0.02
     """How often the ears are asked while a step is not right yet."""
     step_timeout_s: float = 8.0
@@ -61,9 +64,9 @@ class StepResult:
     expected: HearingMatrix
     heard: HearingMatrix
     switch_ms: float
-    """From the start of the action until everybody heard what they should;
+    """From the start of the action until everybody was heard to hear what they should.
 
-    the length of the window is taken off.
+    An upper bound: some of the glance's length, and of the time between two glances, is in it.
     """
     facts: dict[str, Any] = field(default_factory=dict)
     faults: tuple[str, ...] = ()
@@ -110,20 +113,22 @@ async def take(step: Step, ears: Ears, settings: WalkSettings) -> StepResult:
         async with asyncio.timeout(settings.step_timeout_s):
             await step.act()
             while True:
-                heard = await ears()
+                heard = await ears(settings.glance_ms)
                 if heard == step.expected:
                     break
                 await asyncio.sleep(settings.poll_s)
-            switch_s = max(0.0, clock() - began - settings.window_s)
+            switch_s = clock() - began
             if step.prove is not None:
                 facts = await step.prove()
             # A window that lies wholly behind the moment of the first match.
-            await asyncio.sleep(settings.window_s)
-            heard = await ears()
+            await asyncio.sleep(settings.confirm_ms / 1000)
+            heard = await ears(settings.confirm_ms)
     except TimeoutError:
         switch_s = clock() - began
         wrong = differences(step.expected, heard)
         return failed(f"not so within {settings.step_timeout_s:g} s", *wrong)
+    except EndpointError as exc:
+        return failed(str(exc))
     except ProofFailed as exc:
         facts = exc.facts
         return failed(str(exc))

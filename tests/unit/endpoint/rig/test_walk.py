@@ -9,7 +9,7 @@ pytestmark = pytest.mark.unit
 
 TALK = matrix({"6001": ["10086"], "10086": ["6001"]})
 SILENCE = matrix({"6001": [], "10086": []})
-QUICK = WalkSettings(window_s=0.0, poll_s=0.0, step_timeout_s=0.2)
+QUICK = WalkSettings(glance_ms=0, confirm_ms=0, poll_s=0.0, step_timeout_s=0.2)
 
 
 async def nothing() -> None:
@@ -20,7 +20,7 @@ def ears_that_report(*measurements: HearingMatrix):
     """The last one for ever."""
     left = list(measurements)
 
-    async def ears() -> HearingMatrix:
+    async def ears(_last_ms: int) -> HearingMatrix:
         return left.pop(0) if len(left) > 1 else left[0]
 
     return ears
