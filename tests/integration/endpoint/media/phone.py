@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -66,8 +65,7 @@ class Phone:
         frequency_hz = SIGNATURES.get(name, (PARTY_TONES_HZ[0],))[0]
         self._voice = [encode(self.law, f) for f in frames_of(tone(frequency_hz, 1000, -15.0))]
         self._frames_sent = 0
-        self._waiting: list[tuple[Callable[[], bool], asyncio.Event]] = []
-        self._undo = contextlib.AsyncExitStack()
+        self._arrived = asyncio.Event()
 
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
@@ -150,9 +148,8 @@ class Phone:
         """Wait until packets have made something true."""
         async with asyncio.timeout(timeout_s):
             while not is_so():
-                arrived = asyncio.Event()
-                self._arrived = arrived.set
-                await arrived.wait()
+                self._arrived.clear()
+                await self._arrived.wait()
 
     async def until_packets(self, count: int) -> list[RtpPacket]:
         """Wait for the next so many packets, and return them."""
@@ -160,18 +157,15 @@ class Phone:
         await self.until(lambda: len(self.heard) >= start + count)
         return [each.packet for each in self.heard[start : start + count]]
 
-    def _arrived(self) -> None:
-        """Nobody waits."""
-
     def _receive(self, opened: socket.socket) -> None:
         packet = parse_rtp(memoryview(opened.recv(2048)))
         if packet is not None:
             self.heard.append(Heard(packet, self._loop.time()))
-        self._arrived()
+        self._arrived.set()
 
     def _receive_report(self, opened: socket.socket) -> None:
         self.reports.append(opened.recv(2048))
-        self._arrived()
+        self._arrived.set()
 
     def _talk(self) -> None:
         if self._to is not None:
