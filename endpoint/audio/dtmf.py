@@ -23,7 +23,7 @@ _SHARE_DB = 3.0
 def frequencies_of(digit: str) -> tuple[float, float]:
     """Row and column tone of a digit. Raises ValueError for what is none."""
     for row_hz, keys in zip(ROWS_HZ, _KEYPAD, strict=True):
-        if digit and digit in keys:
+        if len(digit) == 1 and digit in keys:
             return row_hz, COLUMNS_HZ[keys.index(digit)]
     raise ValueError(f"not a DTMF digit: {digit!r}")
 
