@@ -60,6 +60,14 @@ class LegSettings:
     sounds: Mapping[Source, Sequence[m.Segment]] = field(default_factory=lambda: SOUNDS)
 
 
+class GiveUp(Exception):
+    """A step found that the leg can't go on."""
+
+    def __init__(self, cause: Cause, text: str) -> None:
+        super().__init__(text)
+        self.cause = cause
+
+
 class Leg(ABC):
     """One leg as the exchange sees it.
 
@@ -235,6 +243,8 @@ class Leg(ABC):
     async def _take(self, step: Step) -> None:
         try:
             await step()
+        except GiveUp as exc:
+            self._end(exc.cause, Side.ENDPOINT, text=str(exc))
         except MediaError as exc:
             self._end(Cause.MEDIA_LOST, Side.ENDPOINT, text=str(exc))
         except LocalProtocolError as exc:

@@ -8,7 +8,7 @@ import structlog
 
 from endpoint.errors import MediaError
 from endpoint.legs.base import LegEvent, LegOffered
-from endpoint.legs.leg import LegSettings
+from endpoint.legs.leg import GiveUp, LegSettings
 from endpoint.legs.ports import LegPorts
 from endpoint.legs.sip import SipLeg
 from signaling.errors import SdpError
@@ -49,7 +49,7 @@ class OfferedLeg(SipLeg):
         except SdpError as exc:
             self._refuse_unsaid(exc.status_hint, str(exc))
             return
-        except MediaError as exc:
+        except (GiveUp, MediaError) as exc:
             self._refuse_unsaid(503, str(exc))
             return
         self._emit(self._offered)

@@ -132,14 +132,7 @@ class PlacedLeg(SipLeg):
         for other in self._forks.values():
             if other is not fork:
                 self._give_up(other)
-        sdp = sdp or fork.early_sdp
-        try:
-            if sdp is None:
-                raise SdpError("the answer holds no description")
-            agreed = apply_answer(self._sent, SessionDescription.parse(sdp))
-        except SdpError as exc:
-            self._end(Cause.INCOMPATIBLE_MEDIA, Side.ENDPOINT, text=str(exc))
-            return
+        agreed = self._accepted(self._sent, sdp or fork.early_sdp)
         self._read_hold(agreed)
         await self._agree(agreed)
         self._answer_is_final()

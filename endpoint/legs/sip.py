@@ -11,6 +11,7 @@ from functools import partial
 
 import structlog
 
+from endpoint.errors import MediaError, MediaUnavailable
 from endpoint.legs.base import (
     CAUSES,
     Cause,
@@ -23,7 +24,7 @@ from endpoint.legs.base import (
 )
 from endpoint.legs.cause import cause_of_end
 from endpoint.legs.info import parse_info_digit
-from endpoint.legs.leg import Leg
+from endpoint.legs.leg import GiveUp, Leg
 from signaling.errors import LocalProtocolError, SdpError
 from signaling.sdp.description import Direction, SessionDescription
 from signaling.sdp.negotiation import (
@@ -67,9 +68,14 @@ class SipLeg(Leg):
     # -- media ----------------------------------------------------------------------------------
 
     async def _open_port(self) -> None:
-        address = await self._ports.open_rtp(
-            self.id, self.interaction, rtp_timeout_s=self._settings.media_timeout_s
-        )
+        try:
+            address = await self._ports.open_rtp(
+                self.id, self.interaction, rtp_timeout_s=self._settings.media_timeout_s
+            )
+        except MediaUnavailable:
+            raise
+        except MediaError as exc:
+            raise GiveUp(Cause.OVERLOAD, str(exc)) from exc
         self._changing = asyncio.Lock()
         self._local = LocalAudio(
             host=self._settings.advertised_media_host or address.host,
@@ -85,7 +91,12 @@ class SipLeg(Leg):
         """Let the port do what was negotiated."""
         if agreed.host not in ("0.0.0.0", "::") or not self._remote_host:
             self._remote_host = agreed.host
-        await self._ports.set_remote(self.id, agreed, self._remote_host)
+        try:
+            await self._ports.set_remote(self.id, agreed, self._remote_host)
+        except MediaUnavailable:
+            raise
+        except MediaError as exc:
+            raise GiveUp(Cause.INCOMPATIBLE_MEDIA, str(exc)) from exc
 
     @property
     def _direction(self) -> Direction:
@@ -102,6 +113,15 @@ class SipLeg(Leg):
         )
         self._sent = answer
         return answer, agreed
+
+    def _accepted(self, offer: SessionDescription, sdp: bytes | None) -> Negotiated:
+        """What came of our first offer; an answer that can't be used ends the leg."""
+        try:
+            if sdp is None:
+                raise SdpError("the answer holds no description")
+            return apply_answer(offer, SessionDescription.parse(sdp))
+        except SdpError as exc:
+            raise GiveUp(Cause.INCOMPATIBLE_MEDIA, str(exc)) from exc
 
     # -- the session ----------------------------------------------------------------------------
 
@@ -140,13 +160,7 @@ class SipLeg(Leg):
         """An ACK came: of our first 2xx, or of one to a re-INVITE without an offer."""
         awaited, self._awaited = self._awaited, None
         if awaited is not None:
-            try:
-                if sdp is None:
-                    raise SdpError("the ACK holds no answer to our offer")
-                agreed = apply_answer(awaited, SessionDescription.parse(sdp))
-            except SdpError as exc:
-                self._end(Cause.INCOMPATIBLE_MEDIA, Side.ENDPOINT, text=str(exc))
-                return
+            agreed = self._accepted(awaited, sdp)
             self._read_hold(agreed)
             await self._agree(agreed)
         if not self._talking:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from endpoint.errors import MediaError, MediaUnavailable
 from endpoint.legs.base import (
     Cause,
     DeviceId,
@@ -16,7 +17,7 @@ from endpoint.legs.base import (
     MediaConfirmed,
     PlaceLeg,
 )
-from endpoint.legs.leg import Leg, LegSettings
+from endpoint.legs.leg import GiveUp, Leg, LegSettings
 from endpoint.legs.ports import LegPorts
 from endpoint.media import messages as m
 
@@ -53,13 +54,18 @@ class StationLeg(Leg):
 
     async def _begin(self) -> None:
         station = self._station
-        await self._ports.open_station(
-            self.id,
-            self.interaction,
-            file=station.file,
-            cadence=station.cadence,
-            keep_s=station.keep_s,
-        )
+        try:
+            await self._ports.open_station(
+                self.id,
+                self.interaction,
+                file=station.file,
+                cadence=station.cadence,
+                keep_s=station.keep_s,
+            )
+        except MediaUnavailable:
+            raise
+        except MediaError as exc:  # its file, most likely
+            raise GiveUp(Cause.UNREACHABLE, str(exc)) from exc
         self._emit(LegAlerting(self.id))
         wait_s = 0.0 if self._request.auto_answer else station.answer_after_s
         if wait_s is not None:

@@ -138,12 +138,8 @@ def make_answer(
         audio = _audio(local, codecs, ours, medium.rtcp_mux, medium.protocol)
         media = [other.refused() for other in offer.media]
         media[index] = audio
-        send = tuple(
-            replace(codec, fmtp=offered.fmtp)
-            for codec in codecs
-            for offered in medium.codecs
-            if offered.number == codec.number
-        )
+        numbers = {codec.number for codec in codecs}
+        send = tuple(codec for codec in medium.codecs if codec.number in numbers)
         return _seal(local, tuple(media), previous), _negotiated(
             medium, host, send, codecs, ours, mux=medium.rtcp_mux
         )

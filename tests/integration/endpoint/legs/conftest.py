@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
 import pytest
+import trustme
 
 from endpoint.legs.base import DeviceId
 from endpoint.legs.exchange import LegExchange
@@ -48,6 +50,9 @@ class Office:
     link: MediaLink
     udp_port: int
     url: str
+    wss_url: str
+    authority: trustme.CA
+    """Has signed what is shown at `wss_url`."""
     _stack: AsyncExitStack
     phones: dict[str, Phone] = field(default_factory=dict)
 
@@ -76,14 +81,26 @@ async def open_office(
     async with server, AsyncExitStack() as stack:
         _, udp_port = await server.listen_udp("127.0.0.1", 0)
         _, ws_port = await server.listen_websocket("127.0.0.1", 0)
+        authority = trustme.CA()
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert("127.0.0.1").configure_cert(context)
+        _, wss_port = await server.listen_websocket("127.0.0.1", 0, ssl_context=context)
         exchange = LegExchange(
             server, link, settings=settings, accounts=accounts, stations=stations, knows=knows
         )
         operator = Operator(exchange)
         async with asyncio.TaskGroup() as tasks, exchange:
             tasks.create_task(operator.run())
-            url = f"ws://127.0.0.1:{ws_port}/sip"
-            yield Office(exchange, operator, link, udp_port, url, stack)
+            yield Office(
+                exchange,
+                operator,
+                link,
+                udp_port,
+                f"ws://127.0.0.1:{ws_port}/sip",
+                f"wss://127.0.0.1:{wss_port}/sip",
+                authority,
+                stack,
+            )
             await stack.aclose()
 
 

@@ -13,6 +13,7 @@ from endpoint.legs.base import (
     DigitsSent,
     FarEndHold,
     LegAlerting,
+    LegAnswered,
     LegHeld,
     LegOffered,
     LegReleased,
@@ -211,6 +212,36 @@ async def test_all_phones_of_a_device_ring_and_one_is_answered(office: Office) -
     await a.take_answer((await a.until(Answered)).sdp)
     await a.hears("10086")
     await winning.hears("6001")
+
+
+async def test_a_phone_that_rings_is_picked_up_by_command(office: Office) -> None:
+    agent = await office.phone("6001")
+    leg = office.operator.place("6001", "95588", LegRole.STATION)
+    first = await agent.rings()
+    assert await office.operator.saw(LegAlerting) == LegAlerting(leg)
+    office.exchange.answer(leg)
+    assert (await first.until(Ended)).by_remote
+    second = await agent.rings()
+    assert second.session.request.headers.get("Call-Info").endswith(";answer-after=0")
+    await second.pick_up()
+    assert await office.operator.saw(LegAnswered) == LegAnswered(leg)
+    office.operator.route(leg, Route(Source.MUSIC_ON_HOLD, leg))
+    await second.hears("moh")
+
+
+async def test_early_media_is_heard_before_the_answer(office: Office) -> None:
+    customer = await office.phone("10086")
+    leg = office.operator.place("10086", "6001")
+    b = await customer.rings()
+    assert await office.operator.saw(LegAlerting) == LegAlerting(leg)
+    await b.open()
+    assert b.session.sdp is not None
+    answer = await b.answer_to(b.session.sdp)
+    b.session.ring(answer)
+    assert await office.operator.saw(LegAlerting) == LegAlerting(leg, early_media=True)
+    assert await office.operator.saw(MediaConfirmed) == MediaConfirmed(leg)
+    b.session.accept(answer)
+    assert await office.operator.saw(LegAnswered) == LegAnswered(leg)
 
 
 async def test_an_invite_without_an_offer(office: Office) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import AsyncIterator
 
 import pytest
@@ -33,14 +34,26 @@ STATION = FileStation(
 )
 
 
-def account(office: Office, *, over: str, password: str = PASSWORD) -> AccountSettings:
+def account(
+    office: Office, *, over: str, password: str = PASSWORD, trusting: bool = True
+) -> AccountSettings:
     """6001's account at the server of an office."""
+    servers = {
+        "udp": f"sip:127.0.0.1:{office.udp_port}",
+        "ws": office.url,
+        "wss": office.wss_url,
+        "nowhere": "ws://127.0.0.1:1/sip",
+    }
+    context = ssl.create_default_context()
+    if trusting:
+        office.authority.configure_trust(context)
     return AccountSettings(
         device=AGENT,
         uri="sip:6001@127.0.0.1",
-        server=office.url if over == "ws" else f"sip:127.0.0.1:{office.udp_port}",
+        server=servers[over],
         username="6001",
         password=password,
+        ssl_context=context,
     )
 
 
@@ -55,7 +68,7 @@ async def agents() -> AsyncIterator[Office]:
         yield opened
 
 
-@pytest.mark.parametrize("over", ["ws", "udp"])
+@pytest.mark.parametrize("over", ["udp", "ws", "wss"])
 async def test_an_agent_calls_and_is_called_through_its_account(
     office: Office, agents: Office, over: str
 ) -> None:
@@ -120,17 +133,19 @@ async def test_a_wrong_password_is_told_and_calls_fail_for_it(
 
 
 async def test_a_server_that_is_not_there_is_unreachable(office: Office, agents: Office) -> None:
-    settings = account(office, over="ws")
-    agents.exchange.register(
-        AccountSettings(
-            device=AGENT,
-            uri=settings.uri,
-            server="ws://127.0.0.1:1/sip",
-            username="6001",
-            password=PASSWORD,
-        )
-    )
+    agents.exchange.register(account(office, over="nowhere"))
     failed = await agents.operator.saw(DeviceUnregistered)
     assert (failed.device, failed.cause) == (AGENT, Cause.UNREACHABLE)
     agents.operator.place("10086", AGENT)
     assert (await agents.operator.saw(LegReleased)).cause is Cause.UNREACHABLE
+
+
+async def test_a_server_whose_certificate_is_foreign_is_not_spoken_to(
+    office: Office, agents: Office
+) -> None:
+    agents.exchange.register(account(office, over="wss", trusting=False))
+    failed = await agents.operator.saw(DeviceUnregistered)
+    assert (failed.device, failed.cause) == (AGENT, Cause.CERTIFICATE_REFUSED)
+    agents.operator.place("10086", AGENT)
+    released = await agents.operator.saw(LegReleased)
+    assert released.cause is Cause.CERTIFICATE_REFUSED

@@ -230,10 +230,22 @@ async def test_a_media_plane_without_ports_refuses_the_leg(desk: Desk) -> None:
     desk.exchange.place(place())
     released = await desk.next()
     assert isinstance(released, LegReleased)
-    assert released.cause is Cause.MEDIA_LOST
+    assert released.cause is Cause.OVERLOAD
     assert desk.server.sessions.empty()
     await desk.settle()
     desk.media.asked = [c for c in desk.media.asked if not isinstance(c, m.OpenRtpPort)]
+
+
+async def test_an_address_that_the_media_plane_refuses_ends_the_leg(desk: Desk) -> None:
+    desk.media.refuse.add(m.SetRemote)
+    session = await ringing(desk)
+    session.tell(Answered(far_answer(offer_of(session))))
+    released = await desk.next()
+    assert isinstance(released, LegReleased)
+    assert released.cause is Cause.INCOMPATIBLE_MEDIA
+    assert session.did == [("hang_up", 488, 88)]
+    session.end(by_remote=False)
+    await desk.settle()
 
 
 class TestShortWaits:

@@ -112,5 +112,5 @@ async def test_a_station_whose_file_is_missing_is_released_and_leaves_nothing(de
     desk.exchange.place(place())
     released = await desk.next()
     assert isinstance(released, LegReleased)
-    assert released.cause is Cause.MEDIA_LOST
+    assert released.cause is Cause.UNREACHABLE
     await desk.settle()
