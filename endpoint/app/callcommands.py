@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,7 +24,7 @@ from endpoint.app.registration import keep_registered
 from endpoint.app.settings import AccountSettings
 from endpoint.app.setupcommands import loaded_or_fail
 from endpoint.client import messages as wire
-from endpoint.client.client import EndpointClient
+from endpoint.client.client import EndpointClient, Frames
 
 calls_app = typer.Typer()
 
@@ -36,6 +38,9 @@ Duration = Annotated[
 Detach = Annotated[
     bool, typer.Option("--detach", help="Leave when it is answered; the call goes on in `serve`.")
 ]
+
+FAREWELL_S = 10.0
+"""How long a call that we hang up may take to end."""
 
 
 @dataclass(slots=True)
@@ -96,7 +101,16 @@ def dial(
                 accepted = await client.make_call(device, destination)
                 story = _Story(accepted.call)
                 leave = detach and not started
-                return await _stay(client, frames, device, story, output, digits, duration, leave)
+                return await _stay(
+                    client,
+                    frames,
+                    device,
+                    story,
+                    output,
+                    digits=digits,
+                    duration_s=duration,
+                    leave=leave,
+                )
 
     _conclude(output, output.run(main()))
 
@@ -323,7 +337,7 @@ async def _reachable(client: EndpointClient, device: str, timeout_s: float) -> N
     )
 
 
-async def _ringing(frames: AsyncIterator[wire.Frame], device: str, timeout_s: float) -> str:
+async def _ringing(frames: Frames, device: str, timeout_s: float) -> str:
     """The call that rings at a device, now or soon."""
     try:
         async with asyncio.timeout(timeout_s):
@@ -343,37 +357,53 @@ def _rings(call: wire.Call, device: str) -> bool:
 
 async def _stay(
     client: EndpointClient,
-    frames: AsyncIterator[wire.Frame],
+    frames: Frames,
     device: str,
     story: _Story,
     output: Output,
-    digits: str,
-    duration_s: float | None,
+    *,
+    digits: str = "",
+    duration_s: float | None = None,
     leave: bool,
 ) -> _Story:
-    """Follow a call to its end. Ctrl-C, and the end of its duration, hang up."""
+    """Follow a call to its end. SIGINT, SIGTERM and the end of its duration hang up."""
+    loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(None) as limit:
-            async for frame in frames:
-                if isinstance(frame, wire.Snapshot) or frame.fields.get("call") != story.call:
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.add_signal_handler(number, lambda: limit.reschedule(loop.time()))
+            async for frame in _about(frames, story, output):
+                if frame.event != "Established":
                     continue
-                story.note(frame)
-                output.progress(_line(frame))
-                if story.over:
+                if digits:
+                    await client.press(device, story.call, digits)
+                if leave:
                     return story
-                if frame.event == "Established":
-                    if digits:
-                        await client.press(device, story.call, digits)
-                    if leave:
-                        return story
-                    if duration_s is not None:
-                        limit.reschedule(asyncio.get_running_loop().time() + duration_s)
-    except (TimeoutError, asyncio.CancelledError) as reason:
+                if duration_s is not None:
+                    limit.reschedule(loop.time() + duration_s)
+    except TimeoutError:
         await client.clear(device, story.call)
-        if isinstance(reason, asyncio.CancelledError):
-            raise
-        return await _stay(client, frames, device, story, output, "", None, leave=False)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FAREWELL_S):
+                async for _ in _about(frames, story, output):
+                    pass
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.remove_signal_handler(number)
     return story
+
+
+async def _about(frames: Frames, story: _Story, output: Output) -> AsyncIterator[wire.EventFrame]:
+    """The events of one call, noted and shown, up to its last."""
+    while not story.over:
+        try:
+            frame = await anext(frames)
+        except StopAsyncIteration:
+            return
+        if isinstance(frame, wire.EventFrame) and frame.fields.get("call") == story.call:
+            story.note(frame)
+            output.progress(_line(frame))
+            yield frame
 
 
 def _line(frame: wire.EventFrame) -> Text:

@@ -16,22 +16,27 @@ from rich.text import Text
 
 from endpoint.app import telemetry
 from endpoint.app.callcommands import calls_app
-from endpoint.app.config import Loaded, load
+from endpoint.app.config import Loaded
 from endpoint.app.context import ConfigFile
 from endpoint.app.doctor import examine
 from endpoint.app.exitcodes import ExitCode
 from endpoint.app.output import Json, Output
 from endpoint.app.settings import WILDCARDS, LogSettings
-from endpoint.app.setupcommands import config_app, database_app, extension_app, show_token
+from endpoint.app.setupcommands import (
+    config_app,
+    database_app,
+    extension_app,
+    loaded_or_fail,
+    show_token,
+)
 from endpoint.app.wiring import Endpoint
-from endpoint.errors import ConfigurationError
 
 app = typer.Typer(
     name="agent-endpoint",
     help="A call-centre agent's telephone on a server, controlled by a program.",
     no_args_is_help=True,
     add_completion=False,
-    pretty_exceptions_show_locals=False,
+    pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(config_app, name="config")
@@ -48,10 +53,7 @@ def serve(config: ConfigFile = None, as_json: Json = False) -> None:
     The first signal lets calls end (calls.drain_timeout_s), a second one hangs them up at once.
     """
     output = Output(as_json)
-    try:
-        loaded = load(config)
-    except ConfigurationError as error:
-        output.fail(error)
+    loaded = loaded_or_fail(output, config)
     telemetry.configure(loaded.config.log)
     output.run(_serve(loaded, output))
 
@@ -131,6 +133,7 @@ def demo(
 @app.command()
 def doctor(config: ConfigFile = None, as_json: Json = False) -> None:
     """Examine ports, certificate, clock, addresses, credentials, codecs; say what to do."""
+    telemetry.configure(LogSettings(level="error"))
     output = Output(as_json)
     checks = output.run(examine(config))
     table = Table.grid(padding=(0, 2))

@@ -9,11 +9,12 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from endpoint.app import telemetry
 from endpoint.app.config import Loaded, load, values
 from endpoint.app.context import ConfigFile
 from endpoint.app.output import Json, Output
 from endpoint.app.secrecy import new_password, weakness
-from endpoint.app.settings import Config, checked_device
+from endpoint.app.settings import Config, LogSettings, checked_device
 from endpoint.app.state import StateDirectory
 from endpoint.app.wiring import add_extension, database_url
 from endpoint.errors import ConfigurationError, StorageError
@@ -28,11 +29,13 @@ Number = Annotated[str, typer.Argument(help="The extension's number, as 6001.")]
 
 
 def loaded_or_fail(output: Output, config: ConfigFile) -> Loaded:
-    """The configuration; its mistakes end the command."""
+    """The configuration; its mistakes end the command. Warnings go to standard error."""
     try:
-        return load(config)
+        loaded = load(config)
     except ConfigurationError as error:
         output.fail(error)
+    telemetry.configure(LogSettings(level="warning", format=loaded.config.log.format))
+    return loaded
 
 
 # -- config -----------------------------------------------------------------------------------

@@ -18,6 +18,26 @@ from endpoint.client.errors import EndpointUnreachable, RequestRefused
 T = TypeVar("T", bound=msgspec.Struct)
 
 
+class Frames:
+    """The frames of one event WebSocket. Giving up waiting for one loses none."""
+
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        self._socket = socket
+        self._decoder: msgspec.json.Decoder[wire.Frame] = msgspec.json.Decoder(
+            wire.Snapshot | wire.EventFrame
+        )
+
+    def __aiter__(self) -> Frames:
+        return self
+
+    async def __anext__(self) -> wire.Frame:
+        """The next frame; the iteration ends when the endpoint says goodbye, or is gone."""
+        message = await self._socket.receive()
+        if message.type is aiohttp.WSMsgType.TEXT:
+            return self._decoder.decode(message.data)
+        raise StopAsyncIteration
+
+
 class EndpointClient:
     """One endpoint: `async with EndpointClient(url, token) as client`.
 
@@ -120,7 +140,7 @@ class EndpointClient:
     @asynccontextmanager
     async def events(
         self, after: int | None = None, run: str | None = None
-    ) -> AsyncIterator[AsyncIterator[wire.Frame]]:
+    ) -> AsyncIterator[Frames]:
         """Frames: a `Snapshot` first, then each event, in order.
 
         `after` and `run` resume behind an event of that run; a negative `after` begins with so many
@@ -146,7 +166,7 @@ class EndpointClient:
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise self._unreachable(error) from error
         async with socket:
-            yield _frames(socket)
+            yield Frames(socket)
 
     # -- inside ---------------------------------------------------------------------------------
 
@@ -182,10 +202,3 @@ class EndpointClient:
 
     def _unreachable(self, error: BaseException) -> EndpointUnreachable:
         return EndpointUnreachable(f"{self._url}: {str(error) or type(error).__name__}")
-
-
-async def _frames(socket: aiohttp.ClientWebSocketResponse) -> AsyncIterator[wire.Frame]:
-    decoder = msgspec.json.Decoder(wire.Frame)
-    async for message in socket:
-        if message.type is aiohttp.WSMsgType.TEXT:
-            yield decoder.decode(message.data)

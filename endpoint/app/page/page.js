@@ -93,7 +93,8 @@ function partyRow(call, party) {
   const row = make("div", { className: "party" },
     make("div", { className: "who" }, make("b", { textContent: party.device }), heard(party)),
     chip(party.state), make("div", { className: "acts" }, ...acts));
-  if (party.commands.includes("GenerateDigits")) { row.append(keys(call, party)); }
+  // A far party that is a telephone of ours has keys of its own.
+  if (party.role === "station" && party.commands.includes("GenerateDigits")) { row.append(keys(call, party)); }
   return row;
 }
 
@@ -175,16 +176,21 @@ function drawDevices() {
   }
   const select = $("dial-device");
   const chosen = select.value;
-  const able = devices.filter((device) => device.commands.includes("MakeCall"));
-  select.replaceChildren(...able.map((device) => make("option", { value: device.device, textContent: device.device })));
+  const able = devices.filter((device) => device.reachable && device.commands.includes("MakeCall"));
+  select.replaceChildren(...(able.length
+    ? able.map((device) => make("option", { value: device.device, textContent: device.device }))
+    : [make("option", { value: "", textContent: "none is free" })]));
   if (able.some((device) => device.device === chosen)) { select.value = chosen; }
   $("dial-go").disabled = able.length === 0;
+}
+
+function parties({ calling, called }) {
+  return calling && called ? make("span", { className: "parties", textContent: `${calling} → ${called}` }) : "";
 }
 
 function details(frame) {
   const fields = frame.fields;
   const said = [];
-  if (fields.calling && fields.called) { said.push(`${fields.calling} → ${fields.called}`); }
   if (fields.contact) { said.push(fields.contact); }
   if (fields.digits) { said.push(`digits ${fields.digits}`); }
   if (fields.far_end) { said.push(`far end ${fields.far_end}`); }
@@ -200,7 +206,7 @@ function feed(frame) {
   const more = details(frame);
   $("events").prepend(make("li", { dataset: { kind } },
     make("time", { dateTime: frame.at, textContent: timeOfDay(frame.at) }),
-    make("span", {}, make("b", { textContent: frame.event }), ` ${frame.fields.device ?? ""}`),
+    make("span", {}, make("b", { textContent: frame.event }), ` ${frame.fields.device ?? ""}`, parties(frame.fields)),
     make("span", { className: "number", textContent: `#${frame.number}` }),
     more ? make("p", { textContent: more }) : ""));
   while ($("events").childElementCount > KEPT_EVENTS) { $("events").lastElementChild.remove(); }
