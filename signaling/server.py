@@ -149,11 +149,12 @@ class SipServer:
 
     # -- phones and calls -------------------------------------------------------------------------
 
-    def targets(self, user: str) -> list[tuple[Uri, Flow | None]]:
+    def targets(self, user: str) -> list[tuple[Uri, Flow]]:
         """Where a user's phones are, best q first, for `InviteRequest.target` and `.flow`.
 
-        A WebSocket phone is reached over its own open socket. A UDP phone whose contact names
-        another address than it registered from is behind NAT, and reached where it came from.
+        A WebSocket phone is reached over its own open socket, a UDP phone at its contact, from the
+        socket that it registered with. One whose contact names another address than it registered
+        from is behind NAT, and reached where it came from.
         """
         bindings = self._registrar.bindings(user, self.user_agent.now())
         return [(binding.contact.uri, _flow(binding)) for binding in bindings]
@@ -202,6 +203,8 @@ class SipServer:
             return user
         if request.to.uri.user != user:
             return Answer(403)
+        if not self.user_agent.is_open(flow):  # lost while the user was looked up
+            return Answer(503)
         outcome = self._registrar.register(request, flow, self.user_agent.now())
         self._drain()
         return Answer(outcome.status, outcome.reason, outcome.headers)
@@ -214,7 +217,9 @@ class SipServer:
         except SipParseError as error:
             return Answer(400, str(error))
         username = self._digest.username(offered)
-        ha1s = await self._credentials.lookup(username or "", self.config.realm)
+        ha1s: Sequence[tuple[str, str]] = ()
+        if username is not None:
+            ha1s = await self._credentials.lookup(username, self.config.realm)
         source, now = flow.host, self.user_agent.now()
         verdict = self._digest.verify(request.method, str(request.uri), offered, ha1s, source, now)
         match verdict:
@@ -271,7 +276,8 @@ def _identities(request: Request) -> list[str | None]:
     return [address.uri.user for address in (request.from_, *asserted)]
 
 
-def _flow(binding: Binding) -> Flow | None:
-    if binding.bound_to_flow or binding.contact.uri.host != binding.flow.host:
-        return binding.flow
-    return None
+def _flow(binding: Binding) -> Flow:
+    contact, flow = binding.contact.uri, binding.flow
+    if binding.bound_to_flow or contact.host != flow.host:
+        return flow
+    return replace(flow, port=contact.port or flow.transport.default_port)

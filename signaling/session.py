@@ -86,7 +86,7 @@ class InviteSession:
         self._local = local
         self._remote = remote
         self._mailbox: Mailbox[SessionEvent] = Mailbox()
-        self._operations: dict[OperationId, asyncio.Future[UsageEvent]] = {}
+        self._operations: dict[OperationId, asyncio.Future[tuple[int, bytes | None]]] = {}
         self._ended: Ended | None = None
 
     def __repr__(self) -> str:
@@ -185,9 +185,7 @@ class InviteSession:
         Local ends: 408 time-out, 481 where the session ended first, 503 where the flow was lost.
         """
         operation = self._begun().reinvite(sdp, now=self._driver.now())
-        completed = await self._completed(operation)
-        assert isinstance(completed, ReinviteCompleted)
-        return completed.status, completed.sdp
+        return await self._completed(operation)
 
     def answer_reinvite(self, sdp: bytes) -> None:
         """Answer `Reinvited` with 200."""
@@ -202,9 +200,8 @@ class InviteSession:
     async def info(self, content_type: str, body: bytes) -> int:
         """Send INFO in the dialog; returns the final status. Local ends: as for `reinvite`."""
         operation = self._begun().info(content_type, body, now=self._driver.now())
-        completed = await self._completed(operation)
-        assert isinstance(completed, InfoCompleted)
-        return completed.status
+        status, _ = await self._completed(operation)
+        return status
 
     def events(self) -> AsyncIterator[SessionEvent]:
         """Everything that happens, in order; ends after `Ended`. One reader."""
@@ -217,16 +214,18 @@ class InviteSession:
         self._usage = usage
 
     def fail(self, error: TransportError) -> None:
-        """The target can't be reached at all."""
+        """The far end can't be reached at all."""
+        for operation in list(self._operations):
+            self._complete(operation, 503, None)
         self.deliver(Ended(by_remote=True, status=503, reason_text=str(error), error=error))
 
     def deliver(self, event: UsageEvent) -> None:
         """Tell the reader, or whoever waits for an operation."""
         match event:
-            case ReinviteCompleted() | InfoCompleted():
-                waiter = self._operations.pop(event.operation, None)
-                if waiter is not None and not waiter.done():
-                    waiter.set_result(event)
+            case ReinviteCompleted(operation, status, sdp):
+                self._complete(operation, status, sdp)
+            case InfoCompleted(operation, status):
+                self._complete(operation, status, None)
             case Ended():
                 self._ended = event
                 self._mailbox.put(event)
@@ -243,8 +242,14 @@ class InviteSession:
         if self._ended is None:
             self.deliver(Ended(by_remote=False, status=487, reason_text="Request Terminated"))
 
-    async def _completed(self, operation: OperationId) -> UsageEvent:
-        waiter: asyncio.Future[UsageEvent] = asyncio.get_running_loop().create_future()
+    async def _completed(self, operation: OperationId) -> tuple[int, bytes | None]:
+        waiter: asyncio.Future[tuple[int, bytes | None]]
+        waiter = asyncio.get_running_loop().create_future()
         self._operations[operation] = waiter
         self._driver.drain()
         return await waiter
+
+    def _complete(self, operation: OperationId, status: int, sdp: bytes | None) -> None:
+        waiter = self._operations.pop(operation, None)
+        if waiter is not None and not waiter.done():
+            waiter.set_result((status, sdp))

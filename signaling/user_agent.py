@@ -84,6 +84,8 @@ __all__ = [
 
 log = structlog.get_logger(__name__)
 
+LEFT = "the user agent has been left"
+
 
 @dataclass(frozen=True, slots=True)
 class UserAgentConfig:
@@ -161,6 +163,7 @@ class UserAgent:
         )
         self._clients: dict[str, WebSocketClient] = {}
         self._connections: dict[str, Flow] = {}
+        self._open_flows: set[Flow] = set()
         self._sessions: dict[str, InviteSession] = {}
         self._registrations: dict[str, Registration] = {}
         self._requests: dict[RequestId, asyncio.Future[RequestCompleted]] = {}
@@ -173,6 +176,11 @@ class UserAgent:
         self._closing = False
         self._group = asyncio.TaskGroup()
         self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def transaction_count(self) -> int:
+        """How many SIP transactions live, those that wait for their last timer among them."""
+        return self._stack.transaction_count
 
     def __repr__(self) -> str:
         return (
@@ -200,8 +208,7 @@ class UserAgent:
             if self._timer is not None:
                 self._timer.cancel()
             self._registration_events.close()
-            for waiter in self._requests.values():
-                waiter.cancel()
+            self._abandon()
 
     # -- ways in and out ---------------------------------------------------------------------------
 
@@ -292,6 +299,10 @@ class UserAgent:
             registration.flow == flow for registration in self._registrations.values()
         )
 
+    def is_open(self, flow: Flow) -> bool:
+        """Whether something can be sent on a flow; datagrams always can."""
+        return flow.connection == 0 or flow in self._open_flows
+
     def registration_events(self) -> AsyncIterator[RegistrationEvent]:
         """What becomes of all accounts, in order; ends when the user agent is left. One reader."""
         return self._registration_events
@@ -306,7 +317,9 @@ class UserAgent:
             local=invitation.from_,
             remote=invitation.to,
         )
-        if invitation.flow is not None:
+        if self._closing:
+            session.fail(TransportError(LEFT))
+        elif invitation.flow is not None:
             self._begin(session, invitation, invitation.flow)
         else:
             self._spawn(self._begin_when_found(session, invitation))
@@ -331,8 +344,10 @@ class UserAgent:
     ) -> RequestCompleted:
         """Send a request outside any dialog and wait for its final response (408, 503 if none).
 
-        Raises TransportError where the target's name can't be resolved.
+        Raises TransportError where the target's name can't be resolved, or the agent was left.
         """
+        if self._closing:
+            raise TransportError(LEFT)
         if flow is None:
             flow = await self._layer.flow_to(target)
         request = self._stack.request(
@@ -387,6 +402,7 @@ class UserAgent:
 
     def opened(self, flow: Flow) -> None:
         """For transports: a connection is up."""
+        self._open_flows.add(flow)
         if not self._layer.is_ours(flow):
             return
         self._connections[flow.listener] = flow
@@ -396,6 +412,7 @@ class UserAgent:
 
     def closed(self, flow: Flow, error: TransportError | None) -> None:
         """For transports: a connection is gone."""
+        self._open_flows.discard(flow)
         if self._connections.get(flow.listener) == flow:
             del self._connections[flow.listener]
         self._stack.flow_closed(flow, self.now(), error)
@@ -592,3 +609,14 @@ class UserAgent:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self.config.close_timeout_s):
                 await self._quiet.wait()
+
+    def _abandon(self) -> None:
+        """Give up on what did not end in time, so that nobody waits for it."""
+        error = TransportError(LEFT)
+        for session in self._sessions.values():
+            session.fail(error)
+        self._sessions.clear()
+        for request, waiter in self._requests.items():
+            if not waiter.done():
+                waiter.set_result(RequestCompleted(request, 503, None, error))
+        self._requests.clear()

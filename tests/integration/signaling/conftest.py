@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import socket
 import ssl
 from collections.abc import AsyncIterator
 
@@ -34,3 +35,13 @@ async def stage(
 ) -> AsyncIterator[Stage]:
     async with Stage(server_context, trusting_context) as stage:
         yield stage
+
+
+@pytest.fixture
+def ipv6_loopback() -> str:
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind(("::1", 0))
+        except OSError:
+            pytest.skip("no IPv6 loopback here")
+    return "::1"

@@ -186,7 +186,7 @@ class Stage:
             )
         )
 
-    def targets(self, user: str) -> list[tuple[Uri, Flow | None]]:
+    def targets(self, user: str) -> list[tuple[Uri, Flow]]:
         return self.server.targets(user)
 
     async def invitation(self) -> InviteSession:

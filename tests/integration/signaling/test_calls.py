@@ -6,7 +6,8 @@ import asyncio
 
 import pytest
 
-from signaling.errors import LocalProtocolError
+from signaling.errors import LocalProtocolError, TransportError
+from signaling.sip.auth import DigestCredentials
 from signaling.sip.flow import TransportKind
 from signaling.sip.headers import NameAddr
 from signaling.sip.invite import Role
@@ -20,12 +21,15 @@ from signaling.user_agent import (
     InviteSession,
     Progress,
     Reinvited,
+    UserAgent,
+    UserAgentConfig,
 )
 from tests.fakes.receiver import PATIENCE_S
 from tests.integration.signaling.stage import (
     ANSWER,
     KINDS,
     OFFER,
+    USERS,
     Stage,
     ending,
     next_event,
@@ -203,3 +207,116 @@ async def test_a_phone_takes_calls_from_its_server_only(stage):
     assert (await ending(session)).status == 403
     stage.call("6001")
     assert (await phone.invitation()).remote.uri.user == "10086"
+
+
+async def test_a_re_invite_that_meets_a_bye_has_an_end(stage):
+    dialled, offered = await talking(stage, TransportKind.UDP)
+    async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as tasks:
+        asked = tasks.create_task(offered.reinvite(OFFER))
+        assert isinstance(await next_event(dialled), Reinvited)
+        dialled.bye()
+        status, sdp = await asked
+    assert (status >= 400, sdp) == (True, None)
+    assert (await ending(offered)).by_remote
+
+
+async def test_a_call_over_a_lost_connection_ends_at_once(stage):
+    phone = await (await stage.phone("6001", TransportKind.WS)).registered()
+    ((target, flow),) = stage.targets("6001")
+    await phone.leave()
+    address = NameAddr("", target)
+    session = stage.server.invite(
+        InviteRequest(target=target, from_=address, to=address, sdp=OFFER, flow=flow)
+    )
+    ended = await ending(session)
+    assert isinstance(ended.error, TransportError)
+    assert ended.status == 503
+
+
+async def test_a_call_that_the_system_refuses_to_send_ends_at_once(stage):
+    phone = await stage.phone("6001", TransportKind.UDP)
+    target = Uri("sip", "10086", host="255.255.255.255")
+    address = NameAddr("", target)
+    session = phone.agent.invite(InviteRequest(target=target, from_=address, to=address, sdp=OFFER))
+    assert isinstance((await ending(session)).error, TransportError)
+
+
+async def test_without_a_listener_of_its_family_a_target_can_not_be_reached(stage):
+    phone = await stage.phone("6001", TransportKind.WS)
+    target = Uri("sip", "10086", host="127.0.0.1")
+    address = NameAddr("", target)
+    session = phone.agent.invite(InviteRequest(target=target, from_=address, to=address))
+    assert "no UDP listener" in str((await ending(session)).error)
+
+
+async def test_requests_outside_a_call(stage):
+    phone = await stage.phone("6001", TransportKind.UDP)
+    server = Uri("sip", host="127.0.0.1", port=stage.udp_port)
+    address = NameAddr("", Uri("sip", "6001", host="127.0.0.1"))
+    async with asyncio.timeout(PATIENCE_S):
+        ping = await phone.agent.request("OPTIONS", server, from_=address, to=address)
+        assert ping.status == 200
+        assert ping.response is not None
+        message = await phone.agent.request(
+            "MESSAGE",
+            server,
+            from_=address,
+            to=address,
+            body=b"hello",
+            content_type="text/plain",
+            credentials=phone.credentials(),
+        )
+        assert message.status == 415
+        unknown = Uri("sip", host="no-such-host.invalid")
+        with pytest.raises(TransportError):
+            await phone.agent.request("OPTIONS", unknown, from_=address, to=address)
+
+
+async def test_who_left_can_place_nothing_any_more(stage):
+    phone = await (await stage.phone("6001", TransportKind.UDP)).registered()
+    await phone.leave()
+    assert isinstance((await ending(phone.dial("10086"))).error, TransportError)
+    address = NameAddr("", Uri("sip", "6001", host="127.0.0.1"))
+    with pytest.raises(TransportError):
+        await phone.agent.request("OPTIONS", address.uri, from_=address, to=address)
+
+
+async def test_leaving_does_not_wait_for_the_dead(stage, unused_udp_port):
+    """Nobody listens there: what is still on its way then gets an end all the same."""
+    phone = await stage.phone("6001", TransportKind.UDP)
+    nobody = Uri("sip", "nobody", host="127.0.0.1", port=unused_udp_port)
+    address = NameAddr("", nobody)
+    session = phone.agent.invite(
+        InviteRequest(
+            target=nobody, from_=address, to=address, flow=await phone.agent._layer.flow_to(nobody)
+        )
+    )
+    async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as tasks:
+        ping = tasks.create_task(phone.agent.request("OPTIONS", nobody, from_=address, to=address))
+        await asyncio.sleep(0)
+        await phone.leave()
+        assert (await ping).status == 503
+    assert session.ended is not None
+
+
+async def test_a_call_over_ipv6(stage, ipv6_loopback):
+    host = ipv6_loopback
+    _, port = await stage.server.listen_udp(host, 0)
+    async with UserAgent(UserAgentConfig(trusted_peers=("::1",))) as agent:
+        await agent.listen_udp(host, 0)
+        target = Uri("sip", "10086", host=host, port=port)
+        address = NameAddr("", Uri("sip", "6001", host=host))
+        session = agent.invite(
+            InviteRequest(
+                target=target,
+                from_=address,
+                to=NameAddr("", target),
+                sdp=OFFER,
+                credentials=DigestCredentials("6001", password=USERS["6001"]),
+            )
+        )
+        offered = await stage.invitation()
+        offered.accept(ANSWER)
+        assert isinstance(await next_event(session), Answered)
+        offered.bye()
+        assert (await ending(session)).by_remote

@@ -22,6 +22,11 @@ from tests.integration.signaling.stage import (
 
 pytestmark = pytest.mark.integration
 
+CLAIM = (
+    f'Authorization: Digest username="6001", realm="{REALM}", uri="sip:127.0.0.1", '
+    'nonce="0", response="0"'
+)
+"""Names a user, so that it is looked up."""
 METHODS = ["REGISTER", "INVITE", "MESSAGE", "SUBSCRIBE", "PUBLISH", "REFER"]
 METHODS += ["NOTIFY", "INFO", "UPDATE", "PRACK", "BYE", "CANCEL"]
 
@@ -32,7 +37,7 @@ async def test_without_digest_nothing_happens(stage: Stage, method: str, to_tag:
     async with RawClient(stage.udp_port) as client:
         response = await client.ask(client.request(method, to="6002", to_tag=to_tag))
         assert response.status in (401, 403, 405, 481)
-        if method in ("REGISTER", "INVITE") and to_tag is None:
+        if method in ("REGISTER", "INVITE", "MESSAGE") and to_tag is None:
             assert response.status == 401
         assert await client.is_answered()
     assert stage.server.bindings("6002") == []
@@ -211,7 +216,7 @@ async def test_a_failure_of_the_lookup_ends_one_request_only(stage):
 
     stage.server._credentials = Broken()
     async with RawClient(stage.udp_port) as client:
-        assert (await client.ask(client.request("REGISTER"))).status == 500
+        assert (await client.ask(client.request("REGISTER", headers=(CLAIM,)))).status == 500
         assert await client.is_answered()
 
 
@@ -227,8 +232,8 @@ async def test_more_requests_than_may_wait_are_turned_away(server_context, trust
     async with Stage(server_context, trusting_context, config) as stage:
         stage.server._credentials = Slow()
         async with RawClient(stage.udp_port) as client:
-            client.send(client.request("REGISTER"))
-            client.send(client.request("REGISTER"))
+            client.send(client.request("REGISTER", headers=(CLAIM,)))
+            client.send(client.request("REGISTER", headers=(CLAIM,)))
             turned_away = await client.response()
             assert turned_away.status == 503
             assert turned_away.headers.get("Retry-After") == "5"
@@ -245,3 +250,23 @@ async def test_a_phone_that_proved_who_it_is_may_be_silent(server_context, trust
         listener = stage.server.user_agent._layer._websocket
         (connection,) = listener._connections.values()
         assert connection._kept
+
+
+async def test_a_socket_lost_while_its_user_is_looked_up_binds_nothing(stage):
+    asked, gate = asyncio.Event(), asyncio.Event()
+
+    class Slow(StaticCredentials):
+        async def lookup(self, username, realm):
+            asked.set()
+            await gate.wait()
+            return await super().lookup(username, realm)
+
+    stage.server._credentials = Slow()
+    phone = await stage.phone("6001", TransportKind.WS)
+    phone.register()
+    await asked.wait()
+    await phone.leave()
+    gate.set()
+    async with RawClient(stage.udp_port) as client:
+        assert await client.is_answered()
+    assert stage.server.bindings("6001") == []

@@ -174,6 +174,19 @@ async def test_a_silent_connection_is_closed_and_a_kept_one_is_not(server, http)
         await silent.close()
 
 
+async def test_a_far_end_that_does_not_pong_is_gone(server, http):
+    listener = WebSocketListener("ws", server, WebSocketSettings(heartbeat_s=0.1))
+    async with serve(listener, "127.0.0.1", 0) as (host, port):
+        url = f"ws://{host}:{port}/sip"
+        socket = await http.ws_connect(url, protocols=("sip",), autoping=False)
+        flow = await server.opening()
+        listener.keep(flow)
+        closed, error = await server.closing()
+        assert closed == flow
+        assert isinstance(error, TransportError)
+        await socket.close()
+
+
 async def test_connections_are_capped_for_each_source_and_overall(server, http):
     settings = WebSocketSettings(maximum_connections=3, maximum_connections_per_source=2)
     listener = WebSocketListener("ws", server, settings)
