@@ -58,7 +58,10 @@ class Confirmed:
 
 @dataclass(frozen=True, slots=True)
 class Reinvited:
-    """The far end offers anew, or (None) asks us to; `answer_reinvite` or `reject_reinvite` is owed."""
+    """The far end offers anew; None asks us to.
+
+    `answer_reinvite` or `reject_reinvite` is owed.
+    """
 
     sdp: bytes | None = None
 
@@ -177,7 +180,7 @@ class RequestReceived:
 
 @dataclass(frozen=True, slots=True)
 class RequestAbandoned:
-    """A `RequestReceived` needs no answer any more: CANCEL came, its time is up, its flow is gone."""
+    """A `RequestReceived` needs no answer any more: cancelled, timed out, or its flow is gone."""
 
     transaction: TransactionId
 

@@ -57,6 +57,7 @@ class Exchange:
         """Send the request. Hooks may be called before this returns."""
         if self._guess:
             self._authorise()
+            self._guess = self._proofs > 0
         self._send(now)
 
     @property

@@ -326,7 +326,7 @@ class RegistrationUsage:
         self._tell(Unregistered())
 
     def _tell(self, event: RegistrationEvent) -> None:
-        """Tell the driver what it does not know yet: a refresh or a failure again changes nothing."""
+        """Tell the driver what is new: a refresh, or the same failure again, is not."""
         if _essence(event) != _essence(self._told):
             self._core.tell(RegistrationChanged(self, event))
         self._told = event

@@ -55,7 +55,7 @@ class Timers:
         return self._heap[0][0] if self._heap else None
 
     def fire(self, now: float) -> None:
-        """Tell the owners of all that is due, in order of time; what they start for now fires too."""
+        """Tell the owners of all that is due, in order of time; also of what they start for now."""
         while (deadline := self.next_deadline()) is not None and deadline <= now:
             _, _, owner, name = heapq.heappop(self._heap)
             del self._running[owner, name]

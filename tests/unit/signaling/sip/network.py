@@ -1,4 +1,4 @@
-"""Stacks on a virtual network, in virtual time: what is sent arrives after a delay, or as `faults` says."""
+"""Stacks on a virtual network in virtual time: what is sent arrives late, or as `faults` says."""
 
 from __future__ import annotations
 
@@ -206,9 +206,7 @@ class Network:
         delays = [DELAY_S] if flow.connection else self.faults(*key, before)
         for delay in delays:
             self._count += 1
-            heapq.heappush(
-                self._flight, (self.now + delay, self._count, target, arrival, octets)
-            )
+            heapq.heappush(self._flight, (self.now + delay, self._count, target, arrival, octets))
 
     def run(self, seconds: float = 1e9) -> None:
         """Let time pass until nothing moves, or for so long."""
