@@ -252,7 +252,7 @@ class Turn:
         if len(left) == 1:
             (last,) = left
             caller = call.connections[0]
-            if failed and last is caller and self.is_up(caller) and not call.is_established:
+            if failed and last is caller and self.is_up(caller):
                 self.start_timer(
                     TimerKind.FAILURE_TONE, caller.leg, self.state.settings.failure_tone_s
                 )

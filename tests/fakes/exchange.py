@@ -184,6 +184,15 @@ class FakeExchange:
                     rows[sink.device].add(self._name(route.source))
         return {device: frozenset(heard) for device, heard in rows.items()}
 
+    def heard_on(self, leg: LegId) -> set[str]:
+        """What one leg hears: legs by their id, sounds of ours by their name."""
+        return {
+            route.source.value if isinstance(route.source, Source) else route.source
+            for routes in self._routes.values()
+            for route in routes
+            if route.sink == leg
+        }
+
     def forget_what_is_over(self) -> None:
         """Drop ended legs, for long runs."""
         self.legs = {leg.id: leg for leg in self.open_legs}

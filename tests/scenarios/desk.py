@@ -43,6 +43,8 @@ class Desk:
         self.exchange = exchange
         self.records = records
         self.events: list[Event] = []
+        self.calls_over = 0
+        """Calls whose record `forget_what_is_over` has counted."""
         self._stream = controller.subscribe(0)
 
     # -- commands, short --------------------------------------------------------------------------
@@ -96,6 +98,15 @@ class Desk:
             for event in self.events
             if isinstance(event, CallEvent)
         ]
+
+    def forget_what_is_over(self) -> None:
+        """Drop events, records and ended legs, for long runs; each call has one record."""
+        calls = [record.call for record in self.records.written]
+        assert len(calls) == len(set(calls))
+        self.calls_over += len(calls)
+        self.records.written.clear()
+        self.events.clear()
+        self.exchange.forget_what_is_over()
 
     # -- ways into a call -------------------------------------------------------------------------
 

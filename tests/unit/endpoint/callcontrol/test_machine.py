@@ -43,7 +43,7 @@ from endpoint.legs.base import (
     PlaceLeg,
     Side,
 )
-from tests.unit.endpoint.callcontrol.build import NOW
+from tests.unit.endpoint.callcontrol.build import NOW, call, interaction, leg
 from tests.unit.endpoint.callcontrol.walk import Walk
 
 pytestmark = pytest.mark.unit
@@ -208,10 +208,10 @@ def test_the_table_decides(
 ) -> None:
     """In every stage of a call: what the buttons offer is accepted, everything else refused."""
     walk = stage()
-    (call,) = walk.state.calls
-    connection = call.connection_of(device)
-    asked = command(device, call.id)
-    offered = connection is not None and asked.name in allowed_for(call, connection)
+    (only,) = walk.state.calls
+    connection = only.connection_of(device)
+    asked = command(device, only.id)
+    offered = connection is not None and asked.name in allowed_for(only, connection)
     assert walk.try_to(asked) == offered
 
 
@@ -220,8 +220,8 @@ def test_every_row_of_the_table_is_met_but_for_queues() -> None:
     seen = {
         connection.state
         for stage in STAGES
-        for call in stage().state.calls
-        for connection in call.connections
+        for each in stage().state.calls
+        for connection in each.connections
     }
     assert seen == set(ALLOWED) - {ConnectionState.QUEUED}
 
@@ -284,6 +284,29 @@ def test_the_end_of_a_leg_that_was_let_go_changes_no_cause() -> None:
 
 def test_answering_stops_the_no_answer_timer() -> None:
     assert talking().timers == {}
+
+
+def test_a_deadline_that_was_cancelled_on_its_way_is_ignored() -> None:
+    """It fired just before the answer was taken: the call goes on."""
+    state = talking().state
+    assert step(state, TimerFired(Timer(TimerKind.NO_ANSWER, LINE)), NOW) == (state, ())
+
+
+def test_a_leg_that_another_call_needs_is_kept() -> None:
+    """Who consults has one leg in two calls: the end of one call does not end it."""
+    state = interaction(
+        call(1, d6001=ConnectionState.HOLD, d10086=ConnectionState.CONNECTED),
+        call(2, d6001=ConnectionState.CONNECTED, d10010=ConnectionState.CONNECTED),
+        legs=(leg("6001"), leg("10086"), leg("10010")),
+    )
+    _, effects = step(state, LegReleased(LegId("10010"), Cause.NORMAL, Side.DEVICE), NOW)
+    assert names(effects) == [
+        "setroutes",
+        "ConnectionCleared",
+        "ConnectionCleared",
+        "writerecord",
+        "CallCleared",
+    ]
 
 
 def test_asking_twice_answers_once() -> None:

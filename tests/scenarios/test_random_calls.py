@@ -1,0 +1,144 @@
+"""Random call control: several calls at once, any command, any telephone doing anything.
+
+After each action, who hears whom is what the calls' states say; at the end nothing is left, and
+there is one record a call. One interaction alone is walked in `tests/unit`, in every detail.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from endpoint.callcontrol import commands
+from endpoint.callcontrol import events as told
+from endpoint.callcontrol.model import ConnectionState
+from endpoint.errors import CommandRejected
+from endpoint.legs.base import Cause, DeviceId, LegRole
+from tests.fakes.exchange import FakeLeg
+from tests.scenarios.desk import Desk, open_desk
+from tests.virtual_time import run_virtual
+
+pytestmark = pytest.mark.scenario
+
+AGENTS = ("6001", "6002", "6003")
+OUTSIDE = ("10086", "10010", "6002")
+
+Draw = Callable[[st.SearchStrategy[str]], str]
+
+
+def agree(desk: Desk) -> None:
+    """Every party of every call hears exactly what the two states say."""
+    for call in desk.controller.calls():
+        legs = {each.leg: desk.exchange.legs[each.leg] for each in call.connections}
+        up = {
+            each.leg
+            for each in call.connections
+            if each.is_live and legs[each.leg].is_up and not legs[each.leg].is_over
+        }
+        for me in call.connections:
+            if me.leg not in up:
+                continue
+            heard = desk.exchange.heard_on(me.leg)
+            others = [each for each in call.connections if each is not me]
+            match me.state, [each.state for each in others]:
+                case ConnectionState.HOLD, _:
+                    assert heard == set()
+                case ConnectionState.CONNECTED, [ConnectionState.CONNECTED]:
+                    assert heard == ({others[0].leg} if others[0].leg in up else set())
+                case ConnectionState.CONNECTED, [ConnectionState.HOLD]:
+                    assert heard == {"moh"}
+                case ConnectionState.CONNECTED, [ConnectionState.ALERTING]:
+                    early = legs[others[0].leg].early_media
+                    assert heard == ({others[0].leg} if early else {"ringback"})
+                case ConnectionState.CONNECTED, [ConnectionState.FAIL]:
+                    assert heard == {"busy"}
+                case _:
+                    assert heard == set()
+
+
+async def command(desk: Desk, draw: Draw) -> None:
+    """Somebody presses a button, in one of their calls or in none."""
+    device = DeviceId(draw(st.sampled_from(AGENTS + OUTSIDE)))
+    own = [each.id for each in desk.controller.calls() if each.connection_of(device) is not None]
+    call = own[0] if own else None
+    button = draw(st.sampled_from([str(each) for each in commands.CommandName]))
+    match commands.CommandName(button):
+        case commands.CommandName.MAKE_CALL:
+            called = draw(st.sampled_from([*OUTSIDE, "10000-w12"]))
+            await desk.controller.submit(commands.MakeCall(device, called))
+        case commands.CommandName.ANSWER_CALL:
+            await desk.controller.submit(commands.AnswerCall(device, call))
+        case commands.CommandName.HOLD_CALL:
+            await desk.controller.submit(commands.HoldCall(device, call))
+        case commands.CommandName.RETRIEVE_CALL:
+            await desk.controller.submit(commands.RetrieveCall(device, call))
+        case commands.CommandName.GENERATE_DIGITS:
+            await desk.controller.submit(commands.GenerateDigits(device, "7", call))
+        case commands.CommandName.CLEAR_CONNECTION:
+            await desk.controller.submit(commands.ClearConnection(device, call))
+
+
+def telephone(leg: FakeLeg, draw: Draw) -> None:
+    """A telephone does what it may do in its state."""
+    if leg.is_up:
+        acts = [leg.hang_up, leg.hold, leg.retrieve, leg.speak, leg.vanish, leg.lose_media]
+    elif leg.offered:
+        acts = [lambda: leg.refuse(Cause.CANCELLED)]
+    else:
+        acts = [
+            leg.ring,
+            leg.answer,
+            leg.answer,
+            lambda: leg.ring(early_media=True),
+            lambda: leg.refuse(Cause.BUSY),
+            leg.lose_media,
+        ]
+    acts[int(draw(st.sampled_from([str(each) for each in range(len(acts))])))]()
+
+
+async def act(desk: Desk, draw: Draw) -> None:
+    """One thing happens."""
+    kinds = ["command", "offer", "minute", *["telephone"] * 3 * bool(desk.exchange.open_legs)]
+    match draw(st.sampled_from(kinds)):
+        case "command":
+            with suppress(CommandRejected):
+                await command(desk, draw)
+        case "offer":
+            role = LegRole(draw(st.sampled_from([str(each) for each in LegRole])))
+            outside, agent = draw(st.sampled_from(OUTSIDE)), draw(st.sampled_from(AGENTS))
+            if role is LegRole.LINE:
+                desk.exchange.offer(outside, agent, role)
+            else:
+                desk.exchange.offer(agent, outside, role)
+        case "minute":
+            await asyncio.sleep(61)
+        case _:
+            legs = {str(each.id): each for each in desk.exchange.open_legs}
+            telephone(legs[draw(st.sampled_from(list(legs)))], draw)
+    await asyncio.sleep(0.1)
+
+
+@given(st.data())
+@settings(max_examples=60, deadline=None, derandomize=True)
+def test_anything_may_happen(data: st.DataObject) -> None:
+    """Matrix = states after every action; at the end no leg, and one record a call."""
+
+    async def walk() -> None:
+        async with open_desk() as desk:
+            feed = desk.controller.subscribe(0)
+            for _ in range(data.draw(st.integers(0, 25))):
+                await act(desk, data.draw)
+                agree(desk)
+            await asyncio.sleep(0.1)
+        stories = [each.event async for each in feed]
+        cleared = [each.call for each in stories if isinstance(each, told.CallCleared)]
+        begun = {each.call for each in stories if isinstance(each, told.CallEvent)}
+        assert sorted(cleared) == sorted(begun)
+        assert sorted(each.call for each in desk.records.written) == sorted(cleared)
+
+    run_virtual(walk())
