@@ -94,7 +94,7 @@ class Access:
         else:
             cure = "this origin can't be admitted: only http and https origins can"
         log.warning("request refused", reason="origin", cure=cure, source=request.remote)
-        return refusal(403, Refused("origin_refused", cure, field=hdrs.ORIGIN))
+        return refusal(403, Refused("origin_refused", cure, field="Origin"))
 
 
 def _tokens(request: web.Request) -> Iterable[str]:
