@@ -66,6 +66,9 @@ class Sipp:
         arguments: list[str | Path] = [program, self._server, "-sf", scenario]
         arguments += ["-i", "127.0.0.1", "-p", str(self.sip_port), "-s", self._user]
         arguments += ["-au", self._user, "-ap", self._password]
+        if self.scenario.startswith("uac"):
+            # Its digest's uri would be the server's alone; RFC 7616 §3.4 wants the Request-URI.
+            arguments += ["-auth_uri", f"{self._keys['target']}@{self._server}"]
         for name, key in self._keys.items():
             arguments += ["-key", name, key]
         arguments += ["-m", "1", "-l", "1", "-nostdin", "-skip_rlimit"]

@@ -14,7 +14,7 @@ RATE_HZ = 8000
 
 PARTY_TONES_HZ = (590, 1010, 1130, 1400, 1800, 2300)
 """What peers say. Apart from each other, from DTMF and from the endpoint's own sounds."""
-MUSIC_HZ = frozenset({523, 659})
+MUSIC_HZ = {523, 659}
 """The endpoint's music on hold, as `docs/call-control.md` gives it."""
 PROGRESS_HZ = 425
 """Ring-back and busy (ITU-T E.180)."""

@@ -1,0 +1,182 @@
+"""Our agent registered at an outside Kamailio: calls with a baresip behind it, both ways."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from endpoint.callcontrol.commands import (
+    ClearConnection,
+    GenerateDigits,
+    HoldCall,
+    MakeCall,
+    RetrieveCall,
+)
+from endpoint.callcontrol.events import (
+    DigitDetected,
+    DigitsGenerated,
+    Established,
+    Held,
+    Retrieved,
+)
+from endpoint.legs.base import Cause, DeviceId, DeviceRegistered, DeviceUnregistered
+
+from .desk import Desk
+from .peers.baresip import Baresip
+from .peers.jssip import JsSip
+from .peers.kamailio import Kamailio
+from .peers.sound import MUSIC_HZ
+
+pytestmark = pytest.mark.interop
+
+AGENT, CUSTOMER = DeviceId("6001"), DeviceId("6002")
+AGENT_HZ, CUSTOMER_HZ = 1400, 1010
+
+
+def outside(kamailio: Kamailio, server: str, directory: Path, **account: object) -> Desk:
+    """The agent 6001, a tone station, with an account at Kamailio."""
+    return Desk(
+        directory,
+        stations={AGENT: AGENT_HZ},
+        settings={
+            "account": [
+                {
+                    "device": AGENT,
+                    "server": server,
+                    "domain": kamailio.address,
+                    "password": kamailio.password,
+                    "ca": str(kamailio.ca_file) if server.startswith("wss") else None,
+                    "expires_s": 60,
+                    **account,
+                }
+            ]
+        },
+    )
+
+
+@pytest.fixture(params=["wss", "ws", "udp"])
+async def desk(
+    kamailio: Kamailio, tmp_path: Path, request: pytest.FixtureRequest
+) -> AsyncIterator[Desk]:
+    servers = {
+        "wss": kamailio.wss_url,
+        "ws": kamailio.ws_url,
+        "udp": f"sip:{kamailio.address}",
+    }
+    async with outside(kamailio, servers[request.param], tmp_path / "state") as endpoint:
+        await endpoint.event(DeviceRegistered, device=AGENT)
+        yield endpoint
+
+
+@pytest.fixture
+async def customer(kamailio: Kamailio, tmp_path: Path) -> AsyncIterator[Baresip]:
+    async with Baresip(
+        tmp_path / "customer",
+        CUSTOMER,
+        kamailio.address,
+        password=kamailio.password,
+        tone_hz=CUSTOMER_HZ,
+    ) as phone:
+        yield phone
+
+
+async def test_the_agent_calls_holds_retrieves_presses_keys_and_hangs_up(
+    desk: Desk, customer: Baresip
+) -> None:
+    await desk.do(MakeCall(AGENT, CUSTOMER))
+    assert (await customer.ringing())["peeruri"].startswith(f"sip:{AGENT}@")
+    await customer.accept()
+    await desk.event(Established, device=CUSTOMER)
+    assert (await desk.heard(AGENT), await customer.heard()) == ({CUSTOMER_HZ}, {AGENT_HZ})
+
+    await desk.do(HoldCall(AGENT))
+    await desk.event(Held, device=AGENT)
+    assert (await desk.heard(AGENT), await customer.heard()) == (set(), MUSIC_HZ)
+
+    await desk.do(RetrieveCall(AGENT))
+    await desk.event(Retrieved, device=AGENT)
+    assert (await desk.heard(AGENT), await customer.heard()) == ({CUSTOMER_HZ}, {AGENT_HZ})
+
+    await desk.do(GenerateDigits(AGENT, "1234#"))
+    await desk.event(DigitsGenerated)
+    assert await customer.digits(5) == "1234#"
+
+    await desk.do(ClearConnection(AGENT))
+    await customer.closed()
+    assert (await desk.cleared()).cause is Cause.NORMAL
+
+
+async def test_the_customer_calls_holds_retrieves_presses_keys_and_hangs_up(
+    desk: Desk, customer: Baresip
+) -> None:
+    await customer.dial(AGENT)
+    await customer.established()
+    await desk.event(Established, device=AGENT)
+    assert (await desk.heard(AGENT), await customer.heard()) == ({CUSTOMER_HZ}, {AGENT_HZ})
+
+    await customer.hold()
+    await desk.event(Held, device=CUSTOMER)
+    assert (await desk.heard(AGENT), await customer.heard()) == (MUSIC_HZ, set())
+
+    await customer.resume()
+    await desk.event(Retrieved, device=CUSTOMER)
+    assert (await desk.heard(AGENT), await customer.heard()) == ({CUSTOMER_HZ}, {AGENT_HZ})
+
+    await customer.send_digits("5")
+    assert (await desk.event(DigitDetected, device=CUSTOMER)).digits == "5"
+    await customer.hang_up()
+    assert (await desk.cleared()).cause is Cause.NORMAL
+
+
+async def test_a_browser_behind_kamailio_calls_the_agent(
+    kamailio: Kamailio, tmp_path: Path
+) -> None:
+    async with (
+        outside(kamailio, kamailio.wss_url, tmp_path / "state") as desk,
+        JsSip(
+            tmp_path / "browser",
+            CUSTOMER,
+            kamailio.wss_url,
+            domain=kamailio.address,
+            password=kamailio.password,
+            ca_file=kamailio.ca_file,
+            tone_hz=CUSTOMER_HZ,
+        ) as browser,
+    ):
+        await desk.event(DeviceRegistered, device=AGENT)
+        await browser.dial(AGENT)
+        await browser.established()
+        await desk.event(Established, device=AGENT)
+        assert (await desk.heard(AGENT), await browser.heard()) == ({CUSTOMER_HZ}, {AGENT_HZ})
+        await browser.hang_up()
+        await desk.cleared()
+
+
+async def test_somebody_who_is_not_there(kamailio: Kamailio, tmp_path: Path) -> None:
+    async with outside(kamailio, kamailio.wss_url, tmp_path / "state") as desk:
+        await desk.event(DeviceRegistered, device=AGENT)
+        await desk.do(MakeCall(AGENT, "6999"))
+        assert (await desk.cleared()).sip_status == 480
+        await desk.do(MakeCall(AGENT, "nobody"))
+        over = await desk.cleared()
+        assert (over.cause, over.sip_status) == (Cause.UNKNOWN_DEVICE, 404)
+
+
+async def test_a_wrong_password(kamailio: Kamailio, tmp_path: Path) -> None:
+    async with outside(kamailio, kamailio.wss_url, tmp_path / "state", password="wrong") as desk:
+        refused = await desk.event(DeviceUnregistered, device=AGENT)
+        assert (refused.cause, refused.sip_status) == (Cause.UNAUTHORISED, 401)
+
+
+async def test_a_certificate_that_nobody_vouches_for(kamailio: Kamailio, tmp_path: Path) -> None:
+    async with outside(kamailio, kamailio.wss_url, tmp_path / "state", ca=None) as desk:
+        refused = await desk.event(DeviceUnregistered, device=AGENT)
+        assert refused.cause is Cause.CERTIFICATE_REFUSED
+
+
+async def test_a_server_that_is_not_there(kamailio: Kamailio, tmp_path: Path) -> None:
+    async with outside(kamailio, "ws://127.0.0.1:9", tmp_path / "state") as desk:
+        gone = await desk.event(DeviceUnregistered, device=AGENT)
+        assert gone.cause is Cause.UNREACHABLE
