@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from endpoint.audio.codec import G711, decode
+from endpoint.audio.frame import Samples
+from endpoint.media.player import Player, Playing
+
+pytestmark = pytest.mark.unit
+
+
+def counted(frames: int) -> Samples:
+    return np.repeat(np.arange(1, frames + 1, dtype=np.int16) * 1000, 160)
+
+
+def test_whoever_hears_a_loop_hears_it_from_its_start() -> None:
+    player = Player("music", loop=True)
+    player.load(counted(3))
+    first, second = Playing(player), Playing(player)
+    for _ in range(4):
+        first.advance()
+    assert player.frame(first.position)[0] == 2000
+    assert player.frame(second.position)[0] == 1000
+    assert not any(player.step() for _ in range(10))
+
+
+def test_what_does_not_loop_is_played_once_for_all() -> None:
+    player = Player("prompt", loop=False)
+    player.load(counted(2))
+    first = Playing(player)
+    assert player.frame(first.position)[0] == 1000
+    assert player.step() is False
+    second = Playing(player)
+    assert player.frame(second.position)[0] == 2000
+    assert player.step() is True
+    assert player.codes(G711.PCMU, first.position) is None
+    assert not player.frame(first.position).any()
+    assert player.step() is False
+
+
+def test_frames_are_encoded_once_for_each_codec() -> None:
+    player = Player("music", loop=True)
+    player.load(counted(2))
+    for law in G711:
+        codes = player.codes(law, 1)
+        assert codes is not None
+        assert decode(law, codes)[0] == pytest.approx(2000, rel=0.03)
+        assert player.codes(law, 3) is codes
+
+
+def test_a_player_that_is_not_loaded_waits() -> None:
+    player = Player("prompt", loop=False)
+    assert player.step() is False
+    assert player.position == 0
+    assert player.codes(G711.PCMU, 0) is None
+
+
+@pytest.mark.parametrize("loop", [True, False])
+def test_a_player_of_nothing_plays_nothing_and_ends(loop: bool) -> None:
+    player = Player("empty", loop=loop)
+    player.load(counted(0))
+    assert player.codes(G711.PCMU, 0) is None
+    assert player.step() is not loop
+    assert player.step() is False

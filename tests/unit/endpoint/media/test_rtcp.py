@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from endpoint.media.rtcp import PacketType, Reporter, is_rtcp
+from endpoint.media.rtp import Sender, Source
+
+pytestmark = pytest.mark.unit
+
+
+class End:
+    """One end of a stream each way."""
+
+    def __init__(self) -> None:
+        self.sender = Sender()
+        self.source = Source()
+        self.reporter = Reporter("name@host", self.sender, self.source)
+
+    def hears(self, other: End, packets: int, lost: int = 0) -> None:
+        for number in range(packets + lost):
+            packet = other.sender.frame(0, bytes(160), 100 + number * 0.02)
+            if number < packets - 1 or number == packets + lost - 1:
+                self.source.receive(other.sender.ssrc, int.from_bytes(packet[2:4]))
+
+
+def kinds(compound: bytes) -> list[int]:
+    found, at = [], 0
+    while at < len(compound):
+        found.append(compound[at + 1])
+        at += 4 + 4 * int.from_bytes(compound[at + 2 : at + 4])
+    assert at == len(compound)
+    return found
+
+
+def test_who_has_sent_reports_as_a_sender_and_names_itself() -> None:
+    a, b = End(), End()
+    b.hears(a, 10)
+    assert kinds(a.reporter.report(101.0, sends=True)) == [PacketType.SR, PacketType.SDES]
+    assert kinds(b.reporter.report(101.0, sends=False)) == [PacketType.RR, PacketType.SDES]
+    assert b"name@host" in a.reporter.report(101.0, sends=True)
+    report = a.reporter.report(101.0, sends=True)
+    assert int.from_bytes(report[20:24]) == 10
+    assert int.from_bytes(report[24:28]) == 1600
+
+
+def test_the_far_end_s_report_tells_loss_and_round_trip() -> None:
+    a, b = End(), End()
+    b.hears(a, 30, lost=10)
+    # 30 ms there, half a second to answer, 20 ms back.
+    b.reporter.receive(memoryview(a.reporter.report(200.0, sends=True)), 200.03)
+    a.reporter.receive(memoryview(b.reporter.report(200.53, sends=False)), 200.55)
+    assert a.reporter.remote.lost == 10
+    assert a.reporter.remote.round_trip_s == pytest.approx(0.05, abs=0.001)
+
+
+def test_the_fraction_lost_is_of_the_time_since_the_last_report() -> None:
+    a, b = End(), End()
+    b.hears(a, 75, lost=25)
+    block = 8
+    assert b.reporter.report(1.0, sends=False)[block + 4] == 64
+    assert b.reporter.report(2.0, sends=False)[block + 4] == 0
+
+
+def test_a_report_about_somebody_else_tells_nothing() -> None:
+    a, b, c = End(), End(), End()
+    b.hears(c, 10, lost=5)
+    a.reporter.receive(memoryview(b.reporter.report(1.0, sends=False)), 1.0)
+    assert a.reporter.remote.lost is None
+
+
+def test_more_received_than_expected_is_a_negative_loss() -> None:
+    a, b = End(), End()
+    b.hears(a, 5)
+    b.source.receive(a.sender.ssrc, a.sender.sequence)
+    a.reporter.receive(memoryview(b.reporter.report(1.0, sends=False)), 1.0)
+    assert a.reporter.remote.lost == -1
+
+
+def test_a_bye_is_counted_and_nothing_else_happens() -> None:
+    a, b = End(), End()
+    goodbye = b.reporter.goodbye(5.0)
+    assert kinds(goodbye) == [PacketType.RR, PacketType.SDES, PacketType.BYE]
+    assert a.reporter.receive(memoryview(goodbye), 5.0)
+    assert a.reporter.remote.byes == 1
+
+
+@pytest.mark.parametrize(
+    "datagram",
+    [b"\x80", b"\x40\xc9\x00\x00", b"\x80\xc9\x00\x09abcd", b"\x80\xc9\x00\x01abcd\x80\xca"],
+)
+def test_what_is_cut_short_is_malformed(datagram: bytes) -> None:
+    assert not End().reporter.receive(memoryview(datagram), 1.0)
+
+
+@given(st.binary(max_size=120))
+def test_noise_never_raises(noise: bytes) -> None:
+    End().reporter.receive(memoryview(b"\x81\xc8" + noise), 1.0)
+    End().reporter.receive(memoryview(noise), 1.0)
+
+
+def test_rtcp_and_rtp_are_told_apart_by_the_second_octet() -> None:
+    assert [octet for octet in range(256) if is_rtcp(octet)] == list(range(192, 224))

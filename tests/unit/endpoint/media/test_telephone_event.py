@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import pytest
+
+from endpoint.audio.codec import G711, decode
+from endpoint.audio.dtmf import DtmfDetector
+from endpoint.media.telephone_event import (
+    Digit,
+    DigitSender,
+    EventPacket,
+    EventReceiver,
+    Pause,
+    Step,
+    ToneFrame,
+)
+
+pytestmark = pytest.mark.unit
+
+
+def event(code: int, duration: int, *, end: bool = False) -> memoryview:
+    return memoryview(bytes([code, 0x80 | 10 if end else 10]) + duration.to_bytes(2))
+
+
+def press(code: int, start: int) -> list[tuple[int, memoryview]]:
+    """The packets of one key press of 100 ms."""
+    updates = [(start, event(code, n * 160)) for n in range(1, 5)]
+    return updates + [(start, event(code, 800, end=True))] * 3
+
+
+def received(
+    receiver: EventReceiver, packets: list[tuple[int, memoryview]], now: float = 1.0
+) -> list[Digit]:
+    return [d for start, payload in packets for d in receiver.receive(start, payload, now)]
+
+
+class TestReceiver:
+    def test_a_press_is_one_digit_told_at_its_first_end(self) -> None:
+        receiver = EventReceiver()
+        assert received(receiver, press(5, 0)[:4]) == []
+        assert receiver.is_open
+        assert received(receiver, press(5, 0)[4:]) == [Digit("5", 100)]
+        assert not receiver.is_open
+
+    def test_the_same_key_twice_is_two_digits(self) -> None:
+        packets = press(9, 0) + press(9, 1280)
+        assert received(EventReceiver(), packets) == [Digit("9", 100), Digit("9", 100)]
+
+    @pytest.mark.parametrize("lost", [[0], [0, 1, 2, 3], [4, 5], [1, 3, 6], [0, 1, 2, 3, 4, 5]])
+    def test_a_digit_survives_the_loss_of_its_packets(self, lost: list[int]) -> None:
+        packets = [p for n, p in enumerate(press(11, 4_294_967_000)) if n not in lost]
+        assert received(EventReceiver(), packets) == [Digit("#", 100)]
+
+    def test_where_every_end_is_lost_the_next_digit_tells_the_last(self) -> None:
+        packets = press(1, 0)[:4] + press(2, 1280)
+        assert received(EventReceiver(), packets) == [Digit("1", 80), Digit("2", 100)]
+
+    def test_where_nothing_follows_time_tells(self) -> None:
+        receiver = EventReceiver()
+        received(receiver, press(1, 0)[:4], now=1.0)
+        assert receiver.expire(1.1) == []
+        assert receiver.expire(1.16) == [Digit("1", 80)]
+        assert receiver.expire(2.0) == []
+
+    def test_late_ends_tell_nothing_again(self) -> None:
+        receiver = EventReceiver()
+        received(receiver, press(1, 0) + press(2, 1280))
+        assert received(receiver, press(1, 0)) == []
+        assert received(receiver, press(2, 1280)) == []
+
+    def test_an_event_longer_than_its_field_goes_on_in_segments(self) -> None:
+        packets = [
+            (0, event(3, 0xFFFF)),
+            (0xFFFF, event(3, 8000)),
+            (0xFFFF, event(3, 16000, end=True)),
+        ]
+        assert received(EventReceiver(), packets) == [Digit("3", (0xFFFF + 16000) // 8)]
+
+    def test_after_a_restart_of_the_sender_its_timestamps_are_new(self) -> None:
+        receiver = EventReceiver()
+        received(receiver, press(1, 50_000))
+        receiver.restart()
+        assert received(receiver, press(1, 50_000)) == [Digit("1", 100)]
+
+    @pytest.mark.parametrize("payload", [b"", b"\x01\x80", bytes([16, 0x80, 0, 9]), b"\xff" * 9])
+    def test_other_events_and_short_payloads_are_nothing(self, payload: bytes) -> None:
+        assert EventReceiver().receive(0, memoryview(payload), 1.0) == []
+
+
+def taken(sender: DigitSender) -> tuple[list[Step], list[str]]:
+    steps, finished = [], []
+    while sender:
+        step, digits = sender.take()
+        steps.append(step)
+        if digits:
+            finished.append(digits)
+    return steps, finished
+
+
+class TestSender:
+    def test_what_is_sent_is_heard_as_it_was_meant(self) -> None:
+        sender = DigitSender()
+        sender.add("1234#", 100, 60, None)
+        steps, finished = taken(sender)
+        receiver, start, heard = EventReceiver(), 0, []
+        for number, step in enumerate(steps):
+            if isinstance(step, EventPacket):
+                start = number * 160 if step.begins else start
+                heard += receiver.receive(start, memoryview(step.payload), 1.0)
+        assert heard == [Digit(d, 100) for d in "1234#"]
+        assert finished == ["1234#"]
+
+    def test_an_event_is_updated_every_20_ms_and_ended_three_times(self) -> None:
+        sender = DigitSender()
+        sender.add("7", 100, 60, None)
+        steps, _ = taken(sender)
+        packets = [s for s in steps if isinstance(s, EventPacket)]
+        assert [p.begins for p in packets] == [True] + [False] * 6
+        durations = [int.from_bytes(p.payload[2:]) for p in packets]
+        assert durations == [160, 320, 480, 640, 800, 800, 800]
+        assert [bool(p.payload[1] & 0x80) for p in packets] == [False] * 4 + [True] * 3
+        # 100 ms of the digit, 60 ms of the gap.
+        assert len(steps) == 8
+        assert isinstance(steps[-1], Pause)
+
+    @pytest.mark.parametrize("law", list(G711))
+    def test_in_band_digits_can_be_heard_in_the_audio(self, law: G711) -> None:
+        sender = DigitSender()
+        sender.add("159D", 80, 60, law)
+        steps, finished = taken(sender)
+        detector, heard = DtmfDetector(), []
+        for step in steps:
+            assert isinstance(step, ToneFrame)
+            heard += detector.receive_audio(decode(law, step.codes))
+        assert heard == list("159D")
+        assert finished == ["159D"]
+
+    def test_what_is_added_later_follows(self) -> None:
+        sender = DigitSender()
+        sender.add("1", 40, 0, None)
+        sender.add("2", 40, 0, None)
+        steps, finished = taken(sender)
+        assert finished == ["1", "2"]
+        assert [s.payload[0] for s in steps if isinstance(s, EventPacket) and s.begins] == [1, 2]
+        assert not sender
