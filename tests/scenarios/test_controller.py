@@ -360,3 +360,19 @@ async def test_500_calls_leave_nothing_behind() -> None:
         assert desk.controller.calls() == ()
         assert repr(desk.controller) == "<CallController 0 interactions, 0 legs>"
         assert desk.calls_over == 500
+
+
+async def test_a_graceful_stop_lets_calls_go_on() -> None:
+    """No new calls from either side; those that live are held, retrieved and ended as ever."""
+    async with open_desk() as desk:
+        _, far = await desk.talking()
+        desk.controller.refuse_new_calls()
+        assert not desk.controller.takes_new_calls
+        outside = desk.exchange.offer("10010", "6002", LegRole.LINE)
+        reason, _ = await refusal(desk, commands.MakeCall(DeviceId("6003"), "10010"))
+        assert reason == "shutting_down"
+        await desk.hold("6001")
+        await desk.told(told.Held)
+        assert outside.release_cause is Cause.UNREACHABLE
+        far.hang_up()
+        await desk.told(told.CallCleared)
