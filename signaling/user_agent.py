@@ -204,11 +204,17 @@ class UserAgent:
             await self._layer.close()
             for task in list(self._tasks):
                 task.cancel()
-            await self._group.__aexit__(kind, error, traceback)
-            if self._timer is not None:
-                self._timer.cancel()
-            self._registration_events.close()
-            self._abandon()
+            try:
+                # The body's error is its caller's, unwrapped; a cancellation may be our group's.
+                if isinstance(error, asyncio.CancelledError):
+                    await self._group.__aexit__(kind, error, traceback)
+                else:
+                    await self._group.__aexit__(None, None, None)
+            finally:
+                if self._timer is not None:
+                    self._timer.cancel()
+                self._registration_events.close()
+                self._abandon()
 
     # -- ways in and out ---------------------------------------------------------------------------
 
