@@ -320,3 +320,31 @@ async def test_a_call_over_ipv6(stage, ipv6_loopback):
         assert isinstance(await next_event(session), Answered)
         offered.bye()
         assert (await ending(session)).by_remote
+
+
+async def test_an_error_in_the_body_leaves_the_user_agent_as_it_is():
+    async def fail() -> None:
+        async with UserAgent() as agent:
+            await agent.listen_udp("127.0.0.1", 0)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await fail()
+
+
+async def test_a_user_agent_that_is_cancelled_closes_its_sockets(unused_udp_port):
+    up = asyncio.Event()
+
+    async def live() -> None:
+        async with UserAgent() as agent:
+            await agent.listen_udp("127.0.0.1", unused_udp_port)
+            up.set()
+            await asyncio.Event().wait()
+
+    async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as tasks:
+        living = tasks.create_task(live())
+        await up.wait()
+        living.cancel()
+    assert living.cancelled()
+    async with UserAgent() as another:
+        await another.listen_udp("127.0.0.1", unused_udp_port)
