@@ -39,7 +39,7 @@ async def read_body(request: web.Request, kind: type[T], *, timeout_s: float) ->
             Refused(
                 "unsupported_type",
                 f"found {request.content_type}",
-                field=hdrs.CONTENT_TYPE,
+                field="Content-Type",
                 expected="application/json, not compressed",
             ),
         )
