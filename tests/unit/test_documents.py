@@ -7,6 +7,11 @@ import re
 from pathlib import Path
 
 import pytest
+import typer
+
+from endpoint.app.cli import app
+from endpoint.app.exitcodes import ExitCode
+from endpoint.app.settings import Config
 
 pytestmark = pytest.mark.unit
 
@@ -48,6 +53,30 @@ def test_a_link_leads_to_a_file(document: Path) -> None:
 
 def test_the_readme_is_one_screen() -> None:
     assert len((REPOSITORY / "README.md").read_text().splitlines()) <= ONE_SCREEN
+
+
+def test_the_exit_codes_are_those_of_the_program() -> None:
+    text = (REPOSITORY / "docs" / "cli.md").read_text()
+    rows = re.findall(r"^\| (\d+) \| `(\w+)` \|", text, re.MULTILINE)
+    assert {name: int(code) for code, name in rows} == {code.name: code.value for code in ExitCode}
+
+
+def test_the_commands_are_those_of_the_program() -> None:
+    text = (REPOSITORY / "docs" / "cli.md").read_text().partition("## Exit codes")[0]
+    cells = re.findall(r"^\| (`.*?) \|", text, re.MULTILINE)
+    told = {
+        name.split()[0] for cell in cells if "`" in cell for name in re.findall(r"`([^`]+)`", cell)
+    }
+    subcommands = {"list", "remove", "check"}
+    assert told - subcommands == set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+
+
+def test_the_ports_of_the_readme_are_the_defaults() -> None:
+    text = (REPOSITORY / "README.md").read_text()
+    config = Config()
+    for port in (config.http.port, config.http.plain_port, config.sip.port):
+        assert re.search(rf"^\| {port} (TCP|UDP) \|", text, re.MULTILINE), port
+    assert f"| {config.media.port_first}–{config.media.port_last} UDP |" in text
 
 
 def test_the_lock_file_of_the_test_peer_names_no_download_address() -> None:
