@@ -17,6 +17,7 @@ from aiohttp import web
 
 from signaling.account import (
     Account,
+    Accounts,
     Registered,
     Registration,
     RegistrationEvent,
@@ -27,7 +28,6 @@ from signaling.errors import LocalProtocolError, TransportError
 from signaling.mailbox import Mailbox
 from signaling.peers import TrustedPeers
 from signaling.session import InviteRequest, InviteSession, SessionEvent
-from signaling.sip import events as stack_events
 from signaling.sip.auth import DigestCredentials
 from signaling.sip.events import (
     Answered,
@@ -161,14 +161,17 @@ class UserAgent:
             ),
             trace=trace,
         )
+        self._accounts = Accounts(
+            self._stack,
+            self,
+            maximum_delay_s=self.config.transport.websocket.maximum_delay_s,
+        )
         self._clients: dict[str, WebSocketClient] = {}
         self._connections: dict[str, Flow] = {}
         self._open_flows: set[Flow] = set()
         self._sessions: dict[str, InviteSession] = {}
-        self._registrations: dict[str, Registration] = {}
         self._requests: dict[RequestId, asyncio.Future[RequestCompleted]] = {}
         self._invitations: Mailbox[InviteSession] = Mailbox()
-        self._registration_events: Mailbox[RegistrationEvent] = Mailbox(1000)
         self._numbers = itertools.count(1)
         self._deciding = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -185,7 +188,7 @@ class UserAgent:
     def __repr__(self) -> str:
         return (
             f"<UserAgent {self.config.name} {self._layer} "
-            f"sessions={len(self._sessions)} registrations={len(self._registrations)}>"
+            f"sessions={len(self._sessions)} accounts={len(self._accounts)}>"
         )
 
     async def __aenter__(self) -> Self:
@@ -213,7 +216,7 @@ class UserAgent:
             finally:
                 if self._timer is not None:
                     self._timer.cancel()
-                self._registration_events.close()
+                self._accounts.events.close()
                 self._abandon()
 
     # -- ways in and out ---------------------------------------------------------------------------
@@ -247,6 +250,7 @@ class UserAgent:
 
         Accounts and invitations go over it by its name and its `flow`.
         """
+        self._check_open()
         client = self._layer.connect(name, url, ssl_context, self._client_changed)
         self._clients[name] = client
         self._spawn(client.run())
@@ -272,38 +276,22 @@ class UserAgent:
 
         Raises LocalProtocolError where `connect` was not called for its connection.
         """
+        self._check_open()
         flow: Flow | None = None
         if account.connection is not None:
             if account.connection not in self._layer:
                 raise LocalProtocolError(f"there is no connection named {account.connection}")
             flow = self._connections.get(account.connection)
-        registrar = account.registrar or Uri(
-            account.aor.scheme, host=account.aor.host, port=account.aor.port
-        )
-        usage = self._stack.register(
-            registrar,
-            account.aor,
-            flow,
-            credentials=account.credentials,
-            display_name=account.display_name,
-            expires_s=account.expires_s,
-            instance=account.instance,
-            now=self.now(),
-        )
-        registration = Registration(account, usage, self)
-        self._registrations[usage.id] = registration
-        self.drain()
+        registration = self._accounts.register(account, flow)
         if account.connection is None:
-            self._spawn(self._locate(registration, registrar))
+            self._spawn(self._accounts.locate(registration, self._layer.flow_to))
         elif account.connection in self._clients:
-            self._tell_unreachable(self._clients[account.connection])
+            self._client_changed(self._clients[account.connection])
         return registration
 
     def is_server_of_ours(self, flow: Flow) -> bool:
         """Whether a flow leads to a server that we connected to, or hold an account at."""
-        return self._connections.get(flow.listener) == flow or any(
-            registration.flow == flow for registration in self._registrations.values()
-        )
+        return self._connections.get(flow.listener) == flow or self._accounts.leads_to(flow)
 
     def is_open(self, flow: Flow) -> bool:
         """Whether something can be sent on a flow; datagrams always can."""
@@ -311,7 +299,11 @@ class UserAgent:
 
     def registration_events(self) -> AsyncIterator[RegistrationEvent]:
         """What becomes of all accounts, in order; ends when the user agent is left. One reader."""
-        return self._registration_events
+        return self._accounts.events
+
+    def _client_changed(self, client: WebSocketClient) -> None:
+        if client.state is ConnectionState.WAITING and client.error is not None:
+            self._accounts.unreachable(client.name, client.error)
 
     # -- calls and requests ------------------------------------------------------------------------
 
@@ -396,9 +388,7 @@ class UserAgent:
             for flow, error in failed.items():
                 self._stack.flow_closed(flow, self.now(), error)
         self._set_timer()
-        if self._closing and not (
-            self._sessions or self._registrations or self._stack.unanswered_count
-        ):
+        if self._closing and not (self._sessions or self._accounts or self._stack.unanswered_count):
             self._quiet.set()
 
     def received(self, octets: bytes, flow: Flow) -> None:
@@ -412,9 +402,7 @@ class UserAgent:
         if not self._layer.is_ours(flow):
             return
         self._connections[flow.listener] = flow
-        for registration in list(self._registrations.values()):
-            if registration.account.connection == flow.listener:
-                registration.flow_available(flow)
+        self._accounts.connected(flow.listener, flow)
 
     def closed(self, flow: Flow, error: TransportError | None) -> None:
         """For transports: a connection is gone."""
@@ -450,7 +438,7 @@ class UserAgent:
                     if session.ended is not None:
                         del self._sessions[event.session.id]
             case RegistrationChanged():
-                self._registration_changed(event)
+                self._accounts.changed(event)
             case RequestCompleted():
                 waiter = self._requests.pop(event.request, None)
                 if waiter is not None and not waiter.done():
@@ -521,6 +509,9 @@ class UserAgent:
         except TransportError as error:
             session.fail(error)
             return
+        except asyncio.CancelledError:
+            session.fail(TransportError(LEFT))
+            raise
         if session.ended is None:
             self._begin(session, invitation, flow)
 
@@ -540,64 +531,11 @@ class UserAgent:
         self._sessions[usage.id] = session
         self.drain()
 
-    async def _locate(self, registration: Registration, registrar: Uri) -> None:
-        """Resolve the registrar of an account that registers over UDP, as often as it takes."""
-        delay_s = 1.0
-        while True:
-            try:
-                flow = await self._layer.flow_to(registrar)
-            except TransportError as error:
-                self._tell(
-                    registration,
-                    RegistrationFailed(registration.account, None, str(error), False, error),
-                )
-                await asyncio.sleep(delay_s)
-                delay_s = min(2 * delay_s, self.config.transport.websocket.maximum_delay_s)
-            else:
-                registration.flow_available(flow)
-                return
-
-    # -- registrations, inside ---------------------------------------------------------------------
-
-    def _registration_changed(self, event: RegistrationChanged) -> None:
-        registration = self._registrations.get(event.registration.id)
-        if registration is None:
-            return
-        account = registration.account
-        match event.event:
-            case stack_events.Registered(contact=contact, expires_s=expires_s):
-                self._tell(registration, Registered(account, contact, expires_s))
-            case stack_events.RegistrationFailed(
-                status=status, text=text, fatal=fatal, error=error
-            ):
-                self._tell(registration, RegistrationFailed(account, status, text, fatal, error))
-            case stack_events.Unregistered():
-                del self._registrations[event.registration.id]
-                self._tell(registration, Unregistered(account))
-
-    def _client_changed(self, client: WebSocketClient) -> None:
-        if client.state is ConnectionState.WAITING:
-            self._tell_unreachable(client)
-
-    def _tell_unreachable(self, client: WebSocketClient) -> None:
-        """Say why the accounts of a connection can't be registered, once for each reason."""
-        if client.error is None or client.flow is not None:
-            return
-        for registration in list(self._registrations.values()):
-            if registration.account.connection != client.name:
-                continue
-            told = registration.last_event
-            failed = RegistrationFailed(
-                registration.account, None, str(client.error), False, client.error
-            )
-            if not (isinstance(told, RegistrationFailed) and told.text == failed.text):
-                self._tell(registration, failed)
-
-    def _tell(self, registration: Registration, event: RegistrationEvent) -> None:
-        registration.deliver(event)
-        self._registration_events.put(event)
-
     # -- the end -----------------------------------------------------------------------------------
+
+    def _check_open(self) -> None:
+        if self._closing:
+            raise LocalProtocolError(LEFT)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = self._group.create_task(work)
@@ -609,8 +547,7 @@ class UserAgent:
         self._invitations.close()
         for session in list(self._sessions.values()):
             session.hang_up(503)
-        for registration in list(self._registrations.values()):
-            registration.unregister()
+        self._accounts.unregister_all()
         self.drain()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self.config.close_timeout_s):

@@ -95,6 +95,12 @@ def descriptors() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
+def forget(network: MemoryNetwork) -> None:
+    """Leave only what lives: not what the network remembers, nor garbage that waits."""
+    network.sent.clear()
+    gc.collect()
+
+
 def resident_pages() -> int:
     """What the process really uses: what the allocator keeps back for later is given back first."""
     gc.collect()
@@ -144,16 +150,19 @@ async def test_500_calls_leave_no_task_socket_port_or_memory():
             phones.append(agent)
         everybody = (server.user_agent, *phones)
         events = controller.subscribe()
+        gc.collect()
+        gc.freeze()  # all that was there before need not be looked at again and again
+        stack.callback(gc.unfreeze)
         for _ in range(WARM_UP):
             await one_call(controller, events)
-            network.sent.clear()
+            forget(network)
         await _quiet(exchange, *everybody)
         before = (len(asyncio.all_tasks()), descriptors())
         resident = resident_pages()
 
         for _ in range(CALLS - WARM_UP):
             await one_call(controller, events)
-            network.sent.clear()
+            forget(network)
         await _quiet(exchange, *everybody)
         after = (len(asyncio.all_tasks()), descriptors())
 
