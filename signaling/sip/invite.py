@@ -372,7 +372,7 @@ class InviteUsage:
 
     def info(self, content_type: str, body: bytes, *, now: float) -> OperationId:
         """Send INFO in the dialog (RFC 6086). Then one `InfoCompleted`."""
-        if self.has_ended or self._dialog is None:
+        if self._dialog is None or self.state in (SessionState.PROCEEDING, SessionState.ENDED):
             raise self._forbidden("info")
         operation = self._next_operation()
         self._infos[operation] = None

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from tests.unit.signaling.sip.network import Network, Party
+from tests.unit.signaling.sip.peer import Peer
 
 
 @pytest.fixture
@@ -24,3 +25,8 @@ def bob(network: Network) -> Party:
 def registrar(network: Network) -> Party:
     methods = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "INFO", "REGISTER", "MESSAGE")
     return network.party("registrar", allow=methods)
+
+
+@pytest.fixture
+def peer() -> Peer:
+    return Peer()
