@@ -133,7 +133,9 @@ def answer(
             call = await _ringing(frames, device, wait)
             await client.answer(device, call)
             story, leave = _Story(call), detach and not started
-            return await _stay(client, frames, device, story, output, "", duration, leave)
+            return await _stay(
+                client, frames, device, story, output, duration_s=duration, leave=leave
+            )
 
     _conclude(output, output.run(main()))
 

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
@@ -117,10 +116,3 @@ class _Guarded(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._inner.resume_writing()
-
-
-@contextmanager
-def watched(guard: ConnectionGuard, transport: asyncio.BaseTransport | None) -> Iterator[None]:
-    """Around the handling of one request."""
-    guard.request_began(transport)
-    yield

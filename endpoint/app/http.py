@@ -19,7 +19,7 @@ from endpoint.app.guard import ConnectionGuard, GuardLimits
 from endpoint.app.ports import PortTaken, is_taken
 from endpoint.app.settings import HttpSettings, is_loopback
 from endpoint.client.messages import Refused
-from endpoint.errors import CommandRejected, ConfigurationError, DialStringError, StorageError
+from endpoint.errors import CommandRejected, ConfigurationError, StorageError
 
 log = structlog.get_logger(__name__)
 
@@ -51,6 +51,12 @@ _STATUS = {
     "shutting_down": 503,
     "internal_error": 500,
     "bad_digits": 400,
+    # of a dial string
+    "two_dashes": 400,
+    "empty_extension": 400,
+    "pause_after_digits": 400,
+    "bad_character": 400,
+    "empty_number": 400,
 }
 """HTTP status of a refused command; 409 for those that the state does not allow."""
 
@@ -190,8 +196,6 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
         return error.answer()
     except CommandRejected as error:
         return refusal(_STATUS.get(error.reason, 409), Refused(error.reason, str(error)))
-    except DialStringError as error:
-        return refusal(400, Refused(error.reason, str(error), field="$.destination"))
     except StorageError:
         log.exception("the database failed", path=request.path)
         return refusal(503, Refused("storage", "the database can't be used now; see the log"))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,13 +65,18 @@ def find_owner(port: int, *, udp: bool, proc: Path = Path("/proc")) -> Owner | N
     for entry in proc.iterdir():
         if not entry.name.isdigit():
             continue
-        try:
-            links = {os.readlink(link) for link in (entry / "fd").iterdir()}
-            if links & inodes:
+        # It may end while we look, or be another user's.
+        with suppress(OSError):
+            if any(_target(link) in inodes for link in (entry / "fd").iterdir()):
                 return Owner(int(entry.name), (entry / "comm").read_text().strip())
-        except OSError:  # it ended while we looked, or is another user's
-            continue
     return None
+
+
+def _target(link: Path) -> str:
+    try:
+        return os.readlink(link)
+    except OSError:  # closed while we looked
+        return ""
 
 
 def _inodes(port: int, kind: str, proc: Path) -> set[str]:

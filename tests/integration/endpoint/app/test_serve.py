@@ -1,0 +1,225 @@
+"""`serve` as a process of its own: what it says, who drives it, how it stops."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from endpoint.app.settings import AccountSettings
+from endpoint.app.state import StateDirectory
+from endpoint.app.wiring import Endpoint, add_extension
+from endpoint.client.client import EndpointClient
+from endpoint.storage.extensions import Extension
+
+from .conftest import PASSWORD, configuration
+
+pytestmark = pytest.mark.integration
+
+PATIENCE_S = 40.0
+COMMAND = (sys.executable, "-c", "from endpoint.app.cli import main; main()")
+
+
+@pytest.fixture
+def surroundings(tmp_path: Path) -> dict[str, str]:
+    """An environment with a state directory of its own, free ports and two stations."""
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith("AGENT_ENDPOINT_")}
+    stations = [{"device": device, "kind": "tone"} for device in ("6002", "6003")]
+    return inherited | {
+        "XDG_CONFIG_HOME": str(tmp_path / "xdg"),
+        "AGENT_ENDPOINT_STATE__DIRECTORY": str(tmp_path / "state"),
+        "AGENT_ENDPOINT_HTTP__PORT": "0",
+        "AGENT_ENDPOINT_HTTP__PLAIN_PORT": "0",
+        "AGENT_ENDPOINT_SIP__PORT": "0",
+        "AGENT_ENDPOINT_CALLS__DRAIN_TIMEOUT_S": "30",
+        "AGENT_ENDPOINT_STATION": json.dumps(stations),
+        "AGENT_ENDPOINT_LOG__FORMAT": "json",
+    }
+
+
+@asynccontextmanager
+async def started(
+    surroundings: dict[str, str], *arguments: str, given: str = ""
+) -> AsyncIterator[Process]:
+    process = await asyncio.create_subprocess_exec(
+        *COMMAND, *arguments, stdin=PIPE, stdout=PIPE, stderr=PIPE, env=surroundings
+    )
+    assert process.stdin is not None
+    process.stdin.write(given.encode())
+    process.stdin.close()
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+
+
+async def line(process: Process) -> Any:
+    """The next JSON line on its standard output."""
+    assert process.stdout is not None
+    async with asyncio.timeout(PATIENCE_S):
+        text = await process.stdout.readline()
+    if not text:
+        _, complaint = await process.communicate()
+        raise AssertionError(complaint.decode())
+    return json.loads(text)
+
+
+async def ended(process: Process) -> int:
+    async with asyncio.timeout(PATIENCE_S):
+        return await process.wait()
+
+
+async def test_other_commands_drive_the_endpoint_that_runs(surroundings: dict[str, str]) -> None:
+    async with started(surroundings, "serve", "--json") as serve:
+        ready = await line(serve)
+        assert ready["ok"]
+        assert ready["token"].endswith("/state/token")
+        dial = ("dial", "6003", "--from", "6002", "--detach", "--json")
+        async with started(surroundings, *dial) as command:
+            assert (await line(command))["established"]
+            assert await ended(command) == 0
+        async with started(surroundings, "hold", "6002", "--json") as command:
+            assert (await line(command))["command"] == "HoldCall"
+        async with started(surroundings, "status", "--json") as command:
+            (call,) = (await line(command))["calls"]
+            assert [party["state"] for party in call["parties"]] == ["hold", "connected"]
+        async with started(surroundings, "hang-up", "6002", "--json") as command:
+            assert await ended(command) == 0
+        serve.send_signal(signal.SIGTERM)
+        assert await ended(serve) == 0
+
+
+async def test_a_second_endpoint_is_kept_out_of_the_state_directory(
+    surroundings: dict[str, str],
+) -> None:
+    async with started(surroundings, "serve", "--json") as serve:
+        ready = await line(serve)
+        async with started(surroundings, "serve", "--json") as second:
+            refused = await line(second)
+            assert f"(pid {ready['pid']}" in refused["text"]
+            assert await ended(second) == 4
+
+
+async def test_sigterm_lets_calls_end_and_a_second_signal_hangs_up(
+    surroundings: dict[str, str],
+) -> None:
+    async with started(surroundings, "serve", "--json") as serve:
+        ready = await line(serve)
+        token = StateDirectory(Path(ready["token"]).parent).stored_token()
+        async with EndpointClient(ready["plain"], token or "") as client:
+            async with client.events() as frames, asyncio.timeout(PATIENCE_S):
+                await anext(frames)
+                await client.make_call("6002", "6003")
+                while getattr(await anext(frames), "event", "") != "Established":
+                    pass
+                serve.send_signal(signal.SIGTERM)
+                while not (await client.health()).draining:
+                    pass
+                assert len(await client.calls()) == 1
+                serve.send_signal(signal.SIGTERM)
+                told = [getattr(frame, "event", "") async for frame in frames]
+            assert told[-1] == "CallCleared"
+        assert await ended(serve) == 0
+
+
+async def test_sigterm_with_no_call_ends_at_once_and_leaves_nothing(
+    surroundings: dict[str, str],
+) -> None:
+    async with started(surroundings, "serve", "--json") as serve:
+        ready = await line(serve)
+        state = StateDirectory(Path(ready["token"]).parent)
+        assert state.running() is not None
+        serve.send_signal(signal.SIGINT)
+        assert await ended(serve) == 0
+        assert state.running() is None
+        assert serve.stderr is not None
+        log = (await serve.stderr.read()).decode()
+        events = [json.loads(text)["event"] for text in log.splitlines()]
+        assert events == ["endpoint ready", "endpoint stopped"]
+        assert (state.stored_token() or "no token") not in log
+
+
+# -- registering outside ----------------------------------------------------------------------
+
+
+@pytest.fixture
+async def outside(tmp_path: Path) -> AsyncIterator[Endpoint]:
+    """An embedded sipWsServer that stands for an outside one, where 6001 may register."""
+    async with Endpoint(configuration(tmp_path / "outside")) as endpoint:
+        realm = endpoint.config.sip.realm
+        await add_extension(endpoint.extensions, realm, Extension("6001"), PASSWORD)
+        yield endpoint
+
+
+@pytest.mark.parametrize("over", ["wss", "udp"])
+async def test_register_proves_an_account(
+    surroundings: dict[str, str], outside: Endpoint, over: str
+) -> None:
+    host, port = outside.sip_address
+    server = outside.wss_url if over == "wss" else f"sip:{host}:{port}"
+    command = ("register", "6001", "--server", server, "--password-stdin", "--once", "--json")
+    trust = ("--ca", str(outside.certificate.authority))
+    async with started(surroundings, *command, *trust, given=PASSWORD) as register:
+        told = await line(register)
+        assert (told["ok"], told["device"]) == (True, "6001")
+        assert await ended(register) == 0
+    assert outside.server.targets("6001") == []
+
+
+@pytest.mark.parametrize(
+    ("password", "trusted", "cause"),
+    [("wrong", True, "unauthorised"), (PASSWORD, False, "certificate_refused")],
+)
+async def test_register_says_why_it_failed(
+    surroundings: dict[str, str], outside: Endpoint, password: str, trusted: bool, cause: str
+) -> None:
+    command = ("register", "6001", "--server", outside.wss_url, "--password-stdin", "--json")
+    trust = ("--ca", str(outside.certificate.authority)) if trusted else ()
+    async with started(surroundings, *command, *trust, given=password) as register:
+        told = await line(register)
+        assert (told["ok"], told["cause"]) == (False, cause)
+        assert await ended(register) == 7
+
+
+async def test_register_stays_until_it_is_told_to_go(
+    surroundings: dict[str, str], outside: Endpoint
+) -> None:
+    host, port = outside.sip_address
+    command = ("register", "6001", "--server", f"sip:{host}:{port}", "--password-stdin", "--json")
+    async with started(surroundings, *command, given=PASSWORD) as register:
+        assert (await line(register))["ok"]
+        assert len(outside.server.targets("6001")) == 1
+        register.send_signal(signal.SIGINT)
+        assert await ended(register) in (0, 130)
+    assert outside.server.targets("6001") == []
+
+
+async def test_a_configured_account_is_registered_by_serve(
+    outside: Endpoint, tmp_path: Path
+) -> None:
+    account = AccountSettings.model_validate(
+        {
+            "device": "6001",
+            "server": outside.wss_url,
+            "password": PASSWORD,
+            "ca": outside.certificate.authority,
+        }
+    )
+    config = configuration(tmp_path / "inside").model_copy(update={"account": [account]})
+    async with Endpoint(config) as inside:
+        events = inside.controller.subscribe(after=0)
+        async with asyncio.timeout(PATIENCE_S):
+            told = await anext(events)
+        assert type(told.event).__name__ == "DeviceRegistered"
+        assert told.event.device == "6001"

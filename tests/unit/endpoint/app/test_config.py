@@ -1,0 +1,238 @@
+"""Where settings come from, which goes over which, and how every mistake is told at once."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from endpoint.app.config import Loaded, load, values
+from endpoint.app.settings import Config, HttpSettings, SipSettings, advertised, is_loopback
+from endpoint.errors import ConfigurationError
+
+pytestmark = pytest.mark.unit
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An environment that says nothing, and an empty working directory."""
+    for name in list(os.environ):
+        if name.startswith("AGENT_ENDPOINT_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "xdg"))
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def write(path: Path, text: str) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def mistakes(named: Path | None = None) -> list[str]:
+    with pytest.raises(ConfigurationError) as refused:
+        load(named)
+    return refused.value.mistakes
+
+
+def shown(loaded: Loaded) -> dict[str, tuple[object, str]]:
+    return {value.key: (value.value, value.origin) for value in values(loaded)}
+
+
+def test_without_any_file_the_defaults_listen_on_loopback_only() -> None:
+    loaded = load()
+    assert loaded.path is None
+    config = loaded.config
+    assert (config.http.host, config.sip.host, config.media.host) == ("127.0.0.1",) * 3
+    assert (config.http.port, config.http.plain_port, config.sip.port) == (8443, 8080, 5060)
+    assert (config.media.port_first, config.media.port_last) == (20_000, 29_999)
+    assert config.open_hosts == []
+
+
+def test_the_file_is_searched_in_the_documented_order(home: Path) -> None:
+    last = write(home / "xdg/agent-endpoint/config.toml", "[http]\nport = 3\n")
+    assert load().path == last
+    write(home / "agent-endpoint.toml", "[http]\nport = 2\n")
+    assert load().config.http.port == 2
+    named = write(home / "elsewhere.toml", "[http]\nport = 1\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AGENT_ENDPOINT_CONFIG", str(named))
+        assert load().config.http.port == 1
+        other = write(home / "given.toml", "[http]\nport = 4\n")
+        assert load(other).config.http.port == 4
+
+
+@pytest.mark.parametrize("by", ["--config", "AGENT_ENDPOINT_CONFIG"])
+def test_a_file_that_was_named_must_be_there(
+    home: Path, monkeypatch: pytest.MonkeyPatch, by: str
+) -> None:
+    named = home / "nowhere.toml"
+    if by == "AGENT_ENDPOINT_CONFIG":
+        monkeypatch.setenv(by, str(named))
+    (mistake,) = mistakes(named if by == "--config" else None)
+    assert mistake.startswith(f"{by}: found '{named}', expected a file")
+
+
+def test_the_environment_goes_over_the_file(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = write(home / "agent-endpoint.toml", "[http]\nport = 2\nplain_port = 3\n")
+    monkeypatch.setenv("AGENT_ENDPOINT_HTTP__PORT", "5")
+    monkeypatch.setenv("AGENT_ENDPOINT_HTTP__ORIGINS", '["https://crm.example.com"]')
+    loaded = load()
+    assert loaded.config.http.origins == ["https://crm.example.com"]
+    origins = shown(loaded)
+    assert origins["http.port"] == (5, "AGENT_ENDPOINT_HTTP__PORT")
+    assert origins["http.plain_port"] == (3, str(file.relative_to(home)))
+    assert origins["sip.port"] == (5060, "default")
+
+
+def test_one_host_serves_all_sections_that_name_none(home: Path) -> None:
+    write(
+        home / "agent-endpoint.toml",
+        'host = "0.0.0.0"\nadvertised_host = "192.0.2.7"\n[sip]\nhost = "127.0.0.1"\n',
+    )
+    loaded = load()
+    config = loaded.config
+    assert (config.http.host, config.sip.host, config.media.host) == (
+        "0.0.0.0",
+        "127.0.0.1",
+        "0.0.0.0",
+    )
+    assert config.media_advertised_host == "192.0.2.7"
+    assert config.open_hosts == ["http"]
+    assert shown(loaded)["media.host"] == ("0.0.0.0", "host, agent-endpoint.toml")
+
+
+def test_every_mistake_is_told_at_once_with_key_found_and_expected(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(
+        home / "agent-endpoint.toml",
+        """
+        [http]
+        port = 99999
+        origins = ["https://crm.example.com/agent"]
+        [sip]
+        prot = 5060
+        [media]
+        port_first = 30000
+        [[account]]
+        device = "6001"
+        server = "https://pbx.example.com"
+        password = "not to be shown"
+        [[station]]
+        device = "6002"
+        kind = "file"
+        """,
+    )
+    monkeypatch.setenv("AGENT_ENDPOINT_SIP__PORT", "many")
+    monkeypatch.setenv("AGENT_ENDPOINT_HTPP__PORT", "1")
+    told = mistakes()
+    file = "(agent-endpoint.toml)"
+    expected = [
+        "AGENT_ENDPOINT_HTPP__PORT: unknown variable, expected http?",
+        f"http.port {file}: found 99999, expected less than or equal to 65535",
+        f"http.origins {file}: 'https://crm.example.com/agent' is no origin",
+        "sip.port (AGENT_ENDPOINT_SIP__PORT): found 'many', expected a valid integer",
+        f"sip.prot {file}: unknown key, expected port?",
+        f"media {file}: port_last is 29999: expected more than port_first (30000)",
+        f"account.0.server {file}: 'https://pbx.example.com': expected wss://",
+        f'station.0 {file}: kind is "file": expected path to name a WAV file',
+    ]
+    for line in expected:
+        assert any(mistake.startswith(line) for mistake in told), line
+    assert len(told) == len(expected)
+    assert "not to be shown" not in "".join(told)
+
+
+def test_a_list_in_a_variable_is_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AGENT_ENDPOINT_HTTP__ORIGINS", "https://crm.example.com")
+    assert mistakes() == [
+        "AGENT_ENDPOINT_HTTP__ORIGINS: found 'https://crm.example.com', expected a JSON list"
+    ]
+
+
+def test_text_that_is_no_toml_is_told_with_its_place(home: Path) -> None:
+    write(home / "agent-endpoint.toml", "[http\nport = 1\n")
+    (mistake,) = mistakes()
+    assert mistake.startswith("agent-endpoint.toml: expected TOML:")
+    assert "line 1" in mistake
+
+
+def test_secrets_are_masked_when_shown(home: Path) -> None:
+    write(
+        home / "agent-endpoint.toml",
+        """
+        [http]
+        token = "canary-token-canary-token"
+        [database]
+        url = "postgresql://me:canary-database@db/endpoint"
+        [[account]]
+        device = "6001"
+        server = "wss://pbx.example.com/ws"
+        password = "canary-password"
+        """,
+    )
+    text = repr(shown(load())) + repr(load())
+    assert "canary" not in text
+    assert shown(load())["account.0.password"] == ("********", "agent-endpoint.toml")
+
+
+def test_a_device_has_one_account(home: Path) -> None:
+    account = '[[account]]\ndevice = "6001"\nserver = "ws://a"\npassword = "x"\n'
+    write(home / "agent-endpoint.toml", account * 2)
+    assert "found 6001 twice" in mistakes()[0]
+
+
+def test_a_password_can_be_kept_in_a_file_of_its_own(home: Path) -> None:
+    secret = write(home / "secret", "s3cret\n")
+    write(
+        home / "agent-endpoint.toml",
+        f'[[account]]\ndevice = "6001"\nserver = "sip:pbx"\npassword_file = "{secret}"\n',
+    )
+    assert load().config.account[0].read_password() == "s3cret"
+
+
+@pytest.mark.parametrize(
+    ("host", "told", "expected"),
+    [
+        ("127.0.0.1", "", "127.0.0.1"),
+        ("localhost", "", "127.0.0.1"),
+        ("192.0.2.1", "", "192.0.2.1"),
+        ("0.0.0.0", "phone.example.com", "phone.example.com"),
+    ],
+)
+def test_what_others_are_told_is_an_address_that_leads_here(
+    host: str, told: str, expected: str
+) -> None:
+    assert advertised(host, told) == expected
+
+
+def test_a_wildcard_is_never_told_to_others() -> None:
+    assert advertised("0.0.0.0", "") not in ("0.0.0.0", "")
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("127.0.0.1", True),
+        ("127.8.0.1", True),
+        ("::1", True),
+        ("localhost", True),
+        ("0.0.0.0", False),
+        ("::", False),
+        ("localhost.example", False),
+    ],
+)
+def test_loopback_is_known_by_its_address(host: str, expected: bool) -> None:
+    assert is_loopback(host) is expected
+
+
+def test_a_configuration_can_be_made_without_file_or_environment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AGENT_ENDPOINT_HTTP__PORT", "1")
+    config = Config(http=HttpSettings(port=0), sip=SipSettings(port=0))
+    assert (config.http.port, config.sip.port) == (0, 0)
