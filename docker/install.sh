@@ -17,6 +17,7 @@ peers=(
   kamailio
   kamailio-tls-modules
   kamailio-websocket-modules
+  postgresql
   rtpengine-daemon
   sip-tester
 )

@@ -92,6 +92,7 @@ class Process:
         name: str,
         environment: Mapping[str, str] | None = None,
         on_line: Callable[[str], None] | None = None,
+        user: str | None = None,
     ) -> None:
         self.name = name
         self.lines: Feed[str] = Feed(name)
@@ -100,6 +101,7 @@ class Process:
         self._arguments = [str(argument) for argument in arguments]
         self._directory = directory
         self._on_line = on_line
+        self._user = user
         self._environment = {**os.environ, **(environment or {})}
         self._transport: asyncio.SubprocessTransport
         self._output: _Output
@@ -115,6 +117,7 @@ class Process:
             cwd=self._directory,
             env=self._environment,
             start_new_session=True,
+            user=self._user,
         )
         self._transport, self._output = transport, output
         return self

@@ -1,0 +1,85 @@
+"""The endpoint on PostgreSQL: the operator upgrades, then everything is as on SQLite."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from endpoint.callcontrol.commands import ClearConnection, MakeCall
+from endpoint.callcontrol.events import Established
+from endpoint.errors import StorageError
+from endpoint.legs.base import Cause, DeviceId, DeviceRegistered
+from endpoint.storage.database import Database
+from endpoint.storage.schema import Base
+
+from .desk import Desk
+from .peers.postgres import Postgres
+from .peers.sipp import register
+
+pytestmark = pytest.mark.interop
+
+AGENT, CUSTOMER = DeviceId("6001"), DeviceId("10086")
+
+
+@pytest.fixture
+async def postgres(tmp_path: Path) -> AsyncIterator[Postgres]:
+    async with Postgres(tmp_path / "postgres") as database:
+        yield database
+
+
+def desk(postgres: Postgres, directory: Path) -> Desk:
+    return Desk(
+        directory,
+        extensions=["7002"],
+        stations={AGENT: 1400, CUSTOMER: 1010},
+        settings={"database": {"url": postgres.url}},
+    )
+
+
+async def upgraded(postgres: Postgres) -> None:
+    database = Database(postgres.url)
+    await database.upgrade()
+    await database.dispose()
+
+
+async def test_a_database_that_is_not_ours_yet_names_the_command(
+    postgres: Postgres, tmp_path: Path
+) -> None:
+    with pytest.raises(StorageError, match="agent-endpoint database upgrade"):
+        async with desk(postgres, tmp_path / "state"):
+            pass
+
+
+async def test_a_phone_registers_and_a_call_leaves_its_record(
+    postgres: Postgres, tmp_path: Path
+) -> None:
+    await upgraded(postgres)
+    async with desk(postgres, tmp_path / "state") as endpoint:
+        await register(tmp_path, endpoint.sip, user="7002", password=endpoint.password)
+        await endpoint.event(DeviceRegistered, device="7002")
+
+        made = await endpoint.do(MakeCall(AGENT, CUSTOMER))
+        await endpoint.event(Established, device=CUSTOMER)
+        await endpoint.do(ClearConnection(AGENT))
+        await endpoint.cleared()
+        (record,) = await endpoint.endpoint.records.latest()
+        assert (record.call, record.called) == (made.call, CUSTOMER)
+        assert record.ending.cause is Cause.NORMAL
+
+
+async def test_the_migrations_make_what_the_models_say(postgres: Postgres) -> None:
+    await upgraded(postgres)
+    engine = create_async_engine(postgres.url.replace("postgresql:", "postgresql+asyncpg:"))
+
+    def differences(connection: Connection) -> list[object]:
+        return list(compare_metadata(MigrationContext.configure(connection), Base.metadata))
+
+    async with engine.connect() as connection:
+        assert await connection.run_sync(differences) == []
+    await engine.dispose()
