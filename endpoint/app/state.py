@@ -52,6 +52,11 @@ class StateDirectory:
         return self.path / "endpoint.sqlite3"
 
     @property
+    def unwritten_calls(self) -> Path:
+        """Call records that the database did not take yet."""
+        return self.path / "unwritten-calls.jsonl"
+
+    @property
     def recordings(self) -> Path:
         """Where WAV files go."""
         return self.path / "recordings"

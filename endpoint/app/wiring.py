@@ -19,6 +19,7 @@ from endpoint.app.access import SIP_PATH, Access
 from endpoint.app.directory import Directory
 from endpoint.app.eventsocket import EventSocket
 from endpoint.app.http import LOOPBACK, HttpServer
+from endpoint.app.journal import RecordJournal
 from endpoint.app.native import NativeView
 from endpoint.app.ports import PortTaken, is_taken
 from endpoint.app.rest import RestRoutes
@@ -85,6 +86,7 @@ class Endpoint:
         self.extensions: Extensions
         self.records: StoredCallRecords
         self.server: SipServer
+        self.media: WorkerLink
         self.exchange: LegExchange
         self.controller: CallController
         self.http: HttpServer
@@ -176,23 +178,25 @@ class Endpoint:
         )
         # In before and so out after what its handlers use: they end when that ends.
         await enter(self.http)
-        media = await enter(WorkerLink(media_settings(config)))
+        self.media = await enter(WorkerLink(media_settings(config)))
         await enter(self.server)
         self.sip_address = await self._listen_udp()
         self.exchange = await enter(
             LegExchange(
                 self.server,
-                media,
+                self.media,
                 settings=leg_settings(config),
                 accounts=accounts,
                 stations=[station(entry) for entry in config.station],
                 knows=self._knows,
             )
         )
+        journal = RecordJournal(self.records, self.state.unwritten_calls)
+        await journal.replay()
         self.controller = await enter(
             CallController(
                 self.exchange,
-                self.records,
+                journal,
                 settings=ControllerSettings(
                     calls=CallSettings(no_answer_s=config.calls.answer_timeout_s)
                 ),

@@ -18,6 +18,10 @@ _KEPT = (datetime,)
 """Columns have a type for moments; everything else is JSON or text."""
 
 
+class RecordExists(StorageError):
+    """The call has its one record already."""
+
+
 class StoredCallRecords:
     """The call records of one tenant; what call control writes to."""
 
@@ -25,14 +29,14 @@ class StoredCallRecords:
         self._database = database
 
     async def write(self, record: CallRecord) -> None:
-        """Keep a record. Raises `StorageError`; a second one of the same call is refused."""
+        """Keep a record. Raises `StorageError`: `RecordExists` for a second one of the call."""
         plain = msgspec.to_builtins(record, builtin_types=_KEPT)
         try:
             async with self._database.session() as session:
                 session.add(CallRow(tenant_id=self._database.tenant_id, **plain))
         except StorageError as error:
             if isinstance(error.__cause__, IntegrityError):
-                raise StorageError(f"call {record.call} has a record already") from error
+                raise RecordExists(f"call {record.call} has a record already") from error
             raise
 
     async def latest(self, limit: int = 100) -> Sequence[CallRecord]:
