@@ -24,12 +24,18 @@ def family_of(host: str) -> socket.AddressFamily:
 
 
 class PortRange:
-    """Hands out free pairs, going round: a port that was closed rests before its next call."""
+    """Hands out free pairs, going round: a port that was closed rests before its next call.
+
+    Raises MediaError for a host that is no address, or a range without a pair.
+    """
 
     def __init__(self, host: str, low: int, high: int) -> None:
+        family_of(host)
         self._host = host
         self._pairs = range(low + low % 2, high, 2)
-        self._next = random.randrange(len(self._pairs)) if len(self._pairs) else 0
+        if not self._pairs:
+            raise MediaError(f"no pair of RTP ports in {low}-{high}")
+        self._next = random.randrange(len(self._pairs))
 
     def open_pair(self) -> tuple[socket.socket, socket.socket]:
         """Bind an RTP and an RTCP socket. Raises MediaError when no pair of the range is free."""

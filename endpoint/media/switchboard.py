@@ -99,13 +99,11 @@ class Switchboard:
             self._dialling.remove(port)
         del self._ports[port.name]
 
-    def set_routes(self, group: str, routes: Iterable[RouteTo], now: float) -> list[RouteTo]:
-        """Replace a group's routes. Returns those left out, as a port of theirs is not open."""
-        wanted = list(routes)
-        known = [route for route in wanted if self._is_possible(route)]
-        for sink in self._table.set_group(group, known):
+    def set_routes(self, group: str, routes: Iterable[RouteTo], now: float) -> None:
+        """Replace a group's routes. What names a port that is not open is left out."""
+        possible = [route for route in routes if self._is_possible(route)]
+        for sink in self._table.set_group(group, possible):
             self._feed(sink, now)
-        return [route for route in wanted if route not in known]
 
     def changed(self, port: RtpPort, now: float) -> None:
         """A port has another far end, another codec, or digits to send."""

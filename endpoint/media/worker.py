@@ -16,6 +16,7 @@ import sys
 
 import msgspec
 
+from endpoint.errors import MediaError
 from endpoint.media import messages as m
 from endpoint.media.channel import Channel
 from endpoint.media.plane import Plane
@@ -57,9 +58,13 @@ def main(arguments: list[str]) -> None:
     try:
         import uvloop
     except ImportError:
-        asyncio.run(serve(end, settings))
+        run = asyncio.run
     else:
-        uvloop.run(serve(end, settings))
+        run = uvloop.run
+    try:
+        run(serve(end, settings))
+    except MediaError as exc:
+        sys.exit(f"media worker: {exc}")
 
 
 if __name__ == "__main__":

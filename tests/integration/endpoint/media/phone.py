@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
+import msgspec
 import numpy as np
 
 from endpoint.audio.analysis import heard
 from endpoint.audio.codec import G711, decode, encode
+from endpoint.audio.dtmf import DIGITS, DtmfDetector
 from endpoint.audio.frame import Samples, frames_of
 from endpoint.audio.tones import CALL_PROGRESS_HZ, MUSIC_ON_HOLD_HZ, PARTY_TONES_HZ, tone
 from endpoint.media import messages as m
+from endpoint.media.rtcp import is_rtcp
 from endpoint.media.rtp import HEADER, RtpPacket, parse_rtp
 
 SIGNATURES = {
@@ -53,18 +56,17 @@ class Phone:
     ) -> None:
         self.name = name
         self.codecs = list(codecs)
-        self.law = G711[self.codecs[0].encoding]
         self.heard: list[Heard] = []
         self.reports: list[bytes] = []
+        self.muxed_reports: list[bytes] = []
         self.ssrc = 0x1000 + ord(name[0]) if ssrc is None else ssrc
         self.sequence = 65500
         """Near its wrap, so that every test crosses it."""
         self.timestamp = 0xFFFFFF00
         self._host = host
         self._to: tuple[str, int] | None = None
-        frequency_hz = SIGNATURES.get(name, (PARTY_TONES_HZ[0],))[0]
-        self._voice = [encode(self.law, f) for f in frames_of(tone(frequency_hz, 1000, -15.0))]
         self._frames_sent = 0
+        self.speak(self.codecs[0])
         self._arrived = asyncio.Event()
 
     async def __aenter__(self) -> Self:
@@ -94,21 +96,49 @@ class Phone:
 
     def remote(self, port: m.PortName, **changes: object) -> m.SetRemote:
         """What its SDP would say of it to a port of ours."""
-        described: dict[str, object] = {
-            "port": port,
-            "host": self._host,
-            "rtp_port": self.port,
-            "rtcp_port": int(self.rtcp.getsockname()[1]),
-            "send": self.codecs,
-            "receive": self.codecs,
-        }
-        return m.SetRemote(**{**described, **changes})  # type: ignore[arg-type]
+        described = m.SetRemote(
+            port,
+            self._host,
+            self.port,
+            int(self.rtcp.getsockname()[1]),
+            self.codecs,
+            self.codecs,
+        )
+        return msgspec.structs.replace(described, **changes)
 
-    def talk_to(self, address: m.RtpAddress) -> None:
-        """Send its tone, a packet every 20 ms, until hushed."""
+    def speak(self, codec: m.PayloadType) -> None:
+        """Use this codec from now on."""
+        self._codec = codec
+        frequency_hz = SIGNATURES.get(self.name, (PARTY_TONES_HZ[0],))[0]
+        frames = frames_of(tone(frequency_hz, 1000, -15.0))
+        self._voice = [encode(G711[codec.encoding], frame) for frame in frames]
+
+    def talk_to(self, address: m.RtpAddress, *, ptime_ms: int = 20, swaps: bool = False) -> None:
+        """Send its tone until hushed; with `swaps` the second of two packets goes first."""
         self._to = (address.host, address.rtp_port)
+        self._frames_a_packet = ptime_ms // 20
+        self._swaps = swaps
         self._due = self._loop.time()
         self._talk()
+
+    def press(self, digit: str, *, lost: Collection[int] = ()) -> None:
+        """Send the seven packets of a key press of 100 ms, but those that get lost."""
+        to = self._to
+        assert to is not None
+        event_type = next(p.number for p in self.codecs if p.encoding == "TELEPHONE-EVENT")
+        for number in range(7):
+            flags = 0x8A if number >= 4 else 0x0A
+            duration = min(number + 1, 5) * 160
+            payload = bytes([DIGITS.index(digit), flags]) + duration.to_bytes(2)
+            if number in lost:
+                self.sequence = (self.sequence + 1) & 0xFFFF
+            else:
+                self.send_packet(to, event_type, payload)
+        self.timestamp = (self.timestamp + 1280) & 0xFFFFFFFF
+
+    def digits_in_audio(self) -> str:
+        """The digits whose tones are in all that it heard."""
+        return "".join(DtmfDetector().receive_audio(self.audio(last_ms=60_000)))
 
     def hush(self) -> None:
         """Say no more."""
@@ -116,9 +146,8 @@ class Phone:
 
     def send_audio(self, to: tuple[str, int], payload: bytes | None = None) -> None:
         """Send one packet of its tone, or of what is given."""
-        voice = payload or self._voice[self._frames_sent % len(self._voice)]
-        self._frames_sent += 1
-        self.send_packet(to, self.codecs[0].number, voice)
+        voice = payload or self._next_frame()
+        self.send_packet(to, self._codec.number, voice)
         self.timestamp = (self.timestamp + len(voice)) & 0xFFFFFFFF
 
     def send_packet(self, to: tuple[str, int], payload_type: int, payload: bytes) -> None:
@@ -158,8 +187,11 @@ class Phone:
         return [each.packet for each in self.heard[start : start + count]]
 
     def _receive(self, opened: socket.socket) -> None:
-        packet = parse_rtp(memoryview(opened.recv(2048)))
-        if packet is not None:
+        datagram = opened.recv(2048)
+        packet = parse_rtp(memoryview(datagram))
+        if is_rtcp(datagram[1]):
+            self.muxed_reports.append(datagram)
+        elif packet is not None:
             self.heard.append(Heard(packet, self._loop.time()))
         self._arrived.set()
 
@@ -168,7 +200,23 @@ class Phone:
         self._arrived.set()
 
     def _talk(self) -> None:
-        if self._to is not None:
-            self.send_audio(self._to)
-            self._due += 0.02
-            self._loop.call_at(self._due, self._talk)
+        if self._to is None:
+            return
+        count = 2 if self._swaps else 1
+        packets = []
+        for _ in range(count):
+            voice = [self._next_frame() for _ in range(self._frames_a_packet)]
+            packets.append((self.sequence + 1, self.timestamp, b"".join(voice)))
+            self.sequence = (self.sequence + 1) & 0xFFFF
+            self.timestamp = (self.timestamp + len(packets[-1][2])) & 0xFFFFFFFF
+        after = self.sequence, self.timestamp
+        for number, timestamp, payload in reversed(packets):
+            self.sequence, self.timestamp = number - 1, timestamp
+            self.send_packet(self._to, self._codec.number, payload)
+        self.sequence, self.timestamp = after
+        self._due += 0.02 * self._frames_a_packet * count
+        self._loop.call_at(self._due, self._talk)
+
+    def _next_frame(self) -> bytes:
+        self._frames_sent += 1
+        return self._voice[self._frames_sent % len(self._voice)]

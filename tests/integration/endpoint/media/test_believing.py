@@ -1,0 +1,195 @@
+"""Media only from and to a proven source: S9 and S10."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from endpoint.media import messages as m
+from endpoint.media.rtp import HEADER
+from tests.integration.endpoint.media.conftest import PhoneMaker, Studio
+from tests.integration.endpoint.media.phone import Phone
+
+pytestmark = pytest.mark.integration
+
+LOUD = b"\x00" * 160
+"""A payload that nobody else sends: full negative scale."""
+
+
+def spray(attacker: Phone, to: tuple[str, int], packets: int, *, ssrc: int = 66) -> None:
+    for number in range(packets):
+        header = HEADER.pack(0x80, 0, number & 0xFFFF, number * 160, ssrc)
+        attacker.rtp.sendto(header + LOUD, to)
+
+
+def heard_the_attacker(phone: Phone) -> bool:
+    return any(bytes(each.packet.payload) == LOUD for each in phone.heard)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2"])
+@pytest.mark.parametrize("knows_the_ssrc", [True, False])
+async def test_s9_a_thousand_packets_from_a_wrong_source_change_nothing(
+    studio: Studio, phone: PhoneMaker, host: str, knows_the_ssrc: bool
+) -> None:
+    a, b, attacker = await phone("A"), await phone("B"), await phone("X", host=host)
+    await studio.connect(a)
+    await studio.connect(b)
+    await studio.route("AB", "BA")
+    await b.until_packets(5)
+    for _ in range(20):
+        spray(attacker, studio.to("A"), 50, ssrc=a.ssrc if knows_the_ssrc else 66)
+        await b.until_packets(1)
+    await b.until_packets(20)
+    assert not heard_the_attacker(b)
+    assert not attacker.heard
+    assert b.hears() == {"A"}
+    counted = await studio.statistics("A")
+    assert counted.packets_lost == 0
+    assert counted.packets_received == counted.packets_expected
+    assert counted.remote == f"127.0.0.1:{a.port}"
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2"])
+async def test_s10_who_was_there_first_is_not_who_is_believed(
+    studio: Studio, phone: PhoneMaker, host: str
+) -> None:
+    """The attacker sprays from before the remote is known, and until after the peer talks."""
+    a, b, attacker = await phone("A"), await phone("B"), await phone("X", host=host)
+    for each in (a, b):
+        studio.addresses[each.name] = await studio.link.request(m.OpenRtpPort(each.name))
+    spray(attacker, studio.to("A"), 200)
+    await studio.route("AB", "BA")
+    await studio.link.request(b.remote("B"))
+    b.talk_to(studio.addresses["B"])
+    spray(attacker, studio.to("A"), 200)
+    await studio.link.request(a.remote("A"))
+    spray(attacker, studio.to("A"), 2)
+    a.talk_to(studio.addresses["A"])
+    for _ in range(20):
+        spray(attacker, studio.to("A"), 50)
+        await a.until_packets(2)
+    await b.until_packets(25)
+    assert not heard_the_attacker(b)
+    assert not attacker.heard
+    assert not attacker.reports
+    assert (a.hears(), b.hears()) == ({"B"}, {"A"})
+    assert (await studio.statistics("A")).packets_foreign >= 200
+
+
+async def test_before_the_remote_is_known_nothing_is_accepted_and_nothing_is_sent(
+    studio: Studio, phone: PhoneMaker
+) -> None:
+    a, b = await phone("A"), await phone("B")
+    await studio.connect(b)
+    studio.addresses["A"] = await studio.link.request(m.OpenRtpPort("A"))
+    a.talk_to(studio.addresses["A"])
+    await studio.route("AB", "BA", "mA")
+    await studio.until_counted("A", lambda c: c.packets_foreign >= 20)
+    assert not a.heard
+    assert not b.heard
+    assert m.FirstPacket("A") not in studio.notices
+
+
+async def test_a_peer_behind_another_port_is_found_and_keeps_the_port(
+    studio: Studio, phone: PhoneMaker
+) -> None:
+    a, real, b = await phone("A"), await phone("C"), await phone("B")
+    await studio.connect(b)
+    await studio.connect(a, talks=False)
+    await studio.route("AB", "BA")
+    real.talk_to(studio.addresses["A"])
+    await real.until_packets(30)
+    assert (real.hears(), b.hears()) == ({"B"}, {"C"})
+    assert (await studio.statistics("A")).remote == f"127.0.0.1:{real.port}"
+    # Even the signalled address comes too late now.
+    count = len(b.heard)
+    spray(a, studio.to("A"), 50)
+    await b.until_packets(20)
+    assert not heard_the_attacker(b)
+    assert len(b.heard) - count >= 20
+
+
+async def test_a_peer_behind_another_host_is_found_later(studio: Studio, phone: PhoneMaker) -> None:
+    a, real, b = await phone("A"), await phone("C", host="127.0.0.2"), await phone("B")
+    await studio.connect(b)
+    await studio.connect(a, talks=False)
+    await studio.route("AB", "BA")
+    real.talk_to(studio.addresses["A"])
+    await real.until_packets(5)
+    assert b.heard
+    assert (await studio.statistics("A")).remote == f"127.0.0.2:{real.port}"
+
+
+async def test_another_payload_type_never_proves_a_source(
+    studio: Studio, phone: PhoneMaker
+) -> None:
+    a, stranger = await phone("A"), await phone("C", m.PayloadType(77, "PCMU"))
+    await studio.connect(a, talks=False)
+    stranger.talk_to(studio.addresses["A"])
+    counted = await studio.until_counted("A", lambda c: c.packets_foreign >= 40)
+    assert counted.remote == ""
+
+
+async def test_what_waited_in_the_socket_before_it_was_connected_is_looked_at_too(
+    studio: Studio, phone: PhoneMaker
+) -> None:
+    """All these packets are there before the loop turns: attacker, peer, attacker."""
+    a, b, attacker = await phone("A"), await phone("B"), await phone("X")
+    await studio.connect(b, talks=False)
+    await studio.connect(a, talks=False)
+    await studio.route("AB")
+    spray(attacker, studio.to("A"), 50)
+    a.send_audio(studio.to("A"))
+    spray(attacker, studio.to("A"), 50, ssrc=a.ssrc)
+    a.send_audio(studio.to("A"))
+    await b.until_packets(2)
+    assert not heard_the_attacker(b)
+    assert (await studio.statistics("A")).packets_foreign == 100
+
+
+async def test_malformed_packets_of_the_peer_are_counted_and_dropped(
+    studio: Studio, phone: PhoneMaker
+) -> None:
+    a, b = await phone("A"), await phone("B")
+    await studio.connect(b, talks=False)
+    await studio.connect(a, talks=False)
+    await studio.route("AB")
+    a.send_audio(studio.to("A"))
+    for junk in (b"", b"\x80", b"\x80" * 12, b"\xa0" + b"\xff" * 30, b"hello world", bytes(3000)):
+        a.rtp.sendto(junk, studio.to("A"))
+    a.send_audio(studio.to("A"))
+    await b.until_packets(2)
+    assert len(b.heard) == 2
+    assert (await studio.statistics("A")).packets_malformed == 6
+
+
+async def test_reports_from_elsewhere_are_not_believed(studio: Studio, phone: PhoneMaker) -> None:
+    a, attacker = await phone("A"), await phone("X", host="127.0.0.2")
+    await studio.connect(a)
+    address = studio.addresses["A"]
+    for _ in range(10):
+        attacker.rtcp.sendto(b"\x80\xc9\x00\x01abcd", (address.host, address.rtcp_port))
+    await a.until(lambda: len(a.reports) >= 3)
+    assert not attacker.reports
+    assert (await studio.statistics("A")).packets_foreign == 10
+
+
+async def test_the_kernel_keeps_others_away_once_a_source_is_proven(
+    studio: Studio, phone: PhoneMaker
+) -> None:
+    a, b, attacker = await phone("A"), await phone("B"), await phone("X")
+    await studio.connect(a)
+    await studio.connect(b)
+    await studio.route("AB", "BA")
+    await b.until_packets(10)
+    with socket.socket(type=socket.SOCK_DGRAM) as probe:
+        probe.connect(studio.to("A"))
+        probe.setblocking(False)
+        probe.send(b"anybody?")
+        await b.until_packets(2)
+        with pytest.raises(ConnectionRefusedError):
+            probe.send(b"anybody?")
+    spray(attacker, studio.to("A"), 5)
+    await b.until_packets(5)
+    assert not heard_the_attacker(b)
