@@ -6,17 +6,12 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from alembic.autogenerate import compare_metadata
-from alembic.migration import MigrationContext
-from sqlalchemy import Connection
-from sqlalchemy.ext.asyncio import create_async_engine
 
 from endpoint.callcontrol.commands import ClearConnection, MakeCall
 from endpoint.callcontrol.events import Established
 from endpoint.errors import StorageError
 from endpoint.legs.base import Cause, DeviceId, DeviceRegistered
 from endpoint.storage.database import Database
-from endpoint.storage.schema import Base
 
 from .desk import Desk
 from .peers.postgres import Postgres
@@ -71,15 +66,3 @@ async def test_a_phone_registers_and_a_call_leaves_its_record(
         (record,) = await endpoint.endpoint.records.latest()
         assert (record.call, record.called) == (made.call, CUSTOMER)
         assert record.ending.cause is Cause.NORMAL
-
-
-async def test_the_migrations_make_what_the_models_say(postgres: Postgres) -> None:
-    await upgraded(postgres)
-    engine = create_async_engine(postgres.url.replace("postgresql:", "postgresql+asyncpg:"))
-
-    def differences(connection: Connection) -> list[object]:
-        return list(compare_metadata(MigrationContext.configure(connection), Base.metadata))
-
-    async with engine.connect() as connection:
-        assert await connection.run_sync(differences) == []
-    await engine.dispose()
