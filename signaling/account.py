@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from signaling.errors import TransportError
+from signaling.mailbox import Mailbox
 from signaling.session import Driver
+from signaling.sip import events as stack_events
 from signaling.sip.auth import DigestCredentials
 from signaling.sip.flow import Flow
 from signaling.sip.registration import RegistrationState, RegistrationUsage
+from signaling.sip.stack import Stack
 from signaling.sip.uri import Uri
 
 
@@ -29,6 +33,11 @@ class Account:
     expires_s: int = 600
     instance: str | None = None
     """`+sip.instance`: the phone's lasting name, a URN (RFC 5626 §4.1)."""
+
+    @property
+    def registrar_uri(self) -> Uri:
+        """Where to register: the Request-URI of REGISTER."""
+        return self.registrar or Uri(self.aor.scheme, host=self.aor.host, port=self.aor.port)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,3 +127,99 @@ class Registration:
         self.last_event = event
         if not self._outcome.done():
             self._outcome.set_result(event)
+
+
+class Accounts:
+    """All accounts of one user agent, and one stream of what becomes of them."""
+
+    def __init__(self, stack: Stack, driver: Driver, *, maximum_delay_s: float) -> None:
+        self._stack = stack
+        self._driver = driver
+        self._maximum_delay_s = maximum_delay_s
+        self._registrations: dict[str, Registration] = {}
+        self.events: Mailbox[RegistrationEvent] = Mailbox(1000)  # of a reader that is not there
+
+    def __len__(self) -> int:
+        """How many are kept registered, or are being taken back."""
+        return len(self._registrations)
+
+    def register(self, account: Account, flow: Flow | None) -> Registration:
+        """Keep an account registered; without a flow, as soon as there is one."""
+        usage = self._stack.register(
+            account.registrar_uri,
+            account.aor,
+            flow,
+            credentials=account.credentials,
+            display_name=account.display_name,
+            expires_s=account.expires_s,
+            instance=account.instance,
+            now=self._driver.now(),
+        )
+        registration = Registration(account, usage, self._driver)
+        self._registrations[usage.id] = registration
+        self._driver.drain()
+        return registration
+
+    async def locate(
+        self, registration: Registration, flow_to: Callable[[Uri], Awaitable[Flow]]
+    ) -> None:
+        """Resolve the registrar of an account that registers over UDP, as often as it takes."""
+        delay_s = 1.0
+        while registration.state is RegistrationState.WAITING:
+            try:
+                flow = await flow_to(registration.account.registrar_uri)
+            except TransportError as error:
+                self._tell_unreachable(registration, error)
+                await asyncio.sleep(delay_s)
+                delay_s = min(2 * delay_s, self._maximum_delay_s)
+            else:
+                registration.flow_available(flow)
+
+    def unregister_all(self) -> None:
+        """Take every account back."""
+        for registration in list(self._registrations.values()):
+            registration.unregister()
+
+    def connected(self, connection: str, flow: Flow) -> None:
+        """A connection is up: its accounts register over it."""
+        for registration in self._of(connection):
+            registration.flow_available(flow)
+
+    def unreachable(self, connection: str, error: TransportError) -> None:
+        """A connection can't be made: its accounts can't be registered."""
+        for registration in self._of(connection):
+            self._tell_unreachable(registration, error)
+
+    def leads_to(self, flow: Flow) -> bool:
+        """Whether an account is registered over a flow."""
+        return any(registration.flow == flow for registration in self._registrations.values())
+
+    def changed(self, change: stack_events.RegistrationChanged) -> None:
+        """The stack has news of a registration."""
+        registration = self._registrations.get(change.registration.id)
+        if registration is None:
+            return
+        account = registration.account
+        match change.event:
+            case stack_events.Registered(contact, expires_s):
+                self._tell(registration, Registered(account, contact, expires_s))
+            case stack_events.RegistrationFailed(status, text, fatal, _, error):
+                self._tell(registration, RegistrationFailed(account, status, text, fatal, error))
+            case stack_events.Unregistered():
+                del self._registrations[change.registration.id]
+                self._tell(registration, Unregistered(account))
+
+    def _of(self, connection: str) -> list[Registration]:
+        held = self._registrations.values()
+        return [one for one in held if one.account.connection == connection]
+
+    def _tell_unreachable(self, registration: Registration, error: TransportError) -> None:
+        """Once for each reason."""
+        told = registration.last_event
+        if not (isinstance(told, RegistrationFailed) and told.text == str(error)):
+            account = registration.account
+            self._tell(registration, RegistrationFailed(account, None, str(error), False, error))
+
+    def _tell(self, registration: Registration, event: RegistrationEvent) -> None:
+        registration.deliver(event)
+        self.events.put(event)

@@ -53,11 +53,19 @@ class Binding:
         """The phone is reached over its own connection only, and gone with it."""
         return self.flow.connection != 0
 
-    def matches(self, contact: NameAddr, instance: str | None, reg_id: int | None) -> bool:
-        """Whether a Contact means this binding (RFC 3261 §10.3 step 7, RFC 5626 §6)."""
-        if reg_id is not None:
-            return (self.instance, self.reg_id) == (instance, reg_id)
-        return self.reg_id is None and self.contact.uri.equivalent(contact.uri)
+    def gives_way_to(self, new: Binding) -> bool:
+        """Whether a new binding takes its place (RFC 3261 §10.3 step 7, RFC 5626 §6).
+
+        A phone with an instance may bind one URI over several flows, told apart by `reg-id`.
+        """
+        if new.reg_id is not None and self.reg_id is not None:
+            return (self.instance, self.reg_id) == (new.instance, new.reg_id)
+        return self.contact.uri.equivalent(new.contact.uri)
+
+    def is_same_as(self, new: Binding) -> bool:
+        """Whether a new binding but refreshes this one."""
+        named = (self.instance, self.reg_id) == (new.instance, new.reg_id)
+        return named and self.contact.uri.equivalent(new.contact.uri)
 
 
 class Loss(StrEnum):
@@ -259,22 +267,17 @@ class Registrar:
 
     def _apply(self, update: _Update, new: Binding, expires_s: int) -> None:
         """Add, refresh, replace or remove one binding in the update."""
-        old = next(
-            (b for b in update.bindings if b.matches(new.contact, new.instance, new.reg_id)), None
-        )
-        if old is not None:
-            if old in update.held:  # else this very request named the place twice
-                _refuse_stale(old, new.call_id, new.cseq)
-            update.bindings.remove(old)
-        if expires_s == 0:
-            if old is not None:
-                update.events.append(Unregistered(old, Loss.REMOVED))
-            return
-        same_place = old is not None and old.contact.uri.equivalent(new.contact.uri)
-        if old is not None and not same_place:
-            update.events.append(Unregistered(old, Loss.REPLACED))
-        update.bindings.append(new)
-        update.events.append(Registered(new, expires_s, refreshed=same_place))
+        old = [binding for binding in update.bindings if binding.gives_way_to(new)]
+        for binding in old:
+            if binding in update.held:  # else this very request named the place twice
+                _refuse_stale(binding, new.call_id, new.cseq)
+            update.bindings.remove(binding)
+        loss = Loss.REPLACED if expires_s else Loss.REMOVED
+        gone = [binding for binding in old if not (expires_s and binding.is_same_as(new))]
+        update.events += [Unregistered(binding, loss) for binding in gone]
+        if expires_s:
+            update.bindings.append(new)
+            update.events.append(Registered(new, expires_s, refreshed=len(gone) < len(old)))
 
     def _answer(self, user: str, request: Request, now: float) -> RegisterAnswer:
         """Step 8: every current binding, with what is left of its life."""

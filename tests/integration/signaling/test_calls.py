@@ -279,6 +279,25 @@ async def test_who_left_can_place_nothing_any_more(stage):
     address = NameAddr("", Uri("sip", "6001", host="127.0.0.1"))
     with pytest.raises(TransportError):
         await phone.agent.request("OPTIONS", address.uri, from_=address, to=address)
+    with pytest.raises(LocalProtocolError):
+        phone.register()
+    with pytest.raises(LocalProtocolError):
+        phone.agent.connect("elsewhere", "wss://127.0.0.1/sip")
+
+
+async def test_a_session_whose_target_is_sought_for_ever_ends_with_its_agent(stage, monkeypatch):
+    phone = await stage.phone("6001", TransportKind.UDP)
+
+    async def never(uri):
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(phone.agent._layer, "flow_to", never)
+    target = Uri("sip", "10086", host="slow.example")
+    address = NameAddr("", target)
+    session = phone.agent.invite(InviteRequest(target=target, from_=address, to=address))
+    await asyncio.sleep(0)
+    await phone.leave()
+    assert isinstance((await ending(session)).error, TransportError)
 
 
 async def test_leaving_does_not_wait_for_the_dead(stage, unused_udp_port):

@@ -7,10 +7,12 @@ import ssl
 import pytest
 
 from signaling import registrar
-from signaling.errors import CertificateRefused, TransportError
+from signaling.errors import CertificateRefused, LocalProtocolError, TransportError
 from signaling.server import SipServer, SipServerConfig
 from signaling.sip.flow import TransportKind
+from signaling.sip.uri import Uri
 from signaling.user_agent import (
+    Account,
     Registered,
     RegistrationFailed,
     RegistrationState,
@@ -145,3 +147,39 @@ async def test_a_server_that_is_not_there_is_named_as_the_cause(stage, unused_tc
     assert isinstance(event.error, TransportError)
     assert not isinstance(event.error, CertificateRefused)
     assert (event.status, event.fatal) == (None, False)
+
+
+async def test_a_registrar_that_does_not_resolve_is_named_as_the_cause(stage):
+    phone = await stage.phone("6001", TransportKind.UDP)
+    phone.agent.register(
+        Account(
+            name="6001",
+            aor=Uri("sip", "6001", host="no-such-host.invalid"),
+            credentials=phone.credentials(),
+        )
+    )
+    event = await phone.registration_event()
+    assert isinstance(event, RegistrationFailed)
+    assert "no-such-host.invalid" in event.text
+    assert (event.status, event.fatal) == (None, False)
+    assert isinstance(event.error, TransportError)
+
+
+async def test_an_account_needs_its_connection(stage):
+    phone = await stage.phone("6001", TransportKind.WS)
+    await phone.agent.disconnect("server")
+    await phone.agent.disconnect("server")
+    with pytest.raises(LocalProtocolError, match="server"):
+        phone.register()
+
+
+async def test_the_name_of_a_closed_connection_is_free_again(stage):
+    phone = await (await stage.phone("6001", TransportKind.WS)).registered()
+    await phone.agent.disconnect("server")
+    heard = await within(stage.server.registrations())
+    assert isinstance(heard, registrar.Unregistered)
+    phone.agent.connect("server", f"ws://127.0.0.1:{stage.ws_port}/sip")
+    heard = await within(stage.server.registrations())
+    assert isinstance(heard, registrar.Registered)
+    with pytest.raises(LocalProtocolError):
+        phone.agent.connect("server", f"ws://127.0.0.1:{stage.ws_port}/sip")

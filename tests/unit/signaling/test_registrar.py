@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from signaling.registrar import (
+    Binding,
     Expired,
     Loss,
     RegisterAnswer,
@@ -351,6 +355,13 @@ def test_other_reg_ids_are_other_flows_of_one_phone():
     assert len(where(registrar)) == 2
 
 
+def test_a_phone_that_learns_to_name_itself_is_still_one_phone():
+    registrar = Registrar()
+    registrar.register(register("<sip:a@x.invalid>"), SOCKET, 0.0)
+    registrar.register(register(f"<sip:a@x.invalid>;reg-id=1;{INSTANCE}", cseq=2), SOCKET, 0.0)
+    assert where(registrar) == ["sip:a@x.invalid"]
+
+
 def test_a_reg_id_without_instance_means_nothing():
     registrar = Registrar()
     answer = registrar.register(
@@ -366,3 +377,98 @@ def test_two_reg_ids_in_one_request_are_400():
         f"<sip:a@x.invalid>;reg-id=1;{INSTANCE}", f"<sip:a@y.invalid>;reg-id=2;{INSTANCE}"
     )
     assert Registrar().register(request, SOCKET, 0.0).status == 400
+
+
+Place = tuple[str, str, int | None]
+
+
+def place(binding: Binding) -> Place:
+    return binding.user, str(binding.contact.uri), binding.reg_id
+
+
+class AnyOrder(RuleBasedStateMachine):
+    """Whatever comes in whatever order: what the events tell is what is bound."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.registrar = Registrar(RegistrarSettings(maximum_contacts=3))
+        self.now = 0.0
+        self.told: set[Place] = set()
+        self.cseq = 0
+
+    @rule(
+        user=st.sampled_from(["6001", "6002"]),
+        places=st.lists(st.sampled_from(["a", "b", "c", "d"]), min_size=0, max_size=3),
+        expires=st.sampled_from([0, 30, 60, 600, 100_000]),
+        call_id=st.sampled_from(["1", "2"]),
+        late=st.booleans(),
+        flow=st.sampled_from([UDP, SOCKET, OTHER_SOCKET]),
+        instance=st.booleans(),
+    )
+    def a_register(self, user, places, expires, call_id, late, flow, instance):
+        self.cseq += 1
+        tail = f";reg-id=1;{INSTANCE}" if instance and len(places) == 1 else ""
+        request = register(
+            *(f"<sip:{place}@host>{tail}" for place in places),
+            to=f"<sip:{user}@example.com>",
+            expires=expires,
+            call_id=call_id,
+            cseq=1 if late else self.cseq,
+        )
+        self.registrar.handle_timer(self.now)
+        self.listen()
+        before = self.bound()
+        answer = self.registrar.register(request, flow, self.now)
+        if answer.status != 200:
+            assert self.bound() == before
+            assert self.registrar.take_events() == []
+
+    @rule()
+    def a_star(self):
+        self.cseq += 1
+        answer = self.registrar.register(
+            register("*", expires=0, call_id="3", cseq=self.cseq), UDP, self.now
+        )
+        assert answer.status == 200
+        assert where(self.registrar, now=self.now) == []
+
+    @rule(flow=st.sampled_from([UDP, SOCKET, OTHER_SOCKET]))
+    def a_closed_flow(self, flow):
+        self.registrar.flow_closed(flow)
+
+    @rule(seconds=st.sampled_from([1, 59, 60, 7200]))
+    def time_passes(self, seconds):
+        self.now += seconds
+        self.registrar.handle_timer(self.now)
+
+    @invariant()
+    def events_tell_what_is_bound(self):
+        self.listen()
+        assert self.told == self.bound()
+
+    @invariant()
+    def no_user_holds_too_much_or_too_long(self):
+        for user in ("6001", "6002"):
+            held = self.registrar.bindings(user, self.now)
+            assert len(held) <= 3
+            assert all(self.now < binding.expires_at <= self.now + 7200 for binding in held)
+
+    def bound(self) -> set[Place]:
+        return {
+            place(binding)
+            for user in self.registrar.users()
+            for binding in self.registrar.bindings(user, self.now)
+        }
+
+    def listen(self) -> None:
+        for event in self.registrar.take_events():
+            match event:
+                case Registered():
+                    assert event.refreshed == (place(event.binding) in self.told)
+                    self.told.add(place(event.binding))
+                case Unregistered() | Expired():
+                    self.told.remove(place(event.binding))
+
+
+TestAnyOrder = AnyOrder.TestCase
+TestAnyOrder.settings = settings(max_examples=300, stateful_step_count=30, deadline=None)
