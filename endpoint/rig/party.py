@@ -79,6 +79,7 @@ class Phone:
         self._local: LocalAudio | None = None
         self._offered: SessionDescription | None = None
         self._sent: SessionDescription | None = None
+        self._direction = Direction.SENDRECV
         self._aor = Uri("sip", settings.name, host=settings.domain)
 
     def _become(self, **changes: object) -> None:
@@ -166,6 +167,7 @@ class Phone:
             cname=address.cname,
         )
         self._offered = self._sent = None
+        self._direction = Direction.SENDRECV
         self._session = session
         self._media.send(m.SetRoutes(group=LINE, routes=[m.RouteTo(TONE, LINE)]))
 
@@ -176,13 +178,13 @@ class Phone:
             session.accept(self._offered.serialise())
             return
         try:
-            session.accept(self._answer_to(session.sdp, Direction.SENDRECV))
+            session.accept(self._answer_to(session.sdp))
         except SdpError as exc:
             session.reject(exc.status_hint)
 
-    def _answer_to(self, offer: bytes, direction: Direction) -> bytes:
+    def _answer_to(self, offer: bytes) -> bytes:
         description, agreed = make_answer(
-            SessionDescription.parse(offer), self._our_audio(), direction, previous=self._sent
+            SessionDescription.parse(offer), self._our_audio(), self._direction, previous=self._sent
         )
         self._sent = description
         self._connect(agreed)
@@ -236,12 +238,12 @@ class Phone:
     def _take_offer(self, session: InviteSession, sdp: bytes | None) -> None:
         if sdp is None:
             self._offered = self._sent = make_offer(
-                self._our_audio(), Direction.SENDRECV, previous=self._sent
+                self._our_audio(), self._direction, previous=self._sent
             )
             session.answer_reinvite(self._offered.serialise())
             return
         try:
-            session.answer_reinvite(self._answer_to(sdp, Direction.SENDRECV))
+            session.answer_reinvite(self._answer_to(sdp))
         except SdpError as exc:
             session.reject_reinvite(exc.status_hint)
 
@@ -296,6 +298,7 @@ class Phone:
         status, sdp = await session.reinvite(offer.serialise())
         if status // 100 != 2 or sdp is None:
             raise OrderRefused(f"the re-INVITE was answered {status}")
+        self._direction = direction
         self._connect(apply_answer(offer, SessionDescription.parse(sdp)))
 
     async def _listen(self, order: orders.Listen) -> list[str]:

@@ -1,0 +1,250 @@
+"""The whole endpoint, with telephones in processes of their own: who hears whom."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from endpoint.app.settings import Config, HttpSettings, SipSettings, StateSettings
+from endpoint.app.wiring import Endpoint, add_extension
+from endpoint.callcontrol.commands import ClearConnection, MakeCall, RetrieveCall
+from endpoint.callcontrol.events import (
+    CallCleared,
+    Established,
+    Event,
+    Failed,
+    Held,
+    Retrieved,
+)
+from endpoint.callcontrol.feed import Subscription
+from endpoint.legs.base import Cause, DeviceId, Side
+from endpoint.rig.fleet import Fleet
+from endpoint.rig.orders import AnswerMode, CallState
+from endpoint.storage.extensions import Extension
+
+pytest_plugins = ["endpoint.rig.plugin"]
+pytestmark = pytest.mark.integration
+
+AGENT, CUSTOMER = "6001", "10086"
+PASSWORD = "n0t-a-default-7Qx"
+PATIENCE_S = 20.0
+CALLS = 50
+
+
+@pytest.fixture
+async def endpoint(tmp_path: Path) -> AsyncIterator[Endpoint]:
+    config = Config(
+        http=HttpSettings(port=0, plain_port=0),
+        sip=SipSettings(port=0),
+        state=StateSettings(directory=tmp_path),
+    )
+    async with Endpoint(config) as running:
+        for number in (AGENT, CUSTOMER):
+            realm = running.config.sip.realm
+            await add_extension(running.extensions, realm, Extension(number), PASSWORD)
+        yield running
+
+
+async def add_phone(
+    fleet: Fleet, endpoint: Endpoint, number: str, answer: AnswerMode = AnswerMode.WHEN_TOLD
+) -> None:
+    """The agent's phone is on WSS, all others are on UDP."""
+    host, port = endpoint.sip_address
+    await fleet.add(
+        number,
+        server=endpoint.wss_url if number == AGENT else f"udp:{host}:{port}",
+        password=PASSWORD,
+        answer=answer,
+        ca_file=str(endpoint.certificate.authority),
+    )
+
+
+@pytest.fixture
+async def phones(fleet: Fleet, endpoint: Endpoint) -> Fleet:
+    await add_phone(fleet, endpoint, AGENT)
+    await add_phone(fleet, endpoint, CUSTOMER, AnswerMode.AUTOMATIC)
+    return fleet
+
+
+async def told(events: Subscription, kind: type[Event], **fields: object) -> Event:
+    """Wait for the next event of a kind with these fields."""
+    async with asyncio.timeout(PATIENCE_S):
+        async for numbered in events:
+            event = numbered.event
+            if isinstance(event, kind) and all(
+                getattr(event, name) == value for name, value in fields.items()
+            ):
+                return event
+    raise AssertionError(f"no {kind.__name__} with {fields}")
+
+
+async def test_a_phone_dials_holds_by_itself_and_hangs_up(endpoint: Endpoint, phones: Fleet):
+    """An INVITE of a registered phone is a call of its device; its own hold is HoldCall."""
+    events = endpoint.controller.subscribe()
+    agent, customer = phones.parties[AGENT], phones.parties[CUSTOMER]
+
+    await agent.dial(CUSTOMER)
+    await phones.becomes({AGENT: [CUSTOMER], CUSTOMER: [AGENT]})
+    await agent.hold()
+    await told(events, Held, device=AGENT)
+    await phones.becomes({AGENT: [], CUSTOMER: ["moh"]})
+    await agent.retrieve()
+    await told(events, Retrieved, device=AGENT)
+    await phones.becomes({AGENT: [CUSTOMER], CUSTOMER: [AGENT]})
+    await agent.send_digits("42#")
+    await customer.when(lambda status: status.digits == "42#")
+    await customer.hang_up()
+    cleared = await told(events, CallCleared)
+    await phones.becomes({AGENT: [], CUSTOMER: []})
+
+    assert cleared.released_by is Side.DEVICE
+    assert agent.status.released_by_peer
+
+
+async def test_both_may_hold_at_once_and_come_back_in_any_order(endpoint: Endpoint, phones: Fleet):
+    agent, customer = phones.parties[AGENT], phones.parties[CUSTOMER]
+    await agent.dial(CUSTOMER)
+    await phones.becomes({AGENT: [CUSTOMER], CUSTOMER: [AGENT]})
+
+    await customer.hold()
+    await phones.becomes({AGENT: ["moh"], CUSTOMER: []})
+    await agent.hold()
+    await phones.becomes({AGENT: [], CUSTOMER: []})
+    await customer.retrieve()
+    await phones.becomes({AGENT: [], CUSTOMER: ["moh"]})
+    await agent.retrieve()
+    await phones.becomes({AGENT: [CUSTOMER], CUSTOMER: [AGENT]})
+
+
+async def test_a_phone_that_holds_by_itself_stays_held_whatever_a_command_says(
+    endpoint: Endpoint, phones: Fleet
+):
+    """Only the phone can come back: its answer to our re-INVITE is sendonly, and events say so."""
+    await phones.parties[AGENT].dial(CUSTOMER)
+    await phones.becomes({AGENT: [CUSTOMER], CUSTOMER: [AGENT]})
+    await phones.parties[AGENT].hold()
+    await phones.becomes({AGENT: [], CUSTOMER: ["moh"]})
+    events = endpoint.controller.subscribe()
+
+    await endpoint.controller.submit(RetrieveCall(DeviceId(AGENT)))
+
+    await told(events, Held, device=AGENT)
+    await phones.becomes({AGENT: [], CUSTOMER: ["moh"]})
+
+
+@pytest.mark.parametrize(
+    ("answer", "cause", "status"),
+    [(AnswerMode.BUSY, Cause.BUSY, 486), (AnswerMode.DECLINE, Cause.DECLINED, 603)],
+)
+async def test_a_call_that_is_not_taken_says_why_and_plays_busy(
+    endpoint: Endpoint, fleet: Fleet, answer: AnswerMode, cause: Cause, status: int
+):
+    await add_phone(fleet, endpoint, AGENT)
+    await add_phone(fleet, endpoint, CUSTOMER, answer)
+    events = endpoint.controller.subscribe()
+
+    await endpoint.controller.submit(MakeCall(DeviceId(AGENT), CUSTOMER))
+    failed = await told(events, Failed, device=CUSTOMER)
+    await fleet.becomes({AGENT: ["progress"], CUSTOMER: []})
+    await told(events, CallCleared)
+
+    assert (failed.cause, failed.sip_status) == (cause, status)
+    await fleet.parties[AGENT].when(lambda party: party.call is CallState.ENDED)
+
+
+async def test_a_caller_who_gives_up_stops_the_ringing(endpoint: Endpoint, fleet: Fleet):
+    await add_phone(fleet, endpoint, AGENT)
+    await add_phone(fleet, endpoint, CUSTOMER, AnswerMode.IGNORE)
+    events = endpoint.controller.subscribe()
+
+    call = (await endpoint.controller.submit(MakeCall(DeviceId(AGENT), CUSTOMER))).call
+    await fleet.parties[CUSTOMER].when(lambda party: party.call is CallState.RINGING)
+    await fleet.becomes({AGENT: ["progress"], CUSTOMER: []})
+    await endpoint.controller.submit(ClearConnection(DeviceId(AGENT), call))
+
+    cleared = await told(events, CallCleared)
+    ended = await fleet.parties[CUSTOMER].when(lambda party: party.call is CallState.ENDED)
+    assert cleared.cause is Cause.CANCELLED
+    assert ended.released_by_peer
+
+
+async def test_a_killed_media_process_ends_its_calls_and_new_ones_work(
+    endpoint: Endpoint, phones: Fleet
+):
+    events = endpoint.controller.subscribe()
+    await phones.parties[AGENT].dial(CUSTOMER)
+    await phones.becomes({AGENT: [CUSTOMER], CUSTOMER: [AGENT]})
+
+    pid = endpoint.media.pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    cleared = await told(events, CallCleared)
+    for party in phones.parties.values():
+        await party.when(lambda status: status.call is CallState.ENDED)
+    await phones.parties[AGENT].dial(CUSTOMER)
+    await phones.becomes({AGENT: [CUSTOMER], CUSTOMER: [AGENT]})
+
+    assert (cleared.cause, cleared.released_by) == (Cause.MEDIA_LOST, Side.ENDPOINT)
+    assert endpoint.media.pid not in (None, pid)
+
+
+def descriptors(pid: int | str = "self") -> int:
+    return len(list(Path(f"/proc/{pid}/fd").iterdir()))
+
+
+async def test_50_calls_leave_no_task_socket_or_port(endpoint: Endpoint, phones: Fleet):
+    events = endpoint.controller.subscribe()
+
+    async def one_call() -> None:
+        call = (await endpoint.controller.submit(MakeCall(DeviceId(AGENT), CUSTOMER))).call
+        await told(events, Established, device=CUSTOMER)
+        await endpoint.controller.submit(ClearConnection(DeviceId(AGENT), call))
+        await told(events, CallCleared)
+        for party in phones.parties.values():
+            await party.when(lambda status: status.call is CallState.ENDED)
+        async with asyncio.timeout(PATIENCE_S):
+            await endpoint.exchange.wait_idle()
+
+    def left() -> tuple[int, int, int]:
+        assert endpoint.media.pid is not None
+        return len(asyncio.all_tasks()), descriptors(), descriptors(endpoint.media.pid)
+
+    await one_call()
+    before = left()
+    for _ in range(CALLS):
+        await one_call()
+
+    assert left() == before
+    assert endpoint.exchange.leg_count == 0
+
+
+async def test_the_demo_walks_its_steps_and_prints_them_as_json():
+    process = await asyncio.create_subprocess_exec(
+        *(Path(sys.executable).with_name("agent-endpoint"), "demo", "--once", "--json"),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    async with asyncio.timeout(90):
+        printed, _ = await process.communicate()
+
+    document = json.loads(printed)
+    assert process.returncode == 0
+    assert document["ok"] is True
+    assert [(step["name"], step["ok"]) for step in document["steps"]] == [
+        ("dial", True),
+        ("hold", True),
+        ("retrieve", True),
+        ("dtmf", True),
+        ("hangup", True),
+    ]
+    assert all(step["heard"] == step["expected"] for step in document["steps"])
+    assert document["steps"][0]["heard"] == {AGENT: [CUSTOMER], CUSTOMER: [AGENT]}
+    assert document["steps"][1]["heard"] == {AGENT: [], CUSTOMER: ["moh"]}
+    assert document["steps"][3]["digits"] == "1234#"
+    assert document["versions"]["agent-endpoint"]
