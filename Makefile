@@ -67,5 +67,6 @@ $(INSTALLED): pyproject.toml
 	touch $@
 
 $(JSSIP_INSTALLED): $(JSSIP)/package.json $(JSSIP)/package-lock.json
+	@command -v npm >/dev/null || { echo 'make: npm is missing, the JsSIP tests need it (Debian: apt install nodejs npm)' >&2; exit 1; }
 	npm ci --prefix $(JSSIP) --ignore-scripts --no-audit --no-fund --loglevel=error
 	touch $@
