@@ -249,7 +249,9 @@ def _show_addresses(stage: Stage, console: Console) -> None:
     endpoint = stage.endpoint
     host, port = endpoint.sip_address
     rows = Table.grid(padding=(0, 2))
-    rows.add_row("page", endpoint.url)
+    rows.add_column(no_wrap=True)
+    rows.add_column(overflow="fold")
+    rows.add_row("page, signed in", f"{endpoint.url}#token={endpoint.token}")
     rows.add_row("bearer token", endpoint.token)
     rows.add_row("trust this CA", str(endpoint.certificate.authority))
     rows.add_row("SIP over WSS", endpoint.wss_url)
