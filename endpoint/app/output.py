@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import Coroutine
 from typing import Annotated, Any, NoReturn, TypeVar
 
@@ -55,8 +56,8 @@ class Output:
     def run(self, main: Coroutine[Any, Any, T]) -> T:
         """Run a command to its end; errors end the process with their exit code."""
         try:
-            return asyncio.run(main)
-        except KeyboardInterrupt:
+            return asyncio.run(_until_terminated(main))
+        except (KeyboardInterrupt, asyncio.CancelledError):
             raise typer.Exit(ExitCode.INTERRUPTED) from None
         except (EndpointError, BaseExceptionGroup) as error:
             self.fail(error)
@@ -83,6 +84,14 @@ class Output:
             for line in lines:
                 self._err.print(Text.assemble(("✘ ", "bold red"), line))
         raise typer.Exit(code)
+
+
+async def _until_terminated(main: Coroutine[Any, Any, T]) -> T:
+    """SIGTERM ends a command as Ctrl-C does: everything is taken down and cleaned up."""
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    return await main
 
 
 _CODES: dict[type[EndpointError], ExitCode] = {
