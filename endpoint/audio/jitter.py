@@ -90,6 +90,12 @@ class JitterBuffer:
             self._anchored = self._idle_reads < _IDLE_READS
         return codes
 
+    def rest(self) -> bytes:
+        """All that has come and was not taken yet, which stays."""
+        place = self._head % _CAPACITY
+        ahead = self._ahead if self._anchored else 0
+        return (bytes(self._ring[place:]) + self._ring[:place])[:ahead]
+
     def _anchor(self, timestamp: int) -> None:
         """From now on, `timestamp` is heard after the delay."""
         if self._ahead:

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from endpoint.audio.codec import DECODE_TABLES, ENCODE_TABLES, G711
-from endpoint.audio.frame import FRAME_SAMPLES
+from endpoint.audio.codec import DECODE_TABLES, ENCODE_TABLES, G711, decode
+from endpoint.audio.frame import FRAME_SAMPLES, Samples
 from endpoint.audio.mixer import Mixer, MixRoute
 from endpoint.media.player import Player, Playing
 from endpoint.media.port import RtpPort
-from endpoint.media.sink import SinkPort
+from endpoint.media.sink import SILENCE, SinkPort
 from endpoint.media.tap import Tap
 
 Input = tuple[RtpPort | Player, float]
@@ -51,6 +51,11 @@ class MixBatch:
                 source.inbound.tap(self._taps[source])
         for source in self._taps.keys() - wanted:
             source.inbound.untap(self._taps.pop(source))
+
+    def rest(self, source: RtpPort) -> Samples:
+        """What a source has said that no mix has heard yet."""
+        tap = self._taps.get(source)
+        return decode(tap.law, tap.rest()) if tap is not None else SILENCE[:0]
 
     def tick(self, now: float) -> None:
         """Move all mixes on by 20 ms."""

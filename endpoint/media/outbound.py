@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 
-from endpoint.audio.codec import G711
+from endpoint.audio.codec import G711, encode
+from endpoint.audio.frame import Samples
 from endpoint.media.messages import PayloadType
 from endpoint.media.payload import audio_of, events_of, law_of
 from endpoint.media.rtp import Sender, parse_rtp
@@ -74,6 +75,16 @@ class Outbound:
         while len(self._unsent) >= size:
             self._send(self.sender.frame(self._payload_type, self._unsent[:size], now))
             self._unsent = self._unsent[size:]
+
+    def catch_up(self, samples: Samples, now: float) -> None:
+        """Send at once what a mix had kept waiting; what is forwarded next comes after it."""
+        if self.law is None:
+            return
+        codes = self._unsent + encode(self.law, samples)
+        self._unsent = b""
+        for start in range(0, len(codes), self._packet_size):
+            packet = codes[start : start + self._packet_size]
+            self._send(self.sender.frame(self._payload_type, packet, now))
 
     def add_digits(self, digits: str, duration_ms: int, gap_ms: int) -> bool:
         """Let digits wait to be sent. False where neither events nor tones can be."""

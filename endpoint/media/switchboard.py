@@ -155,8 +155,15 @@ class Switchboard:
         before = self._feeds.get(name, _SILENT)
         if feed == before:
             return
-        self._stop(sink, before)
         self._feeds[name] = feed
+        if isinstance(before, Mixed):
+            if isinstance(feed, Mixed):
+                # What waits to be mixed goes on waiting.
+                self._mixes.set_sink(sink, feed.inputs)
+                return
+            if isinstance(feed, Forwarded) and isinstance(sink, RtpPort):
+                sink.outbound.catch_up(self._mixes.rest(feed.source), now)
+        self._stop(sink, before)
         self._start(sink, feed, now)
 
     def _choose(self, sink: RtpPort | SinkPort) -> Feed:

@@ -41,6 +41,10 @@ class Tap:
         """The next 20 ms, undecoded; `law` says how to read it."""
         return self._buffer.take(FRAME_SAMPLES)
 
+    def rest(self) -> bytes:
+        """What waits in the jitter buffer, undecoded; it stays there."""
+        return self._buffer.rest()
+
     def take(self) -> Samples:
         """The next 20 ms."""
         return decode(self.law, self.take_codes())

@@ -56,6 +56,26 @@ async def test_from_two_to_three_and_back_every_sender_stays_legal(
         assert_one_legal_sender(each)
 
 
+async def test_from_a_mix_to_forwarding_no_sample_is_lost_or_heard_twice(
+    studio: Studio, phone: PhoneMaker
+) -> None:
+    """A counts in its payload; B hears the count without a gap while a listener comes and goes."""
+    a, b = await phone("A", PCMU), await phone("B", PCMU)
+    await studio.connect(a, talks=False)
+    await studio.connect(b, talks=False)
+    await studio.link.request(m.OpenPlayer("quiet", [m.Segment([], 1000)]))
+    mixed = [m.RouteTo("A", "B"), m.RouteTo("quiet", "B")]
+    await studio.link.request(m.SetRoutes("x", mixed))
+    # Code bytes that mu-law keeps as they are: 0x00 to 0x6f.
+    a.count_in(studio.addresses["A"], range(0x70))
+    await b.until(lambda: any(h.packet.payload[0] == 20 for h in b.heard))
+    await studio.link.request(m.SetRoutes("x", [m.RouteTo("A", "B")]))
+    await b.until(lambda: b.heard[-1].packet.payload[0] >= 60)
+    heard = b"".join(bytes(h.packet.payload) for h in b.heard).lstrip(b"\xff")
+    assert heard == b"".join(bytes([n]) * 160 for n in range(heard[-1] + 1))
+    assert_one_legal_sender(b, least_step=1)
+
+
 async def test_a_listener_hears_both_and_is_heard_by_nobody(
     studio: Studio, phone: PhoneMaker
 ) -> None:

@@ -134,3 +134,14 @@ def test_an_absurd_packet_is_ignored() -> None:
     buffer = JitterBuffer(SILENCE, 160)
     buffer.put(0, bytes(5000))
     assert not buffer.is_active
+
+
+def test_what_waits_can_be_looked_at_and_stays() -> None:
+    buffer = JitterBuffer(SILENCE, 320)
+    assert buffer.rest() == b""
+    for number in range(3):
+        buffer.put(*packet(number))
+    for _ in range(3):
+        buffer.take(160)
+    assert buffer.rest() == packet(1)[1] + packet(2)[1]
+    assert buffer.take(160) == packet(1)[1]
