@@ -11,6 +11,7 @@ from signaling.sip.dialog import Dialog
 from signaling.sip.exchange import Exchange, credentials_of
 from signaling.sip.flow import Flow
 from signaling.sip.headers import CSeq
+from signaling.sip.machines import State
 from signaling.sip.message import Headers, Request, Response
 from signaling.sip.transaction import Failure
 
@@ -46,8 +47,6 @@ class Calling:
         self._is_answered = False
         self._cancel: tuple[tuple[str, str], ...] | None = None
         """Headers of the CANCEL that is wanted."""
-        self._may_cancel = False
-        """Some response came, so the CANCEL has something to find (§9.1)."""
 
     def __repr__(self) -> str:
         return f"<Calling {self._exchange!r} forks={list(self._forks)}>"
@@ -80,10 +79,11 @@ class Calling:
         send(now)
 
     def cancel(self, headers: tuple[tuple[str, str], ...], now: float) -> None:
-        """Send CANCEL, as soon as there is a first response."""
+        """Send CANCEL, once a first response says that there is something to cancel (§9.1)."""
         self._cancel = headers
         self._forget_forks()
-        if self._may_cancel:
+        transaction = self._exchange.transaction
+        if transaction is not None and transaction.state is State.PROCEEDING:
             self._send_cancel(headers, now)
 
     def handle_timer(self, name: str, now: float) -> None:
@@ -109,7 +109,6 @@ class Calling:
         self._session.failed(failure, now)
 
     def _progressed(self, response: Response, now: float) -> None:
-        self._may_cancel = True
         if self._cancel is not None:
             self._send_cancel(self._cancel, now)
         elif response.status > 100 and not self._is_answered:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from signaling.sip.dialog import Dialog, DialogKey
 from signaling.sip.events import Event
 from signaling.sip.flow import Flow
-from signaling.sip.grammar import format_host
 from signaling.sip.headers import CSeq, NameAddr, Via
 from signaling.sip.layer import Trace, TransactionLayer
 from signaling.sip.message import Headers, Request, respond
@@ -192,8 +191,3 @@ class Core:
     def server_header(self) -> tuple[tuple[str, str], ...]:
         """Server (§20.35)."""
         return (("Server", self.config.user_agent),) if self.config.user_agent else ()
-
-
-def is_own_address(uri: Uri, host: str, port: int) -> bool:
-    """Whether a URI names an address."""
-    return format_host(uri.host, uri.port or 5060) == format_host(host, port)

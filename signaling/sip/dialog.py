@@ -37,8 +37,8 @@ class Dialog:
     """Of our last request; 0: none yet."""
     remote_cseq: int | None = None
     """Of the far end's last request."""
-    contact_user: str | None = None
-    """User part of our own Contact."""
+    own_name: str = ""
+    """The host that the far end takes itself for; another than that of the flow behind a NAT."""
 
     @classmethod
     def of_response(cls, request: Request, response: Response, flow: Flow) -> Dialog:
@@ -51,6 +51,7 @@ class Dialog:
             flow=flow,
             route_set=tuple(reversed(response.record_routes)),
             local_cseq=request.cseq.number,
+            own_name=request.uri.host,
         )
 
     @classmethod
@@ -64,6 +65,7 @@ class Dialog:
             flow=flow,
             route_set=request.record_routes,
             remote_cseq=request.cseq.number,
+            own_name=request.via.host if len(request.vias) == 1 else "",
         )
 
     def __repr__(self) -> str:
@@ -115,10 +117,11 @@ class Dialog:
         """Where our next request goes: to the first Route or the target, by the flow that we have.
 
         A connection is used as long as it lives. With datagrams the address of the URI is taken,
-        where it is one and can be reached from where the far end was seen: a private address seen
-        through a public one is behind a NAT, and only the old flow leads there.
+        where it is one and can be reached. What a NAT hides is reached by the old flow alone: a
+        far end that calls itself otherwise than we see it, a private address seen as a public one.
         """
-        if self.flow.reliable:
+        hidden = self.own_name == self.remote_target.host != self.flow.host
+        if self.flow.reliable or (hidden and not self.route_set):
             return self.flow
         uri = self.route_set[0].uri if self.route_set else self.remote_target
         return flow_towards(uri, self.flow)

@@ -212,13 +212,15 @@ class InviteUsage:
 
     # -- UAS: the answer ----------------------------------------------------------------------
 
-    def adopt(self, server: ServerTransaction) -> None:
+    def adopt(self, server: ServerTransaction, now: float) -> None:
         """Take over the INVITE's transaction (for `Stack.open_session`)."""
         self._server = server
         server.on_cancel = self._cancelled
         server.on_failure = self.failed
         self._dialog = Dialog.of_request(server.request, server.to_tag, server.source)
         self.core.dialogs[self._dialog.key] = self
+        if server.request.expires is not None:
+            self.core.timers.start(self, "expires", now + server.request.expires)
 
     def ring(self, sdp: bytes | None = None, *, status: int | None = None, now: float) -> None:
         """Send 180, or 183 with a description for early media (UAS). May be said again."""
@@ -259,7 +261,7 @@ class InviteUsage:
         server = self._server
         if server is None or self.state not in _UNANSWERED:
             raise self._forbidden("accept")
-        self.core.timers.stop(self, "provisional")
+        self.core.timers.stop(self, "provisional", "expires")
         self.state = SessionState.ANSWERED
         self._answer = SentAnswer(self.core, server, self._acknowledged, self._unacknowledged)
         self._answer.send(sdp, (self.contact, *self.core.offer_headers), now)
@@ -307,16 +309,13 @@ class InviteUsage:
             self.core.respond(self._server, status, reason, headers=headers, now=now)
 
     def _cancelled(self, cancel: Request, now: float) -> None:
+        self._withdraw(q850_of(cancel.headers), now)
+
+    def _withdraw(self, q850: int | None, now: float) -> None:
+        """The caller wants no answer any more."""
         self._refuse(487, None, (), now)
-        self._end(
-            Ended(
-                by_remote=True,
-                status=487,
-                reason_text="Request Terminated",
-                q850=q850_of(cancel.headers),
-            ),
-            now,
-        )
+        text = "Request Terminated"
+        self._end(Ended(by_remote=True, status=487, reason_text=text, q850=q850), now)
 
     # -- either end ---------------------------------------------------------------------------
 
@@ -446,8 +445,8 @@ class InviteUsage:
         return None if self._calling is None else self._calling.fork(tag)
 
     def _follow(self, source: Flow) -> None:
-        """The far end may come back over another connection."""
-        if self._dialog is not None and source.reliable:
+        """The far end may come back over another connection, or through a NAT that forgot it."""
+        if self._dialog is not None:
             self._dialog.flow = source
 
     # -- for the parts ------------------------------------------------------------------------
@@ -531,8 +530,11 @@ class InviteUsage:
             self._drop_dialog()
 
     def handle_timer(self, name: str, now: float) -> None:
-        """Time to repeat the last provisional response."""
-        self._send_provisional(now)
+        """`provisional`: repeat the last one. `expires`: the INVITE was good so long (§13.3.1)."""
+        if name == "provisional":
+            self._send_provisional(now)
+        else:
+            self._withdraw(None, now)
 
     # -- inside -------------------------------------------------------------------------------
 
@@ -558,7 +560,7 @@ class InviteUsage:
         if self.has_ended:
             return
         self.state = SessionState.ENDED
-        self.core.timers.stop(self, "provisional")
+        self.core.timers.stop(self, "provisional", "expires")
         self._reinvites.end(now)
         for operation in list(self._infos):
             self._info_completed(operation, 481)

@@ -304,7 +304,7 @@ class Stack:
             server.source,
             contact_user=server.request.uri.user,
         )
-        session.adopt(server)
+        session.adopt(server, now)
         return session
 
     # -- counts -------------------------------------------------------------------------------

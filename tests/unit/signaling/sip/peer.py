@@ -129,7 +129,8 @@ class Peer:
         self, sdp: bytes = b"offer", flow: Flow | None = None, **fields: object
     ) -> InviteUsage:
         """Alice calls Bob, who lets the INVITE proceed."""
-        headers = (("Content-Type", "application/sdp"),) if sdp else ()
+        headers = fields.pop("headers", ())
+        headers += (("Content-Type", "application/sdp"),) if sdp else ()  # type: ignore[operator]
         self.receive(request(headers=headers, body=sdp, **fields), flow)  # type: ignore[arg-type]
         session = self.do(self.stack.open_session, self.told(RequestReceived)[-1].transaction)
         assert session is not None

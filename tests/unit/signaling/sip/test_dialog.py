@@ -138,6 +138,22 @@ def test_datagrams_go_to_an_address_that_can_be_reached(
     assert (found.host, found.port, found.listener) == (*goes_to, "udp")
 
 
+def test_far_end_behind_a_nat_is_reached_by_the_flow_that_it_was_seen_on() -> None:
+    """Also where both addresses are private, as a virtual machine's are."""
+    seen = Flow(TransportKind.UDP, "192.168.1.9", 40000, "udp")
+    inside = "10.0.2.15"
+    incoming = request(sent_by=f"{inside}:5060", contact=f"sip:a@{inside}:5060")
+    assert Dialog.of_request(incoming, "t1", seen).next_hop() == seen
+    elsewhere = request(sent_by=f"{inside}:5060", contact="sip:a@10.0.2.16:5060")
+    assert Dialog.of_request(elsewhere, "t1", seen).next_hop().host == "10.0.2.16"
+
+    outgoing = request(uri=f"sip:bob@{inside}")
+    called = Dialog.of_response(outgoing, answer(outgoing, f"sip:bob@{inside}:5060"), seen)
+    assert called.next_hop() == seen
+    routed = answer(outgoing, f"sip:bob@{inside}:5060", "<sip:192.168.1.50;lr>")
+    assert Dialog.of_response(outgoing, routed, seen).next_hop().host == "192.168.1.50"
+
+
 def test_connection_is_used_whatever_the_contact_says() -> None:
     assert caller(flow=WS, contact="sip:bob@df7jal23ls0d.invalid;transport=ws").next_hop() == WS
 

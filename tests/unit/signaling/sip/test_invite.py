@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from signaling.errors import LocalProtocolError
+from signaling.sip.auth import DigestCredentials
 from signaling.sip.events import (
     Answered,
     Confirmed,
@@ -17,6 +18,7 @@ from signaling.sip.events import (
     RequestReceived,
 )
 from signaling.sip.flow import Flow, TransportKind
+from signaling.sip.headers import NameAddr
 from signaling.sip.invite import InviteUsage, Role, SessionState
 from signaling.sip.message import Request, Response
 from tests.unit.signaling.sip.messages import request
@@ -207,6 +209,28 @@ def test_challenge_after_cancel_is_not_answered(peer: Peer) -> None:
     peer.do(session.cancel)
     peer.answer(407, headers=(("Proxy-Authenticate", 'Digest realm="x", nonce="n"'),))
     assert peer.ladder() == ["INVITE", "ACK"]
+
+
+def test_cancel_after_an_answered_challenge_waits_for_the_second_invite(peer: Peer) -> None:
+    """The 100 of the first INVITE says nothing of the second."""
+    credentials = DigestCredentials("bob", "x", "secret")
+    session = peer.call(credentials=credentials)
+    peer.answer(100, tag=None)
+    peer.answer(407, headers=(("Proxy-Authenticate", 'Digest realm="x", nonce="n"'),))
+    invite = peer.requests()[-1]
+    peer.do(session.cancel)
+    assert peer.ladder() == ["INVITE", "ACK", "INVITE"]
+    peer.answer(100, to=invite, tag=None)
+    cancel = peer.last()
+    assert isinstance(cancel, Request)
+    assert (cancel.via, cancel.cseq.number) == (invite.via, 2)
+
+
+def test_cancel_takes_the_route_of_its_invite(peer: Peer) -> None:
+    session = peer.call(routes=[NameAddr.parse("<sip:192.0.2.50;lr>")])
+    peer.answer(180)
+    peer.do(session.cancel)
+    assert peer.last().headers.get("Route") == "<sip:192.0.2.50;lr>"
 
 
 # -- forks --------------------------------------------------------------------------------------
@@ -416,6 +440,23 @@ def test_cancel_after_our_2xx_changes_nothing(peer: Peer) -> None:
     peer.receive(request("CANCEL"))
     assert peer.ladder() == ["200 CANCEL"]
     assert session.state is SessionState.ANSWERED
+
+
+def test_invite_that_expires_is_terminated(peer: Peer) -> None:
+    """§13.3.1."""
+    session = peer.incoming(sdp=b"", headers=(("Expires", "30"),))
+    peer.do(session.ring)
+    peer.run(30)
+    assert peer.ladder()[-1] == "487 INVITE"
+    assert peer.told(Ended) == [Ended(True, 487, "Request Terminated")]
+    peer.assert_idle()
+
+    answered = Peer()
+    session = answered.incoming(sdp=b"", headers=(("Expires", "30"),))
+    answered.do(session.accept, b"answer")
+    answered.receive(answered.in_dialog("ACK", session, cseq=1))
+    answered.run(40)
+    assert session.is_confirmed
 
 
 def test_caller_that_hangs_up_by_bye_before_the_answer(peer: Peer) -> None:
@@ -728,4 +769,7 @@ def test_only_refusals_refuse_and_only_provisionals_ring(peer: Peer, status: int
 
 def test_repr_tells_role_and_state(peer: Peer) -> None:
     session = peer.established_incoming()
+    assert peer.call().dialog_for(request()) is None
+    with pytest.raises(LocalProtocolError):
+        _ = peer.call().dialog
     assert repr(session) == f"<InviteUsage {session.id} uas sip:alice@192.0.2.1 confirmed c1>"
