@@ -29,7 +29,7 @@ from endpoint.app.state import Running, StateDirectory
 from endpoint.callcontrol.controller import CallController, ControllerSettings
 from endpoint.callcontrol.events import CallCleared
 from endpoint.callcontrol.model import CallSettings
-from endpoint.errors import ConfigurationError
+from endpoint.errors import ConfigurationError, StorageError
 from endpoint.legs import line
 from endpoint.legs.base import DeviceId
 from endpoint.legs.exchange import LegExchange
@@ -188,7 +188,7 @@ class Endpoint:
                 settings=leg_settings(config),
                 accounts=accounts,
                 stations=[station(entry) for entry in config.station],
-                knows=self._knows,
+                extension=self._extension,
             )
         )
         journal = RecordJournal(self.records, self.state.unwritten_calls)
@@ -223,8 +223,14 @@ class Endpoint:
                 raise PortTaken("SIP over UDP", sip.host, sip.port, "sip.port", udp=True) from error
             raise ConfigurationError([f"sip.host: found {sip.host!r}: {error}"]) from error
 
-    async def _knows(self, device: DeviceId) -> bool:
-        return await self.extensions.resolve(device) is not None
+    async def _extension(self, device: DeviceId) -> DeviceId | None:
+        try:
+            number = await self.extensions.resolve(device)
+        except StorageError:
+            # A call must not break for the database: it only was not found by its alias.
+            log.exception("aliases can't be read", device=device)
+            return None
+        return DeviceId(number) if number is not None else None
 
 
 # -- from settings to the settings of each part -----------------------------------------------

@@ -43,8 +43,8 @@ from signaling.user_agent import InviteSession
 log = structlog.get_logger(__name__)
 
 
-async def _nobody(device: DeviceId) -> bool:
-    return False
+async def _nobody(device: DeviceId) -> DeviceId | None:
+    return None
 
 
 class LegExchange(Exchange):
@@ -63,7 +63,7 @@ class LegExchange(Exchange):
         accounts: Sequence[AccountSettings] = (),
         stations: Sequence[FileStation] = (),
         trunks: Sequence[Line] = (),
-        knows: Callable[[DeviceId], Awaitable[bool]] = _nobody,
+        extension: Callable[[DeviceId], Awaitable[DeviceId | None]] = _nobody,
     ) -> None:
         """Set up; nothing happens before entering.
 
@@ -74,7 +74,8 @@ class LegExchange(Exchange):
             accounts: devices registered at outside sipWsServers.
             stations: devices without signalling, reached when no phone of theirs is registered.
             trunks: further lines, tried last.
-            knows: whether a device is an extension of ours: tells 480 from 404.
+            extension: the extension of ours that a number means: itself, or by an alias; None
+                for a number that is not ours. Tells 480 from 404.
         """
         self.settings = settings or LegSettings()
         self._server = server
@@ -86,7 +87,7 @@ class LegExchange(Exchange):
         self._accounts = OutsideAccounts(server.user_agent)
         self._first_accounts = accounts
         registrar = OwnRegistrar(server, self.settings.domain)
-        self._lines = Lines((registrar, self._accounts, *trunks), knows)
+        self._lines = Lines((registrar, self._accounts, *trunks), extension)
         self._registrar = registrar
         self._legs: dict[LegId, Leg] = {}
         self._events: asyncio.Queue[LegEvent | RegistrationEvent | None] = asyncio.Queue()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from endpoint.legs.base import (
@@ -270,19 +270,28 @@ def _failure(event: RegistrationFailed, server: str) -> Refusal:
 class Lines:
     """All lines, in the order in which they are tried."""
 
-    def __init__(self, lines: Sequence[Line], knows: Callable[[DeviceId], Awaitable[bool]]) -> None:
+    def __init__(
+        self, lines: Sequence[Line], extension: Callable[[DeviceId], Awaitable[DeviceId | None]]
+    ) -> None:
         self._lines = lines
-        self._knows = knows
+        self._extension = extension
 
     async def resolve(self, request: PlaceLeg) -> Sequence[Target] | Refusal:
         """Where to send the INVITE for a leg; never empty."""
-        for line in self._lines:
-            found = line.targets(request)
-            if found:
-                return found
-        if await self._knows(request.device):
-            return Refusal(Cause.NOT_REGISTERED, f"no phone of {request.device} is registered", 480)
-        return Refusal(Cause.UNKNOWN_DEVICE, f"nobody knows {request.device}", 404)
+        if found := self._targets(request):
+            return found
+        extension = await self._extension(request.device)
+        if extension is None:
+            return Refusal(Cause.UNKNOWN_DEVICE, f"nobody knows {request.device}", 404)
+        if extension != request.device and (
+            found := self._targets(replace(request, device=extension))
+        ):
+            return found
+        return Refusal(Cause.NOT_REGISTERED, f"no phone of {extension} is registered", 480)
+
+    def _targets(self, request: PlaceLeg) -> Sequence[Target] | Refusal:
+        """Of the first line that leads there; empty where none does."""
+        return next((found for line in self._lines if (found := line.targets(request))), [])
 
 
 def _shown(name: str) -> str:

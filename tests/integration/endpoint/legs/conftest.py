@@ -22,6 +22,7 @@ from tests.integration.endpoint.legs.operator import Operator
 from tests.integration.endpoint.legs.phones import PASSWORD, REALM, WAIT_S, Phone, phone
 
 USERS = ("6001", "6002", "10086", "10087")
+ALIASES = {"4000": "10086", "4002": "6002"}
 MEDIA = MediaSettings(rtp_port_low=26000, rtp_port_high=27999, rtcp_interval_s=1.0)
 
 
@@ -37,8 +38,9 @@ class Passwords:
         ]
 
 
-async def knows(device: DeviceId) -> bool:
-    return device in USERS
+async def extension(device: DeviceId) -> DeviceId | None:
+    number = ALIASES.get(device, device)
+    return DeviceId(number) if number in USERS else None
 
 
 @dataclass
@@ -86,7 +88,12 @@ async def open_office(
         authority.issue_cert("127.0.0.1").configure_cert(context)
         _, wss_port = await server.listen_websocket("127.0.0.1", 0, ssl_context=context)
         exchange = LegExchange(
-            server, link, settings=settings, accounts=accounts, stations=stations, knows=knows
+            server,
+            link,
+            settings=settings,
+            accounts=accounts,
+            stations=stations,
+            extension=extension,
         )
         operator = Operator(exchange)
         async with asyncio.TaskGroup() as tasks, exchange:

@@ -11,8 +11,8 @@ from endpoint.legs.leg import LegSettings
 from tests.unit.endpoint.legs.fakes import Desk, FakeMedia, FakeServer
 
 
-async def knows(device: DeviceId) -> bool:
-    return device.startswith("60")
+async def extension(device: DeviceId) -> DeviceId | None:
+    return device if device.startswith("60") else None
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def leg_settings() -> LegSettings:
 async def desk(leg_settings: LegSettings) -> AsyncIterator[Desk]:
     server, media = FakeServer(), FakeMedia()
     exchange = LegExchange(
-        cast("Any", server), cast("Any", media), settings=leg_settings, knows=knows
+        cast("Any", server), cast("Any", media), settings=leg_settings, extension=extension
     )
     desk = Desk(server, media, await exchange.__aenter__())
     yield desk
