@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -24,6 +25,18 @@ from .peers.sound import RATE_HZ, tones_in
 EventKind = TypeVar("EventKind", bound=Event)
 
 _SETTLE_S = 0.16
+
+
+@dataclass(frozen=True)
+class Ear:
+    """What a station hears, for `hear`."""
+
+    desk: Desk
+    device: str
+
+    async def heard(self, *, ms: int = 400) -> set[int]:
+        """Return the tones in the next `ms`."""
+        return await self.desk.heard(self.device, ms=ms)
 
 
 class Desk:
@@ -124,6 +137,10 @@ class Desk:
     async def cleared(self, **fields: Any) -> CallCleared:
         """Wait until a call is over and its record is written."""
         return await self.event(CallCleared, **fields)
+
+    def ear(self, device: str) -> Ear:
+        """Return the listener at a station."""
+        return Ear(self, device)
 
     async def heard(self, device: str, *, ms: int = 400) -> set[int]:
         """Return the tones that a station hears in the next `ms`."""

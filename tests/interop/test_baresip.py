@@ -27,6 +27,7 @@ from endpoint.legs.base import Cause, DeviceId, DeviceRegistered, DeviceUnregist
 
 from .desk import Desk
 from .peers.baresip import Baresip
+from .peers.hearing import hear
 from .peers.sound import MUSIC_HZ
 
 pytestmark = pytest.mark.interop
@@ -61,7 +62,7 @@ async def talking(desk: Desk, customer: Baresip) -> None:
     await customer.accept()
     await desk.event(Established, device=CUSTOMER)
     await customer.established()
-    assert (await desk.heard(AGENT), await customer.heard()) == ({CUSTOMER_HZ}, {AGENT_HZ})
+    await hear({desk.ear(AGENT): {CUSTOMER_HZ}, customer: {AGENT_HZ}})
 
 
 async def test_the_agent_calls_holds_retrieves_presses_keys_and_hangs_up(
@@ -71,11 +72,11 @@ async def test_the_agent_calls_holds_retrieves_presses_keys_and_hangs_up(
 
     await desk.do(HoldCall(AGENT))
     await desk.event(Held, device=AGENT)
-    assert (await desk.heard(AGENT), await customer.heard()) == (set(), MUSIC_HZ)
+    await hear({desk.ear(AGENT): set(), customer: MUSIC_HZ})
 
     await desk.do(RetrieveCall(AGENT))
     await desk.event(Retrieved, device=AGENT)
-    assert (await desk.heard(AGENT), await customer.heard()) == ({CUSTOMER_HZ}, {AGENT_HZ})
+    await hear({desk.ear(AGENT): {CUSTOMER_HZ}, customer: {AGENT_HZ}})
 
     await desk.do(GenerateDigits(AGENT, "1234#"))
     await desk.event(DigitsGenerated)
@@ -85,7 +86,7 @@ async def test_the_agent_calls_holds_retrieves_presses_keys_and_hangs_up(
     await customer.closed()
     over = await desk.cleared()
     assert (over.cause, over.released_by) == (Cause.NORMAL, Side.ENDPOINT)
-    assert await customer.heard() == set()
+    await hear({customer: set()})
 
 
 async def test_the_customer_holds_retrieves_presses_keys_and_hangs_up(
@@ -95,11 +96,11 @@ async def test_the_customer_holds_retrieves_presses_keys_and_hangs_up(
 
     await customer.hold()
     await desk.event(Held, device=CUSTOMER)
-    assert (await desk.heard(AGENT), await customer.heard()) == (MUSIC_HZ, set())
+    await hear({desk.ear(AGENT): MUSIC_HZ, customer: set()})
 
     await customer.resume()
     await desk.event(Retrieved, device=CUSTOMER)
-    assert (await desk.heard(AGENT), await customer.heard()) == ({CUSTOMER_HZ}, {AGENT_HZ})
+    await hear({desk.ear(AGENT): {CUSTOMER_HZ}, customer: {AGENT_HZ}})
 
     await customer.send_digits("7#")
     assert (await desk.event(DigitDetected, device=CUSTOMER)).digits == "7"
@@ -116,7 +117,7 @@ async def test_the_customer_calls_the_agent(desk: Desk, customer: Baresip) -> No
     await desk.event(Delivered, device=AGENT)
     await customer.established()
     await desk.event(Established, device=AGENT)
-    assert (await desk.heard(AGENT), await customer.heard()) == ({CUSTOMER_HZ}, {AGENT_HZ})
+    await hear({desk.ear(AGENT): {CUSTOMER_HZ}, customer: {AGENT_HZ}})
     await desk.do(ClearConnection(AGENT))
     await customer.closed()
     await desk.cleared()
@@ -137,15 +138,15 @@ async def test_two_phones_of_ours_call_each_other(tmp_path: Path) -> None:
         await customer.accept()
         await agent.established()
         await desk.event(Established, device=CUSTOMER)
-        assert (await agent.heard(), await customer.heard()) == ({CUSTOMER_HZ}, {AGENT_HZ})
+        await hear({agent: {CUSTOMER_HZ}, customer: {AGENT_HZ}})
 
         await desk.do(HoldCall(AGENT))
         await desk.event(Held, device=AGENT)
-        assert (await agent.heard(), await customer.heard()) == (set(), MUSIC_HZ)
+        await hear({agent: set(), customer: MUSIC_HZ})
 
         await desk.do(RetrieveCall(AGENT))
         await desk.event(Retrieved, device=AGENT)
-        assert (await agent.heard(), await customer.heard()) == ({CUSTOMER_HZ}, {AGENT_HZ})
+        await hear({agent: {CUSTOMER_HZ}, customer: {AGENT_HZ}})
 
         await agent.send_digits("42")
         assert await customer.digits(2) == "42"
@@ -165,7 +166,7 @@ async def test_a_phone_of_the_agent_is_rung_when_a_command_dials_for_it(tmp_path
         await agent.ringing()
         await agent.accept()
         await desk.event(Established, device=CUSTOMER)
-        assert (await agent.heard(), await desk.heard(CUSTOMER)) == ({CUSTOMER_HZ}, {AGENT_HZ})
+        await hear({agent: {CUSTOMER_HZ}, desk.ear(CUSTOMER): {AGENT_HZ}})
         await desk.do(ClearConnection(AGENT))
         await agent.closed()
         await desk.cleared()

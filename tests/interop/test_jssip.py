@@ -25,6 +25,7 @@ from endpoint.legs.base import Cause, DeviceId, DeviceRegistered, DeviceUnregist
 
 from .desk import Desk
 from .peers.feed import PeerError
+from .peers.hearing import hear
 from .peers.jssip import JsSip
 from .peers.sound import MUSIC_HZ
 
@@ -71,15 +72,15 @@ async def test_it_makes_a_call_holds_retrieves_presses_keys_and_ends_it(
     await browser.dial(CUSTOMER)
     await browser.established()
     await desk.event(Established, device=CUSTOMER)
-    assert (await browser.heard(), await desk.heard(CUSTOMER)) == ({CUSTOMER_HZ}, {AGENT_HZ})
+    await hear({browser: {CUSTOMER_HZ}, desk.ear(CUSTOMER): {AGENT_HZ}})
 
     assert await browser.hold()
     await desk.event(Held, device=AGENT)
-    assert (await browser.heard(), await desk.heard(CUSTOMER)) == (set(), MUSIC_HZ)
+    await hear({browser: set(), desk.ear(CUSTOMER): MUSIC_HZ})
 
     assert await browser.resume()
     await desk.event(Retrieved, device=AGENT)
-    assert (await browser.heard(), await desk.heard(CUSTOMER)) == ({CUSTOMER_HZ}, {AGENT_HZ})
+    await hear({browser: {CUSTOMER_HZ}, desk.ear(CUSTOMER): {AGENT_HZ}})
 
     await browser.send_digits("5")
     assert (await desk.event(DigitDetected, device=AGENT)).digits == "5"
@@ -97,17 +98,17 @@ async def test_it_takes_a_call_and_is_held_by_command(desk: Desk, browser: JsSip
     await browser.accept()
     await browser.established()
     await desk.event(Established, device=AGENT)
-    assert (await browser.heard(), await desk.heard(CUSTOMER)) == ({CUSTOMER_HZ}, {AGENT_HZ})
+    await hear({browser: {CUSTOMER_HZ}, desk.ear(CUSTOMER): {AGENT_HZ}})
 
     await desk.do(HoldCall(CUSTOMER))
     await desk.event(Held, device=CUSTOMER)
     assert (await browser.event("hold"))["by"] == "remote"
-    assert (await browser.heard(), await desk.heard(CUSTOMER)) == (MUSIC_HZ, set())
+    await hear({browser: MUSIC_HZ, desk.ear(CUSTOMER): set()})
 
     await desk.do(RetrieveCall(CUSTOMER))
     await desk.event(Retrieved, device=CUSTOMER)
     assert (await browser.event("unhold"))["by"] == "remote"
-    assert (await browser.heard(), await desk.heard(CUSTOMER)) == ({CUSTOMER_HZ}, {AGENT_HZ})
+    await hear({browser: {CUSTOMER_HZ}, desk.ear(CUSTOMER): {AGENT_HZ}})
 
     await desk.do(GenerateDigits(CUSTOMER, "12#"))
     await desk.event(DigitsGenerated)

@@ -25,6 +25,7 @@ from endpoint.legs.base import Cause, DeviceId, DeviceRegistered, DeviceUnregist
 
 from .desk import Desk
 from .peers.baresip import Baresip
+from .peers.hearing import hear
 from .peers.jssip import JsSip
 from .peers.kamailio import Kamailio
 from .peers.sound import MUSIC_HZ
@@ -89,15 +90,15 @@ async def test_the_agent_calls_holds_retrieves_presses_keys_and_hangs_up(
     assert (await customer.ringing())["peeruri"].startswith(f"sip:{AGENT}@")
     await customer.accept()
     await desk.event(Established, device=CUSTOMER)
-    assert (await desk.heard(AGENT), await customer.heard()) == ({CUSTOMER_HZ}, {AGENT_HZ})
+    await hear({desk.ear(AGENT): {CUSTOMER_HZ}, customer: {AGENT_HZ}})
 
     await desk.do(HoldCall(AGENT))
     await desk.event(Held, device=AGENT)
-    assert (await desk.heard(AGENT), await customer.heard()) == (set(), MUSIC_HZ)
+    await hear({desk.ear(AGENT): set(), customer: MUSIC_HZ})
 
     await desk.do(RetrieveCall(AGENT))
     await desk.event(Retrieved, device=AGENT)
-    assert (await desk.heard(AGENT), await customer.heard()) == ({CUSTOMER_HZ}, {AGENT_HZ})
+    await hear({desk.ear(AGENT): {CUSTOMER_HZ}, customer: {AGENT_HZ}})
 
     await desk.do(GenerateDigits(AGENT, "1234#"))
     await desk.event(DigitsGenerated)
@@ -114,15 +115,15 @@ async def test_the_customer_calls_holds_retrieves_presses_keys_and_hangs_up(
     await customer.dial(AGENT)
     await customer.established()
     await desk.event(Established, device=AGENT)
-    assert (await desk.heard(AGENT), await customer.heard()) == ({CUSTOMER_HZ}, {AGENT_HZ})
+    await hear({desk.ear(AGENT): {CUSTOMER_HZ}, customer: {AGENT_HZ}})
 
     await customer.hold()
     await desk.event(Held, device=CUSTOMER)
-    assert (await desk.heard(AGENT), await customer.heard()) == (MUSIC_HZ, set())
+    await hear({desk.ear(AGENT): MUSIC_HZ, customer: set()})
 
     await customer.resume()
     await desk.event(Retrieved, device=CUSTOMER)
-    assert (await desk.heard(AGENT), await customer.heard()) == ({CUSTOMER_HZ}, {AGENT_HZ})
+    await hear({desk.ear(AGENT): {CUSTOMER_HZ}, customer: {AGENT_HZ}})
 
     await customer.send_digits("5")
     assert (await desk.event(DigitDetected, device=CUSTOMER)).digits == "5"
@@ -149,7 +150,7 @@ async def test_a_browser_behind_kamailio_calls_the_agent(
         await browser.dial(AGENT)
         await browser.established()
         await desk.event(Established, device=AGENT)
-        assert (await desk.heard(AGENT), await browser.heard()) == ({CUSTOMER_HZ}, {AGENT_HZ})
+        await hear({desk.ear(AGENT): {CUSTOMER_HZ}, browser: {AGENT_HZ}})
         await browser.hang_up()
         await desk.cleared()
 

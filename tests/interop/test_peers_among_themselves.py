@@ -9,6 +9,7 @@ import pytest
 
 from .peers.baresip import Baresip
 from .peers.feed import PeerError
+from .peers.hearing import hear
 from .peers.jssip import JsSip
 from .peers.kamailio import Kamailio
 from .peers.rtpengine import Rtpengine
@@ -43,19 +44,19 @@ async def test_two_baresips_talk_hold_retrieve_and_press_keys(phone: Phones) -> 
         await bob.accept()
         await alice.established()
         await bob.established()
-        assert (await alice.heard(), await bob.heard()) == ({1010}, {590})
+        await hear({alice: {1010}, bob: {590}})
 
         await alice.hold()
-        assert (await alice.heard(), await bob.heard()) == (set(), set())
+        await hear({alice: set(), bob: set()})
         await alice.resume()
-        assert (await alice.heard(), await bob.heard()) == ({1010}, {590})
+        await hear({alice: {1010}, bob: {590}})
 
         await alice.send_digits("1234#")
         assert await bob.digits(5) == "1234#"
 
         await alice.hang_up()
         await bob.closed()
-        assert await bob.heard() == set()
+        await hear({bob: set()})
 
 
 async def test_baresip_with_a_wrong_password_is_not_registered(phone: Phones) -> None:
@@ -77,7 +78,7 @@ async def test_media_goes_through_rtpengine_where_kamailio_is_told_to(tmp_path: 
         await bob.ringing()
         await bob.accept()
         await alice.established()
-        assert (await alice.heard(), await bob.heard()) == ({1010}, {590})
+        await hear({alice: {1010}, bob: {590}})
         assert await relay.calls() == 1
 
 
@@ -146,11 +147,11 @@ async def test_sipp_echoes_what_baresip_says_and_answers_its_hold(
     ):
         await alice.dial("7002")
         await alice.established()
-        assert await alice.heard() == {590}
+        await hear({alice: {590}})
         await alice.hold()
-        assert await alice.heard() == set()
+        await hear({alice: set()})
         await alice.resume()
-        assert await alice.heard() == {590}
+        await hear({alice: {590}})
         await alice.hang_up()
         await echo.finished()
 
@@ -166,12 +167,12 @@ async def test_jssip_over_wss_talks_with_baresip_over_udp(
         await alice.ringing()
         await alice.accept()
         await browser.established()
-        assert (await browser.heard(), await alice.heard()) == ({590}, {1130})
+        await hear({browser: {590}, alice: {1130}})
 
         assert await browser.hold()
-        assert (await browser.heard(), await alice.heard()) == (set(), {1130})
+        await hear({browser: set(), alice: {1130}})
         assert await browser.resume()
-        assert (await browser.heard(), await alice.heard()) == ({590}, {1130})
+        await hear({browser: {590}, alice: {1130}})
 
         await alice.send_digits("7#")
         assert await browser.party.digits_received(2) == "7#"
@@ -191,7 +192,7 @@ async def test_jssip_takes_a_call_and_is_put_on_hold(
         await browser.accept()
         await alice.established()
         await browser.established()
-        assert (await browser.heard(), await alice.heard()) == ({590}, {1130})
+        await hear({browser: {590}, alice: {1130}})
 
         await alice.hold()
         assert (await browser.event("hold"))["by"] == "remote"
