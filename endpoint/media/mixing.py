@@ -44,6 +44,9 @@ class MixBatch:
         else:
             self._sinks.pop(sink, None)
         self._is_stale = True
+        heard = {source for source, _ in inputs}
+        for place in [p for p in self._places if p[0] is sink and p[1] not in heard]:
+            del self._places[place]
         wanted = {source for inputs in self._sinks.values() for source, _ in inputs}
         for source in wanted - self._taps.keys():
             if isinstance(source, RtpPort):

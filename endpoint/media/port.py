@@ -25,6 +25,7 @@ from endpoint.media.sockets import disconnect, family_of
 from endpoint.media.telephone_event import Digit
 
 _TRUST_KERNEL_AFTER_S = 0.05
+_READ_AT_MOST = 512
 
 
 class PortOwner(Protocol):
@@ -190,10 +191,12 @@ class RtpPort:
         self._open_outlet()
 
     def _trust_kernel(self) -> None:
-        """What came before the socket was connected is read by now: only the far end is heard."""
-        while self._read_guarded():
-            pass
-        self._loop.add_reader(self._socket, self.inbound.read)
+        """Once what came before the socket was connected is read, only the far end is heard."""
+        for _ in range(_READ_AT_MOST):
+            if not self._read_guarded():
+                self._loop.add_reader(self._socket, self.inbound.read)
+                return
+        self._later("trust", _TRUST_KERNEL_AFTER_S, self._trust_kernel)
 
     def _read_guarded(self) -> bool:
         """Read a packet from anybody. Returns False when there is none."""

@@ -100,6 +100,21 @@ async def test_a_player_that_does_not_loop_ends_and_says_so(link: LocalLink) -> 
     assert (await matrix(link))["B"] == set()
 
 
+async def test_a_player_that_does_not_loop_waits_while_nobody_listens(link: LocalLink) -> None:
+    await link.request(m.OpenPlayer("beep", [m.Segment([PARTIES["A"]], 1000)], loop=False))
+    await link.request(m.SetRoutes("call", [m.RouteTo("beep", "B")]))
+    await asyncio.sleep(0.5)
+    await link.request(m.SetRoutes("call", []))
+    await asyncio.sleep(5)
+    await link.request(m.SetRoutes("call", [m.RouteTo("beep", "C")]))
+    loop = asyncio.get_running_loop()
+    started = loop.time()
+    async for notice in link.notices():
+        assert notice == m.PlaybackEnded("beep")
+        break
+    assert loop.time() - started == pytest.approx(0.5, abs=0.041)
+
+
 async def test_a_loop_is_heard_from_its_start_by_everybody(link: LocalLink) -> None:
     await link.request(m.OpenPlayer("busy", BUSY))
     await link.request(m.SetRoutes("one", [m.RouteTo("busy", "A")]))
