@@ -11,8 +11,8 @@ import typer
 
 from endpoint.app import certificates
 from endpoint.app.config import Loaded
-from endpoint.app.settings import WILDCARDS, Config, is_loopback
-from endpoint.app.state import Running, StateDirectory
+from endpoint.app.settings import Config
+from endpoint.app.state import StateDirectory
 from endpoint.app.wiring import Endpoint
 from endpoint.client.client import EndpointClient
 from endpoint.client.errors import EndpointUnreachable
@@ -42,9 +42,8 @@ def running_client(config: Config) -> EndpointClient:
     authority = None if config.http.certificate else state.tls / "ca.pem"
     if authority is not None and not authority.is_file():
         raise EndpointUnreachable(f"no endpoint has run with state directory {state.path}")
-    return EndpointClient(
-        tls_url(config, running), token, ssl_context=certificates.client_context(authority)
-    )
+    url = running.url if running else f"https://{config.http_host}:{config.http.port}"
+    return EndpointClient(url, token, ssl_context=certificates.client_context(authority))
 
 
 def own_client(endpoint: Endpoint) -> EndpointClient:
@@ -52,9 +51,7 @@ def own_client(endpoint: Endpoint) -> EndpointClient:
     if endpoint.running.plain_url:
         return EndpointClient(endpoint.running.plain_url, endpoint.token)
     trust = certificates.client_context(endpoint.certificate.authority)
-    return EndpointClient(
-        tls_url(endpoint.config, endpoint.running), endpoint.token, ssl_context=trust
-    )
+    return EndpointClient(endpoint.url, endpoint.token, ssl_context=trust)
 
 
 @asynccontextmanager
@@ -75,12 +72,3 @@ async def running_or_own(loaded: Loaded) -> AsyncIterator[tuple[EndpointClient, 
             client = await stack.enter_async_context(own_client(endpoint))
             started = True
         yield client, started
-
-
-def tls_url(config: Config, running: Running | None) -> str:
-    """Where TLS is served, by a name that our certificate proves."""
-    host = config.http.host
-    if host in WILDCARDS or is_loopback(host):
-        host = "localhost"
-    port = running.url.rstrip("/").rpartition(":")[2] if running else config.http.port
-    return f"https://{f'[{host}]' if ':' in host else host}:{port}"

@@ -5,8 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import structlog
+
 from endpoint.app.settings import Config
+from endpoint.errors import StorageError
 from endpoint.storage.extensions import Extensions
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +33,13 @@ class Directory:
         self._known: dict[str, KnownDevice] = {}
 
     async def refresh(self) -> None:
-        """Read the extensions. Raises `StorageError`; then what was known stays."""
-        names = {known.number: known.display_name for known in await self._extensions.all()}
+        """Read the extensions. Where the database is away, what was known stays."""
+        try:
+            extensions = await self._extensions.all()
+        except StorageError:
+            log.exception("extensions can't be read")
+            return
+        names = {known.number: known.display_name for known in extensions}
         accounts = {account.device: account.display_name for account in self._config.account}
         stations = {station.device for station in self._config.station}
         kinds = {"extension": names.keys(), "account": accounts.keys(), "station": stations}

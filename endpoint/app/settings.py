@@ -345,6 +345,14 @@ class Config(Section):
         return advertised(self.media.host, self.media.advertised_host)
 
     @property
+    def http_host(self) -> str:
+        """By what name this machine reaches our TLS listener; our certificate proves it."""
+        host = self.http.host
+        if host in WILDCARDS or is_loopback(host):
+            return "localhost"
+        return f"[{host}]" if ":" in host else host
+
+    @property
     def open_hosts(self) -> list[str]:
         """Sections that machines other than this one can reach, as `http`, `sip`."""
         return [

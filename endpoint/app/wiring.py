@@ -121,12 +121,12 @@ class Endpoint:
     @property
     def url(self) -> str:
         """Of the page; REST is below it."""
-        return f"https://localhost:{self.http.port}/"
+        return f"https://{self.config.http_host}:{self.http.port}/"
 
     @property
     def wss_url(self) -> str:
         """Where WSS phones register."""
-        return f"wss://localhost:{self.http.port}{SIP_PATH}"
+        return f"wss://{self.config.http_host}:{self.http.port}{SIP_PATH}"
 
     @property
     def running(self) -> Running:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+from contextlib import closing
 from typing import Any
 
 import msgspec
@@ -132,6 +134,16 @@ async def test_health_tells_what_runs(desk: Desk) -> None:
     with pytest.raises(RequestRefused) as refused:
         await desk.client.make_call("6002", "6003")
     assert (refused.value.status, refused.value.reason) == (503, "shutting_down")
+
+
+async def test_calls_go_on_without_the_database(desk: Desk) -> None:
+    path = desk.endpoint.state.database
+    with closing(sqlite3.connect(path)) as database, database:
+        for table in ("extension", "call_record"):
+            database.execute(f"ALTER TABLE {table} RENAME TO {table}_away")
+    told = await one_call(desk.client)
+    assert [frame.event for frame in told][-1] == "CallCleared"
+    assert desk.endpoint.state.unwritten_calls.stat().st_size > 0
 
 
 # -- events -----------------------------------------------------------------------------------
