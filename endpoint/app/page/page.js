@@ -227,6 +227,7 @@ const byKey = (list, key) => new Map(list.map((one) => [key(one), one]));
 function receive(frame) {
   if (frame.type === "snapshot") {
     if (frame.run !== state.run) { $("events").replaceChildren(); }
+    if (frame.missed) { state.number = frame.number; }
     Object.assign(state, {
       run: frame.run, skew: Date.parse(frame.time) - Date.now(),
       calls: byKey(frame.calls, (call) => call.call),
