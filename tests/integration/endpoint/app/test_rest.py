@@ -7,7 +7,6 @@ import sqlite3
 from contextlib import closing
 from typing import Any
 
-import msgspec
 import pytest
 
 from endpoint.app.wiring import Endpoint, add_extension
@@ -258,8 +257,3 @@ async def test_events_end_when_the_endpoint_stops(state_directory: Any) -> None:
     with pytest.raises(EndpointUnreachable):
         await client.health()
     await client.__aexit__(None, None, None)
-
-
-def test_what_the_server_says_is_what_the_client_reads() -> None:
-    octets = msgspec.json.encode(wire.Refused("word", "text"))
-    assert msgspec.json.decode(octets) == {"error": "word", "text": "text"}
