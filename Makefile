@@ -16,6 +16,7 @@ JSSIP_INSTALLED := $(JSSIP)/node_modules/.package-lock.json
 CERTS ?= certs
 NAMES ?= localhost 127.0.0.1 ::1
 PYTEST_ARGS ?=
+BENCH_ARGS ?=
 
 .PHONY: help setup demo serve test check peers soak bench certs clean
 
@@ -31,13 +32,13 @@ serve: setup ## Run the endpoint with its embedded defaults
 	$(BIN)/agent-endpoint serve
 
 test: setup peers check ## Check everything a change may break (what CI runs)
-	$(BIN)/pytest tests/unit tests/scenarios tests/integration tests/interop --durations=10 $(PYTEST_ARGS)
+	$(BIN)/pytest tests/unit tests/scenarios tests/integration tests/interop -m 'not soak' --durations=10 $(PYTEST_ARGS)
 
 check: setup ## Lint, formatting, types, direction of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/lint-imports
+	$(BIN)/lint-imports --no-logo
 
 peers: $(JSSIP_INSTALLED) ## Install the SIP peers that the interop tests talk to (root or sudo)
 	docker/install.sh peers
@@ -46,7 +47,7 @@ soak: setup ## Run the long tests: real time-outs, full cubes, many calls
 	$(BIN)/pytest tests -m soak --timeout=0 $(PYTEST_ARGS)
 
 bench: setup ## Measure, as ratios to a peer under the same load
-	$(BIN)/python -m tests.bench
+	$(BIN)/python -m tests.bench.media $(BENCH_ARGS)
 
 certs: setup ## Make a local CA and a server certificate in certs/ (NAMES="host 192.0.2.1")
 	mkdir -p $(CERTS)
