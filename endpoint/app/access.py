@@ -12,7 +12,7 @@ from aiohttp.typedefs import Handler
 from multidict import CIMultiDict
 
 from endpoint.app.settings import ORIGIN
-from endpoint.client.messages import API, BEARER_SUBPROTOCOL, Refused
+from endpoint.gateways.native.messages import API, BEARER_SUBPROTOCOL, Refused
 
 log = structlog.get_logger(__name__)
 

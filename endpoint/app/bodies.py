@@ -11,7 +11,7 @@ import msgspec
 from aiohttp import hdrs, web
 
 from endpoint.app.access import refusal
-from endpoint.client.messages import Refused
+from endpoint.gateways.native.messages import Refused
 
 T = TypeVar("T", bound=msgspec.Struct)
 _AT = re.compile(r"^(?P<fault>.*?)(?: - at `(?P<field>\$.*)`)?$", re.DOTALL)

@@ -23,8 +23,8 @@ from endpoint.app.output import CommandFailed, Json, Output
 from endpoint.app.registration import keep_registered
 from endpoint.app.settings import AccountSettings
 from endpoint.app.setupcommands import loaded_or_fail
-from endpoint.client import messages as wire
 from endpoint.client.client import EndpointClient, Frames
+from endpoint.gateways.native import messages as wire
 
 calls_app = typer.Typer()
 

@@ -16,7 +16,7 @@ from endpoint.app.bodies import BadRequest
 from endpoint.app.native import NativeView
 from endpoint.callcontrol.events import NumberedEvent
 from endpoint.callcontrol.feed import EventsMissed, Subscription
-from endpoint.client import messages as wire
+from endpoint.gateways.native import messages as wire
 from endpoint.legs.base import DeviceRegistered
 
 HEARTBEAT_S = 30.0

@@ -18,8 +18,8 @@ from endpoint.app.bodies import BadRequest
 from endpoint.app.guard import ConnectionGuard, GuardLimits
 from endpoint.app.ports import PortTaken, is_taken
 from endpoint.app.settings import HttpSettings, is_loopback
-from endpoint.client.messages import Refused
 from endpoint.errors import CommandRejected, ConfigurationError, StorageError
+from endpoint.gateways.native.messages import Refused
 
 log = structlog.get_logger(__name__)
 

@@ -1,19 +1,16 @@
-"""The native interface's view of the endpoint: call control's nouns as messages for clients."""
+"""The native interface's view of the endpoint: what is true now, and each event with it."""
 
 from __future__ import annotations
 
 import secrets
 
-import msgspec
-
 from endpoint.app.directory import Directory, KnownDevice
 from endpoint.callcontrol.commands import CommandName
 from endpoint.callcontrol.controller import CallController
-from endpoint.callcontrol.events import NumberedEvent, masked
-from endpoint.callcontrol.model import Call, Connection
-from endpoint.callcontrol.transitions import allowed_for
-from endpoint.client import messages as wire
-from endpoint.legs.base import DeviceRegistered, DeviceUnregistered, RegistrationEvent
+from endpoint.callcontrol.events import NumberedEvent
+from endpoint.gateways.native import messages as wire
+from endpoint.gateways.native.encode import encode_call, encode_fields, encode_registration
+from endpoint.legs.base import DeviceRegistered, DeviceUnregistered
 
 
 class NativeView:
@@ -27,16 +24,16 @@ class NativeView:
 
     def calls(self) -> list[wire.Call]:
         """The calls that live."""
-        return [self._call(call) for call in self.controller.calls()]
+        return [encode_call(call, self.directory) for call in self.controller.calls()]
 
     def call(self, call: str) -> wire.Call | None:
         """One call that lives, None where it is over or never was."""
         found = next((one for one in self.controller.calls() if one.id == call), None)
-        return self._call(found) if found else None
+        return encode_call(found, self.directory) if found else None
 
     def registrations(self) -> list[wire.Registration]:
         """What was last heard of each device at each server."""
-        return [registration(event) for event in self.controller.registrations()]
+        return [encode_registration(event) for event in self.controller.registrations()]
 
     def devices(self) -> list[wire.DeviceState]:
         """Every device of ours, as last read from the directory."""
@@ -60,7 +57,7 @@ class NativeView:
         call: wire.Call | None = None
         registered: wire.Registration | None = None
         if isinstance(event, DeviceRegistered | DeviceUnregistered):
-            registered = registration(event)
+            registered = encode_registration(event)
             about = [event.device]
         else:
             call = self.call(event.call)
@@ -69,34 +66,10 @@ class NativeView:
             number=numbered.number,
             at=numbered.at,
             event=type(event).__name__,
-            fields=msgspec.to_builtins(masked(event)),
+            fields=encode_fields(event),
             call=call,
             registration=registered,
             devices=[self._device(known) for known in self.directory.find(about)],
-        )
-
-    def _call(self, call: Call) -> wire.Call:
-        return wire.Call(
-            call=call.id,
-            direction=str(call.direction),
-            calling=call.calling,
-            calling_name=call.calling_name,
-            called=call.called,
-            started_at=call.started_at,
-            delivered_at=call.delivered_at,
-            established_at=call.established_at,
-            parties=[self._party(call, connection) for connection in call.connections],
-        )
-
-    def _party(self, call: Call, connection: Connection) -> wire.Party:
-        ours = connection.device in self.directory
-        return wire.Party(
-            device=connection.device,
-            role=str(connection.role),
-            state=str(connection.state),
-            media_confirmed=connection.media_confirmed,
-            # Somebody outside has a telephone of his own.
-            commands=sorted(map(str, allowed_for(call, connection))) if ours else [],
         )
 
     def _device(self, known: KnownDevice) -> wire.DeviceState:
@@ -117,30 +90,3 @@ class NativeView:
             calls=[str(call) for call in calls],
             commands=[] if calls else [str(CommandName.MAKE_CALL)],
         )
-
-
-def registration(event: RegistrationEvent) -> wire.Registration:
-    """What an event says of a device's registration."""
-    match event:
-        case DeviceRegistered():
-            return wire.Registration(
-                device=event.device,
-                registered=True,
-                server=event.server,
-                contact=event.contact,
-                expires_s=event.expires_s,
-                cause="",
-                sip_status=None,
-                text="",
-            )
-        case DeviceUnregistered():
-            return wire.Registration(
-                device=event.device,
-                registered=False,
-                server=event.server,
-                contact="",
-                expires_s=0,
-                cause=str(event.cause),
-                sip_status=event.sip_status,
-                text=event.text,
-            )

@@ -16,7 +16,7 @@ from endpoint.app.native import NativeView
 from endpoint.callcontrol import commands as do
 from endpoint.callcontrol.commands import CommandAccepted, Rejection
 from endpoint.callcontrol.model import CallId
-from endpoint.client import messages as wire
+from endpoint.gateways.native import messages as wire
 from endpoint.legs.base import DeviceId
 
 

@@ -12,8 +12,8 @@ from urllib.parse import quote
 import aiohttp
 import msgspec
 
-from endpoint.client import messages as wire
 from endpoint.client.errors import EndpointUnreachable, RequestRefused
+from endpoint.gateways.native import messages as wire
 
 T = TypeVar("T", bound=msgspec.Struct)
 

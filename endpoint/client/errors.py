@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from endpoint.client.messages import Refused
 from endpoint.errors import EndpointError
+from endpoint.gateways.native.messages import Refused
 
 
 class ClientError(EndpointError):

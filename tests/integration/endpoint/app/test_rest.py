@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from endpoint.app.wiring import Endpoint, add_extension
-from endpoint.client import messages as wire
 from endpoint.client.client import EndpointClient, Frames
 from endpoint.client.errors import EndpointUnreachable, RequestRefused
+from endpoint.gateways.native import messages as wire
 from endpoint.storage.extensions import Extension
 
 from .conftest import PASSWORD, Desk, configuration

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from endpoint.app.bodies import BadRequest, decode
-from endpoint.client.messages import MakeCall, Press
+from endpoint.gateways.native.messages import MakeCall, Press
 
 pytestmark = pytest.mark.unit
 

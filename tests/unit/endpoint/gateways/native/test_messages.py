@@ -5,9 +5,9 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from endpoint.client import messages as wire
 from endpoint.client.client import EndpointClient
 from endpoint.client.errors import RequestRefused
+from endpoint.gateways.native import messages as wire
 
 pytestmark = pytest.mark.unit
 

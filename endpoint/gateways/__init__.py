@@ -1,0 +1,1 @@
+"""Protocols that clients speak, as pure pairs: decode what comes, encode what is told."""

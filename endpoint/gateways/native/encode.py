@@ -1,0 +1,74 @@
+"""What call control knows and tells, as messages of the native interface. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Container
+
+import msgspec
+
+from endpoint.callcontrol.events import Event, masked
+from endpoint.callcontrol.model import Call, Connection
+from endpoint.callcontrol.transitions import allowed_for
+from endpoint.gateways.native import messages as wire
+from endpoint.legs.base import DeviceRegistered, DeviceUnregistered, RegistrationEvent
+
+
+def encode_call(call: Call, ours: Container[str]) -> wire.Call:
+    """A call, with what each device may do now. `ours`: the devices that we may command."""
+    return wire.Call(
+        call=call.id,
+        direction=str(call.direction),
+        calling=call.calling,
+        calling_name=call.calling_name,
+        called=call.called,
+        started_at=call.started_at,
+        delivered_at=call.delivered_at,
+        established_at=call.established_at,
+        parties=[_party(call, connection, ours) for connection in call.connections],
+    )
+
+
+def _party(call: Call, connection: Connection, ours: Container[str]) -> wire.Party:
+    return wire.Party(
+        device=connection.device,
+        role=str(connection.role),
+        state=str(connection.state),
+        media_confirmed=connection.media_confirmed,
+        # Somebody outside has a telephone of his own.
+        commands=sorted(map(str, allowed_for(call, connection)))
+        if connection.device in ours
+        else [],
+    )
+
+
+def encode_fields(event: Event) -> dict[str, object]:
+    """All that an event says. Digits that were pressed are masked."""
+    fields: dict[str, object] = msgspec.to_builtins(masked(event))
+    return fields
+
+
+def encode_registration(event: RegistrationEvent) -> wire.Registration:
+    """What an event says of a device's registration."""
+    match event:
+        case DeviceRegistered():
+            return wire.Registration(
+                device=event.device,
+                registered=True,
+                server=event.server,
+                contact=event.contact,
+                expires_s=event.expires_s,
+                cause="",
+                sip_status=None,
+                text="",
+            )
+        case DeviceUnregistered():
+            return wire.Registration(
+                device=event.device,
+                registered=False,
+                server=event.server,
+                contact="",
+                expires_s=0,
+                cause=str(event.cause),
+                sip_status=event.sip_status,
+                text=event.text,
+            )

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from endpoint.callcontrol.events import DigitsGenerated
+from endpoint.callcontrol.model import (
+    Call,
+    CallDirection,
+    CallId,
+    Connection,
+    ConnectionState,
+)
+from endpoint.gateways.native.encode import encode_call, encode_fields, encode_registration
+from endpoint.legs.base import (
+    Cause,
+    DeviceId,
+    DeviceRegistered,
+    DeviceUnregistered,
+    InteractionId,
+    LegId,
+    LegRole,
+)
+
+pytestmark = pytest.mark.unit
+
+NOON = datetime(2026, 11, 21, 12, tzinfo=UTC)
+AGENT, CUSTOMER = DeviceId("6001"), DeviceId("10086")
+CALL = Call(
+    id=CallId("i-1"),
+    direction=CallDirection.OUTBOUND,
+    calling=AGENT,
+    called=CUSTOMER,
+    started_at=NOON,
+    established_at=NOON,
+    connections=(
+        Connection(AGENT, LegRole.STATION, LegId("i.1"), ConnectionState.HOLD),
+        Connection(CUSTOMER, LegRole.LINE, LegId("i.2"), ConnectionState.CONNECTED),
+    ),
+)
+
+
+def test_commands_are_offered_for_devices_of_ours_alone():
+    parties = encode_call(CALL, {AGENT}).parties
+
+    assert [(party.device, party.state, party.commands) for party in parties] == [
+        ("6001", "hold", ["ClearConnection", "RetrieveCall"]),
+        ("10086", "connected", []),
+    ]
+
+
+def test_pressed_digits_are_masked():
+    event = DigitsGenerated(
+        interaction=InteractionId("i"),
+        call=CALL.id,
+        device=AGENT,
+        state=ConnectionState.CONNECTED,
+        calling=AGENT,
+        called=CUSTOMER,
+        digits="1234",
+    )
+
+    assert "1234" not in str(encode_fields(event))
+
+
+def test_a_registration_says_where_or_why_not():
+    here = encode_registration(DeviceRegistered(AGENT, "sip:6001@192.0.2.1", 600))
+    gone = encode_registration(DeviceUnregistered(AGENT, Cause.UNAUTHORISED, 401, text="no"))
+
+    assert (here.registered, here.contact, here.expires_s) == (True, "sip:6001@192.0.2.1", 600)
+    assert (gone.registered, gone.cause, gone.sip_status) == (False, "unauthorised", 401)
