@@ -298,9 +298,7 @@ def _leg_alerting(turn: Turn, event: LegAlerting) -> None:
     if leg is None or leg.progress not in _BEFORE_ANSWER:
         return
     progress = LegProgress.RINGING if leg.progress is LegProgress.PLACED else leg.progress
-    leg = turn.put_leg(
-        replace(leg, progress=progress, early_media=leg.early_media or event.early_media)
-    )
+    leg = turn.put_leg(replace(leg, progress=progress, early_media=event.early_media))
     for call, connection in turn.live_connections(leg.id):
         if connection.state is not ConnectionState.NULL:
             continue  # The caller's own station rings, or the far end says it once more.

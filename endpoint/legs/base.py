@@ -124,7 +124,7 @@ class LegOffered:
 
 @dataclass(frozen=True, slots=True)
 class LegAlerting:
-    """A placed leg rings at the far end."""
+    """A placed leg rings at the far end. Said again where `early_media` changes."""
 
     leg: LegId
     early_media: bool = False

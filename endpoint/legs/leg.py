@@ -47,12 +47,8 @@ class LegSettings:
     """An answered leg that hears nothing for so long, and is not held, is released. 0: never."""
     ring_timeout_s: float = 180.0
     """A placed leg that nobody answers is given up. Call control mostly gives up earlier."""
-    cancel_timeout_s: float = 5.0
-    """How long a phone that is to ring again, and pick up, may take to end its first ringing."""
     reinvite_timeout_s: float = 40.0
     """Longer than the stack's own 32 s: a re-INVITE has an outcome by then."""
-    farewell_timeout_s: float = 40.0
-    """How long a released leg waits for its far end's last word before it is forgotten."""
     shutdown_timeout_s: float = 3.0
     """How long closing waits for the far ends of all legs."""
     music_file: str | None = None
@@ -130,25 +126,19 @@ class Leg(ABC):
         self.post(lambda: self._lose_media(reason))
 
     async def run(self) -> None:
-        """Live: take step after step until the leg is released and its far end has let go."""
-        loop = asyncio.get_running_loop()
+        """Live: take step after step until the leg is released."""
         try:
-            async with asyncio.timeout(None) as farewell, asyncio.TaskGroup() as tasks:
+            async with asyncio.TaskGroup() as tasks:
                 self._tasks = tasks
                 await self._take(self._begin)
                 while not self._released:
                     await self._take(await self._steps.get())
-                farewell.reschedule(loop.time() + self._settings.farewell_timeout_s)
-        except TimeoutError:
-            log.warning("far end did not let go", leg=self.id)
         except Exception:
             # A fault in one leg is that leg's alone: no other leg hears of it.
             log.exception("leg failed", leg=self.id)
             self._end(Cause.PROTOCOL_ERROR, Side.ENDPOINT, text="internal fault, see the log")
         finally:
-            self._stop_timer()
-            self._ports.close(self.id)
-            self._abandon()
+            self._end(Cause.NORMAL, Side.ENDPOINT, text="the exchange closes")
 
     def post(self, step: Step) -> None:
         """Have a step taken after those that were asked before."""
@@ -175,11 +165,10 @@ class Leg(ABC):
 
     @abstractmethod
     def _let_far_end_go(self, cause: Cause) -> None:
-        """Tell the far end, by what the state of the leg needs."""
+        """Tell the far end, by what the state of the leg needs; harmless where it has gone.
 
-    @abstractmethod
-    def _abandon(self) -> None:
-        """Nobody waits for the far end any more; harmless where it has let go."""
+        Nobody waits for its last word: the sessions end at once, and the stack sees to the rest.
+        """
 
     async def _release(self, cause: Cause) -> None:
         self._end(cause, Side.ENDPOINT)
@@ -221,14 +210,14 @@ class Leg(ABC):
         q850: int | None = None,
         text: str = "",
     ) -> None:
-        """End the leg, once: the far end is told, the port closed, the event said."""
+        """End the leg, once: the port is closed, the event said, the far end told."""
         if self._released:
             return
         self._released = True
         self._stop_timer()
-        self._let_far_end_go(cause)
         self._ports.close(self.id)
         self._emit(LegReleased(self.id, cause, side, sip_status, q850, text))
+        self._let_far_end_go(cause)
 
     def _after(self, delay_s: float, step: Step) -> None:
         """Post a step later; at most one waits, and none after the leg is released."""

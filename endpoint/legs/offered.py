@@ -58,6 +58,7 @@ class OfferedLeg(SipLeg):
         """Nobody was told of the call, so nobody is told of its end."""
         log.info("call refused", leg=self.id, status=status, reason=text)
         self._released = True
+        self._ports.close(self.id)
         self._caller.hang_up(status)
 
     async def _alert(self) -> None:

@@ -37,8 +37,6 @@ class _Fork:
     rang: bool = False
     early_sdp: bytes | None = None
     """An answer that came with ringing; the 2xx may come without one."""
-    given_up: bool = False
-    """We have cancelled it."""
 
 
 class PlacedLeg(SipLeg):
@@ -63,13 +61,13 @@ class PlacedLeg(SipLeg):
         self._said_alerting = False
         self._early: _Fork | None = None
         """Whose early media the port is set to."""
-        self._ring_again = False
-        """Once all forks are gone, ring once more, asking the phones to pick up by themselves."""
+        self._picks_up = request.auto_answer
+        """The phones are asked to pick up by themselves."""
 
     async def _begin(self) -> None:
-        await self._ring(self._request.auto_answer)
+        await self._ring()
 
-    async def _ring(self, pick_up: bool) -> None:
+    async def _ring(self) -> None:
         targets = await self._resolve(self._request)
         if isinstance(targets, Refusal):
             self._end(targets.cause, Side.NETWORK, sip_status=targets.sip_status, text=targets.text)
@@ -86,7 +84,7 @@ class PlacedLeg(SipLeg):
                     sdp=sdp,
                     flow=target.flow,
                     credentials=target.credentials,
-                    headers=AUTO_ANSWER_HEADERS if pick_up else (),
+                    headers=AUTO_ANSWER_HEADERS if self._picks_up else (),
                     contact_user=target.contact_user,
                 )
             )
@@ -95,11 +93,12 @@ class PlacedLeg(SipLeg):
         self._after(self._settings.ring_timeout_s, self._ring_timed_out)
 
     async def _ring_timed_out(self) -> None:
-        self._end(Cause.NO_ANSWER, Side.ENDPOINT, text="nobody picked up")
+        if self.session is None:  # else the answer came while the deadline was on its way
+            self._end(Cause.NO_ANSWER, Side.ENDPOINT, text="nobody picked up")
 
     async def _progress(self, session: InviteSession, progress: Progress) -> None:
         fork = self._forks.get(session.id)
-        if fork is None or fork.given_up:
+        if fork is None:
             return
         fork.rang = fork.rang or progress.status == 180
         if progress.sdp is not None and fork.early_sdp is None:
@@ -124,14 +123,11 @@ class PlacedLeg(SipLeg):
         self._emit(LegAlerting(self.id, early_media=True))
 
     async def _answered(self, session: InviteSession, sdp: bytes | None) -> None:
-        fork = self._forks.get(session.id)
-        if fork is None or fork.given_up or self.session is not None or self._sent is None:
-            return  # the stack ends an answer that crossed our CANCEL
+        fork = self._forks.pop(session.id, None)
+        if fork is None or self._sent is None:
+            return  # given up already, so its BYE is on the way
         self.session = session
-        self._ring_again = False
-        for other in self._forks.values():
-            if other is not fork:
-                self._give_up(other)
+        self._give_up_forks(Cause.CANCELLED)
         agreed = self._accepted(self._sent, sdp or fork.early_sdp)
         self._read_hold(agreed)
         await self._agree(agreed)
@@ -139,39 +135,36 @@ class PlacedLeg(SipLeg):
         self._say_hold()
 
     async def _ended(self, session: InviteSession, ended: Ended) -> None:
-        fork = self._forks.pop(session.id, None)
-        if session is self.session or fork is None:
+        if session is self.session:
             await super()._ended(session, ended)
             return
-        if not fork.given_up:
-            cause, side = cause_of_end(ended, answered=False, rang=fork.rang)
-            self._refusals.append(
-                LegReleased(self.id, cause, side, ended.status, ended.q850, ended.reason_text)
-            )
-            if ended.status is not None and ended.status >= 600:
-                # Refused for all phones of the device (RFC 3261 §16.7 step 5).
-                for other in self._forks.values():
-                    self._give_up(other)
-        if self.session is None and not self._forks:
-            await self._all_forks_gone()
-
-    async def _all_forks_gone(self) -> None:
-        if self._ring_again:
-            self._ring_again = False
-            self._early = None
-            await self._ring(pick_up=True)
-            return
-        best = min(self._refusals, key=lambda end: BEST_FIRST.index(end.cause), default=None)
-        if best is None:
-            self._end(Cause.CANCELLED, Side.ENDPOINT)
-            return
-        self._end(
-            best.cause,
-            best.released_by,
-            sip_status=best.sip_status,
-            q850=best.q850,
-            text=best.text,
+        fork = self._forks.pop(session.id, None)
+        if fork is None:
+            return  # we gave it up
+        cause, side = cause_of_end(ended, answered=False, rang=fork.rang)
+        self._refusals.append(
+            LegReleased(self.id, cause, side, ended.status, ended.q850, ended.reason_text)
         )
+        # A 6xx refuses for all phones of the device (RFC 3261 §16.7 step 5).
+        if not self._forks or (ended.status is not None and ended.status >= 600):
+            best = min(self._refusals, key=lambda end: BEST_FIRST.index(end.cause))
+            self._end(
+                best.cause,
+                best.released_by,
+                sip_status=best.sip_status,
+                q850=best.q850,
+                text=best.text,
+            )
+        elif fork is self._early:
+            await self._lose_early_media()
+
+    async def _lose_early_media(self) -> None:
+        """Who was heard is gone: hear another phone that rings, or ring-back of ours."""
+        self._early = None
+        self._emit(LegAlerting(self.id))
+        for fork in self._forks.values():
+            if fork.early_sdp is not None:
+                await self._hear_early(fork, fork.early_sdp)
 
     async def _alert(self) -> None:
         """Nothing: the far end rings, we don't."""
@@ -181,32 +174,21 @@ class PlacedLeg(SipLeg):
 
         SIP has no word for that, so the phone is rung anew and asked to pick up by itself.
         """
-        if self.session is not None or self._ring_again:
+        if self.session is not None or self._picks_up:
             return
-        self._ring_again = True
+        self._picks_up = True
+        self._give_up_forks(Cause.CANCELLED)
+        if self._early is not None:
+            await self._lose_early_media()
+        await self._ring()
+
+    def _give_up_forks(self, cause: Cause) -> None:
+        """CANCEL, or BYE where an answer crosses; what they still tell is of no concern."""
+        codes = CAUSES[cause]
         for fork in self._forks.values():
-            self._give_up(fork)
-        self._after(self._settings.cancel_timeout_s, self._stop_waiting)
-
-    async def _stop_waiting(self) -> None:
-        """A phone does not confirm our CANCEL: wait no more, though it may say that it is busy."""
-        if self._ring_again:
-            self._forks.clear()
-            await self._all_forks_gone()
-
-    def _give_up(self, fork: _Fork, cause: Cause = Cause.CANCELLED) -> None:
-        if not fork.given_up:
-            fork.given_up = True
-            codes = CAUSES[cause]
             fork.session.hang_up(codes.sip_status, codes.q850)
+        self._forks.clear()
 
     def _let_far_end_go(self, cause: Cause) -> None:
         super()._let_far_end_go(cause)
-        for fork in self._forks.values():
-            if fork.session is not self.session:
-                self._give_up(fork, cause)
-
-    def _abandon(self) -> None:
-        super()._abandon()
-        for fork in self._forks.values():
-            fork.session.hang_up()
+        self._give_up_forks(cause)

@@ -243,8 +243,9 @@ class SipLeg(Leg):
                 self._read_hold(agreed)
                 await self._agree(agreed)
         self._emit(FarEndHold(self.id, held, accepted, status))
-        if accepted and not held:
-            # Asked to talk again, a phone that holds us says whether it still does.
+        if not held:
+            # Asked to talk again, a phone that holds us says whether it still does; one that
+            # refuses the question does.
             self._said_held = self._said_held and not self._held_by_them
             self._say_hold()
 
@@ -259,7 +260,3 @@ class SipLeg(Leg):
         if self.session is not None:
             codes = CAUSES[cause]
             self.session.hang_up(codes.sip_status, codes.q850)
-
-    def _abandon(self) -> None:
-        if self.session is not None:
-            self.session.hang_up()

@@ -92,6 +92,3 @@ class StationLeg(Leg):
 
     def _let_far_end_go(self, cause: Cause) -> None:
         """Nothing: the ports are all there is."""
-
-    def _abandon(self) -> None:
-        """Nothing."""

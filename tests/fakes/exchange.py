@@ -66,7 +66,7 @@ class FakeLeg:
     """`hold` and `resume`, as it was asked."""
 
     def ring(self, *, early_media: bool = False) -> None:
-        self.early_media = self.early_media or early_media
+        self.early_media = early_media
         self.exchange.tell(LegAlerting(self.id, early_media=early_media))
 
     def answer(self) -> None:

@@ -149,6 +149,18 @@ async def test_hold_and_retrieve() -> None:
         assert agent.offers == []
 
 
+async def test_the_ring_back_of_ours_comes_back_when_early_media_ends() -> None:
+    """The phone that played refuses, another one of the device rings on."""
+    async with open_desk() as desk:
+        far = await desk.dialled()
+        far.ring(early_media=True)
+        await desk.told(told.Delivered)
+        assert desk.exchange.heard() == {"6001": {"10086"}}
+        far.ring()
+        await asyncio.sleep(1)
+        assert desk.exchange.heard() == {"6001": {"ringback"}}
+
+
 async def test_a_refused_hold_stands_here() -> None:
     """The far end answers 488: it hears music all the same, and the event says so."""
     async with open_desk() as desk:

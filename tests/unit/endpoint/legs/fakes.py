@@ -121,8 +121,10 @@ class FakeSession:
         self._do("accept", sdp)
 
     def hang_up(self, status: int = 480, q850: int | None = None) -> None:
-        if self.ended is None and not any(act[0] == "hang_up" for act in self.did):
+        """Ends at once, as the real one: the stack itself waits for the far end."""
+        if self.ended is None:
             self.did.append(("hang_up", status, q850))
+            self.end(by_remote=False, status=487, q850=q850)
 
     def answer_reinvite(self, sdp: bytes) -> None:
         self._do("answer_reinvite", sdp)

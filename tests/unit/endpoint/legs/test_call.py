@@ -173,6 +173,18 @@ async def test_a_phone_that_holds_is_asked_to_talk_and_says_whether_it_does(call
         assert await call.desk.next() == event(call.leg)
 
 
+async def test_a_phone_that_holds_and_refuses_to_be_asked_holds_on(call: Call) -> None:
+    call.session.tell(Reinvited(far_offer(Direction.SENDONLY)))
+    assert await call.desk.next() == LegHeld(call.leg)
+    call.desk.exchange.resume(call.leg)
+    await call.offer()
+    call.answer(488)
+    assert await call.desk.next() == FarEndHold(call.leg, False, False, 488)
+    assert await call.desk.next() == LegHeld(call.leg)
+    call.session.tell(Reinvited(far_offer()))
+    assert await call.desk.next() == LegRetrieved(call.leg)
+
+
 async def test_a_phone_that_answers_our_hold_with_inactive_does_not_hold_us(call: Call) -> None:
     call.desk.exchange.hold(call.leg)
     call.answer(200, far_answer(await call.offer(), Direction.INACTIVE))

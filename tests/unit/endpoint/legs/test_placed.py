@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from endpoint.legs.base import (
     Cause,
     DeviceId,
+    DigitDetected,
     InteractionId,
     LegAlerting,
     LegAnswered,
@@ -21,7 +23,7 @@ from endpoint.legs.base import (
 from endpoint.legs.leg import LegSettings
 from endpoint.media import messages as m
 from signaling.errors import CertificateRefused, TransportError
-from signaling.user_agent import Answered, Progress
+from signaling.user_agent import Answered, InfoReceived, Progress
 from tests.unit.endpoint.legs.fakes import Desk, FakeSession, far_answer, far_offer
 
 pytestmark = pytest.mark.unit
@@ -84,7 +86,6 @@ async def test_the_port_is_open_before_the_phone_rings(desk: Desk) -> None:
     assert await session.until("hang_up") == ("hang_up", 487, 16)
     assert await desk.next() == LegReleased(LEG, Cause.CANCELLED, Side.ENDPOINT)
     assert LEG not in desk.media.open_ports
-    session.end(by_remote=False, status=487)
     await desk.settle()
 
 
@@ -136,7 +137,6 @@ async def test_all_phones_ring_and_the_first_answer_wins(desk: Desk) -> None:
     assert first.did == [("hang_up", 487, 16)]
     assert desk.media.all(m.SetRemote)[-1].rtp_port == 30002
     first.tell(Answered(far_answer(offer_of(first))))  # crossed our CANCEL: the stack ends it
-    first.end(by_remote=False)
     second.end()
     assert isinstance(await desk.next(), LegReleased)
     await desk.settle()
@@ -161,7 +161,6 @@ async def test_one_phone_declines_for_all(desk: Desk) -> None:
     second = await desk.session()
     first.end(status=603, reason_text="Decline")
     await second.until("hang_up")
-    second.end(by_remote=False, status=487)
     released = await desk.next()
     assert isinstance(released, LegReleased)
     assert released.cause is Cause.DECLINED
@@ -183,6 +182,36 @@ async def test_early_media_is_heard_and_its_answer_stands(desk: Desk) -> None:
     await desk.settle()
 
 
+async def test_when_the_phone_that_is_heard_refuses_the_next_one_is_heard_or_ring_back(
+    desk: Desk,
+) -> None:
+    for host in ("198.51.100.7", "198.51.100.8", "198.51.100.9"):
+        desk.server.add_phone("10086", host)
+    desk.exchange.place(place())
+    first, second, third = [await desk.session() for _ in range(3)]
+    first.tell(Progress(183, "Session Progress", far_answer(offer_of(first))))
+    assert await desk.next() == LegAlerting(LEG, early_media=True)
+    second.tell(Progress(183, "Progress", far_answer(offer_of(second), rtp_port=30002)))
+    third.tell(Progress(180, "Ringing"))
+    first.end(status=486)
+    assert await desk.next() == LegAlerting(LEG)
+    assert await desk.next() == LegAlerting(LEG, early_media=True)
+    assert desk.media.all(m.SetRemote)[-1].rtp_port == 30002
+    second.end(status=486)
+    assert await desk.next() == LegAlerting(LEG)
+    third.tell(Answered(far_answer(offer_of(third), rtp_port=30004)))
+    assert await desk.next() == LegAnswered(LEG)
+    assert desk.media.all(m.SetRemote)[-1].rtp_port == 30004
+
+
+async def test_a_phone_rung_anew_is_not_heard_until_it_answers(desk: Desk) -> None:
+    session = await ringing(desk)
+    session.tell(Progress(183, "Session Progress", far_answer(offer_of(session))))
+    assert await desk.next() == LegAlerting(LEG, early_media=True)
+    desk.exchange.answer(LEG)
+    assert await desk.next() == LegAlerting(LEG)
+
+
 @pytest.mark.parametrize("sdp", [None, b"nonsense", far_offer(codecs=())])
 async def test_an_answer_that_can_not_be_used_ends_the_leg(desk: Desk, sdp: bytes | None) -> None:
     session = await ringing(desk)
@@ -191,7 +220,6 @@ async def test_an_answer_that_can_not_be_used_ends_the_leg(desk: Desk, sdp: byte
     assert isinstance(released, LegReleased)
     assert (released.cause, released.released_by) == (Cause.INCOMPATIBLE_MEDIA, Side.ENDPOINT)
     assert session.did == [("hang_up", 488, 88)]
-    session.end(by_remote=False)
     await desk.settle()
 
 
@@ -209,10 +237,8 @@ async def test_a_station_is_asked_to_pick_up_by_itself(desk: Desk) -> None:
 async def test_to_pick_up_a_phone_it_is_rung_anew(desk: Desk) -> None:
     first = await ringing(desk)
     desk.exchange.answer(LEG)
-    await first.until("hang_up")
-    assert desk.server.sessions.empty()  # not before the phone has let the first call go
-    first.end(by_remote=False, status=487)
     second = await desk.session()
+    assert first.did == [("hang_up", 487, 16)]
     assert second.invitation is not None
     assert dict(second.invitation.headers)["Answer-Mode"] == "Auto"
     assert len(desk.media.all(m.OpenRtpPort)) == 1
@@ -244,19 +270,13 @@ async def test_an_address_that_the_media_plane_refuses_ends_the_leg(desk: Desk) 
     assert isinstance(released, LegReleased)
     assert released.cause is Cause.INCOMPATIBLE_MEDIA
     assert session.did == [("hang_up", 488, 88)]
-    session.end(by_remote=False)
     await desk.settle()
 
 
 class TestShortWaits:
     @pytest.fixture
     def leg_settings(self) -> LegSettings:
-        return LegSettings(
-            ring_timeout_s=0.01,
-            cancel_timeout_s=0.01,
-            farewell_timeout_s=0.01,
-            shutdown_timeout_s=0.0,
-        )
+        return LegSettings(ring_timeout_s=0.01, shutdown_timeout_s=0.0)
 
     async def test_nobody_picks_up(self, desk: Desk) -> None:
         session = await ringing(desk)
@@ -264,16 +284,24 @@ class TestShortWaits:
         assert isinstance(released, LegReleased)
         assert (released.cause, released.released_by) == (Cause.NO_ANSWER, Side.ENDPOINT)
         assert session.did == [("hang_up", 480, 19)]
-        await desk.settle()  # though the phone never lets go
-
-    async def test_a_phone_that_does_not_confirm_our_cancel_is_rung_all_the_same(
-        self, desk: Desk
-    ) -> None:
-        await ringing(desk)
-        desk.exchange.answer(LEG)
-        second = await desk.session()
-        second.tell(Answered(far_answer(offer_of(second))))
-        assert await desk.next() == LegAnswered(LEG)
-        second.end()
-        await desk.next()
         await desk.settle()
+
+    async def test_an_answer_stands_whose_port_is_set_while_the_deadline_passes(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        session = await ringing(desk)
+        at_once = desk.media.request
+
+        async def slow(command: Any) -> Any:
+            if isinstance(command, m.SetRemote):
+                loop = asyncio.get_running_loop()
+                passed = loop.create_future()
+                loop.call_later(0.03, passed.set_result, None)
+                await passed
+            return await at_once(command)
+
+        monkeypatch.setattr(desk.media, "request", slow)
+        session.tell(Answered(far_answer(offer_of(session))))
+        assert await desk.next() == LegAnswered(LEG)
+        session.tell(InfoReceived("application/dtmf", b"1"))
+        assert isinstance(await desk.next(), DigitDetected)
