@@ -40,6 +40,8 @@ from signaling.registrar import Expired, Loss, Registered, Unregistered
 from signaling.server import SipServer
 from signaling.user_agent import InviteSession
 
+_NO_ERROR = (None, None, None)
+
 log = structlog.get_logger(__name__)
 
 
@@ -132,7 +134,9 @@ class LegExchange(Exchange):
         for task in (*self._leg_tasks, *self._readers):
             task.cancel()
         try:
-            await self._group.__aexit__(kind, error, trace)
+            # A failure of the body is its caller's own: it must not come back inside a group.
+            cancelled = isinstance(error, asyncio.CancelledError)
+            await self._group.__aexit__(*((kind, error, trace) if cancelled else _NO_ERROR))
         finally:
             self._ports.close_sounds()
             self._events.put_nowait(None)
@@ -196,11 +200,11 @@ class LegExchange(Exchange):
 
     @property
     def leg_count(self) -> int:
-        """Legs that live, or whose far end has not let go yet."""
+        """Legs that live."""
         return len(self._leg_tasks)
 
     async def wait_idle(self) -> None:
-        """Until no leg lives and every far end has let go, as before a shutdown."""
+        """Until no leg lives, as before a shutdown."""
         while self._leg_tasks:
             await asyncio.wait(self._leg_tasks)
 

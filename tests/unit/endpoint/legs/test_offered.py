@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import pytest
 
+from endpoint.errors import ConfigurationError
 from endpoint.legs.base import (
     Cause,
     LegAnswered,
@@ -14,11 +17,20 @@ from endpoint.legs.base import (
     LegRole,
     Side,
 )
+from endpoint.legs.exchange import LegExchange
 from endpoint.legs.leg import LegSettings
 from endpoint.media import messages as m
 from signaling.sdp.description import Direction
 from signaling.user_agent import Confirmed
-from tests.unit.endpoint.legs.fakes import Desk, FakeSession, direction_in, far_answer, far_offer
+from tests.unit.endpoint.legs.fakes import (
+    Desk,
+    FakeMedia,
+    FakeServer,
+    FakeSession,
+    direction_in,
+    far_answer,
+    far_offer,
+)
 
 pytestmark = pytest.mark.unit
 
@@ -46,7 +58,6 @@ async def test_a_phone_of_ours_dials(desk: Desk) -> None:
     desk.exchange.release(event.leg, Cause.NORMAL)
     assert await desk.next() == LegReleased(event.leg, Cause.NORMAL, Side.ENDPOINT)
     assert session.did[-1] == ("hang_up", 480, 16)
-    session.end(by_remote=False)
     await desk.settle()
 
 
@@ -78,7 +89,6 @@ async def test_a_refusal_says_its_cause(desk: Desk, cause: Cause, status: int, q
     desk.exchange.release(event.leg, cause)
     assert await session.until("hang_up") == ("hang_up", status, q850)
     assert await desk.next() == LegReleased(event.leg, cause, Side.ENDPOINT)
-    session.end(by_remote=False)
     await desk.settle()
 
 
@@ -91,7 +101,6 @@ async def test_audio_that_can_not_be_answered_is_refused_and_nobody_is_told(
     session = FakeSession(sdp=sdp)
     desk.server.offered.put(session)
     assert await session.until("hang_up") == ("hang_up", 488, None)
-    session.end(by_remote=False)
     await desk.settle()
     await offered(desk, FakeSession(sdp=far_offer()))
 
@@ -101,7 +110,6 @@ async def test_without_a_port_a_call_is_refused(desk: Desk) -> None:
     session = FakeSession(sdp=far_offer())
     desk.server.offered.put(session)
     assert await session.until("hang_up") == ("hang_up", 503, None)
-    session.end(by_remote=False)
     await desk.settle()
     desk.media.asked = [c for c in desk.media.asked if not isinstance(c, m.OpenRtpPort)]
 
@@ -135,7 +143,6 @@ async def test_an_ack_without_the_answer_that_is_owed_ends_the_leg(desk: Desk) -
     released = await desk.next()
     assert isinstance(released, LegReleased)
     assert released.cause is Cause.INCOMPATIBLE_MEDIA
-    session.end(by_remote=False)
     await desk.settle()
 
 
@@ -185,6 +192,24 @@ async def test_a_fault_in_one_leg_ends_that_leg_alone(
     assert session.did == [("hang_up", 500, 111)]
     desk.exchange.release(other.leg, Cause.NORMAL)
     assert isinstance(await desk.next(), LegReleased)
+
+
+async def test_a_far_end_that_can_not_be_told_is_told_of_all_the_same(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever waits for the end of the leg gets it, also where the stack fails at the farewell."""
+    session = FakeSession(sdp=far_offer())
+    event = await offered(desk, session)
+    with monkeypatch.context() as patch:
+        patch.setattr(session, "hang_up", lambda status, q850: 1 / 0)
+        desk.exchange.release(event.leg, Cause.NORMAL)
+        assert await desk.next() == LegReleased(event.leg, Cause.NORMAL, Side.ENDPOINT)
+
+
+async def test_a_failure_inside_the_exchange_is_not_wrapped() -> None:
+    with pytest.raises(ConfigurationError):
+        async with LegExchange(cast("Any", FakeServer()), cast("Any", FakeMedia())):
+            raise ConfigurationError(["as it is"])
 
 
 class TestClosing:
