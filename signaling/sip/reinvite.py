@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 MAX_GLARES = 5
 """After so many 491 an offer is given up."""
 
+ANSWER_TIMEOUT_S = 180.0
+"""How long a re-INVITE that has only provisional responses is waited for (timer C of RFC 3261)."""
+
 
 class Offer:
     """A re-INVITE of ours, from the wish to the ACK."""
@@ -45,6 +48,8 @@ class Reinvites:
         self._waiting: deque[Offer] = deque()
         self._offer: Offer | None = None
         """Ours that is on its way, or waits after a glare."""
+        self._sent: Exchange | None = None
+        """Ours that has no final response; it may outlive the session."""
         self._owing: Offer | None = None
         """Ours whose 2xx held an offer: the ACK waits for our answer."""
         self._incoming: ServerTransaction | None = None
@@ -84,13 +89,15 @@ class Reinvites:
             on_response=partial(self._answered, offer),
             on_failure=partial(self._failed, offer),
         )
-        offer.exchange = exchange
+        offer.exchange = self._sent = exchange
+        self._core.timers.start(self, "answer", now + ANSWER_TIMEOUT_S)
         exchange.start(now)
 
     def _answered(self, offer: Offer, response: Response, now: float) -> None:
         status = response.status
         if status < 200:
             return
+        self._settle(offer)
         if status < 300:
             self._accepted(offer, response, now)
         elif status == 491 and offer.glares < MAX_GLARES and not self._session.has_ended:
@@ -126,9 +133,16 @@ class Reinvites:
         return self._session.acknowledgement(self._session.dialog, cseq, sdp, credentials)
 
     def _failed(self, offer: Offer, failure: Failure, now: float) -> None:
+        self._settle(offer)
         self._complete(offer, failure.status, None, now)
         if failure is Failure.TIMEOUT:
             self._session.lose(failure.status, "no answer to re-INVITE", now, bye=True)
+
+    def _settle(self, offer: Offer) -> None:
+        """It has its final response, or will have none."""
+        if offer.exchange is self._sent:
+            self._sent = None
+            self._core.timers.stop(self, "answer")
 
     def _complete(self, offer: Offer, status: int, sdp: bytes | None, now: float) -> None:
         if offer is not self._offer:
@@ -154,23 +168,34 @@ class Reinvites:
         return self._core.config.random.randint(low, high) / 100
 
     def handle_timer(self, name: str, now: float) -> None:
-        """The pause after a glare is over (`glare`)."""
-        if self._incoming or self._answer:  # the far end was first; ours goes right after
+        """`glare`: the pause after it is over. `answer`: ours will not be answered any more."""
+        if name == "answer":
+            self._give_up(now)
+        elif self._incoming or self._answer:  # the far end was first; ours goes right after
             if self._offer is not None:
                 self._waiting.appendleft(self._offer)
             self._offer = None
         else:
             self._send(now)
 
+    def _give_up(self, now: float) -> None:
+        offer, exchange, self._sent = self._offer, self._sent, None
+        if exchange is not None and exchange.transaction is not None:
+            exchange.transaction.abandon(now)
+        if offer is not None:
+            self._failed(offer, Failure.TIMEOUT, now)
+
     # -- theirs -------------------------------------------------------------------------------
 
     def receive(self, request: Request, server: ServerTransaction, now: float) -> None:
         """Take a re-INVITE (§14.2)."""
         in_flight = self._offer and self._offer.exchange and not self._offer.exchange.is_answered
-        if in_flight or self._owing:
+        unacknowledged = self._answer or not self._session.is_confirmed
+        if in_flight or self._owing or unacknowledged:
+            # It overtook an ACK, or crossed an INVITE of ours: 491 is tried again (RFC 5407 §3.1).
             self._core.respond(server, 491, now=now)
             return
-        if self._incoming or self._answer or not self._session.is_confirmed:
+        if self._incoming:
             pause = str(self._core.config.random.randint(0, 10))
             self._core.respond(server, 500, headers=[("Retry-After", pause)], now=now)
             return
@@ -233,6 +258,8 @@ class Reinvites:
     def end(self, now: float) -> None:
         """The session is over: settle what is open (§15.1.2)."""
         self._core.timers.stop(self, "glare")
+        if self._sent is not None:  # the far end may have forgotten it together with the dialog
+            self._core.timers.start(self, "answer", now + self._core.config.timers.timeout_s)
         if self._answer is not None:
             self._answer.stop()
             self._answer = None

@@ -173,6 +173,29 @@ def test_open_offers_are_settled_before_the_end(peer: Peer) -> None:
     peer.assert_idle()
 
 
+def test_far_end_that_only_says_100_is_given_up(peer: Peer) -> None:
+    session = peer.established_incoming()
+    operation = peer.do(session.reinvite, b"hold")
+    peer.answer(100, tag=None)
+    peer.run(179)
+    assert session.is_confirmed
+    peer.run(2)
+    assert peer.told(ReinviteCompleted) == [ReinviteCompleted(operation, 408)]
+    assert peer.told(Ended)[0].status == 408
+    peer.assert_idle()
+
+
+def test_far_end_that_hangs_up_and_forgets_our_offer(peer: Peer) -> None:
+    """Its 2xx was lost, and a BYE ends the repetition of that."""
+    session = peer.established_incoming()
+    peer.do(session.reinvite, b"hold")
+    peer.answer(100, tag=None)
+    peer.receive(peer.in_dialog("BYE", session))
+    assert peer.stack.transaction_count > 0
+    peer.run(33)
+    assert peer.stack.is_idle
+
+
 # -- glare --------------------------------------------------------------------------------------
 
 
@@ -342,16 +365,19 @@ def test_second_offer_before_the_first_is_settled_is_500(peer: Peer) -> None:
     refusal = peer.last()
     assert refusal.start_line.startswith("SIP/2.0 500")
     assert 0 <= int(refusal.headers.get("Retry-After") or "-1") <= 10
-    peer.do(session.answer_reinvite, b"answer 2")
-    offer_of_alice(peer, session, 4)
-    assert peer.ladder()[-1] == "500 INVITE"
 
 
-def test_offer_before_the_ack_of_the_first_2xx_is_500(peer: Peer) -> None:
+def test_offer_that_overtakes_an_ack_is_491(peer: Peer) -> None:
+    """RFC 5407 §3.1: the far end tries again."""
     session = peer.incoming()
     peer.do(session.accept, b"answer")
     offer_of_alice(peer, session)
-    assert peer.ladder()[-1] == "500 INVITE"
+    assert peer.ladder()[-1] == "491 INVITE"
+    peer.receive(peer.in_dialog("ACK", session, cseq=1))
+    offer_of_alice(peer, session, 3)
+    peer.do(session.answer_reinvite, b"answer 2")
+    offer_of_alice(peer, session, 4)
+    assert peer.ladder()[-2:] == ["200 INVITE", "491 INVITE"]
 
 
 def test_missing_ack_of_their_offer_ends_the_session(peer: Peer) -> None:
