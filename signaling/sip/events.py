@@ -39,8 +39,8 @@ class Progress:
 class Answered:
     """The far end's 2xx came (UAC).
 
-    `sdp` is its answer, or its offer where our INVITE held none: then
-    `InviteUsage.accept(answer)` is owed, and the ACK waits for it.
+    `sdp` is its answer (None: it gave none, also not early), or its offer where our INVITE held
+    none: then `InviteUsage.accept(answer)` is owed, and the ACK waits for it.
     """
 
     sdp: bytes | None = None

@@ -4,10 +4,10 @@ A transaction is one request and all responses to it on one hop. Four machines e
 INVITE (whose answer takes as long as a person does) is made reliable by ACK, while every other
 request is answered at once::
 
-    INVITE client (§17.1.1)      CALLING -> PROCEEDING -> ACCEPTED (2xx) or COMPLETED (3xx-6xx) ->
-    TERMINATED INVITE server (§17.2.1)      PROCEEDING -> ACCEPTED (2xx) or COMPLETED -> CONFIRMED
-    (ACK) -> TERMINATED other client  (§17.1.2)      TRYING -> PROCEEDING -> COMPLETED ->
-    TERMINATED other server  (§17.2.2)      TRYING -> PROCEEDING -> COMPLETED -> TERMINATED
+    INVITE client §17.1.1   CALLING -> PROCEEDING -> ACCEPTED (2xx) | COMPLETED (3xx-6xx)
+    INVITE server §17.2.1   PROCEEDING -> ACCEPTED (2xx) | COMPLETED (3xx-6xx) -> CONFIRMED (ACK)
+    other client  §17.1.2   TRYING -> PROCEEDING -> COMPLETED
+    other server  §17.2.2   TRYING -> PROCEEDING -> COMPLETED        (each ends in TERMINATED)
 
 ACCEPTED is RFC 6026's: a transaction that had a 2xx lives on for 64*T1, so that retransmitted
 INVITEs are absorbed and every 2xx of every fork still finds its transaction. The 2xx itself and

@@ -2,10 +2,10 @@
 
 ::
 
-    WAITING --flow_available--> TRYING --2xx--> REGISTERED --refresh--> TRYING ...
-    TRYING --refusal, time-out--> FAILED --pause--> TRYING       (a fatal refusal stays FAILED
-    until `retry`) any --flow lost--> WAITING          any --unregister--> UNREGISTERING -->
-    UNREGISTERED
+    WAITING --flow_available--> TRYING --2xx--> REGISTERED (refreshes stay there)
+    TRYING --refusal, time-out--> FAILED --pause--> TRYING        (fatal: FAILED until `retry`)
+    any --flow lost--> WAITING
+    any --unregister--> UNREGISTERING --any end--> UNREGISTERED
 
 Refreshed from the expiry that the registrar *granted*; after failures the pause doubles, with
 jitter (RFC 5626 §4.5). A password that is refused is told once and not tried again: a registrar

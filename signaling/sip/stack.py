@@ -6,16 +6,16 @@ mutation (any method that takes `now`) must be followed by one full drain**: `ta
 
 A driver::
 
-    stack.receive_message(octets, flow, now)     # or session.accept(sdp, now=now),
-    stack.handle_timer(now), … for flow, octets in stack.take_output():
-        transport.send(flow, octets)             # cannot? stack.flow_closed(flow, now, error),
-        and drain again
+    stack.receive_message(octets, flow, now)     # or session.accept(sdp, now=now), …
+    for flow, octets in stack.take_output():
+        transport.send(flow, octets)             # it can't? stack.flow_closed(flow, now, error)
     for event in stack.take_events(): ...
-    timer.set(stack.next_deadline())
+    timer.set(stack.next_deadline())             # then: stack.handle_timer(now), and drain again
 
 An INVITE comes in two steps, so that nobody is rung before it is authenticated: first
-`RequestReceived(transaction, request, flow)`; then the driver refuses it, `respond(transaction,
-401, headers=…)`, or opens the session, `open_session(transaction)`, rings and accepts.
+`RequestReceived(transaction, request, flow)`; then the driver refuses it, with
+`respond(transaction, 401, headers=…)`, or opens the session, with `open_session(transaction)`,
+rings and accepts.
 
 What the stack answers by itself, without keeping any state for it (RFC 3261 §8.2.7): messages
 that the grammar refuses (400, 505, 513, 501), what `screening` refuses (405, 406, 415, 416, 420,
@@ -26,6 +26,7 @@ limit (503).
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Sequence
 from functools import partial
 
@@ -190,7 +191,7 @@ class Stack:
     ) -> RequestId:
         """Send a request outside any dialog (not INVITE). Then one `RequestCompleted`."""
         id = RequestId(self._core.next_id("r"))
-        cseq = iter(range(2, 100))
+        cseq = itertools.count(2)
         request = self._core.request(
             method,
             target,
