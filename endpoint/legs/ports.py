@@ -30,7 +30,6 @@ SOUNDS: dict[Source, tuple[m.Segment, ...]] = {
 class _Ports:
     """Of one leg. An RTP port is both; a station without signalling has one of each."""
 
-    interaction: InteractionId
     source: m.PortName
     sink: m.PortName
 
@@ -88,7 +87,7 @@ class LegPorts:
     ) -> m.RtpAddress:
         """Open the RTP port of a leg. Raises MediaError."""
         port = m.PortName(leg)
-        self._add(leg, _Ports(interaction, port, port))
+        self._add(leg, _Ports(port, port))
         try:
             address = await self._link.request(
                 m.OpenRtpPort(port=port, rtp_timeout_s=rtp_timeout_s)
@@ -109,7 +108,7 @@ class LegPorts:
         keep_s: float,
     ) -> None:
         """Open a player and a listening sink for a leg without a network. Raises MediaError."""
-        ports = _Ports(interaction, f"{leg}.source", f"{leg}.sink")
+        ports = _Ports(f"{leg}.source", f"{leg}.sink")
         self._add(leg, ports)
         try:
             if file is not None:
@@ -142,13 +141,11 @@ class LegPorts:
         )
 
     def close(self, leg: LegId) -> None:
-        """Close what the leg has open; its routes go with it. Harmless where nothing is."""
+        """Close what the leg has open; the plane cuts its routes. Harmless where nothing is."""
         ports = self._forget(leg)
         if ports is not None:
             for port in dict.fromkeys((ports.source, ports.sink)):
                 self._link.send(m.ClosePort(port=port))
-            if not any(other.interaction == ports.interaction for other in self._ports.values()):
-                self._routes.pop(ports.interaction, None)
 
     def lose_all(self) -> list[LegId]:
         """The worker is gone: forget all ports. Returns the legs that had one."""

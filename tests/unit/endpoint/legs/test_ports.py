@@ -40,15 +40,17 @@ async def test_a_leg_that_opens_later_joins_its_routes(media: FakeMedia, ports: 
     assert routed(media) == {("a", "b"), ("b", "a"), ("sound.ringback", "a")}
 
 
-async def test_the_last_port_takes_the_routes_with_it(media: FakeMedia, ports: LegPorts) -> None:
+async def test_a_port_that_was_closed_is_in_no_route(media: FakeMedia, ports: LegPorts) -> None:
+    """Also where the leg was opened for another interaction than the one it is in now."""
     await ports.open_rtp(A, CALL, rtp_timeout_s=1.0)
-    ports.set_routes(CALL, [Route(Source.BUSY, A)])
+    await ports.open_rtp(B, InteractionId("other"), rtp_timeout_s=1.0)
+    ports.set_routes(CALL, [Route(A, B), Route(Source.BUSY, B)])
     ports.close(A)
     ports.close(A)
-    assert media.open_ports == set()
-    assert ports.open_count == 0
-    await ports.open_rtp(A, CALL, rtp_timeout_s=1.0)
-    assert routed(media) == set()
+    assert media.open_ports == {B}
+    assert ports.open_count == 1
+    ports.set_routes(CALL, [Route(A, B), Route(Source.BUSY, B)])
+    assert routed(media) == {("sound.busy", "b")}
 
 
 async def test_a_port_that_does_not_open_is_forgotten(media: FakeMedia, ports: LegPorts) -> None:
