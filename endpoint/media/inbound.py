@@ -268,6 +268,7 @@ class Inbound:
             tap.receive(timestamp, law, codes)
 
     def _forward(self, packet: RtpPacket, order: Order, now: float) -> None:
+        extended = self.source.extended(packet.sequence)
         for forward in self._forwards:
             payload_type = forward.payload_types.get(packet.payload_type)
             if payload_type is None:
@@ -276,15 +277,18 @@ class Inbound:
             if not forward.is_anchored:
                 if order is Order.OLD:
                     continue
-                forward.anchor(packet.sequence, packet.timestamp, now)
+                forward.anchor(packet.sequence, extended, packet.timestamp, now)
                 kind |= MARKER
-            elif order is Order.OLD and forward.precedes_anchor(packet.sequence):
+            elif order is Order.OLD and forward.precedes_anchor(extended):
                 continue
             sender = forward.sender
             sequence = (packet.sequence + forward.sequence_shift) & 0xFFFF
             timestamp = (packet.timestamp + forward.timestamp_shift) & 0xFFFFFFFF
             if order is not Order.OLD:
-                sender.sequence, sender.timestamp, sender.at = sequence, timestamp, now
+                sender.sequence = sequence
+                # All packets of an event have the time of its start (RFC 4733 §2.3).
+                if timestamp != sender.timestamp or not sender.at:
+                    sender.timestamp, sender.at = timestamp, now
             sender.packets += 1
             sender.octets += len(packet.payload)
             header = HEADER.pack(VERSION, kind, sequence, timestamp, sender.ssrc)

@@ -110,6 +110,10 @@ class Source:
         """The highest sequence number, extended by the count of its wraps."""
         return self._cycles + self.next_sequence - 1
 
+    def extended(self, sequence: int) -> int:
+        """A number that is not ahead of the highest, with the wraps that belong to it."""
+        return self.highest - ((self.highest - sequence) & 0xFFFF)
+
     @property
     def expected(self) -> int:
         """Packets that should have come, over all SSRCs of this far end."""
@@ -272,15 +276,15 @@ class Forward:
         self.timestamp_shift = 0
         self._first = 0
 
-    def anchor(self, sequence: int, timestamp: int, now: float) -> None:
+    def anchor(self, sequence: int, extended: int, timestamp: int, now: float) -> None:
         """The next packet out follows the sender's last, in number and in time."""
         sender = self.sender
         sender.interrupt()
-        self._first = sequence
+        self._first = extended
         self.sequence_shift = sender.sequence + 1 - sequence
         self.timestamp_shift = sender.resume_timestamp(now) - timestamp
         self.is_anchored = True
 
-    def precedes_anchor(self, sequence: int) -> bool:
+    def precedes_anchor(self, extended: int) -> bool:
         """True for a late packet from before the route: its number is somebody else's."""
-        return (sequence - self._first) & 0xFFFF >= 0x8000
+        return extended < self._first

@@ -169,14 +169,17 @@ class TestForward:
         sender = Sender()
         sender.frame(0, bytes(160), 1.0)
         forward = Forward(sender, {0: 0})
-        forward.anchor(65535, 4_000_000_000, 1.02)
+        forward.anchor(65535, 65535, 4_000_000_000, 1.02)
         assert (65535 + forward.sequence_shift) & 0xFFFF == (sender.sequence + 1) & 0xFFFF
         out = (4_000_000_000 + forward.timestamp_shift) & 0xFFFFFFFF
         assert (out - sender.timestamp) & 0xFFFFFFFF in (159, 160)
 
     def test_what_was_late_before_the_route_was_set_is_known(self) -> None:
         forward = Forward(Sender(), {0: 0})
-        forward.anchor(2, 0, 1.0)
-        assert forward.precedes_anchor(1)
-        assert forward.precedes_anchor(65535)
-        assert not forward.precedes_anchor(3)
+        source = Source()
+        source.receive(1, 2)
+        forward.anchor(2, source.extended(2), 0, 1.0)
+        assert forward.precedes_anchor(source.extended(1))
+        assert forward.precedes_anchor(source.extended(65535))
+        source.receive(1, 4)
+        assert not forward.precedes_anchor(source.extended(3))
