@@ -177,12 +177,14 @@ class Baresip:
         await self.command("accept")
 
     async def hold(self) -> None:
-        """Offer sendonly (re-INVITE)."""
+        """Offer sendonly (re-INVITE), and wait for the answer."""
         await self.command("hold")
+        await self._answered()
 
     async def resume(self) -> None:
-        """Offer sendrecv (re-INVITE)."""
+        """Offer sendrecv (re-INVITE), and wait for the answer."""
         await self.command("resume")
+        await self._answered()
 
     async def hang_up(self) -> None:
         """End the current call: BYE, CANCEL or 486, as its state needs."""
@@ -198,6 +200,12 @@ class Baresip:
         """Wait for its next event of this type."""
         return await self.events.next(
             lambda event: event["type"] == kind, kind, timeout_s=timeout_s
+        )
+
+    async def _answered(self) -> None:
+        await self.events.next(
+            lambda event: event["type"] == "CALL_REMOTE_SDP" and event.get("param") == "answer",
+            "answer to its offer",
         )
 
     async def registered(self) -> None:
