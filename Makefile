@@ -48,6 +48,7 @@ soak: setup ## Run the long tests: real time-outs, full cubes, many calls
 
 bench: setup ## Measure, as ratios to a peer under the same load
 	$(BIN)/python -m tests.bench.media $(BENCH_ARGS)
+	$(BIN)/python -m tests.bench.recovery
 
 certs: setup ## Make a local CA and a server certificate in certs/ (NAMES="host 192.0.2.1")
 	mkdir -p $(CERTS)
