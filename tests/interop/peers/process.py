@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shutil
 import signal
@@ -125,14 +126,12 @@ class Process:
     async def __aexit__(self, *_: object) -> None:
         try:
             if self.returncode is None:
-                self._transport.terminate()
-                try:
-                    async with asyncio.timeout(END_TIMEOUT_S):
-                        await asyncio.shield(self._output.ended)
-                except TimeoutError:
-                    self._kill()
-            async with asyncio.timeout(END_TIMEOUT_S):
-                await self._output.ended
+                with contextlib.suppress(ProcessLookupError):
+                    self._transport.terminate()
+            if not await self._ends_within(END_TIMEOUT_S):
+                self.kill()
+                if not await self._ends_within(END_TIMEOUT_S):
+                    raise PeerError(f"{self.name} does not end, see {self.log}")
         finally:
             self._transport.close()
 
@@ -173,22 +172,22 @@ class Process:
 
     def kill(self) -> None:
         """End it without a word, as a power cut does."""
-        self._kill()
+        # Its own session, so its forked workers go too and nobody else's.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
 
     async def wait(self, *, timeout_s: float = 30.0) -> int:
         """Wait until it ends by itself and return its exit code."""
-        try:
-            async with asyncio.timeout(timeout_s):
-                await asyncio.shield(self._output.ended)
-        except TimeoutError:
-            raise PeerError(f"{self.name} still runs after {timeout_s} s") from None
+        if not await self._ends_within(timeout_s):
+            raise PeerError(f"{self.name} still runs after {timeout_s} s")
         code = self.returncode
         assert code is not None
         return code
 
-    def _kill(self) -> None:
-        # Its own session, so its forked workers go too and nobody else's.
+    async def _ends_within(self, timeout_s: float) -> bool:
         try:
-            os.killpg(self.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            return
+            async with asyncio.timeout(timeout_s):
+                await asyncio.shield(self._output.ended)
+        except TimeoutError:
+            return False
+        return True

@@ -40,7 +40,9 @@ class ToneParty(asyncio.DatagramProtocol):
         self._last_event: int | None = None
         self._destination: tuple[str, int] | None = None
         self._sequence = self._timestamp = 0
-        self._to_send: list[bytes] = []
+        self._event: list[bytes] = []
+        self._event_samples = 0
+        """How long the event that is being sent has lasted."""
         self._ticking: asyncio.TimerHandle | None = None
         self._transport: asyncio.DatagramTransport
 
@@ -81,11 +83,11 @@ class ToneParty(asyncio.DatagramProtocol):
 
     def send_digit(self, digit: str, *, duration_ms: int = 100) -> None:
         """Send a telephone-event in place of the tone, its end three times (RFC 4733 §2.5.1.4)."""
+        assert not self._event, "one digit at a time"
         event = _DIGITS.index(digit)
         steps = list(range(_SAMPLES, duration_ms * RATE_HZ // 1000 + 1, _SAMPLES))
-        self._to_send += [_EVENT.pack(event, 10, step) for step in steps]
-        self._to_send += [_EVENT.pack(event, 0x80 | 10, steps[-1])] * 3
-        self._to_send += [b""]
+        self._event = [_EVENT.pack(event, 10, step) for step in steps]
+        self._event += [_EVENT.pack(event, 0x80 | 10, steps[-1])] * 3
 
     def _tick(self, due_s: float) -> None:
         self._ticking = self._loop.call_at(due_s + PTIME_S, self._tick, due_s + PTIME_S)
@@ -95,18 +97,17 @@ class ToneParty(asyncio.DatagramProtocol):
         self._transport.sendto(packet, self._destination)
 
     def _next_packet(self) -> bytes:
-        if self._to_send and self._to_send[0]:
+        if self._event:
             # All packets of one event carry the time of its start (RFC 4733 §2.2).
-            event = self._to_send.pop(0)
-            first = _EVENT.unpack(event)[2] == _SAMPLES and not event[1] & 0x80
-            return self._header(_TELEPHONE_EVENT, marker=first) + event
-        if self._to_send:
-            self._to_send.pop(0)
-            self._timestamp += RATE_HZ // 2
+            packet = self._header(_TELEPHONE_EVENT, marker=not self._event_samples)
+            self._event_samples += _SAMPLES
+            return packet + self._event.pop(0)
+        self._timestamp += self._event_samples
+        self._event_samples = 0
         frame = self._frames[self._sequence % len(self._frames)]
-        packet = self._header(_PCMU) + frame
+        packet = self._header(_PCMU)
         self._timestamp = (self._timestamp + _SAMPLES) & 0xFFFFFFFF
-        return packet
+        return packet + frame
 
     def _header(self, payload_type: int, *, marker: bool = False) -> bytes:
         kind = payload_type | (0x80 if marker else 0)
