@@ -21,7 +21,7 @@ from endpoint.media.payload import audio_of
 from endpoint.media.rtcp import Reporter, is_rtcp
 from endpoint.media.rtp import parse_rtp
 from endpoint.media.settings import MediaSettings
-from endpoint.media.sockets import disconnect, family_of
+from endpoint.media.sockets import canonical, disconnect, family_of
 from endpoint.media.telephone_event import Digit
 
 _TRUST_KERNEL_AFTER_S = 0.05
@@ -72,6 +72,8 @@ class RtpPort:
         self.inbound = Inbound(self._socket.recv_into, self)
         self._cname = f"{random.getrandbits(64):016x}"
         self._reporter = Reporter(self._cname, self.outbound.sender, self.inbound.source)
+        self._signalled: Address | None = None
+        self._signalled_rtcp: Address | None = None
         self._latch: Latch | None = None
         self._proven: Address | None = None
         self._rtcp_to: Address | None = None
@@ -110,13 +112,16 @@ class RtpPort:
         if not 1 <= remote.ptime_ms <= 200:
             raise MediaError(f"packets of {remote.ptime_ms} ms")
         now = monotonic()
-        before, self.remote = self.remote, remote
-        # 0.0.0.0 is how old phones say hold: nothing goes there, and the source stays who it is.
+        self.remote = remote
+        # 0.0.0.0 is how old phones say hold: nothing goes there, and the source stays who it is,
+        # during the hold and after it.
         if not _is_nowhere(remote.host):
-            if before is None or (before.host, before.rtp_port) != (remote.host, remote.rtp_port):
-                self._search_source((remote.host, remote.rtp_port), now)
-            if before is None or (before.host, before.rtcp_port) != (remote.host, remote.rtcp_port):
-                self._rtcp_to, self._is_rtcp_learnt = (remote.host, remote.rtcp_port), False
+            host = canonical(remote.host)
+            if (host, remote.rtp_port) != self._signalled:
+                self._search_source((host, remote.rtp_port), now)
+            if (host, remote.rtcp_port) != self._signalled_rtcp:
+                self._signalled_rtcp = self._rtcp_to = host, remote.rtcp_port
+                self._is_rtcp_learnt = False
         self.inbound.negotiate(remote.receive)
         self.outbound.negotiate(remote.send, remote.ptime_ms)
         self._open_outlet()
@@ -165,6 +170,7 @@ class RtpPort:
     # -- whom it believes ---------------------------------------------------------------------
 
     def _search_source(self, signalled: Address, now: float) -> None:
+        self._signalled = signalled
         self._latch = Latch(
             signalled,
             now,
@@ -181,8 +187,8 @@ class RtpPort:
     def _prove(self, address: Address) -> None:
         """This is the far end, until the control plane says another."""
         self._proven = address
-        if self.remote is not None and address != (self.remote.host, self.remote.rtp_port):
-            self._rtcp_to = (address[0], address[1] + 1)
+        if address != self._signalled:
+            self._rtcp_to = address[0], min(address[1] + 1, 65535)
         # Where the socket can't be connected, every packet's address goes on being looked at.
         with contextlib.suppress(OSError):
             self._socket.connect(address)
@@ -202,8 +208,11 @@ class RtpPort:
         """Read a packet from anybody. Returns False when there is none."""
         try:
             size, (host, port, *_) = self._socket.recvfrom_into(BUFFER)
-        except OSError:
+        except BlockingIOError:
             return False
+        except OSError:
+            # An ICMP error of something that we sent; packets may wait behind it.
+            return True
         now = monotonic()
         if self._is_believed((host, port), VIEWS[size], now):
             self.inbound.receive(size, now)
@@ -226,13 +235,13 @@ class RtpPort:
         return True
 
     def _open_outlet(self) -> None:
-        if not self.can_send or self.remote is None:
+        to = self._proven or self._signalled
+        if not self.can_send or to is None:
             self.outbound.open(None)
         elif self._is_connected:
             self.outbound.open(self._socket.send)
         else:
-            signalled = (self.remote.host, self.remote.rtp_port)
-            self.outbound.open(partial(self._send_to, self._proven or signalled))
+            self.outbound.open(partial(self._send_to, to))
 
     def _send_to(self, address: Address, packet: bytes | memoryview) -> None:
         self._socket.sendto(packet, address)
@@ -291,16 +300,14 @@ class RtpPort:
         return self._settings.rtcp_interval_s * random.uniform(0.5, 1.5)
 
     def _send_rtcp(self, datagram: bytes) -> None:
-        remote = self.remote
-        if remote is None or self._rtcp_to is None:
+        to = self._proven or self._signalled
+        if self.remote is None or self._rtcp_to is None or to is None:
             return
         with contextlib.suppress(OSError):
-            if not remote.rtcp_mux:
-                self._rtcp_socket.sendto(datagram, self._rtcp_to)
-            elif self._proven is not None:
-                self._socket.sendto(datagram, self._proven)
+            if self.remote.rtcp_mux:
+                self._socket.sendto(datagram, to)
             else:
-                self._socket.sendto(datagram, (remote.host, remote.rtp_port))
+                self._rtcp_socket.sendto(datagram, self._rtcp_to)
 
     def _watch_silence(self) -> None:
         """Look again when the far end could have been silent for too long."""

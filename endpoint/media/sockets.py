@@ -23,6 +23,13 @@ def family_of(host: str) -> socket.AddressFamily:
     return socket.AF_INET if address.version == 4 else socket.AF_INET6
 
 
+def canonical(host: str) -> str:
+    """A numeric host as the kernel spells it, so that it can be compared with a packet's source."""
+    address, scope, zone = host.partition("%")
+    family = family_of(host)
+    return socket.inet_ntop(family, socket.inet_pton(family, address)) + scope + zone
+
+
 class PortRange:
     """Hands out free pairs, going round: a port that was closed rests before its next call.
 

@@ -24,7 +24,9 @@ def can_ipv6() -> bool:
 
 
 @pytest.mark.skipif(not can_ipv6(), reason="no IPv6 on this machine")
-async def test_two_parties_talk_over_ipv6_and_one_of_them_moves() -> None:
+@pytest.mark.parametrize("host", ["::1", "0:0:0:0:0:0:0:1"])
+async def test_two_parties_talk_over_ipv6_and_one_of_them_moves(host: str) -> None:
+    """However the far end spells its address."""
     loop = asyncio.get_running_loop()
     ends = [socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) for _ in range(3)]
     async with LocalLink(MediaSettings(bind_host="::1")) as link:
@@ -32,13 +34,13 @@ async def test_two_parties_talk_over_ipv6_and_one_of_them_moves() -> None:
         for name, end in zip("AB", ends, strict=False):
             end.bind(("::1", 0))
             ports[name] = await link.request(m.OpenRtpPort(name))
-            await link.request(_remote(name, end))
+            await link.request(_remote(name, end, host))
         await link.request(m.SetRoutes("x", [m.RouteTo("A", "B"), m.RouteTo("B", "A")]))
         moved = ends[2]
         moved.bind(("::1", 0))
         for turn, (speaker, listener) in enumerate(((0, 1), (1, 0), (0, 1), (2, 1))):
             if speaker == 2:
-                await link.request(_remote("A", moved))
+                await link.request(_remote("A", moved, host))
             to = ports["B" if speaker == 1 else "A"]
             header = HEADER.pack(0x80, 0, turn, turn * 160, speaker)
             ends[speaker].sendto(header + bytes([turn + 1]) * 160, ("::1", to.rtp_port))
@@ -55,9 +57,9 @@ async def test_two_parties_talk_over_ipv6_and_one_of_them_moves() -> None:
         end.close()
 
 
-def _remote(name: str, end: socket.socket) -> m.SetRemote:
+def _remote(name: str, end: socket.socket, host: str) -> m.SetRemote:
     port = end.getsockname()[1]
-    return m.SetRemote(name, "::1", port, port - 1, [PCMU], [PCMU])
+    return m.SetRemote(name, host, port, port - 1, [PCMU], [PCMU])
 
 
 @pytest.mark.parametrize(

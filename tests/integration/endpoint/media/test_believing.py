@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 import socket
 
 import pytest
 
 from endpoint.media import messages as m
+from endpoint.media.link import MediaSettings
+from endpoint.media.plane import Plane
+from endpoint.media.port import RtpPort
 from endpoint.media.rtp import HEADER
 from tests.integration.endpoint.media.conftest import PhoneMaker, Studio
 from tests.integration.endpoint.media.phone import Phone
@@ -108,6 +113,81 @@ async def test_a_peer_behind_another_port_is_found_and_keeps_the_port(
     await b.until_packets(20)
     assert not heard_the_attacker(b)
     assert len(b.heard) - count >= 20
+
+
+async def test_a_hold_by_the_null_address_leaves_the_source_who_it_is(
+    studio: Studio, phone: PhoneMaker
+) -> None:
+    """Its port is not the signalled one; coming back must not open the search for it anew."""
+    a, real, b = await phone("A"), await phone("C"), await phone("B")
+    await studio.connect(b)
+    await studio.connect(a, talks=False)
+    await studio.route("AB", "BA")
+    real.talk_to(studio.addresses["A"])
+    await real.until_packets(2)
+    real.hush()
+    await studio.link.request(a.remote("A", host="0.0.0.0"))
+    await studio.link.request(a.remote("A"))
+    assert (await studio.statistics("A")).remote == f"127.0.0.1:{real.port}"
+    await real.until_packets(5)
+
+
+async def test_a_peer_at_the_highest_port_is_reported_to_and_can_be_closed(
+    studio: Studio, phone: PhoneMaker
+) -> None:
+    """There is no port above it for RTCP."""
+    a = await phone("A")
+    await studio.connect(a, talks=False)
+    with socket.socket(type=socket.SOCK_DGRAM) as real:
+        real.bind(("127.0.0.1", 65535))
+        async with asyncio.timeout(20):
+            for number in itertools.count():
+                packet = HEADER.pack(0x80, 0, number, number * 160, 66) + LOUD
+                real.sendto(packet, studio.to("A"))
+                if (await studio.statistics("A")).remote:
+                    break
+                await asyncio.sleep(0.01)
+    await studio.link.request(m.ClosePort("A"))
+    # Its sockets are free again.
+    with socket.socket(type=socket.SOCK_DGRAM) as probe:
+        probe.bind(studio.to("A"))
+
+
+class _Unreachable(socket.socket):
+    """Reports two ICMP errors in place of its second and third packet."""
+
+    reads = 0
+
+    def recvfrom_into(
+        self, buffer: bytearray, nbytes: int = 0, flags: int = 0
+    ) -> tuple[int, tuple[str, int]]:
+        self.reads += 1
+        if self.reads in (2, 3):
+            raise ConnectionRefusedError
+        return super().recvfrom_into(buffer, nbytes, flags)
+
+
+async def test_an_error_of_the_socket_does_not_end_the_search_for_foreign_packets(
+    phone: PhoneMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What came before the socket was connected is behind the error, and foreign all the same."""
+    monkeypatch.setattr("endpoint.media.port._TRUST_KERNEL_AFTER_S", 0.0)
+    a, attacker = await phone("A"), await phone("X")
+    pair = _Unreachable(type=socket.SOCK_DGRAM), socket.socket(type=socket.SOCK_DGRAM)
+    for each in pair:
+        each.setblocking(False)
+        each.bind(("127.0.0.1", 0))
+    owner = Plane(MediaSettings(), lambda message: None)
+    port = RtpPort("A", pair, MediaSettings(), owner, rtp_timeout_s=0)
+    port.set_remote(a.remote("A"))
+    a.send_audio(pair[0].getsockname())
+    spray(attacker, pair[0].getsockname(), 5)
+    async with asyncio.timeout(20):
+        while port.statistics().packets_foreign + port.statistics().packets_received < 6:
+            await asyncio.sleep(0)
+            continue
+    assert port.statistics().packets_foreign == 5
+    port.close()
 
 
 async def test_a_peer_behind_another_host_is_found_later(studio: Studio, phone: PhoneMaker) -> None:
