@@ -20,6 +20,8 @@ _HEADER = struct.Struct("<4sI4s4sIHHIIHH4sI")
 _FORMAT = struct.Struct("<HHIIHH")
 _CHUNK = struct.Struct("<4sI")
 _EXTENSIBLE = 0xFFFE
+_MOST = 0xFFFFFFFF
+"""What a size can say: a longer file (37 hours in stereo) is still read as far as it goes."""
 _RATES_HZ = range(4000, 384001)
 
 
@@ -137,7 +139,7 @@ class WavWriter:
         frame = 2 * self._channels
         return _HEADER.pack(
             b"RIFF",
-            36 + self._octets,
+            min(36 + self._octets, _MOST),
             b"WAVE",
             b"fmt ",
             16,
@@ -148,5 +150,5 @@ class WavWriter:
             frame,
             16,
             b"data",
-            self._octets,
+            min(self._octets, _MOST),
         )

@@ -7,6 +7,8 @@ import socket
 from collections import deque
 from collections.abc import Callable
 
+from endpoint.errors import MediaError
+
 _RECORD_LIMIT = 1 << 18
 _SEND_BUFFER = 1 << 20
 _QUEUE_LIMIT = 8192
@@ -48,7 +50,12 @@ class Channel:
         return self._open
 
     def send(self, record: bytes) -> None:
-        """Send now, or as soon as the far side reads. Nothing happens on a closed channel."""
+        """Send now, or as soon as the far side reads. Nothing happens on a closed channel.
+
+        Raises MediaError for a record that the far side could not take whole.
+        """
+        if len(record) > _RECORD_LIMIT:
+            raise MediaError(f"a message of {len(record)} octets, at most {_RECORD_LIMIT} allowed")
         if not self._open:
             return
         if self._waiting:

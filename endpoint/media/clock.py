@@ -39,8 +39,7 @@ class FrameClock:
         behind = self._loop.time() - self._due
         if behind > _MOST_BEHIND * _TICK_S:
             self._due += behind
-        while self._timer is not None and self._due <= self._loop.time():
-            self._due += _TICK_S
-            self._tick()
-        if self._timer is not None:
-            self._timer = self._loop.call_at(self._due, self._run)
+        self._due += _TICK_S
+        # Before the tick, which may stop the clock, or fail: the loop says so, and time goes on.
+        self._timer = self._loop.call_at(self._due, self._run)
+        self._tick()

@@ -216,6 +216,9 @@ class WorkerLink:
             async with asyncio.timeout(self._settings.request_timeout_s):
                 return cast("R", await answer)
         except TimeoutError:
+            if answer.done() and not answer.cancelled():
+                # It came while this process was held up, and is read in the same turn.
+                return cast("R", answer.result())
             text = f"the media worker did not answer {type(command).__name__}"
             raise MediaUnavailable(text) from None
         finally:
@@ -224,12 +227,15 @@ class WorkerLink:
     def send(self, command: m.AnyCommand) -> None:
         """See `MediaLink`."""
         numbered = self._exchange.numbered(command)
-        self._exchange.watch(numbered)
         try:
             self._send(numbered)
         except MediaUnavailable:
             # Its ports are gone with it, and WorkerLost says so.
             log.info("media command dropped", command=type(command).__name__)
+        except MediaError as exc:
+            log.warning("media command refused", command=type(command).__name__, text=str(exc))
+        else:
+            self._exchange.watch(numbered)
 
     def notices(self) -> AsyncIterator[m.Notice | WorkerLost]:
         """See `MediaLink`."""
@@ -241,7 +247,13 @@ class WorkerLink:
         self._channel.send(m.encode(command))
 
     def _open_channel(self) -> socket.socket:
-        """A new pair; what is sent waits in it until the new worker reads."""
+        """A new pair; what is sent waits in it until the new worker reads.
+
+        What a dead worker has said and we have not read is dropped: its end, read late, would be
+        taken for that of the new one.
+        """
+        if self._channel is not None:
+            self._channel.close()
         ours, theirs = make_pair()
         self._channel = Channel(
             ours,

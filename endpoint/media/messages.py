@@ -144,8 +144,8 @@ class OpenPlayer(Command[Done], frozen=True):
 class OpenFilePlayer(Command[Done], frozen=True):
     """A source: a WAV file.
 
-    PCM of 8, 16 or 24 bit, A-law or mu-law; mono or stereo; any rate. `loop` as in `OpenPlayer`;
-    without it `PlaybackEnded` follows the last frame.
+    PCM of 8, 16 or 24 bit, A-law or mu-law; mono or stereo; any rate; at most 64 MiB. `loop` as in
+    `OpenPlayer`; without it `PlaybackEnded` follows the last frame.
     """
 
     port: PortName
@@ -223,7 +223,7 @@ class StopRecording(Command[RecordingInfo], frozen=True):
 
 
 class StartListening(Command[Done], frozen=True):
-    """Keep the last seconds that `ReadHeard` may ask for."""
+    """Keep the last seconds that `ReadHeard` may ask for, at most 10."""
 
     port: PortName
     keep_s: float = 2.0

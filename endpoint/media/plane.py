@@ -24,7 +24,9 @@ from endpoint.media.sockets import PortRange
 from endpoint.media.switchboard import Port, Switchboard
 from endpoint.media.telephone_event import Digit
 
-_READ_AT_ONCE = 1 << 20
+_LARGEST_FILE = 64 << 20
+_LONGEST_MEMORY_S = 10.0
+_GAINS_DB = (-127.0, 40.0)
 _LONGEST_CADENCE_MS = 120_000
 _LONGEST_DIGIT_MS = 8000
 
@@ -50,11 +52,15 @@ class Plane:
         self._clock = FrameClock(self._tick)
 
     def handle(self, command: m.AnyCommand) -> None:
-        """Do one command. It is answered before this returns, but for a long file to be read."""
+        """Do one command. It is answered before this returns, but for a file that is read."""
         try:
             result = self._do(command)
         except MediaError as exc:
             self.tell(m.Failed(command.id, str(exc)))
+        except Exception as exc:
+            # Our mistake, which the loop shows; nobody need wait for an answer until time is up.
+            self.tell(m.Failed(command.id, f"the media plane failed: {exc!r}"))
+            raise
         else:
             if result is not None:
                 self.tell(m.Reply(command.id, result))
@@ -78,13 +84,16 @@ class Plane:
             case m.OpenPlayer():
                 self._open_player(command)
             case m.OpenFilePlayer():
-                return self._open_file_player(command)
+                self._open_file_player(command)
+                return None
             case m.OpenSink(port):
                 self._free(port)
                 self._switchboard.add(SinkPort(port))
             case m.ClosePort(port):
                 self._close(self._port(port))
             case m.SetRoutes(group, routes):
+                if not all(_GAINS_DB[0] <= route.gain_db <= _GAINS_DB[1] for route in routes):
+                    raise MediaError(f"a gain is {_GAINS_DB[0]:g} to {_GAINS_DB[1]:g} dB")
                 self._switchboard.set_routes(group, routes, now)
             case m.SendDigits():
                 self._send_digits(command, now)
@@ -93,6 +102,8 @@ class Plane:
             case m.StopRecording(recording):
                 return self._hearing.finish(recording)
             case m.StartListening(port, keep_s):
+                if not 0 < keep_s <= _LONGEST_MEMORY_S:
+                    raise MediaError(f"a listener keeps at most {_LONGEST_MEMORY_S:g} s")
                 self._hearing.listen(self._hears(port), keep_s)
             case m.ReadHeard(port, last_ms):
                 return m.Heard(self._hearing.heard(port, last_ms), SAMPLE_RATE_HZ)
@@ -146,21 +157,13 @@ class Plane:
         player.load(tones.render(command.cadence))
         self._switchboard.add(player)
 
-    def _open_file_player(self, command: m.OpenFilePlayer) -> m.Result | None:
-        """A short file is there at once; a long one is read in a thread, and answered for later."""
+    def _open_file_player(self, command: m.OpenFilePlayer) -> None:
+        """The file is read and resampled in a thread, and answered for when that is done."""
         self._free(command.port)
         player = Player(command.port, loop=command.loop)
-        try:
-            if Path(command.path).stat().st_size <= _READ_AT_ONCE:
-                player.load(_read_sound(command.path))
-                self._switchboard.add(player)
-                return m.Done()
-        except OSError as exc:
-            raise MediaError(f"can't play {command.path}: {exc.strerror}") from exc
         self._switchboard.add(player)
         reading = asyncio.get_running_loop().run_in_executor(None, _read_sound, command.path)
         reading.add_done_callback(partial(self._file_read, command, player))
-        return None
 
     def _file_read(
         self, command: m.OpenFilePlayer, player: Player, reading: asyncio.Future[Samples]
@@ -174,7 +177,9 @@ class Plane:
             self.tell(m.Reply(command.id, m.Done()))
         else:
             self._close(player)
-            self.tell(m.Failed(command.id, f"can't play {command.path}: {error}"))
+            reason = error.strerror if isinstance(error, OSError) else error
+            self.tell(m.Failed(command.id, f"can't play {command.path}: {reason}"))
+        self._mind_clock()
 
     def _close(self, port: Port) -> None:
         self._switchboard.remove(port, monotonic())
@@ -235,7 +240,9 @@ class Plane:
 
 
 def _read_sound(path: str) -> Samples:
-    try:
-        return read_wav(Path(path).read_bytes()).at(SAMPLE_RATE_HZ)
-    except AudioError as exc:
-        raise MediaError(f"can't play {path}: {exc}") from exc
+    """Raises AudioError, OSError, or ValueError for a path that can't be one."""
+    with Path(path).open("rb") as file:
+        octets = file.read(_LARGEST_FILE + 1)
+    if len(octets) > _LARGEST_FILE:
+        raise AudioError(f"a file is at most {_LARGEST_FILE >> 20} MiB")
+    return read_wav(octets).at(SAMPLE_RATE_HZ)

@@ -22,12 +22,12 @@ class Player:
         self.loop = loop
         self.position = 0
         """Of a player that does not loop: the next frame to be played."""
-        self._frames: list[Samples] | None = None
-        self._encoded: dict[G711, list[bytes]] = {}
+        self._frames: Samples | None = None
+        self._encoded: dict[tuple[G711, int], bytes] = {}
 
     def load(self, samples: Samples) -> None:
         """Give it its audio, 8 kHz."""
-        self._frames = list(frames_of(samples))
+        self._frames = frames_of(samples)
 
     def step(self) -> bool:
         """20 ms have passed while somebody listened. True when the last frame was just played."""
@@ -41,16 +41,18 @@ class Player:
         place = self._place(position)
         if place is None or self._frames is None:
             return None
-        if law not in self._encoded:
-            self._encoded[law] = [encode(law, frame) for frame in self._frames]
-        return self._encoded[law][place]
+        key = law, place
+        if key not in self._encoded:
+            self._encoded[key] = encode(law, self._frames[place])
+        return self._encoded[key]
 
     def frame(self, position: int) -> Samples:
         """A linear frame; silence where there is nothing to play."""
         place = self._place(position)
         if place is None or self._frames is None:
             return _SILENCE
-        return self._frames[place]
+        frame: Samples = self._frames[place]
+        return frame
 
     def _place(self, position: int) -> int | None:
         if self._frames is None or not len(self._frames):

@@ -83,6 +83,8 @@ class Recording:
                 undo.pop_all()
         except OSError as exc:
             raise MediaError(f"can't record to {path}: {exc.strerror}") from exc
+        except ValueError as exc:
+            raise MediaError(f"can't record to {path!r}: {exc}") from exc
         self._waiting: list[Samples] = []
 
     @property

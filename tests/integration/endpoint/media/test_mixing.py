@@ -5,6 +5,7 @@ import itertools
 import pytest
 
 from endpoint.audio.tones import level_of
+from endpoint.errors import MediaError
 from endpoint.media import messages as m
 from tests.integration.endpoint.media.conftest import PhoneMaker, Studio
 from tests.integration.endpoint.media.phone import PCMA, PCMU, events
@@ -94,6 +95,15 @@ async def test_a_gain_makes_softer(studio: Studio, phone: PhoneMaker) -> None:
     await studio.route("AB", gain_db=-12.0)
     await b.until_packets(40)
     assert level_of(b.audio()) == pytest.approx(-27.0, abs=0.5)
+
+
+@pytest.mark.parametrize("gain_db", [1e6, float("nan")])
+async def test_a_gain_that_no_number_can_hold_is_refused(
+    studio: Studio, phone: PhoneMaker, gain_db: float
+) -> None:
+    await studio.connect(await phone("B"), talks=False)
+    with pytest.raises(MediaError, match="gain"):
+        await studio.route("mB", gain_db=gain_db)
 
 
 async def test_a_voice_and_music_together(studio: Studio, phone: PhoneMaker) -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import os
 import resource
+import threading
 import wave
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import pytest
 from endpoint.audio.analysis import heard
 from endpoint.audio.frame import Samples
 from endpoint.audio.tones import tone
-from endpoint.audio.wav import WavWriter, read_wav
+from endpoint.audio.wav import Sound, WavWriter, read_wav
 from endpoint.errors import MediaError
 from endpoint.media import messages as m
 from endpoint.media.link import WorkerLink
@@ -169,17 +170,54 @@ async def test_a_file_is_played_to_its_end_once(
     assert b.hears() == {"A"}
 
 
-async def test_a_long_file_is_read_beside_the_audio(
-    studio: Studio, phone: PhoneMaker, tmp_path: Path
+@pytest.mark.parametrize("seconds", [0.1, 8])
+async def test_a_file_is_read_beside_the_audio(
+    studio: Studio,
+    phone: PhoneMaker,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    seconds: float,
 ) -> None:
+    """Reading and resampling takes as long as it takes; the loop that carries audio waits not."""
     path = tmp_path / "long.wav"
     with path.open("wb", buffering=0) as file:
-        WavWriter(file, 48000, 2).write(np.zeros((48000 * 8, 2), dtype=np.int16))
+        WavWriter(file, 48000, 2).write(np.zeros((int(48000 * seconds), 2), dtype=np.int16))
+    readers = []
+
+    def reading(octets: bytes) -> Sound:
+        readers.append(threading.current_thread())
+        return read_wav(octets)
+
+    monkeypatch.setattr("endpoint.media.plane.read_wav", reading)
     b = await phone("B")
     await studio.connect(b, talks=False)
-    studio.link.send(m.OpenFilePlayer("prompt", str(path)))
+    studio.link.send(m.OpenFilePlayer("prompt", str(path), loop=True))
     await studio.link.request(m.SetRoutes("x", [m.RouteTo("prompt", "B")]))
     await b.until_packets(20)
+    assert readers != [threading.main_thread()]
+
+
+async def test_a_file_that_would_fill_the_memory_is_refused(studio: Studio, tmp_path: Path) -> None:
+    path = tmp_path / "huge.wav"
+    with path.open("wb") as file:
+        file.truncate(1 << 36)
+    with pytest.raises(MediaError, match="at most"):
+        await studio.link.request(m.OpenFilePlayer("prompt", str(path)))
+
+
+async def test_a_listener_that_would_not_fit_into_an_answer_is_refused(studio: Studio) -> None:
+    await studio.link.request(m.OpenSink("S"))
+    for keep_s in (11.0, 0.0, float("inf")):
+        with pytest.raises(MediaError, match="at most 10 s"):
+            await studio.link.request(m.StartListening("S", keep_s))
+
+
+async def test_a_path_that_no_file_can_have_is_refused(studio: Studio) -> None:
+    await studio.link.request(m.OpenSink("S"))
+    for command in (m.OpenFilePlayer("prompt", "a\0b"), m.StartRecording("r", "S", "a\0b")):
+        with pytest.raises(MediaError, match="null"):
+            async with asyncio.timeout(5):
+                await studio.link.request(command)
 
 
 @pytest.mark.parametrize(

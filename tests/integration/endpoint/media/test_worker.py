@@ -160,6 +160,31 @@ async def test_many_requests_at_once_are_all_answered_in_order() -> None:
                 group.create_task(link.request(m.ClosePort(f"S{number}")))
 
 
+async def test_what_a_dead_worker_still_had_to_say_does_not_disturb_the_new_one() -> None:
+    """Thousands of its answers are unread when it dies; the end of that stream comes last."""
+    async with WorkerLink() as link:
+        assert link.pid is not None
+        pid = link.pid
+        for number in range(3000):
+            link.send(m.OpenSink(f"S{number}"))
+        subprocess.run(["sleep", "0.5"], check=True)  # noqa: ASYNC221 - nothing is read meanwhile
+        os.kill(pid, signal.SIGKILL)
+        await first_loss(link)
+        for _ in range(200):
+            await link.request(m.Ping())
+
+
+async def test_a_message_that_is_too_long_is_refused_and_harms_nobody() -> None:
+    async with WorkerLink() as link:
+        pid = link.pid
+        long = m.OpenSink("S" * 300_000)
+        with pytest.raises(MediaError, match="octets"):
+            await link.request(long)
+        link.send(long)
+        await link.request(m.Ping())
+        assert link.pid == pid
+
+
 async def test_a_refusal_that_nobody_waits_for_harms_nothing() -> None:
     async with WorkerLink() as link:
         link.send(m.ClosePort("Z"))

@@ -4,6 +4,7 @@ import contextlib
 import io
 import struct
 import wave
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -131,3 +132,11 @@ def test_a_full_disk_is_an_error_and_leaves_a_playable_file() -> None:
     with pytest.raises(OSError, match="full"):
         writer.write(tone(1000.0, 50))
     assert len(read_wav(disk.getvalue()).samples) == 400
+
+
+def test_a_recording_longer_than_a_header_can_say_goes_on() -> None:
+    file = BytesIO()
+    writer = WavWriter(file, 8000, 1)
+    writer._octets = 0xFFFFFFFF
+    writer.write(np.zeros(160, dtype=np.int16))
+    assert file.getvalue()[40:44] == b"\xff" * 4

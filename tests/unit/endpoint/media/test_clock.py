@@ -42,6 +42,29 @@ def test_a_loop_that_was_held_up_catches_up_a_little(held_up_s: float, ticks: in
     assert run_virtual(scenario()) == ticks
 
 
+def test_a_tick_that_fails_is_said_and_the_next_one_comes() -> None:
+    """One bad frame must not end all music and all mixing of the plane."""
+
+    async def scenario() -> tuple[int, int]:
+        ticks = 0
+        said: list[dict[str, object]] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: said.append(context))
+
+        def tick() -> None:
+            nonlocal ticks
+            ticks += 1
+            if ticks == 1:
+                raise OverflowError
+
+        clock = FrameClock(tick)
+        clock.start()
+        await asyncio.sleep(0.07)
+        clock.stop()
+        return ticks, len(said)
+
+    assert run_virtual(scenario()) == (3, 1)
+
+
 def test_a_tick_may_stop_the_clock() -> None:
     async def scenario() -> int:
         ticks = 0

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from endpoint.audio.codec import G711, decode
+from endpoint.audio.codec import G711, decode, encode
 from endpoint.audio.frame import Samples
 from endpoint.media.player import Player, Playing
 
@@ -37,6 +37,21 @@ def test_what_does_not_loop_is_played_once_for_all() -> None:
     assert player.codes(G711.PCMU, first.position) is None
     assert not player.frame(first.position).any()
     assert player.step() is False
+
+
+def test_a_long_file_is_not_encoded_in_one_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten minutes at once would stop everybody's audio for several frames."""
+    encoded: list[int] = []
+
+    def counting(law: G711, samples: Samples) -> bytes:
+        encoded.append(len(samples))
+        return encode(law, samples)
+
+    monkeypatch.setattr("endpoint.media.player.encode", counting)
+    player = Player("prompt", loop=False)
+    player.load(counted(1000))
+    player.codes(G711.PCMU, 3)
+    assert sum(encoded) == 160
 
 
 def test_frames_are_encoded_once_for_each_codec() -> None:
