@@ -185,9 +185,10 @@ def _read_environment(mistakes: list[str]) -> tuple[Tree, dict[str, str]]:
         tree = EnvSettingsSource(_FromEnvironment)()
     except SettingsError as error:
         # It names the section only; the variables that want JSON are few.
-        wrong = [name for key, name in names.items() if key in LISTS and not _is_json(name)]
         mistakes += [
-            f"{name}: found {os.environ[name]!r}, expected a JSON list" for name in wrong
+            f"{name}: found {_found(key, os.environ[name])}, expected a JSON list"
+            for key, name in names.items()
+            if key in LISTS and not _is_json(name)
         ] or [f"environment: {error}"]
         return {}, {}
     return tree, names
@@ -215,9 +216,14 @@ def _mistake(model: type[BaseModel], fault: Mapping[str, Any], origins: Mapping[
     if kind == "value_error":
         return f"{key}{place}: {fault['ctx']['error']}"
     expected = fault["msg"].removeprefix("Input should be ").split(", unable to parse")[0]
-    secret = any(word in key for word in ("password", "token", "url"))
-    found = "a secret" if secret else repr(fault["input"])
-    return f"{key}{place}: found {found}, expected {expected}"
+    return f"{key}{place}: found {_found(key, fault['input'])}, expected {expected}"
+
+
+def _found(key: str, value: object) -> str:
+    """What was there. An account, and every table or list, may hold a secret."""
+    if any(word in key for word in ("account", "password", "token", "url")):
+        return "something else"
+    return f"a {type(value).__name__}" if isinstance(value, dict | list) else repr(value)
 
 
 def _place(key: str, origins: Mapping[str, str]) -> str:

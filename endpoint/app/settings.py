@@ -22,6 +22,8 @@ Count = Annotated[int, Field(ge=1, le=1_000_000)]
 DEVICE = re.compile(r"[A-Za-z0-9_.+*#-]{1,64}")
 """What a device may be called: a number, a short name."""
 ORIGIN = re.compile(r"https?://(\[[0-9a-f:]+\]|[a-z0-9.-]+)(:[0-9]{1,5})?")
+_TOKEN = re.compile(r"[A-Za-z0-9._~+-]+")
+"""What both an `Authorization` header and a WebSocket subprotocol can carry."""
 
 WILDCARDS = ("0.0.0.0", "::", "")
 
@@ -99,6 +101,13 @@ class HttpSettings(Section):
     idle_timeout_s: Seconds = 120
     """A kept-alive connection without a request is closed then."""
     body_limit_bytes: Count = 65_536
+
+    @field_validator("token")
+    @classmethod
+    def _sendable(cls, token: SecretStr | None) -> SecretStr | None:
+        if token is not None and not _TOKEN.fullmatch(token.get_secret_value()):
+            raise ValueError("expected one or more letters, digits or any of - . _ ~ +")
+        return token
 
     @field_validator("origins")
     @classmethod
@@ -214,8 +223,9 @@ class AccountSettings(Section):
     @classmethod
     def _server(cls, server: str) -> str:
         if not re.fullmatch(r"(wss?://|sip:)[^\s@/]+(/\S*)?", server):
+            found = "a user in the address" if "@" in server else repr(server)
             raise ValueError(
-                f"{server!r}: expected wss://host[:port][/path], ws://host[:port][/path] "
+                f"{found}: expected wss://host[:port][/path], ws://host[:port][/path] "
                 "or sip:host[:port]"
             )
         return server

@@ -236,3 +236,35 @@ def test_a_configuration_can_be_made_without_file_or_environment(
     monkeypatch.setenv("AGENT_ENDPOINT_HTTP__PORT", "1")
     config = Config(http=HttpSettings(port=0), sip=SipSettings(port=0))
     assert (config.http.port, config.sip.port) == (0, 0)
+
+
+@pytest.mark.parametrize("token", ["", "two words", "with/slash", "tökentökentöken"])
+def test_a_token_that_no_client_could_send_is_refused(
+    token: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An empty one would open the interface to everybody on this machine."""
+    monkeypatch.setenv("AGENT_ENDPOINT_HTTP__TOKEN", token)
+    (told,) = mistakes()
+    assert told.startswith("http.token (AGENT_ENDPOINT_HTTP__TOKEN): ")
+    assert "expected" in told
+    assert not token or token not in told
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[account]\ndevice = "6001"\nserver = "sip:pbx"\npassword = "canary-secret"\n',
+        'account = ["canary-secret"]\n',
+        'account = "canary-secret"\n',
+        '[[account]]\ndevice = "6001"\nserver = "wss://ann:canary-secret@pbx"\npassword = "x"\n',
+    ],
+)
+def test_a_mistake_never_repeats_what_may_hold_a_secret(home: Path, text: str) -> None:
+    told = mistakes(write(home / "named.toml", text))
+    assert told[0].startswith("account")
+    assert "canary-secret" not in " ".join(told)
+
+
+def test_broken_json_in_a_variable_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AGENT_ENDPOINT_ACCOUNT", '[{"password": "canary-secret",}]')
+    assert mistakes() == ["AGENT_ENDPOINT_ACCOUNT: found something else, expected a JSON list"]
