@@ -16,7 +16,7 @@ from pathlib import Path
 
 import trustme
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 
 from endpoint.app.settings import WILDCARDS, Config
 from endpoint.app.state import StateDirectory, write_private
@@ -38,6 +38,8 @@ class ServerCertificate:
     names: tuple[str, ...]
     """Host names and addresses that it proves."""
     not_after: datetime
+    leaf: str
+    """PEM of the certificate alone, without its chain."""
 
 
 def server_names(config: Config) -> list[str]:
@@ -77,9 +79,11 @@ def local(state: StateDirectory) -> ServerCertificate | None:
     if not all(path.is_file() for path in paths):
         return None
     try:
-        return _described(*paths)
+        found = _described(*paths)
+        server_context(found)  # a renewal that was cut in two leaves a key of another certificate
     except (OSError, ValueError):
         return None
+    return found
 
 
 def server_context(certificate: ServerCertificate) -> ssl.SSLContext:
@@ -95,6 +99,16 @@ def client_context(authority: Path | None) -> ssl.SSLContext:
     """Checks the far end against the system's CAs, or against the one CA given."""
     context = ssl.create_default_context(cafile=str(authority) if authority else None)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
+    return context
+
+
+def pinned_context(leaf: str) -> ssl.SSLContext:
+    """Trusts the holder of this very certificate's key, by whatever name it is reached."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.check_hostname = False
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    context.load_verify_locations(cadata=leaf)
     return context
 
 
@@ -139,8 +153,9 @@ def _operators(certificate: Path, key: Path) -> ServerCertificate:
 
 def _described(certificate: Path, key: Path, authority: Path | None) -> ServerCertificate:
     leaf = x509.load_pem_x509_certificates(certificate.read_bytes())[0]
+    pem = leaf.public_bytes(Encoding.PEM).decode("ascii")
     return ServerCertificate(
-        certificate, key, authority, tuple(_names(leaf)), leaf.not_valid_after_utc
+        certificate, key, authority, tuple(_names(leaf)), leaf.not_valid_after_utc, pem
     )
 
 

@@ -12,7 +12,7 @@ import typer
 from endpoint.app import certificates
 from endpoint.app.config import Loaded
 from endpoint.app.settings import Config
-from endpoint.app.state import StateDirectory
+from endpoint.app.state import Running, StateDirectory
 from endpoint.app.wiring import Endpoint
 from endpoint.client.client import EndpointClient
 from endpoint.client.errors import EndpointUnreachable
@@ -26,32 +26,23 @@ ConfigFile = Annotated[
 def running_client(config: Config) -> EndpointClient:
     """A client for the endpoint that runs with this configuration.
 
-    Raises `EndpointUnreachable` where there was never one: it has no token yet.
+    Raises `EndpointUnreachable` where none does.
     """
     state = StateDirectory(config.state.directory)
     configured = config.http.token
     token = configured.get_secret_value() if configured else state.stored_token()
-    if token is None:
-        raise EndpointUnreachable(
-            f"no endpoint has run with state directory {state.path}; start one: "
-            "agent-endpoint serve"
-        )
     running = state.running()
-    if running is not None and running.plain_url:
-        return EndpointClient(running.plain_url, token)
-    authority = None if config.http.certificate else state.tls / "ca.pem"
-    if authority is not None and not authority.is_file():
-        raise EndpointUnreachable(f"no endpoint has run with state directory {state.path}")
-    url = running.url if running else f"https://{config.http_host}:{config.http.port}"
-    return EndpointClient(url, token, ssl_context=certificates.client_context(authority))
+    if token is None or running is None:
+        raise EndpointUnreachable(
+            f"no endpoint runs with state directory {state.path}; start one: agent-endpoint serve"
+        )
+    return _client(running, token)
 
 
-def own_client(endpoint: Endpoint) -> EndpointClient:
-    """A client for an endpoint in this process."""
-    if endpoint.running.plain_url:
-        return EndpointClient(endpoint.running.plain_url, endpoint.token)
-    trust = certificates.client_context(endpoint.certificate.authority)
-    return EndpointClient(endpoint.url, endpoint.token, ssl_context=trust)
+def _client(running: Running, token: str) -> EndpointClient:
+    # Always with TLS: it may have died, and somebody else may listen where it was.
+    trust = certificates.pinned_context(running.certificate)
+    return EndpointClient(running.url, token, ssl_context=trust)
 
 
 @asynccontextmanager
@@ -69,6 +60,6 @@ async def running_or_own(loaded: Loaded) -> AsyncIterator[tuple[EndpointClient, 
             endpoint = await stack.enter_async_context(
                 Endpoint(loaded.config, origins=loaded.origins)
             )
-            client = await stack.enter_async_context(own_client(endpoint))
+            client = await stack.enter_async_context(_client(endpoint.running, endpoint.token))
             started = True
         yield client, started

@@ -358,7 +358,7 @@ class Config(Section):
     def http_host(self) -> str:
         """By what name this machine reaches our TLS listener; our certificate proves it."""
         host = self.http.host
-        if host in WILDCARDS or is_loopback(host):
+        if host in (*WILDCARDS, "127.0.0.1", "::1"):
             return "localhost"
         return f"[{host}]" if ":" in host else host
 

@@ -33,6 +33,8 @@ class Running(msgspec.Struct, frozen=True):
     sip_udp: str
     """`host:port`."""
     wss: str
+    certificate: str
+    """PEM of the certificate that it shows: commands trust the holder of its key alone."""
 
 
 @dataclass(frozen=True, slots=True)

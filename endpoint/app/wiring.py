@@ -139,6 +139,7 @@ class Endpoint:
             plain_url=f"http://{LOOPBACK}:{plain}" if plain else "",
             sip_udp=f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
             wss=self.wss_url,
+            certificate=self.certificate.leaf,
         )
 
     async def drain(self) -> None:

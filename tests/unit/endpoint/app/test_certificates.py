@@ -43,6 +43,15 @@ def test_the_next_run_uses_the_same(state: StateDirectory) -> None:
     assert again.certificate.read_bytes() == before
 
 
+def test_a_key_of_another_certificate_is_made_anew(state: StateDirectory) -> None:
+    """A renewal that a crash cut in two leaves the new key beside the old certificate."""
+    made = certificates.provide(Config(), state, now())
+    before = made.certificate.read_bytes()
+    certificates.provide(Config.model_validate({"advertised_host": "other.test"}), state, now())
+    made.certificate.write_bytes(before)
+    certificates.server_context(certificates.provide(Config(), state, now()))
+
+
 @pytest.mark.parametrize("why", ["near its end", "another name"])
 def test_a_certificate_is_renewed_by_the_same_ca(state: StateDirectory, why: str) -> None:
     certificates.provide(Config(), state, now())

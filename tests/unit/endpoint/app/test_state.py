@@ -12,7 +12,9 @@ from endpoint.errors import ConfigurationError
 
 pytestmark = pytest.mark.unit
 
-RUNNING = Running(1, "https://localhost:8443/", "", "127.0.0.1:5060", "wss://localhost:8443/sip")
+RUNNING = Running(
+    1, "https://localhost:8443/", "", "127.0.0.1:5060", "wss://localhost:8443/sip", "PEM"
+)
 
 
 @pytest.fixture
