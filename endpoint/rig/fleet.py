@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -25,6 +26,7 @@ CALL_PROGRESS = "progress"
 ORDER_TIMEOUT_S = 10.0
 START_TIMEOUT_S = 30.0
 QUIT_TIMEOUT_S = 5.0
+_LAST_WORDS = 4000
 
 
 class PartyError(EndpointError):
@@ -32,7 +34,11 @@ class PartyError(EndpointError):
 
 
 class Party:
-    """One party's process: `async with Party(settings) as party`."""
+    """One party's process: `async with Party(settings) as party`.
+
+    A process that ends by itself fails whatever waits for it, and all that comes after, with what
+    it wrote to stderr; leaving the context does where nothing else has.
+    """
 
     def __init__(self, settings: PartySettings) -> None:
         self.settings = settings
@@ -40,6 +46,11 @@ class Party:
         self._orders = 0
         self._waiting: dict[int, asyncio.Future[Done]] = {}
         self._changed = asyncio.Condition()
+        self._last_words = b""
+        self._ended = ""
+        """How the process ended; empty while it runs."""
+        self._is_quitting = False
+        self._is_death_told = False
         self._lives = AsyncExitStack()
 
     def __repr__(self) -> str:
@@ -50,6 +61,11 @@ class Party:
         """The party's number."""
         return self.settings.name
 
+    @property
+    def pid(self) -> int:
+        """Of its process."""
+        return self._process.pid
+
     async def __aenter__(self) -> Self:
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
@@ -57,14 +73,17 @@ class Party:
             "endpoint.rig.party",
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
         )
         group = await self._lives.enter_async_context(asyncio.TaskGroup())
         self._lives.push_async_callback(self._end)
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        self._stdin, self._stdout = self._process.stdin, self._process.stdout
+        assert self._process.stderr is not None
+        self._stdin = self._process.stdin
         self._stdin.write(msgspec.json.encode(self.settings) + b"\n")
-        group.create_task(self._read(), name=f"party {self.name}")
+        follow = self._follow(self._process.stdout, self._process.stderr)
+        group.create_task(follow, name=f"party {self.name}")
         return self
 
     async def __aexit__(
@@ -73,7 +92,10 @@ class Party:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> bool | None:
-        return await self._lives.__aexit__(exc_type, exc, traceback)
+        handled = await self._lives.__aexit__(exc_type, exc, traceback)
+        if exc is None and not self._is_quitting and not self._is_death_told:
+            raise self._death()
+        return handled
 
     async def order(self, make: Callable[[int], AnyOrder]) -> Done:
         """Send an order and wait for what comes of it: `party.order(lambda n: Hold(number=n))`.
@@ -81,6 +103,8 @@ class Party:
         Raises:
             PartyError: the party refused, does not answer, or has ended.
         """
+        if self._ended:
+            raise self._death()
         self._orders += 1
         number = self._orders
         future: asyncio.Future[Done] = asyncio.get_running_loop().create_future()
@@ -91,8 +115,6 @@ class Party:
                 return await future
         except TimeoutError as exc:
             raise PartyError(f"{self.name} did not answer an order in time") from exc
-        except ConnectionError as exc:
-            raise PartyError(f"{self.name} has ended") from exc
         finally:
             self._waiting.pop(number, None)
 
@@ -136,13 +158,15 @@ class Party:
         """Wait until the party's status is as wanted.
 
         Raises:
-            PartyError: it was not so in time; the text holds the status.
+            PartyError: it was not so in time, or the party has ended; the text holds the status.
         """
         try:
             async with asyncio.timeout(timeout_s), self._changed:
-                await self._changed.wait_for(lambda: wanted(self.status))
+                await self._changed.wait_for(lambda: self._ended or wanted(self.status))
         except TimeoutError as exc:
             raise PartyError(f"{self.name} did not get there in time: {self.status}") from exc
+        if not wanted(self.status):
+            raise self._death()
         return self.status
 
     async def registered(self) -> None:
@@ -154,8 +178,31 @@ class Party:
         if not status.registered:
             raise PartyError(f"{self.name} can't register: {status.registration_failure}")
 
-    async def _read(self) -> None:
-        while line := await self._stdout.readline():
+    async def _follow(self, reports: asyncio.StreamReader, errors: asyncio.StreamReader) -> None:
+        """Read what the process says until it ends."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._read_reports(reports))
+            group.create_task(self._keep_last_words(errors))
+        status = await self._process.wait()
+        words = self._last_words.decode(errors="replace").strip()
+        self._ended = f"{self.name} has ended with {status}" + (f":\n{words}" if words else "")
+        self._is_quitting = self._is_quitting and status == 0
+        for future in self._waiting.values():
+            if not future.done():
+                future.set_exception(self._death())
+        async with self._changed:
+            self._changed.notify_all()
+
+    def _death(self) -> PartyError:
+        self._is_death_told = True
+        return PartyError(self._ended)
+
+    async def _keep_last_words(self, errors: asyncio.StreamReader) -> None:
+        while words := await errors.read(_LAST_WORDS):
+            self._last_words = (self._last_words + words)[-_LAST_WORDS:]
+
+    async def _read_reports(self, reports: asyncio.StreamReader) -> None:
+        while line := await reports.readline():
             report: Report = orders.decode_report(line)
             match report:
                 case Done() as done:
@@ -168,19 +215,20 @@ class Party:
                     async with self._changed:
                         self.status = status
                         self._changed.notify_all()
-        for future in self._waiting.values():
-            if not future.done():
-                future.set_exception(PartyError(f"{self.name} has ended"))
 
     async def _end(self) -> None:
-        if self._process.returncode is None:
-            try:
-                self._stdin.write(orders.encode(orders.Quit(number=0)) + b"\n")
-                async with asyncio.timeout(QUIT_TIMEOUT_S):
-                    await self._process.wait()
-            except (TimeoutError, ConnectionError):
+        if self._process.returncode is not None:
+            return
+        self._is_quitting = True
+        self._stdin.write(orders.encode(orders.Quit(number=0)) + b"\n")
+        try:
+            async with asyncio.timeout(QUIT_TIMEOUT_S):
+                await self._process.wait()
+        except TimeoutError:
+            with contextlib.suppress(ProcessLookupError):
                 self._process.kill()
-        await self._process.wait()
+            self._is_death_told = True
+            await self._process.wait()
 
 
 class Fleet:

@@ -1,0 +1,49 @@
+"""A party that dies is noticed at once, with its last words, whatever the test waits for."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+
+import pytest
+
+from endpoint.rig.fleet import Party, PartyError
+from endpoint.rig.orders import PartySettings
+
+pytestmark = pytest.mark.integration
+
+
+def settings(server: str = "udp:127.0.0.1:9") -> PartySettings:
+    """A party that can't register, which it lives with."""
+    return PartySettings("6001", server, "127.0.0.1", "n0t-a-default-7Qx", 1010.0)
+
+
+async def test_a_party_that_fails_is_told_with_its_traceback() -> None:
+    async with asyncio.timeout(25), Party(settings("udp:127.0.0.1:nowhere")) as party:
+        with pytest.raises(PartyError, match=r"(?s)6001 has ended with 1.*ValueError"):
+            await party.registered()
+
+
+async def test_an_order_to_a_party_that_is_dead_fails_at_once() -> None:
+    async with Party(settings()) as party:
+        with pytest.raises(PartyError, match="nothing rings"):
+            await party.answer()
+        os.kill(party.pid, signal.SIGKILL)
+        for _ in range(2):
+            with pytest.raises(PartyError, match="has ended with -9"):
+                await party.answer()
+
+
+async def test_a_death_that_nobody_saw_is_told_at_the_end() -> None:
+    with pytest.raises(PartyError, match="has ended with -9"):
+        async with Party(settings()) as party:
+            os.kill(party.pid, signal.SIGKILL)
+
+
+async def test_a_party_that_is_told_to_quit_ends_without_a_fault() -> None:
+    async with Party(settings()) as party:
+        with pytest.raises(PartyError, match="nothing rings"):
+            await party.answer()
+    with pytest.raises(PartyError, match="has ended"):
+        await party.answer()
