@@ -72,6 +72,7 @@ class Statistics(Struct, frozen=True, tag=True):
     """From a source that is not the proven one: dropped."""
     packets_malformed: int = 0
     packets_late: int = 0
+    """For the jitter buffers that mix, record or listen now; forwarding has none."""
     jitter_ms: float = 0.0
     received_level_dbov: float | None = None
     """Of the last second that was decoded or tapped."""

@@ -1,8 +1,8 @@
 """A walk: steps that each change who hears whom, and the proof that it became so.
 
 A step is right when every ear reports exactly the expected sources twice: once at first, and once
-more over audio
-that was all received after that, so that what is still on its way can't hide a wrong route.
+more over audio that was all received after that, so that what is still on its way can't hide a
+wrong route.
 """
 
 from __future__ import annotations
