@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hmac
+import math
+from collections import Counter
 from collections.abc import Iterable
+from time import monotonic
 
 import msgspec
 import structlog
@@ -17,6 +20,9 @@ from endpoint.gateways.native.messages import API, BEARER_SUBPROTOCOL, Refused
 log = structlog.get_logger(__name__)
 
 SIP_PATH = "/sip"
+WRONG_TOKENS = 10
+"""How many wrong tokens a source may show within `WRONG_TOKEN_WINDOW_S`; then it must wait."""
+WRONG_TOKEN_WINDOW_S = 60.0
 _PREFLIGHT = {
     hdrs.ACCESS_CONTROL_ALLOW_METHODS: "GET, POST",
     hdrs.ACCESS_CONTROL_ALLOW_HEADERS: "Authorization, Content-Type",
@@ -40,6 +46,9 @@ class Access:
     def __init__(self, token: str, origins: Iterable[str]) -> None:
         self._token = token.encode()
         self._origins = set(origins)
+        self._wrong: Counter[str] = Counter()
+        """Wrong tokens by source, within the window."""
+        self._window_ends = 0.0
 
     def admit_origins(self, origins: Iterable[str]) -> None:
         """More origins: our own page's, once the ports are known."""
@@ -50,13 +59,6 @@ class Access:
         origins = request.headers.getall(hdrs.ORIGIN, [])
         return all(origin in self._origins for origin in origins)
 
-    def has_token(self, request: web.Request) -> bool:
-        """Compares in constant time. The token is never looked for in the URL."""
-        for given in _tokens(request):
-            if hmac.compare_digest(given.encode("utf-8", "surrogateescape"), self._token):
-                return True
-        return False
-
     @web.middleware
     async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Refuse what may not pass; echo an allowed origin."""
@@ -64,18 +66,37 @@ class Access:
             return self._refuse_origin(request)
         if request.method == hdrs.METH_OPTIONS and hdrs.ORIGIN in request.headers:
             return web.Response(status=204, headers=_PREFLIGHT)
-        if request.path.startswith(API) and not self.has_token(request):
-            log.warning("request refused", reason="token", path=request.path, source=request.remote)
-            return refusal(
-                401,
-                Refused(
-                    "unauthorised",
-                    "send the bearer token: `agent-endpoint token` prints it on the server",
-                    expected="Authorization: Bearer <token>",
-                ),
-                {hdrs.WWW_AUTHENTICATE: "Bearer"},
-            )
+        if request.path.startswith(API) and (refused := self._refuse_token(request)) is not None:
+            return refused
         return await handler(request)
+
+    def _refuse_token(self, request: web.Request) -> web.Response | None:
+        """None where the token is right. Compared in constant time; never looked for in the URL.
+
+        Who showed too many wrong ones waits, with the right one too: guessing must not pay.
+        """
+        now, source = monotonic(), request.remote or ""
+        if now >= self._window_ends:
+            self._wrong.clear()
+            self._window_ends = now + WRONG_TOKEN_WINDOW_S
+        given = [token.encode("utf-8", "surrogateescape") for token in _tokens(request)]
+        if given and self._wrong[source] >= WRONG_TOKENS:
+            wait = str(math.ceil(self._window_ends - now))
+            text = f"too many wrong tokens from here; wait {wait} s"
+            return refusal(429, Refused("too_many_attempts", text), {hdrs.RETRY_AFTER: wait})
+        if any(hmac.compare_digest(token, self._token) for token in given):
+            return None
+        self._wrong[source] += bool(given)
+        log.warning("request refused", reason="token", path=request.path, source=source)
+        return refusal(
+            401,
+            Refused(
+                "unauthorised",
+                "send the bearer token: `agent-endpoint token` prints it on the server",
+                expected="Authorization: Bearer <token>",
+            ),
+            {hdrs.WWW_AUTHENTICATE: "Bearer"},
+        )
 
     def add_cors(self, request: web.BaseRequest, headers: CIMultiDict[str]) -> None:
         """Tell the browser that this very origin may read the answer."""

@@ -8,7 +8,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
-from endpoint.app.access import Access, own_origins
+from endpoint.app.access import WRONG_TOKEN_WINDOW_S, WRONG_TOKENS, Access, own_origins
 
 pytestmark = pytest.mark.unit
 
@@ -59,6 +59,30 @@ async def test_anything_else_is_401(access: Access, headers: dict[str, str]) -> 
     answer = await ask(access, "/api/v1/calls", **headers)
     assert answer.status == 401
     assert answer.headers["WWW-Authenticate"] == "Bearer"
+
+
+async def test_who_guesses_must_wait(access: Access, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the right token too, or guessing on would still find it."""
+    clock = 1000.0
+    monkeypatch.setattr("endpoint.app.access.monotonic", lambda: clock)
+    for _ in range(WRONG_TOKENS):
+        answer = await ask(access, "/api/v1/calls", Authorization="Bearer wrong")
+        assert answer.status == 401
+    answer = await ask(access, "/api/v1/calls", Authorization=f"Bearer {TOKEN}")
+    assert answer.status == 429
+    assert int(answer.headers["Retry-After"]) <= WRONG_TOKEN_WINDOW_S
+    assert (await ask(access, "/")).status == 200
+    assert (await ask(access, "/api/v1/calls")).status == 401
+    clock += WRONG_TOKEN_WINDOW_S
+    answer = await ask(access, "/api/v1/calls", Authorization=f"Bearer {TOKEN}")
+    assert answer.status == 200
+
+
+async def test_forgetting_the_token_is_no_guess(access: Access) -> None:
+    for _ in range(WRONG_TOKENS + 1):
+        assert (await ask(access, "/api/v1/calls")).status == 401
+    answer = await ask(access, "/api/v1/calls", Authorization=f"Bearer {TOKEN}")
+    assert answer.status == 200
 
 
 async def test_a_token_in_the_url_opens_nothing(access: Access) -> None:
