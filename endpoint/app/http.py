@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import importlib.resources
+import socket
 import ssl
 from collections.abc import Awaitable, Callable
+from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -148,13 +150,14 @@ class HttpServer:
         assert server is not None
         use = "HTTPS and SIP over WSS" if tls else "plain HTTP"
         try:
-            listener = await asyncio.get_running_loop().create_server(
+            create = partial(
+                asyncio.get_running_loop().create_server,
                 self._guard.around(server),
-                host,
-                port,
                 ssl=tls,
                 ssl_handshake_timeout=self._settings.header_timeout_s if tls else None,
             )
+            dual = host == "::" and socket.has_dualstack_ipv6()
+            listener = await (create(sock=_both_families(port)) if dual else create(host, port))
         except OSError as error:
             if is_taken(error):
                 raise PortTaken(use, host, port, setting) from error
@@ -215,6 +218,11 @@ def _page_routes() -> list[web.RouteDef]:
         web.get(path, _file(folder.joinpath(name).read_bytes(), kind))
         for path, (name, kind) in _FILES.items()
     ]
+
+
+def _both_families(port: int) -> socket.socket:
+    """A listening socket on every address, of IPv4 too: asyncio's own takes IPv6 alone at `::`."""
+    return socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True)
 
 
 def _file(content: bytes, kind: str) -> Callable[[web.Request], Awaitable[web.Response]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from pathlib import Path
 
@@ -96,6 +97,17 @@ async def test_our_own_page_may_use_it_and_an_admitted_one_is_echoed(
                 assert answer.headers["Vary"] == "Origin"
         async with http.get(f"{plain}/api/v1/health", headers=bearer) as answer:
             assert "Access-Control-Allow-Origin" not in answer.headers
+
+
+@pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="no IPv6 here")
+async def test_the_wildcard_of_ipv6_takes_ipv4_too(state_directory: Path) -> None:
+    config = configuration(state_directory, http={"host": "::"})
+    async with Endpoint(config) as endpoint:
+        for host in ("127.0.0.1", "::1"):
+            async with asyncio.timeout(10):
+                _, writer = await asyncio.open_connection(host, endpoint.http.port)
+            writer.close()
+            await writer.wait_closed()
 
 
 @pytest.mark.parametrize("path", ["/sip", "/api/v1/events"])
