@@ -26,6 +26,7 @@ from signaling.sip.flow import Flow
 from signaling.sip.headers import NameAddr
 from signaling.sip.invite import InviteUsage, Role
 from signaling.sip.message import Request
+from signaling.sip.reinvite import OfferSource
 from signaling.sip.uri import Uri
 
 SessionEvent = Progress | Answered | Confirmed | Reinvited | InfoReceived | Ended
@@ -179,12 +180,12 @@ class InviteSession:
         self._usage.hang_up(status, q850, now=self._driver.now())
         self._driver.drain()
 
-    async def reinvite(self, sdp: bytes | None) -> tuple[int, bytes | None]:
+    async def reinvite(self, offer: OfferSource) -> tuple[int, bytes | None]:
         """Offer anew (None: ask for an offer). Returns the final status and its description.
 
         Local ends: 408 time-out, 481 where the session ended first, 503 where the flow was lost.
         """
-        operation = self._begun().reinvite(sdp, now=self._driver.now())
+        operation = self._begun().reinvite(offer, now=self._driver.now())
         return await self._completed(operation)
 
     def answer_reinvite(self, sdp: bytes) -> None:

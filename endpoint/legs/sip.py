@@ -219,23 +219,29 @@ class SipLeg(Leg):
                 return
             # Also where the far end refuses: our own hold stands then, and later answers say so.
             self._held_by_us = held
-            offer = self._offer()
+            offers: list[SessionDescription] = []
+
+            def offer() -> bytes:
+                """Made when it is sent: an answer of ours may come first (RFC 3264 §8)."""
+                offers.append(self._offer())
+                return offers[-1].serialise()
+
             try:
                 async with asyncio.timeout(self._settings.reinvite_timeout_s):
-                    status, sdp = await session.reinvite(offer.serialise())
+                    status, sdp = await session.reinvite(offer)
             except TimeoutError:
                 status, sdp = 408, None
             except LocalProtocolError:
                 status, sdp = 481, None
-            self.post(partial(self._reoffered, held, offer, status, sdp))
+            self.post(partial(self._reoffered, held, offers[-1:], status, sdp))
 
     async def _reoffered(
-        self, held: bool, offer: SessionDescription, status: int, sdp: bytes | None
+        self, held: bool, offers: list[SessionDescription], status: int, sdp: bytes | None
     ) -> None:
         accepted = 200 <= status < 300 and sdp is not None
         if accepted and sdp is not None:
             try:
-                agreed = apply_answer(offer, SessionDescription.parse(sdp))
+                agreed = apply_answer(offers[-1], SessionDescription.parse(sdp))
             except SdpError as exc:
                 log.info("answer to re-INVITE can't be used", leg=self.id, reason=str(exc))
                 accepted, status = False, exc.status_hint

@@ -44,7 +44,7 @@ from signaling.sip.flow import Flow
 from signaling.sip.headers import NameAddr
 from signaling.sip.message import Headers, Request, Response
 from signaling.sip.reason import format_reason, q850_of
-from signaling.sip.reinvite import Reinvites
+from signaling.sip.reinvite import OfferSource, Reinvites
 from signaling.sip.transaction import Failure, ServerTransaction
 
 PROVISIONAL_REFRESH_S = 60.0
@@ -346,7 +346,7 @@ class InviteUsage:
             case SessionState.ENDED:
                 pass
 
-    def reinvite(self, sdp: bytes | None, *, now: float) -> OperationId:
+    def reinvite(self, offer: OfferSource, *, now: float) -> OperationId:
         """Offer anew; None asks the far end to offer. Then one `ReinviteCompleted`.
 
         Waits until no other re-INVITE, of either end, is under way; tries again after a glare
@@ -355,7 +355,7 @@ class InviteUsage:
         if self.state not in (SessionState.ANSWERED, SessionState.CONFIRMED):
             raise self._forbidden("reinvite")
         operation = self._next_operation()
-        self._reinvites.offer(operation, sdp, now)
+        self._reinvites.offer(operation, offer, now)
         return operation
 
     def answer_reinvite(self, sdp: bytes, *, now: float) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from signaling.errors import LocalProtocolError
 from signaling.sip.answer import SDP, SentAnswer, sdp_of
@@ -24,12 +24,19 @@ ANSWER_TIMEOUT_S = 180.0
 """How long a re-INVITE that has only provisional responses is waited for (timer C of RFC 3261)."""
 
 
+OfferSource: TypeAlias = bytes | Callable[[], bytes] | None
+"""An offer; what makes it, called each time when it is really sent; None asks for one.
+
+An offer that waits must be made late: its version is above that of all that was said before
+(RFC 3264 §8)."""
+
+
 class Offer:
     """A re-INVITE of ours, from the wish to the ACK."""
 
-    def __init__(self, operation: OperationId, sdp: bytes | None) -> None:
+    def __init__(self, operation: OperationId, source: OfferSource) -> None:
         self.operation = operation
-        self.sdp = sdp
+        self.source = source
         self.exchange: Exchange | None = None
         self.ack: Callable[[float], None] | None = None
         """Sends the ACK, once more for each repeated 2xx."""
@@ -64,9 +71,9 @@ class Reinvites:
 
     # -- ours ---------------------------------------------------------------------------------
 
-    def offer(self, operation: OperationId, sdp: bytes | None, now: float) -> None:
+    def offer(self, operation: OperationId, source: OfferSource, now: float) -> None:
         """Send a re-INVITE as soon as none is under way."""
-        self._waiting.append(Offer(operation, sdp))
+        self._waiting.append(Offer(operation, source))
         self.proceed(now)
 
     def proceed(self, now: float) -> None:
@@ -81,11 +88,12 @@ class Reinvites:
         offer, session = self._offer, self._session
         if offer is None:
             return
+        sdp = offer.source() if callable(offer.source) else offer.source
         exchange = session.exchange(
             "INVITE",
             headers=(session.contact, *self._core.offer_headers),
-            body=offer.sdp or b"",
-            content_type=None if offer.sdp is None else SDP,
+            body=sdp or b"",
+            content_type=None if sdp is None else SDP,
             on_response=partial(self._answered, offer),
             on_failure=partial(self._failed, offer),
         )
@@ -117,7 +125,7 @@ class Reinvites:
         session = self._session
         session.dialog.refresh_target(response)
         cseq = response.cseq.number
-        if offer.sdp is not None or session.has_ended:
+        if offer.source is not None or session.has_ended:
             offer.ack = self._acknowledgement(offer, cseq, b"")
             offer.ack(now)
         else:
@@ -252,6 +260,7 @@ class Reinvites:
 
     def _abandoned(self, failure: Failure, now: float) -> None:
         self._incoming = None
+        self.proceed(now)
 
     # -- the end ------------------------------------------------------------------------------
 

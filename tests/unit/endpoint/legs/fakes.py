@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -132,8 +132,8 @@ class FakeSession:
     def reject_reinvite(self, status: int) -> None:
         self._do("reject_reinvite", status)
 
-    async def reinvite(self, sdp: bytes) -> tuple[int, bytes | None]:
-        self.offers.put_nowait(sdp)
+    async def reinvite(self, offer: Callable[[], bytes]) -> tuple[int, bytes | None]:
+        self.offers.put_nowait(offer())
         return await self.answers.get()
 
     def events(self) -> AsyncIterator[SessionEvent]:

@@ -237,6 +237,35 @@ def _time_of_retry(seed: int, is_caller: bool) -> float:
     return peer.now - start
 
 
+def test_offer_is_made_when_it_is_sent(peer: Peer) -> None:
+    """RFC 3264 §8: its version must be above that of our answer, which came between."""
+    session = peer.established_incoming()
+    said = ["version 1"]
+    peer.do(session.reinvite, lambda: said[-1].encode())
+    peer.answer(491)
+    offer_of_alice(peer, session)
+    said.append("version 2")
+    peer.do(session.answer_reinvite, said[-1].encode())
+    said.append("version 3")
+    peer.receive(peer.in_dialog("ACK", session))
+    peer.run(2.1)
+    offers = [ours.body for ours in peer.requests()]
+    assert list(dict.fromkeys(offers)) == [b"version 1", b"version 3"]
+
+
+def test_offer_that_waits_for_theirs_is_sent_though_theirs_was_lost() -> None:
+    peer = Peer(WS)
+    session = peer.established_incoming()
+    offer_of_alice(peer, session)
+    operation = peer.do(session.reinvite, b"hold")
+    peer.stack.flow_closed(WS, peer.now)
+    peer.drain()
+    assert peer.requests()[-1].body == b"hold"
+    peer.stack.flow_closed(WS, peer.now)  # it can't be sent
+    peer.drain()
+    assert peer.told(ReinviteCompleted) == [ReinviteCompleted(operation, 503)]
+
+
 def test_endless_glare_is_given_up(peer: Peer) -> None:
     session = peer.established_incoming()
     operation = peer.do(session.reinvite, b"hold")
