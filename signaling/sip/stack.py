@@ -271,8 +271,9 @@ class Stack:
     ) -> None:
         """Answer a `RequestReceived`; nothing happens if it was abandoned or answered meanwhile.
 
-        A challenge (401, 407) ends the transaction at once: whoever floods us with requests is
-        kept nowhere.
+        A refusal ends the transaction at once (§8.2.7): whoever floods us with requests is kept
+        nowhere, and nobody is sent more of it than he asked for. A repeated request is decided on
+        again.
         """
         if status < 200:
             server = self._undecided.get(transaction)
@@ -289,7 +290,7 @@ class Stack:
             content_type=content_type,
             now=now,
         )
-        if status in (401, 407):
+        if status >= 300:
             server.forget()
 
     def open_session(self, transaction: TransactionId, *, now: float) -> InviteUsage | None:
@@ -381,11 +382,10 @@ class Stack:
             except RemoteProtocolError as error:
                 self._refuse(request, flow, Refusal(error.status_hint), now)
                 return
-            if request.method == "OPTIONS":
-                self._refuse(request, flow, self._options, now)
-                return
             server = self._layer.start_server(request, flow, source, dialog.local.tag or "", now)
-            if request.method in _IN_SESSION:
+            if request.method == "OPTIONS":
+                self._core.respond(server, 200, headers=self._core.abilities.headers, now=now)
+            elif request.method in _IN_SESSION:
                 session.receive(request, server, now)
             else:
                 self._undecided.ask(server, now)

@@ -177,6 +177,29 @@ def test_challenge_leaves_no_state() -> None:
     assert peer.ladder() == ["401 REGISTER", "401 INVITE"] * 50
 
 
+@pytest.mark.parametrize("status", [302, 400, 403, 404, 503])
+def test_refusal_is_sent_once_and_leaves_no_state(peer: Peer, status: int) -> None:
+    """Else a forged source would be sent eleven of it, and strangers would fill our tables."""
+    peer.receive(request())
+    peer.do(peer.stack.respond, received(peer).transaction, status)
+    assert peer.stack.transaction_count == 0
+    peer.run(40)
+    assert peer.ladder() == [f"{status} INVITE"]
+    peer.receive(request("ACK"))
+    assert peer.ladder() == []
+    peer.assert_idle()
+
+
+def test_options_in_a_dialog_is_answered_200_each_time_it_comes(peer: Peer) -> None:
+    """A lost 200 makes the far end repeat it, with the number that it had."""
+    session = peer.established_incoming()
+    peer.ladder()
+    options = peer.in_dialog("OPTIONS", session)
+    peer.receive(options)
+    peer.receive(options)
+    assert peer.ladder() == ["200 OPTIONS", "200 OPTIONS"]
+
+
 def test_provisional_answer_leaves_the_decision_open(peer: Peer) -> None:
     peer.receive(request())
     peer.do(peer.stack.respond, received(peer).transaction, 181)
