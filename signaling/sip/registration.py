@@ -205,8 +205,12 @@ class RegistrationUsage:
             on_failure=partial(self._not_answered, self._attempt),
             next_cseq=self._next_cseq,
             digest=self._digest,
+            may_answer=partial(self._is_newest, self._attempt),
             guess=True,
         ).start(now)
+
+    def _is_newest(self, attempt: int, response: Response) -> bool:
+        return attempt == self._attempt
 
     def _next_cseq(self) -> int:
         self._cseq += 1
@@ -227,7 +231,7 @@ class RegistrationUsage:
         return named.with_parameter("reg-id", "1")
 
     def _responded(self, attempt: int, response: Response, now: float) -> None:
-        if response.status < 200 or attempt != self._attempt:
+        if response.status < 200 or not self._is_newest(attempt, response):
             return
         if self.state is RegistrationState.UNREGISTERING:
             self._unregistered()
@@ -265,11 +269,15 @@ class RegistrationUsage:
         return self._settings.learn_address and seen != (contact.host, contact.port or 5060)
 
     def _granted_expiry(self, response: Response) -> int:
-        """§10.2.4: of our own Contact, else Expires, else what we asked for."""
+        """§10.2.4: of our own Contact, else Expires, else what we asked for.
+
+        An only Contact is ours, though the registrar wrote the address into it that it sees.
+        """
         contacts = response.contacts
         if contacts is not STAR and self.contact is not None:
             for contact in contacts:
-                if contact.uri.equivalent(self.contact) and contact.expires is not None:
+                ours = len(contacts) == 1 or contact.uri.equivalent(self.contact)
+                if ours and contact.expires is not None:
                     return contact.expires
         return self._expires_s if response.expires is None else response.expires
 

@@ -112,6 +112,14 @@ def test_own_contact_tells_the_granted_expiry(peer: Peer) -> None:
     assert peer.told(Registered)[0].expires_s == 90
 
 
+def test_only_contact_tells_the_granted_expiry_though_it_was_rewritten(peer: Peer) -> None:
+    """A registrar in front of NAT binds the address that it sees (Asterisk's rewrite_contact)."""
+    register(peer, settings=RegistrationSettings(learn_address=False))
+    headers = [("Contact", "<sip:bob@198.51.100.1:61234>;expires=120")]
+    peer.receive(respond(last_register(peer), 200, to_tag="r", headers=headers))
+    assert [told.expires_s for told in peer.told(Registered)] == [120]
+
+
 def test_without_any_expiry_ours_was_granted(peer: Peer) -> None:
     register(peer, expires_s=240)
     grant(peer, None)
@@ -443,3 +451,14 @@ def test_late_answer_to_an_old_register_changes_nothing(peer: Peer) -> None:
     peer.run(33)
     peer.receive(Response(200, "OK", respond(old, 200).headers))
     assert registration.state is RegistrationState.FAILED
+
+
+def test_challenge_of_an_old_register_is_not_answered(peer: Peer) -> None:
+    """Else it would bind anew what was just taken back."""
+    registration = register(peer)
+    old = last_register(peer)
+    peer.do(registration.unregister)
+    peer.out.clear()
+    challenge = 'Digest realm="example.com", nonce="n", qop="auth", algorithm=MD5'
+    peer.receive(respond(old, 401, to_tag="r", headers=[("WWW-Authenticate", challenge)]))
+    assert peer.ladder() == []
