@@ -113,7 +113,7 @@ class Core:
             lines.add("User-Agent", self.config.user_agent)
         if content_type is not None:
             lines.add("Content-Type", content_type)
-        return Request(method, uri, lines, body)
+        return Request(method, uri.for_request(), lines, body)
 
     def dialog_request(
         self,

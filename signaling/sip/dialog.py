@@ -107,11 +107,7 @@ class Dialog:
         if not self.route_set or self.route_set[0].uri.has_parameter("lr"):
             return target, self.route_set
         first, *others = self.route_set
-        uri = first.uri
-        if uri.headers or uri.has_parameter("method"):
-            kept = tuple(pair for pair in uri.parameters if pair[0].lower() != "method")
-            uri = Uri(uri.scheme, uri.user, uri.password, uri.host, uri.port, kept)
-        return uri, (*others, NameAddr("", target))
+        return first.uri, (*others, NameAddr("", target))
 
     def next_hop(self) -> Flow:
         """Where our next request goes: to the first Route or the target, by the flow that we have.

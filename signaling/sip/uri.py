@@ -139,6 +139,11 @@ class Uri:
         """The same URI without parameters and headers."""
         return replace(self, parameters=(), headers=())
 
+    def for_request(self) -> Uri:
+        """The same URI without what a Request-URI may not hold (RFC 3261 §19.1.1, table 1)."""
+        kept = tuple(pair for pair in self.parameters if lower(pair[0]) != "method")
+        return replace(self, parameters=kept, headers=())
+
     def aor(self) -> Uri:
         """The address of record: scheme, user and host alone (RFC 3261 §10.3 step 5)."""
         return replace(self, password=None, port=None, parameters=(), headers=())

@@ -773,3 +773,12 @@ def test_repr_tells_role_and_state(peer: Peer) -> None:
     with pytest.raises(LocalProtocolError):
         _ = peer.call().dialog
     assert repr(session) == f"<InviteUsage {session.id} uas sip:alice@192.0.2.1 confirmed c1>"
+
+
+def test_request_uri_holds_no_headers_and_no_method() -> None:
+    """§19.1.1: a far end may put them into its Contact, and the one that is called would refuse."""
+    peer = Peer()
+    session = peer.call()
+    peer.answer(200, headers=(("Contact", "<sip:alice@192.0.2.1;method=BYE;x=y?Route=a>"),))
+    peer.do(session.bye)
+    assert str(peer.requests()[-1].uri) == "sip:alice@192.0.2.1;x=y"
