@@ -1,7 +1,8 @@
 """The hearing matrix: who hears whom, as measured.
 
 Each party sends a tone that no other sends, and says what it finds in the audio that it *received
-and decoded*. A matrix must equal what was expected exactly: hearing too much is as wrong as hearing nothing.
+and decoded*. A matrix must equal what was expected exactly: hearing too much is as wrong as hearing
+nothing.
 """
 
 from __future__ import annotations
