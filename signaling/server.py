@@ -248,6 +248,8 @@ class SipServer:
 
     def _drain(self) -> None:
         for event in self._registrar.take_events():
+            if isinstance(event, Registered) and event.binding.bound_to_flow:
+                self.user_agent.came_back(event.binding.contact.uri, event.binding.flow)
             self._registrations.put(event)
         if self._timer is not None:
             self._timer.cancel()

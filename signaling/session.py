@@ -210,6 +210,11 @@ class InviteSession:
 
     # -- for the user agent ------------------------------------------------------------------------
 
+    def follow(self, flow: Flow, contact: Uri | None = None) -> None:
+        """The far end, if its Contact is this one, is reached over another flow from now on."""
+        if self._usage is not None and (contact is None or self._usage.is_with(contact)):
+            self._usage.use_flow(flow)
+
     def begin(self, usage: InviteUsage) -> None:
         """The INVITE is sent."""
         self._usage = usage

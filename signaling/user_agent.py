@@ -297,6 +297,16 @@ class UserAgent:
         """Whether something can be sent on a flow; datagrams always can."""
         return flow.connection == 0 or flow in self._open_flows
 
+    def came_back(self, contact: Uri, flow: Flow) -> None:
+        """Calls with this far end, whose connection was lost, go on over its new one."""
+        for session in self._stranded():
+            session.follow(flow, contact)
+
+    def _stranded(self) -> list[InviteSession]:
+        """Calls whose connection was lost."""
+        live = self._sessions.values()
+        return [each for each in live if each.flow is not None and not self.is_open(each.flow)]
+
     def registration_events(self) -> AsyncIterator[RegistrationEvent]:
         """What becomes of all accounts, in order; ends when the user agent is left. One reader."""
         return self._accounts.events
@@ -402,6 +412,9 @@ class UserAgent:
         if not self._layer.is_ours(flow):
             return
         self._connections[flow.listener] = flow
+        for session in self._stranded():
+            if session.flow is not None and session.flow.listener == flow.listener:
+                session.follow(flow)
         self._accounts.connected(flow.listener, flow)
 
     def closed(self, flow: Flow, error: TransportError | None) -> None:

@@ -46,6 +46,7 @@ from signaling.sip.message import Headers, Request, Response
 from signaling.sip.reason import format_reason, q850_of
 from signaling.sip.reinvite import OfferSource, Reinvites
 from signaling.sip.transaction import Failure, ServerTransaction
+from signaling.sip.uri import Uri
 
 PROVISIONAL_REFRESH_S = 60.0
 """A proxy forgets a call that shows no sign of life for longer (RFC 3261 §13.3.1.1)."""
@@ -395,6 +396,10 @@ class InviteUsage:
         if operation in self._infos:
             del self._infos[operation]
             self.tell(InfoCompleted(operation, status))
+
+    def is_with(self, contact: Uri) -> bool:
+        """Whether the far end names itself so in the dialog."""
+        return self._dialog is not None and self._dialog.remote_target.equivalent(contact)
 
     def use_flow(self, flow: Flow) -> None:
         """The far end, or the server before it, is reached over another flow from now on."""

@@ -159,6 +159,49 @@ async def test_a_phone_behind_a_broken_connection_is_gone_at_once(world: World):
     assert isinstance(await anext(world.server.registrations()), registrar.Registered)
 
 
+@pytest.mark.parametrize("phone_hangs_up", [True, False])
+async def test_a_call_goes_on_over_the_connection_that_its_phone_came_back_by(
+    world: World, phone_hangs_up: bool
+):
+    agent, transport = await world.phone("6001")
+    registration = register(agent, connection="phone-6001")
+    flow = transport.connect(SERVER.host, 5060)
+    await registration.outcome()
+    placed = call(agent, registration)
+    offered = await anext(world.server.invitations())
+    offered.accept(ANSWER)
+    assert isinstance(await anext(placed.events()), Answered)
+    assert isinstance(await anext(offered.events()), Confirmed)
+    transport.disconnect(flow)
+    transport.connect(SERVER.host, 5060)
+    heard = [type(await anext(world.server.registrations())) for _ in range(3)]
+    assert heard[-1] is registrar.Registered
+    hangs_up, hears_it = (placed, offered) if phone_hangs_up else (offered, placed)
+    hangs_up.bye()
+    async with asyncio.timeout(10):
+        ended = await anext(hears_it.events())
+    assert isinstance(ended, Ended)
+    assert ended.by_remote
+
+
+async def test_a_call_stays_where_it_is_when_another_phone_registers(world: World):
+    agent, transport = await world.phone("6001")
+    registration = register(agent, connection="phone-6001")
+    flow = transport.connect(SERVER.host, 5060)
+    await registration.outcome()
+    call(agent, registration)
+    offered = await anext(world.server.invitations())
+    offered.accept(ANSWER)
+    assert isinstance(await anext(offered.events()), Confirmed)
+    before = offered.flow
+    transport.disconnect(flow)
+    other, elsewhere = await world.phone("60011")
+    again = register(other, connection="phone-60011")
+    elsewhere.connect(SERVER.host, 5060)
+    assert isinstance(await again.outcome(), Registered)
+    assert offered.flow == before
+
+
 async def test_a_callee_that_never_answers_is_given_up(world: World):
     """Timer B: no response at all to an INVITE."""
     agent, _ = await world.phone("6001")
