@@ -113,6 +113,11 @@ class DigitsGenerated(CallEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DigitsFailed(CallEvent):
+    """No digits could be sent to the device."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DigitDetected(CallEvent):
     """The device pressed a key."""
 
@@ -150,6 +155,7 @@ CallEvents = (
     | Retrieved
     | FarEndHold
     | DigitsGenerated
+    | DigitsFailed
     | DigitDetected
     | Failed
     | ConnectionCleared

@@ -431,8 +431,10 @@ def _tell(turn: Turn, event: FarEndHold | DigitDetected | DigitsSent | MediaConf
                     told.DigitDetected(**facts, digits=event.digit, duration_ms=event.duration_ms)
                 )
             case DigitsSent():
-                text = "" if event.digits else "the digits could not be sent"
-                turn.publish(told.DigitsGenerated(**facts, digits=event.digits, text=text))
+                if event.digits:
+                    turn.publish(told.DigitsGenerated(**facts, digits=event.digits))
+                else:
+                    turn.publish(told.DigitsFailed(**facts, text="the digits could not be sent"))
             case MediaConfirmed():
                 seen = turn.put_connection(call.id, replace(connection, media_confirmed=True))
                 if not connection.media_confirmed:

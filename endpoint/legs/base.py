@@ -189,10 +189,11 @@ class DigitDetected:
 
 @dataclass(frozen=True, slots=True)
 class DigitsSent:
-    """The digits asked for by `send_digits` are out."""
+    """What became of `send_digits`."""
 
     leg: LegId
     digits: str
+    """Those that are out; empty where none could be sent."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ const STATES = {
 };
 const KINDS = {
   Established: "good", Retrieved: "good", DeviceRegistered: "good", MediaConfirmed: "good",
-  Held: "warn", Delivered: "warn", Failed: "bad", DeviceUnregistered: "bad",
+  Held: "warn", Delivered: "warn", Failed: "bad", DigitsFailed: "bad", DeviceUnregistered: "bad",
 };
 
 // -- small tools --------------------------------------------------------------------------------
