@@ -51,6 +51,9 @@ from signaling.user_agent import TransportSettings, UserAgentConfig
 
 log = structlog.get_logger(__name__)
 
+LOOKUP_TIMEOUT_S = 2.0
+"""How long a call waits for the database to say whom its number means."""
+
 Trace = Callable[[Direction, Flow, bytes, float], None]
 
 
@@ -201,6 +204,7 @@ class Endpoint:
                 settings=ControllerSettings(
                     calls=CallSettings(no_answer_s=config.calls.answer_timeout_s)
                 ),
+                extension=self._extension,
             )
         )
         directory = Directory(config, self.extensions)
@@ -226,10 +230,11 @@ class Endpoint:
 
     async def _extension(self, device: DeviceId) -> DeviceId | None:
         try:
-            number = await self.extensions.resolve(device)
-        except StorageError:
-            # A call must not break for the database: it only was not found by its alias.
-            log.exception("aliases can't be read", device=device)
+            async with asyncio.timeout(LOOKUP_TIMEOUT_S):
+                number = await self.extensions.resolve(device)
+        except (StorageError, TimeoutError):
+            # A call must not break for the database, nor wait for it: it goes to what was dialled.
+            log.exception("aliases can't be read")
             return None
         return DeviceId(number) if number is not None else None
 

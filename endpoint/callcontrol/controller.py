@@ -29,7 +29,7 @@ from endpoint.callcontrol.feed import EventFeed, Subscription
 from endpoint.callcontrol.machine import EndEverything
 from endpoint.callcontrol.model import Call, CallId, CallSettings, Connection, Interaction
 from endpoint.callcontrol.refusals import check_allowed, refused
-from endpoint.callcontrol.runner import CallRecords, InteractionRunner
+from endpoint.callcontrol.runner import CallRecords, ExtensionLookup, InteractionRunner
 from endpoint.legs.base import (
     Cause,
     DeviceId,
@@ -83,11 +83,15 @@ class SteadyClock:
         return wall + timedelta(seconds=now - at)
 
 
+async def _no_alias(number: DeviceId) -> DeviceId | None:
+    return None
+
+
 class CallController:
     """Call control over an exchange. Open it with `async with`; leaving ends every call.
 
     clock: the wall clock (UTC) for events and records. new_interaction: makes ids; call ids are
-    made from them.
+    made from them. extension: whom a dialled number means, where that is an extension of ours.
     """
 
     def __init__(
@@ -98,6 +102,7 @@ class CallController:
         settings: ControllerSettings | None = None,
         clock: Callable[[], datetime] | None = None,
         new_interaction: Callable[[], InteractionId] = random_interaction,
+        extension: ExtensionLookup = _no_alias,
     ) -> None:
         self.exchange = exchange
         """Makes the legs."""
@@ -107,6 +112,8 @@ class CallController:
         """How it behaves."""
         self.clock = clock or SteadyClock()
         """The wall clock (UTC)."""
+        self.extension = extension
+        """Whom a number means."""
         self._new_interaction = new_interaction
         self._feed = EventFeed(self.settings.history)
         self._group = asyncio.TaskGroup()

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime
 from typing import Protocol
 
 import structlog
 
 from endpoint.callcontrol import effects as do
-from endpoint.callcontrol.commands import Command, Rejection
+from endpoint.callcontrol.commands import Command, MakeCall, Rejection
 from endpoint.callcontrol.events import CallEvents
 from endpoint.callcontrol.machine import EndEverything, Stimulus, TimerFired, step
 from endpoint.callcontrol.model import CallRecord, Interaction, Timer
 from endpoint.errors import CommandRejected
-from endpoint.legs.base import Cause, DeviceId, Exchange, LegId, LegReleased
+from endpoint.legs.base import Cause, DeviceId, Exchange, LegId, LegOffered, LegReleased
 
 log = structlog.get_logger(__name__)
 
@@ -28,6 +29,10 @@ class CallRecords(Protocol):
         """Keep one record. It is there when this returns."""
 
 
+ExtensionLookup = Callable[[DeviceId], Awaitable[DeviceId | None]]
+"""The extension of ours that a number means: itself, or by an alias; None for any other number."""
+
+
 class Surroundings(Protocol):
     """What an interaction needs of its controller."""
 
@@ -37,6 +42,8 @@ class Surroundings(Protocol):
     """Keeps what stays of calls."""
     clock: Callable[[], datetime]
     """The wall clock (UTC)."""
+    extension: ExtensionLookup
+    """Whom a number means."""
 
     def publish(self, event: CallEvents) -> None:
         """Tell everybody."""
@@ -112,6 +119,7 @@ class InteractionRunner:
 
     async def _take(self, stimulus: Stimulus, asker: _Asker | None) -> None:
         try:
+            stimulus = await self._without_alias(stimulus)
             self.state, effects = step(self.state, stimulus, self._around.clock())
         except CommandRejected as rejection:
             _refuse(asker, rejection)
@@ -122,6 +130,19 @@ class InteractionRunner:
         if asker is not None and not asker.done():
             asker.set_result(self.state)
         await self._perform_all(effects)
+
+    async def _without_alias(self, stimulus: Stimulus) -> Stimulus:
+        """An alias leads to its extension before anything is decided: nobody is called by one."""
+        if isinstance(stimulus, MakeCall):
+            return replace(stimulus, destination=await self._dialled(stimulus.destination))
+        if isinstance(stimulus, LegOffered):
+            return replace(stimulus, called=DeviceId(await self._dialled(stimulus.called)))
+        return stimulus
+
+    async def _dialled(self, text: str) -> str:
+        number, dash, extension = text.partition("-")
+        found = await self._around.extension(DeviceId(number)) if number else None
+        return f"{found or number}{dash}{extension}"
 
     async def _perform_all(self, effects: Iterable[do.Effect]) -> None:
         """Do every effect, also behind one that fails; the first failure is raised at the end."""

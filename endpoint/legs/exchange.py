@@ -76,8 +76,8 @@ class LegExchange(Exchange):
             accounts: devices registered at outside sipWsServers.
             stations: devices without signalling, reached when no phone of theirs is registered.
             trunks: further lines, tried last.
-            extension: the extension of ours that a number means: itself, or by an alias; None
-                for a number that is not ours. Tells 480 from 404.
+            extension: the extension of ours that a number means; None for a number that is not
+                ours. Tells 480 from 404.
         """
         self.settings = settings or LegSettings()
         self._server = server

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
 from endpoint.legs.base import (
@@ -278,20 +278,12 @@ class Lines:
 
     async def resolve(self, request: PlaceLeg) -> Sequence[Target] | Refusal:
         """Where to send the INVITE for a leg; never empty."""
-        if found := self._targets(request):
-            return found
-        extension = await self._extension(request.device)
-        if extension is None:
+        for line in self._lines:
+            if found := line.targets(request):
+                return found
+        if await self._extension(request.device) is None:
             return Refusal(Cause.UNKNOWN_DEVICE, f"nobody knows {request.device}", 404)
-        if extension != request.device and (
-            found := self._targets(replace(request, device=extension))
-        ):
-            return found
-        return Refusal(Cause.NOT_REGISTERED, f"no phone of {extension} is registered", 480)
-
-    def _targets(self, request: PlaceLeg) -> Sequence[Target] | Refusal:
-        """Of the first line that leads there; empty where none does."""
-        return next((found for line in self._lines if (found := line.targets(request))), [])
+        return Refusal(Cause.NOT_REGISTERED, f"no phone of {request.device} is registered", 480)
 
 
 def _shown(name: str) -> str:

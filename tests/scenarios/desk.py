@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -145,6 +145,7 @@ async def open_desk(
     settings: ControllerSettings | None = None,
     *,
     check: bool = True,
+    aliases: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Desk]:
     """A desk; at its end no leg may be left, and nothing may have been asked out of turn."""
     exchange, records, numbers = FakeExchange(), MemoryRecords(), count(1)
@@ -156,8 +157,17 @@ async def open_desk(
     def new_interaction() -> InteractionId:
         return InteractionId(f"i{next(numbers)}")
 
+    async def extension(number: DeviceId) -> DeviceId | None:
+        found = (aliases or {}).get(number)
+        return DeviceId(found) if found is not None else None
+
     async with CallController(
-        exchange, records, settings=settings, clock=clock, new_interaction=new_interaction
+        exchange,
+        records,
+        settings=settings,
+        clock=clock,
+        new_interaction=new_interaction,
+        extension=extension,
     ) as controller:
         yield Desk(controller, exchange, records)
     if check:

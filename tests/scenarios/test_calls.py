@@ -259,6 +259,32 @@ async def test_the_extension_is_dialled_after_the_pause(extension: str, pause_s:
         assert far.digits == "8001"
 
 
+@pytest.mark.parametrize("dialled", ["4000", "4000-42"])
+async def test_an_alias_leads_to_its_extension(dialled: str) -> None:
+    """The extension rings, answers and is recorded: nobody is called by an alias."""
+    async with open_desk(aliases={"4000": "6002"}) as desk:
+        call = await desk.dial("6001", dialled)
+        far = await desk.exchange.placed("6002")
+        far.ring()
+        assert (await desk.told(told.Delivered, "6002")).called == "6002"
+        await desk.answer("6002", call)
+        await desk.told(told.Established, "6002")
+        far.hang_up()
+        await desk.told(told.CallCleared)
+        assert desk.records.written[0].called == "6002"
+
+
+@pytest.mark.parametrize("role", LegRole)
+async def test_who_dials_an_alias_by_phone_reaches_its_extension(role: LegRole) -> None:
+    async with open_desk(aliases={"4000": "6002"}) as desk:
+        caller = desk.exchange.offer("10086", "4000", role)
+        far = await desk.exchange.placed("6002")
+        far.ring()
+        assert (await desk.told(told.Delivered)).called == "6002"
+        caller.hang_up()
+        await desk.told(told.CallCleared)
+
+
 async def test_no_digits_after_the_end() -> None:
     """Who hangs up within the pause sends nothing any more."""
     async with open_desk() as desk:

@@ -244,6 +244,33 @@ async def test_an_extension_that_is_added_while_we_run_is_told_with_its_buttons(
         assert "6009" in {one.device for one in (await snapshot(frames)).devices}
 
 
+async def test_an_alias_is_dialled_and_its_extension_called(desk: Desk) -> None:
+    realm = desk.endpoint.config.sip.realm
+    extension = Extension("6003", aliases=("4000",))
+    await add_extension(desk.endpoint.extensions, realm, extension, PASSWORD)
+    async with desk.client.events() as frames:
+        await snapshot(frames)
+        await desk.client.make_call("6002", "4000")
+        established = await until(frames, "Established")
+    assert established.call is not None
+    assert (established.fields["device"], established.call.called) == ("6003", "6003")
+
+
+async def test_a_call_does_not_wait_for_the_database(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def locked(number: str) -> str | None:
+        await asyncio.Event().wait()
+        return number
+
+    monkeypatch.setattr(desk.endpoint.extensions, "resolve", locked)
+    monkeypatch.setattr("endpoint.app.wiring.LOOKUP_TIMEOUT_S", 0.01)
+    async with desk.client.events() as frames:
+        await snapshot(frames)
+        await desk.client.make_call("6002", "6003")
+        await until(frames, "Established")
+
+
 async def test_events_end_when_the_endpoint_stops(state_directory: Any) -> None:
     async with Endpoint(configuration(state_directory)) as endpoint:
         client = EndpointClient(endpoint.running.plain_url, endpoint.token)

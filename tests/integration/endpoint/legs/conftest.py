@@ -22,7 +22,6 @@ from tests.integration.endpoint.legs.operator import Operator
 from tests.integration.endpoint.legs.phones import PASSWORD, REALM, WAIT_S, Phone, phone
 
 USERS = ("6001", "6002", "10086", "10087")
-ALIASES = {"4000": "10086", "4002": "6002"}
 MEDIA = MediaSettings(rtp_port_low=26000, rtp_port_high=27999, rtcp_interval_s=1.0)
 
 
@@ -39,8 +38,7 @@ class Passwords:
 
 
 async def extension(device: DeviceId) -> DeviceId | None:
-    number = ALIASES.get(device, device)
-    return DeviceId(number) if number in USERS else None
+    return device if device in USERS else None
 
 
 @dataclass
