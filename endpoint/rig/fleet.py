@@ -74,6 +74,7 @@ class Party:
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,  # a Ctrl-C is for whoever started it; it ends with its input
         )
         group = await self._lives.enter_async_context(asyncio.TaskGroup())
         self._lives.push_async_callback(self._end)
