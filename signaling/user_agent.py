@@ -470,7 +470,9 @@ class UserAgent:
         else:
             self._deciding += 1
             try:
-                decision = await self._handler(event.request, event.flow)
+                # Later than this nobody waits for the answer any more (RFC 3261 §17.1).
+                async with asyncio.timeout(self.config.timers.timeout_s):
+                    decision = await self._handler(event.request, event.flow)
             except Exception:
                 # Last resort: a fault in deciding on one request must not end everybody's calls.
                 log.exception("request could not be decided on", method=event.request.method)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from random import Random
@@ -200,6 +200,34 @@ async def test_a_call_stays_where_it_is_when_another_phone_registers(world: Worl
     elsewhere.connect(SERVER.host, 5060)
     assert isinstance(await again.outcome(), Registered)
     assert offered.flow == before
+
+
+class SlowOnce(StaticCredentials):
+    """A database that does not answer the first question."""
+
+    asked = 0
+
+    async def lookup(self, username: str, realm: str) -> Sequence[tuple[str, str]]:
+        self.asked += 1
+        if self.asked == 1:
+            await asyncio.Event().wait()
+        return await super().lookup(username, realm)
+
+
+async def test_a_decision_that_never_comes_keeps_nobody_out_for_ever():
+    config = UserAgentConfig(random=Random(1), maximum_pending=1)
+    network = MemoryNetwork(latency_s=0.01)
+    async with AsyncExitStack() as stack:
+        server = await stack.enter_async_context(
+            SipServer(SipServerConfig(realm=REALM, user_agent=config), SlowOnce())
+        )
+        server.user_agent.attach(network.attach("net", SERVER.host, 5060, server.user_agent))
+        agent, _ = await World(network, server, stack).phone("6001")
+        register(agent)
+        events = agent.registration_events()
+        async with asyncio.timeout(300):
+            while not isinstance(await anext(events), Registered):
+                pass
 
 
 async def test_a_callee_that_never_answers_is_given_up(world: World):
