@@ -318,7 +318,10 @@ class UserAgent:
     # -- calls and requests ------------------------------------------------------------------------
 
     def invite(self, invitation: InviteRequest) -> InviteSession:
-        """Place a call; returns at once. An unreachable target ends the session with an error."""
+        """Place a call; returns at once.
+
+        A target that can't be reached, or written down, ends the session with an error.
+        """
         session = InviteSession(
             f"call-{next(self._numbers)}",
             self,
@@ -531,17 +534,21 @@ class UserAgent:
             self._begin(session, invitation, flow)
 
     def _begin(self, session: InviteSession, invitation: InviteRequest, flow: Flow) -> None:
-        usage = self._stack.invite(
-            invitation.target,
-            flow,
-            from_=invitation.from_,
-            to=invitation.to,
-            sdp=invitation.sdp,
-            credentials=invitation.credentials,
-            headers=invitation.headers,
-            contact_user=invitation.contact_user,
-            now=self.now(),
-        )
+        try:
+            usage = self._stack.invite(
+                invitation.target,
+                flow,
+                from_=invitation.from_,
+                to=invitation.to,
+                sdp=invitation.sdp,
+                credentials=invitation.credentials,
+                headers=invitation.headers,
+                contact_user=invitation.contact_user,
+                now=self.now(),
+            )
+        except LocalProtocolError as error:
+            session.fail(TransportError(f"the INVITE can't be sent: {error}"))
+            return
         session.begin(usage)
         self._sessions[usage.id] = session
         self.drain()

@@ -120,7 +120,6 @@ class InviteUsage:
         self._answer: SentAnswer | None = None
         self._last_provisional: tuple[int, bytes | None] | None = None
         self._bye_after_ack: tuple[tuple[str, str], ...] | None = None
-        core.sessions[self.id] = self
 
     def __repr__(self) -> str:
         return f"<InviteUsage {self.id} {self.role} {self.remote.uri} {self.state} {self.call_id}>"
@@ -179,6 +178,7 @@ class InviteUsage:
         """Send the INVITE (for `Stack.invite`)."""
         if self._calling is not None:
             self._calling.start(now)
+            self.core.sessions[self.id] = self
 
     def cancel(self, q850: int | None = None, *, now: float) -> None:
         """Take back an INVITE that is not answered (UAC). A 2xx that crosses gets ACK and BYE."""
@@ -216,6 +216,7 @@ class InviteUsage:
     def adopt(self, server: ServerTransaction, now: float) -> None:
         """Take over the INVITE's transaction (for `Stack.open_session`)."""
         self._server = server
+        self.core.sessions[self.id] = self
         server.on_cancel = self._cancelled
         server.on_failure = self.failed
         self._dialog = Dialog.of_request(server.request, server.to_tag, server.source)

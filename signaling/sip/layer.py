@@ -85,10 +85,13 @@ class TransactionLayer:
         on_response: Callable[[Response, float], None],
         on_failure: Callable[[Failure, float], None],
     ) -> ClientTransaction:
-        """Send a request whose top Via, with a fresh branch, is in place."""
+        """Send a request whose top Via, with a fresh branch, is in place.
+
+        Raises LocalProtocolError, and keeps nothing, where it can't be put on the wire.
+        """
         client = ClientTransaction(request, flow, self._around, on_response, on_failure)
-        self._clients[_client_key(request)] = client
         client.start(now)
+        self._clients[_client_key(request)] = client
         return client
 
     def receive_response(self, response: Response, now: float) -> None:

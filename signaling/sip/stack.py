@@ -154,7 +154,8 @@ class Stack:
         """Send an INVITE. Its life follows as `SessionChanged` events.
 
         `sdp` None asks the far end to offer. `credentials` are for the server at the end of `flow`.
-        `contact_user` None takes the user of `from_`.
+        `contact_user` None takes the user of `from_`. Raises LocalProtocolError, and keeps nothing,
+        where it can't be put on the wire.
         """
         user = from_.uri.user if contact_user is None else contact_user
         request = self._core.request(
@@ -203,7 +204,6 @@ class Stack:
             body=body,
             content_type=content_type,
         )
-        self._requests.add(id)
         Exchange(
             self._core,
             request,
@@ -213,6 +213,7 @@ class Stack:
             next_cseq=lambda: next(cseq),
             digest=DigestClient(credentials, self.config.random) if credentials else None,
         ).start(now)
+        self._requests.add(id)
         return id
 
     def _request_answered(self, id: RequestId, response: Response, now: float) -> None:

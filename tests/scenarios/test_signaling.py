@@ -202,6 +202,33 @@ async def test_a_call_stays_where_it_is_when_another_phone_registers(world: Worl
     assert offered.flow == before
 
 
+@pytest.mark.parametrize("name", ["\ud800", "a\r\nX: y"], ids=["surrogate", "line end"])
+@pytest.mark.parametrize("knows_the_way", [True, False])
+async def test_a_call_that_can_not_be_written_down_ends_alone(
+    world: World, name: str, knows_the_way: bool
+):
+    agent, _ = await world.phone("6001")
+    registration = register(agent)
+    await registration.outcome()
+    target = Uri("sip", "10086", host="192.0.2.1", port=5060)
+    unfit = agent.invite(
+        InviteRequest(
+            target=target,
+            from_=NameAddr("", Uri("sip", "6001", host="example.com")),
+            to=NameAddr(name, target),
+            flow=registration.flow if knows_the_way else None,
+        )
+    )
+    ended = await anext(unfit.events())
+    assert isinstance(ended, Ended)
+    assert ended.error is not None
+    assert agent._stack.session_count == 0
+    await asyncio.sleep(60)
+    assert agent._stack.transaction_count == 0
+    call(agent, registration)
+    await anext(world.server.invitations())
+
+
 class SlowOnce(StaticCredentials):
     """A database that does not answer the first question."""
 
