@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -24,6 +25,7 @@ from endpoint.app.registration import keep_registered
 from endpoint.app.settings import AccountSettings
 from endpoint.app.setupcommands import loaded_or_fail
 from endpoint.client.client import EndpointClient, Frames
+from endpoint.client.errors import EndpointUnreachable
 from endpoint.gateways.native import messages as wire
 
 calls_app = typer.Typer()
@@ -90,6 +92,8 @@ def dial(
     Uses the endpoint that runs; where none does, one is started for the call.
     """
     output = Output(as_json)
+    if not re.fullmatch("[0-9*#A-D]{0,64}", digits):
+        raise typer.BadParameter("expected at most 64 of 0-9, *, #, A-D", param_hint="--digits")
     loaded = loaded_or_fail(output, config)
 
     async def main() -> _Story:
@@ -258,6 +262,8 @@ def register(
             password = SecretStr(sys.stdin.readline().rstrip("\r\n"))
         elif password_file is None and sys.stdin.isatty():
             password = SecretStr(typer.prompt("Password", hide_input=True))
+        if (password is None) == (password_file is None):
+            raise typer.BadParameter("give one of --password-file or --password-stdin")
         try:
             account = AccountSettings(
                 device=device,
@@ -270,9 +276,11 @@ def register(
                 expires_s=expires,
             )
         except ValidationError as error:
-            raise typer.BadParameter(
-                "; ".join(str(fault["msg"]) for fault in error.errors())
-            ) from error
+            fault = error.errors()[0]
+            option = str(fault["loc"][0]).removesuffix("_s")
+            hint = "DEVICE" if option == "device" else f"--{option}"
+            text = fault["msg"].removeprefix("Value error, ")
+            raise typer.BadParameter(text, param_hint=hint) from error
     else:
         account = _configured(loaded, device)
     output.run(keep_registered(loaded.config, account, output, once=once, timeout_s=wait))
@@ -343,7 +351,7 @@ async def _ringing(frames: Frames, device: str, timeout_s: float) -> str:
     """The call that rings at a device, now or soon."""
     try:
         async with asyncio.timeout(timeout_s):
-            async for frame in frames:
+            async for frame in _told(frames):
                 calls = frame.calls if isinstance(frame, wire.Snapshot) else [frame.call]
                 for call in calls:
                     if call is not None and _rings(call, device):
@@ -397,15 +405,20 @@ async def _stay(
 
 async def _about(frames: Frames, story: _Story, output: Output) -> AsyncIterator[wire.EventFrame]:
     """The events of one call, noted and shown, up to its last."""
-    while not story.over:
-        try:
-            frame = await anext(frames)
-        except StopAsyncIteration:
-            return
+    async for frame in _told(frames):
         if isinstance(frame, wire.EventFrame) and frame.fields.get("call") == story.call:
             story.note(frame)
             output.progress(_line(frame))
             yield frame
+        if story.over:
+            return
+
+
+async def _told(frames: Frames) -> AsyncIterator[wire.Frame]:
+    """Every frame. Raises `EndpointUnreachable` when no more can come."""
+    async for frame in frames:
+        yield frame
+    raise EndpointUnreachable("the endpoint is gone; what became of its calls is not known")
 
 
 def _line(frame: wire.EventFrame) -> Text:

@@ -46,7 +46,7 @@ async def keep_registered(
                             notice.text or str(notice.cause),
                             {"cause": str(notice.cause), "sip_status": notice.sip_status},
                         )
-                    _show(notice, output)
+                    _show(notice, output, first=not worked)
                     if once:
                         return
                     worked = True
@@ -59,9 +59,14 @@ async def keep_registered(
             ) from None
 
 
-def _show(notice: DeviceRegistered | DeviceUnregistered, output: Output) -> None:
+def _show(notice: DeviceRegistered | DeviceUnregistered, output: Output, *, first: bool) -> None:
+    """The first is the command's one result; later ones are for a person to see."""
     if isinstance(notice, DeviceRegistered):
         told = f"{notice.device} is registered at {notice.server} for {notice.expires_s} s"
+        shown = Text.assemble(("✔ ", "green"), told, (f"  {notice.contact}", "dim"))
+        if not first:
+            output.progress(shown)
+            return
         output.result(
             {
                 "ok": True,
@@ -70,7 +75,7 @@ def _show(notice: DeviceRegistered | DeviceUnregistered, output: Output) -> None
                 "contact": notice.contact,
                 "expires_s": notice.expires_s,
             },
-            Text.assemble(("✔ ", "green"), told, (f"  {notice.contact}", "dim")),
+            shown,
         )
     else:
         why = notice.text or str(notice.cause)

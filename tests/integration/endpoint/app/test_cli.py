@@ -193,6 +193,30 @@ def test_dial_starts_an_endpoint_for_the_call(run: Run, tmp_path: Path) -> None:
     assert "DigitsGenerated" in told["events"]
 
 
+def test_what_is_no_digit_is_refused_before_anybody_is_called(run: Run) -> None:
+    result = run("dial", "6003", "--from", "6002", "--digits", "12x")
+    assert result.exit_code == ExitCode.USAGE
+    assert "--digits" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (("--server", "http://pbx.example"), "--server"),
+        (("--server", "sip:pbx.example"), "--password-file or --password-stdin"),
+        (("--server", "sip:pbx.example", "--expires", "90000"), "--expires"),
+    ],
+)
+def test_register_names_the_option_that_is_wrong(
+    run: Run, arguments: tuple[str, ...], named: str
+) -> None:
+    given = None if "password" in named else "secret\n"
+    stdin = () if given is None else ("--password-stdin",)
+    result = run("register", "6001", *arguments, *stdin, given=given)
+    assert result.exit_code == ExitCode.USAGE
+    assert named in " ".join(result.stderr.replace("│", " ").split())
+
+
 def test_a_call_that_fails_says_why(run: Run, tmp_path: Path) -> None:
     file = tmp_path / "agent-endpoint.toml"
     file.write_text('[[station]]\ndevice = "6002"\nkind = "tone"\n')

@@ -150,6 +150,24 @@ async def test_sigterm_with_no_call_ends_at_once_and_leaves_nothing(
         assert (state.stored_token() or "no token") not in log
 
 
+async def test_dial_says_that_the_endpoint_died_under_it(surroundings: dict[str, str]) -> None:
+    async with started(surroundings, "serve", "--json") as serve:
+        ready = await line(serve)
+        token = StateDirectory(Path(ready["token"]).parent).stored_token()
+        async with (
+            EndpointClient(ready["plain"], token or "") as client,
+            client.events() as frames,
+            started(surroundings, "dial", "6003", "--from", "6002", "--json") as dial,
+        ):
+            async with asyncio.timeout(PATIENCE_S):
+                while getattr(await anext(frames), "event", "") != "Established":
+                    pass
+            serve.kill()
+            told = await line(dial)
+            assert (told["ok"], told["error"]) == (False, "unreachable")
+            assert await ended(dial) == 5
+
+
 # -- registering outside ----------------------------------------------------------------------
 
 
