@@ -217,6 +217,8 @@ class SipServer:
         except SipParseError as error:
             return Answer(400, str(error))
         username = self._digest.username(offered)
+        if username is not None and not _is_text(username):
+            username = None  # nobody is called so, and a database would choke on the question
         ha1s: Sequence[tuple[str, str]] = ()
         if username is not None:
             ha1s = await self._credentials.lookup(username, self.config.realm)
@@ -261,6 +263,11 @@ class SipServer:
     def _expire(self) -> None:
         self._registrar.handle_timer(self.user_agent.now())
         self._drain()
+
+
+def _is_text(name: str) -> bool:
+    """Whether it is UTF-8, and without NUL."""
+    return "\0" not in name and not any("\ud800" <= char <= "\udfff" for char in name)
 
 
 def _credentials(request: Request) -> list[AuthCredentials]:

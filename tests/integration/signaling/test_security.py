@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 
@@ -188,6 +189,28 @@ async def test_odd_credentials_register_nobody(stage, value):
         assert response.status in (400, 401)
         assert await client.is_answered()
     assert stage.server.bindings("6001") == []
+
+
+@pytest.mark.parametrize("name", [b"\xff", b"\\\0"], ids=["not UTF-8", "NUL"])
+async def test_a_user_name_that_no_database_can_hold_is_just_unknown(unused_udp_port, name):
+    class Database(StaticCredentials):
+        async def lookup(self, username: str, realm: str) -> Sequence[tuple[str, str]]:
+            assert b"\0" not in username.encode()
+            return await super().lookup(username, realm)
+
+    refused: list[str | None] = []
+    config = SipServerConfig(realm=REALM)
+    async with SipServer(
+        config, Database(), on_refused=lambda flow, user: refused.append(user)
+    ) as server:
+        await server.listen_udp("127.0.0.1", unused_udp_port)
+        async with RawClient(unused_udp_port) as client:
+            challenged = await client.ask(client.request("REGISTER"))
+            value = digest(md5_challenge(challenged), "REGISTER", "sip:127.0.0.1", "NAME", "wrong")
+            request = client.request("REGISTER", headers=(f"Authorization: {value}",))
+            response = await client.ask(request.replace(b"NAME", name))
+            assert response.status == 401
+    assert refused == [None]
 
 
 async def test_a_trusted_peer_calls_without_digest_but_does_not_register(
