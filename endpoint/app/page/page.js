@@ -7,6 +7,7 @@ const $ = (id) => document.getElementById(id);
 const state = { calls: new Map(), devices: new Map(), registrations: new Map(), number: 0, run: "", skew: 0 };
 let token = "";
 let socket = null;
+let retry = 0;
 let retryS = 1;
 
 /** What a command is called on its button, and what it posts to. */
@@ -266,44 +267,45 @@ function connect() {
   place.searchParams.set("from", state.run ? state.number : -KEPT_EVENTS);
   if (state.run) { place.searchParams.set("run", state.run); }
   const mine = new WebSocket(place, ["agent-endpoint.v1", `bearer.${token}`]);
+  const before = socket;
   socket = mine;
-  mine.onopen = () => { retryS = 1; show("live", "live"); };
-  mine.onmessage = (message) => receive(JSON.parse(message.data));
-  mine.onclose = async () => {
-    if (socket !== mine) { return; }
-    show("lost", `connection lost, trying again in ${retryS} s`);
-    await new Promise((resolve) => setTimeout(resolve, retryS * 1000));
-    retryS = Math.min(retryS * 2, 15);
-    if (socket === mine) { enter(); }
-  };
+  before?.close();
+  mine.onopen = () => { if (socket === mine) { retryS = 1; show("live", "live"); } };
+  mine.onmessage = (message) => { if (socket === mine) { receive(JSON.parse(message.data)); } };
+  mine.onclose = () => { if (socket === mine) { later("connection lost"); } };
 }
 
 /** Prove the token first: a refused WebSocket does not say why. */
 async function enter() {
+  clearTimeout(retry);
+  const proven = token;
   try {
     await ask("GET", "/health");
   } catch (error) {
-    if (token) { socket = { onclose: null }; later(); }
+    if (token && token === proven) { later(error instanceof TypeError ? "the endpoint can't be reached" : error.message); }
     return;
   }
+  if (token !== proven) { return; }  // signed out meanwhile
   sessionStorage.setItem("token", token);
   $("gate").hidden = true;
   for (const id of ["desk", "counts", "forget"]) { $(id).hidden = false; }
   connect();
 }
 
-function later() {
-  show("lost", `the endpoint can't be reached, trying again in ${retryS} s`);
-  setTimeout(enter, retryS * 1000);
+function later(reason) {
+  show("lost", `${reason}, trying again in ${retryS} s`);
+  clearTimeout(retry);
+  retry = setTimeout(enter, retryS * 1000);
   retryS = Math.min(retryS * 2, 15);
 }
 
 function leave(reason = "") {
   token = "";
+  clearTimeout(retry);
   sessionStorage.removeItem("token");
   const open = socket;
   socket = null;
-  open?.close?.();
+  open?.close();
   for (const id of ["desk", "counts", "forget"]) { $(id).hidden = true; }
   $("gate").hidden = false;
   $("gate-fault").textContent = reason;
