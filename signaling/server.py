@@ -266,8 +266,8 @@ class SipServer:
 
 
 def _is_text(name: str) -> bool:
-    """Whether it is UTF-8, and without NUL."""
-    return "\0" not in name and not any("\ud800" <= char <= "\udfff" for char in name)
+    """Whether it came as UTF-8; other octets are lone surrogates here."""
+    return not any("\ud800" <= char <= "\udfff" for char in name)
 
 
 def _credentials(request: Request) -> list[AuthCredentials]:
