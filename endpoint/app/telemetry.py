@@ -14,6 +14,7 @@ from structlog.typing import EventDict, Processor
 from endpoint.app.settings import LogSettings
 
 MASK = "***"
+_CONTROLS = {code: repr(chr(code))[1:-1] for code in (*range(32), *range(127, 160), 0x2028, 0x2029)}
 _SECRET_FIELD = re.compile(
     r"pass(word|wd|phrase)?$|secret|token|ha1|authori[sz]ation|credential|digits?$|nonce|api_?key"
     r"|private_?key|^response$",
@@ -47,8 +48,28 @@ def masked(value: Any) -> Any:
             return value
 
 
+def escape_controls(_logger: object, _method: str, event: MutableMapping[str, Any]) -> EventDict:
+    """A structlog processor: what others sent can't end a line, nor steer a terminal."""
+    return {
+        key: value if key in ("exception", "stack") else _escaped(value)
+        for key, value in event.items()
+    }
+
+
+def _escaped(value: Any) -> Any:
+    match value:
+        case str():
+            return value.translate(_CONTROLS)
+        case dict():
+            return {_escaped(key): _escaped(inner) for key, inner in value.items()}
+        case list():
+            return [_escaped(inner) for inner in value]
+        case _:
+            return value
+
+
 def mask_secrets(_logger: object, _method: str, event: MutableMapping[str, Any]) -> EventDict:
-    """A structlog processor: the last before rendering."""
+    """A structlog processor: nothing secret is rendered. Lists and mappings come out plain."""
     return {key: _masked_field(key, value) for key, value in event.items()}
 
 
@@ -89,6 +110,7 @@ def configure(settings: LogSettings) -> None:
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
                 structlog.processors.format_exc_info,
                 mask_secrets,
+                escape_controls,
                 renderer,
             ],
         )

@@ -71,6 +71,32 @@ def test_a_traceback_is_masked(log: io.StringIO) -> None:
     assert "ValueError" in log.getvalue()
 
 
+def test_what_others_sent_can_not_forge_a_line(
+    log: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A path, a reason phrase, a display name: all come from outside."""
+    monkeypatch.setattr(sys, "stderr", log)
+    telemetry.configure(LogSettings(format="console"))
+    forged = "/x\nforged\r\x1b[2J\x00\x85\u2028end"
+    structlog.get_logger("test").warning("refused", path=forged, told={"by": forged})
+    logging.getLogger("library").warning("got %s", forged)
+    written = log.getvalue()
+    assert len(written.splitlines()) == 2
+    assert "\x1b" not in written
+    assert "\x00" not in written
+    assert "\\nforged" in written
+
+
+def test_a_traceback_keeps_its_lines(log: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", log)
+    telemetry.configure(LogSettings(format="console"))
+    try:
+        raise ValueError("broken")
+    except ValueError:
+        structlog.get_logger("test").exception("it broke")
+    assert "\nValueError: broken" in log.getvalue()
+
+
 def test_what_is_not_secret_is_there(log: io.StringIO) -> None:
     structlog.get_logger("test").info("call over", call="c-1", sip_status=200, token=None)
     line = json.loads(log.getvalue())
