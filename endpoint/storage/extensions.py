@@ -12,6 +12,8 @@ from endpoint.errors import StorageError
 from endpoint.storage.database import Database
 from endpoint.storage.schema import AliasRow, CredentialRow, ExtensionRow
 
+_NUL = "\0"
+
 
 @dataclass(frozen=True, slots=True)
 class Credential:
@@ -114,6 +116,8 @@ class Extensions:
 
     async def lookup(self, username: str, realm: str) -> Sequence[tuple[str, str]]:
         """(algorithm, HA1) pairs of a user; empty for one that is not known."""
+        if _NUL in username:  # legal in SIP (RFC 4475 §3.1.1.4), and no text for PostgreSQL
+            return []
         async with self._database.session() as session:
             rows = await session.execute(
                 select(CredentialRow.algorithm, CredentialRow.ha1).where(
@@ -126,6 +130,8 @@ class Extensions:
 
     async def resolve(self, number: str) -> str | None:
         """The extension that a number or an alias means; None for a number that is not ours."""
+        if _NUL in number:
+            return None
         tenant = self._database.tenant_id
         async with self._database.session() as session:
             own = select(ExtensionRow.number).where(

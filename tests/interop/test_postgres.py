@@ -66,3 +66,14 @@ async def test_a_phone_registers_and_a_call_leaves_its_record(
         (record,) = await endpoint.endpoint.records.latest()
         assert (record.call, record.called) == (made.call, CUSTOMER)
         assert record.ending.cause is Cause.NORMAL
+
+
+async def test_a_name_that_is_no_text_for_the_database_is_nobody(
+    postgres: Postgres, tmp_path: Path
+) -> None:
+    """NUL is legal in a SIP user (RFC 4475 §3.1.1.4), and PostgreSQL refuses it in a text."""
+    await upgraded(postgres)
+    async with desk(postgres, tmp_path / "state") as endpoint:
+        extensions = endpoint.endpoint.extensions
+        assert await extensions.lookup("null-\0-null", "agent-endpoint") == []
+        assert await extensions.resolve("null-\0-null") is None
