@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from time import monotonic
 from typing import Final, Protocol
 
@@ -29,12 +29,8 @@ from endpoint.media.rtp import (
 )
 from endpoint.media.tap import Tap
 from endpoint.media.telephone_event import Digit, EventReceiver
+from endpoint.media.transport import BUFFER, LARGEST, VIEWS, ReceiveInto
 
-_LARGEST: Final = 2048
-BUFFER: Final = bytearray(_LARGEST)
-"""One for the process: a packet is out again before the next one is read into it."""
-VIEWS: Final = [memoryview(BUFFER)[:size] for size in range(_LARGEST + 1)]
-"""The buffer cut at each size, so that the fast path makes no object to send a packet."""
 _LEVEL_EVERY: Final = 8
 _unpack = HEADER.unpack_from
 _pack_into = HEADER.pack_into
@@ -62,7 +58,7 @@ class InboundOwner(Protocol):
 class Inbound:
     """One far end's stream. Packets come by `read` or `receive`, are counted, and passed on."""
 
-    def __init__(self, receive_into: Callable[[bytearray], int], owner: InboundOwner) -> None:
+    def __init__(self, receive_into: ReceiveInto, owner: InboundOwner) -> None:
         self.source = Source()
         self.malformed_packets = 0
         self.heard_at = 0.0
@@ -213,7 +209,7 @@ class Inbound:
             self._owner.rtcp_received(datagram, now)
             return
         packet = parse_rtp(datagram)
-        if packet is None or size == _LARGEST:
+        if packet is None or size == LARGEST:
             self.malformed_packets += 1
             return
         order = self.source.receive(packet.ssrc, packet.sequence)

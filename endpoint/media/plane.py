@@ -23,6 +23,7 @@ from endpoint.media.sink import SinkPort
 from endpoint.media.sockets import PortRange
 from endpoint.media.switchboard import Port, Switchboard
 from endpoint.media.telephone_event import Digit
+from endpoint.media.udp import UdpTransport
 
 _LARGEST_FILE = 64 << 20
 _LONGEST_MEMORY_S = 10.0
@@ -141,7 +142,7 @@ class Plane:
         self._free(command.port)
         port = RtpPort(
             command.port,
-            self._range.open_pair(),
+            UdpTransport(self._range.open_pair(), self._settings),
             self._settings,
             self,
             rtp_timeout_s=command.rtp_timeout_s,

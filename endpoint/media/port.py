@@ -1,31 +1,23 @@
-"""An RTP port: a pair of sockets, the one far end that it believes, RTCP."""
+"""An RTP port: a source and a sink of audio with a far end, its RTCP and its time-outs."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import ipaddress
 import random
-import socket
 from collections.abc import Callable
-from functools import partial
 from time import monotonic
 from typing import Protocol
 
 from endpoint.errors import MediaError
 from endpoint.media import messages as m
-from endpoint.media.inbound import BUFFER, VIEWS, Inbound
-from endpoint.media.latch import Address, Latch
+from endpoint.media.inbound import Inbound
+from endpoint.media.latch import Address
 from endpoint.media.outbound import Outbound
 from endpoint.media.payload import audio_of
-from endpoint.media.rtcp import Reporter, is_rtcp
-from endpoint.media.rtp import parse_rtp
+from endpoint.media.rtcp import Reporter
 from endpoint.media.settings import MediaSettings
-from endpoint.media.sockets import canonical, disconnect, family_of
 from endpoint.media.telephone_event import Digit
-
-_TRUST_KERNEL_AFTER_S = 0.05
-_READ_AT_MOST = 512
+from endpoint.media.transport import PacketTransport
 
 
 class PortOwner(Protocol):
@@ -45,16 +37,12 @@ class PortOwner(Protocol):
 
 
 class RtpPort:
-    """A source (`inbound`) and a sink (`outbound`) with a far end, over plain UDP.
-
-    It believes one source (see `Latch`), connects its socket to that, and from then on the kernel
-    drops everybody else, uncounted. Until `set_remote` it accepts nothing and sends nothing.
-    """
+    """A source (`inbound`) and a sink (`outbound`) with a far end, over any packet transport."""
 
     def __init__(
         self,
         name: m.PortName,
-        pair: tuple[socket.socket, socket.socket],
+        transport: PacketTransport,
         settings: MediaSettings,
         owner: PortOwner,
         *,
@@ -62,40 +50,30 @@ class RtpPort:
     ) -> None:
         self.name = name
         self.remote: m.SetRemote | None = None
-        self._socket, self._rtcp_socket = pair
+        self._transport = transport
         self._settings = settings
         self._owner = owner
         self._rtp_timeout_s = rtp_timeout_s
         self._loop = asyncio.get_running_loop()
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self.outbound = Outbound()
-        self.inbound = Inbound(self._socket.recv_into, self)
+        self.inbound = Inbound(transport.receive_into, self)
         self._cname = f"{random.getrandbits(64):016x}"
         self._reporter = Reporter(self._cname, self.outbound.sender, self.inbound.source)
-        self._signalled: Address | None = None
-        self._signalled_rtcp: Address | None = None
-        self._latch: Latch | None = None
-        self._proven: Address | None = None
-        self._rtcp_to: Address | None = None
-        self._is_connected = False
-        self._is_rtcp_learnt = False
-        self._foreign_packets = 0
         self._is_timed_out = False
         self._packets_reported = 0
-        self._loop.add_reader(self._socket, self._read_guarded)
-        self._loop.add_reader(self._rtcp_socket, self._read_rtcp)
+        transport.attach(self)
 
     @property
     def address(self) -> m.RtpAddress:
         """Where it listens."""
-        host, port = self._socket.getsockname()[:2]
-        return m.RtpAddress(host, port, port + 1, self.outbound.sender.ssrc, self._cname)
+        return m.RtpAddress(*self._transport.address, self.outbound.sender.ssrc, self._cname)
 
     @property
     def can_send(self) -> bool:
         """True when the far end is known and wants audio."""
         remote = self.remote
-        return remote is not None and remote.sending and not _is_nowhere(remote.host)
+        return remote is not None and remote.sending and self._transport.outlet is not None
 
     def set_remote(self, remote: m.SetRemote) -> None:
         """Take the negotiated far end. A new address starts the search for the source anew.
@@ -103,28 +81,16 @@ class RtpPort:
         Raises:
             MediaError: the address can't be used, or no audio is named; nothing has changed.
         """
-        if family_of(remote.host) != self._socket.family:
-            raise MediaError(f"{remote.host} can't be reached from {self.address.host}")
-        if not 0 < remote.rtp_port < 65536 or not 0 < remote.rtcp_port < 65536:
-            raise MediaError(f"no ports: {remote.rtp_port}, {remote.rtcp_port}")
         if audio_of(remote.send) is None or audio_of(remote.receive) is None:
             raise MediaError("no audio codec was negotiated")
         if not 1 <= remote.ptime_ms <= 200:
             raise MediaError(f"packets of {remote.ptime_ms} ms")
         now = monotonic()
+        self._transport.set_remote(remote, now)
         self.remote = remote
-        # 0.0.0.0 is how old phones say hold: nothing goes there, and the source stays who it is,
-        # during the hold and after it.
-        if not _is_nowhere(remote.host):
-            host = canonical(remote.host)
-            if (host, remote.rtp_port) != self._signalled:
-                self._search_source((host, remote.rtp_port), now)
-            if (host, remote.rtcp_port) != self._signalled_rtcp:
-                self._signalled_rtcp = self._rtcp_to = host, remote.rtcp_port
-                self._is_rtcp_learnt = False
         self.inbound.negotiate(remote.receive)
         self.outbound.negotiate(remote.send, remote.ptime_ms)
-        self._open_outlet()
+        self.outlet_changed()
         self.inbound.heard_at = now
         self._is_timed_out = False
         self._watch_silence()
@@ -139,12 +105,13 @@ class RtpPort:
         """Counts since the port was opened."""
         inbound, view = self.inbound, self._reporter.remote
         source, trip_s = inbound.source, view.round_trip_s
+        proven = self._transport.proven
         return m.Statistics(
             packets_received=source.expected - source.lost,
             packets_expected=source.expected,
             packets_lost=source.lost,
             packets_sent=self.outbound.sender.packets,
-            packets_foreign=self._foreign_packets,
+            packets_foreign=self._transport.foreign_packets,
             packets_malformed=inbound.malformed_packets,
             packets_late=inbound.late_packets,
             jitter_ms=round(source.jitter / 8, 3),
@@ -152,99 +119,24 @@ class RtpPort:
             remote_lost=view.lost,
             round_trip_ms=None if trip_s is None else round(1000 * trip_s, 3),
             codec=inbound.current.encoding if inbound.current is not None else "",
-            remote="" if self._proven is None else _text_of(self._proven),
+            remote="" if proven is None else _text_of(proven),
         )
 
     def close(self) -> None:
         """Say BYE to a far end that is known, and close."""
         if self.remote is not None:
-            self._send_rtcp(self._reporter.goodbye(monotonic()))
+            self._transport.send_rtcp(self._reporter.goodbye(monotonic()))
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
         self.outbound.open(None)
-        for opened in (self._socket, self._rtcp_socket):
-            self._loop.remove_reader(opened)
-            opened.close()
+        self._transport.close()
 
-    # -- whom it believes ---------------------------------------------------------------------
+    # -- what the transport tells -------------------------------------------------------------
 
-    def _search_source(self, signalled: Address, now: float) -> None:
-        self._signalled = signalled
-        self._latch = Latch(
-            signalled,
-            now,
-            other_port_s=self._settings.latch_other_port_s,
-            other_host_s=self._settings.latch_other_host_s,
-        )
-        self._proven = None
-        if self._is_connected:
-            self._is_connected = False
-            disconnect(self._socket)
-        self._cancel("trust")
-        self._loop.add_reader(self._socket, self._read_guarded)
-
-    def _prove(self, address: Address) -> None:
-        """This is the far end, until the control plane says another."""
-        self._proven = address
-        if address != self._signalled:
-            self._rtcp_to = address[0], min(address[1] + 1, 65535)
-        # Where the socket can't be connected, every packet's address goes on being looked at.
-        with contextlib.suppress(OSError):
-            self._socket.connect(address)
-            self._is_connected = True
-            self._later("trust", _TRUST_KERNEL_AFTER_S, self._trust_kernel)
-        self._open_outlet()
-
-    def _trust_kernel(self) -> None:
-        """Once what came before the socket was connected is read, only the far end is heard."""
-        for _ in range(_READ_AT_MOST):
-            if not self._read_guarded():
-                self._loop.add_reader(self._socket, self.inbound.read)
-                return
-        self._later("trust", _TRUST_KERNEL_AFTER_S, self._trust_kernel)
-
-    def _read_guarded(self) -> bool:
-        """Read a packet from anybody. Returns False when there is none."""
-        try:
-            size, (host, port, *_) = self._socket.recvfrom_into(BUFFER)
-        except BlockingIOError:
-            return False
-        except OSError:
-            # An ICMP error of something that we sent; packets may wait behind it.
-            return True
-        now = monotonic()
-        if self._is_believed((host, port), VIEWS[size], now):
-            self.inbound.receive(size, now)
-        else:
-            self._foreign_packets += 1
-        return True
-
-    def _is_believed(self, address: Address, datagram: memoryview, now: float) -> bool:
-        if self._proven is not None:
-            return address == self._proven
-        packet = parse_rtp(datagram)
-        if self._latch is None or packet is None or is_rtcp(datagram[1]):
-            return False
-        is_negotiated = self.inbound.is_negotiated(packet.payload_type)
-        if not self._latch.is_proven(
-            address, packet.ssrc, packet.sequence, is_negotiated=is_negotiated, now=now
-        ):
-            return False
-        self._prove(address)
-        return True
-
-    def _open_outlet(self) -> None:
-        to = self._proven or self._signalled
-        if not self.can_send or to is None:
-            self.outbound.open(None)
-        elif self._is_connected:
-            self.outbound.open(self._socket.send)
-        else:
-            self.outbound.open(partial(self._send_to, to))
-
-    def _send_to(self, address: Address, packet: bytes | memoryview) -> None:
-        self._socket.sendto(packet, address)
+    def outlet_changed(self) -> None:
+        """See `PacketReceiver`."""
+        self.outbound.open(self._transport.outlet if self.can_send else None)
 
     # -- what the inbound side tells ----------------------------------------------------------
 
@@ -265,49 +157,21 @@ class RtpPort:
         self._owner.digits_heard(self, digits)
 
     def rtcp_received(self, datagram: memoryview, now: float) -> None:
-        """See `InboundOwner`."""
+        """See `InboundOwner` and `PacketReceiver`."""
         if not self._reporter.receive(datagram, now):
             self.inbound.malformed_packets += 1
 
     # -- RTCP and time-outs -------------------------------------------------------------------
 
-    def _read_rtcp(self) -> None:
-        try:
-            datagram, (host, port, *_) = self._rtcp_socket.recvfrom(2048)
-        except OSError:
-            return
-        if self._rtcp_to is None or host != self._rtcp_to[0]:
-            self._foreign_packets += 1
-            return
-        self.rtcp_received(memoryview(datagram), monotonic())
-        # Behind a NAT reports come from a port of its own choice: the first one tells.
-        ssrc = int.from_bytes(datagram[4:8])
-        if (
-            self._proven is not None
-            and not self._is_rtcp_learnt
-            and ssrc == self.inbound.source.ssrc
-        ):
-            self._rtcp_to, self._is_rtcp_learnt = (host, port), True
-
     def _report(self) -> None:
         sender = self.outbound.sender
         has_sent = sender.packets != self._packets_reported
         self._packets_reported = sender.packets
-        self._send_rtcp(self._reporter.report(monotonic(), sends=has_sent))
+        self._transport.send_rtcp(self._reporter.report(monotonic(), sends=has_sent))
         self._later("report", self._report_wait_s(), self._report)
 
     def _report_wait_s(self) -> float:
         return self._settings.rtcp_interval_s * random.uniform(0.5, 1.5)
-
-    def _send_rtcp(self, datagram: bytes) -> None:
-        to = self._proven or self._signalled
-        if self.remote is None or self._rtcp_to is None or to is None:
-            return
-        with contextlib.suppress(OSError):
-            if self.remote.rtcp_mux:
-                self._socket.sendto(datagram, to)
-            else:
-                self._rtcp_socket.sendto(datagram, self._rtcp_to)
 
     def _watch_silence(self) -> None:
         """Look again when the far end could have been silent for too long."""
@@ -331,10 +195,6 @@ class RtpPort:
         timer = self._timers.pop(name, None)
         if timer is not None:
             timer.cancel()
-
-
-def _is_nowhere(host: str) -> bool:
-    return ipaddress.ip_address(host).is_unspecified
 
 
 def _text_of(address: Address) -> str:

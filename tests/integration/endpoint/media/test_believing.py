@@ -13,6 +13,7 @@ from endpoint.media.link import MediaSettings
 from endpoint.media.plane import Plane
 from endpoint.media.port import RtpPort
 from endpoint.media.rtp import HEADER
+from endpoint.media.udp import UdpTransport
 from tests.integration.endpoint.media.conftest import PhoneMaker, Studio
 from tests.integration.endpoint.media.phone import Phone
 
@@ -171,14 +172,15 @@ async def test_an_error_of_the_socket_does_not_end_the_search_for_foreign_packet
     phone: PhoneMaker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What came before the socket was connected is behind the error, and foreign all the same."""
-    monkeypatch.setattr("endpoint.media.port._TRUST_KERNEL_AFTER_S", 0.0)
+    monkeypatch.setattr("endpoint.media.udp._TRUST_KERNEL_AFTER_S", 0.0)
     a, attacker = await phone("A"), await phone("X")
     pair = _Unreachable(type=socket.SOCK_DGRAM), socket.socket(type=socket.SOCK_DGRAM)
     for each in pair:
         each.setblocking(False)
         each.bind(("127.0.0.1", 0))
     owner = Plane(MediaSettings(), lambda message: None)
-    port = RtpPort("A", pair, MediaSettings(), owner, rtp_timeout_s=0)
+    transport = UdpTransport(pair, MediaSettings())
+    port = RtpPort("A", transport, MediaSettings(), owner, rtp_timeout_s=0)
     port.set_remote(a.remote("A"))
     a.send_audio(pair[0].getsockname())
     spray(attacker, pair[0].getsockname(), 5)

@@ -1,0 +1,73 @@
+"""What a port needs of the way its packets go, however protected, and the buffer they share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, Protocol
+
+from endpoint.media import messages as m
+from endpoint.media.latch import Address
+
+if TYPE_CHECKING:
+    from endpoint.media.inbound import Inbound
+
+LARGEST: Final = 2048
+BUFFER: Final = bytearray(LARGEST)
+"""One for the process: a packet is out again before the next one is read into it."""
+VIEWS: Final = [memoryview(BUFFER)[:size] for size in range(LARGEST + 1)]
+"""The buffer cut at each size, so that the fast path makes no object to send a packet."""
+
+ReceiveInto = Callable[[bytearray], int]
+Send = Callable[[bytes | memoryview], object]
+
+
+class PacketReceiver(Protocol):
+    """The port, as its transport sees it."""
+
+    inbound: Inbound
+    """Takes RTP, and RTCP that shares its port."""
+
+    def rtcp_received(self, datagram: memoryview, now: float) -> None:
+        """RTCP came on a port of its own."""
+
+    def outlet_changed(self) -> None:
+        """`PacketTransport.outlet` is another."""
+
+
+class PacketTransport(Protocol):
+    """Carries the packets of one port to and from the one far end that it believes."""
+
+    foreign_packets: int
+    """From elsewhere: dropped."""
+
+    @property
+    def address(self) -> tuple[str, int, int]:
+        """Host, RTP and RTCP port, as bound."""
+
+    @property
+    def proven(self) -> Address | None:
+        """The one source that is believed; None until it is known."""
+
+    @property
+    def receive_into(self) -> ReceiveInto:
+        """Read a packet of the proven source, in the clear; OSError where there is none."""
+
+    @property
+    def outlet(self) -> Send | None:
+        """Where RTP goes; None while nobody can be sent to."""
+
+    def attach(self, receiver: PacketReceiver) -> None:
+        """Deliver from now on. Called once."""
+
+    def set_remote(self, remote: m.SetRemote, now: float) -> None:
+        """Take the negotiated far end; may be called again.
+
+        Raises:
+            MediaError: it can't be used; nothing has changed.
+        """
+
+    def send_rtcp(self, datagram: bytes) -> None:
+        """Send a report, if it is known where to."""
+
+    def close(self) -> None:
+        """Give the sockets back."""

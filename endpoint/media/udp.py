@@ -1,0 +1,211 @@
+"""Plain UDP as a packet transport: a pair of sockets and the one source that it believes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import socket
+from functools import partial
+from time import monotonic
+
+from endpoint.errors import MediaError
+from endpoint.media import messages as m
+from endpoint.media.latch import Address, Latch
+from endpoint.media.rtcp import is_rtcp
+from endpoint.media.rtp import parse_rtp
+from endpoint.media.settings import MediaSettings
+from endpoint.media.sockets import canonical, disconnect, family_of
+from endpoint.media.transport import BUFFER, VIEWS, PacketReceiver, ReceiveInto, Send
+
+_TRUST_KERNEL_AFTER_S = 0.05
+_READ_AT_MOST = 512
+
+
+class UdpTransport:
+    """A `PacketTransport` over plain UDP.
+
+    It believes one source (see `Latch`), connects its socket to that, and from then on the kernel
+    drops everybody else, uncounted. Until `set_remote` it accepts nothing and sends nothing.
+    """
+
+    def __init__(self, pair: tuple[socket.socket, socket.socket], settings: MediaSettings) -> None:
+        self.foreign_packets = 0
+        self._socket, self._rtcp_socket = pair
+        self._settings = settings
+        self._loop = asyncio.get_running_loop()
+        self._receiver: PacketReceiver
+        self._remote: m.SetRemote | None = None
+        self._signalled: Address | None = None
+        self._signalled_rtcp: Address | None = None
+        self._latch: Latch | None = None
+        self._proven: Address | None = None
+        self._rtcp_to: Address | None = None
+        self._is_connected = False
+        self._is_rtcp_learnt = False
+        self._trusting: asyncio.TimerHandle | None = None
+
+    @property
+    def address(self) -> tuple[str, int, int]:
+        """See `PacketTransport`."""
+        host, port = self._socket.getsockname()[:2]
+        return host, port, port + 1
+
+    @property
+    def proven(self) -> Address | None:
+        """See `PacketTransport`."""
+        return self._proven
+
+    @property
+    def receive_into(self) -> ReceiveInto:
+        """See `PacketTransport`: the socket's own method."""
+        return self._socket.recv_into
+
+    @property
+    def outlet(self) -> Send | None:
+        """See `PacketTransport`: a connected socket's own method, where it can be."""
+        to = self._proven or self._signalled
+        if self._remote is None or to is None or _is_nowhere(self._remote.host):
+            return None
+        return self._socket.send if self._is_connected else partial(self._send_to, to)
+
+    def attach(self, receiver: PacketReceiver) -> None:
+        """See `PacketTransport`."""
+        self._receiver = receiver
+        self._loop.add_reader(self._socket, self._read_guarded)
+        self._loop.add_reader(self._rtcp_socket, self._read_rtcp)
+
+    def set_remote(self, remote: m.SetRemote, now: float) -> None:
+        """See `PacketTransport`. A new address starts the search for the source anew."""
+        if family_of(remote.host) != self._socket.family:
+            raise MediaError(f"{remote.host} can't be reached from {self.address[0]}")
+        if not 0 < remote.rtp_port < 65536 or not 0 < remote.rtcp_port < 65536:
+            raise MediaError(f"no ports: {remote.rtp_port}, {remote.rtcp_port}")
+        self._remote = remote
+        # 0.0.0.0 is how old phones say hold: nothing goes there, and the source stays who it is,
+        # during the hold and after it.
+        if _is_nowhere(remote.host):
+            return
+        host = canonical(remote.host)
+        if (host, remote.rtp_port) != self._signalled:
+            self._search_source((host, remote.rtp_port), now)
+        if (host, remote.rtcp_port) != self._signalled_rtcp:
+            self._signalled_rtcp = self._rtcp_to = host, remote.rtcp_port
+            self._is_rtcp_learnt = False
+
+    def send_rtcp(self, datagram: bytes) -> None:
+        """See `PacketTransport`."""
+        to = self._proven or self._signalled
+        if self._remote is None or self._rtcp_to is None or to is None:
+            return
+        with contextlib.suppress(OSError):
+            if self._remote.rtcp_mux:
+                self._socket.sendto(datagram, to)
+            else:
+                self._rtcp_socket.sendto(datagram, self._rtcp_to)
+
+    def close(self) -> None:
+        """See `PacketTransport`."""
+        self._trust_later(None)
+        for opened in (self._socket, self._rtcp_socket):
+            self._loop.remove_reader(opened)
+            opened.close()
+
+    # -- whom it believes ---------------------------------------------------------------------
+
+    def _search_source(self, signalled: Address, now: float) -> None:
+        self._signalled = signalled
+        self._latch = Latch(
+            signalled,
+            now,
+            other_port_s=self._settings.latch_other_port_s,
+            other_host_s=self._settings.latch_other_host_s,
+        )
+        self._proven = None
+        if self._is_connected:
+            self._is_connected = False
+            disconnect(self._socket)
+        self._trust_later(None)
+        self._loop.add_reader(self._socket, self._read_guarded)
+
+    def _prove(self, address: Address) -> None:
+        """This is the far end, until the control plane says another."""
+        self._proven = address
+        if address != self._signalled:
+            self._rtcp_to = address[0], min(address[1] + 1, 65535)
+        # Where the socket can't be connected, every packet's address goes on being looked at.
+        with contextlib.suppress(OSError):
+            self._socket.connect(address)
+            self._is_connected = True
+            self._trust_later(_TRUST_KERNEL_AFTER_S)
+        self._receiver.outlet_changed()
+
+    def _trust_later(self, wait_s: float | None) -> None:
+        if self._trusting is not None:
+            self._trusting.cancel()
+        self._trusting = (
+            None if wait_s is None else self._loop.call_later(wait_s, self._trust_kernel)
+        )
+
+    def _trust_kernel(self) -> None:
+        """Once what came before the socket was connected is read, only the far end is heard."""
+        for _ in range(_READ_AT_MOST):
+            if not self._read_guarded():
+                self._loop.add_reader(self._socket, self._receiver.inbound.read)
+                return
+        self._trust_later(_TRUST_KERNEL_AFTER_S)
+
+    def _read_guarded(self) -> bool:
+        """Read a packet from anybody. Returns False when there is none."""
+        try:
+            size, (host, port, *_) = self._socket.recvfrom_into(BUFFER)
+        except BlockingIOError:
+            return False
+        except OSError:
+            # An ICMP error of something that we sent; packets may wait behind it.
+            return True
+        now = monotonic()
+        if self._is_believed((host, port), VIEWS[size], now):
+            self._receiver.inbound.receive(size, now)
+        else:
+            self.foreign_packets += 1
+        return True
+
+    def _is_believed(self, address: Address, datagram: memoryview, now: float) -> bool:
+        if self._proven is not None:
+            return address == self._proven
+        packet = parse_rtp(datagram)
+        if self._latch is None or packet is None or is_rtcp(datagram[1]):
+            return False
+        is_negotiated = self._receiver.inbound.is_negotiated(packet.payload_type)
+        if not self._latch.is_proven(
+            address, packet.ssrc, packet.sequence, is_negotiated=is_negotiated, now=now
+        ):
+            return False
+        self._prove(address)
+        return True
+
+    def _send_to(self, address: Address, packet: bytes | memoryview) -> None:
+        self._socket.sendto(packet, address)
+
+    def _read_rtcp(self) -> None:
+        try:
+            datagram, (host, port, *_) = self._rtcp_socket.recvfrom(2048)
+        except OSError:
+            return
+        if self._rtcp_to is None or host != self._rtcp_to[0]:
+            self.foreign_packets += 1
+            return
+        self._receiver.rtcp_received(memoryview(datagram), monotonic())
+        # Behind a NAT reports come from a port of its own choice: the first one tells.
+        ssrc = int.from_bytes(datagram[4:8])
+        if (
+            self._proven is not None
+            and not self._is_rtcp_learnt
+            and ssrc == self._receiver.inbound.source.ssrc
+        ):
+            self._rtcp_to, self._is_rtcp_learnt = (host, port), True
+
+
+def _is_nowhere(host: str) -> bool:
+    return ipaddress.ip_address(host).is_unspecified
