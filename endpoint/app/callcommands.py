@@ -236,7 +236,10 @@ def status(config: ConfigFile = None, as_json: Json = False) -> None:
 def register(
     device: Device,
     server: Annotated[
-        str, typer.Option(help="wss://host/path, ws://…, sip:host; else its [[account]].")
+        str,
+        typer.Option(
+            help="wss://host/path, ws://…, sip:host; else its account in the configuration."
+        ),
     ] = "",
     username: Annotated[str, typer.Option(help="By default the device.")] = "",
     domain: Annotated[str, typer.Option(help="By default the server's host.")] = "",
