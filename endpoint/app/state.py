@@ -75,8 +75,6 @@ class StateDirectory:
                 directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             if not os.access(self.path, os.W_OK | os.X_OK):
                 raise PermissionError(13, "not writable")
-            # SQLite would make it readable for all; its journal files take this file's mode.
-            self.database.touch(mode=0o600)
         except OSError as error:
             mistake = (
                 f"state.directory: found {str(self.path)!r} ({error.strerror}), expected a "

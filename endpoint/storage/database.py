@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,8 +14,8 @@ from alembic.config import Config as AlembicConfig
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import Connection, event, select
-from sqlalchemy.exc import DBAPIError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy import Connection, event, make_url, select
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
 
 from endpoint.errors import StorageError
@@ -42,7 +43,14 @@ class Database:
         url = re.sub(r"^sqlite(\+aiosqlite)?:", "sqlite+aiosqlite:", url)
         self.sqlite = url.startswith("sqlite")
         try:
-            self._engine = create_async_engine(url, pool_pre_ping=not self.sqlite)
+            parsed = make_url(url)
+        except (ArgumentError, ValueError):
+            # What they say may hold a part of the password.
+            raise StorageError(
+                "the database's URL can't be understood; in a password @ is %40, : is %3A, / is %2F"
+            ) from None
+        try:
+            self._engine = create_async_engine(parsed, pool_pre_ping=not self.sqlite)
         except (NoSuchModuleError, ModuleNotFoundError, SQLAlchemyError) as error:
             raise StorageError(
                 f"no driver for this database ({error}); for PostgreSQL: "
@@ -70,8 +78,13 @@ class Database:
 
     async def upgrade(self) -> None:
         """Bring the schema to this program's version; the database need not be open."""
-        async with _mapped_errors(), self._engine.begin() as connection:
-            await connection.run_sync(_upgrade)
+        async with _mapped_errors():
+            file = self._engine.url.database
+            if self.sqlite and file:
+                # SQLite would make it readable for all; its journal files take this file's mode.
+                await asyncio.to_thread(Path(file).touch, mode=0o600)
+            async with self._engine.begin() as connection:
+                await connection.run_sync(_upgrade)
 
     async def dispose(self) -> None:
         """Let go of connections, where the database was upgraded without being opened."""

@@ -28,11 +28,7 @@ def mode(path: Path) -> int:
 
 def test_nobody_else_can_read_what_is_in_it(state: StateDirectory) -> None:
     state.token()
-    assert (mode(state.path), mode(state.token_file), mode(state.database)) == (
-        0o700,
-        0o600,
-        0o600,
-    )
+    assert (mode(state.path), mode(state.token_file)) == (0o700, 0o600)
 
 
 def test_the_token_is_made_once(state: StateDirectory) -> None:

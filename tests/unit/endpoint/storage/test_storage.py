@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -193,3 +195,22 @@ async def test_a_file_that_is_no_database_is_refused(letter: Path) -> None:
     with pytest.raises(StorageError, match="not a database"):
         async with Database(sqlite_url(letter)):
             pass
+
+
+async def test_a_file_that_it_makes_is_for_its_owner_alone(tmp_path: Path) -> None:
+    """What is in it is as good as the passwords."""
+    file = tmp_path / "elsewhere.sqlite3"
+    before = os.umask(0o022)
+    try:
+        async with Database(sqlite_url(file)):
+            modes = {stat.S_IMODE(each.stat().st_mode) for each in os.scandir(tmp_path)}
+    finally:
+        os.umask(before)
+    assert modes == {0o600}
+
+
+@pytest.mark.parametrize("host", ["db:1x", "ca:nary@db:1x"])
+def test_a_url_that_is_none_is_not_repeated(host: str) -> None:
+    with pytest.raises(StorageError, match="URL") as refused:
+        Database(f"postgresql://me:canary@{host}/endpoint")
+    assert "nary" not in str(refused.value)
