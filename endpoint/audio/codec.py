@@ -1,13 +1,23 @@
-"""G.711 mu-law and A-law, by table (ITU-T G.711). One code byte is one sample of 8 kHz audio."""
+"""The audio codecs by their SDP names; and G.711 itself, by table (ITU-T G.711).
+
+One code byte of G.711 is one sample of 8 kHz audio.
+"""
 
 from __future__ import annotations
 
-from enum import IntEnum
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
 
 import numpy as np
 import numpy.typing as npt
 
-from endpoint.audio.frame import Samples
+from endpoint.audio import g722, opus
+from endpoint.audio.coder import Decoder, Encoder, EncoderSettings
+from endpoint.audio.concealment import Concealer
+from endpoint.audio.frame import SAMPLE_RATE_HZ, Samples
+from endpoint.audio.g722 import G722Decoder, G722Encoder
+from endpoint.audio.l16 import L16Decoder, L16Encoder
+from endpoint.audio.opus import OpusDecoder, OpusEncoder
 
 
 class G711(IntEnum):
@@ -95,3 +105,108 @@ def alaw_decode(codes: bytes) -> Samples:
 def alaw_encode(samples: Samples) -> bytes:
     """Linear to A-law."""
     return encode(G711.PCMA, samples)
+
+
+class G711Encoder:
+    """One law's encoder; it has no state."""
+
+    def __init__(self, law: G711) -> None:
+        self._law = law
+
+    def encode(self, samples: Samples) -> bytes:
+        """The payload for any number of samples."""
+        return encode(self._law, samples)
+
+
+class G711Decoder:
+    """One law's decoder."""
+
+    def __init__(self, law: G711) -> None:
+        self._law = law
+        self._concealer = Concealer(SAMPLE_RATE_HZ)
+
+    def decode(self, payload: bytes) -> Samples:
+        """The audio of a payload of any length."""
+        return self._concealer.hear(decode(self._law, payload))
+
+    def conceal(self, samples: int, following: bytes | None = None) -> Samples:
+        """What was heard last, repeated and fading."""
+        return self._concealer.conceal(samples)
+
+
+class Encoding(StrEnum):
+    """What we can encode and decode, by its name in SDP (where case does not count)."""
+
+    PCMU = "PCMU"
+    PCMA = "PCMA"
+    G722 = "G722"
+    L16 = "L16"
+    OPUS = "OPUS"
+
+
+@dataclass(frozen=True, slots=True)
+class AudioCodec:
+    """A codec with its rates. Made by `codec_named`."""
+
+    encoding: Encoding
+    clock_rate_hz: int
+    """Of RTP timestamps; not always the audio's rate."""
+    sample_rate_hz: int
+    """Of the linear audio that goes in and comes out."""
+    channels: int
+    """As in SDP; the audio that goes in and comes out is mono."""
+
+    def encoder(self, settings: EncoderSettings | None = None) -> Encoder:
+        """A new stream's encoder. Raises AudioError for settings that the codec refuses."""
+        match self.encoding:
+            case Encoding.PCMU | Encoding.PCMA:
+                return G711Encoder(G711[self.encoding])
+            case Encoding.G722:
+                return G722Encoder()
+            case Encoding.L16:
+                return L16Encoder()
+            case Encoding.OPUS:
+                return OpusEncoder(self.sample_rate_hz, settings or EncoderSettings())
+
+    def decoder(self) -> Decoder:
+        """A new stream's decoder."""
+        match self.encoding:
+            case Encoding.PCMU | Encoding.PCMA:
+                return G711Decoder(G711[self.encoding])
+            case Encoding.G722:
+                return G722Decoder()
+            case Encoding.L16:
+                return L16Decoder(self.sample_rate_hz)
+            case Encoding.OPUS:
+                return OpusDecoder(self.sample_rate_hz)
+
+
+_CLOCK_RATES_HZ = {
+    Encoding.PCMU: (8000,),
+    Encoding.PCMA: (8000,),
+    Encoding.G722: (8000,),  # for 16 kHz audio: an old mistake that was kept (RFC 3551 §4.5.2)
+    Encoding.L16: (8000, 11025, 16000, 22050, 24000, 32000, 44100, 48000),
+    Encoding.OPUS: (48000,),  # whatever it is encoded at (RFC 7587 §4.1)
+}
+
+
+def codec_named(
+    encoding: str, clock_rate_hz: int, *, opus_sample_rate_hz: int = 16000
+) -> AudioCodec | None:
+    """The codec of an SDP rtpmap, its name in any case; None for what we can't do.
+
+    Opus is encoded from, and decoded to, the rate that is wanted of it: 8, 12, 16, 24 or 48 kHz.
+    Where libopus is missing, Opus is what we can't do.
+    """
+    name = encoding.upper()
+    if name not in Encoding.__members__ or clock_rate_hz not in _CLOCK_RATES_HZ[Encoding(name)]:
+        return None
+    match Encoding(name):
+        case (Encoding.PCMU | Encoding.PCMA | Encoding.L16) as plain:
+            return AudioCodec(plain, clock_rate_hz, clock_rate_hz, 1)
+        case Encoding.G722:
+            return AudioCodec(Encoding.G722, clock_rate_hz, g722.SAMPLE_RATE_HZ, 1)
+        case Encoding.OPUS:
+            if opus_sample_rate_hz not in opus.SAMPLE_RATES_HZ or opus.library() is None:
+                return None
+            return AudioCodec(Encoding.OPUS, clock_rate_hz, opus_sample_rate_hz, 2)
