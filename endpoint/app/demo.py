@@ -213,6 +213,7 @@ async def _show_walk(stage: Stage, console: Console) -> list[StepResult]:
             results.append(result)
             left = names[len(results) :] if result.ok else []
             live.update(result_table(results, left[0] if left else None))
+    console.print()
     for result in results:
         for fault in result.faults:
             console.print(f"  [red]{result.name}[/]: {fault}")
@@ -248,18 +249,18 @@ def _parties_by_address(trace: Sequence[TracedMessage]) -> dict[str, str]:
 def _show_addresses(stage: Stage, console: Console) -> None:
     endpoint = stage.endpoint
     host, port = endpoint.sip_address
-    rows = Table.grid(padding=(0, 2))
-    rows.add_column(no_wrap=True)
-    rows.add_column(overflow="fold")
-    rows.add_row("page, signed in", f"{endpoint.url}#token={endpoint.token}")
-    rows.add_row("bearer token", endpoint.token)
-    rows.add_row("trust this CA", str(endpoint.certificate.authority))
-    rows.add_row("SIP over WSS", endpoint.wss_url)
-    rows.add_row("SIP over UDP", f"{host}:{port}")
-    for number, password in stage.passwords.items():
-        rows.add_row(f"password of {number}", password)
-    console.print("\n[bold]Still up[/] [dim](Ctrl-C ends it)[/]")
-    console.print(rows)
+    rows = {
+        "page, signed in": f"{endpoint.url}#token={endpoint.token}",
+        "bearer token": endpoint.token,
+        "trust this CA": str(endpoint.certificate.authority),
+        "SIP over WSS": endpoint.wss_url,
+        "SIP over UDP": f"{host}:{port}",
+        **{f"password of {number}": password for number, password in stage.passwords.items()},
+    }
+    console.print("\n[bold]Still up[/], in a state directory of its own [dim](Ctrl-C ends it)[/]")
+    for name, value in rows.items():
+        # Never wrapped: it is there to be copied.
+        console.print(f"{name:<18} {value}", highlight=False, markup=False, soft_wrap=True)
 
 
 def result_table(results: Sequence[StepResult], running: str | None) -> Table:

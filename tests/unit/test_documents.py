@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import json
 import re
+import typing
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import typer
 
 from endpoint.app.cli import app
+from endpoint.app.eventsocket import EventSocket
 from endpoint.app.exitcodes import ExitCode
+from endpoint.app.native import NativeView
+from endpoint.app.rest import RestRoutes
 from endpoint.app.settings import Config
+from endpoint.callcontrol.events import Event
+from endpoint.gateways.native.messages import API
 
 pytestmark = pytest.mark.unit
 
@@ -69,6 +76,21 @@ def test_the_commands_are_those_of_the_program() -> None:
     }
     subcommands = {"list", "remove", "check"}
     assert told - subcommands == set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+
+
+def test_the_events_of_the_native_interface_are_those_that_are_told() -> None:
+    text = (REPOSITORY / "docs" / "native.md").read_text().partition("## Events")[2]
+    cells = re.findall(r"^\| (`.*?) \|", text, re.MULTILINE)
+    told = {name for cell in cells for name in re.findall(r"`(\w+)`", cell)}
+    assert told == {kind.__name__ for kind in typing.get_args(Event)}
+
+
+def test_the_requests_of_the_native_interface_are_those_that_are_served() -> None:
+    text = (REPOSITORY / "docs" / "native.md").read_text()
+    told = set(re.findall(r"^\| `(GET|POST) (/\S+)` \|", text, re.MULTILINE))
+    view = Mock(spec=NativeView)
+    routes = [*RestRoutes(view, 1.0, started_at=0.0).routes(), *EventSocket(view).routes()]
+    assert told == {(route.method, route.path.removeprefix(API)) for route in routes}
 
 
 def test_the_ports_of_the_readme_are_the_defaults() -> None:
