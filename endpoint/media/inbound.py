@@ -58,14 +58,15 @@ class InboundOwner(Protocol):
 class Inbound:
     """One far end's stream. Packets come by `read` or `receive`, are counted, and passed on."""
 
-    def __init__(self, receive_into: ReceiveInto, owner: InboundOwner) -> None:
+    def __init__(self, owner: InboundOwner) -> None:
         self.source = Source()
         self.malformed_packets = 0
         self.heard_at = 0.0
         """When the last packet came that took the slow path; see `last_heard`."""
         self.current: PayloadType | None = None
         """The audio that the far end sends, or is expected to."""
-        self._receive_into = receive_into
+        self.receive_into: ReceiveInto = _nothing_there
+        """How `read` gets a packet: a socket's own method, in the best case."""
         self._owner = owner
         self._fast_type = -1
         """Its number while all is as usual; -1 sends every packet the slow way."""
@@ -155,7 +156,7 @@ class Inbound:
         digit, a wrap, a new SSRC or a new route, goes to `receive`.
         """
         try:
-            size = self._receive_into(BUFFER)
+            size = self.receive_into(BUFFER)
         except OSError:
             return
         flags, kind, sequence, timestamp, ssrc = _unpack(BUFFER)
@@ -302,6 +303,11 @@ class Inbound:
             forward.payload_type = forward.payload_types.get(self.current.number, -1)
         is_usual = all(f.is_anchored and f.payload_type >= 0 for f in self._forwards)
         self._fast_type = self.current.number if is_usual else -1
+
+
+def _nothing_there(buffer: bytearray) -> int:
+    """Without a transport."""
+    raise BlockingIOError
 
 
 def _send_again(sender: Sender, packet: bytes | memoryview) -> None:

@@ -9,6 +9,7 @@ full scale), times of the media plane's own monotonic clock are never sent: dura
 from __future__ import annotations
 
 from collections.abc import Sequence
+from enum import StrEnum
 from typing import Annotated, Generic, TypeVar
 
 import msgspec
@@ -28,6 +29,48 @@ class PayloadType(Struct, frozen=True):
     """Upper-case SDP name: PCMU, PCMA, TELEPHONE-EVENT, L16."""
     clock_rate_hz: int = 8000
     channels: int = 1
+
+
+class SrtpProfile(StrEnum):
+    """How packets are protected, by the names of SDP (RFC 4568 §6.2, RFC 7714 §14.2)."""
+
+    AES_CM_128_HMAC_SHA1_80 = "AES_CM_128_HMAC_SHA1_80"
+    AEAD_AES_128_GCM = "AEAD_AES_128_GCM"
+    AEAD_AES_256_GCM = "AEAD_AES_256_GCM"
+
+    @property
+    def master_size(self) -> int:
+        """Octets of master key and salt together."""
+        match self:
+            case SrtpProfile.AES_CM_128_HMAC_SHA1_80:
+                return 16 + 14
+            case SrtpProfile.AEAD_AES_128_GCM:
+                return 16 + 12
+            case SrtpProfile.AEAD_AES_256_GCM:
+                return 32 + 12
+
+
+class SrtpKey(Struct, frozen=True):
+    """Of one direction. The key is never shown."""
+
+    profile: SrtpProfile
+    master: bytes
+    """Master key, then salt: what `inline:` says in base64."""
+
+    def __repr__(self) -> str:
+        return f"SrtpKey({self.profile})"
+
+    def __rich_repr__(self) -> list[tuple[str, str]]:
+        return [("profile", self.profile)]
+
+
+class SrtpKeys(Struct, frozen=True):
+    """Both directions of an SDES negotiation (RFC 4568)."""
+
+    send: SrtpKey
+    """Of our own `a=crypto` line."""
+    receive: SrtpKey
+    """Of the far end's."""
 
 
 # -- answers -------------------------------------------------------------------------------------
@@ -70,6 +113,8 @@ class Statistics(Struct, frozen=True, tag=True):
     packets_sent: int = 0
     packets_foreign: int = 0
     """From a source that is not the proven one: dropped."""
+    packets_refused: int = 0
+    """SRTP that was not authentic, or came twice: dropped."""
     packets_malformed: int = 0
     packets_late: int = 0
     """For the jitter buffers that mix, record or listen now; forwarding has none."""
@@ -127,6 +172,8 @@ class SetRemote(Command[Done], frozen=True):
     """False: the far end sends nothing (sendonly or inactive): no time-out, no first packet."""
     rtcp_mux: bool = False
     ptime_ms: int = 20
+    srtp: SrtpKeys | None = None
+    """By SDES. The same keys again change nothing; a port that had keys takes no remote without."""
 
 
 class OpenPlayer(Command[Done], frozen=True):

@@ -57,7 +57,7 @@ class RtpPort:
         self._loop = asyncio.get_running_loop()
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self.outbound = Outbound()
-        self.inbound = Inbound(transport.receive_into, self)
+        self.inbound = Inbound(self)
         self._cname = f"{random.getrandbits(64):016x}"
         self._reporter = Reporter(self._cname, self.outbound.sender, self.inbound.source)
         self._is_timed_out = False
@@ -112,6 +112,7 @@ class RtpPort:
             packets_lost=source.lost,
             packets_sent=self.outbound.sender.packets,
             packets_foreign=self._transport.foreign_packets,
+            packets_refused=self._transport.refused_packets,
             packets_malformed=inbound.malformed_packets,
             packets_late=inbound.late_packets,
             jitter_ms=round(source.jitter / 8, 3),

@@ -18,6 +18,7 @@ VIEWS: Final = [memoryview(BUFFER)[:size] for size in range(LARGEST + 1)]
 """The buffer cut at each size, so that the fast path makes no object to send a packet."""
 
 ReceiveInto = Callable[[bytearray], int]
+"""Read a packet of the proven source, in the clear; OSError where there is none."""
 Send = Callable[[bytes | memoryview], object]
 
 
@@ -25,7 +26,7 @@ class PacketReceiver(Protocol):
     """The port, as its transport sees it."""
 
     inbound: Inbound
-    """Takes RTP, and RTCP that shares its port."""
+    """Takes RTP, and RTCP that shares its port. Its `receive_into` is the transport's to set."""
 
     def rtcp_received(self, datagram: memoryview, now: float) -> None:
         """RTCP came on a port of its own."""
@@ -41,16 +42,16 @@ class PacketTransport(Protocol):
     """From elsewhere: dropped."""
 
     @property
+    def refused_packets(self) -> int:
+        """Not authentic, or replayed: dropped."""
+
+    @property
     def address(self) -> tuple[str, int, int]:
         """Host, RTP and RTCP port, as bound."""
 
     @property
     def proven(self) -> Address | None:
         """The one source that is believed; None until it is known."""
-
-    @property
-    def receive_into(self) -> ReceiveInto:
-        """Read a packet of the proven source, in the clear; OSError where there is none."""
 
     @property
     def outlet(self) -> Send | None:

@@ -1,4 +1,4 @@
-"""Plain UDP as a packet transport: a pair of sockets and the one source that it believes."""
+"""UDP as a packet transport, plain or SRTP with keys from SDP: two sockets, one source believed."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import ipaddress
 import socket
 from functools import partial
 from time import monotonic
+from typing import TYPE_CHECKING
 
 from endpoint.errors import MediaError
 from endpoint.media import messages as m
@@ -16,17 +17,21 @@ from endpoint.media.rtcp import is_rtcp
 from endpoint.media.rtp import parse_rtp
 from endpoint.media.settings import MediaSettings
 from endpoint.media.sockets import canonical, disconnect, family_of
-from endpoint.media.transport import BUFFER, VIEWS, PacketReceiver, ReceiveInto, Send
+from endpoint.media.transport import BUFFER, VIEWS, PacketReceiver, Send
+
+if TYPE_CHECKING:
+    from endpoint.media.srtp import SrtpSession
 
 _TRUST_KERNEL_AFTER_S = 0.05
 _READ_AT_MOST = 512
 
 
 class UdpTransport:
-    """A `PacketTransport` over plain UDP.
+    """A `PacketTransport` over UDP.
 
-    It believes one source (see `Latch`), connects its socket to that, and from then on the kernel
-    drops everybody else, uncounted. Until `set_remote` it accepts nothing and sends nothing.
+    With keys (`SetRemote.srtp`) only what is authentic is looked at further, and nothing is sent in
+    the clear. It believes one source (see `Latch`), connects its socket to that, and from then on
+    the kernel drops everybody else, uncounted. Until `set_remote` it accepts and sends nothing.
     """
 
     def __init__(self, pair: tuple[socket.socket, socket.socket], settings: MediaSettings) -> None:
@@ -43,7 +48,14 @@ class UdpTransport:
         self._rtcp_to: Address | None = None
         self._is_connected = False
         self._is_rtcp_learnt = False
+        self._srtp: SrtpSession | None = None
+        self._refused_before = 0
         self._trusting: asyncio.TimerHandle | None = None
+
+    @property
+    def refused_packets(self) -> int:
+        """See `PacketTransport`."""
+        return self._refused_before + (self._srtp.refused_packets if self._srtp is not None else 0)
 
     @property
     def address(self) -> tuple[str, int, int]:
@@ -57,21 +69,19 @@ class UdpTransport:
         return self._proven
 
     @property
-    def receive_into(self) -> ReceiveInto:
-        """See `PacketTransport`: the socket's own method."""
-        return self._socket.recv_into
-
-    @property
     def outlet(self) -> Send | None:
         """See `PacketTransport`: a connected socket's own method, where it can be."""
         to = self._proven or self._signalled
         if self._remote is None or to is None or _is_nowhere(self._remote.host):
             return None
+        if self._srtp is not None:
+            return partial(self._send_protected, self._srtp, to)
         return self._socket.send if self._is_connected else partial(self._send_to, to)
 
     def attach(self, receiver: PacketReceiver) -> None:
         """See `PacketTransport`."""
         self._receiver = receiver
+        receiver.inbound.receive_into = self._socket.recv_into
         self._loop.add_reader(self._socket, self._read_guarded)
         self._loop.add_reader(self._rtcp_socket, self._read_rtcp)
 
@@ -81,6 +91,7 @@ class UdpTransport:
             raise MediaError(f"{remote.host} can't be reached from {self.address[0]}")
         if not 0 < remote.rtp_port < 65536 or not 0 < remote.rtcp_port < 65536:
             raise MediaError(f"no ports: {remote.rtp_port}, {remote.rtcp_port}")
+        self._take_keys(remote.srtp)
         self._remote = remote
         # 0.0.0.0 is how old phones say hold: nothing goes there, and the source stays who it is,
         # during the hold and after it.
@@ -98,11 +109,12 @@ class UdpTransport:
         to = self._proven or self._signalled
         if self._remote is None or self._rtcp_to is None or to is None:
             return
+        report = datagram if self._srtp is None else self._srtp.protect_rtcp(datagram)
         with contextlib.suppress(OSError):
             if self._remote.rtcp_mux:
-                self._socket.sendto(datagram, to)
+                self._socket.sendto(report, to)
             else:
-                self._rtcp_socket.sendto(datagram, self._rtcp_to)
+                self._rtcp_socket.sendto(report, self._rtcp_to)
 
     def close(self) -> None:
         """See `PacketTransport`."""
@@ -110,6 +122,39 @@ class UdpTransport:
         for opened in (self._socket, self._rtcp_socket):
             self._loop.remove_reader(opened)
             opened.close()
+
+    # -- SRTP ---------------------------------------------------------------------------------
+
+    def _take_keys(self, keys: m.SrtpKeys | None) -> None:
+        if keys is None:
+            if self._srtp is not None:
+                raise MediaError("what was protected is never sent in the clear")
+            return
+        if self._srtp is not None and self._srtp.has(keys):
+            return
+        # A plain worker does without libsrtp.
+        from endpoint.media.srtp import SrtpSession
+
+        renewed = SrtpSession(keys)
+        self._refused_before = self.refused_packets
+        self._srtp = renewed
+        self._receiver.inbound.receive_into = self._receive_protected
+
+    def _receive_protected(self, buffer: bytearray) -> int:
+        """Read the connected socket; what is refused is as if nothing had come."""
+        size = self._socket.recv_into(buffer)
+        if self._srtp is None or not (size := self._srtp.unprotect(size)):
+            raise BlockingIOError
+        return size
+
+    def _send_protected(
+        self, srtp: SrtpSession, address: Address, packet: bytes | memoryview
+    ) -> None:
+        if protected := srtp.protect(packet):
+            if self._is_connected:
+                self._socket.send(protected)
+            else:
+                self._socket.sendto(protected, address)
 
     # -- whom it believes ---------------------------------------------------------------------
 
@@ -165,7 +210,13 @@ class UdpTransport:
             # An ICMP error of something that we sent; packets may wait behind it.
             return True
         now = monotonic()
-        if self._is_believed((host, port), VIEWS[size], now):
+        # Before a source is proven anybody's packet may be authentic; after that, only its own.
+        is_foreign = self._proven is not None and (host, port) != self._proven
+        if self._srtp is not None and not is_foreign:
+            size = self._srtp.unprotect(size)
+            if not size:
+                return True
+        if not is_foreign and self._is_believed((host, port), VIEWS[size], now):
             self._receiver.inbound.receive(size, now)
         else:
             self.foreign_packets += 1
@@ -173,7 +224,7 @@ class UdpTransport:
 
     def _is_believed(self, address: Address, datagram: memoryview, now: float) -> bool:
         if self._proven is not None:
-            return address == self._proven
+            return True
         packet = parse_rtp(datagram)
         if self._latch is None or packet is None or is_rtcp(datagram[1]):
             return False
@@ -195,6 +246,8 @@ class UdpTransport:
             return
         if self._rtcp_to is None or host != self._rtcp_to[0]:
             self.foreign_packets += 1
+            return
+        if self._srtp is not None and not (datagram := self._srtp.unprotect_rtcp(datagram)):
             return
         self._receiver.rtcp_received(memoryview(datagram), monotonic())
         # Behind a NAT reports come from a port of its own choice: the first one tells.

@@ -29,7 +29,8 @@ class Wire:
         self.out: list[RtpPacket] = []
         self.sender = Sender()
         self.sender.send = self._sent
-        self.inbound = Inbound(self._receive_into, Owner())
+        self.inbound = Inbound(Owner())
+        self.inbound.receive_into = self._receive_into
         self.inbound.negotiate(CODECS)
         self.inbound.forwards = (Forward(self.sender, {0: 0, 101: 101}),)
         self._datagram = b""
