@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from signaling.errors import LocalProtocolError
 from signaling.sip.flow import Flow
 from signaling.sip.headers import CSeq
 from signaling.sip.machines import (
@@ -69,7 +71,7 @@ class Surroundings:
     """Told once, when the transaction is TERMINATED."""
 
 
-class Transaction:
+class Transaction(ABC):
     """What the four machines share: the walk through the table, and the timers."""
 
     table: Table
@@ -171,10 +173,10 @@ class Transaction:
             self._step(timer, now)
 
     def _send_ack(self, response: Request | Response | None, now: float) -> None:
-        raise NotImplementedError
+        raise LocalProtocolError("only a client transaction sends ACK")
 
-    def _pass_up(self, message: Request | Response | None, now: float) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _pass_up(self, message: Request | Response | None, now: float) -> None: ...
 
     def _send(self, message: Request | Response, now: float) -> None:
         self._last = message.serialise()
