@@ -87,10 +87,14 @@ class Output:
 
 
 async def _until_terminated(main: Coroutine[Any, Any, T]) -> T:
-    """SIGTERM ends a command as Ctrl-C does: everything is taken down and cleaned up."""
+    """SIGTERM and Ctrl-C end a command alike: everything is taken down and cleaned up.
+
+    Also where SIGINT was ignored by whoever started us, as a shell does for a background job.
+    """
     task = asyncio.current_task()
     assert task is not None
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     return await main
 
 
