@@ -28,6 +28,7 @@ _RTPMAP = re.compile(r"([0-9]+) +(\S+)")
 _ENCODING = re.compile(r"([^/\s]+)/([0-9]+)(?:/([0-9]+))?")
 _RTCP = re.compile(r"([0-9]+)(?: IN IP[46] \S+)?")
 _RTCP_START = re.compile(r"[0-9]+(?: .*)?")
+_SOURCE = re.compile(r"([0-9]{1,10}) +([^\s:]+)(?::(.*))?")
 _PTIME = re.compile(r"([0-9]{1,5})(\.[0-9]{1,9})?")
 
 
@@ -210,6 +211,21 @@ class MediaDescription:
         return self.attribute("rtcp-mux") is not None
 
     @property
+    def mid(self) -> str | None:
+        """What groups and fragments call this medium (RFC 5888 §4)."""
+        return self.attribute("mid") or None
+
+    @property
+    def sources(self) -> dict[int, dict[str, str]]:
+        """What is told of each SSRC that the describer sends (RFC 5576 §4.1): cname, msid."""
+        found: dict[int, dict[str, str]] = {}
+        for value in self.attributes("ssrc"):
+            match = _SOURCE.fullmatch(value)
+            if match is not None and int(match[1]) < 2**32:
+                found.setdefault(int(match[1]), {}).setdefault(match[2].lower(), match[3] or "")
+        return found
+
+    @property
     def codecs(self) -> tuple[Codec, ...]:
         """The codec list, in the m-line's order. Formats that no rtpmap explains are left out."""
         if not self.is_rtp:
@@ -286,19 +302,7 @@ class SessionDescription:
         """
         if len(octets) > MAX_OCTETS:
             raise SdpError(f"more than {MAX_OCTETS} octets")
-        # s= and i= may be in any character set (RFC 8866 §6.10); the round trip keeps their octets.
-        text = octets.decode("utf-8", "surrogateescape")
-        if "\0" in text:
-            raise SdpError("NUL in a description")
-        lines: list[Line] = []
-        for raw in text.split("\n"):
-            stripped = raw.removesuffix("\r")
-            if not stripped.strip(" \t"):
-                continue
-            match = _LINE.fullmatch(stripped)
-            if match is None or "\r" in stripped:
-                raise SdpError(f"not a line of a description: {stripped[:80]!r}")
-            lines.append(Line(match[1], match[2]))
+        lines = read_lines(octets)
         starts = [index for index, line in enumerate(lines) if line.type == "m"]
         if len(starts) > MAX_MEDIA:
             raise SdpError(f"more than {MAX_MEDIA} m-lines")
@@ -328,6 +332,17 @@ class SessionDescription:
         """The first value of a session attribute; "" for a bare one; None: absent."""
         return next(iter(_attributes(self.lines, name)), None)
 
+    def attributes(self, name: str) -> list[str]:
+        """All values of a session attribute."""
+        return _attributes(self.lines, name)
+
+    def groups(self, semantics: str) -> list[tuple[str, ...]]:
+        """The mids of each group of a kind: BUNDLE (RFC 8843), LS… (RFC 5888 §5)."""
+        groups = [
+            tuple(part for part in value.split(" ") if part) for value in self.attributes("group")
+        ]
+        return [group[1:] for group in groups if group and group[0].upper() == semantics]
+
     def attribute_of(self, medium: MediaDescription, name: str) -> str | None:
         """A medium's attribute, or the session's where the medium has none."""
         own = medium.attribute(name)
@@ -343,6 +358,27 @@ class SessionDescription:
 
     def _value(self, kind: str) -> str:
         return next((line.value for line in self.lines if line.type == kind), "")
+
+
+def read_lines(octets: bytes) -> list[Line]:
+    """Part octets into lines. A lone LF ends a line too; empty lines are skipped.
+
+    Raises SdpError.
+    """
+    # s= and i= may be in any character set (RFC 8866 §6.10); the round trip keeps their octets.
+    text = octets.decode("utf-8", "surrogateescape")
+    if "\0" in text:
+        raise SdpError("NUL in a description")
+    lines: list[Line] = []
+    for raw in text.split("\n"):
+        stripped = raw.removesuffix("\r")
+        if not stripped.strip(" \t"):
+            continue
+        match = _LINE.fullmatch(stripped)
+        if match is None or "\r" in stripped:
+            raise SdpError(f"not a line of a description: {stripped[:80]!r}")
+        lines.append(Line(match[1], match[2]))
+    return lines
 
 
 def connection_line(host: str) -> Line:

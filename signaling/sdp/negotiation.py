@@ -2,7 +2,9 @@
 
 The local side is said once (`LocalAudio`). Each function takes the description that we sent last
 in the same call, if any: the o= version then grows only when something changed, refused m-lines
-keep their place, and a payload type keeps its meaning for the whole call (RFC 3264 §8).
+keep their place, and a payload type keeps its meaning for the whole call (RFC 3264 §8). And each
+takes what holds until now, if any, so that what is new in it can be told: a hold keeps ICE, DTLS
+and keys; other credentials or another fingerprint show in `Negotiated.security`.
 """
 
 from __future__ import annotations
@@ -20,8 +22,21 @@ from signaling.sdp.description import (
     SessionDescription,
     connection_line,
 )
+from signaling.sdp.dtls import DtlsDescription, has_fingerprint
+from signaling.sdp.ice import IceDescription
+from signaling.sdp.security import (
+    PLAIN,
+    AgreedDtls,
+    AgreedSecurity,
+    Dtls,
+    LocalSecurity,
+    answer_security,
+    answered_security,
+    offer_attributes,
+    offer_protocol,
+    session_lines,
+)
 
-PLAIN_PROTOCOLS = ("RTP/AVP", "RTP/AVPF")
 TELEPHONE_EVENT = "TELEPHONE-EVENT"
 DEFAULT_PTIME_MS = 20
 USABLE_PTIMES_MS = (10, 20, 30, 40, 60)
@@ -31,6 +46,13 @@ PCMA = Codec(8, "PCMA")
 TELEPHONE_EVENTS = Codec(101, TELEPHONE_EVENT, 8000, 1, "0-15")
 """DTMF digits, events 0 to 15 (RFC 4733 §3.2)."""
 DEFAULT_CODECS = (PCMU, PCMA, TELEPHONE_EVENTS)
+G722 = Codec(9, "G722")
+OPUS = Codec(111, "OPUS", 48000, 2, "minptime=10;useinbandfec=1")
+OPUS_TELEPHONE_EVENTS = Codec(110, TELEPHONE_EVENT, 48000, 1, "0-15")
+"""DTMF beside Opus: events count by the clock of their codec (RFC 4733 §2.1)."""
+LOWER_CASE = (TELEPHONE_EVENT, OPUS.encoding)
+"""Names that are written small by custom, and that some look for so."""
+BROWSER_CODECS = (OPUS, *DEFAULT_CODECS, OPUS_TELEPHONE_EVENTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +68,16 @@ class LocalAudio:
     """None: RTP's port plus one."""
     codecs: tuple[Codec, ...] = DEFAULT_CODECS
     """What we take, most wanted first."""
+    own_order: bool = False
+    """Also in our answers, where else the offerer's order stands (RFC 3264 §6.1): with PCMU and
+    PCMA first, a browser sends what the telephone behind us takes."""
     ssrc: int | None = None
     cname: str = ""
     rtcp_mux: bool = False
     """Offer one port for both (RFC 5761). An offer that asks for that gets it in any case."""
     ptime_ms: int = DEFAULT_PTIME_MS
+    security: LocalSecurity = PLAIN
+    """With `Dtls`, host and port are those of the default candidate (RFC 8839 §4.2.1.2)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +85,7 @@ class Negotiated:
     """What both sides agreed on."""
 
     host: str
-    """Where we send."""
+    """Where we send; with DTLS no more than a default, for ICE finds the way."""
     rtp_port: int
     rtcp_port: int
     rtcp_mux: bool
@@ -69,6 +96,19 @@ class Negotiated:
     direction: Direction
     """Ours."""
     ptime_ms: int
+    security: AgreedSecurity = PLAIN
+    ssrc: int | None = None
+    """Of the far end, where it tells (RFC 5576)."""
+    cname: str = ""
+
+    @property
+    def telephone_event(self) -> Codec | None:
+        """How we send digits: the event by the clock of the codec that we send."""
+        events = [codec for codec in self.send if codec.encoding == TELEPHONE_EVENT]
+        audio = [codec for codec in self.send if codec.encoding != TELEPHONE_EVENT]
+        rates = [codec.clock_rate_hz for codec in audio[:1]]
+        beside = [codec for codec in events if codec.clock_rate_hz in rates]
+        return next(iter(beside + events), None)
 
     @property
     def sending(self) -> bool:
@@ -86,30 +126,76 @@ class Negotiated:
         return not self.direction.sends
 
 
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """What an offer begins anew, so that we can be ready before we answer."""
+
+    ice: bool
+    """New credentials: answer with new ones of ours (RFC 8839 §4.4.1.1.1)."""
+    association: bool
+    """Another fingerprint, tls-id or role: answer with a new tls-id of ours (RFC 8842 §5.3)."""
+
+
+def renewal_in(offer: SessionDescription, current: Negotiated) -> Renewal:
+    """What an offer begins anew against what holds. Raises SdpError where it can't be read."""
+    agreed = current.security
+    if not isinstance(agreed, AgreedDtls):
+        return Renewal(ice=False, association=False)
+    for medium in offer.media:
+        if medium.kind == "audio" and medium.port and has_fingerprint(offer, medium):
+            theirs = DtlsDescription.read(offer, medium)
+            return Renewal(
+                ice=IceDescription.read(offer, medium).is_restart_of(agreed.ice),
+                association=theirs.setup is agreed.role.setup
+                or not theirs.continues(agreed.fingerprints, agreed.tls_id),
+            )
+    raise SdpError("no fingerprint of the far end's certificate", status_hint=488)
+
+
 def make_offer(
     local: LocalAudio,
     direction: Direction = Direction.SENDRECV,
     *,
     previous: SessionDescription | None = None,
+    current: Negotiated | None = None,
 ) -> SessionDescription:
-    """Offer our audio; `previous` is what we sent last in this call."""
+    """Offer our audio; `previous` is what we sent last in this call, `current` what holds."""
+    bundled = isinstance(local.security, Dtls)
+    security = offer_attributes(local.security, current.security if current else None)
     if previous is None:
-        return _seal(local, (_audio(local, local.codecs, direction, local.rtcp_mux),), None)
+        mid = local.security.mid if isinstance(local.security, Dtls) else None
+        audio = _audio(
+            local,
+            _with_fitting_events(local.codecs),
+            direction,
+            local.rtcp_mux or bundled,
+            offer_protocol(local.security),
+            mid=mid,
+            security=security,
+        )
+        return _seal(local, (audio,), None, (mid,) if mid is not None else ())
     index = _our_stream(previous)
     known = previous.media[index].codecs
     codecs = tuple(
         next((replace(codec, number=old.number) for old in known if old.same_as(codec)), codec)
-        for codec in local.codecs
+        for codec in _with_fitting_events(local.codecs)
     )
     # A codec that joins again may not take a number that by now means another one.
     numbers = [codec.number for codec in codecs]
     codecs = tuple(codec for codec in codecs if numbers.count(codec.number) == 1 or codec in known)
+    before = previous.media[index]
     audio = _audio(
-        local, codecs, direction, previous.media[index].rtcp_mux, previous.media[index].protocol
+        local,
+        codecs,
+        direction,
+        before.rtcp_mux,
+        before.protocol,
+        mid=before.mid,
+        security=security,
     )
-    media = [medium.refused() for medium in previous.media]
+    media = [_refused(medium, local) for medium in previous.media]
     media[index] = audio
-    return _seal(local, tuple(media), previous)
+    return _seal(local, tuple(media), previous, _bundle(previous, before))
 
 
 def make_answer(
@@ -118,38 +204,58 @@ def make_answer(
     direction: Direction = Direction.SENDRECV,
     *,
     previous: SessionDescription | None = None,
+    current: Negotiated | None = None,
 ) -> tuple[SessionDescription, Negotiated]:
     """Answer an offer; `direction` is what we would do if the offer allows it.
 
-    Raises SdpError (488) when no m-line is plain RTP audio to one address with a codec of ours.
+    Raises SdpError (488) when no m-line is audio to one address with a codec of ours, protected
+    as `local.security` says; the error names what each of them lacks.
     """
     reasons: list[str] = []
     for index, medium in enumerate(offer.media):
         try:
-            codecs = _common_codecs(medium, local.codecs)
-            host = _usable_host(offer, medium, local.host)
+            if medium.kind != "audio" or medium.port == 0:
+                raise SdpError(f"m={medium.kind} {medium.port} is no audio to answer")
+            attributes, security = answer_security(
+                offer, medium, local.security, current.security if current else None
+            )
+            codecs = _common_codecs(medium, local)
+            host = _host_to_send_to(offer, medium, local.host, security)
         except SdpError as exc:
             reasons.append(str(exc))
             continue
-        theirs = _effective_direction(offer, medium)
+        theirs = _effective_direction(offer, medium, security)
         ours = Direction.of(
             sends=theirs.receives and direction.sends, receives=theirs.sends and direction.receives
         )
-        audio = _audio(local, codecs, ours, medium.rtcp_mux, medium.protocol)
-        media = [other.refused() for other in offer.media]
-        media[index] = audio
-        numbers = {codec.number for codec in codecs}
-        send = tuple(codec for codec in medium.codecs if codec.number in numbers)
-        return _seal(local, tuple(media), previous), _negotiated(
-            medium, host, send, codecs, ours, mux=medium.rtcp_mux
+        audio = _audio(
+            local,
+            codecs,
+            ours,
+            medium.rtcp_mux,
+            medium.protocol,
+            mid=medium.mid if isinstance(security, AgreedDtls) else None,
+            security=attributes,
         )
+        media = [_refused(other, local) for other in offer.media]
+        media[index] = audio
+        by_number = {codec.number: codec for codec in medium.codecs}
+        send = tuple(by_number[codec.number] for codec in codecs)
+        sealed = _seal(local, tuple(media), previous, _bundle(offer, medium))
+        return sealed, _negotiated(medium, host, send, codecs, ours, security, mux=medium.rtcp_mux)
     raise SdpError("; ".join(reasons) or "nothing is offered", status_hint=488)
 
 
-def apply_answer(offer: SessionDescription, answer: SessionDescription) -> Negotiated:
+def apply_answer(
+    offer: SessionDescription,
+    answer: SessionDescription,
+    *,
+    current: Negotiated | None = None,
+) -> Negotiated:
     """What came of our offer.
 
-    Raises SdpError (488) when the answer refuses our audio or does not fit the offer.
+    Raises SdpError (488) when the answer refuses our audio, does not fit the offer, or leaves
+    out the protection that was offered.
     """
     index = _our_stream(offer)
     offered = offer.media[index]
@@ -163,8 +269,11 @@ def apply_answer(offer: SessionDescription, answer: SessionDescription) -> Negot
     )
     if all(codec.encoding == TELEPHONE_EVENT for codec in send):
         raise SdpError("the answer has no codec of the offer", status_hint=488)
-    host = _usable_host(answer, medium, offer.host_of(offered) or "")
-    theirs = _effective_direction(answer, medium)
+    security = answered_security(
+        offer, offered, answer, medium, current.security if current else None
+    )
+    host = _host_to_send_to(answer, medium, offer.host_of(offered) or "", security)
+    theirs = _effective_direction(answer, medium, security)
     wanted = offer.direction_of(offered)
     ours = Direction.of(
         sends=wanted.sends and theirs.receives, receives=wanted.receives and theirs.sends
@@ -172,9 +281,8 @@ def apply_answer(offer: SessionDescription, answer: SessionDescription) -> Negot
     # The answerer should send by our numbers (RFC 3264 §6.1); some send by their own.
     receive = list(offered.codecs)
     receive += [codec for codec in send if all(codec.number != known.number for known in receive)]
-    return _negotiated(
-        medium, host, send, tuple(receive), ours, mux=offered.rtcp_mux and medium.rtcp_mux
-    )
+    mux = offered.rtcp_mux and medium.rtcp_mux
+    return _negotiated(medium, host, send, tuple(receive), ours, security, mux=mux)
 
 
 def _our_stream(description: SessionDescription) -> int:
@@ -184,21 +292,73 @@ def _our_stream(description: SessionDescription) -> int:
     raise SdpError("our description has no audio", status_hint=488)
 
 
-def _common_codecs(medium: MediaDescription, ours: tuple[Codec, ...]) -> tuple[Codec, ...]:
-    """The offer's codecs that we have, in its order and by its numbers, with our parameters."""
-    if medium.kind != "audio" or medium.port == 0:
-        raise SdpError(f"m={medium.kind} {medium.port} is no audio to answer")
-    if medium.protocol.upper() not in PLAIN_PROTOCOLS:
-        raise SdpError(f"{medium.protocol} is not supported")
-    common = tuple(
-        replace(codec, fmtp=own.fmtp)
+def _common_codecs(medium: MediaDescription, local: LocalAudio) -> tuple[Codec, ...]:
+    """The offer's codecs that we have, by its numbers, with our parameters.
+
+    In its order, or in ours.
+    """
+    common = [
+        (rank, replace(codec, fmtp=own.fmtp))
         for codec in medium.codecs
-        for own in ours
+        for rank, own in enumerate(local.codecs)
         if own.same_as(codec)
-    )
-    if all(codec.encoding == TELEPHONE_EVENT for codec in common):
+    ]
+    if local.own_order:
+        common.sort(key=lambda ranked: ranked[0])
+    codecs = _with_fitting_events(tuple(codec for _, codec in common))
+    if all(codec.encoding == TELEPHONE_EVENT for codec in codecs):
         raise SdpError("no common audio codec")
-    return common
+    return codecs
+
+
+def _with_fitting_events(codecs: tuple[Codec, ...]) -> tuple[Codec, ...]:
+    """Without events by a clock that no codec goes by (RFC 4733 §2.1), if there are others.
+
+    Some telephones have Opus and events at 8000 Hz; digits that way are better than none.
+    """
+    rates = {codec.clock_rate_hz for codec in codecs if codec.encoding != TELEPHONE_EVENT}
+    fitting = tuple(
+        codec
+        for codec in codecs
+        if codec.encoding != TELEPHONE_EVENT or codec.clock_rate_hz in rates
+    )
+    return fitting if any(codec.encoding == TELEPHONE_EVENT for codec in fitting) else codecs
+
+
+def g711_first(codecs: tuple[Codec, ...]) -> tuple[Codec, ...]:
+    """The same codecs, PCMU and PCMA before all others; for a leg that faces G.711."""
+    return tuple(sorted(codecs, key=lambda codec: codec.encoding not in ("PCMU", "PCMA")))
+
+
+def _refused(medium: MediaDescription, local: LocalAudio) -> MediaDescription:
+    """Port 0; browsers match an m-line by its mid, also one that is refused (RFC 8829 §5.3.1)."""
+    refused = medium.refused()
+    if not isinstance(local.security, Dtls) or medium.mid is None:
+        return refused
+    return replace(refused, lines=(Line("a", f"mid:{medium.mid}"),))
+
+
+def _bundle(description: SessionDescription, medium: MediaDescription) -> tuple[str, ...]:
+    """The BUNDLE group of a description, as far as we take part: our one medium, or nobody."""
+    mid = medium.mid
+    groups = description.groups("BUNDLE")
+    return (mid,) if mid is not None and any(mid in group for group in groups) else ()
+
+
+def _host_to_send_to(
+    description: SessionDescription,
+    medium: MediaDescription,
+    local_host: str,
+    security: AgreedSecurity,
+) -> str:
+    if not isinstance(security, AgreedDtls):
+        return _usable_host(description, medium, local_host)
+    # Before its candidates are known, a browser has no address and writes 0.0.0.0 (RFC 8840 §4.1).
+    host = description.host_of(medium) or ""
+    try:
+        return str(ipaddress.ip_address(host))
+    except ValueError:
+        return "0.0.0.0"
 
 
 def _usable_host(description: SessionDescription, medium: MediaDescription, local_host: str) -> str:
@@ -216,11 +376,18 @@ def _usable_host(description: SessionDescription, medium: MediaDescription, loca
     return host
 
 
-def _effective_direction(description: SessionDescription, medium: MediaDescription) -> Direction:
-    """A medium's direction; the address 0.0.0.0 says "send me nothing" (RFC 3264 §8.4)."""
+def _effective_direction(
+    description: SessionDescription, medium: MediaDescription, security: AgreedSecurity
+) -> Direction:
+    """A medium's direction; the address 0.0.0.0 says "send me nothing" (RFC 3264 §8.4).
+
+    Not so with ICE, where the address is no more than a default.
+    """
     direction = description.direction_of(medium)
     host = description.host_of(medium)
-    if host is not None and ipaddress.ip_address(host).is_unspecified:
+    if isinstance(security, AgreedDtls) or host is None:
+        return direction
+    if ipaddress.ip_address(host).is_unspecified:
         return Direction.of(sends=direction.sends, receives=False)
     return direction
 
@@ -230,12 +397,15 @@ def _audio(
     codecs: tuple[Codec, ...],
     direction: Direction,
     rtcp_mux: bool,
-    protocol: str = PLAIN_PROTOCOLS[0],
+    protocol: str,
+    *,
+    mid: str | None,
+    security: tuple[str, ...],
 ) -> MediaDescription:
-    attributes = []
+    attributes = [] if mid is None else [f"mid:{mid}"]
     for codec in codecs:
         channels = f"/{codec.channels}" if codec.channels != 1 else ""
-        name = codec.encoding.lower() if codec.encoding == TELEPHONE_EVENT else codec.encoding
+        name = codec.encoding.lower() if codec.encoding in LOWER_CASE else codec.encoding
         attributes.append(f"rtpmap:{codec.number} {name}/{codec.clock_rate_hz}{channels}")
         if codec.fmtp:
             attributes.append(f"fmtp:{codec.number} {codec.fmtp}")
@@ -246,6 +416,7 @@ def _audio(
         attributes.append(f"rtcp:{local.rtcp_port}")
     if local.ssrc is not None:
         attributes.append(f"ssrc:{local.ssrc} cname:{local.cname}")
+    attributes.extend(security)
     attributes.append(direction.value)
     return MediaDescription(
         kind="audio",
@@ -257,7 +428,10 @@ def _audio(
 
 
 def _seal(
-    local: LocalAudio, media: tuple[MediaDescription, ...], previous: SessionDescription | None
+    local: LocalAudio,
+    media: tuple[MediaDescription, ...],
+    previous: SessionDescription | None,
+    bundle: tuple[str, ...],
 ) -> SessionDescription:
     """Put the session's lines above the media; the o= version grows when anything changed."""
 
@@ -269,6 +443,7 @@ def _seal(
                 Line("s", "-"),
                 connection_line(local.host),
                 Line("t", "0 0"),
+                *session_lines(local.security, bundle),
             ),
             media,
         )
@@ -285,11 +460,13 @@ def _negotiated(
     send: tuple[Codec, ...],
     receive: tuple[Codec, ...],
     direction: Direction,
+    security: AgreedSecurity,
     *,
     mux: bool,
 ) -> Negotiated:
     rtcp_port = theirs.port if mux else theirs.rtcp_port or min(theirs.port + 1, 65535)
     wanted = theirs.ptime_ms
+    ssrc, source = next(iter(theirs.sources.items()), (None, {}))
     return Negotiated(
         host=host,
         rtp_port=theirs.port,
@@ -299,4 +476,7 @@ def _negotiated(
         receive=receive,
         direction=direction,
         ptime_ms=wanted if wanted in USABLE_PTIMES_MS else DEFAULT_PTIME_MS,
+        security=security,
+        ssrc=ssrc,
+        cname=source.get("cname", ""),
     )
