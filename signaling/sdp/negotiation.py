@@ -353,7 +353,7 @@ def _host_to_send_to(
 ) -> str:
     if not isinstance(security, AgreedDtls):
         return _usable_host(description, medium, local_host)
-    # Before its candidates are known, a browser has no address and writes 0.0.0.0 (RFC 8840 §4.1).
+    # Before its candidates are known, a browser has no address and writes 0.0.0.0 (RFC 8840 §4).
     host = description.host_of(medium) or ""
     try:
         return str(ipaddress.ip_address(host))

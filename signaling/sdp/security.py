@@ -156,8 +156,9 @@ def answered_security(
     """What comes of our offered medium and its answer. Raises SdpError."""
     if has_fingerprint(offer, offered):
         return _answered_dtls(offer, offered, answer, medium, current)
+    clear = offered.protocol.upper() in PLAIN_PROTOCOLS
     ours = read_crypto(offered)
-    if not ours:
+    if clear and not ours:
         return PLAIN
     for theirs in read_crypto(medium):
         for crypto in ours:
@@ -165,7 +166,7 @@ def answered_security(
                 return _agreed_sdes(crypto, theirs, current)
     if medium.attribute("crypto") is not None:
         raise SdpError("the answer's crypto line is none of the offer's")
-    if offered.protocol.upper() in PLAIN_PROTOCOLS and medium.protocol.upper() in PLAIN_PROTOCOLS:
+    if clear and medium.protocol.upper() in PLAIN_PROTOCOLS:
         return PLAIN
     raise SdpError("the answer has no crypto line: audio would be in the clear")
 

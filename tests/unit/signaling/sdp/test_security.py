@@ -450,6 +450,9 @@ def test_keys_that_are_required_are_never_gone_without() -> None:
             apply_answer(make_offer(OUR_SDES), described(*lines))
         assert caught.value.status_hint == 488
         assert "A" * 40 not in str(caught.value)
+    without_keys = make_offer(replace(US, security=Sdes(())))
+    with pytest.raises(SdpError, match="in the clear"):
+        apply_answer(without_keys, described("m=audio 4000 RTP/AVP 0"))
     for lines in (("m=audio 4000 RTP/AVP 0",), ("m=audio 4000 UDP/TLS/RTP/SAVP 0", *WEBRTC)):
         with pytest.raises(SdpError):
             make_answer(described(*lines), OUR_SDES)
