@@ -156,6 +156,11 @@ class AudioCodec:
     channels: int
     """As in SDP; the audio that goes in and comes out is mono."""
 
+    @property
+    def has_fec(self) -> bool:
+        """True where a packet may carry a copy of the one before it."""
+        return self.encoding is Encoding.OPUS
+
     def encoder(self, settings: EncoderSettings | None = None) -> Encoder:
         """A new stream's encoder. Raises AudioError for settings that the codec refuses."""
         match self.encoding:

@@ -12,13 +12,13 @@ from endpoint.audio.frame import Samples
 class EncoderSettings:
     """How to encode, for the codecs that leave a choice (Opus); the others take no notice."""
 
-    bit_rate: int = 24000
-    """Bits a second; 6000 to 510000."""
+    bit_rate: int = 32000
+    """Bits a second; 6000 to 510000. Below 30000 libopus finds no room for `fec`."""
     complexity: int = 5
     """0 (cheap) to 10 (good)."""
     fec: bool = True
     """Carry a coarse copy of each packet in the next one (RFC 6716 §2.1.7)."""
-    expected_loss_percent: int = 5
+    expected_loss_percent: int = 10
     """How much of the bit rate that copy is worth; 0 to 100."""
     dtx: bool = False
     """Send next to nothing while nobody speaks (RFC 6716 §2.1.9)."""

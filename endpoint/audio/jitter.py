@@ -10,8 +10,8 @@ _WATCHED_PACKETS = 128
 _SURPLUS = 320
 
 
-def _signed(difference: int) -> int:
-    """A difference of two RTP timestamps, which wrap at 32 bit."""
+def signed_difference(difference: int) -> int:
+    """A difference of two RTP timestamps, which wrap at 32 bit, as -2^31 to 2^31 - 1."""
     return ((difference + 0x80000000) & 0xFFFFFFFF) - 0x80000000
 
 
@@ -58,7 +58,7 @@ class JitterBuffer:
             return
         if not self._anchored:
             self._anchor(timestamp)
-        offset = _signed(timestamp - self._head)
+        offset = signed_difference(timestamp - self._head)
         if offset < 0:
             self.late_packets += 1
             self._late_in_a_row += 1

@@ -55,9 +55,10 @@ def payloads(
 def speech(coding: AudioCodec, duration_ms: int = 1000) -> Samples:
     """Buzzing like a vowel: a pitch of 110 Hz with its harmonics."""
     time_s = np.arange(duration_ms * coding.sample_rate_hz // 1000) / coding.sample_rate_hz
-    harmonics = range(1, 30)
-    wave = sum(np.sin(2 * np.pi * 110 * n * time_s + n * n) / n for n in harmonics)
-    return (3000 * wave).astype(np.int16)
+    harmonics = np.arange(1, 30)[:, None]
+    wave = (np.sin(2 * np.pi * 110 * harmonics * time_s + harmonics**2) / harmonics).sum(axis=0)
+    samples: Samples = np.rint(3000 * wave).astype(np.int16)
+    return samples
 
 
 @every_codec
