@@ -123,7 +123,7 @@ class LocalLink:
         self._plane: Plane | None = None
 
     async def __aenter__(self) -> Self:
-        self._plane = Plane(self._settings, self._exchange.receive)
+        self._plane = await Plane(self._settings, self._exchange.receive).__aenter__()
         return self
 
     async def __aexit__(
@@ -133,8 +133,8 @@ class LocalLink:
         trace: TracebackType | None,
     ) -> None:
         if self._plane is not None:
-            self._plane.close()
-            self._plane = None
+            plane, self._plane = self._plane, None
+            await plane.__aexit__(None, None, None)
         self._exchange.fail("the media plane is closed")
         self._exchange.tell(None)
 

@@ -73,6 +73,59 @@ class SrtpKeys(Struct, frozen=True):
     """Of the far end's."""
 
 
+class DtlsRole(StrEnum):
+    """Which end of the DTLS handshake we are."""
+
+    CLIENT = "client"
+    """We said `setup:active`."""
+    SERVER = "server"
+    """We said `setup:passive`."""
+
+
+class IceServer(Struct, frozen=True):
+    """A STUN or TURN server (RFC 7064, RFC 7065). The credential is never shown."""
+
+    url: str
+    username: str | None = None
+    credential: str | None = None
+
+    def __repr__(self) -> str:
+        return f"IceServer({self.url!r})"
+
+    def __rich_repr__(self) -> list[tuple[str, str]]:
+        return [("url", self.url)]
+
+
+class Fingerprint(Struct, frozen=True):
+    """Of a DTLS certificate (RFC 8122)."""
+
+    hash: str
+    """Lower-case: sha-256."""
+    value: str
+    """Upper-case octets with colons."""
+
+
+class PortFailure(StrEnum):
+    """Why a WebRTC port has no media, or no longer."""
+
+    NO_ROUTE = "no_route"
+    """No pair of candidates works (ICE failed)."""
+    HANDSHAKE = "handshake"
+    """DTLS failed."""
+    WRONG_FINGERPRINT = "wrong_fingerprint"
+    """The far end's certificate is not the one that was signalled."""
+    NO_PROFILE = "no_profile"
+    """No common SRTP profile."""
+    TIMED_OUT = "timed_out"
+    """Neither up nor failed after `MediaSettings.connect_timeout_s`."""
+    CONSENT_LOST = "consent_lost"
+    """The far end no longer says that it wants our packets (RFC 7675)."""
+    CLOSED = "closed"
+    """The far end has closed DTLS, or its way to us."""
+    BROKEN = "broken"
+    """A fault of our own."""
+
+
 # -- answers -------------------------------------------------------------------------------------
 
 
@@ -88,6 +141,24 @@ class RtpAddress(Struct, frozen=True, tag=True):
     rtcp_port: int
     ssrc: int
     cname: str
+
+
+class WebRtcAddress(Struct, frozen=True, tag=True):
+    """Our end of a WebRTC port, for the description that we send. The password is never shown."""
+
+    ufrag: str
+    pwd: str
+    candidates: list[str]
+    """Values of `a=candidate`, without its name, all of component 1. There will be no more."""
+    fingerprints: list[Fingerprint]
+    ssrc: int
+    cname: str
+
+    def __repr__(self) -> str:
+        return f"WebRtcAddress({self.ufrag!r}, candidates={self.candidates!r})"
+
+    def __rich_repr__(self) -> list[tuple[str, object]]:
+        return [("ufrag", self.ufrag), ("candidates", self.candidates)]
 
 
 class RecordingInfo(Struct, frozen=True, tag=True):
@@ -129,7 +200,7 @@ class Statistics(Struct, frozen=True, tag=True):
     """The proven source, `host:port`; empty until one is proven."""
 
 
-Result = Done | RtpAddress | RecordingInfo | Heard | Statistics
+Result = Done | RtpAddress | WebRtcAddress | RecordingInfo | Heard | Statistics
 
 R_co = TypeVar("R_co", bound="Result", covariant=True)
 
@@ -174,6 +245,60 @@ class SetRemote(Command[Done], frozen=True):
     ptime_ms: int = 20
     srtp: SrtpKeys | None = None
     """By SDES. The same keys again change nothing; a port that had keys takes no remote without."""
+
+
+class OpenWebRtcPort(Command[WebRtcAddress], frozen=True):
+    """Open a WebRTC port: ICE, DTLS-SRTP, RTP and RTCP on one port of the plane's range.
+
+    Reply: `WebRtcAddress`, when candidates are gathered: at once without `ice_servers`, after
+    `MediaSettings.gathering_s` at the latest. Another ICE or DTLS session needs another port.
+    """
+
+    port: PortName
+    controlling: bool
+    """We made the offer (RFC 8445 §6.1.1)."""
+    ice_servers: list[IceServer] = []
+    """Of each kind the first one that we can use."""
+    rtp_timeout_s: float = 0.0
+
+
+class SetWebRtcRemote(Command[Done], frozen=True):
+    """The negotiated far end of a WebRTC port; then comes `PortConnected` or `PortFailed`.
+
+    May be said again with the same ICE and DTLS values (re-INVITE). The password is never shown.
+    """
+
+    port: PortName
+    ufrag: str
+    pwd: str
+    fingerprints: list[Fingerprint]
+    """At least one of SHA-2; all of those must be the certificate's."""
+    role: DtlsRole
+    """Ours."""
+    send: list[PayloadType]
+    receive: list[PayloadType]
+    candidates: list[str] = []
+    """As `WebRtcAddress.candidates`."""
+    candidates_complete: bool = True
+    """False: more will follow by `AddCandidates`."""
+    ice_lite: bool = False
+    sending: bool = True
+    receiving: bool = True
+    ptime_ms: int = 20
+
+    def __repr__(self) -> str:
+        return f"SetWebRtcRemote({self.port!r}, {self.ufrag!r}, candidates={self.candidates!r})"
+
+    def __rich_repr__(self) -> list[tuple[str, object]]:
+        return [("port", self.port), ("ufrag", self.ufrag), ("candidates", self.candidates)]
+
+
+class AddCandidates(Command[Done], frozen=True):
+    """Candidates of a WebRTC port's far end that came later (RFC 8838)."""
+
+    port: PortName
+    candidates: list[str]
+    complete: bool = False
 
 
 class OpenPlayer(Command[Done], frozen=True):
@@ -323,6 +448,20 @@ class FirstPacket(Struct, frozen=True, tag=True):
     port: PortName
 
 
+class PortConnected(Struct, frozen=True, tag=True):
+    """A WebRTC port is up: media goes both ways from now on."""
+
+    port: PortName
+    profile: SrtpProfile
+
+
+class PortFailed(Struct, frozen=True, tag=True):
+    """A WebRTC port has no media and will have none; nothing is sent. It waits to be closed."""
+
+    port: PortName
+    failure: PortFailure
+
+
 class DigitReceived(Struct, frozen=True, tag=True):
     """A DTMF digit from the far end of a port, once, when it ended."""
 
@@ -363,10 +502,23 @@ class RecordingFailed(Struct, frozen=True, tag=True):
     text: str
 
 
-Notice = FirstPacket | DigitReceived | DigitsSent | MediaTimedOut | PlaybackEnded | RecordingFailed
+Remote = SetRemote | SetWebRtcRemote
+Notice = (
+    FirstPacket
+    | PortConnected
+    | PortFailed
+    | DigitReceived
+    | DigitsSent
+    | MediaTimedOut
+    | PlaybackEnded
+    | RecordingFailed
+)
 AnyCommand = (
     OpenRtpPort
     | SetRemote
+    | OpenWebRtcPort
+    | SetWebRtcRemote
+    | AddCandidates
     | OpenPlayer
     | OpenFilePlayer
     | OpenSink

@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from time import monotonic
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
 
 from endpoint.audio import tones
 from endpoint.audio.dtmf import DIGITS
@@ -23,7 +26,11 @@ from endpoint.media.sink import SinkPort
 from endpoint.media.sockets import PortRange
 from endpoint.media.switchboard import Port, Switchboard
 from endpoint.media.telephone_event import Digit
+from endpoint.media.transport import PacketTransport
 from endpoint.media.udp import UdpTransport
+
+if TYPE_CHECKING:
+    from endpoint.media.webrtc import WebRtcTransport
 
 _LARGEST_FILE = 64 << 20
 _LONGEST_MEMORY_S = 10.0
@@ -33,7 +40,10 @@ _LONGEST_DIGIT_MS = 8000
 
 
 class Plane:
-    """Does what the commands say; `tell` gets each command's answer, and the notices."""
+    """Does what the commands say; `tell` gets each command's answer, and the notices.
+
+    Use as `async with Plane(…) as plane`; every port is closed at its end.
+    """
 
     def __init__(
         self, settings: MediaSettings, tell: Callable[[m.Reply | m.Failed | m.Notice], None]
@@ -51,6 +61,22 @@ class Plane:
         )
         self._open_events: set[RtpPort] = set()
         self._clock = FrameClock(self._tick)
+        self._tasks = asyncio.TaskGroup()
+        self._opening: dict[m.PortName, tuple[int, asyncio.Task[None]]] = {}
+        """WebRTC ports that gather: the command to answer, and who does it."""
+
+    async def __aenter__(self) -> Self:
+        await self._tasks.__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+        await self._tasks.__aexit__(None, None, None)
 
     def handle(self, command: m.AnyCommand) -> None:
         """Do one command. It is answered before this returns, but for a file that is read."""
@@ -70,6 +96,8 @@ class Plane:
     def close(self) -> None:
         """Close every port and finish every recording."""
         self._clock.stop()
+        for name in list(self._opening):
+            self._cancel_opening(name)
         for port in list(self._switchboard.ports.values()):
             self._close(port)
 
@@ -82,6 +110,18 @@ class Plane:
                 rtp_port = self._rtp(port)
                 rtp_port.set_remote(command)
                 self._switchboard.changed(rtp_port, now)
+            case m.OpenWebRtcPort(port):
+                self._free(port)
+                opening = self._open_web_rtc(command)
+                task = self._tasks.create_task(opening, name=f"open {port}")
+                self._opening[port] = command.id, task
+                return None
+            case m.SetWebRtcRemote(port):
+                rtp_port = self._rtp(port)
+                rtp_port.set_remote(command)
+                self._switchboard.changed(rtp_port, now)
+            case m.AddCandidates(port, candidates, complete):
+                self._rtp(port).transport.add_candidates(candidates, complete=complete)
             case m.OpenPlayer():
                 self._open_player(command)
             case m.OpenFilePlayer():
@@ -91,7 +131,10 @@ class Plane:
                 self._free(port)
                 self._switchboard.add(SinkPort(port))
             case m.ClosePort(port):
-                self._close(self._port(port))
+                if port in self._opening:
+                    self._cancel_opening(port)
+                else:
+                    self._close(self._port(port))
             case m.SetRoutes(group, routes):
                 if not all(_GAINS_DB[0] <= route.gain_db <= _GAINS_DB[1] for route in routes):
                     raise MediaError(f"a gain is {_GAINS_DB[0]:g} to {_GAINS_DB[1]:g} dB")
@@ -135,20 +178,58 @@ class Plane:
         return port
 
     def _free(self, name: m.PortName) -> None:
-        if name in self._switchboard.ports:
+        if name in self._switchboard.ports or name in self._opening:
             raise MediaError(f"port {name!r} is open already")
 
     def _open_rtp(self, command: m.OpenRtpPort) -> m.RtpAddress:
         self._free(command.port)
-        port = RtpPort(
-            command.port,
-            UdpTransport(self._range.open_pair(), self._settings),
-            self._settings,
-            self,
-            rtp_timeout_s=command.rtp_timeout_s,
-        )
+        transport = UdpTransport(self._range.open_pair(), self._settings)
+        port = self._add_rtp(command, transport)
+        return m.RtpAddress(*transport.address, port.ssrc, port.cname)
+
+    def _add_rtp(
+        self, command: m.OpenRtpPort | m.OpenWebRtcPort, transport: PacketTransport
+    ) -> RtpPort:
+        timeout_s = command.rtp_timeout_s
+        port = RtpPort(command.port, transport, self._settings, self, rtp_timeout_s=timeout_s)
         self._switchboard.add(port)
-        return port.address
+        return port
+
+    async def _open_web_rtc(self, command: m.OpenWebRtcPort) -> None:
+        """Answered for when candidates are gathered; the port is open from then on."""
+        try:
+            # A plain worker does without all that comes with it, and live calls go on meanwhile.
+            loop = asyncio.get_running_loop()
+            webrtc = await loop.run_in_executor(None, import_module, "endpoint.media.webrtc")
+            transport: WebRtcTransport = webrtc.WebRtcTransport(
+                command, self._settings, self._range.open_one, self._tasks, self.tell
+            )
+            local = await transport.open()
+        except MediaError as exc:
+            self._opening.pop(command.port, None)
+            self.tell(m.Failed(command.id, str(exc)))
+        except Exception as exc:
+            # As in `handle`; a group of tasks must not end for one of them.
+            self._opening.pop(command.port, None)
+            self.tell(m.Failed(command.id, f"the media plane failed: {exc!r}"))
+            asyncio.get_running_loop().call_exception_handler(
+                {"message": "a WebRTC port could not be opened", "exception": exc}
+            )
+        else:
+            self._opening.pop(command.port, None)
+            port = self._add_rtp(command, transport)
+            ufrag, pwd, candidates, fingerprints = local
+            self.tell(
+                m.Reply(
+                    command.id,
+                    m.WebRtcAddress(ufrag, pwd, candidates, fingerprints, port.ssrc, port.cname),
+                )
+            )
+
+    def _cancel_opening(self, name: m.PortName) -> None:
+        number, task = self._opening.pop(name)
+        task.cancel()
+        self.tell(m.Failed(number, f"port {name!r} was closed"))
 
     def _open_player(self, command: m.OpenPlayer) -> None:
         self._free(command.port)
@@ -215,6 +296,11 @@ class Plane:
     def event_begun(self, port: RtpPort) -> None:
         """See `PortOwner`."""
         self._open_events.add(port)
+        self._mind_clock()
+
+    def outlet_changed(self, port: RtpPort) -> None:
+        """See `PortOwner`."""
+        self._switchboard.changed(port, monotonic())
         self._mind_clock()
 
     def codec_changed(self, port: RtpPort) -> None:

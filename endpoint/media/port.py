@@ -26,6 +26,9 @@ class PortOwner(Protocol):
     def tell(self, notice: m.Notice) -> None:
         """Something for the control plane."""
 
+    def outlet_changed(self, port: RtpPort) -> None:
+        """Its far end can be sent to, or no longer, or another way."""
+
     def codec_changed(self, port: RtpPort) -> None:
         """The far end sends another codec than it did."""
 
@@ -49,7 +52,7 @@ class RtpPort:
         rtp_timeout_s: float,
     ) -> None:
         self.name = name
-        self.remote: m.SetRemote | None = None
+        self.remote: m.Remote | None = None
         self._transport = transport
         self._settings = settings
         self._owner = owner
@@ -58,16 +61,11 @@ class RtpPort:
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self.outbound = Outbound()
         self.inbound = Inbound(self)
-        self._cname = f"{random.getrandbits(64):016x}"
-        self._reporter = Reporter(self._cname, self.outbound.sender, self.inbound.source)
+        self.cname = f"{random.getrandbits(64):016x}"
+        self._reporter = Reporter(self.cname, self.outbound.sender, self.inbound.source)
         self._is_timed_out = False
         self._packets_reported = 0
         transport.attach(self)
-
-    @property
-    def address(self) -> m.RtpAddress:
-        """Where it listens."""
-        return m.RtpAddress(*self._transport.address, self.outbound.sender.ssrc, self._cname)
 
     @property
     def can_send(self) -> bool:
@@ -75,7 +73,17 @@ class RtpPort:
         remote = self.remote
         return remote is not None and remote.sending and self._transport.outlet is not None
 
-    def set_remote(self, remote: m.SetRemote) -> None:
+    @property
+    def ssrc(self) -> int:
+        """Of what it sends."""
+        return self.outbound.sender.ssrc
+
+    @property
+    def transport(self) -> PacketTransport:
+        """How its packets go."""
+        return self._transport
+
+    def set_remote(self, remote: m.Remote) -> None:
         """Take the negotiated far end. A new address starts the search for the source anew.
 
         Raises:
@@ -90,7 +98,7 @@ class RtpPort:
         self.remote = remote
         self.inbound.negotiate(remote.receive)
         self.outbound.negotiate(remote.send, remote.ptime_ms)
-        self.outlet_changed()
+        self._open_outlet()
         self.inbound.heard_at = now
         self._is_timed_out = False
         self._watch_silence()
@@ -137,6 +145,10 @@ class RtpPort:
 
     def outlet_changed(self) -> None:
         """See `PacketReceiver`."""
+        self._open_outlet()
+        self._owner.outlet_changed(self)
+
+    def _open_outlet(self) -> None:
         self.outbound.open(self._transport.outlet if self.can_send else None)
 
     # -- what the inbound side tells ----------------------------------------------------------

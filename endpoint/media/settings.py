@@ -28,6 +28,16 @@ class MediaSettings(Struct, frozen=True, kw_only=True):
     """So long no other host can."""
     jitter_delay_ms: int = 40
     """What is mixed or recorded waits so long for packets that are late. Forwarding never waits."""
+    ice_host: str = ""
+    """The address that candidates name, where `bind_host` is not how it is reached."""
+    gathering_s: float = 0.5
+    """What STUN and TURN servers have not answered by then is left out."""
+    connect_timeout_s: float = 15.0
+    """So long a WebRTC port may take to be up, from when its far end is known."""
+    consent_interval_s: float = 5.0
+    """How often the far end is asked whether it still wants our packets (RFC 7675 §5.1)."""
+    consent_expiry_s: float = 30.0
+    """So long after its last consent nothing is sent any more."""
     request_timeout_s: float = 5.0
     """A worker that has not answered after this is taken for dead, and replaced."""
     heartbeat_s: float = 2.0

@@ -54,6 +54,12 @@ class PortRange:
         bounds = f"{self._pairs.start}-{self._pairs.stop}"
         raise MediaError(f"no free pair of RTP ports on {self._host} in {bounds}")
 
+    def open_one(self) -> socket.socket:
+        """Bind a socket for RTP and RTCP together. Raises MediaError as `open_pair`."""
+        rtp, rtcp = self.open_pair()
+        rtcp.close()
+        return rtp
+
 
 def _bind_pair(host: str, port: int) -> tuple[socket.socket, socket.socket]:
     rtp = _bind(host, port)

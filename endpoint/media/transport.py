@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, Protocol
 
 from endpoint.media import messages as m
@@ -46,10 +46,6 @@ class PacketTransport(Protocol):
         """Not authentic, or replayed: dropped."""
 
     @property
-    def address(self) -> tuple[str, int, int]:
-        """Host, RTP and RTCP port, as bound."""
-
-    @property
     def proven(self) -> Address | None:
         """The one source that is believed; None until it is known."""
 
@@ -60,12 +56,15 @@ class PacketTransport(Protocol):
     def attach(self, receiver: PacketReceiver) -> None:
         """Deliver from now on. Called once."""
 
-    def set_remote(self, remote: m.SetRemote, now: float) -> None:
+    def set_remote(self, remote: m.Remote, now: float) -> None:
         """Take the negotiated far end; may be called again.
 
         Raises:
             MediaError: it can't be used; nothing has changed.
         """
+
+    def add_candidates(self, candidates: Sequence[str], *, complete: bool) -> None:
+        """Take more of a WebRTC far end's candidates. Raises MediaError."""
 
     def send_rtcp(self, datagram: bytes) -> None:
         """Send a report, if it is known where to."""

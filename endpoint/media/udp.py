@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import ipaddress
 import socket
+from collections.abc import Sequence
 from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -59,7 +60,7 @@ class UdpTransport:
 
     @property
     def address(self) -> tuple[str, int, int]:
-        """See `PacketTransport`."""
+        """Host, RTP and RTCP port, as bound."""
         host, port = self._socket.getsockname()[:2]
         return host, port, port + 1
 
@@ -85,8 +86,10 @@ class UdpTransport:
         self._loop.add_reader(self._socket, self._read_guarded)
         self._loop.add_reader(self._rtcp_socket, self._read_rtcp)
 
-    def set_remote(self, remote: m.SetRemote, now: float) -> None:
+    def set_remote(self, remote: m.Remote, now: float) -> None:
         """See `PacketTransport`. A new address starts the search for the source anew."""
+        if not isinstance(remote, m.SetRemote):
+            raise MediaError("this port speaks no WebRTC")
         if family_of(remote.host) != self._socket.family:
             raise MediaError(f"{remote.host} can't be reached from {self.address[0]}")
         if not 0 < remote.rtp_port < 65536 or not 0 < remote.rtcp_port < 65536:
@@ -103,6 +106,10 @@ class UdpTransport:
         if (host, remote.rtcp_port) != self._signalled_rtcp:
             self._signalled_rtcp = self._rtcp_to = host, remote.rtcp_port
             self._is_rtcp_learnt = False
+
+    def add_candidates(self, candidates: Sequence[str], *, complete: bool) -> None:
+        """See `PacketTransport`."""
+        raise MediaError("this port speaks no WebRTC")
 
     def send_rtcp(self, datagram: bytes) -> None:
         """See `PacketTransport`."""
@@ -150,11 +157,18 @@ class UdpTransport:
     def _send_protected(
         self, srtp: SrtpSession, address: Address, packet: bytes | memoryview
     ) -> None:
-        if protected := srtp.protect(packet):
-            if self._is_connected:
-                self._socket.send(protected)
-            else:
-                self._socket.sendto(protected, address)
+        protected = srtp.protect(packet)
+        if not protected:
+            return
+        # Tried again here where an ICMP error was told in place of sending: whoever calls could
+        # only give the same index once more.
+        for _ in range(2):
+            with contextlib.suppress(OSError):
+                if self._is_connected:
+                    self._socket.send(protected)
+                else:
+                    self._socket.sendto(protected, address)
+                return
 
     # -- whom it believes ---------------------------------------------------------------------
 

@@ -27,11 +27,10 @@ async def serve(end: socket.socket, settings: MediaSettings) -> None:
     """Do what is asked on the pair until its other end closes."""
     gone = asyncio.Event()
     channel = Channel(end, lambda record: plane.handle(m.decode_command(record)), gone.set)
-    plane = Plane(settings, lambda message: channel.send(m.encode(message)))
     try:
-        await gone.wait()
+        async with Plane(settings, lambda message: channel.send(m.encode(message))) as plane:
+            await gone.wait()
     finally:
-        plane.close()
         channel.close()
 
 

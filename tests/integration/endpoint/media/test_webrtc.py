@@ -1,0 +1,300 @@
+"""Two WebRTC ports in two planes, and who attacks them: S11, S13, S14."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import msgspec
+import pytest
+from aioice import ice
+from aioice.stun import Message
+
+from endpoint.errors import MediaError
+from endpoint.media import messages as m
+from endpoint.media.link import LocalLink, MediaSettings
+from endpoint.media.rtp import HEADER
+from tests.integration.endpoint.media.conftest import PhoneMaker, Studio
+from tests.integration.endpoint.media.phone import PCMU, Phone, events
+
+pytestmark = pytest.mark.integration
+
+CODECS = [PCMU, events(101)]
+SETTINGS = MediaSettings(
+    rtcp_interval_s=0.2, connect_timeout_s=10, consent_interval_s=0.1, consent_expiry_s=1.0
+)
+CLIENT_HELLO = bytes.fromhex("16feff000000000000000000360100002a000000000000002afefd") + bytes(42)
+FATAL_ALERT = bytes.fromhex("15fefd00000000000000000002022f")
+RTP = HEADER.pack(0x80, 0, 1, 160, 7) + bytes(160)
+
+
+class Side(Studio):
+    """A plane with a WebRTC port `W` and a plain one for a phone."""
+
+    local: m.WebRtcAddress
+
+    async def open(self, *, controlling: bool) -> None:
+        self.local = await self.link.request(m.OpenWebRtcPort("W", controlling))
+
+    def remote(self, other: Side, role: m.DtlsRole, **changes: object) -> m.SetWebRtcRemote:
+        """What the other side's description says to ours."""
+        local = other.local
+        described = m.SetWebRtcRemote(
+            "W",
+            local.ufrag,
+            local.pwd,
+            local.fingerprints,
+            role,
+            CODECS,
+            CODECS,
+            candidates=local.candidates,
+        )
+        return msgspec.structs.replace(described, **changes)
+
+    @property
+    def web_address(self) -> tuple[str, int]:
+        words = self.local.candidates[0].split()
+        return words[4], int(words[5])
+
+    async def add_phone(self, phone: Phone) -> None:
+        await self.connect(phone)
+        pairs = [m.RouteTo("W", phone.name), m.RouteTo(phone.name, "W")]
+        await self.link.request(m.SetRoutes("call", pairs))
+
+
+@contextlib.asynccontextmanager
+async def plane(settings: MediaSettings = SETTINGS) -> AsyncIterator[Side]:
+    async with asyncio.TaskGroup() as group, LocalLink(settings) as link:
+        side = Side(link)
+        group.create_task(side.keep_notices())
+        yield side
+
+
+@pytest.fixture
+async def sides() -> AsyncIterator[tuple[Side, Side]]:
+    """The offerer's and the answerer's, each with an open port."""
+    async with plane() as a, plane() as b:
+        await a.open(controlling=True)
+        await b.open(controlling=False)
+        yield a, b
+
+
+async def connect(a: Side, b: Side, role: m.DtlsRole = m.DtlsRole.CLIENT) -> None:
+    """`role` is the offerer's."""
+    other = next(each for each in m.DtlsRole if each is not role)
+    await b.link.request(b.remote(a, other))
+    await a.link.request(a.remote(b, role))
+    for side in (a, b):
+        await side.until_notice(m.PortConnected)
+
+
+@pytest.mark.parametrize("role", m.DtlsRole)
+async def test_audio_digits_and_reports_go_both_ways(
+    sides: tuple[Side, Side], phone: PhoneMaker, role: m.DtlsRole
+) -> None:
+    a, b = sides
+    one, two = await phone("A"), await phone("B")
+    await a.add_phone(one)
+    await b.add_phone(two)
+    await connect(a, b, role)
+    await one.until_packets(60)
+    await two.until_packets(30)
+    assert (one.hears(), two.hears()) == ({"B"}, {"A"})
+    one.press("7")
+    (digit, *_) = await b.until_notice(m.DigitReceived)
+    assert (digit.port, digit.digit) == ("W", "7")
+    await b.link.request(m.SendDigits("W", "5"))
+    assert any(d.digit == "5" for d in await a.until_notice(m.DigitReceived, 2))
+    for side in sides:
+        counted = await side.until_counted("W", lambda c: c.round_trip_ms is not None)
+        assert counted.packets_lost == counted.packets_refused == counted.packets_foreign == 0
+        assert counted.codec == "PCMU"
+    host, port = b.web_address
+    assert (await a.statistics("W")).remote == f"{host}:{port}"
+
+
+async def test_candidates_may_come_later(sides: tuple[Side, Side]) -> None:
+    a, b = sides
+    for side, other, role in ((a, b, m.DtlsRole.SERVER), (b, a, m.DtlsRole.CLIENT)):
+        later = side.remote(other, role, candidates=[], candidates_complete=False)
+        await side.link.request(later)
+    await a.link.request(m.AddCandidates("W", b.local.candidates))
+    await a.link.request(m.AddCandidates("W", [], complete=True))
+    for side in sides:
+        await side.until_notice(m.PortConnected)
+
+
+@pytest.mark.parametrize(
+    "datagram", [CLIENT_HELLO, FATAL_ALERT, RTP], ids=["hello", "alert", "rtp"]
+)
+@pytest.mark.parametrize("role", m.DtlsRole)
+async def test_s13_a_stranger_can_not_break_into_the_handshake(
+    sides: tuple[Side, Side], phone: PhoneMaker, role: m.DtlsRole, datagram: bytes
+) -> None:
+    """Twenty of them before, in every turn of the loop during, and after."""
+    a, b = sides
+
+    def spray(count: int) -> None:
+        for side in sides:
+            for _ in range(count):
+                attacker.sendto(datagram, side.web_address)
+
+    async def keep_spraying() -> None:
+        while True:
+            spray(2)
+            await asyncio.sleep(0.001)
+
+    with socket.socket(type=socket.SOCK_DGRAM) as attacker:
+        attacker.bind(("127.0.0.1", 0))
+        attacker.setblocking(False)
+        spray(20)
+        async with asyncio.TaskGroup() as group:
+            attack = group.create_task(keep_spraying())
+            await connect(a, b, role)
+            attack.cancel()
+        one, two = await phone("A"), await phone("B")
+        await a.add_phone(one)
+        await b.add_phone(two)
+        for _ in range(10):
+            spray(20)
+            await two.until_packets(5)
+        assert two.hears() == {"A"}
+        for side in sides:
+            counted = await side.until_counted("W", lambda c: c.packets_foreign >= 200)
+            assert counted.packets_lost == counted.packets_malformed == 0
+            assert not [n for n in side.notices if isinstance(n, m.PortFailed)]
+
+
+@pytest.mark.parametrize("role", m.DtlsRole)
+async def test_s14_a_wrong_fingerprint_ends_in_a_named_failure_and_no_media(
+    sides: tuple[Side, Side], phone: PhoneMaker, role: m.DtlsRole
+) -> None:
+    a, b = sides
+    wrong = m.Fingerprint("sha-256", ":".join(["AB"] * 32))
+    other = next(each for each in m.DtlsRole if each is not role)
+    one = await phone("A")
+    await a.connect(one)
+    await a.link.request(m.SetRoutes("call", [m.RouteTo("A", "W"), m.RouteTo("W", "A")]))
+    await b.link.request(b.remote(a, other))
+    await a.link.request(a.remote(b, role, fingerprints=[wrong]))
+    (failed,) = await a.until_notice(m.PortFailed)
+    assert failed == m.PortFailed("W", m.PortFailure.WRONG_FINGERPRINT)
+    await a.until_counted("A", lambda c: c.packets_received > 10)
+    assert (await a.statistics("W")).packets_sent == 0
+    assert (await b.statistics("W")).packets_received == 0
+
+
+@pytest.mark.parametrize("prints", [[], [m.Fingerprint("md5", ":".join(["AB"] * 16))]])
+async def test_s14_without_a_fingerprint_that_can_be_trusted_nothing_begins(
+    sides: tuple[Side, Side], prints: list[m.Fingerprint]
+) -> None:
+    a, b = sides
+    with pytest.raises(MediaError, match="no fingerprint"):
+        await a.link.request(a.remote(b, m.DtlsRole.CLIENT, fingerprints=prints))
+
+
+async def test_s14_a_connected_port_takes_no_other_fingerprint_and_no_plain_remote(
+    sides: tuple[Side, Side], phone: PhoneMaker
+) -> None:
+    a, b = sides
+    await connect(a, b)
+    wrong = [m.Fingerprint("sha-256", ":".join(["AB"] * 32))]
+    for changed in (
+        a.remote(b, m.DtlsRole.CLIENT, fingerprints=wrong),
+        a.remote(b, m.DtlsRole.CLIENT, ufrag="abcd"),
+        a.remote(b, m.DtlsRole.SERVER),
+    ):
+        with pytest.raises(MediaError, match="another port"):
+            await a.link.request(changed)
+    one = await phone("A")
+    with pytest.raises(MediaError, match="never speaks plain RTP"):
+        await a.link.request(one.remote("W"))
+    await a.link.request(a.remote(b, m.DtlsRole.CLIENT, sending=False))
+
+
+async def test_the_far_end_is_told_that_a_port_was_closed(sides: tuple[Side, Side]) -> None:
+    a, b = sides
+    await connect(a, b)
+    await a.link.request(m.ClosePort("W"))
+    (failed,) = await b.until_notice(m.PortFailed)
+    assert failed.failure is m.PortFailure.CLOSED
+    await b.link.request(m.ClosePort("W"))
+
+
+async def test_sending_stops_when_consent_is_lost(
+    sides: tuple[Side, Side], phone: PhoneMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The far end, the controlled one, answers no check any more."""
+    a, b = sides
+    await connect(a, b)
+    one = await phone("A")
+    await a.add_phone(one)
+    await b.until_counted("W", lambda c: c.packets_received > 10)
+    answer = ice.Connection.request_received
+
+    def answer_unless_controlled(
+        self: ice.Connection, message: Message, addr: tuple[str, int], protocol: ice.StunProtocol
+    ) -> None:
+        if self.ice_controlling:
+            answer(self, message, addr, protocol)
+
+    monkeypatch.setattr(ice.Connection, "request_received", answer_unless_controlled)
+    (failed,) = await a.until_notice(m.PortFailed)
+    assert failed.failure is m.PortFailure.CONSENT_LOST
+    sent = (await a.statistics("W")).packets_sent
+    await a.until_counted("A", lambda c: c.packets_received > 80)
+    assert (await a.statistics("W")).packets_sent == sent
+
+
+async def test_a_far_end_that_can_not_be_reached_is_told(sides: tuple[Side, Side]) -> None:
+    a, b = sides
+    dead = "1 1 udp 2130706431 127.0.0.1 9 typ host"
+    wrong = a.remote(b, m.DtlsRole.CLIENT, candidates=[dead], pwd="x" * 22)
+    async with plane(msgspec.structs.replace(SETTINGS, connect_timeout_s=0.3)) as c:
+        await c.open(controlling=True)
+        await c.link.request(wrong)
+        (failed,) = await c.until_notice(m.PortFailed)
+        assert failed.failure in (m.PortFailure.TIMED_OUT, m.PortFailure.NO_ROUTE)
+
+
+Mangle = Callable[[m.SetWebRtcRemote], m.SetWebRtcRemote]
+
+
+@pytest.mark.parametrize(
+    "mangle",
+    [
+        lambda r: msgspec.structs.replace(r, candidates=["candidate: nonsense"]),
+        lambda r: msgspec.structs.replace(r, candidates=["1 x udp y 127.0.0.1 z typ host"]),
+        lambda r: msgspec.structs.replace(r, ufrag="a"),
+        lambda r: msgspec.structs.replace(r, pwd="not allowed at all! no, no"),
+        lambda r: msgspec.structs.replace(r, send=[]),
+    ],
+)
+async def test_what_can_not_be_used_is_refused(sides: tuple[Side, Side], mangle: Mangle) -> None:
+    a, b = sides
+    with pytest.raises(MediaError):
+        await a.link.request(mangle(a.remote(b, m.DtlsRole.CLIENT)))
+    await connect(a, b)
+
+
+async def test_closing_a_port_that_is_being_opened_answers_both() -> None:
+    async with plane() as a:
+        opening: Awaitable[m.WebRtcAddress] = a.link.request(m.OpenWebRtcPort("W", True))
+        task = asyncio.get_running_loop().create_task(_result(opening))
+        await asyncio.sleep(0)
+        await a.link.request(m.ClosePort("W"))
+        with pytest.raises(MediaError, match="was closed"):
+            await task
+        await a.open(controlling=True)
+
+
+async def _result(opening: Awaitable[m.WebRtcAddress]) -> m.WebRtcAddress:
+    return await opening
+
+
+def test_secrets_are_never_shown() -> None:
+    server = m.IceServer("turn:turn.example.com", "user", "secret")
+    address = m.WebRtcAddress("abcd", "secret", [], [], 1, "name")
+    assert "secret" not in f"{server!r} {address!r} {m.OpenWebRtcPort('W', True, [server])!r}"
