@@ -28,6 +28,8 @@ _IDLE_MS = 500.0
 _NOISE_AFTER_MS = 40.0
 _JUMP_MS = 3000.0
 _LATE_IN_A_ROW = 25
+_CAPACITY = 512
+"""Packets: five seconds of 10 ms."""
 _REMEMBERED = 64
 _LOSS_MEMORY = 0.998
 """Of the share of lost packets, from one packet to the next: ten seconds."""
@@ -127,6 +129,9 @@ class Playout:
             lead_ms = self.target_ms - self._arrivals.delay_ms(ticks, now)
             lead = max(0, round(lead_ms * self._rate_hz / 1000))
             self._waiting = np.zeros(lead, dtype=np.int16)
+        if len(self._packets) >= _CAPACITY:
+            self.discarded_packets += 1
+            return
         if ticks < self._head:
             self.late_packets += 1
             self._late_in_a_row += 1
@@ -187,6 +192,9 @@ class Playout:
             self._loss *= _LOSS_MEMORY
             self._decode(payload, surplus_ms)
             return
+        for overlapped in [ticks for ticks in self._packets if ticks < self._head]:
+            del self._packets[overlapped]
+            self.discarded_packets += 1
         if not self._packets:
             self._wait()
             return

@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import settings as hypothesis
+from hypothesis import strategies as st
 
 from endpoint.audio.analysis import GoertzelBank
 from endpoint.audio.arrival import DelaySettings
@@ -255,3 +258,33 @@ def test_packets_of_any_length_are_taken(packet_ms: int) -> None:
             playout.put(at_ms * 8, payload, at_ms / 1000)
         levels.append(level_of(playout.take(tick * 0.02 + 0.001)))
     assert levels[25:] == pytest.approx([LEVEL_DBOV] * 125, abs=1)
+
+
+ANY_PACKET = st.tuples(
+    st.one_of(st.integers(0, 2**32 - 1), st.integers(0, 4000)),
+    st.binary(max_size=400),
+    st.floats(0, 0.1),
+)
+
+
+@pytest.mark.parametrize("codec", [PCMU, coding("opus", 48000)], ids=lambda codec: codec.encoding)
+@hypothesis(max_examples=60, deadline=None, derandomize=True)
+@given(packets=st.lists(ANY_PACKET, max_size=60))
+def test_whatever_comes_there_are_20_ms_each_time(
+    codec: AudioCodec, packets: list[tuple[int, bytes, float]]
+) -> None:
+    playout = Playout(codec)
+    now = 0.0
+    for timestamp, payload, later in packets:
+        now += later
+        playout.put(timestamp, payload, now)
+        assert len(playout.take(now)) == codec.sample_rate_hz // 50
+
+
+def test_a_flood_of_packets_for_later_fills_no_memory() -> None:
+    playout = Playout(PCMU)
+    for number in range(3000):
+        playout.put(number * 7, b"\xff" * 20, 0.0)
+        if number % 10 == 0:
+            assert len(playout.take(0.0)) == 160
+    assert playout.discarded_packets > 1500
