@@ -11,7 +11,7 @@ import pytest
 
 from endpoint.audio.tones import MUSIC_ON_HOLD
 from endpoint.media import messages as m
-from endpoint.media.link import LocalLink, MediaSettings, WorkerLost
+from endpoint.media.link import LocalLink, MediaLink, MediaSettings, WorkerLost
 from tests.integration.endpoint.media.phone import Phone
 
 N = TypeVar("N")
@@ -21,7 +21,7 @@ SETTINGS = MediaSettings(latch_other_port_s=0.1, latch_other_host_s=0.6, rtcp_in
 class Studio:
     """A plane in this loop, with what tests say of it in few words."""
 
-    def __init__(self, link: LocalLink) -> None:
+    def __init__(self, link: MediaLink) -> None:
         self.link = link
         self.addresses: dict[str, m.RtpAddress] = {}
         self.notices: list[m.Notice | WorkerLost] = []

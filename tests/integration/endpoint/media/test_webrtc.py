@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import msgspec
 import pytest
 from aioice import ice
 from aioice.stun import Message
+from OpenSSL import SSL
 
+from endpoint.audio.tones import MUSIC_ON_HOLD
 from endpoint.errors import MediaError
 from endpoint.media import messages as m
-from endpoint.media.link import LocalLink, MediaSettings
+from endpoint.media.link import LocalLink, MediaSettings, WorkerLink
 from endpoint.media.rtp import HEADER
 from tests.integration.endpoint.media.conftest import PhoneMaker, Studio
 from tests.integration.endpoint.media.phone import PCMU, Phone, events
@@ -298,3 +301,51 @@ def test_secrets_are_never_shown() -> None:
     server = m.IceServer("turn:turn.example.com", "user", "secret")
     address = m.WebRtcAddress("abcd", "secret", [], [], 1, "name")
     assert "secret" not in f"{server!r} {address!r} {m.OpenWebRtcPort('W', True, [server])!r}"
+
+
+@pytest.mark.parametrize("role", m.DtlsRole)
+@pytest.mark.parametrize("lost", range(4))
+async def test_a_lost_flight_of_the_handshake_is_repeated_by_us(
+    sides: tuple[Side, Side], monkeypatch: pytest.MonkeyPatch, role: m.DtlsRole, lost: int
+) -> None:
+    """OpenSSL's own timer, a second at its best, never comes."""
+    a, b = sides
+    take, count = ice.Connection.data_received, 0
+
+    def lose_one(self: ice.Connection, data: bytes, component: int) -> None:
+        nonlocal count
+        count += 1
+        if count != lost + 1:
+            take(self, data, component)
+
+    monkeypatch.setattr(ice.Connection, "data_received", lose_one)
+    monkeypatch.setattr(SSL.Connection, "DTLSv1_get_timeout", lambda self: 60.0)
+    await connect(a, b, role)
+    assert count > lost
+
+
+async def test_a_worker_opens_its_first_webrtc_port_on_demand() -> None:
+    """In processes of their own, on the loop that they use."""
+    check = "import sys, endpoint.media.worker; print('aiortc' in sys.modules)"
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", check, stdout=asyncio.subprocess.PIPE
+    )
+    printed, _ = await process.communicate()
+    assert printed.strip() == b"False"
+    async with (
+        asyncio.TaskGroup() as group,
+        WorkerLink(SETTINGS) as here,
+        WorkerLink(SETTINGS) as there,
+    ):
+        a, b = Side(here), Side(there)
+        for side in (a, b):
+            group.create_task(side.keep_notices())
+        await a.open(controlling=True)
+        await b.open(controlling=False)
+        for side in (a, b):
+            await side.link.request(m.OpenPlayer("music", MUSIC_ON_HOLD))
+            await side.link.request(m.SetRoutes("call", [m.RouteTo("music", "W")]))
+        await connect(a, b)
+        for side in (a, b):
+            counted = await side.until_counted("W", lambda c: c.packets_received >= 20)
+            assert counted.packets_lost == counted.packets_refused == 0
