@@ -259,6 +259,8 @@ class OpenWebRtcPort(Command[WebRtcAddress], frozen=True):
     """We made the offer (RFC 8445 §6.1.1)."""
     ice_servers: list[IceServer] = []
     """Of each kind the first one that we can use."""
+    relay_only: bool = False
+    """Only by a TURN server of `ice_servers`; without its answer the port is refused."""
     rtp_timeout_s: float = 0.0
 
 

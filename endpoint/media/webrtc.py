@@ -13,7 +13,7 @@ import contextlib
 import random
 import re
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from time import monotonic
 from typing import Any, Final
 
@@ -122,6 +122,8 @@ class _Connection(ice.Connection):
         owner: WebRtcTransport,
         settings: MediaSettings,
         open_socket: Callable[[], socket.socket],
+        *,
+        relay_only: bool,
         **arguments: Any,
     ) -> None:
         super().__init__(**arguments)
@@ -133,6 +135,7 @@ class _Connection(ice.Connection):
         self.host_socket: socket.socket | None = None
         self._settings = settings
         self._open_socket = open_socket
+        self._relay_only = relay_only
 
     @property
     def nominated(self) -> ice.CandidatePair | None:
@@ -146,38 +149,17 @@ class _Connection(ice.Connection):
 
     async def _gather(self) -> list[Candidate]:
         """Our own address, then what servers say of it in time."""
-        bound = self._open_socket()
-        try:
-            loop = asyncio.get_running_loop()
-            _, host_protocol = await loop.create_datagram_endpoint(
-                lambda: _Protocol(self), sock=bound
-            )
-        except BaseException:
-            bound.close()
-            raise
-        self.host_protocol, self.host_socket = host_protocol, bound
-        address, port = bound.getsockname()[:2]
-        address = self._settings.ice_host or address
-        host_protocol.local_candidate = Candidate(
-            foundation=candidate_foundation("host", "udp", address),
-            component=1,
-            transport="udp",
-            priority=candidate_priority(1, "host"),
-            host=address,
-            port=port,
-            type="host",
-        )
-        self._protocols.append(host_protocol)
-        candidates = [host_protocol.local_candidate]
+        candidates: list[Candidate] = []
 
-        async def reflexive(server: tuple[str, int]) -> None:
-            candidate, _ = await ice.server_reflexive_candidate(host_protocol, server)
+        async def reflexive(protocol: ice.StunProtocol, server: tuple[str, int]) -> None:
+            candidate, _ = await ice.server_reflexive_candidate(protocol, server)
             candidates.append(candidate)
 
         async def relayed(server: tuple[str, int]) -> None:
             candidate, protocol = await ice.relayed_candidate(
                 component=1,
-                hide_related_address=False,
+                # It would tell the address that is to stay hidden.
+                hide_related_address=self._relay_only,
                 protocol_factory=lambda: _Protocol(self),
                 turn_server=server,
                 turn_username=self.turn_username,
@@ -188,17 +170,47 @@ class _Connection(ice.Connection):
             self._protocols.append(protocol)
             candidates.append(candidate)
 
+        host = None if self._relay_only else await self._open_host()
         async with asyncio.TaskGroup() as group:
-            for ask, server in ((reflexive, self.stun_server), (relayed, self.turn_server)):
-                if server is not None:
-                    group.create_task(self._in_time(ask, server))
+            if host is not None:
+                candidates.append(host.local_candidate)
+                if self.stun_server is not None:
+                    group.create_task(self._in_time(reflexive(host, self.stun_server)))
+            if self.turn_server is not None:
+                group.create_task(self._in_time(relayed(self.turn_server)))
+        if not candidates:
+            raise MediaError("no TURN server has answered")
         return candidates
 
-    async def _in_time(self, ask: Callable[[Any], Any], server: tuple[str, int]) -> None:
+    async def _open_host(self) -> _Protocol:
+        """Our own socket, on our own address and port."""
+        bound = self._open_socket()
+        try:
+            loop = asyncio.get_running_loop()
+            _, protocol = await loop.create_datagram_endpoint(lambda: _Protocol(self), sock=bound)
+        except BaseException:
+            bound.close()
+            raise
+        self.host_protocol, self.host_socket = protocol, bound
+        self._protocols.append(protocol)
+        address, port = bound.getsockname()[:2]
+        address = self._settings.ice_host or address
+        protocol.local_candidate = Candidate(
+            foundation=candidate_foundation("host", "udp", address),
+            component=1,
+            transport="udp",
+            priority=candidate_priority(1, "host"),
+            host=address,
+            port=port,
+            type="host",
+        )
+        return protocol
+
+    async def _in_time(self, asking: Awaitable[None]) -> None:
         """A server that does not answer costs its candidate, and nothing else."""
         with contextlib.suppress(OSError, TimeoutError, stun.TransactionError):
             async with asyncio.timeout(self._settings.gathering_s):
-                await ask(server)
+                await asking
 
     def request_received(
         self, message: stun.Message, addr: tuple[str, int], protocol: ice.StunProtocol
@@ -326,7 +338,12 @@ class WebRtcTransport:
         self._loop = asyncio.get_running_loop()
         self._receiver: PacketReceiver
         self._connection = _Connection(
-            self, settings, open_socket, ice_controlling=command.controlling, **arguments
+            self,
+            settings,
+            open_socket,
+            relay_only=command.relay_only,
+            ice_controlling=command.controlling,
+            **arguments,
         )
         self._gatherer = _Gatherer(self._connection)
         self._ice = RTCIceTransport(self._gatherer)
