@@ -241,7 +241,11 @@ class _Connection(ice.Connection):
         if address not in self.proven:
             self.owner.foreign_packets += 1
         elif self._queue.qsize() < _MOST_HANDSHAKE_WAITING:
-            self.data_received(data, 1)
+            super().data_received(data, 1)
+
+    def data_received(self, data: bytes, component: int) -> None:
+        """Drop what began as STUN and is none: nobody bounds aioice's queue, and DTLS reads it."""
+        self.owner.foreign_packets += 1
 
     async def query_consent(self) -> None:
         """Ask on, as RFC 7675 §5.1 says; sending stops at the very end of the last consent."""

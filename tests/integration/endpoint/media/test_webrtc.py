@@ -30,6 +30,7 @@ SETTINGS = MediaSettings(
 )
 CLIENT_HELLO = bytes.fromhex("16feff000000000000000000360100002a000000000000002afefd") + bytes(42)
 FATAL_ALERT = bytes.fromhex("15fefd00000000000000000002022f")
+NO_STUN = b"\x00\x01\x00\x04" + bytes(16)
 RTP = HEADER.pack(0x80, 0, 1, 160, 7) + bytes(160)
 
 
@@ -130,13 +131,15 @@ async def test_candidates_may_come_later(sides: tuple[Side, Side]) -> None:
 
 
 @pytest.mark.parametrize(
-    "datagram", [CLIENT_HELLO, FATAL_ALERT, RTP], ids=["hello", "alert", "rtp"]
+    "datagram",
+    [CLIENT_HELLO, FATAL_ALERT, RTP, NO_STUN],
+    ids=["hello", "alert", "rtp", "no stun"],
 )
 @pytest.mark.parametrize("role", m.DtlsRole)
 async def test_s13_a_stranger_can_not_break_into_the_handshake(
     sides: tuple[Side, Side], phone: PhoneMaker, role: m.DtlsRole, datagram: bytes
 ) -> None:
-    """Twenty of them before, in every turn of the loop during, and after."""
+    """Forty of them before, in every turn of the loop during, and after."""
     a, b = sides
 
     def spray(count: int) -> None:
@@ -152,7 +155,7 @@ async def test_s13_a_stranger_can_not_break_into_the_handshake(
     with socket.socket(type=socket.SOCK_DGRAM) as attacker:
         attacker.bind(("127.0.0.1", 0))
         attacker.setblocking(False)
-        spray(20)
+        spray(40)
         async with asyncio.TaskGroup() as group:
             attack = group.create_task(keep_spraying())
             await connect(a, b, role)
