@@ -8,6 +8,7 @@ EndpointError
 │   └── MediaUnavailable the worker is gone (a new one is being started)
 ├── AudioError           audio that can't be read, decoded or written
 └── StorageError         the database can't be reached or is not ours
+    └── NumberTaken      the number is another extension's already
 """
 
 from __future__ import annotations
@@ -64,3 +65,7 @@ class AudioError(EndpointError):
 
 class StorageError(EndpointError):
     """The database can't be reached, is locked, or holds another schema."""
+
+
+class NumberTaken(StorageError):
+    """The number, or an alias of it, is an extension's already; nothing has changed."""

@@ -236,19 +236,19 @@ def status(config: ConfigFile = None, as_json: Json = False) -> None:
 def register(
     device: Device,
     server: Annotated[
-        str,
+        str | None,
         typer.Option(
             help="wss://host/path, ws://…, sip:host; else its account in the configuration."
         ),
-    ] = "",
-    username: Annotated[str, typer.Option(help="By default the device.")] = "",
-    domain: Annotated[str, typer.Option(help="By default the server's host.")] = "",
+    ] = None,
+    username: Annotated[str | None, typer.Option(help="By default the device.")] = None,
+    domain: Annotated[str | None, typer.Option(help="By default the server's host.")] = None,
     ca: Annotated[Path | None, typer.Option(help="PEM of the CA to trust for wss.")] = None,
     password_file: Annotated[Path | None, typer.Option(help="Holds the password.")] = None,
     password_stdin: Annotated[
         bool, typer.Option("--password-stdin", help="Read the password from standard input.")
     ] = False,
-    expires: Annotated[int, typer.Option(help="Seconds to ask for.", min=10)] = 600,
+    expires: Annotated[int | None, typer.Option(help="Seconds to ask for; 600.", min=10)] = None,
     once: Annotated[
         bool, typer.Option("--once", help="Register, un-register, leave: a test of an account.")
     ] = False,
@@ -256,44 +256,49 @@ def register(
     config: ConfigFile = None,
     as_json: Json = False,
 ) -> None:
-    """Register a device at an outside sipWsServer and keep it so; Ctrl-C takes it back."""
+    """Register a device at an outside sipWsServer and keep it so; Ctrl-C takes it back.
+
+    What the options say goes before what its account in the configuration says.
+    """
     output = Output(as_json)
     loaded = loaded_or_fail(output, config)
-    if server:
-        password = None
-        if password_stdin:
-            password = SecretStr(sys.stdin.readline().rstrip("\r\n"))
-        elif password_file is None and sys.stdin.isatty():
-            password = SecretStr(typer.prompt("Password", hide_input=True))
-        if (password is None) == (password_file is None):
-            raise typer.BadParameter("give one of --password-file or --password-stdin")
-        try:
-            account = AccountSettings(
-                device=device,
-                server=server,
-                username=username,
-                domain=domain,
-                ca=ca,
-                password=password,
-                password_file=password_file,
-                expires_s=expires,
-            )
-        except ValidationError as error:
-            fault = error.errors()[0]
-            option = str(fault["loc"][0]).removesuffix("_s")
-            hint = "DEVICE" if option == "device" else f"--{option}"
-            text = fault["msg"].removeprefix("Value error, ")
-            raise typer.BadParameter(text, param_hint=hint) from error
-    else:
-        account = _configured(loaded, device)
+    if password_stdin and password_file is not None:
+        raise typer.BadParameter("give one of --password-file or --password-stdin")
+    password = SecretStr(sys.stdin.readline().rstrip("\r\n")) if password_stdin else None
+    options = {
+        "server": server,
+        "username": username,
+        "domain": domain,
+        "ca": ca,
+        "password": password,
+        "password_file": password_file,
+        "expires_s": expires,
+    }
+    account = _account(loaded, device, {key: said for key, said in options.items() if said})
     output.run(keep_registered(loaded.config, account, output, once=once, timeout_s=wait))
 
 
-def _configured(loaded: Loaded, device: str) -> AccountSettings:
-    for account in loaded.config.account:
-        if account.device == device:
-            return account
-    raise typer.BadParameter(f"{device} has no [[account]] in the configuration; give --server")
+def _account(loaded: Loaded, device: str, said: dict[str, Any]) -> AccountSettings:
+    """The device's account as configured, with what the options said put over it."""
+    configured = next((one for one in loaded.config.account if one.device == device), None)
+    fields: dict[str, Any] = configured.model_dump() if configured else {"device": device}
+    if "password" in said or "password_file" in said:
+        fields |= {"password": None, "password_file": None}
+    fields |= said
+    if "server" not in fields:
+        raise typer.BadParameter(f"{device} has no account in the configuration; give --server")
+    if not fields.get("password") and not fields.get("password_file"):
+        if not sys.stdin.isatty():
+            raise typer.BadParameter("give one of --password-file or --password-stdin")
+        fields["password"] = SecretStr(typer.prompt("Password", hide_input=True))
+    try:
+        return AccountSettings.model_validate(fields)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        option = str(fault["loc"][0] if fault["loc"] else "server").removesuffix("_s")
+        hint = "DEVICE" if option == "device" else f"--{option}"
+        text = fault["msg"].removeprefix("Value error, ")
+        raise typer.BadParameter(text, param_hint=hint) from error
 
 
 # -- inside -----------------------------------------------------------------------------------
@@ -341,8 +346,14 @@ async def _reachable(client: EndpointClient, device: str, timeout_s: float) -> N
         try:
             async with asyncio.timeout(timeout_s):
                 async for frame in frames:
-                    if any(one.device == device and one.reachable for one in frame.devices):
+                    mine = [one for one in frame.devices if one.device == device]
+                    if any(one.reachable for one in mine):
                         return
+                    if isinstance(frame, wire.Snapshot) and not mine:
+                        raise CommandFailed(
+                            ExitCode.CALL_FAILED,
+                            f"{device} is no device of ours: no extension, account or station",
+                        )
         except TimeoutError:
             pass
     raise CommandFailed(

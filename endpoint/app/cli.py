@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from endpoint import __version__
 from endpoint.app import telemetry
 from endpoint.app.callcommands import calls_app
 from endpoint.app.config import Loaded
@@ -44,6 +45,22 @@ app.add_typer(extension_app, name="extension")
 app.add_typer(database_app, name="database")
 app.add_typer(calls_app)
 app.command("token")(show_token)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    _version: Annotated[
+        bool,
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """A call-centre agent's telephone on a server, controlled by a program."""
 
 
 @app.command()

@@ -222,6 +222,8 @@ class AccountSettings(Section):
     @field_validator("server")
     @classmethod
     def _server(cls, server: str) -> str:
+        if re.match(r"sips:|tls:|tcp:", server) or re.search(r";transport=(tcp|tls)", server, re.I):
+            raise ValueError(f"{server!r}: SIP over TCP and TLS is not built yet; use UDP or WSS")
         if not re.fullmatch(r"(wss?://|sip:)[^\s@/]+(/\S*)?", server):
             found = "a user in the address" if "@" in server else repr(server)
             raise ValueError(

@@ -12,12 +12,13 @@ from rich.text import Text
 from endpoint.app import telemetry
 from endpoint.app.config import Loaded, load, values
 from endpoint.app.context import ConfigFile
-from endpoint.app.output import Json, Output
+from endpoint.app.exitcodes import ExitCode
+from endpoint.app.output import CommandFailed, Json, Output
 from endpoint.app.secrecy import new_password, weakness
 from endpoint.app.settings import Config, LogSettings, checked_device
 from endpoint.app.state import StateDirectory
 from endpoint.app.wiring import add_extension, database_url
-from endpoint.errors import ConfigurationError, StorageError
+from endpoint.errors import ConfigurationError, NumberTaken, StorageError
 from endpoint.storage.database import Database
 from endpoint.storage.extensions import Extension, Extensions
 
@@ -109,7 +110,13 @@ def add(
 
     async def store() -> None:
         async with _database(loaded.config) as database:
-            await add_extension(Extensions(database), realm, extension, password, replace=replace)
+            extensions = Extensions(database)
+            try:
+                await add_extension(extensions, realm, extension, password, replace=replace)
+            except NumberTaken as error:
+                raise CommandFailed(
+                    ExitCode.FAILED, f"{error}; --replace takes it over", {"number": number}
+                ) from error
 
     output.run(store())
     result = {"ok": True, "number": number, "realm": realm, "weak": fault is not None}

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import delete, select
 from sqlalchemy.orm import selectinload
 
-from endpoint.errors import StorageError
+from endpoint.errors import NumberTaken
 from endpoint.storage.database import Database
 from endpoint.storage.schema import AliasRow, CredentialRow, ExtensionRow
 
@@ -47,7 +47,7 @@ class Extensions:
     async def add(
         self, extension: Extension, credentials: Sequence[Credential], *, replace: bool = False
     ) -> None:
-        """Store an extension. Raises `StorageError` for a number that is taken."""
+        """Store an extension. Raises `NumberTaken`."""
         tenant = self._database.tenant_id
         async with self._database.session() as session:
             if replace:
@@ -65,7 +65,7 @@ class Extensions:
             )
             taken = [*await session.scalars(extensions), *await session.scalars(aliases)]
             if taken:
-                raise StorageError(f"{', '.join(sorted(set(taken)))}: this number is taken")
+                raise NumberTaken(f"{', '.join(sorted(set(taken)))}: this number is taken")
             row = ExtensionRow(
                 tenant_id=tenant,
                 number=extension.number,

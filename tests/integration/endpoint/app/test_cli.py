@@ -15,6 +15,7 @@ import pytest
 import structlog
 from typer.testing import CliRunner, Result
 
+from endpoint import __version__
 from endpoint.app.cli import app
 from endpoint.app.exitcodes import ExitCode
 
@@ -105,9 +106,14 @@ def test_a_wrong_command_line_is_usage(run: Run, arguments: tuple[str, ...]) -> 
 def test_a_number_that_is_taken_is_refused_unless_replaced(run: Run) -> None:
     assert run("extension", "add", "6001", "--generate").exit_code == ExitCode.OK
     again = run("extension", "add", "6001", "--generate", "--json")
-    assert again.exit_code == ExitCode.STORAGE
+    assert again.exit_code == ExitCode.FAILED
     assert shown(again)["ok"] is False
+    assert "--replace" in shown(again)["text"]
     assert run("extension", "add", "6001", "--generate", "--replace").exit_code == ExitCode.OK
+
+
+def test_the_version_is_an_option_too(run: Run) -> None:
+    assert run("--version").stdout.strip() == __version__
 
 
 def test_the_token_is_printed_and_made_anew(run: Run, surroundings: Path) -> None:

@@ -168,6 +168,15 @@ async def test_dial_says_that_the_endpoint_died_under_it(surroundings: dict[str,
             assert await ended(dial) == 5
 
 
+async def test_dial_from_a_device_that_nobody_has_says_so_at_once(
+    surroundings: dict[str, str],
+) -> None:
+    async with started(surroundings, "dial", "6003", "--from", "7000", "--json") as dial:
+        told = await line(dial)
+        assert (told["ok"], "no device of ours" in told["text"]) == (False, True)
+        assert await ended(dial) == 6
+
+
 # -- registering outside ----------------------------------------------------------------------
 
 
@@ -222,6 +231,23 @@ async def test_register_stays_until_it_is_told_to_go(
         register.send_signal(number)
         assert await ended(register) == 130
     assert outside.server.targets("6001") == []
+
+
+@pytest.mark.parametrize(("said", "code"), [("wrong", 7), (None, 0)])
+async def test_what_the_options_of_register_say_goes_before_the_account(
+    surroundings: dict[str, str], outside: Endpoint, tmp_path: Path, said: str | None, code: int
+) -> None:
+    host, port = outside.sip_address
+    file = tmp_path / "account.toml"
+    file.write_text(
+        f'account = [{{ device = "6001", server = "sip:{host}:{port}", password = "{PASSWORD}" }}]'
+    )
+    command = ["register", "6001", "--once", "--json", "--config", str(file)]
+    if said is not None:
+        command.append("--password-stdin")
+    async with started(surroundings, *command, given=said or "") as register:
+        assert (await line(register))["ok"] is (code == 0)
+        assert await ended(register) == code
 
 
 async def test_a_configured_account_is_registered_by_serve(
