@@ -104,32 +104,35 @@ class Bench:
         self._folder = folder
         self._ports = free_ports(legs)
         self._seconds = seconds
+        cores = sorted(os.sched_getaffinity(0))
+        # Load and relay on a core each: on the generator's own core a relay gets its packets in
+        # batches, on another it is woken for each, at twice the cost. That must not be luck.
+        self._relay_core, self._load_core = cores[-1], cores[0]
+        self._settings = MediaSettings(cpu_affinity=(self._relay_core,))
 
     async def ours(self) -> Forwarding:
-        """Our plane, its process wherever the scheduler likes."""
-        async with WorkerLink() as link:
+        """Our plane."""
+        async with WorkerLink(self._settings) as link:
             remotes = await _bridge(link, self._ports, "call")
             return await self._forward("ours", remotes, link.pid)
 
     async def rtpengine(self) -> Forwarding:
         """rtpengine without its kernel module."""
-        async with RtpEngine() as engine:
+        async with RtpEngine(self._relay_core) as engine:
             remotes: list[int] = []
             for caller, callee in zip(self._ports[::2], self._ports[1::2], strict=True):
                 remotes += await engine.bridge(caller, callee)
             return await self._forward("rtpengine", remotes, engine.pid)
 
     async def busy(self) -> Forwarding:
-        """Our plane pinned to one core; control plane, 40 % busy, and load on the others."""
-        cores = sorted(os.sched_getaffinity(0))
-        settings = MediaSettings(cpu_affinity=(cores[-1],))
-        async with WorkerLink(settings) as link, _kept_busy(0.008, 0.02):
+        """Our plane, beside a control plane that is 40 % busy wherever the scheduler puts it."""
+        async with WorkerLink(self._settings) as link, _kept_busy(0.008, 0.02):
             remotes = await _bridge(link, self._ports, "call")
-            return await self._forward("ours, busy control", remotes, link.pid, cores[0])
+            return await self._forward("ours, busy control", remotes, link.pid)
 
     async def switching(self, count: int) -> Switching:
         """Hold and retrieve one more call while the load runs."""
-        async with WorkerLink() as link:
+        async with WorkerLink(self._settings) as link:
             remotes = await _bridge(link, self._ports, "call")
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._forward("load", remotes, link.pid, seconds=count * 0.2 + 3))
@@ -141,13 +144,12 @@ class Bench:
         relay: str,
         remotes: Sequence[int],
         pid: int | None,
-        cpu: int | None = None,
         seconds: float | None = None,
     ) -> Forwarding:
         legs = _pairs(self._ports, remotes)
         assert pid is not None
         load, cpu_ms = await measure(
-            self._generator, self._folder, legs, seconds or self._seconds, pid, cpu
+            self._generator, self._folder, legs, seconds or self._seconds, pid, self._load_core
         )
         return Forwarding(relay, round(cpu_ms, 3), load)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 import re
 import socket
 from types import TracebackType
@@ -38,9 +39,10 @@ def _describe(port: int) -> str:
 
 
 class RtpEngine:
-    """An rtpengine of our own on loopback. Use as `async with RtpEngine() as engine`."""
+    """An rtpengine of our own on loopback, on one core: `async with RtpEngine(cpu) as engine`."""
 
-    def __init__(self) -> None:
+    def __init__(self, cpu: int) -> None:
+        self._cpu = cpu
         self._program = require("rtpengine", "rtpengine-daemon")
         self._calls = itertools.count()
         self._cookies = itertools.count()
@@ -67,6 +69,7 @@ class RtpEngine:
             "--port-max=37999",
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.DEVNULL,
+            preexec_fn=lambda: os.sched_setaffinity(0, {self._cpu}),
         )
         try:
             await self._until_up()
