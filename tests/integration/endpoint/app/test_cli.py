@@ -233,6 +233,7 @@ def test_a_call_that_fails_says_why(run: Run, tmp_path: Path) -> None:
 
 
 def test_a_device_without_a_phone_can_not_dial(run: Run) -> None:
+    assert run("extension", "add", "6001", "--generate").exit_code == ExitCode.OK
     result = run("dial", "10086", "--from", "6001", "--wait", "0.1", "--json")
     assert result.exit_code == ExitCode.CALL_FAILED
     assert "did not register" in shown(result)["text"]
