@@ -1,0 +1,317 @@
+"""One end of a call's audio: a port of the media plane, and its side of offer and answer."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from endpoint.audio.codec import codec_named
+from endpoint.media import messages as m
+from endpoint.media.link import MediaLink
+from signaling.errors import SdpError
+from signaling.sdp.crypto import Crypto, CryptoSuite
+from signaling.sdp.description import Codec, Direction, SessionDescription
+from signaling.sdp.dtls import DtlsRole, Fingerprint, has_fingerprint
+from signaling.sdp.ice import Candidate, IceDescription
+from signaling.sdp.negotiation import (
+    BROWSER_CODECS,
+    DEFAULT_CODECS,
+    TELEPHONE_EVENT,
+    LocalAudio,
+    Negotiated,
+    apply_answer,
+    make_answer,
+    make_offer,
+    renewal_in,
+)
+from signaling.sdp.security import PLAIN_PROTOCOLS, AgreedDtls, AgreedSdes, Dtls, Sdes
+
+_G711 = ("PCMU", "PCMA")
+_DEFAULT_ORDER = ("relay", "srflx", "host")
+"""Which candidate most far ends reach that know no ICE (RFC 8445 §5.1.3.1)."""
+
+
+class Protection(StrEnum):
+    """How audio travels."""
+
+    RTP = "rtp"
+    """In the clear."""
+    SRTP = "srtp"
+    """With keys in the SDP (SDES, RFC 4568): as secret as the signalling."""
+    WEBRTC = "webrtc"
+    """ICE and DTLS-SRTP: what browsers do."""
+
+    @classmethod
+    def of(cls, offer: SessionDescription) -> Protection:
+        """What an offer asks for; an answer never gives less."""
+        for medium in offer.media:
+            if medium.kind != "audio" or not medium.port:
+                continue
+            if has_fingerprint(offer, medium) or medium.protocol.upper().startswith("UDP/TLS/"):
+                return cls.WEBRTC
+            clear = medium.protocol.upper() in PLAIN_PROTOCOLS
+            return cls.RTP if clear and medium.attribute("crypto") is None else cls.SRTP
+        return cls.RTP
+
+
+@dataclass(frozen=True, slots=True)
+class AudioSettings:
+    """Facts of the deployment that descriptions tell."""
+
+    advertised_host: str | None = None
+    """Where far ends send RTP and SRTP; None: the address that the media plane is bound to."""
+    rtp_timeout_s: float = 0.0
+    """A far end that sends nothing for so long is told of. 0: never."""
+    srtp_suites: tuple[CryptoSuite, ...] = (
+        CryptoSuite.AES_CM_128_HMAC_SHA1_80,
+        CryptoSuite.AEAD_AES_256_GCM,
+        CryptoSuite.AEAD_AES_128_GCM,
+    )
+    """For `SRTP`, most wanted first."""
+    ice_servers: tuple[m.IceServer, ...] = ()
+    ice_relay_only: bool = False
+    """Hide behind a TURN server of `ice_servers`."""
+
+
+class AudioEnd:
+    """Opens a port, describes it, and lets it do what was agreed.
+
+    Offers and answers go through it in the order in which they are sent, so that it knows what was
+    sent last and what holds. It says nothing to the far end by itself.
+    """
+
+    def __init__(
+        self,
+        link: MediaLink,
+        port: m.PortName,
+        protection: Protection,
+        settings: AudioSettings | None = None,
+    ) -> None:
+        self.port = port
+        self.protection = protection
+        self.codecs = usable(BROWSER_CODECS if protection is Protection.WEBRTC else DEFAULT_CODECS)
+        """What we offer and take, most wanted first; may be changed until the first description."""
+        self.own_order = False
+        """The order of `codecs` holds in answers too, where else the offerer's does."""
+        self.current: Negotiated | None = None
+        """What holds: the last that was agreed."""
+        self._link = link
+        self._settings = settings or AudioSettings()
+        self._local: LocalAudio
+        self._sent: SessionDescription | None = None
+        self._remote_host = ""
+
+    def __repr__(self) -> str:
+        return f"<AudioEnd {self.port} {self.protection}>"
+
+    # -- the port -------------------------------------------------------------------------------
+
+    async def open(self, *, controlling: bool) -> None:
+        """Open the port. Raises MediaError.
+
+        Args:
+            controlling: we make the first offer (RFC 8445 §6.1.1).
+        """
+        settings = self._settings
+        session_id = secrets.randbits(31)
+        if self.protection is Protection.WEBRTC:
+            opened = await self._link.request(
+                m.OpenWebRtcPort(
+                    port=self.port,
+                    controlling=controlling,
+                    ice_servers=list(settings.ice_servers),
+                    relay_only=settings.ice_relay_only,
+                    rtp_timeout_s=settings.rtp_timeout_s,
+                )
+            )
+            self._local = LocalAudio(
+                host="0.0.0.0",
+                rtp_port=9,
+                session_id=session_id,
+                ssrc=opened.ssrc,
+                cname=opened.cname,
+            )
+            self._local = self._described(opened, tls_id=_new_tls_id())
+            return
+        address = await self._link.request(
+            m.OpenRtpPort(port=self.port, rtp_timeout_s=settings.rtp_timeout_s)
+        )
+        self._local = LocalAudio(
+            host=settings.advertised_host or address.host,
+            rtp_port=address.rtp_port,
+            rtcp_port=address.rtcp_port,
+            session_id=session_id,
+            ssrc=address.ssrc,
+            cname=address.cname,
+        )
+        if self.protection is Protection.SRTP:
+            keys = (
+                Crypto(tag, suite, secrets.token_bytes(suite.key_salt_octets))
+                for tag, suite in enumerate(settings.srtp_suites, 1)
+            )
+            self._local = replace(self._local, security=Sdes(tuple(keys)))
+
+    def close(self) -> None:
+        """Close the port. Once, and only if it was opened."""
+        self._link.send(m.ClosePort(port=self.port))
+
+    def _described(self, opened: m.WebRtcAddress, *, tls_id: str | None) -> LocalAudio:
+        """What we say of a WebRTC port, with the default candidate as its address."""
+        candidates = tuple(Candidate.parse(text) for text in opened.candidates)
+        local = replace(
+            self._local,
+            security=Dtls(
+                fingerprints=tuple(Fingerprint(f.hash, f.value) for f in opened.fingerprints),
+                ice=IceDescription(opened.ufrag, opened.pwd, candidates, end_of_candidates=True),
+                tls_id=tls_id,
+                msid=f"{opened.cname} {opened.cname}-audio",
+            ),
+        )
+        numbered = [c for c in candidates if c.type in _DEFAULT_ORDER and not c.is_mdns]
+        if not numbered:
+            return local
+        default = min(numbered, key=lambda c: (_DEFAULT_ORDER.index(c.type), -c.priority))
+        return replace(local, host=default.host, rtp_port=default.port)
+
+    # -- offer and answer -----------------------------------------------------------------------
+
+    def offer(self, direction: Direction = Direction.SENDRECV) -> SessionDescription:
+        """Our offer, to be sent now."""
+        self._sent = make_offer(self._audio(), direction, previous=self._sent, current=self.current)
+        return self._sent
+
+    def accept(self, offer: SessionDescription, answer: bytes | None) -> Negotiated:
+        """What comes of our offer and its answer; `agree` makes it hold. Raises SdpError."""
+        if answer is None:
+            raise SdpError("the answer holds no description", status_hint=488)
+        return apply_answer(offer, SessionDescription.parse(answer), current=self.current)
+
+    def check(self, offer: bytes) -> None:
+        """Raise SdpError where `answer` would; nothing has changed."""
+        make_answer(SessionDescription.parse(offer), self._audio())
+
+    async def answer(
+        self, offer: bytes, direction: Direction = Direction.SENDRECV
+    ) -> tuple[SessionDescription, Negotiated]:
+        """Our answer, to be sent now, and what comes of it; `agree` makes it hold.
+
+        Raises SdpError where there is nothing in common, or not what is protected as it was
+        offered; nothing has changed then.
+        """
+        description = SessionDescription.parse(offer)
+        self._check_renewal(description)
+        answer, agreed = make_answer(
+            description, self._audio(), direction, previous=self._sent, current=self.current
+        )
+        self._sent = answer
+        return answer, agreed
+
+    def _check_renewal(self, offer: SessionDescription) -> None:
+        if self.current is None:
+            return
+        renewal = renewal_in(offer, self.current)
+        if renewal.association and not renewal.ice:
+            raise SdpError("another fingerprint or role, and no new ICE for it", status_hint=488)
+        if renewal.ice:
+            raise SdpError("ICE can't begin anew", status_hint=488)
+
+    async def agree(self, agreed: Negotiated) -> None:
+        """Let the port do what was negotiated. Raises MediaError; nothing has changed then."""
+        match agreed.security:
+            case AgreedDtls() as security:
+                await self._link.request(self._web_rtc_remote(agreed, security))
+            case AgreedSdes(send=ours, receive=theirs):
+                await self._set_remote(agreed, m.SrtpKeys(_srtp_key(ours), _srtp_key(theirs)))
+            case _:
+                await self._set_remote(agreed, None)
+        self.current = agreed
+
+    async def _set_remote(self, agreed: Negotiated, keys: m.SrtpKeys | None) -> None:
+        # An old way to hold: 0.0.0.0 says "send nothing", and no new address (RFC 3264 §8.4).
+        if agreed.host not in ("0.0.0.0", "::") or not self._remote_host:
+            self._remote_host = agreed.host
+        await self._link.request(
+            m.SetRemote(
+                port=self.port,
+                host=self._remote_host,
+                rtp_port=agreed.rtp_port,
+                rtcp_port=agreed.rtcp_port,
+                send=payload_types(agreed.send),
+                receive=payload_types(agreed.receive),
+                sending=agreed.sending,
+                receiving=agreed.receiving,
+                rtcp_mux=agreed.rtcp_mux,
+                ptime_ms=agreed.ptime_ms,
+                srtp=keys,
+            )
+        )
+
+    def _web_rtc_remote(self, agreed: Negotiated, security: AgreedDtls) -> m.SetWebRtcRemote:
+        return m.SetWebRtcRemote(
+            port=self.port,
+            ufrag=security.ice.ufrag,
+            pwd=security.ice.pwd,
+            fingerprints=[m.Fingerprint(f.hash, f.value) for f in security.fingerprints],
+            role=m.DtlsRole.CLIENT if security.role is DtlsRole.CLIENT else m.DtlsRole.SERVER,
+            send=payload_types(agreed.send),
+            receive=payload_types(agreed.receive),
+            candidates=[str(candidate) for candidate in security.ice.candidates],
+            candidates_complete=not security.ice.trickles,
+            ice_lite=security.ice.lite,
+            sending=agreed.sending,
+            receiving=agreed.receiving,
+            ptime_ms=agreed.ptime_ms,
+        )
+
+    def _audio(self) -> LocalAudio:
+        return replace(self._local, codecs=self.codecs, own_order=self.own_order)
+
+
+def usable(codecs: Iterable[Codec]) -> tuple[Codec, ...]:
+    """Those that this machine can decode and encode: Opus needs libopus."""
+    return tuple(
+        codec
+        for codec in codecs
+        if codec.encoding == TELEPHONE_EVENT
+        or codec_named(codec.encoding, codec.clock_rate_hz) is not None
+    )
+
+
+def ordered(codecs: Sequence[Codec], faced: Sequence[str]) -> tuple[Codec, ...]:
+    """The same codecs, so that whom we face can be forwarded to.
+
+    Args:
+        codecs: ours.
+        faced: encodings that the other leg takes, most wanted first; empty where nothing is known,
+            which counts as G.711.
+    """
+    wanted = [*faced, *(encoding for encoding in _G711 if encoding not in faced)]
+
+    def rank(codec: Codec) -> int:
+        return wanted.index(codec.encoding) if codec.encoding in wanted else len(wanted)
+
+    return tuple(sorted(codecs, key=rank))
+
+
+def payload_types(codecs: Iterable[Codec]) -> list[m.PayloadType]:
+    """Codecs as the media plane knows them."""
+    return [
+        m.PayloadType(
+            number=codec.number,
+            encoding=codec.encoding,
+            clock_rate_hz=codec.clock_rate_hz,
+            channels=codec.channels,
+        )
+        for codec in codecs
+    ]
+
+
+def _srtp_key(crypto: Crypto) -> m.SrtpKey:
+    return m.SrtpKey(m.SrtpProfile(crypto.suite), crypto.key_salt)
+
+
+def _new_tls_id() -> str:
+    """Of a new DTLS association (RFC 8842 §4)."""
+    return secrets.token_hex(16)

@@ -1,0 +1,187 @@
+"""Two ends of a call's audio, each in a media plane of its own: described, agreed, heard."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+
+from endpoint.legs.audio_end import AudioEnd, AudioSettings, Protection, ordered
+from endpoint.media import messages as m
+from endpoint.media.link import LocalLink
+from endpoint.media.settings import MediaSettings
+from signaling.errors import SdpError
+from signaling.sdp.crypto import CryptoSuite
+from signaling.sdp.description import Direction, Line, SessionDescription
+from signaling.sdp.negotiation import BROWSER_CODECS, PCMA, PCMU, Negotiated
+from signaling.sdp.security import AgreedDtls, AgreedSdes, Plain
+from tests.integration.endpoint.legs.phones import TONES_HZ, hears
+
+pytestmark = pytest.mark.integration
+
+PORTS = MediaSettings(rtp_port_low=28000, rtp_port_high=28999, rtcp_interval_s=1.0)
+NAMES = ("6001", "10086")
+AGREED = {
+    Protection.RTP: Plain,
+    Protection.SRTP: AgreedSdes,
+    Protection.WEBRTC: AgreedDtls,
+}
+
+
+@pytest.fixture
+async def links() -> AsyncIterator[tuple[LocalLink, LocalLink]]:
+    async with LocalLink(PORTS) as one, LocalLink(PORTS) as two:
+        yield one, two
+
+
+async def open_end(
+    link: LocalLink,
+    protection: Protection,
+    *,
+    offering: bool,
+    settings: AudioSettings | None = None,
+) -> AudioEnd:
+    """An end that speaks its own tone, and is listened to."""
+    end = AudioEnd(link, NAMES[not offering], protection, settings)
+    end.codecs = ordered(end.codecs, ())
+    await end.open(controlling=offering)
+    tone = m.Segment(frequencies_hz=[TONES_HZ[end.port]], duration_ms=1000)
+    await link.request(m.OpenPlayer(port="tone", cadence=[tone]))
+    await link.request(m.StartListening(port=end.port))
+    link.send(m.SetRoutes(group="call", routes=[m.RouteTo(source="tone", sink=end.port)]))
+    return end
+
+
+async def agree(
+    offerer: AudioEnd, answerer: AudioEnd, direction: Direction = Direction.SENDRECV
+) -> tuple[Negotiated, Negotiated]:
+    """One round of offer and answer."""
+    offer = offerer.offer(direction)
+    answer, theirs = await answerer.answer(offer.serialise())
+    await answerer.agree(theirs)
+    ours = offerer.accept(offer, answer.serialise())
+    await offerer.agree(ours)
+    return ours, theirs
+
+
+@pytest.mark.parametrize("protection", Protection)
+async def test_what_is_agreed_is_heard_held_and_heard_again(
+    links: tuple[LocalLink, LocalLink], protection: Protection
+) -> None:
+    one, two = links
+    a = await open_end(one, protection, offering=True)
+    b = await open_end(two, protection, offering=False)
+    first, _ = await agree(a, b)
+    assert isinstance(first.security, AGREED[protection])
+    await hears(one, a.port, {b.port})
+    await hears(two, b.port, {a.port})
+    held, _ = await agree(a, b, Direction.SENDONLY)
+    assert (held.sending, held.receiving) == (True, False)
+    await hears(one, a.port, set())
+    await hears(two, b.port, {a.port})
+    again, _ = await agree(b, a)
+    assert again.direction is Direction.SENDRECV
+    await hears(one, a.port, {b.port})
+    statistics = await one.request(m.ReadStatistics(port=a.port))
+    assert statistics.packets_refused == statistics.packets_malformed == 0
+    a.close()
+    b.close()
+
+
+@pytest.mark.parametrize("suite", CryptoSuite)
+async def test_every_suite_of_srtp_is_spoken(
+    links: tuple[LocalLink, LocalLink], suite: CryptoSuite
+) -> None:
+    a = await open_end(
+        links[0],
+        Protection.SRTP,
+        offering=True,
+        settings=AudioSettings(srtp_suites=(suite,), advertised_host="127.0.0.1"),
+    )
+    b = await open_end(links[1], Protection.SRTP, offering=False)
+    agreed, _ = await agree(a, b)
+    assert isinstance(agreed.security, AgreedSdes)
+    assert agreed.security.send.suite is suite
+    await hears(links[0], a.port, {b.port})
+
+
+@pytest.mark.parametrize("asked", Protection)
+async def test_an_offer_says_how_it_is_to_be_answered(
+    links: tuple[LocalLink, LocalLink], asked: Protection
+) -> None:
+    a = await open_end(links[0], asked, offering=True)
+    offer = a.offer()
+    assert Protection.of(offer) is asked
+    for other in Protection:
+        if other is not asked:
+            b = AudioEnd(links[1], other, other)
+            await b.open(controlling=False)
+            with pytest.raises(SdpError) as refused:
+                b.check(offer.serialise())
+            assert refused.value.status_hint == 488
+
+
+async def test_keys_that_went_missing_on_the_way_are_no_clear_call(
+    links: tuple[LocalLink, LocalLink],
+) -> None:
+    """Whether the profile or the fingerprint is left: nobody answers with RTP in the clear."""
+    for asked in (Protection.SRTP, Protection.WEBRTC):
+        end = AudioEnd(links[0], f"asks {asked}", asked)
+        await end.open(controlling=True)
+        offer = end.offer()
+        kept = tuple(
+            line
+            for line in offer.media[0].lines
+            if not line.value.startswith(("crypto:", "fingerprint:"))
+        )
+        bare = replace(offer, media=(replace(offer.media[0], lines=kept),))
+        assert Protection.of(bare) is asked
+        answerer = AudioEnd(links[1], f"takes {asked}", asked)
+        await answerer.open(controlling=False)
+        with pytest.raises(SdpError, match=r"crypto|fingerprint"):
+            answerer.check(bare.serialise())
+
+
+async def test_another_fingerprint_without_a_new_handshake_is_refused(
+    links: tuple[LocalLink, LocalLink],
+) -> None:
+    a = await open_end(links[0], Protection.WEBRTC, offering=True)
+    b = await open_end(links[1], Protection.WEBRTC, offering=False)
+    await agree(a, b)
+    offer = a.offer()
+    lines = tuple(
+        Line("a", "fingerprint:sha-256 " + ":".join(["AB"] * 32))
+        if line.value.startswith("fingerprint:")
+        else line
+        for line in offer.media[0].lines
+    )
+    forged = replace(offer, media=(replace(offer.media[0], lines=lines),))
+    with pytest.raises(SdpError, match="another fingerprint"):
+        await b.answer(forged.serialise())
+    assert await b.answer(offer.serialise())
+
+
+async def test_a_webrtc_end_tells_its_candidate_as_its_address(
+    links: tuple[LocalLink, LocalLink],
+) -> None:
+    a = await open_end(links[0], Protection.WEBRTC, offering=True)
+    offer = SessionDescription.parse(a.offer().serialise())
+    (medium,) = offer.media
+    assert offer.host_of(medium) == "127.0.0.1"
+    assert PORTS.rtp_port_low <= medium.port <= PORTS.rtp_port_high
+    assert medium.attribute("end-of-candidates") is not None
+    stream, track = (medium.attribute("msid") or "").split(" ")
+    assert stream != track
+
+
+def test_codecs_stand_so_that_the_other_leg_can_be_forwarded_to() -> None:
+    def names(*faced: str) -> list[str]:
+        codecs = ordered(BROWSER_CODECS, faced)
+        return [codec.encoding for codec in codecs if codec.encoding != "TELEPHONE-EVENT"]
+
+    assert names() == ["PCMU", "PCMA", "OPUS"]
+    assert names("OPUS", "G722", "PCMU") == ["OPUS", "PCMU", "PCMA"]
+    assert names("PCMA") == ["PCMA", "PCMU", "OPUS"]
+    assert names("G722") == ["PCMU", "PCMA", "OPUS"]
+    assert ordered((PCMA, PCMU), ("PCMU",)) == (PCMU, PCMA)
