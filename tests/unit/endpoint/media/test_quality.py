@@ -64,7 +64,8 @@ def test_a_burst_is_told_from_the_gaps_around_it() -> None:
     figures = bursts.figures(received=100, packet_ms=20)
     assert figures.burst_density == 1.0
     assert figures.burst_ms == pytest.approx(100)
-    assert (figures.gap_density, figures.gap_ms) == (0.0, pytest.approx(4000, abs=21))
+    assert figures.gap_density == 0.0
+    assert figures.gap_ms == pytest.approx(4000, abs=21)
 
 
 def test_losses_with_few_packets_between_are_one_burst() -> None:
@@ -85,7 +86,7 @@ def test_single_losses_far_apart_are_no_burst() -> None:
         bursts.lose(received=99, lost=1)
     figures = bursts.figures(received=99, packet_ms=20)
     assert (figures.burst_density, figures.burst_ms) == (0.0, 0.0)
-    assert figures.gap_density == pytest.approx(5 / 600)
+    assert figures.gap_density == pytest.approx(5 / 599)
 
 
 @given(st.lists(st.tuples(st.integers(0, 500), st.integers(1, 3000))), st.integers(0, 500))
