@@ -27,28 +27,42 @@ DOCUMENTS = sorted(
     [*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/*.md"), *REPOSITORY.glob("certs/*.md")]
 )
 RFC_ROW = re.compile(r"^\| \d{4} \|")
+HAZARD_ROW = re.compile(r"^\| [SF]\d+ \|")
 ONE_SCREEN = 60
 
 
-def rows() -> list[list[str]]:
-    lines = (REPOSITORY / "docs" / "rfc.md").read_text().splitlines()
+def rows(document: str, row: re.Pattern[str]) -> list[list[str]]:
+    lines = (REPOSITORY / "docs" / document).read_text().splitlines()
     return [
-        [cell.strip() for cell in line.strip("|").split("|")]
-        for line in lines
-        if RFC_ROW.match(line)
+        [cell.strip() for cell in line.strip("|").split("|")] for line in lines if row.match(line)
     ]
 
 
-@pytest.mark.parametrize("row", rows(), ids=lambda row: f"{row[0]}-{row[1]}-{row[2][:30]}")
+def assert_test_exists(test: str) -> None:
+    path, _, name = test.partition("::")
+    file = REPOSITORY / "tests" / path
+    assert file.is_file(), path
+    assert re.search(rf"^\s*(async )?def {re.escape(name)}\(", file.read_text(), re.MULTILINE), name
+
+
+@pytest.mark.parametrize(
+    "row", rows("rfc.md", RFC_ROW), ids=lambda row: f"{row[0]}-{row[1]}-{row[2][:30]}"
+)
 def test_a_claim_names_a_test_that_exists(row: list[str]) -> None:
     _, section, claim, side, test = row
     assert section
     assert claim
     assert side in ("accept", "send", "both")
-    path, _, name = test.partition("::")
-    file = REPOSITORY / "tests" / path
-    assert file.is_file(), path
-    assert re.search(rf"^\s*(async )?def {re.escape(name)}\(", file.read_text(), re.MULTILINE), name
+    assert_test_exists(test)
+
+
+@pytest.mark.parametrize(
+    "row", rows("security.md", HAZARD_ROW), ids=lambda row: f"{row[0]}-{row[1][:30]}"
+)
+def test_a_hazard_names_a_test_that_exists(row: list[str]) -> None:
+    _, hazard, test = row
+    assert hazard
+    assert_test_exists(test)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
