@@ -26,9 +26,12 @@ class PayloadType(Struct, frozen=True):
 
     number: Annotated[int, Meta(ge=0, le=127)]
     encoding: str
-    """Upper-case SDP name: PCMU, PCMA, TELEPHONE-EVENT, L16."""
+    """Upper-case SDP name: PCMU, PCMA, G722, L16, OPUS, TELEPHONE-EVENT, CN."""
     clock_rate_hz: int = 8000
     channels: int = 1
+    """2 for Opus, whatever it carries (RFC 7587 §7)."""
+    fmtp: str = ""
+    """The value of `a=fmtp`, without its number: what whoever receives this codec wants of it."""
 
 
 class SrtpProfile(StrEnum):
@@ -234,7 +237,8 @@ class SetRemote(Command[Done], frozen=True):
     rtp_port: int
     rtcp_port: int
     send: list[PayloadType]
-    """What the far end takes: its first audio codec is the one we send."""
+    """What the far end takes. A far end that is forwarded to it chooses among these; audio of our
+    own goes in the first that we can encode."""
     receive: list[PayloadType]
     """What we said that we take."""
     sending: bool = True
