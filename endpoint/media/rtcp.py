@@ -7,11 +7,20 @@ from dataclasses import dataclass
 from enum import IntEnum
 
 from endpoint.media.rtp import Sender, Source
+from endpoint.media.xr import (
+    RECEIVER_TRIP,
+    LastReferenceTime,
+    ReferenceTime,
+    VoipMetrics,
+    parse_blocks,
+)
 
 _SENDER_INFO = struct.Struct("!IIIII")
 _BLOCK = struct.Struct("!IIIIII")
 _FIRST_TYPE = 192
 _LAST_TYPE = 223
+_NOT_HEARD = 25
+"""So many packets since its last report, none of which the far end has counted, are all lost."""
 
 
 class PacketType(IntEnum):
@@ -21,6 +30,8 @@ class PacketType(IntEnum):
     RR = 201
     SDES = 202
     BYE = 203
+    XR = 207
+    """RFC 3611 §2."""
 
 
 def is_rtcp(second_octet: int) -> bool:
@@ -33,6 +44,14 @@ class RemoteView:
     """What the far end says of the stream that we send."""
 
     lost: int | None = None
+    loss: float | None = None
+    """The share that was lost between its last two reports, 0 to 1."""
+    jitter: int | None = None
+    """In timestamp units of what we send."""
+    hears: bool | None = None
+    """Whether its last report counts anything that we sent since the one before."""
+    metrics: VoipMetrics | None = None
+    """Its own judgement (RFC 3611 §4.7)."""
     round_trip_s: float | None = None
     byes: int = 0
     """Counted, never acted upon: signalling ends calls, and some peers say BYE at every hold."""
@@ -47,6 +66,8 @@ class Reporter:
 
     def __init__(self, cname: str, sender: Sender, source: Source) -> None:
         self.remote = RemoteView()
+        self.extended: tuple[str, ...] = ()
+        """Blocks of RFC 3611 that the far end asked for, as SDP names them (§5.1)."""
         self._cname = cname.encode()
         self._sender = sender
         self._source = source
@@ -54,9 +75,17 @@ class Reporter:
         """Middle 32 bits of the far end's last sender report, and when it came."""
         self._expected_before = 0
         self._lost_before = 0
+        self._reference: tuple[int, int, float] | None = None
+        """SSRC and time of the far end's last receiver reference time, and when it came."""
+        self._highest_counted: int | None = None
+        """The number of our last packet that the far end has counted."""
+        self._sent_before = 0
 
-    def report(self, now: float, *, sends: bool) -> bytes:
-        """The next compound packet: SR if we have sent since, else RR, with SDES (§6.1)."""
+    def report(self, now: float, *, sends: bool, metrics: VoipMetrics | None = None) -> bytes:
+        """The next compound packet: SR if we have sent since, else RR, with SDES (§6.1).
+
+        Extended reports follow where the far end asked for them; `metrics` as it is given.
+        """
         blocks = self._blocks(now)
         count = len(blocks) // _BLOCK.size
         if sends and self._sender.packets:
@@ -72,7 +101,7 @@ class Reporter:
             first = self._packet(PacketType.SR, count, info + blocks)
         else:
             first = self._packet(PacketType.RR, count, blocks)
-        return first + self._description()
+        return first + self._description() + self._extension(now, sends, metrics)
 
     def goodbye(self, now: float) -> bytes:
         """The last compound packet, with BYE (§6.6)."""
@@ -96,22 +125,68 @@ class Reporter:
                 self._receive_blocks(packet[28:], count, now)
             elif kind == PacketType.RR and size >= 8:
                 self._receive_blocks(packet[8:], count, now)
+            elif kind == PacketType.XR and size >= 8:
+                self._receive_extension(packet, now)
             elif kind == PacketType.BYE:
                 self.remote.byes += 1
             at += size
         return True
 
     def _receive_blocks(self, blocks: memoryview, count: int, now: float) -> None:
+        counted = self._highest_counted
         for number in range(min(count, len(blocks) // _BLOCK.size)):
-            ssrc, loss, _, _, last, delay = _BLOCK.unpack_from(blocks, number * _BLOCK.size)
+            ssrc, loss, highest, jitter, last, delay = _BLOCK.unpack_from(
+                blocks, number * _BLOCK.size
+            )
             if ssrc != self._sender.ssrc:
                 continue
+            counted = highest
             lost = loss & 0xFFFFFF
             self.remote.lost = lost - 0x1000000 if lost & 0x800000 else lost
-            if last:
-                trip = (_middle(now) - last - delay) & 0xFFFFFFFF
-                # A far end that rounds its delay up makes a negative trip of some microseconds.
-                self.remote.round_trip_s = 0.0 if trip & 0x80000000 else trip / 65536
+            self.remote.loss = (loss >> 24) / 256
+            self.remote.jitter = jitter
+            self._take_trip(last, delay, now)
+        # A far end that got nothing has no block about us, or one that stays as it was.
+        sent = self._sender.packets
+        if counted != self._highest_counted:
+            self._highest_counted, self._sent_before = counted, sent
+            self.remote.hears = True
+        elif sent - self._sent_before >= _NOT_HEARD:
+            self._sent_before = sent
+            self.remote.hears = False
+
+    def _take_trip(self, last: int, delay: int, now: float) -> None:
+        """The far end says back when we sent something, and how long it has kept that."""
+        if last:
+            trip = (_middle(now) - last - delay) & 0xFFFFFFFF
+            # A far end that rounds its delay up makes a negative trip of some microseconds.
+            self.remote.round_trip_s = 0.0 if trip & 0x80000000 else trip / 65536
+
+    def _receive_extension(self, packet: memoryview, now: float) -> None:
+        for block in parse_blocks(packet[8:]):
+            match block:
+                case ReferenceTime():
+                    self._reference = int.from_bytes(packet[4:8]), block.middle, now
+                case LastReferenceTime(ssrc, middle, delay):
+                    if ssrc == self._sender.ssrc:
+                        self._take_trip(middle, delay, now)
+                case VoipMetrics(ssrc):
+                    if ssrc == self._sender.ssrc:
+                        self.remote.metrics = block
+
+    def _extension(self, now: float, sends: bool, metrics: VoipMetrics | None) -> bytes:
+        trips = [name for name in self.extended if name.startswith(RECEIVER_TRIP)]
+        blocks = b""
+        if trips and not sends:
+            # A sender learns the round trip from its sender reports.
+            blocks += ReferenceTime(*_ntp(now)).serialise()
+        if trips and self._reference is not None and (sends or not trips[0].endswith("=sender")):
+            ssrc, middle, came = self._reference
+            delay = int((now - came) * 65536) & 0xFFFFFFFF
+            blocks += LastReferenceTime(ssrc, middle, delay).serialise()
+        if metrics is not None:
+            blocks += metrics.serialise()
+        return self._packet(PacketType.XR, 0, blocks) if blocks else b""
 
     def _blocks(self, now: float) -> bytes:
         source = self._source

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from endpoint.media.rtcp import PacketType, Reporter, is_rtcp
 from endpoint.media.rtp import Sender, Source
+from endpoint.media.xr import VoipMetrics
 
 pytestmark = pytest.mark.unit
 
@@ -70,6 +71,69 @@ def test_a_report_about_somebody_else_tells_nothing() -> None:
     assert a.reporter.remote.lost is None
 
 
+def test_the_far_end_s_report_tells_jitter_and_the_loss_since_the_one_before() -> None:
+    a, b = End(), End()
+    b.hears(a, 75, lost=25)
+    b.source.jitter = 24.0
+    a.reporter.receive(memoryview(b.reporter.report(1.0, sends=False)), 1.0)
+    assert (a.reporter.remote.loss, a.reporter.remote.jitter) == (0.25, 24)
+
+
+def test_reports_that_count_nothing_new_say_that_we_are_not_heard() -> None:
+    a, b = End(), End()
+    a.reporter.receive(memoryview(b.reporter.report(1.0, sends=False)), 1.0)
+    assert a.reporter.remote.hears is None
+    for _ in range(30):
+        a.sender.frame(0, bytes(160), 1.0)
+    a.reporter.receive(memoryview(b.reporter.report(2.0, sends=False)), 2.0)
+    assert a.reporter.remote.hears is False
+    b.hears(a, 5)
+    a.reporter.receive(memoryview(b.reporter.report(3.0, sends=False)), 3.0)
+    assert a.reporter.remote.hears is True
+    for _ in range(30):
+        a.sender.frame(0, bytes(160), 4.0)
+    a.reporter.receive(memoryview(b.reporter.report(4.0, sends=False)), 4.0)
+    assert a.reporter.remote.hears is False
+
+
+def test_extended_reports_are_sent_where_they_were_asked_for() -> None:
+    a, b = End(), End()
+    plain = [PacketType.RR, PacketType.SDES]
+    assert kinds(a.reporter.report(1.0, sends=False)) == plain
+    a.reporter.extended = ("rcvr-rtt=all",)
+    assert kinds(a.reporter.report(1.0, sends=False)) == [*plain, PacketType.XR]
+    metrics = VoipMetrics(b.sender.ssrc, loss=0.5, conversation_mos=3.9)
+    report = a.reporter.report(2.0, sends=False, metrics=metrics)
+    assert b.reporter.receive(memoryview(report), 2.0)
+    assert b.reporter.remote.metrics == metrics
+
+
+def test_who_only_receives_learns_the_round_trip_by_extended_reports() -> None:
+    a, b = End(), End()
+    a.reporter.extended = b.reporter.extended = ("rcvr-rtt=all",)
+    b.reporter.receive(memoryview(a.reporter.report(200.0, sends=False)), 200.03)
+    a.reporter.receive(memoryview(b.reporter.report(200.53, sends=False)), 200.55)
+    assert a.reporter.remote.round_trip_s == pytest.approx(0.05, abs=0.001)
+
+
+def test_where_only_senders_shall_say_it_back_a_receiver_does_not() -> None:
+    a, b = End(), End()
+    a.reporter.extended = b.reporter.extended = ("rcvr-rtt=sender",)
+    b.reporter.receive(memoryview(a.reporter.report(200.0, sends=False)), 200.03)
+    a.reporter.receive(memoryview(b.reporter.report(200.53, sends=False)), 200.55)
+    assert a.reporter.remote.round_trip_s is None
+    b.sender.frame(0, bytes(160), 200.6)
+    a.reporter.receive(memoryview(b.reporter.report(201.03, sends=True)), 201.05)
+    assert a.reporter.remote.round_trip_s == pytest.approx(0.05, abs=0.001)
+
+
+def test_metrics_about_somebody_else_tell_nothing() -> None:
+    a, b = End(), End()
+    report = b.reporter.report(2.0, sends=False, metrics=VoipMetrics(1234))
+    a.reporter.receive(memoryview(report), 2.0)
+    assert a.reporter.remote.metrics is None
+
+
 def test_more_received_than_expected_is_a_negative_loss() -> None:
     a, b = End(), End()
     b.hears(a, 5)
@@ -97,6 +161,8 @@ def test_what_is_cut_short_is_malformed(datagram: bytes) -> None:
 @given(st.binary(max_size=120))
 def test_noise_never_raises(noise: bytes) -> None:
     End().reporter.receive(memoryview(b"\x81\xc8" + noise), 1.0)
+    words = (len(noise) // 4).to_bytes(2)
+    End().reporter.receive(memoryview(b"\x80\xcf" + words + noise), 1.0)
     End().reporter.receive(memoryview(noise), 1.0)
 
 
