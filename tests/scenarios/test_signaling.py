@@ -10,6 +10,7 @@ from random import Random
 
 import pytest
 
+from endpoint.rig.impairment import Impairment, Path
 from signaling import registrar
 from signaling.server import SipServer, SipServerConfig
 from signaling.sip.auth import DigestCredentials
@@ -125,6 +126,28 @@ async def test_a_third_of_all_datagrams_may_be_lost(world: World, seed: int):
     assert isinstance(await anext(offered.events()), Confirmed)
     placed.bye()
     assert isinstance(await anext(offered.events()), Ended)
+
+
+@pytest.mark.parametrize("percent", [1, 5, 10])
+async def test_f8_every_call_is_set_up_where_datagrams_are_lost(world: World, percent: int):
+    """A hundred calls, each up at both ends within the 32 s of RFC 3261, and ended at both."""
+    path = Path(Impairment(loss=percent / 100), percent)
+    loop = asyncio.get_running_loop()
+    world.network.drop = lambda packet: not path.send(packet.octets, loop.time())
+    agent, _ = await world.phone("6001")
+    registration = register(agent)
+    assert isinstance(await registration.outcome(), Registered)
+    for _ in range(100):
+        async with asyncio.timeout(32):
+            placed = call(agent, registration)
+            offered = await anext(world.server.invitations())
+            offered.accept(ANSWER)
+            assert await anext(placed.events()) == Answered(ANSWER)
+            assert isinstance(await anext(offered.events()), Confirmed)
+        placed.bye()
+        assert isinstance(await anext(offered.events()), Ended)
+        assert isinstance(await anext(placed.events()), Ended)
+    assert path.counts.lost > 4 * percent
 
 
 async def test_a_server_that_never_answers_is_a_time_out_and_is_tried_again(world: World):
