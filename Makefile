@@ -47,8 +47,7 @@ soak: setup ## Run the long tests: real time-outs, full cubes, many calls
 	$(BIN)/pytest tests -m soak --timeout=0 $(PYTEST_ARGS)
 
 bench: setup ## Measure, as ratios to a peer under the same load
-	$(BIN)/python -m tests.bench.media $(BENCH_ARGS)
-	$(BIN)/python -m tests.bench.recovery
+	$(BIN)/python -m tests.bench $(BENCH_ARGS)
 
 certs: setup ## Make a local CA and a server certificate in certs/ (NAMES="host 192.0.2.1")
 	mkdir -p $(CERTS)

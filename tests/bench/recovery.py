@@ -1,29 +1,23 @@
-"""How soon calls work again after the media process was killed: `python -m tests.bench.recovery`.
+"""How soon calls work again after the media process was killed.
 
 The whole endpoint and two telephones in processes of their own. From the kill until both parties
-of a new call hear each other; who gets no call dials again at once. Fails (exit status 1) where it
-took longer than the gate.
+of a new call hear each other; who gets no call dials again at once.
 """
 
 from __future__ import annotations
 
-import asyncio
 import os
 import signal
 import statistics
-import sys
-import tempfile
-from pathlib import Path
-
-import structlog
-from rich.console import Console
 
 from endpoint.app.demo import AGENT, CUSTOMER, SILENCE, TALK, Stage, staged
 from endpoint.callcontrol.events import CallCleared, Established
 from endpoint.callcontrol.feed import Subscription
 from endpoint.rig.walk import Step, WalkSettings, take
+from tests.bench.report import Row
+from tests.bench.rtpload import Ground
 
-TIMES = 5
+MOST_TIMES = 5
 GATE_MS = 1000
 PATIENT = WalkSettings(step_timeout_s=30)
 
@@ -66,36 +60,30 @@ async def _until(events: Subscription, *kinds: type[object]) -> type[object]:
     raise AssertionError("the endpoint stopped")
 
 
-async def measure() -> list[float]:
-    """Milliseconds from each kill until both hear each other again."""
+async def recovery(ground: Ground) -> list[Row]:
+    """From each kill until both hear each other again."""
+    times = min(ground.times, MOST_TIMES)
+    ground.say(f"media process killed {times} times")
     taken = []
-    with tempfile.TemporaryDirectory() as folder:
-        async with staged(Path(folder)) as stage:
-            recovery = Recovery(stage)
-            for _ in range(TIMES):
-                for step in (
-                    Step("dial", TALK, recovery.dial),
-                    Step("recover", TALK, recovery.kill_and_dial),
-                    Step("hang up", SILENCE, recovery.hang_up),
-                ):
-                    result = await take(step, stage.fleet.hearing, PATIENT)
-                    assert result.ok, result.faults
-                    if step.name == "recover":
-                        taken.append(result.switch_ms)
-    return taken
-
-
-def main() -> int:
-    """Run from the command line."""
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("critical"))
-    taken = asyncio.run(measure())
-    Console().print(
-        f"Media process killed {len(taken)} times: both parties of a new call hear each other "
-        f"after {statistics.median(taken):.0f} ms (median), {max(taken):.0f} ms (longest); "
-        f"at most {GATE_MS}"
-    )
-    return int(max(taken) > GATE_MS)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    async with staged(ground.folder) as stage:
+        recovery = Recovery(stage)
+        for _ in range(times):
+            for step in (
+                Step("dial", TALK, recovery.dial),
+                Step("recover", TALK, recovery.kill_and_dial),
+                Step("hang up", SILENCE, recovery.hang_up),
+            ):
+                result = await take(step, stage.fleet.hearing, PATIENT)
+                assert result.ok, result.faults
+                if step.name == "recover":
+                    taken.append(result.switch_ms)
+    return [
+        Row(
+            name="recovery",
+            what=f"media process killed, both hear each other again, longest of {times}",
+            unit="ms",
+            ours=max(taken),
+            limit=GATE_MS,
+            details={"median ms": statistics.median(taken)},
+        )
+    ]

@@ -1,6 +1,6 @@
-/* RTP load with a memory: sends G.711 from many legs, checks every packet that comes back.
+/* RTP load with a memory: sends audio (G.711, if nothing else is said) from many legs, checks every packet that comes back.
  *
- *   rtpload LEGS_FILE SECONDS
+ *   rtpload LEGS_FILE SECONDS [PAYLOAD_TYPE TICKS_A_PACKET]
  *
  * Each line of LEGS_FILE is one leg: `local_port remote_port peer`. The leg sends 50 packets a second
  * from 127.0.0.1:local_port to 127.0.0.1:remote_port, and expects to hear the leg with the number
@@ -8,7 +8,8 @@
  * five seconds. The legs' packets are spread evenly over the 20 ms.
  *
  * Every payload says who sent it, which one it is, and when; its rest is a pattern of both. So the
- * receiver knows whether a packet is on the right leg, unchanged, in order, and how old it is. Age is
+ * receiver knows whether a packet is on the right leg, unchanged, in order, and how old it is. No
+ * octet is 0x7f: who decodes mu-law and encodes it again gives back the other zero for it. Age is
  * taken at the kernel's own receive time stamp: how late this program is woken does not count.
  * One JSON object goes to standard output.
  */
@@ -42,14 +43,16 @@ enum {
 #define DRAIN (400 * MS)
 #define MAGIC 0x52545031u
 
-/* The first octets of every payload; the rest is filled by `pattern`. */
+/* Begins every payload, half an octet in each of its octets; the rest is filled by `pattern`. */
 struct tag {
+    uint64_t sent_at;
     uint32_t magic;
     uint32_t leg;
     uint32_t number;
-    uint32_t spare;
-    uint64_t sent_at;
+    uint32_t unused;
 };
+
+enum { TAG = 2 * sizeof(struct tag) };
 
 struct leg {
     int rtp, rtcp;
@@ -72,6 +75,8 @@ struct samples {
 
 static struct leg legs[MAX_LEGS];
 static int leg_count;
+static int payload_type = 0, ticks = 160;
+static uint32_t first_ssrc; /* another one each time: streams begin anew, none goes on strangely */
 static struct samples latency_ms, lateness_ms;
 
 static uint64_t now(void)
@@ -111,7 +116,23 @@ static double quantile(struct samples *sorted, double q)
 
 static uint8_t pattern(uint32_t leg, uint32_t number, int place)
 {
-    return (uint8_t)(leg * 31 + number * 7 + (uint32_t)place * 13);
+    uint8_t octet = (uint8_t)(leg * 31 + number * 7 + (uint32_t)place * 13);
+    return octet == 0x7f ? 0x7e : octet;
+}
+
+static void write_tag(uint8_t *payload, const struct tag *tag)
+{
+    for (int i = 0; i < TAG; i++)
+        payload[i] = 0x80 | (((const uint8_t *)tag)[i / 2] >> (i % 2 ? 4 : 0) & 15);
+}
+
+/* A tag that was changed has another magic, or another pattern behind it. */
+static struct tag read_tag(const uint8_t *payload)
+{
+    struct tag tag = {0};
+    for (int i = 0; i < TAG; i++)
+        ((uint8_t *)&tag)[i / 2] |= (uint8_t)((payload[i] & 15) << (i % 2 ? 4 : 0));
+    return tag;
 }
 
 static int open_socket(int port, uint32_t id, int poll)
@@ -161,18 +182,18 @@ static void send_rtp(int index)
 {
     struct leg *leg = &legs[index];
     uint32_t number = leg->sent++;
-    struct tag tag = {MAGIC, (uint32_t)index, number, 0, 0};
+    struct tag tag = {0, MAGIC, (uint32_t)index, number, 0};
     uint16_t sequence = htons((uint16_t)(number + 100));
-    uint32_t timestamp = htonl(number * PAYLOAD), ssrc = htonl(0x10000u + (uint32_t)index);
-    uint8_t packet[PACKET] = {0x80, number ? 0 : 0x80};
+    uint32_t timestamp = htonl(number * (uint32_t)ticks), ssrc = htonl(first_ssrc + (uint32_t)index);
+    uint8_t packet[PACKET] = {0x80, (uint8_t)(payload_type | (number ? 0 : 0x80))};
 
     memcpy(packet + 2, &sequence, 2);
     memcpy(packet + 4, &timestamp, 4);
     memcpy(packet + 8, &ssrc, 4);
-    for (int place = sizeof tag; place < PAYLOAD; place++)
+    for (int place = TAG; place < PAYLOAD; place++)
         packet[RTP_HEADER + place] = pattern((uint32_t)index, number, place);
     tag.sent_at = now();
-    memcpy(packet + RTP_HEADER, &tag, sizeof tag);
+    write_tag(packet + RTP_HEADER, &tag);
     sendto(leg->rtp, packet, sizeof packet, 0, (struct sockaddr *)&leg->to, sizeof leg->to);
 }
 
@@ -180,11 +201,11 @@ static void send_rtp(int index)
 static void send_rtcp(int index)
 {
     struct leg *leg = &legs[index];
-    uint32_t words[11] = {0x80c80006u, 0x10000u + (uint32_t)index, 0, 0, 0, 0, 0,
-                          0x81ca0003u, 0x10000u + (uint32_t)index, 0x01026c67u, 0};
+    uint32_t words[11] = {0x80c80006u, first_ssrc + (uint32_t)index, 0, 0, 0, 0, 0,
+                          0x81ca0003u, first_ssrc + (uint32_t)index, 0x01026c67u, 0};
 
     words[2] = (uint32_t)(now() / 1000000000ull);
-    words[4] = leg->sent * PAYLOAD;
+    words[4] = leg->sent * (uint32_t)ticks;
     words[5] = leg->sent;
     words[6] = leg->sent * PAYLOAD;
     for (int i = 0; i < 11; i++)
@@ -212,7 +233,7 @@ static void check(struct leg *leg, const uint8_t *packet, ssize_t size, uint64_t
     leg->ssrc = ssrc;
     leg->sequence = sequence;
 
-    memcpy(&tag, packet + RTP_HEADER, sizeof tag);
+    tag = read_tag(packet + RTP_HEADER);
     if (tag.magic != MAGIC) {
         leg->changed++;
         return;
@@ -221,7 +242,7 @@ static void check(struct leg *leg, const uint8_t *packet, ssize_t size, uint64_t
         leg->wrong_leg++;
         return;
     }
-    for (int place = sizeof tag; place < PAYLOAD; place++)
+    for (int place = TAG; place < PAYLOAD; place++)
         if (packet[RTP_HEADER + place] != pattern(tag.leg, tag.number, place)) {
             leg->changed++;
             return;
@@ -335,10 +356,15 @@ int main(int count, char **arguments)
     struct rlimit files;
     int poll = epoll_create1(0);
 
-    if (count != 3) {
-        fprintf(stderr, "usage: rtpload LEGS_FILE SECONDS\n");
+    if (count != 3 && count != 5) {
+        fprintf(stderr, "usage: rtpload LEGS_FILE SECONDS [PAYLOAD_TYPE TICKS_A_PACKET]\n");
         return 2;
     }
+    if (count == 5) {
+        payload_type = atoi(arguments[3]);
+        ticks = atoi(arguments[4]);
+    }
+    first_ssrc = (uint32_t)getpid() << 12;
     getrlimit(RLIMIT_NOFILE, &files);
     files.rlim_cur = files.rlim_max;
     setrlimit(RLIMIT_NOFILE, &files);

@@ -1,0 +1,92 @@
+"""Figures of the media plane, as ratios to a peer under the same load in the same run.
+
+`python -m tests.bench [BENCH …]`. Ends with one table, or with `--json` one object. Exit status 1
+where a limit was missed, 2 where something must be installed first. docs/bench.md says what each
+row means.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+
+import structlog
+from rich.console import Console
+
+from tests.bench.forwarding import g711, webrtc
+from tests.bench.latency import latency
+from tests.bench.recovery import recovery
+from tests.bench.report import Row, as_json, show
+from tests.bench.rtpload import Ground, Missing
+from tests.bench.setting_up import first_audio, memory
+from tests.bench.switching import hold
+
+Bench = Callable[[Ground], Awaitable[list[Row]]]
+
+BENCHES: Mapping[str, Bench] = {
+    "g711": g711,
+    "webrtc": webrtc,
+    "latency": latency,
+    "first-audio": first_audio,
+    "memory": memory,
+    "hold": hold,
+    "recovery": recovery,
+}
+
+
+async def run(names: list[str], ground: Ground) -> list[Row]:
+    """Run benches one after the other."""
+    rows = []
+    for name in names:
+        rows += await BENCHES[name](ground)
+    return rows
+
+
+def main() -> int:
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.bench", description="figures of the media plane, less is better"
+    )
+    parser.add_argument("bench", nargs="*", choices=[[], *BENCHES], help="which (default: all)")
+    parser.add_argument("--legs", type=int, default=200)
+    parser.add_argument("--few-legs", type=int, default=36, help="as many as aiortc can carry")
+    parser.add_argument("--seconds", type=float, default=6.0, help="length of one run")
+    parser.add_argument("--rounds", type=int, default=3, help="of which the best one counts")
+    parser.add_argument("--times", type=int, default=40, help="set-ups, holds")
+    parser.add_argument("--json", action="store_true", help="print one JSON object only")
+    arguments = parser.parse_args()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("critical"))
+    progress, started = Console(stderr=True), time.monotonic()
+
+    def say(text: str) -> None:
+        progress.print(f"{time.monotonic() - started:4.0f} s  {text}", style="dim")
+
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            ground = Ground(
+                Path(folder),
+                say,
+                legs=arguments.legs,
+                few_legs=arguments.few_legs,
+                seconds=arguments.seconds,
+                rounds=arguments.rounds,
+                times=arguments.times,
+            )
+            rows = asyncio.run(run(arguments.bench or list(BENCHES), ground))
+    except Missing as missing:
+        progress.print(f"[red]can't run:[/red] {missing}")
+        return 2
+    if arguments.json:
+        sys.stdout.write(as_json(rows) + "\n")
+    else:
+        show(rows, Console())
+    return int(any(row.faults for row in rows))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
