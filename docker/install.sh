@@ -13,6 +13,7 @@ set -euo pipefail
 runtime=(ca-certificates)
 peers=(
   baresip-core
+  chromium
   coturn
   kamailio
   kamailio-tls-modules

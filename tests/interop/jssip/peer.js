@@ -108,62 +108,9 @@ globalThis.RTCSessionDescription = class {
 };
 const microphone = { getTracks: () => [{ kind: 'audio', enabled: true, stop() {} }] };
 
-const JsSIP = require('jssip');
-if (settings.trace) JsSIP.debug.enable('JsSIP:*'); // to standard error
+const makePhone = require('./phone.js');
 
-const phone = new JsSIP.UA({
-  sockets: [new JsSIP.WebSocketInterface(settings.url)],
-  uri: settings.uri,
-  password: settings.password,
-  realm: settings.realm,
-  register: false,
-  register_expires: 120,
-  session_timers: false,
-});
-
-let session = null;
-
-phone.on('connected', () => tell({ event: 'connected' }));
-phone.on('disconnected', ({ code, reason }) => tell({ event: 'disconnected', code, reason }));
-phone.on('registered', ({ response }) => tell({ event: 'registered', status: response.status_code }));
-phone.on('unregistered', ({ cause }) => tell({ event: 'unregistered', cause }));
-phone.on('registrationFailed', ({ response, cause }) =>
-  tell({ event: 'registration_failed', cause, status: response?.status_code ?? null }));
-
-phone.on('newRTCSession', ({ originator, session: started, request }) => {
-  session = started;
-  const peer = started.remote_identity.uri.user;
-  if (originator === 'remote') tell({ event: 'incoming', peer, call_id: request.call_id });
-  started.on('progress', ({ originator: by, response }) => {
-    if (by === 'remote') tell({ event: 'progress', status: response.status_code });
-  });
-  started.on('accepted', () => tell({ event: 'accepted' }));
-  started.on('confirmed', ({ originator: by }) => tell({ event: 'confirmed', by }));
-  started.on('hold', ({ originator: by }) => tell({ event: 'hold', by }));
-  started.on('unhold', ({ originator: by }) => tell({ event: 'unhold', by }));
-  started.on('newDTMF', ({ originator: by, dtmf }) => tell({ event: 'dtmf', by, digit: dtmf.tone }));
-  const over = name => ({ originator: by, cause, message }) =>
-    tell({ event: name, by, cause, status: message?.status_code ?? null });
-  started.on('ended', over('ended'));
-  started.on('failed', over('failed'));
-});
-
-const COMMANDS = {
-  start: () => phone.start(),
-  register: () => phone.register(),
-  unregister: () => phone.unregister({ all: true }),
-  call: ({ target }) => phone.call(target, { mediaStream: microphone }),
-  answer: () => session.answer({ mediaStream: microphone }),
-  reject: ({ status }) => session.terminate({ status_code: status }),
-  // Its re-INVITE's outcome is the reply: true once the far end has agreed.
-  hold: () => new Promise(done => session.hold({ useUpdate: false }, () => done(true)) || done(false)),
-  unhold: () => new Promise(done => session.unhold({ useUpdate: false }, () => done(true)) || done(false)),
-  dtmf: ({ digits, transport }) =>
-    session.sendDTMF(digits, { transportType: transport, duration: 100, interToneGap: 70 }),
-  hang_up: () => session.terminate(),
-  drop: () => phone.transport.socket.disconnect(),
-  stop: () => phone.stop(),
-};
+const COMMANDS = makePhone(settings, tell, () => ({ mediaStream: microphone }));
 
 readline.createInterface({ input: process.stdin }).on('line', async line => {
   const command = JSON.parse(line);
@@ -175,4 +122,4 @@ readline.createInterface({ input: process.stdin }).on('line', async line => {
   }
 }).on('close', () => process.exit(0));
 
-tell({ event: 'ready', version: JsSIP.version });
+tell({ event: 'ready', version: makePhone.version });

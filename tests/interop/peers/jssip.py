@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import pytest
 
-from .feed import Feed, PeerError
+from .driven import DrivenJsSip, Event
 from .process import Process, require
 from .tone_party import ToneParty
 
-Event = dict[str, Any]
-
-PEER = Path(__file__).parents[1] / "jssip"
+PACKAGE = Path(__file__).parents[1] / "jssip"
 
 
-class JsSip:
+def require_package() -> None:
+    """Fail where what tests/interop/jssip needs from npm is missing."""
+    if not (PACKAGE / "node_modules").is_dir():
+        pytest.fail("tests/interop/jssip has no node_modules: run make peers")
+
+
+class JsSip(DrivenJsSip):
     """`async with JsSip(...) as phone`: registered on entry unless told otherwise.
 
     Args:
@@ -46,12 +49,8 @@ class JsSip:
         register: bool = True,
         origin: str | None = None,
     ) -> None:
-        self.user, self.domain = user, domain
-        self.events: Feed[Event] = Feed(f"JsSIP {user}")
-        """By `event`: registered, incoming, progress, confirmed, hold, dtmf, ended, failed…"""
+        super().__init__(user, domain)
         self.party = ToneParty(tone_hz)
-        self._replies: Feed[Event] = Feed(f"JsSIP {user} replies")
-        self._ids = itertools.count(1)
         self._directory = directory
         self._register = register
         self._settings = {
@@ -67,16 +66,15 @@ class JsSip:
 
     async def __aenter__(self) -> Self:
         program = require("node", "nodejs")
-        if not (PEER / "node_modules").is_dir():
-            pytest.fail("tests/interop/jssip has no node_modules: run make peers")
+        require_package()
         self._directory.mkdir(parents=True, exist_ok=True)
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self.party)
             self.process = Process(
-                [program, PEER / "peer.js", json.dumps(self._settings)],
+                [program, PACKAGE / "peer.js", json.dumps(self._settings)],
                 directory=self._directory,
                 name=f"jssip-{self.user}",
-                on_line=self._said,
+                on_line=lambda line: self._said(line) if line.startswith("{") else None,
             )
             await stack.enter_async_context(self.process)
             await self.event("ready")
@@ -90,96 +88,18 @@ class JsSip:
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
 
-    # -- what it is told ------------------------------------------------------------------------
-
-    async def command(self, do: str, **arguments: object) -> Event:
-        """Give a command of peer.js and return its reply.
-
-        Raises:
-            PeerError: JsSIP threw.
-        """
-        number = next(self._ids)
-        self.process.write(json.dumps({"id": number, "do": do, **arguments}))
-        reply = await self._replies.next(lambda r: r["id"] == number, f"reply to {do}")
-        if not reply["ok"]:
-            raise PeerError(f"JsSIP {self.user} can't {do}: {reply['text']}")
-        return reply
-
-    async def register(self) -> None:
-        """Register, and wait for the 200.
-
-        Raises:
-            PeerError: the server refused, or can't be reached.
-        """
-        await self.command("register")
-        event = await self.events.next(
-            lambda e: e["event"] in ("registered", "registration_failed"), "registration"
-        )
-        if event["event"] != "registered":
-            raise PeerError(f"JsSIP {self.user} is not registered: {event}")
-
-    async def unregister(self) -> None:
-        """Take all its bindings away, and wait for the 200."""
-        await self.command("unregister")
-        await self.event("unregistered")
-
-    async def dial(self, target: str) -> None:
-        """Call a SIP address, or a user of its own domain."""
-        await self.command(
-            "call", target=target if ":" in target else f"sip:{target}@{self.domain}"
-        )
-
-    async def accept(self) -> None:
-        """Answer the call that rings."""
-        await self.command("answer")
-
-    async def hold(self) -> bool:
-        """Offer sendonly (re-INVITE); tell whether the far end agreed."""
-        return bool((await self.command("hold"))["result"])
-
-    async def resume(self) -> bool:
-        """Offer sendrecv (re-INVITE); tell whether the far end agreed."""
-        return bool((await self.command("unhold"))["result"])
-
     async def send_digits(self, digits: str) -> None:
         """Send DTMF as INFO, JsSIP's default."""
         await self.command("dtmf", digits=digits, transport="INFO")
-
-    async def hang_up(self) -> None:
-        """End the call: BYE, CANCEL or a refusal, as its state needs."""
-        await self.command("hang_up")
-
-    # -- what it tells --------------------------------------------------------------------------
-
-    async def event(self, kind: str, *, timeout_s: float = 15.0) -> Event:
-        """Wait for its next event of this kind."""
-        return await self.events.next(lambda e: e["event"] == kind, kind, timeout_s=timeout_s)
-
-    async def ringing(self) -> Event:
-        """Wait until a call comes in."""
-        return await self.event("incoming")
-
-    async def established(self) -> Event:
-        """Wait until its call is up: answered, and the ACK sent or received."""
-        return await self.event("confirmed")
-
-    async def closed(self) -> Event:
-        """Wait until its call is over; `cause` and `by` say why."""
-        return await self.events.next(
-            lambda e: e["event"] in ("ended", "failed"), "end of the call"
-        )
 
     async def heard(self, *, ms: int = 400) -> set[int]:
         """Return the tones in the next `ms` that its party receives."""
         return await self.party.heard(ms=ms)
 
-    def _said(self, line: str) -> None:
-        if not line.startswith("{"):
-            return
-        message = json.loads(line)
-        if "id" in message:
-            self._replies.put(message)
-            return
-        if message["event"] == "remote_sdp":
-            self.party.follow(message["sdp"])
-        self.events.put(message)
+    async def _write(self, text: str) -> None:
+        self.process.write(text)
+
+    def _told(self, event: Event) -> None:
+        if event["event"] == "remote_sdp":
+            self.party.follow(event["sdp"])
+        super()._told(event)

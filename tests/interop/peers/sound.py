@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import wave
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -47,16 +47,21 @@ def tones_in(samples: Samples, among: Iterable[int] = TONES_HZ) -> set[int]:
     if samples.size == 0:
         return set()
     signal = samples.astype(np.float64)
-    energy = float(np.mean(signal**2))
+    time_s = np.arange(signal.size) / RATE_HZ
+    return tones_by_power(
+        float(np.mean(signal**2)),
+        {
+            frequency: 2 * abs(np.mean(signal * np.exp(-2j * np.pi * frequency * time_s))) ** 2
+            for frequency in among
+        },
+    )
+
+
+def tones_by_power(energy: float, powers: Mapping[int, float]) -> set[int]:
+    """Return the tones of a window by its mean power and that of each; full scale is 32768²."""
     if energy < _AUDIBLE**2:
         return set()
-    time_s = np.arange(signal.size) / RATE_HZ
-    return {
-        frequency
-        for frequency in among
-        if 2 * abs(np.mean(signal * np.exp(-2j * np.pi * frequency * time_s))) ** 2
-        > _PRESENT * energy
-    }
+    return {frequency for frequency, power in powers.items() if power > _PRESENT * energy}
 
 
 def ulaw_decode(octets: bytes) -> Samples:

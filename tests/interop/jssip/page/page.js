@@ -1,0 +1,137 @@
+'use strict';
+
+// The page of the browser peer: a JsSIP telephone, or a bare RTCPeerConnection, driven over a WebSocket of the server
+// that the page came from by the same JSON as peer.js.
+
+const makePhone = require('../phone.js');
+const Ear = require('./ear.js');
+
+const driver = new WebSocket(`ws://${location.host}/driver`);
+const element = id => document.getElementById(id);
+
+function tell(event) {
+  driver.send(JSON.stringify(event));
+  const line = document.createElement('li');
+  line.textContent = Object.values(event).filter(value => value !== null).join(' ');
+  element('events').append(line);
+  line.scrollIntoView();
+  element('state').textContent = line.textContent;
+}
+
+addEventListener('error', ({ message }) => tell({ event: 'page_error', text: message }));
+addEventListener('unhandledrejection', ({ reason }) => tell({ event: 'page_error', text: String(reason) }));
+
+const ear = new Ear(digit => tell({ event: 'digit_heard', digit }));
+let microphone = null;
+let connection = null; // the call's, or the bare one
+
+function onConnection(made) {
+  connection = made;
+  made.addEventListener('track', ({ track }) => {
+    const stream = new MediaStream([track]);
+    element('remote').srcObject = stream; // without a player, Chromium decodes nothing
+    ear.listen(stream);
+  });
+  made.addEventListener('connectionstatechange', () => tell({ event: 'connection', state: made.connectionState }));
+}
+
+const RTC = { iceServers: [] };
+
+const gathered = made => new Promise(done => {
+  const look = () => made.iceGatheringState === 'complete' && done(made.localDescription.sdp);
+  made.addEventListener('icegatheringstatechange', look);
+  look();
+});
+
+function bareConnection() {
+  if (connection === null) onConnection(new RTCPeerConnection(RTC));
+  return connection;
+}
+
+function prefer(transceiver, encodings) {
+  if (!encodings) return;
+  const known = RTCRtpReceiver.getCapabilities('audio').codecs;
+  transceiver.setCodecPreferences(encodings.flatMap(
+    encoding => known.filter(({ mimeType }) => mimeType.toLowerCase() === `audio/${encoding.toLowerCase()}`)));
+}
+
+/** {name: value} of what a test asks about a connection, from its getStats. */
+async function statistics() {
+  const all = [...(await connection.getStats()).values()];
+  const one = (type, more = {}) =>
+    all.find(row => row.type === type && Object.entries(more).every(([key, value]) => row[key] === value)) ?? {};
+  const codec = row => all.find(({ id }) => id === row.codecId)?.mimeType.replace('audio/', '') ?? null;
+  const [inbound, outbound] = [one('inbound-rtp', { kind: 'audio' }), one('outbound-rtp', { kind: 'audio' })];
+  const transport = one('transport');
+  const pair = all.find(({ id }) => id === transport.selectedCandidatePairId) ?? {};
+  const candidate = id => all.find(row => row.id === id)?.candidateType ?? null;
+  return {
+    receives: codec(inbound),
+    sends: codec(outbound),
+    packets_received: inbound.packetsReceived ?? 0,
+    packets_lost: inbound.packetsLost ?? 0,
+    packets_sent: outbound.packetsSent ?? 0,
+    jitter_s: inbound.jitter ?? null,
+    concealed: inbound.concealedSamples ?? null,
+    round_trip_s: one('remote-inbound-rtp').roundTripTime ?? null,
+    dtls_role: transport.dtlsRole ?? null,
+    srtp: transport.srtpCipher ?? null,
+    local_candidate: candidate(pair.localCandidateId),
+    remote_candidate: candidate(pair.remoteCandidateId),
+  };
+}
+
+let phone = null;
+
+const COMMANDS = {
+  // {"microphone": …} false: a page that was granted nothing
+  open: async ({ title, microphone: wanted }) => {
+    element('who').textContent = document.title = title;
+    if (wanted) {
+      microphone = await navigator.mediaDevices.getUserMedia(
+        { audio: { echoCancellation: false, noiseSuppression: false, autoGainControl: false } });
+    }
+    return makePhone.version;
+  },
+  account: ({ settings }) => {
+    phone = makePhone(settings, tell, () => ({ mediaStream: microphone, pcConfig: RTC }), onConnection);
+  },
+  measure: ({ frequencies_hz: frequencies }) => ear.measure(frequencies),
+  statistics,
+  offer: async ({ encodings, restart }) => {
+    const made = bareConnection();
+    if (!made.getTransceivers().length) {
+      const direction = microphone ? 'sendrecv' : 'recvonly';
+      const transceiver = made.addTransceiver(microphone?.getAudioTracks()[0] ?? 'audio', { direction });
+      prefer(transceiver, encodings);
+    }
+    if (restart) made.restartIce();
+    await made.setLocalDescription();
+    return gathered(made);
+  },
+  take_answer: ({ sdp }) => connection.setRemoteDescription({ type: 'answer', sdp }),
+  take_offer: async ({ sdp, encodings }) => {
+    const made = bareConnection();
+    await made.setRemoteDescription({ type: 'offer', sdp });
+    const [transceiver] = made.getTransceivers();
+    if (microphone && !transceiver.sender.track) {
+      await transceiver.sender.replaceTrack(microphone.getAudioTracks()[0]);
+      transceiver.direction = 'sendrecv';
+      prefer(transceiver, encodings);
+    }
+    await made.setLocalDescription();
+    return gathered(made);
+  },
+  press: ({ digits }) => connection.getSenders()[0].dtmf.insertDTMF(digits, 100, 70),
+  close: () => connection.close(),
+};
+
+driver.addEventListener('message', async ({ data }) => {
+  const { id, do: name, ...given } = JSON.parse(data);
+  try {
+    const result = await (COMMANDS[name] ?? phone[name])(given);
+    driver.send(JSON.stringify({ id, ok: true, result: result ?? null }));
+  } catch (error) {
+    driver.send(JSON.stringify({ id, ok: false, text: String(error.stack ?? error) }));
+  }
+});

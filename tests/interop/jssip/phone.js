@@ -1,0 +1,71 @@
+'use strict';
+
+// A JsSIP user agent that is driven by commands and tells events, in node and in a browser alike.
+//
+//   settings {"url", "uri", "password", "realm"};  tell(event);  media(): options of its calls;
+//   onConnection(RTCPeerConnection): one was made for a call
+//
+// Returns the commands that it takes, by name.
+
+const JsSIP = require('jssip');
+
+module.exports = function makePhone(settings, tell, media, onConnection = () => {}) {
+  if (settings.trace) JsSIP.debug.enable('JsSIP:*');
+
+  const phone = new JsSIP.UA({
+    sockets: [new JsSIP.WebSocketInterface(settings.url)],
+    uri: settings.uri,
+    password: settings.password,
+    realm: settings.realm,
+    register: false,
+    register_expires: 120,
+    session_timers: false,
+  });
+
+  let session = null;
+
+  phone.on('connected', () => tell({ event: 'connected' }));
+  phone.on('disconnected', ({ code, reason }) => tell({ event: 'disconnected', code, reason }));
+  phone.on('registered', ({ response }) => tell({ event: 'registered', status: response.status_code }));
+  phone.on('unregistered', ({ cause }) => tell({ event: 'unregistered', cause }));
+  phone.on('registrationFailed', ({ response, cause }) =>
+    tell({ event: 'registration_failed', cause, status: response?.status_code ?? null }));
+
+  phone.on('newRTCSession', ({ originator, session: started, request }) => {
+    session = started;
+    if (started.connection) onConnection(started.connection);
+    else started.on('peerconnection', ({ peerconnection }) => onConnection(peerconnection));
+    const peer = started.remote_identity.uri.user;
+    if (originator === 'remote') tell({ event: 'incoming', peer, call_id: request.call_id });
+    started.on('progress', ({ originator: by, response }) => {
+      if (by === 'remote') tell({ event: 'progress', status: response.status_code });
+    });
+    started.on('accepted', () => tell({ event: 'accepted' }));
+    started.on('confirmed', ({ originator: by }) => tell({ event: 'confirmed', by }));
+    started.on('hold', ({ originator: by }) => tell({ event: 'hold', by }));
+    started.on('unhold', ({ originator: by }) => tell({ event: 'unhold', by }));
+    started.on('newDTMF', ({ originator: by, dtmf }) => tell({ event: 'dtmf', by, digit: dtmf.tone }));
+    const over = name => ({ originator: by, cause, message }) =>
+      tell({ event: name, by, cause, status: message?.status_code ?? null });
+    started.on('ended', over('ended'));
+    started.on('failed', over('failed'));
+  });
+
+  return {
+    start: () => phone.start(),
+    register: () => phone.register(),
+    unregister: () => phone.unregister({ all: true }),
+    call: ({ target }) => void phone.call(target, media()),
+    answer: () => session.answer(media()),
+    reject: ({ status }) => session.terminate({ status_code: status }),
+    // Its re-INVITE's outcome is the reply: true once the far end has agreed.
+    hold: () => new Promise(done => session.hold({ useUpdate: false }, () => done(true)) || done(false)),
+    unhold: () => new Promise(done => session.unhold({ useUpdate: false }, () => done(true)) || done(false)),
+    dtmf: ({ digits, transport }) =>
+      session.sendDTMF(digits, { transportType: transport, duration: 100, interToneGap: 70 }),
+    hang_up: () => session.terminate(),
+    drop: () => phone.transport.socket.disconnect(),
+    stop: () => phone.stop(),
+  };
+};
+module.exports.version = JsSIP.version;
