@@ -30,6 +30,7 @@ _RTCP = re.compile(r"([0-9]+)(?: IN IP[46] \S+)?")
 _RTCP_START = re.compile(r"[0-9]+(?: .*)?")
 _SOURCE = re.compile(r"([0-9]{1,10}) +([^\s:]+)(?::(.*))?")
 _PTIME = re.compile(r"([0-9]{1,5})(\.[0-9]{1,9})?")
+_REPORT = re.compile(r"(voip-metrics|rcvr-rtt=(?:all|sender))(?::[0-9]+)?")
 
 
 class Direction(StrEnum):
@@ -347,6 +348,15 @@ class SessionDescription:
         """A medium's attribute, or the session's where the medium has none."""
         own = medium.attribute(name)
         return self.attribute(name) if own is None else own
+
+    def reports_of(self, medium: MediaDescription) -> tuple[str, ...]:
+        """The extended reports that are asked for (RFC 3611 §5.1), of those that we know.
+
+        `voip-metrics`, `rcvr-rtt=all` or `rcvr-rtt=sender`.
+        """
+        asked = self.attribute_of(medium, "rtcp-xr") or ""
+        found = [_REPORT.fullmatch(word) for word in asked.lower().split(" ")]
+        return tuple(dict.fromkeys(match[1] for match in found if match is not None))
 
     def host_of(self, medium: MediaDescription) -> str | None:
         """Where a medium is sent to: its own c= line, or the session's; None: neither is there."""

@@ -100,6 +100,8 @@ class Negotiated:
     ssrc: int | None = None
     """Of the far end, where it tells (RFC 5576)."""
     cname: str = ""
+    reports: tuple[str, ...] = ()
+    """Extended reports that the far end asked for (`SessionDescription.reports_of`)."""
 
     @property
     def telephone_event(self) -> Codec | None:
@@ -192,6 +194,7 @@ def make_offer(
         before.protocol,
         mid=before.mid,
         security=security,
+        reports=current.reports if current is not None else (),
     )
     media = [_refused(medium, local) for medium in previous.media]
     media[index] = audio
@@ -236,13 +239,15 @@ def make_answer(
             medium.protocol,
             mid=medium.mid if isinstance(security, AgreedDtls) else None,
             security=attributes,
+            reports=offer.reports_of(medium),
         )
         media = [_refused(other, local) for other in offer.media]
         media[index] = audio
         by_number = {codec.number: codec for codec in medium.codecs}
         send = tuple(by_number[codec.number] for codec in codecs)
         sealed = _seal(local, tuple(media), previous, _bundle(offer, medium))
-        return sealed, _negotiated(medium, host, send, codecs, ours, security, mux=medium.rtcp_mux)
+        agreed = _negotiated(offer, medium, host, send, codecs, ours, security, mux=medium.rtcp_mux)
+        return sealed, agreed
     raise SdpError("; ".join(reasons) or "nothing is offered", status_hint=488)
 
 
@@ -282,7 +287,7 @@ def apply_answer(
     receive = list(offered.codecs)
     receive += [codec for codec in send if all(codec.number != known.number for known in receive)]
     mux = offered.rtcp_mux and medium.rtcp_mux
-    return _negotiated(medium, host, send, tuple(receive), ours, security, mux=mux)
+    return _negotiated(answer, medium, host, send, tuple(receive), ours, security, mux=mux)
 
 
 def _our_stream(description: SessionDescription) -> int:
@@ -401,6 +406,7 @@ def _audio(
     *,
     mid: str | None,
     security: tuple[str, ...],
+    reports: tuple[str, ...] = (),
 ) -> MediaDescription:
     attributes = [] if mid is None else [f"mid:{mid}"]
     for codec in codecs:
@@ -414,6 +420,8 @@ def _audio(
         attributes.append("rtcp-mux")
     elif local.rtcp_port not in (None, local.rtp_port + 1):
         attributes.append(f"rtcp:{local.rtcp_port}")
+    if reports:
+        attributes.append(f"rtcp-xr:{' '.join(reports)}")
     if local.ssrc is not None:
         attributes.append(f"ssrc:{local.ssrc} cname:{local.cname}")
     attributes.extend(security)
@@ -455,6 +463,7 @@ def _seal(
 
 
 def _negotiated(
+    description: SessionDescription,
     theirs: MediaDescription,
     host: str,
     send: tuple[Codec, ...],
@@ -479,4 +488,5 @@ def _negotiated(
         security=security,
         ssrc=ssrc,
         cname=source.get("cname", ""),
+        reports=description.reports_of(theirs),
     )

@@ -54,6 +54,40 @@ def test_our_offer_as_text() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("asked", "agreed"),
+    [
+        (
+            "rcvr-rtt=all:10000 stat-summary=loss,dup,jitt,TTL voip-metrics",
+            "rcvr-rtt=all voip-metrics",
+        ),
+        ("VoIP-Metrics", "voip-metrics"),
+        ("rcvr-rtt=sender voip-metrics voip-metrics", "rcvr-rtt=sender voip-metrics"),
+        ("pkt-loss-rle rcvr-rtt=both rcvr-rtt", ""),
+        ("", ""),
+    ],
+)
+def test_extended_reports_that_we_know_are_answered(asked: str, agreed: str) -> None:
+    lines = (f"a=rtcp-xr:{asked}", "m=audio 30000 RTP/AVP 0")
+    for described in (offer(*lines), offer(*reversed(lines))):
+        answer, negotiated = make_answer(described, US)
+        assert answer.media[0].attribute("rtcp-xr") == (agreed or None)
+        assert " ".join(negotiated.reports) == agreed
+
+
+def test_extended_reports_stay_asked_for_when_we_offer_anew() -> None:
+    sent, agreed = make_answer(offer("m=audio 30000 RTP/AVP 0", "a=rtcp-xr:voip-metrics"), US)
+    again = make_offer(US, SENDONLY, previous=sent, current=agreed)
+    assert again.media[0].attribute("rtcp-xr") == "voip-metrics"
+
+
+def test_extended_reports_are_asked_for_by_whoever_answers_us_too() -> None:
+    ours = make_offer(US)
+    answer = offer("m=audio 30000 RTP/AVP 0 8 101", "a=rtcp-xr:voip-metrics")
+    assert ours.media[0].attribute("rtcp-xr") is None
+    assert apply_answer(ours, answer).reports == ("voip-metrics",)
+
+
 def test_rtcp_elsewhere_is_said() -> None:
     local = LocalAudio("192.0.2.1", 20000, 77, rtcp_port=20009)
     assert make_offer(local).media[0].rtcp_port == 20009
