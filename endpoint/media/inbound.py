@@ -61,6 +61,8 @@ class Inbound:
     def __init__(self, owner: InboundOwner) -> None:
         self.source = Source()
         self.malformed_packets = 0
+        self.unnegotiated_packets = 0
+        """Of payload types that may not come: dropped."""
         self.heard_at = 0.0
         """When the last packet came that took the slow path; see `last_heard`."""
         self.current: PayloadType | None = None
@@ -230,6 +232,7 @@ class Inbound:
         codec = self._negotiated.get(packet.payload_type)
         if codec is None:
             # Comfort noise and the like: it holds the call open, but nobody has asked for it.
+            self.unnegotiated_packets += 1
             return
         if is_event(codec):
             self._receive_event(packet, now)

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
 
+from endpoint.media.quality import Bursts
+
 HEADER: Final = struct.Struct("!BBHII")
 """Flags, marker and payload type, sequence number, timestamp, SSRC (§5.1)."""
 HEADER_SIZE: Final = 12
@@ -76,11 +78,13 @@ class Source:
 
     __slots__ = (
         "_base",
+        "_counted_from",
         "_cycles",
         "_doubtful",
         "_earlier_expected",
         "_rate_hz",
         "arrived",
+        "bursts",
         "jitter",
         "lost",
         "next_sequence",
@@ -99,9 +103,12 @@ class Source:
         """In timestamp units."""
         self.lost = 0
         """Expected and not received, over all that was ever expected (A.3)."""
+        self.bursts = Bursts()
         self._rate_hz = rate_hz
         self._cycles = 0
         self._base = 0
+        self._counted_from = 0
+        """The number of the first packet after the last loss, extended."""
         self._earlier_expected = 0
         self._doubtful = -1
 
@@ -121,6 +128,11 @@ class Source:
             return 0
         return self._earlier_expected + self.highest - self._base + 1
 
+    @property
+    def since_loss(self) -> int:
+        """Packets since the last loss."""
+        return self.highest - self._counted_from + 1
+
     def receive(self, ssrc: int, sequence: int) -> Order:
         """Take note of a packet that did not follow the fast path."""
         if ssrc != self.ssrc:
@@ -129,7 +141,10 @@ class Source:
         step = (sequence - self.highest) & 0xFFFF
         if 0 < step < _MAX_DROPOUT:
             highest = self.highest + step
-            self.lost += step - 1
+            if step > 1:
+                self.lost += step - 1
+                self.bursts.lose(self.since_loss, step - 1)
+                self._counted_from = highest
             self._cycles = highest & ~0xFFFF
             self.next_sequence = (highest & 0xFFFF) + 1
             self._doubtful = -1
@@ -155,7 +170,7 @@ class Source:
     def _begin(self, ssrc: int, sequence: int) -> None:
         self._earlier_expected = self.expected
         self.ssrc = ssrc
-        self._base = sequence
+        self._base = self._counted_from = sequence
         self._cycles = 0
         self.next_sequence = sequence + 1
         self._doubtful = -1

@@ -183,3 +183,11 @@ class TestForward:
         assert forward.precedes_anchor(source.extended(65535))
         source.receive(1, 4)
         assert not forward.precedes_anchor(source.extended(3))
+
+
+def test_a_source_tells_its_losses_in_a_row_as_one_burst() -> None:
+    source = Source()
+    for number in (*range(65500, 65530), *range(65533, 65536), *range(40)):
+        source.receive(7, number)
+    assert (source.lost, source.bursts.runs, source.since_loss) == (3, 1, 43)
+    assert source.bursts.figures(source.since_loss, 20).burst_ms == pytest.approx(60)
