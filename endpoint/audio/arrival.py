@@ -36,7 +36,7 @@ class Arrivals:
     def __init__(self, clock_rate_hz: int, settings: DelaySettings) -> None:
         self._clock_rate_hz = clock_rate_hz
         self._settings = settings
-        self._least_ms = self._least_before_ms = inf
+        self._least_ms = self._least_before_ms = self._fastest_ms = inf
         self._window_ends = -inf
         self._newest: float = -inf
         self._straggler_at = -inf
@@ -56,8 +56,9 @@ class Arrivals:
     def receive(self, ticks: int, now: float) -> None:
         """A packet of this timestamp (one that does not wrap) came at `now`, in seconds."""
         is_overtaken = ticks < self._newest
-        self._newest = max(ticks, self._newest)
-        transit_ms = self._transit(ticks, now)
+        if not is_overtaken:
+            self._newest = ticks
+        transit_ms = 1000 * (now - ticks / self._clock_rate_hz)
         if self._transit_ms is None:
             self._transit_ms = transit_ms
             self._at = self._peak_at = now
@@ -66,8 +67,10 @@ class Arrivals:
         if now >= self._window_ends:
             self._least_before_ms, self._least_ms = self._least_ms, inf
             self._window_ends = now + _WINDOW_S
-        self._least_ms = min(self._least_ms, transit_ms)
-        late_ms = self.delay_ms(ticks, now)
+        if transit_ms < self._least_ms:
+            self._least_ms = transit_ms
+            self._fastest_ms = min(transit_ms, self._least_before_ms)
+        late_ms = transit_ms - self._fastest_ms
         if is_overtaken and late_ms > max(self._peak_ms, _OVERTAKEN_MS):
             is_alone = now > self._straggler_at + _HOLD_S
             self._straggler_at = now
@@ -81,7 +84,4 @@ class Arrivals:
 
     def delay_ms(self, ticks: int, now: float) -> float:
         """By how much later than the fastest packet could it was, if `ticks` is heard at `now`."""
-        return self._transit(ticks, now) - min(self._least_ms, self._least_before_ms)
-
-    def _transit(self, ticks: int, now: float) -> float:
-        return 1000 * (now - ticks / self._clock_rate_hz)
+        return 1000 * (now - ticks / self._clock_rate_hz) - self._fastest_ms

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from endpoint.audio import g722, opus
 from endpoint.audio.coder import Decoder, Encoder, EncoderSettings
 from endpoint.audio.concealment import Concealer
-from endpoint.audio.frame import SAMPLE_RATE_HZ, Samples
+from endpoint.audio.frame import FRAME_MS, SAMPLE_RATE_HZ, Samples
 from endpoint.audio.g722 import G722Decoder, G722Encoder
 from endpoint.audio.l16 import L16Decoder, L16Encoder
 from endpoint.audio.opus import OpusDecoder, OpusEncoder
@@ -157,9 +157,31 @@ class AudioCodec:
     """As in SDP; the audio that goes in and comes out is mono."""
 
     @property
+    def law(self) -> G711 | None:
+        """Of G.711, whose payloads are a code byte a sample; None for the others."""
+        match self.encoding:
+            case Encoding.PCMU | Encoding.PCMA:
+                return G711[self.encoding]
+            case Encoding.G722 | Encoding.L16 | Encoding.OPUS:
+                return None
+
+    @property
     def has_fec(self) -> bool:
         """True where a packet may carry a copy of the one before it."""
         return self.encoding is Encoding.OPUS
+
+    def packet_ms(self, ptime_ms: int) -> int:
+        """How much to put into a packet where so much is asked for: what can be encoded at once.
+
+        A far end takes packets of any length; its `ptime` is a wish (RFC 4566 §6).
+        """
+        match self.encoding:
+            case Encoding.PCMU | Encoding.PCMA | Encoding.L16:
+                return ptime_ms
+            case Encoding.G722:
+                return max(FRAME_MS, ptime_ms // FRAME_MS * FRAME_MS)
+            case Encoding.OPUS:
+                return max(ms for ms in opus.PACKET_MS if ms <= max(ptime_ms, min(opus.PACKET_MS)))
 
     def encoder(self, settings: EncoderSettings | None = None) -> Encoder:
         """A new stream's encoder. Raises AudioError for settings that the codec refuses."""

@@ -22,6 +22,8 @@ class EncoderSettings:
     """How much of the bit rate that copy is worth; 0 to 100."""
     dtx: bool = False
     """Send next to nothing while nobody speaks (RFC 6716 §2.1.9)."""
+    cbr: bool = False
+    """All packets of one size."""
 
 
 class Encoder(Protocol):

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from endpoint.audio.frame import Samples
-from endpoint.audio.tones import level_of
+from endpoint.audio.frame import FRAME_MS, Samples
 
 QUIETEST_DBOV = -127.0
 _LOUDEST_DBOV = -50.0
@@ -43,14 +42,20 @@ class NoiseFloor:
         return min(self._level_dbov, _LOUDEST_DBOV)
 
     def hear(self, samples: Samples, sample_rate_hz: int) -> None:
-        """Take the next audio as it was received (none that was concealed)."""
+        """Take the next audio as it was received (none that was concealed): packets or seconds."""
         if not len(samples):
             return
-        level = level_of(samples)
-        if self._level_dbov is None:
-            self._level_dbov = level
-        rise = _RISE_DB_A_SECOND * len(samples) / sample_rate_hz
-        self._level_dbov = min(level, self._level_dbov + rise)
+        count = max(1, len(samples) * 1000 // (FRAME_MS * sample_rate_hz))
+        size = len(samples) // count
+        blocks = samples[: count * size].reshape(count, size).astype(np.float32)
+        power = np.einsum("ij,ij->i", blocks, blocks) / (size * 32768.0**2)
+        levels = np.maximum(10 * np.log10(np.maximum(power, 1e-13)), QUIETEST_DBOV)
+        # What was quiet a while ago counts as louder by what the floor has risen since.
+        rise = _RISE_DB_A_SECOND * size / sample_rate_hz
+        lowest = float((levels + rise * np.arange(count - 1, -1, -1)).min())
+        if self._level_dbov is not None:
+            lowest = min(lowest, self._level_dbov + rise * count)
+        self._level_dbov = lowest
 
 
 def level_in(payload: bytes) -> float:

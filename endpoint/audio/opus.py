@@ -19,11 +19,15 @@ from endpoint.audio.frame import Samples
 from endpoint.errors import AudioError
 
 SAMPLE_RATES_HZ = (8000, 12000, 16000, 24000, 48000)
-_PACKET_MS = (10, 20, 40, 60)
+PACKET_MS = (10, 20, 40, 60)
+"""What is encoded at once."""
+DTX_OCTETS = 2
+"""A payload this short says that nobody speaks, and for how long it holds nobody knows."""
 _LONGEST_MS = 120
 _MOST_OCTETS = 1275 * 3 + 7
 _VOIP = 2048
 _SET_BITRATE = 4002
+_SET_VBR = 4006
 _SET_COMPLEXITY = 4010
 _SET_INBAND_FEC = 4012
 _SET_PACKET_LOSS_PERCENT = 4014
@@ -94,7 +98,7 @@ class OpusEncoder:
         self._state = None
         self._opus = opus = _loaded()
         self._sample_rate_hz = sample_rate_hz
-        self._lengths = {ms * sample_rate_hz // 1000 for ms in _PACKET_MS}
+        self._lengths = {ms * sample_rate_hz // 1000 for ms in PACKET_MS}
         self._payload = ctypes.create_string_buffer(_MOST_OCTETS)
         error = ctypes.c_int32()
         state = opus.opus_encoder_create(sample_rate_hz, 1, _VOIP, ctypes.byref(error))
@@ -102,6 +106,7 @@ class OpusEncoder:
         self._state = state
         for request, value in (
             (_SET_BITRATE, settings.bit_rate),
+            (_SET_VBR, int(not settings.cbr)),
             (_SET_COMPLEXITY, settings.complexity),
             (_SET_INBAND_FEC, int(settings.fec)),
             (_SET_PACKET_LOSS_PERCENT, settings.expected_loss_percent),

@@ -1,6 +1,6 @@
 """From packets as they come to audio as it is heard: the adaptive jitter buffer.
 
-For what is mixed or recorded; forwarding has none.
+For what is mixed, recorded or listened to; forwarding has none.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from collections import deque
 
 import numpy as np
 
+from endpoint.audio import opus
 from endpoint.audio.arrival import Arrivals, DelaySettings
-from endpoint.audio.codec import AudioCodec
+from endpoint.audio.codec import AudioCodec, Encoding, decode, encode
 from endpoint.audio.comfort_noise import ComfortNoise, NoiseFloor, level_in
 from endpoint.audio.frame import FRAME_MS, Samples
-from endpoint.audio.jitter import signed_difference
 from endpoint.audio.pitch import HISTORY_MS
 from endpoint.audio.timescale import lengthen, shorten
 from endpoint.errors import AudioError
@@ -34,6 +34,7 @@ _REMEMBERED = 64
 _LOSS_MEMORY = 0.998
 """Of the share of lost packets, from one packet to the next: ten seconds."""
 _LOSSY = 0.003
+_LOOK_BACK_MS = 1000
 
 
 class Playout:
@@ -44,31 +45,45 @@ class Playout:
     is due is concealed. While the delay is shorter than it should be, or nothing has come at all,
     the packet is waited for besides: what was only late is not thrown away. The stream begins anew
     where the timestamp jumps, and half a second after the last packet.
+
+    G.711 stays encoded, a code byte a sample, until somebody must know how it sounds: `read` gives
+    it as it is, for many streams to be decoded by one look-up.
     """
 
     def __init__(self, codec: AudioCodec, settings: DelaySettings | None = None) -> None:
-        self._codec = codec
+        self.codec = codec
         self._settings = settings or DelaySettings()
+        self._law = codec.law
         self._rate_hz = codec.sample_rate_hz
-        self._frame = self._rate_hz * FRAME_MS // 1000
+        self._clock_rate_hz = codec.clock_rate_hz
+        self._width = 2 if self._law is None else 1
+        """Octets a sample, of what waits."""
+        self._frame = self._rate_hz * FRAME_MS // 1000 * self._width
+        self._nothing = bytes(2) if self._law is None else bytes((self._law.silence,))
+        self._octets_a_ms = self._rate_hz * self._width / 1000
         self._decoder = codec.decoder()
         self._arrivals = Arrivals(codec.clock_rate_hz, self._settings)
         self._noise = ComfortNoise()
         self._floor = NoiseFloor()
         self._announced_dbov: float | None = None
         """The level of a comfort noise packet, until there is audio again."""
+        self._pauses = False
+        """The far end has said (Opus, DTX) that it sends nothing because nobody speaks."""
         self._packets: dict[int, bytes] = {}
         self._recent: deque[int] = deque(maxlen=_REMEMBERED)
         self._newest: int | None = None
         """Timestamp, as all here one that does not wrap, of the newest packet."""
         self._head = 0
-        """Timestamp of what is decoded next."""
+        """Timestamp of what is heard next."""
         self._packet_ticks = codec.clock_rate_hz * FRAME_MS // 1000
-        history = np.zeros(self._rate_hz * HISTORY_MS // 1000, dtype=np.int16)
-        self._heard: Samples = history
-        """The end of what was decoded."""
-        self._waiting: Samples = history[:0]
-        """Decoded, not taken yet."""
+        self._heard: Samples = np.zeros(self._rate_hz * HISTORY_MS // 1000, dtype=np.int16)
+        """The end of what was heard, up to what is in `_unheeded`."""
+        self._unheeded: list[bytes] = []
+        """What was heard since, as it waited; nobody has had to look at it."""
+        self._waiting = b""
+        """Due, not taken yet: code bytes of G.711, else linear."""
+        self._is_fluent = False
+        """What was heard last is what came, so that the next packet follows on it as it is."""
         self._is_active = False
         self._idle_ms = 0.0
         self._late_in_a_row = 0
@@ -76,6 +91,9 @@ class Playout:
         """The share of packets that were lost, lately; runs of them count as one."""
         self._gap_before = -1
         """The packet before which the last of them was."""
+        self.target_ms = self._arrivals.target_ms
+        """The delay wanted. Where packets get lost and each carries a copy of the one before, it
+        waits for the copy."""
         self.late_packets = 0
         """Came after their time; dropped."""
         self.duplicate_packets = 0
@@ -86,23 +104,12 @@ class Playout:
         self.concealed_ms = 0.0
         """Audio that was made up for what was lost or late."""
         self.delay_ms = 0.0
-        """From the arrival of the fastest packets to when they are heard, at the last `take`."""
+        """From the arrival of the fastest packets to when they are heard, at the last packet."""
 
     @property
     def is_active(self) -> bool:
         """True while packets come."""
         return self._is_active
-
-    @property
-    def target_ms(self) -> float:
-        """The delay wanted.
-
-        Where packets get lost and each carries a copy of the one before, it waits for the copy.
-        """
-        wanted_ms = self._arrivals.target_ms
-        if self._codec.has_fec and self._loss > _LOSSY:
-            wanted_ms += 1000 * self._packet_ticks / self._codec.clock_rate_hz
-        return min(wanted_ms, self._settings.most_ms)
 
     @property
     def jitter_ms(self) -> float:
@@ -113,22 +120,27 @@ class Playout:
         """Take a packet that came at `now`, in seconds; one without a payload is ignored."""
         if not payload:
             return
-        ticks = self._unwrap(timestamp)
-        if ticks in self._recent:
-            self.duplicate_packets += 1
-            return
+        newest = self._newest
+        if newest is None:
+            ticks = timestamp
+        else:
+            # The difference of two timestamps that wrap at 32 bit is -2^31 to 2^31 - 1.
+            ticks = newest + ((timestamp - newest + 0x80000000) & 0xFFFFFFFF) - 0x80000000
+            if ticks <= newest and ticks in self._recent:
+                self.duplicate_packets += 1
+                return
         is_jump = self._is_jump(ticks, now)
         if is_jump:
-            self._arrivals = Arrivals(self._codec.clock_rate_hz, self._settings)
+            self._arrivals = Arrivals(self._clock_rate_hz, self._settings)
         if is_jump or not self._is_active:
             self._begin(ticks)
         self._recent.append(ticks)
         self._arrivals.receive(ticks, now)
+        self._aim()
         if not self._is_active:
             self._is_active = True
-            lead_ms = self.target_ms - self._arrivals.delay_ms(ticks, now)
-            lead = max(0, round(lead_ms * self._rate_hz / 1000))
-            self._waiting = np.zeros(lead, dtype=np.int16)
+            lead_ms = max(0.0, self.target_ms - self._arrivals.delay_ms(ticks, now))
+            self._waiting = self._nothing * round(lead_ms * self._rate_hz / 1000)
         if len(self._packets) >= _CAPACITY:
             self.discarded_packets += 1
             return
@@ -138,7 +150,8 @@ class Playout:
             return
         self._late_in_a_row = 0
         self._announced_dbov = None
-        self._newest = ticks if self._newest is None else max(ticks, self._newest)
+        if self._newest is None or ticks > self._newest:
+            self._newest = ticks
         self._packets[ticks] = payload
 
     def put_noise(self, payload: bytes) -> None:
@@ -147,21 +160,32 @@ class Playout:
 
     def take(self, now: float) -> Samples:
         """The 20 ms that are heard at `now`."""
+        return self.decoded(self.read(now))
+
+    def read(self, now: float) -> bytes:
+        """As `take`, not decoded: code bytes where the codec is G.711, else linear samples."""
         if not self._is_active:
-            return np.zeros(self._frame, dtype=np.int16)
-        self._drop_overrun(now)
+            return self._nothing * (self._frame // self._width)
         while len(self._waiting) < self._frame and self._is_active:
             self._advance(now)
-        if len(self._waiting) < self._frame:
-            missing = np.zeros(self._frame - len(self._waiting), dtype=np.int16)
-            self._waiting = np.concatenate([self._waiting, missing])
-        frame, self._waiting = self._waiting[: self._frame], self._waiting[self._frame :]
+        missing = self._frame - len(self._waiting)
+        if missing > 0:
+            self._waiting += self._nothing * (missing // self._width)
+        frame = self._waiting[: self._frame]
+        self._waiting = self._waiting[self._frame :]
         return frame
 
-    def _unwrap(self, timestamp: int) -> int:
-        if self._newest is None:
-            return timestamp
-        return self._newest + signed_difference(timestamp - self._newest)
+    def rest(self) -> Samples:
+        """All that has come and waits to be heard, up to the first gap. It goes on waiting."""
+        while self._is_active and (payload := self._packets.pop(self._head, None)) is not None:
+            self._hear(payload, 0.0)
+        return self.decoded(self._waiting)
+
+    def decoded(self, octets: bytes) -> Samples:
+        """What `read` gives, as samples."""
+        if self._law is None:
+            return np.frombuffer(octets, dtype=np.int16)
+        return decode(self._law, octets)
 
     def _is_jump(self, ticks: int, now: float) -> bool:
         if self._newest is None or self._late_in_a_row >= _LATE_IN_A_ROW:
@@ -173,24 +197,34 @@ class Playout:
         self._packets.clear()
         self._recent.clear()
         self._head = self._newest = ticks
-        self._is_active = False
+        self._is_active = self._pauses = False
         self._idle_ms = 0.0
         self._late_in_a_row = 0
 
+    def _aim(self) -> None:
+        wanted_ms = self._arrivals.target_ms
+        if self._loss > _LOSSY and self.codec.has_fec:
+            wanted_ms += 1000 * self._packet_ticks / self._clock_rate_hz
+        self.target_ms = min(wanted_ms, self._settings.most_ms)
+
     def _delay(self, now: float) -> float:
-        """Of the next sample that is decoded, were it heard after all that waits already."""
-        waiting_ms = 1000 * len(self._waiting) / self._rate_hz
+        """Of the next packet, were it heard after all that waits already."""
+        waiting_ms = len(self._waiting) / self._octets_a_ms
         self.delay_ms = self._arrivals.delay_ms(self._head, now) + waiting_ms
         return self.delay_ms
 
     def _advance(self, now: float) -> None:
-        """Decode, conceal or skip once."""
-        surplus_ms = self._delay(now) - self.target_ms
+        """Hear, conceal or skip once."""
+        delay_ms = self._delay(now)
+        if delay_ms > self._settings.most_ms + _OVERRUN_MS and self._packets:
+            self._drop_overrun(delay_ms)
+            delay_ms = self._delay(now)
+        surplus_ms = delay_ms - self.target_ms
         payload = self._packets.pop(self._head, None)
         if payload is not None:
             self._idle_ms = 0.0
             self._loss *= _LOSS_MEMORY
-            self._decode(payload, surplus_ms)
+            self._hear(payload, surplus_ms)
             return
         for overlapped in [ticks for ticks in self._packets if ticks < self._head]:
             del self._packets[overlapped]
@@ -200,76 +234,117 @@ class Playout:
             return
         following = min(self._packets)
         gap = following - self._head
-        if following != self._gap_before:
+        if following != self._gap_before and not self._pauses:
             self._gap_before = following
             self._loss += 1 - _LOSS_MEMORY
         if surplus_ms > _SLACK_MS:
-            # So much time has been filled already, while there was nothing to decode.
+            # So much time has been filled already, while there was nothing to hear.
             self._head += min(gap, max(1, self._ticks(surplus_ms)))
         elif surplus_ms >= -_SLACK_MS:
             self._conceal(min(gap, self._packet_ticks), self._packets[following])
         else:
             self._wait()
 
-    def _decode(self, payload: bytes, surplus_ms: float) -> None:
+    def _hear(self, payload: bytes, surplus_ms: float) -> None:
+        """Let the next packet wait to be taken, a little longer or shorter where it must be."""
+        is_even = -_SLACK_MS <= surplus_ms <= _SLACK_MS
+        if self._law is not None and is_even and self._is_fluent:
+            self._head += len(payload)
+            self._heed_later(payload)
+            self._waiting += payload
+            return
+        if self._law is not None:
+            self._look_back()
         try:
             samples = self._decoder.decode(payload)
         except AudioError:
             self.bad_packets += 1
             self._conceal(self._packet_ticks, None)
             return
-        self._packet_ticks = max(1, len(samples) * self._codec.clock_rate_hz // self._rate_hz)
+        self._is_fluent = True
+        self._pauses = self.codec.encoding is Encoding.OPUS and len(payload) <= opus.DTX_OCTETS
+        self._packet_ticks = max(1, len(samples) * self._clock_rate_hz // self._rate_hz)
         self._head += self._packet_ticks
-        self._floor.hear(samples, self._rate_hz)
+        if is_even and self._law is None:
+            octets = samples.tobytes()
+            self._heed_later(octets)
+            self._waiting += octets
+            return
+        self._look_back()
         before = self._heard
+        self._floor.hear(samples, self._rate_hz)
         self._remember(samples)
         force = abs(surplus_ms) > _HURRY_MS
         if surplus_ms > _SLACK_MS:
             samples = shorten(before, samples, self._rate_hz, force=force)
         elif surplus_ms < -_SLACK_MS:
             samples = lengthen(before, samples, self._rate_hz, force=force)
-        self._waiting = np.concatenate([self._waiting, samples])
+        self._wait_for(samples)
 
     def _conceal(self, ticks: int, following: bytes | None) -> None:
-        """Fill in what was lost."""
-        samples = max(1, ticks * self._rate_hz // self._codec.clock_rate_hz)
+        """Fill in what was lost, or was never sent because nobody spoke."""
+        self._look_back()
+        samples = max(1, ticks * self._rate_hz // self._clock_rate_hz)
         made = self._decoder.conceal(samples, following)
+        self._is_fluent = False
         self._head += ticks
-        self.concealed_ms += 1000 * samples / self._rate_hz
+        if not self._pauses:
+            self.concealed_ms += 1000 * samples / self._rate_hz
         self._remember(made)
-        self._waiting = np.concatenate([self._waiting, made])
+        self._wait_for(made)
 
     def _wait(self) -> None:
         """Fill the frame without going on: what comes later may only be late."""
-        samples = self._frame - len(self._waiting)
-        made = self._silence(samples)
-        if self._announced_dbov is None:
-            self.concealed_ms += 1000 * samples / self._rate_hz
-            guess = self._decoder.conceal(samples)
-            noisy = self._idle_ms >= _NOISE_AFTER_MS
-            summed = guess.astype(np.int32) + made if noisy else guess
-            made = np.clip(summed, -32768, 32767).astype(np.int16)
-            self._idle_ms += 1000 * samples / self._rate_hz
-            self._is_active = self._idle_ms < _IDLE_MS
+        self._look_back()
+        samples = (self._frame - len(self._waiting)) // self._width
+        if self._announced_dbov is not None:
+            made = self._noise.make(samples, self._announced_dbov)
+        else:
+            made = self._decoder.conceal(samples)
+            self._is_fluent = False
+            if not self._pauses:
+                made = self._fade(made)
         self._remember(made)
-        self._waiting = np.concatenate([self._waiting, made])
+        self._wait_for(made)
 
-    def _silence(self, samples: int) -> Samples:
-        """What the far end's room sounds like when nobody speaks."""
-        level_dbov = self._announced_dbov
-        if level_dbov is None:
-            level_dbov = self._floor.level_dbov
-        return self._noise.make(samples, level_dbov)
+    def _fade(self, guess: Samples) -> Samples:
+        """Nothing comes, and nobody has said why: soon it sounds like a line without a voice."""
+        duration_ms = 1000 * len(guess) / self._rate_hz
+        self.concealed_ms += duration_ms
+        if self._idle_ms >= _NOISE_AFTER_MS:
+            noise = self._noise.make(len(guess), self._floor.level_dbov)
+            summed = guess.astype(np.int32) + noise
+            guess = np.clip(summed, -32768, 32767).astype(np.int16)
+        self._idle_ms += duration_ms
+        self._is_active = self._idle_ms < _IDLE_MS
+        return guess
+
+    def _wait_for(self, samples: Samples) -> None:
+        """Let samples wait to be taken."""
+        self._waiting += samples.tobytes() if self._law is None else encode(self._law, samples)
+
+    def _heed_later(self, octets: bytes) -> None:
+        """These were heard as they came; how they sound matters when something is missing."""
+        self._unheeded.append(octets)
+        if len(self._unheeded) * self._packet_ticks * 1000 >= _LOOK_BACK_MS * self._clock_rate_hz:
+            self._look_back()
+
+    def _look_back(self) -> None:
+        """Learn from what was heard since the last time."""
+        if not self._unheeded:
+            return
+        octets = b"".join(self._unheeded)
+        self._unheeded.clear()
+        samples = self.decoded(octets) if self._law is None else self._decoder.decode(octets)
+        self._floor.hear(samples, self._rate_hz)
+        self._remember(samples)
 
     def _remember(self, samples: Samples) -> None:
         size = len(self._heard)
-        self._heard = np.concatenate([self._heard, samples])[-size:]
+        self._heard = np.concatenate([self._heard, samples[-size:]])[-size:]
 
-    def _drop_overrun(self, now: float) -> None:
+    def _drop_overrun(self, delay_ms: float) -> None:
         """Where far too much waits, go on to where it is not."""
-        delay_ms = self._delay(now)
-        if not self._packets or delay_ms <= self._settings.most_ms + _OVERRUN_MS:
-            return
         due = self._head + self._ticks(delay_ms - self.target_ms)
         self._head = min(due, max(self._packets))
         gone = [ticks for ticks in self._packets if ticks < self._head]
@@ -279,4 +354,4 @@ class Playout:
         self._head = min(self._packets)
 
     def _ticks(self, duration_ms: float) -> int:
-        return int(duration_ms * self._codec.clock_rate_hz / 1000)
+        return int(duration_ms * self._clock_rate_hz / 1000)

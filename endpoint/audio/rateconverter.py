@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from math import gcd
 
 import numpy as np
@@ -20,6 +21,23 @@ History = npt.NDArray[np.float32]
 """(rows, n): the end of each stream so far. Rows may be added, taken out and put in new order."""
 
 
+@cache
+def converter(from_hz: int, to_hz: int) -> RateConverter:
+    """The one for these rates."""
+    return RateConverter(from_hz, to_hz)
+
+
+def convert(frames: Samples, before: Samples, from_hz: int, to_hz: int) -> Samples:
+    """The next frame of each row at another rate; `before`, each one's frame before, is its past.
+
+    That a frame needs no other state is why a stream may be converted from any frame on.
+    """
+    if from_hz == to_hz:
+        return frames
+    rates = converter(from_hz, to_hz)
+    return rates.convert(frames, before[:, -rates.past :])[0]
+
+
 class RateConverter:
     """Converts between two rates of which one is a multiple of the other, as 8, 16 and 48 kHz.
 
@@ -36,15 +54,16 @@ class RateConverter:
         ratio = max(self._up, self._down)
         self.delay_ms = 1000 * _TAPS / 2 / min(from_hz, to_hz)
         """By how much the output is later than the input."""
-        self._past = _TAPS * self._down
+        self.past = _TAPS * self._down
+        """As many samples before a frame are its history."""
         self._filter = _low_pass(ratio, self._up)
         self._matrices: dict[int, History] = {}
 
     def silence(self, rows: int) -> History:
         """The history of streams that begin now."""
-        return np.zeros((rows, self._past), dtype=np.float32)
+        return np.zeros((rows, self.past), dtype=np.float32)
 
-    def convert(self, frames: Samples, history: History) -> tuple[Samples, History]:
+    def convert(self, frames: Samples, history: History | Samples) -> tuple[Samples, History]:
         """The next frame of each row, (rows, n), to the other rate; and the history from now on.
 
         The frame's length is a multiple of how often the lower rate fits into the input's. Clips,
@@ -56,8 +75,8 @@ class RateConverter:
         waves = np.concatenate([history, frames], axis=1, dtype=np.float32)
         block = self._block(count)
         # Overlapping windows, a step of one block from each other: nothing is copied to make them.
-        windows = np.lib.stride_tricks.sliding_window_view(waves, self._past + block, axis=1)
-        flat = windows[:, ::block].reshape(-1, self._past + block)
+        windows = np.lib.stride_tricks.sliding_window_view(waves, self.past + block, axis=1)
+        flat = windows[:, ::block].reshape(-1, self.past + block)
         made = (flat @ self._matrix(block)).reshape(rows, count * self._up // self._down)
         np.clip(np.rint(made, out=made), -32768, 32767, out=made)
         return made.astype(np.int16), waves[:, count:].copy()
@@ -71,7 +90,7 @@ class RateConverter:
     def _matrix(self, block: int) -> History:
         if block not in self._matrices:
             into = np.arange(block * self._up // self._down)[None, :] * self._down
-            of = np.arange(-self._past, block)[:, None] * self._up
+            of = np.arange(-self.past, block)[:, None] * self._up
             tap = into - of
             inside = (tap >= 0) & (tap < len(self._filter))
             taps = self._filter[np.where(inside, tap, 0)]
