@@ -118,7 +118,12 @@ class Chromium(DrivenJsSip):
                 )
             )
             await self._opened()
-            await self.command("open", title=self.user, microphone=self._tone_hz is not None)
+            await self.command(
+                "open",
+                title=self.user,
+                microphone=self._tone_hz is not None,
+                frequencies_hz=sorted(TONES_HZ),
+            )
             if self._settings["url"] is not None:
                 await self.command("account", settings=self._settings)
                 await self.command("start")

@@ -14,7 +14,7 @@ function tell(event) {
   const line = document.createElement('li');
   line.textContent = Object.values(event).filter(value => value !== null).join(' ');
   element('events').append(line);
-  line.scrollIntoView();
+  element('events').scrollTop = element('events').scrollHeight;
   element('state').textContent = line.textContent;
 }
 
@@ -81,12 +81,35 @@ async function statistics() {
   };
 }
 
+const DRAW_EVERY_MS = 200;
+const SILENCE_DBOV = -60;
+
+/** A meter for each frequency. */
+function showLevels(frequencies) {
+  const rows = frequencies.map(frequency => {
+    const meter = document.createElement('meter');
+    Object.assign(meter, { min: SILENCE_DBOV, max: 0, ariaLabel: `${frequency} Hz` });
+    const [name, level] = [0, 1].map(() => document.createElement('span'));
+    name.textContent = `${frequency} Hz`;
+    element('levels').append(name, meter, level);
+    return { meter, level };
+  });
+  setInterval(() => {
+    ear.measure(frequencies).powers.forEach((power, index) => {
+      const dbov = Math.max(10 * Math.log10(power), SILENCE_DBOV);
+      rows[index].meter.value = dbov;
+      rows[index].level.textContent = dbov > SILENCE_DBOV ? `${dbov.toFixed(0)} dBov` : '';
+    });
+  }, DRAW_EVERY_MS);
+}
+
 let phone = null;
 
 const COMMANDS = {
   // {"microphone": …} false: a page that was granted nothing
-  open: async ({ title, microphone: wanted }) => {
+  open: async ({ title, microphone: wanted, frequencies_hz: frequencies }) => {
     element('who').textContent = document.title = title;
+    showLevels(frequencies);
     if (wanted) {
       microphone = await navigator.mediaDevices.getUserMedia(
         { audio: { echoCancellation: false, noiseSuppression: false, autoGainControl: false } });
