@@ -37,11 +37,14 @@ function onConnection(made) {
 
 const RTC = { iceServers: [] };
 
-const gathered = made => new Promise(done => {
-  const look = () => made.iceGatheringState === 'complete' && done(made.localDescription.sdp);
-  made.addEventListener('icegatheringstatechange', look);
-  look();
-});
+/** Our description once it holds all candidates; `anew` where there are some to be gathered. */
+async function described(made, anew) {
+  const gathered = new Promise(done =>
+    made.addEventListener('icecandidate', ({ candidate }) => candidate === null && done()));
+  await made.setLocalDescription();
+  if (anew) await gathered;
+  return made.localDescription.sdp;
+}
 
 function bareConnection() {
   if (connection === null) onConnection(new RTCPeerConnection(RTC));
@@ -129,8 +132,7 @@ const COMMANDS = {
       prefer(transceiver, encodings);
     }
     if (restart) made.restartIce();
-    await made.setLocalDescription();
-    return gathered(made);
+    return described(made, restart || made.localDescription === null);
   },
   take_answer: ({ sdp }) => connection.setRemoteDescription({ type: 'answer', sdp }),
   take_offer: async ({ sdp, encodings }) => {
@@ -142,8 +144,7 @@ const COMMANDS = {
       transceiver.direction = 'sendrecv';
       prefer(transceiver, encodings);
     }
-    await made.setLocalDescription();
-    return gathered(made);
+    return described(made, made.localDescription === null);
   },
   press: ({ digits }) => connection.getSenders()[0].dtmf.insertDTMF(digits, 100, 70),
   close: () => connection.close(),
