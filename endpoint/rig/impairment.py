@@ -241,6 +241,14 @@ class Crossing:
         self.near = await self._moved(self.near, host)
         self.join()
 
+    def forge_near(self, packet: bytes) -> None:
+        """Send to the far end in the near end's name, as an attacker on the path can."""
+        self.far.deliver(packet)
+
+    def forge_far(self, packet: bytes) -> None:
+        """The same with the ends the other way round."""
+        self.near.deliver(packet)
+
     async def _moved(self, old: _Face, host: str | None) -> _Face:
         old.arrived = _lose
         return await self._proxy._open(old.path, old.end, host)
@@ -275,8 +283,8 @@ class _Face(asyncio.DatagramProtocol):
 
     def send(self, packet: bytes) -> None:
         for at, copy in self.path.send(packet, self._loop.time()):
-            self._loop.call_at(at, self._deliver, copy)
+            self._loop.call_at(at, self.deliver, copy)
 
-    def _deliver(self, packet: bytes) -> None:
+    def deliver(self, packet: bytes) -> None:
         if self.end is not None and not self.transport.is_closing():
             self.transport.sendto(packet, self.end)

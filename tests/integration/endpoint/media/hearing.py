@@ -84,3 +84,8 @@ def climb(path: Path) -> Climb:
             begins.append((at_ms, float(at_ms - height * STEP_MS)))
     at_first = float(np.median([delay for _, delay in begins[:10]]))
     return Climb(backwards, [(at_ms, delay - at_first) for at_ms, delay in begins])
+
+
+def loudest(path: Path, frequency_hz: float) -> float:
+    """The highest level of a tone in any frame, in dBov."""
+    return float(levels(*frames_of_recording(path), frequency_hz).max())

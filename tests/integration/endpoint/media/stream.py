@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from enum import StrEnum
 
 from endpoint.media import messages as m
-from endpoint.media.link import LocalLink, MediaSettings
+from endpoint.media.link import LocalLink, MediaSettings, WorkerLink
 from endpoint.rig.impairment import Address, Crossing, Impairment, Proxy
 from tests.integration.endpoint.media.conftest import Studio
 from tests.integration.endpoint.media.hearing import STAIRS, TONE
@@ -22,19 +22,25 @@ class Kind(StrEnum):
     """How the audio goes."""
 
     RTP = "PCMU over RTP"
+    SRTP = "PCMU over SRTP"
+    """With keys from SDP."""
     WEBRTC = "PCMU over WebRTC"
 
 
-CODECS = {Kind.RTP: PCMU, Kind.WEBRTC: PCMU}
+CODECS = {Kind.RTP: PCMU, Kind.SRTP: PCMU, Kind.WEBRTC: PCMU}
+PROFILE = m.SrtpProfile.AES_CM_128_HMAC_SHA1_80
+KEYS = [m.SrtpKey(PROFILE, bytes([octet]) * PROFILE.master_size) for octet in (1, 2)]
 
 
 @asynccontextmanager
-async def two_planes(settings: MediaSettings) -> AsyncIterator[tuple[Studio, Studio]]:
+async def two_planes(
+    settings: MediaSettings, link: type[LocalLink | WorkerLink] = LocalLink
+) -> AsyncIterator[tuple[Studio, Studio]]:
     """Near and far, each with the players `tone` and `stairs`."""
     async with asyncio.TaskGroup() as group, AsyncExitStack() as stack:
         sides = []
         for _ in range(2):
-            side = Studio(await stack.enter_async_context(LocalLink(settings)))
+            side = Studio(await stack.enter_async_context(link(settings)))
             group.create_task(side.keep_notices())
             await side.link.request(m.OpenPlayer("tone", TONE))
             await side.link.request(m.OpenPlayer("stairs", STAIRS))
@@ -46,6 +52,9 @@ class Stream:
     """A port of the same name in each of two planes, and the network between them."""
 
     crossing: Crossing
+    near_address: Address
+    """Where the near port itself listens, which nobody but the proxy was told."""
+    far_address: Address
 
     def __init__(
         self, sides: tuple[Studio, Studio], proxy: Proxy, kind: Kind, name: m.PortName
@@ -54,14 +63,50 @@ class Stream:
         self.proxy = proxy
         self.name = name
         self._kind = kind
+        self._codecs = [CODECS[kind]]
 
     async def open(self, *, rtp_timeout_s: float = 0.0) -> None:
         """Open both ports and tell each of the other; a WebRTC one connects, or not."""
-        codecs = [CODECS[self._kind]]
-        if self._kind is Kind.RTP:
-            await self._open_rtp(codecs, rtp_timeout_s)
+        await self.prepare(rtp_timeout_s=rtp_timeout_s)
+        await self.connect()
+
+    async def prepare(self, *, rtp_timeout_s: float = 0.0) -> None:
+        """Open both ports."""
+        if self._kind is Kind.WEBRTC:
+            self._ends = [
+                await side.link.request(
+                    m.OpenWebRtcPort(self.name, side is self.near, rtp_timeout_s=rtp_timeout_s)
+                )
+                for side in (self.near, self.far)
+            ]
+            self.near_address, self.far_address = map(address_of, self._ends)
         else:
-            await self._open_webrtc(codecs, rtp_timeout_s)
+            near, far = [
+                await side.link.request(m.OpenRtpPort(self.name, rtp_timeout_s))
+                for side in (self.near, self.far)
+            ]
+            self.near_address = near.host, near.rtp_port
+            self.far_address = far.host, far.rtp_port
+            self._rtcp = await self.proxy.cross(
+                (near.host, near.rtcp_port), (far.host, far.rtcp_port)
+            )
+        self.crossing = await self.proxy.cross(self.near_address, self.far_address)
+
+    async def connect(self, role: m.DtlsRole = m.DtlsRole.SERVER) -> None:
+        """Tell each of the other; `role` is the near end's."""
+        if self._kind is Kind.WEBRTC:
+            near, far = self._ends
+            (other_role,) = set(m.DtlsRole) - {role}
+            await self._connect_webrtc(self.far, near, self.crossing.near_address, other_role)
+            await self._connect_webrtc(self.near, far, self.crossing.far_address, role)
+        else:
+            ours, theirs = KEYS
+            await self._connect_rtp(
+                self.near, self.crossing.far_address, self._rtcp.far_address, [ours, theirs]
+            )
+            await self._connect_rtp(
+                self.far, self.crossing.near_address, self._rtcp.near_address, [theirs, ours]
+            )
 
     async def play(self, player: m.PortName) -> None:
         """From near to far; returns when it arrives there."""
@@ -81,44 +126,27 @@ class Stream:
         """The same from far to near."""
         await _receives(self.near, self.name, packets)
 
-    async def _open_rtp(self, codecs: list[m.PayloadType], rtp_timeout_s: float) -> None:
-        near, far = [
-            await side.link.request(m.OpenRtpPort(self.name, rtp_timeout_s))
-            for side in (self.near, self.far)
-        ]
-        self.crossing = rtp = await self.proxy.cross(
-            (near.host, near.rtp_port), (far.host, far.rtp_port)
-        )
-        rtcp = await self.proxy.cross((near.host, near.rtcp_port), (far.host, far.rtcp_port))
-        for side, seen, seen_rtcp in (
-            (self.near, rtp.far_address, rtcp.far_address),
-            (self.far, rtp.near_address, rtcp.near_address),
-        ):
-            await side.link.request(m.SetRemote(self.name, *seen, seen_rtcp[1], codecs, codecs))
+    async def _connect_rtp(
+        self, side: Studio, seen: Address, seen_rtcp: Address, keys: list[m.SrtpKey]
+    ) -> None:
+        srtp = m.SrtpKeys(*keys) if self._kind is Kind.SRTP else None
+        remote = m.SetRemote(self.name, *seen, seen_rtcp[1], self._codecs, self._codecs, srtp=srtp)
+        await side.link.request(remote)
 
-    async def _open_webrtc(self, codecs: list[m.PayloadType], rtp_timeout_s: float) -> None:
-        near, far = [
-            await side.link.request(
-                m.OpenWebRtcPort(self.name, side is self.near, rtp_timeout_s=rtp_timeout_s)
-            )
-            for side in (self.near, self.far)
-        ]
-        self.crossing = await self.proxy.cross(address_of(near), address_of(far))
-        for side, other, seen, role in (
-            (self.far, near, self.crossing.near_address, m.DtlsRole.CLIENT),
-            (self.near, far, self.crossing.far_address, m.DtlsRole.SERVER),
-        ):
-            remote = m.SetWebRtcRemote(
-                self.name,
-                other.ufrag,
-                other.pwd,
-                other.fingerprints,
-                role,
-                codecs,
-                codecs,
-                candidates=[candidate(seen)],
-            )
-            await side.link.request(remote)
+    async def _connect_webrtc(
+        self, side: Studio, other: m.WebRtcAddress, seen: Address, role: m.DtlsRole
+    ) -> None:
+        remote = m.SetWebRtcRemote(
+            self.name,
+            other.ufrag,
+            other.pwd,
+            other.fingerprints,
+            role,
+            self._codecs,
+            self._codecs,
+            candidates=[candidate(seen)],
+        )
+        await side.link.request(remote)
 
 
 async def _receives(side: Studio, port: m.PortName, packets: int) -> None:

@@ -55,6 +55,10 @@ async def test_each_end_sees_the_proxy_in_place_of_the_other(ends: tuple[End, En
         assert await far.receive() == (b"there", crossing.near_address)
         far.socket.sendto(b"back", crossing.near_address)
         assert await near.receive() == (b"back", crossing.far_address)
+        crossing.forge_near(b"forged")
+        assert await far.receive() == (b"forged", crossing.near_address)
+        crossing.forge_far(b"forged")
+        assert await near.receive() == (b"forged", crossing.far_address)
         assert (proxy.there.counts.delivered, proxy.back.counts.delivered) == (1, 1)
 
 
