@@ -16,6 +16,8 @@ import msgspec
 from msgspec import Meta, Struct
 
 from endpoint.audio.tones import Segment as Segment
+from endpoint.media.diagnosis import ReceivedDiagnosis as ReceivedDiagnosis
+from endpoint.media.diagnosis import SentDiagnosis as SentDiagnosis
 
 PortName = str
 """Chosen by the control plane, unique in the plane."""
@@ -179,7 +181,10 @@ class Heard(Struct, frozen=True, tag=True):
 
 
 class Statistics(Struct, frozen=True, tag=True):
-    """Of one port, since it was opened. Loss is RFC 3550 A.3, jitter A.8."""
+    """Of one port, since it was opened. Loss is RFC 3550 A.3, jitter A.8.
+
+    What is a share, a score or a diagnosis is of the last `MediaSettings.quality_window_s`.
+    """
 
     packets_received: int = 0
     packets_expected: int = 0
@@ -190,17 +195,32 @@ class Statistics(Struct, frozen=True, tag=True):
     packets_refused: int = 0
     """SRTP that was not authentic, or came twice: dropped."""
     packets_malformed: int = 0
+    packets_unnegotiated: int = 0
+    """Of payload types that nobody agreed on: dropped."""
     packets_late: int = 0
     """For the jitter buffers that mix, record or listen now; forwarding has none."""
+    loss_percent: float | None = None
+    """Lost or late; None: nothing was expected."""
     jitter_ms: float = 0.0
+    mos: float | None = None
+    """As somebody hears it: E-model, 1 to 4.5 (G.107); None: nothing was expected."""
     received_level_dbov: float | None = None
     """Of the last second that was decoded or tapped."""
+    sent_level_dbov: float | None = None
+    """Of whom the far end hears, as it comes from them; None: nobody, or a sound of ours."""
     remote_lost: int | None = None
-    """As the far end's receiver reports say."""
+    """As the far end's receiver reports say, as all that is called remote."""
+    remote_loss_percent: float | None = None
+    """Between its last two reports."""
+    remote_jitter_ms: float | None = None
+    remote_mos: float | None = None
+    """As it says itself (RFC 3611 §4.7), or as its reports make it."""
     round_trip_ms: float | None = None
     codec: str = ""
     remote: str = ""
     """The proven source, `host:port`; empty until one is proven."""
+    diagnosis_received: ReceivedDiagnosis = ReceivedDiagnosis.NO_FAR_END
+    diagnosis_sent: SentDiagnosis = SentDiagnosis.NO_FAR_END
 
 
 Result = Done | RtpAddress | WebRtcAddress | RecordingInfo | Heard | Statistics
@@ -249,6 +269,8 @@ class SetRemote(Command[Done], frozen=True):
     ptime_ms: int = 20
     srtp: SrtpKeys | None = None
     """By SDES. The same keys again change nothing; a port that had keys takes no remote without."""
+    reports: list[str] = []
+    """Extended reports that the far end asked for, as SDP names them (RFC 3611 §5.1)."""
 
 
 class OpenWebRtcPort(Command[WebRtcAddress], frozen=True):
@@ -291,6 +313,8 @@ class SetWebRtcRemote(Command[Done], frozen=True):
     sending: bool = True
     receiving: bool = True
     ptime_ms: int = 20
+    reports: list[str] = []
+    """As in `SetRemote`."""
 
     def __repr__(self) -> str:
         return f"SetWebRtcRemote({self.port!r}, {self.ufrag!r}, candidates={self.candidates!r})"

@@ -152,7 +152,8 @@ class Plane:
             case m.ReadHeard(port, last_ms):
                 return m.Heard(self._hearing.heard(port, last_ms), SAMPLE_RATE_HZ)
             case m.ReadStatistics(port):
-                return self._rtp(port).statistics()
+                rtp_port = self._rtp(port)
+                return rtp_port.statistics(self._switchboard.levels_to(rtp_port))
             case m.Ping():
                 pass
         return m.Done()

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Protocol
 
 from endpoint.errors import MediaError
 from endpoint.media import messages as m
 from endpoint.media.inbound import Inbound
-from endpoint.media.latch import Address
+from endpoint.media.observer import Observer
 from endpoint.media.outbound import Outbound
 from endpoint.media.payload import audio_of
 from endpoint.media.rtcp import Reporter
 from endpoint.media.settings import MediaSettings
 from endpoint.media.telephone_event import Digit
 from endpoint.media.transport import PacketTransport
+from endpoint.media.xr import VOIP_METRICS
 
 
 class PortOwner(Protocol):
@@ -63,6 +64,13 @@ class RtpPort:
         self.inbound = Inbound(self)
         self.cname = f"{random.getrandbits(64):016x}"
         self._reporter = Reporter(self.cname, self.outbound.sender, self.inbound.source)
+        self._observer = Observer(
+            self.inbound,
+            self.outbound,
+            transport,
+            self._reporter.remote,
+            settings.quality_window_s,
+        )
         self._is_timed_out = False
         self._packets_reported = 0
         transport.attach(self)
@@ -102,6 +110,9 @@ class RtpPort:
         self.inbound.heard_at = now
         self._is_timed_out = False
         self._watch_silence()
+        self._reporter.extended = tuple(remote.reports)
+        self._observer.restart(remote.ptime_ms, now)
+        self._later("look", self._observer.interval_s, self._look)
         if "report" not in self._timers:
             self._later("report", self._report_wait_s() / 2, self._report)
 
@@ -109,27 +120,12 @@ class RtpPort:
         """See `Inbound.expire_event`."""
         return self.inbound.expire_event(now)
 
-    def statistics(self) -> m.Statistics:
-        """Counts since the port was opened."""
-        inbound, view = self.inbound, self._reporter.remote
-        source, trip_s = inbound.source, view.round_trip_s
-        proven = self._transport.proven
-        return m.Statistics(
-            packets_received=source.expected - source.lost,
-            packets_expected=source.expected,
-            packets_lost=source.lost,
-            packets_sent=self.outbound.sender.packets,
-            packets_foreign=self._transport.foreign_packets,
-            packets_refused=self._transport.refused_packets,
-            packets_malformed=inbound.malformed_packets,
-            packets_late=inbound.late_packets,
-            jitter_ms=round(source.jitter / 8, 3),
-            received_level_dbov=inbound.level_dbov(),
-            remote_lost=view.lost,
-            round_trip_ms=None if trip_s is None else round(1000 * trip_s, 3),
-            codec=inbound.current.encoding if inbound.current is not None else "",
-            remote="" if proven is None else _text_of(proven),
-        )
+    def statistics(self, levels_dbov: Sequence[float | None] = ()) -> m.Statistics:
+        """Counts since the port was opened, and how it is now.
+
+        `levels_dbov`: of everybody whom the far end should hear; None: not known.
+        """
+        return self._observer.statistics(self.remote, levels_dbov, monotonic())
 
     def close(self) -> None:
         """Say BYE to a far end that is known, and close."""
@@ -180,8 +176,15 @@ class RtpPort:
         sender = self.outbound.sender
         has_sent = sender.packets != self._packets_reported
         self._packets_reported = sender.packets
-        self._transport.send_rtcp(self._reporter.report(monotonic(), sends=has_sent))
+        asked = VOIP_METRICS in self._reporter.extended
+        metrics = self._observer.metrics() if asked else None
+        report = self._reporter.report(monotonic(), sends=has_sent, metrics=metrics)
+        self._transport.send_rtcp(report)
         self._later("report", self._report_wait_s(), self._report)
+
+    def _look(self) -> None:
+        self._observer.look()
+        self._later("look", self._observer.interval_s, self._look)
 
     def _report_wait_s(self) -> float:
         return self._settings.rtcp_interval_s * random.uniform(0.5, 1.5)
@@ -208,8 +211,3 @@ class RtpPort:
         timer = self._timers.pop(name, None)
         if timer is not None:
             timer.cancel()
-
-
-def _text_of(address: Address) -> str:
-    host, port = address
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

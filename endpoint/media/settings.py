@@ -22,6 +22,8 @@ class MediaSettings(Struct, frozen=True, kw_only=True):
     """
     rtcp_interval_s: float = 5.0
     """Mean time between reports of a port; each is 0.5 to 1.5 times this (RFC 3550 §6.3)."""
+    quality_window_s: float = 5.0
+    """So far back the diagnosis of a port and its opinion score look."""
     latch_other_port_s: float = 0.2
     """So long only the signalled address itself can become the proven source of a port."""
     latch_other_host_s: float = 3.0

@@ -111,6 +111,17 @@ class Switchboard:
         for sink in self._table.sinks_of(port.name):
             self._feed(sink, now)
 
+    def levels_to(self, port: RtpPort) -> list[float | None]:
+        """The levels in dBov of all whom a far end hears; None: not known."""
+        if isinstance(self._feeds.get(port.name), Dialling):
+            return [None]
+        levels: list[float | None] = []
+        for name, gain_db in self._table.inputs_of(port.name).items():
+            source = self._ports[name]
+            level_dbov = source.inbound.level_dbov() if isinstance(source, RtpPort) else None
+            levels.append(None if level_dbov is None else round(level_dbov + gain_db, 1))
+        return levels
+
     def relay_digit(self, port: RtpPort, digit: str, duration_ms: int, now: float) -> None:
         """A digit ended. Who hears that far end alone, but not its events, gets it sent anew."""
         for name in self._table.sinks_of(port.name):

@@ -15,7 +15,9 @@ from endpoint.media.link import LocalLink, MediaLink, MediaSettings, WorkerLost
 from tests.integration.endpoint.media.phone import Phone
 
 N = TypeVar("N")
-SETTINGS = MediaSettings(latch_other_port_s=0.1, latch_other_host_s=0.6, rtcp_interval_s=0.2)
+SETTINGS = MediaSettings(
+    latch_other_port_s=0.1, latch_other_host_s=0.6, rtcp_interval_s=0.2, quality_window_s=0.5
+)
 
 
 class Studio:
