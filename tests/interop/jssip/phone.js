@@ -58,9 +58,11 @@ module.exports = function makePhone(settings, tell, media, onConnection = () => 
     call: ({ target }) => void phone.call(target, media()),
     answer: () => session.answer(media()),
     reject: ({ status }) => session.terminate({ status_code: status }),
-    // Its re-INVITE's outcome is the reply: true once the far end has agreed.
+    // The outcome of its re-INVITE is the reply: true once the far end has agreed.
     hold: () => new Promise(done => session.hold({ useUpdate: false }, () => done(true)) || done(false)),
     unhold: () => new Promise(done => session.unhold({ useUpdate: false }, () => done(true)) || done(false)),
+    restart_ice: () => new Promise(done =>
+      session.renegotiate({ rtcOfferConstraints: { iceRestart: true } }, () => done(true)) || done(false)),
     dtmf: ({ digits, transport }) =>
       session.sendDTMF(digits, { transportType: transport, duration: 100, interToneGap: 70 }),
     hang_up: () => session.terminate(),

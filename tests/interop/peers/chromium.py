@@ -59,6 +59,8 @@ class Flow:
     """Samples that its jitter buffer made up."""
     round_trip_s: float | None
     """As our receiver reports made it."""
+    ice_ufrag: str | None
+    """Its own; another one is another ICE session."""
     dtls_role: str | None
     srtp: str | None
     """The profile's name."""
@@ -142,6 +144,10 @@ class Chromium(DrivenJsSip):
         """Send telephone-events (RFC 4733) by its RTCDTMFSender, over JsSIP."""
         await self.command("dtmf", digits=digits, transport="RFC2833")
 
+    async def restart_ice(self) -> bool:
+        """Offer new ICE credentials (re-INVITE); tell whether the far end agreed."""
+        return bool(await self.command("restart_ice"))
+
     async def offer(self, encodings: Sequence[str] = (), *, restart: bool = False) -> str:
         """Offer with a bare connection; return the description with all its candidates.
 
@@ -196,7 +202,8 @@ class Chromium(DrivenJsSip):
     async def digits_heard(self, count: int) -> str:
         """Wait until its AnalyserNode has found so many digits (ITU-T Q.23).
 
-        A page is told of no telephone-event, but Chromium plays those that it receives.
+        A page is told of no telephone-event, but Chromium plays those that it receives. The same
+        digit at once again counts as one.
         """
         heard = [await self.event("digit_heard") for _ in range(count)]
         return "".join(str(event["digit"]) for event in heard)

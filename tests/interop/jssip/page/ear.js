@@ -7,6 +7,7 @@ const HIGH_HZ = [1209, 1336, 1477, 1633];
 const KEYS = ['123A', '456B', '789C', '*0#D'];
 const LOOK_EVERY_MS = 20;
 const DIGIT_WINDOW = 2048;
+const SAME_DIGIT_AFTER_MS = 150; // a tone that a late packet has torn is one digit
 const TONE_WINDOW = 16384;
 const FULL_SHARE = 0.7; // of the energy, that a digit's two tones have when nothing else is heard
 const AUDIBLE = 0.005; // root mean square of silence, at most
@@ -23,17 +24,19 @@ function goertzel(samples, frequencyHz, rateHz) {
 const energy = samples => samples.reduce((sum, sample) => sum + sample * sample, 0) / samples.length;
 
 module.exports = class Ear {
-  /** onDigit(key): once for each digit that begins. */
+  /** onDigit(key): once for each digit that begins; the same one again counts after a pause. */
   constructor(onDigit) {
     this.context = new AudioContext();
     this.analysers = [TONE_WINDOW, DIGIT_WINDOW].map(
       fftSize => new AnalyserNode(this.context, { fftSize, smoothingTimeConstant: 0 }));
     this.source = null;
-    this.digit = null;
+    let last = { digit: null, atMs: 0 };
     setInterval(() => {
       const digit = this.presentDigit();
-      if (digit !== null && digit !== this.digit) onDigit(digit);
-      this.digit = digit;
+      if (digit === null) return;
+      const atMs = performance.now();
+      if (digit !== last.digit || atMs - last.atMs > SAME_DIGIT_AFTER_MS) onDigit(digit);
+      last = { digit, atMs };
     }, LOOK_EVERY_MS);
   }
 

@@ -77,6 +77,7 @@ async function statistics() {
     jitter_s: inbound.jitter ?? null,
     concealed: inbound.concealedSamples ?? null,
     round_trip_s: one('remote-inbound-rtp').roundTripTime ?? null,
+    ice_ufrag: transport.iceLocalUsernameFragment ?? null,
     dtls_role: transport.dtlsRole ?? null,
     srtp: transport.srtpCipher ?? null,
     local_candidate: candidate(pair.localCandidateId),
