@@ -15,9 +15,11 @@ peers=(
   baresip-core
   chromium
   coturn
+  gcc # for the load of the bench
   kamailio
   kamailio-tls-modules
   kamailio-websocket-modules
+  libc6-dev
   postgresql
   rtpengine-daemon
   sip-tester
