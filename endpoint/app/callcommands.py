@@ -14,6 +14,7 @@ from typing import Annotated, Any
 
 import typer
 from pydantic import SecretStr, ValidationError
+from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -227,6 +228,65 @@ def status(config: ConfigFile = None, as_json: Json = False) -> None:
         "calls": calls,
     }
     output.result(found, where, going if calls else "No calls.")
+
+
+@calls_app.command()
+def quality(
+    device: Annotated[
+        str | None, typer.Argument(help="The device of ours, as 6001; by default all calls.")
+    ] = None,
+    call: CallOption = None,
+    config: ConfigFile = None,
+    as_json: Json = False,
+) -> None:
+    """How the parties of calls are heard and hear, and why there is no audio."""
+    output = Output(as_json)
+    loaded = loaded_or_fail(output, config)
+
+    async def main() -> list[wire.CallQuality]:
+        async with running_client(loaded.config) as client:
+            if call is not None:
+                wanted = [call]
+            elif device is not None:
+                wanted = [await _only_call(client, device)]
+            else:
+                wanted = [one.call for one in await client.calls()]
+            return [await client.quality(one) for one in wanted]
+
+    calls = output.run(main())
+    shown = [drawn for one in calls for drawn in _quality(one)]
+    output.result({"ok": True, "calls": calls}, *(shown or ["No calls."]))
+
+
+def _quality(call: wire.CallQuality) -> list[RenderableType]:
+    """A line for each direction of each party, and a word about what is not fine."""
+    table = Table(title=f"Call {call.call}", title_justify="left", box=None, pad_edge=False)
+    for title in ("device", "audio", "is", "MOS", "loss", "jitter", "level", "round trip"):
+        table.add_column(title, justify="left" if title in ("device", "audio", "is") else "right")
+    notes: list[RenderableType] = []
+    for party in call.parties:
+        for way, audio in (("from it", party.received), ("to it", party.sent)):
+            if audio is None:
+                table.add_row(party.device, way, Text("no network between", "dim"))
+                continue
+            is_fine = audio.diagnosis == "fine"
+            table.add_row(
+                party.device,
+                way,
+                Text(audio.diagnosis.replace("_", " "), "green" if is_fine else "bold red"),
+                _figure(audio.mos, ""),
+                _figure(audio.loss_percent, " %"),
+                _figure(audio.jitter_ms, " ms"),
+                _figure(audio.level_dbov, " dBov"),
+                _figure(party.round_trip_ms, " ms"),
+            )
+            if not is_fine:
+                notes.append(Text(f"{party.device}, {way}: {audio.text}"))
+    return [table, *notes]
+
+
+def _figure(value: float | None, unit: str) -> str:
+    return "–" if value is None else f"{value:.1f}{unit}"
 
 
 # -- registration -----------------------------------------------------------------------------

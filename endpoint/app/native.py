@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 
 from endpoint.app.directory import Directory, KnownDevice
 from endpoint.callcontrol.commands import CommandName
 from endpoint.callcontrol.controller import CallController
 from endpoint.callcontrol.events import NumberedEvent
+from endpoint.callcontrol.model import Connection
+from endpoint.errors import MediaError
 from endpoint.gateways.native import messages as wire
 from endpoint.gateways.native.encode import encode_call, encode_fields, encode_registration
 from endpoint.legs.base import DeviceRegistered, DeviceUnregistered
+from endpoint.legs.exchange import LegExchange
+from endpoint.media.messages import Statistics
 
 
 class NativeView:
-    """Reads the controller and the directory; changes nothing."""
+    """Reads the controller, the legs and the directory; changes nothing."""
 
-    def __init__(self, controller: CallController, directory: Directory) -> None:
+    def __init__(
+        self, controller: CallController, exchange: LegExchange, directory: Directory
+    ) -> None:
         self.controller = controller
+        self._exchange = exchange
         self.directory = directory
         self.run = secrets.token_hex(4)
         """Of this start of the endpoint."""
@@ -30,6 +38,32 @@ class NativeView:
         """One call that lives, None where it is over or never was."""
         found = next((one for one in self.controller.calls() if one.id == call), None)
         return encode_call(found, self.directory) if found else None
+
+    async def quality(self, call: str) -> wire.CallQuality | None:
+        """How the parties of a call that lives are heard and hear; None as in `call`."""
+        found = next((one for one in self.controller.calls() if one.id == call), None)
+        if found is None:
+            return None
+        live = [connection for connection in found.connections if connection.is_live]
+        parties = await asyncio.gather(*(self._quality(connection) for connection in live))
+        return wire.CallQuality(call, list(parties))
+
+    async def _quality(self, connection: Connection) -> wire.PartyQuality:
+        try:
+            counted = await self._exchange.read_statistics(connection.leg)
+        except MediaError:
+            # A station without a network, or a leg whose port is not open yet, or no longer.
+            counted = None
+        return wire.PartyQuality(
+            device=connection.device,
+            role=str(connection.role),
+            state=str(connection.state),
+            codec=counted.codec if counted else "",
+            remote=counted.remote if counted else "",
+            round_trip_ms=counted.round_trip_ms if counted else None,
+            received=_received(counted) if counted else None,
+            sent=_sent(counted) if counted else None,
+        )
 
     def registrations(self) -> list[wire.Registration]:
         """What was last heard of each device at each server."""
@@ -90,3 +124,29 @@ class NativeView:
             calls=[str(call) for call in calls],
             commands=[] if calls else [str(CommandName.MAKE_CALL)],
         )
+
+
+def _received(counted: Statistics) -> wire.AudioQuality:
+    return wire.AudioQuality(
+        diagnosis=str(counted.diagnosis_received),
+        text=counted.diagnosis_received.text,
+        mos=counted.mos,
+        loss_percent=counted.loss_percent,
+        jitter_ms=counted.jitter_ms,
+        level_dbov=counted.received_level_dbov,
+        packets=counted.packets_received,
+        lost=counted.packets_lost,
+    )
+
+
+def _sent(counted: Statistics) -> wire.AudioQuality:
+    return wire.AudioQuality(
+        diagnosis=str(counted.diagnosis_sent),
+        text=counted.diagnosis_sent.text,
+        mos=counted.remote_mos,
+        loss_percent=counted.remote_loss_percent,
+        jitter_ms=counted.remote_jitter_ms,
+        level_dbov=counted.sent_level_dbov,
+        packets=counted.packets_sent,
+        lost=counted.remote_lost,
+    )

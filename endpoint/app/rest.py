@@ -44,6 +44,7 @@ class RestRoutes:
             web.get(calls, self.calls),
             web.post(calls, self.make_call),
             web.get(f"{calls}/{{call}}", self.call),
+            web.get(f"{calls}/{{call}}/quality", self.quality),
             web.post(f"{calls}/{{call}}/digits", self.digits),
             *(
                 web.post(f"{calls}/{{call}}/{word}", self._about_device(command))
@@ -85,10 +86,12 @@ class RestRoutes:
         """`GET /calls/{call}`."""
         await self.view.directory.refresh()
         call = self.view.call(request.match_info["call"])
-        if call is None:
-            unknown = wire.Refused(str(Rejection.UNKNOWN_CALL), "no such call, or it is over")
-            return refusal(404, unknown)
-        return _json(call)
+        return _json(call) if call is not None else _unknown_call()
+
+    async def quality(self, request: web.Request) -> web.Response:
+        """`GET /calls/{call}/quality`."""
+        quality = await self.view.quality(request.match_info["call"])
+        return _json(quality) if quality is not None else _unknown_call()
 
     async def make_call(self, request: web.Request) -> web.Response:
         """`POST /calls`."""
@@ -116,6 +119,11 @@ class RestRoutes:
     async def _submit(self, command: do.Command) -> web.Response:
         accepted: CommandAccepted = await self.view.controller.submit(command)
         return _json(wire.Accepted(str(accepted.command), accepted.call, accepted.interaction), 202)
+
+
+def _unknown_call() -> web.Response:
+    unknown = wire.Refused(str(Rejection.UNKNOWN_CALL), "no such call, or it is over")
+    return refusal(404, unknown)
 
 
 def _json(message: msgspec.Struct, status: int = 200) -> web.Response:

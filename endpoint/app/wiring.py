@@ -209,7 +209,7 @@ class Endpoint:
         )
         directory = Directory(config, self.extensions)
         await directory.refresh()
-        view = NativeView(self.controller, directory)
+        view = NativeView(self.controller, self.exchange, directory)
         routes: list[web.RouteDef] = [
             *RestRoutes(view, config.http.body_timeout_s).routes(),
             *EventSocket(view).routes(),

@@ -106,6 +106,10 @@ class EndpointClient:
         """One call that lives."""
         return await self._ask("GET", f"/calls/{quote(call, safe='')}", wire.Call)
 
+    async def quality(self, call: str) -> wire.CallQuality:
+        """How the parties of a call are heard and hear, by the last seconds."""
+        return await self._ask("GET", f"/calls/{quote(call, safe='')}/quality", wire.CallQuality)
+
     # -- commands: events tell what becomes of what was accepted ----------------------------------
 
     async def make_call(

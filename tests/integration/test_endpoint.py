@@ -9,12 +9,14 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from endpoint.app import certificates
 from endpoint.app.settings import Config, HttpSettings, SipSettings, StateSettings
 from endpoint.app.wiring import Endpoint, add_extension
-from endpoint.callcontrol.commands import ClearConnection, MakeCall, RetrieveCall
+from endpoint.callcontrol.commands import ClearConnection, HoldCall, MakeCall, RetrieveCall
 from endpoint.callcontrol.events import (
     CallCleared,
     Established,
@@ -24,6 +26,8 @@ from endpoint.callcontrol.events import (
     Retrieved,
 )
 from endpoint.callcontrol.feed import Subscription
+from endpoint.client.client import EndpointClient
+from endpoint.gateways.native import messages as wire
 from endpoint.legs.base import Cause, DeviceId, Side
 from endpoint.rig.fleet import Fleet
 from endpoint.rig.orders import AnswerMode, CallState
@@ -223,6 +227,83 @@ async def test_50_calls_leave_no_task_socket_or_port(endpoint: Endpoint, phones:
 
     assert left() == before
     assert endpoint.exchange.leg_count == 0
+
+
+async def test_a_telephone_that_falls_silent_is_told_from_one_that_is_held_and_one_that_is_fine(
+    endpoint: Endpoint, phones: Fleet
+):
+    """By REST and on the command line: each direction of each party has its diagnosis."""
+    agent, customer = phones.parties[AGENT], phones.parties[CUSTOMER]
+    await agent.dial(CUSTOMER)
+    await phones.becomes({AGENT: [CUSTOMER], CUSTOMER: [AGENT]})
+    (call,) = endpoint.controller.calls()
+    trust = certificates.client_context(endpoint.certificate.authority)
+    url = f"https://localhost:{endpoint.http.port}"
+    async with EndpointClient(url, endpoint.token, ssl_context=trust) as client:
+
+        async def until(**diagnoses: tuple[str, str]) -> dict[str, wire.PartyQuality]:
+            """Wait until the audio from and to these devices is so."""
+            found: dict[str, tuple[str, str]] = {}
+            try:
+                async with asyncio.timeout(PATIENCE_S):
+                    while True:
+                        quality = await client.quality(call.id)
+                        parties = {party.device: party for party in quality.parties}
+                        found = {
+                            f"d{name}": (one.received.diagnosis, one.sent.diagnosis)
+                            for name, one in parties.items()
+                            if one.received is not None and one.sent is not None
+                        }
+                        if found.items() >= diagnoses.items():
+                            return parties
+                        await asyncio.sleep(0.1)
+            except TimeoutError:
+                raise AssertionError(f"found {found}") from None
+
+        parties = await until(d6001=("fine", "fine"), d10086=("fine", "fine"))
+        for party in parties.values():
+            assert party.codec == "PCMU"
+            assert party.remote
+            assert party.received is not None
+            assert party.received.mos is not None
+            assert party.received.mos > 4
+            assert party.received.level_dbov is not None
+            assert party.received.text == "Audio arrives."
+
+        await endpoint.controller.submit(HoldCall(DeviceId(AGENT), call.id))
+        await until(d6001=("fine", "not_routed"), d10086=("held", "fine"))
+        await endpoint.controller.submit(RetrieveCall(DeviceId(AGENT), call.id))
+        await until(d6001=("fine", "fine"), d10086=("fine", "fine"))
+
+        os.kill(customer.pid, signal.SIGSTOP)
+        try:
+            await until(d6001=("fine", "nothing_to_send"), d10086=("no_packets", "fine"))
+            shown = await quality_by_command(endpoint)
+        finally:
+            os.kill(customer.pid, signal.SIGCONT)
+        (told,) = shown["calls"]
+        mute = next(party for party in told["parties"] if party["device"] == CUSTOMER)
+        assert (told["call"], mute["received"]["diagnosis"]) == (call.id, "no_packets")
+        assert "Look at firewalls" in mute["received"]["text"]
+        await until(d6001=("fine", "fine"), d10086=("fine", "fine"))
+
+
+async def quality_by_command(endpoint: Endpoint) -> Any:
+    """What `agent-endpoint quality` prints; the table for a person too."""
+    command = Path(sys.executable).with_name("agent-endpoint")
+    surroundings = {**os.environ, "AGENT_ENDPOINT_STATE__DIRECTORY": str(endpoint.state.path)}
+    printed = []
+    for options in ([], ["--json"]):
+        process = await asyncio.create_subprocess_exec(
+            *(command, "quality", AGENT, *options),
+            stdout=asyncio.subprocess.PIPE,
+            env=surroundings | {"COLUMNS": "200"},
+        )
+        async with asyncio.timeout(PATIENCE_S):
+            printed.append((await process.communicate())[0].decode())
+        assert process.returncode == 0
+    assert f"{CUSTOMER}, from it: No packet comes from the far end." in printed[0]
+    return json.loads(printed[1])
 
 
 async def test_the_demo_walks_its_steps_and_prints_them_as_json():

@@ -2,9 +2,10 @@
 
 const API = "/api/v1";
 const KEPT_EVENTS = 200;
+const QUALITY_EVERY_MS = 3000;
 
 const $ = (id) => document.getElementById(id);
-const state = { calls: new Map(), devices: new Map(), registrations: new Map(), number: 0, run: "", skew: 0 };
+const state = { calls: new Map(), devices: new Map(), registrations: new Map(), quality: new Map(), number: 0, run: "", skew: 0 };
 let token = "";
 let socket = null;
 let retry = 0;
@@ -21,6 +22,8 @@ const STATES = {
   initiated: ["dialling", "info"], alerting: ["ringing", "warn"], connected: ["connected", "good"],
   hold: ["on hold", "warn"], queued: ["queued", "info"], fail: ["failed", "bad"], null: ["gone", ""],
 };
+/** Diagnoses that are no fault. */
+const WELL = new Set(["fine", "beginning", "held", "not_routed", "no_far_end"]);
 const KINDS = {
   Established: "good", Retrieved: "good", DeviceRegistered: "good", MediaConfirmed: "good",
   Held: "warn", Delivered: "warn", Failed: "bad", DigitsFailed: "bad", DeviceUnregistered: "bad",
@@ -91,8 +94,9 @@ function partyRow(call, party) {
       title: `${name} for ${party.device}`,
       onclick: () => command(`/calls/${encodeURIComponent(call.call)}/${path}`, { device: party.device }),
     }));
+  const quality = make("small", { className: "quality", dataset: { call: call.call, device: party.device } });
   const row = make("div", { className: "party" },
-    make("div", { className: "who" }, make("b", { textContent: party.device }), heard(party)),
+    make("div", { className: "who" }, make("b", { textContent: party.device }), heard(party), quality),
     chip(party.state), make("div", { className: "acts" }, ...acts));
   // A far party that is a telephone of ours has keys of its own.
   if (party.role === "station" && party.commands.includes("GenerateDigits")) { row.append(keys(call, party)); }
@@ -104,6 +108,26 @@ function heard(party) {
   return party.media_confirmed
     ? make("small", { className: "heard", textContent: `${side} · audio arrives` })
     : make("small", { textContent: side });
+}
+
+/** Both directions in a few words; what they mean and what to do is in the title. */
+function drawQuality() {
+  const word = (name, audio) => `${name} ${audio.diagnosis.replaceAll("_", " ")}${audio.mos === null ? "" : ` · MOS ${audio.mos.toFixed(1)}`}${audio.loss_percent ? ` · ${audio.loss_percent} % lost` : ""}`;
+  for (const node of document.querySelectorAll(".quality")) {
+    const party = state.quality.get(node.dataset.call)?.find((one) => one.device === node.dataset.device);
+    const known = party?.received && party.sent;
+    node.textContent = known ? `${word("from it:", party.received)} — ${word("to it:", party.sent)}` : "";
+    node.title = known ? `From it: ${party.received.text}\nTo it: ${party.sent.text}` : "";
+    node.classList.toggle("bad", Boolean(known) && [party.received, party.sent].some((audio) => !WELL.has(audio.diagnosis)));
+  }
+}
+
+async function askQuality() {
+  if (document.hidden || !token) { return; }
+  const calls = [...state.calls.keys()];
+  const answers = await Promise.allSettled(calls.map((call) => ask("GET", `/calls/${encodeURIComponent(call)}/quality`)));
+  state.quality = new Map(answers.filter((one) => one.status === "fulfilled").map((one) => [one.value.call, one.value.parties]));
+  drawQuality();
 }
 
 function keys(call, party) {
@@ -140,6 +164,7 @@ function drawCalls() {
   const again = typed?.id && document.getElementById(typed.id);
   if (again) { again.value = typed.value; again.focus(); }
   drawDurations();
+  drawQuality();
 }
 
 function drawDurations() {
@@ -329,6 +354,7 @@ $("dial").addEventListener("submit", async (event) => {
   if (placed) { $("dial-destination").value = ""; }
 });
 setInterval(drawDurations, 1000);
+setInterval(askQuality, QUALITY_EVERY_MS);
 
 const given = new URLSearchParams(location.hash.slice(1)).get("token");
 if (given) { history.replaceState(null, "", location.pathname); }

@@ -104,6 +104,49 @@ class Call(Struct, frozen=True):
     parties: list[Party]
 
 
+class AudioQuality(Struct, frozen=True):
+    """One direction of a party's audio. What is not said otherwise is of the last seconds."""
+
+    diagnosis: str
+    """`fine`, or why it is not: `no_packets`, `silence`, `not_routed`…"""
+    text: str
+    """What that means, and where to look."""
+    mos: float | None
+    """E-model (ITU-T G.107), 1 to 4.5; none while nothing is known."""
+    loss_percent: float | None
+    jitter_ms: float | None
+    level_dbov: float | None
+    packets: int
+    """Since the leg began, as the next one."""
+    lost: int | None
+    """Negative where more came than was sent."""
+
+
+class PartyQuality(Struct, frozen=True):
+    """How one device in a call is heard, and how it hears."""
+
+    device: str
+    role: str
+    state: str
+    """As of `Party`."""
+    codec: str
+    """Empty while unknown."""
+    remote: str
+    """Where its audio comes from, as host:port; empty until that is proven."""
+    round_trip_ms: float | None
+    received: AudioQuality | None
+    """What comes from it; none where no network is between, as at a station of ours."""
+    sent: AudioQuality | None
+    """What goes to it; what its own reports say."""
+
+
+class CallQuality(Struct, frozen=True):
+    """`GET /calls/{call}/quality`."""
+
+    call: str
+    parties: list[PartyQuality]
+
+
 class Registration(Struct, frozen=True):
     """What is known of how a device is reached."""
 

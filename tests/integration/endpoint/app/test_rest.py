@@ -101,8 +101,22 @@ async def test_a_bad_dial_string_is_400(desk: Desk, destination: str) -> None:
     assert refused.value.status == 400
 
 
+async def test_stations_without_a_network_have_no_quality(desk: Desk) -> None:
+    async with desk.client.events() as frames:
+        call = (await desk.client.make_call("6002", "6003")).call
+        await until(frames, "Established")
+        quality = await desk.client.quality(call)
+    assert quality.call == call
+    assert [(party.device, party.state) for party in quality.parties] == [
+        ("6002", "connected"),
+        ("6003", "connected"),
+    ]
+    assert all(party.received is None and party.sent is None for party in quality.parties)
+
+
 async def test_a_call_that_is_not_there_is_404(desk: Desk) -> None:
-    for ask in (desk.client.call("x/../y"), desk.client.hold("6002", "gone")):
+    gone = (desk.client.call("x/../y"), desk.client.hold("6002", "gone"), desk.client.quality("no"))
+    for ask in gone:
         with pytest.raises(RequestRefused) as refused:
             await ask
         assert (refused.value.status, refused.value.reason) == (404, "unknown_call")
