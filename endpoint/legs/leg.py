@@ -198,7 +198,14 @@ class Leg(ABC):
                 self._emit(DigitsSent(self.id, digits))
             case m.MediaTimedOut():
                 await self._lose_silence()
-            case m.PlaybackEnded() | m.RecordingFailed() | m.PortConnected() | m.PortFailed():
+            case (
+                m.PlaybackEnded()
+                | m.RecordingFailed()
+                | m.PortConnected()
+                | m.PortFailed()
+                | m.RestartFailed()
+                | m.CandidatesFound()
+            ):
                 """Of no leg's concern."""
 
     def _end(

@@ -114,7 +114,7 @@ class PortFailure(StrEnum):
     """Why a WebRTC port has no media, or no longer."""
 
     NO_ROUTE = "no_route"
-    """No pair of candidates works (ICE failed)."""
+    """No pair of candidates works, for `MediaSettings.connect_timeout_s`."""
     HANDSHAKE = "handshake"
     """DTLS failed."""
     WRONG_FINGERPRINT = "wrong_fingerprint"
@@ -122,7 +122,7 @@ class PortFailure(StrEnum):
     NO_PROFILE = "no_profile"
     """No common SRTP profile."""
     TIMED_OUT = "timed_out"
-    """Neither up nor failed after `MediaSettings.connect_timeout_s`."""
+    """Packets go, but the DTLS handshake has not ended after `MediaSettings.connect_timeout_s`."""
     CONSENT_LOST = "consent_lost"
     """The far end no longer says that it wants our packets (RFC 7675)."""
     CLOSED = "closed"
@@ -154,10 +154,12 @@ class WebRtcAddress(Struct, frozen=True, tag=True):
     ufrag: str
     pwd: str
     candidates: list[str]
-    """Values of `a=candidate`, without its name, all of component 1. There will be no more."""
+    """Values of `a=candidate`, without its name, all of component 1."""
     fingerprints: list[Fingerprint]
     ssrc: int
     cname: str
+    complete: bool = True
+    """False: more will come by `CandidatesFound`."""
 
     def __repr__(self) -> str:
         return f"WebRtcAddress({self.ufrag!r}, candidates={self.candidates!r})"
@@ -277,23 +279,42 @@ class OpenWebRtcPort(Command[WebRtcAddress], frozen=True):
     """Open a WebRTC port: ICE, DTLS-SRTP, RTP and RTCP on one port of the plane's range.
 
     Reply: `WebRtcAddress`, when candidates are gathered: at once without `ice_servers`, after
-    `MediaSettings.gathering_s` at the latest. Another ICE or DTLS session needs another port.
+    `MediaSettings.gathering_s` at the latest.
     """
 
     port: PortName
     controlling: bool
     """We made the offer (RFC 8445 §6.1.1)."""
     ice_servers: list[IceServer] = []
-    """Of each kind the first one that we can use."""
+    """All are asked; one that does not answer costs its own candidates and nothing else."""
     relay_only: bool = False
-    """Only by a TURN server of `ice_servers`; without its answer the port is refused."""
+    """Only by TURN servers of `ice_servers`; where none answers, the port is refused."""
+    trickle: bool = False
+    """Answer at once; what the servers say follows as `CandidatesFound` (RFC 8838)."""
     rtp_timeout_s: float = 0.0
+
+
+class RestartIce(Command[WebRtcAddress], frozen=True):
+    """Prepare another ICE session for a WebRTC port whose far end is known (RFC 8445 §9).
+
+    Reply: `WebRtcAddress`, gathered as the port was; SSRC, sequence and timestamps go on. Packets
+    take the old way until the new one works. The far end's new values, by `SetWebRtcRemote`, make
+    it connect; its current values drop what was prepared, and so does another `RestartIce`. Then
+    comes `PortConnected`, or `RestartFailed` where the old way goes on, or `PortFailed`. Also the
+    way back for a port that has failed.
+    """
+
+    port: PortName
+    controlling: bool
+    new_association: bool = False
+    """Offer a DTLS association of its own too, where the description says so (RFC 8842 §5)."""
 
 
 class SetWebRtcRemote(Command[Done], frozen=True):
     """The negotiated far end of a WebRTC port; then comes `PortConnected` or `PortFailed`.
 
-    May be said again with the same ICE and DTLS values (re-INVITE). The password is never shown.
+    May be said again with the same ICE and DTLS values (re-INVITE), which drops a prepared restart;
+    other ICE values answer a `RestartIce`. The password is never shown.
     """
 
     port: PortName
@@ -310,6 +331,9 @@ class SetWebRtcRemote(Command[Done], frozen=True):
     candidates_complete: bool = True
     """False: more will follow by `AddCandidates`."""
     ice_lite: bool = False
+    new_association: bool = False
+    """With other ICE values: a new DTLS association was agreed on. Else the old one, its keys and
+    counters go on, without a handshake (RFC 8842 §5.5)."""
     sending: bool = True
     receiving: bool = True
     ptime_ms: int = 20
@@ -324,7 +348,10 @@ class SetWebRtcRemote(Command[Done], frozen=True):
 
 
 class AddCandidates(Command[Done], frozen=True):
-    """Candidates of a WebRTC port's far end that came later (RFC 8838)."""
+    """More candidates of a WebRTC port's far end (RFC 8838), also before `SetWebRtcRemote`.
+
+    They belong to the restart that was prepared last, if there is one.
+    """
 
     port: PortName
     candidates: list[str]
@@ -479,17 +506,39 @@ class FirstPacket(Struct, frozen=True, tag=True):
 
 
 class PortConnected(Struct, frozen=True, tag=True):
-    """A WebRTC port is up: media goes both ways from now on."""
+    """A WebRTC port is up: media goes both ways from now on. Said again after a restart."""
 
     port: PortName
     profile: SrtpProfile
 
 
 class PortFailed(Struct, frozen=True, tag=True):
-    """A WebRTC port has no media and will have none; nothing is sent. It waits to be closed."""
+    """A WebRTC port has no media, nothing is sent. It waits to be closed, or for `RestartIce`.
+
+    After a failure of DTLS itself a restart needs a new association.
+    """
 
     port: PortName
     failure: PortFailure
+
+
+class RestartFailed(Struct, frozen=True, tag=True):
+    """A restart came to nothing; media goes on by the way that works."""
+
+    port: PortName
+    failure: PortFailure
+
+
+class CandidatesFound(Struct, frozen=True, tag=True):
+    """More of our own candidates, of a port with `OpenWebRtcPort.trickle`."""
+
+    port: PortName
+    candidates: list[str]
+    """As `WebRtcAddress.candidates`."""
+    complete: bool
+    """These were the last."""
+    ufrag: str
+    """Of the `WebRtcAddress` to which they belong."""
 
 
 class DigitReceived(Struct, frozen=True, tag=True):
@@ -537,6 +586,8 @@ Notice = (
     FirstPacket
     | PortConnected
     | PortFailed
+    | RestartFailed
+    | CandidatesFound
     | DigitReceived
     | DigitsSent
     | MediaTimedOut
@@ -547,6 +598,7 @@ AnyCommand = (
     OpenRtpPort
     | SetRemote
     | OpenWebRtcPort
+    | RestartIce
     | SetWebRtcRemote
     | AddCandidates
     | OpenPlayer

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -62,8 +62,8 @@ class Plane:
         self._open_events: set[RtpPort] = set()
         self._clock = FrameClock(self._tick)
         self._tasks = asyncio.TaskGroup()
-        self._opening: dict[m.PortName, tuple[int, asyncio.Task[None]]] = {}
-        """WebRTC ports that gather: the command to answer, and who does it."""
+        self._gathering: dict[m.PortName, tuple[int, asyncio.Task[None]]] = {}
+        """WebRTC ports that gather candidates: the command to answer, and who does it."""
 
     async def __aenter__(self) -> Self:
         await self._tasks.__aenter__()
@@ -96,8 +96,8 @@ class Plane:
     def close(self) -> None:
         """Close every port and finish every recording."""
         self._clock.stop()
-        for name in list(self._opening):
-            self._cancel_opening(name)
+        for name in list(self._gathering):
+            self._stop_gathering(name, "was closed")
         for port in list(self._switchboard.ports.values()):
             self._close(port)
 
@@ -112,9 +112,10 @@ class Plane:
                 self._switchboard.changed(rtp_port, now)
             case m.OpenWebRtcPort(port):
                 self._free(port)
-                opening = self._open_web_rtc(command)
-                task = self._tasks.create_task(opening, name=f"open {port}")
-                self._opening[port] = command.id, task
+                self._gather(command, partial(self._open_web_rtc, command))
+                return None
+            case m.RestartIce(port):
+                self._gather(command, partial(self._restart_ice, self._rtp(port), command))
                 return None
             case m.SetWebRtcRemote(port):
                 rtp_port = self._rtp(port)
@@ -131,10 +132,9 @@ class Plane:
                 self._free(port)
                 self._switchboard.add(SinkPort(port))
             case m.ClosePort(port):
-                if port in self._opening:
-                    self._cancel_opening(port)
-                else:
+                if port in self._switchboard.ports or port not in self._gathering:
                     self._close(self._port(port))
+                self._stop_gathering(port, "was closed")
             case m.SetRoutes(group, routes):
                 if not all(_GAINS_DB[0] <= route.gain_db <= _GAINS_DB[1] for route in routes):
                     raise MediaError(f"a gain is {_GAINS_DB[0]:g} to {_GAINS_DB[1]:g} dB")
@@ -179,7 +179,7 @@ class Plane:
         return port
 
     def _free(self, name: m.PortName) -> None:
-        if name in self._switchboard.ports or name in self._opening:
+        if name in self._switchboard.ports or name in self._gathering:
             raise MediaError(f"port {name!r} is open already")
 
     def _open_rtp(self, command: m.OpenRtpPort) -> m.RtpAddress:
@@ -196,41 +196,55 @@ class Plane:
         self._switchboard.add(port)
         return port
 
-    async def _open_web_rtc(self, command: m.OpenWebRtcPort) -> None:
-        """Answered for when candidates are gathered; the port is open from then on."""
+    async def _open_web_rtc(self, command: m.OpenWebRtcPort) -> m.WebRtcAddress:
+        # A plain worker does without all that comes with it, and live calls go on meanwhile.
+        loop = asyncio.get_running_loop()
+        webrtc = await loop.run_in_executor(None, import_module, "endpoint.media.webrtc")
+        transport: WebRtcTransport = webrtc.WebRtcTransport(
+            command, self._settings, self._range.open_one, self._tasks, self.tell
+        )
+        local = await transport.open()
+        port = self._add_rtp(command, transport)
+        return local.described(port.ssrc, port.cname)
+
+    async def _restart_ice(self, port: RtpPort, command: m.RestartIce) -> m.WebRtcAddress:
+        local = await port.transport.restart_ice(command)
+        return local.described(port.ssrc, port.cname)
+
+    def _gather(
+        self,
+        command: m.OpenWebRtcPort | m.RestartIce,
+        gather: Callable[[], Coroutine[None, None, m.WebRtcAddress]],
+    ) -> None:
+        """Answer a command when candidates are gathered; the last one for a port counts."""
+        self._stop_gathering(command.port, "is gathering anew")
+        task = self._tasks.create_task(self._answer(command, gather), name=f"gather {command.port}")
+        self._gathering[command.port] = command.id, task
+
+    async def _answer(
+        self,
+        command: m.OpenWebRtcPort | m.RestartIce,
+        gather: Callable[[], Coroutine[None, None, m.WebRtcAddress]],
+    ) -> None:
+        answer: m.Reply | m.Failed
         try:
-            # A plain worker does without all that comes with it, and live calls go on meanwhile.
-            loop = asyncio.get_running_loop()
-            webrtc = await loop.run_in_executor(None, import_module, "endpoint.media.webrtc")
-            transport: WebRtcTransport = webrtc.WebRtcTransport(
-                command, self._settings, self._range.open_one, self._tasks, self.tell
-            )
-            local = await transport.open()
+            answer = m.Reply(command.id, await gather())
         except MediaError as exc:
-            self._opening.pop(command.port, None)
-            self.tell(m.Failed(command.id, str(exc)))
+            answer = m.Failed(command.id, str(exc))
         except Exception as exc:
             # As in `handle`; a group of tasks must not end for one of them.
-            self._opening.pop(command.port, None)
-            self.tell(m.Failed(command.id, f"the media plane failed: {exc!r}"))
+            answer = m.Failed(command.id, f"the media plane failed: {exc!r}")
             asyncio.get_running_loop().call_exception_handler(
-                {"message": "a WebRTC port could not be opened", "exception": exc}
+                {"message": "a WebRTC port could not gather candidates", "exception": exc}
             )
-        else:
-            self._opening.pop(command.port, None)
-            port = self._add_rtp(command, transport)
-            ufrag, pwd, candidates, fingerprints = local
-            self.tell(
-                m.Reply(
-                    command.id,
-                    m.WebRtcAddress(ufrag, pwd, candidates, fingerprints, port.ssrc, port.cname),
-                )
-            )
+        self._gathering.pop(command.port, None)
+        self.tell(answer)
 
-    def _cancel_opening(self, name: m.PortName) -> None:
-        number, task = self._opening.pop(name)
-        task.cancel()
-        self.tell(m.Failed(number, f"port {name!r} was closed"))
+    def _stop_gathering(self, name: m.PortName, why: str) -> None:
+        if name in self._gathering:
+            number, task = self._gathering.pop(name)
+            task.cancel()
+            self.tell(m.Failed(number, f"port {name!r} {why}"))
 
     def _open_player(self, command: m.OpenPlayer) -> None:
         self._free(command.port)

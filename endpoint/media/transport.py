@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from endpoint.media import messages as m
 from endpoint.media.latch import Address
@@ -20,6 +20,21 @@ VIEWS: Final = [memoryview(BUFFER)[:size] for size in range(LARGEST + 1)]
 ReceiveInto = Callable[[bytearray], int]
 """Read a packet of the proven source, in the clear; OSError where there is none."""
 Send = Callable[[bytes | memoryview], object]
+
+
+class LocalIce(NamedTuple):
+    """Our end of a WebRTC port, as in `WebRtcAddress`."""
+
+    ufrag: str
+    pwd: str
+    candidates: list[str]
+    fingerprints: list[m.Fingerprint]
+    complete: bool
+
+    def described(self, ssrc: int, cname: str) -> m.WebRtcAddress:
+        """With what the port adds."""
+        ufrag, pwd, candidates, fingerprints, complete = self
+        return m.WebRtcAddress(ufrag, pwd, candidates, fingerprints, ssrc, cname, complete=complete)
 
 
 class PacketReceiver(Protocol):
@@ -62,6 +77,9 @@ class PacketTransport(Protocol):
         Raises:
             MediaError: it can't be used; nothing has changed.
         """
+
+    async def restart_ice(self, command: m.RestartIce) -> LocalIce:
+        """Prepare another ICE session under the same port. Raises MediaError."""
 
     def add_candidates(self, candidates: Sequence[str], *, complete: bool) -> None:
         """Take more of a WebRTC far end's candidates. Raises MediaError."""

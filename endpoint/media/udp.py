@@ -18,7 +18,7 @@ from endpoint.media.rtcp import is_rtcp
 from endpoint.media.rtp import parse_rtp
 from endpoint.media.settings import MediaSettings
 from endpoint.media.sockets import canonical, disconnect, family_of
-from endpoint.media.transport import BUFFER, VIEWS, PacketReceiver, Send
+from endpoint.media.transport import BUFFER, VIEWS, LocalIce, PacketReceiver, Send
 
 if TYPE_CHECKING:
     from endpoint.media.srtp import SrtpSession
@@ -106,6 +106,10 @@ class UdpTransport:
         if (host, remote.rtcp_port) != self._signalled_rtcp:
             self._signalled_rtcp = self._rtcp_to = host, remote.rtcp_port
             self._is_rtcp_learnt = False
+
+    async def restart_ice(self, command: m.RestartIce) -> LocalIce:
+        """See `PacketTransport`."""
+        raise MediaError("this port speaks no WebRTC")
 
     def add_candidates(self, candidates: Sequence[str], *, complete: bool) -> None:
         """See `PacketTransport`."""

@@ -1,324 +1,138 @@
-"""ICE and DTLS-SRTP as a packet transport: aiortc's transports under our RTP.
+"""ICE and DTLS-SRTP as a packet transport, and how its ICE is restarted under a call.
 
-The only file that touches private names of aioice 0.13.0 and aiortc 1.16.0;
-tests/unit/endpoint/media/test_webrtc.py fails when one moves. Packets are told apart by their first
-octet (RFC 7983) before any of them is queued: SRTP goes straight to the port, DTLS only from an
-address that ICE has authenticated, so that a stranger's ClientHello or alert can't break in.
+A path is one ICE connection (one socket, one pair of credentials) with the DTLS association whose
+datagrams go by it. A restart prepares another path beside the one in use; packets move to it when
+it works, and the old one is heard until the far end has moved too.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import random
 import re
 import socket
-from collections.abc import Awaitable, Callable, Sequence
-from time import monotonic
-from typing import Any, Final
+from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
+from typing import Final
 
-from aioice import ice, stun
-from aioice.candidate import Candidate, candidate_foundation, candidate_priority
-from aiortc import RTCIceServer
-from aiortc.rtcdtlstransport import (
-    SRTP_PROFILES,
-    RTCCertificate,
-    RTCDtlsFingerprint,
-    RTCDtlsParameters,
-    RTCDtlsTransport,
-    SRTPProtectionProfile,
-    State,
-    certificate_digest,
-)
-from aiortc.rtcicetransport import (
-    RTCIceGatherer,
-    RTCIceParameters,
-    RTCIceTransport,
-    connection_kwargs,
-)
-from OpenSSL import SSL
+from aioice.candidate import Candidate
 
 from endpoint.errors import MediaError
 from endpoint.media import messages as m
 from endpoint.media.latch import Address
 from endpoint.media.settings import MediaSettings
-from endpoint.media.srtp import SrtpSession
-from endpoint.media.transport import LARGEST, PacketReceiver, Send
+from endpoint.media.transport import LARGEST, LocalIce, PacketReceiver, Send
+from endpoint.media.webrtc_dtls import DtlsAssociation, certificates
+from endpoint.media.webrtc_ice import IceConnection, parse_candidates
+from endpoint.media.webrtc_servers import parse_server
 
 _STRONG_HASHES: Final = ("sha-256", "sha-384", "sha-512")
-_MOST_CANDIDATES: Final = 64
-_MOST_HANDSHAKE_WAITING: Final = 32
-_REPEAT_FLIGHT_S: Final = 0.06
-"""OpenSSL repeats what was lost after a second; a call is up before that."""
-_LAST_REPEAT_S: Final = 0.24
-_CERTIFICATE_LASTS_S: Final = 86_400.0
 _ICE_WORD: Final = re.compile(r"[0-9A-Za-z+/]+")
-_PROFILES: Final = {
-    b"SRTP_AES128_CM_SHA1_80": m.SrtpProfile.AES_CM_128_HMAC_SHA1_80,
-    b"SRTP_AEAD_AES_128_GCM": m.SrtpProfile.AEAD_AES_128_GCM,
-    b"SRTP_AEAD_AES_256_GCM": m.SrtpProfile.AEAD_AES_256_GCM,
-}
+_LINGER_S: Final = 0.5
+"""So long an old path is heard after the first packet by the new one: some are on their way."""
 
 
-class _Certificate(RTCCertificate):
-    """One certificate and one TLS context for all ports: a context costs 0.65 ms."""
-
-    _context: SSL.Context | None = None
-
-    def _create_ssl_context(self, srtp_profiles: list[SRTPProtectionProfile]) -> SSL.Context:
-        if self._context is None:
-            self._context = super()._create_ssl_context(srtp_profiles)
-        return self._context
-
-    @property
-    def fingerprint(self) -> m.Fingerprint:
-        return m.Fingerprint("sha-256", certificate_digest(self._cert, "sha-256"))
-
-
-class _Certificates:
-    """The certificate of this process, a new one every day."""
-
-    def __init__(self) -> None:
-        self._current: _Certificate | None = None
-        self._until = 0.0
-
-    def current(self) -> _Certificate:
-        now = monotonic()
-        if self._current is None or now > self._until:
-            self._current = _Certificate.generateCertificate()
-            self._until = now + _CERTIFICATE_LASTS_S
-        return self._current
-
-
-_certificates: Final = _Certificates()
-
-
-class _Protocol(ice.StunProtocol):
-    """Tells datagrams apart by their first octet."""
-
-    def __init__(self, connection: _Connection) -> None:
-        super().__init__(connection)
-        self._connection = connection
-
-    def datagram_received(self, data: bytes | str, addr: tuple[Any, ...]) -> None:
-        if not isinstance(data, bytes) or not data:
-            return
-        first = data[0]
-        if 127 < first < 192:
-            self._connection.owner.srtp_received(data, (addr[0], addr[1]))
-        elif first < 4:
-            with contextlib.suppress(KeyError, AssertionError):
-                # STUN that lacks what its kind must have.
-                super().datagram_received(data, addr)
-        elif 19 < first < 64:
-            self._connection.dtls_received(data, (addr[0], addr[1]))
-
-
-class _Connection(ice.Connection):
-    """ICE on our own address and port; knows whom it has authenticated, and says when it is up."""
+class _Path:
+    """One ICE connection, and the association whose datagrams go by it."""
 
     def __init__(
         self,
-        owner: WebRtcTransport,
-        settings: MediaSettings,
-        open_socket: Callable[[], socket.socket],
-        *,
-        relay_only: bool,
-        **arguments: Any,
+        transport: WebRtcTransport,
+        association: DtlsAssociation,
+        make_connection: Callable[[_Path], IceConnection],
+        tasks: asyncio.TaskGroup,
     ) -> None:
-        super().__init__(**arguments)
-        self.owner = owner
-        self.proven: set[Address] = set()
-        """Senders of checks that were made with our password, and pairs that work."""
-        self.decided = asyncio.Event()
-        self.host_protocol: _Protocol | None = None
-        self.host_socket: socket.socket | None = None
-        self._settings = settings
-        self._open_socket = open_socket
-        self._relay_only = relay_only
+        self.association = association
+        self.connection = make_connection(self)
+        self.remote: m.SetWebRtcRemote | None = None
+        """The far end, from when it begins to connect."""
+        self.is_closed = False
+        self._transport = transport
+        self._tasks = tasks
+        self._jobs: set[asyncio.Task[None]] = set()
+        self._deadline: asyncio.TimerHandle | None = None
 
     @property
-    def nominated(self) -> ice.CandidatePair | None:
-        """The pair that carries packets."""
-        return self._nominated.get(1)
+    def is_up(self) -> bool:
+        """True while packets go both ways."""
+        has_way = not self.is_closed and self.connection.nominated is not None
+        return has_way and self.association.srtp is not None
 
-    async def gather_candidates(self) -> None:
-        self._local_candidates_start = True
-        self._local_candidates = await self._gather()
-        self._local_candidates_end = True
+    def begin(self, remote: m.SetWebRtcRemote, within_s: float) -> None:
+        """Connect."""
+        self.remote = remote
+        loop = asyncio.get_running_loop()
+        self._deadline = loop.call_later(within_s, self._transport.timed_out, self)
+        self.spawn(partial(self.connection.check, remote))
 
-    async def _gather(self) -> list[Candidate]:
-        """Our own address, then what servers say of it in time."""
-        candidates: list[Candidate] = []
+    def in_time(self) -> None:
+        """It is up, or needs to be no longer."""
+        if self._deadline is not None:
+            self._deadline.cancel()
 
-        async def reflexive(protocol: ice.StunProtocol, server: tuple[str, int]) -> None:
-            candidate, _ = await ice.server_reflexive_candidate(protocol, server)
-            candidates.append(candidate)
+    def add(self, candidates: Sequence[Candidate], *, complete: bool) -> None:
+        """Take candidates of the far end."""
+        if taken := self.connection.room_for(candidates, complete=complete):
+            self.spawn(partial(self.connection.add, taken))
 
-        async def relayed(server: tuple[str, int]) -> None:
-            candidate, protocol = await ice.relayed_candidate(
-                component=1,
-                # It would tell the address that is to stay hidden.
-                hide_related_address=self._relay_only,
-                protocol_factory=lambda: _Protocol(self),
-                turn_server=server,
-                turn_username=self.turn_username,
-                turn_password=self.turn_password,
-                turn_ssl=self.turn_ssl,
-                turn_transport=self.turn_transport,
-            )
-            self._protocols.append(protocol)
-            candidates.append(candidate)
+    def spawn(self, work: Callable[[], Coroutine[None, None, None]]) -> None:
+        """Do something until it is closed."""
+        job = self._tasks.create_task(self._guard(work))
+        self._jobs.add(job)
+        job.add_done_callback(self._jobs.discard)
 
-        host = None if self._relay_only else await self._open_host()
-        async with asyncio.TaskGroup() as group:
-            if host is not None:
-                candidates.append(host.local_candidate)
-                if self.stun_server is not None:
-                    group.create_task(self._in_time(reflexive(host, self.stun_server)))
-            if self.turn_server is not None:
-                group.create_task(self._in_time(relayed(self.turn_server)))
-        if not candidates:
-            raise MediaError("no TURN server has answered")
-        return candidates
-
-    async def _open_host(self) -> _Protocol:
-        """Our own socket, on our own address and port."""
-        bound = self._open_socket()
+    async def _guard(self, work: Callable[[], Coroutine[None, None, None]]) -> None:
         try:
-            loop = asyncio.get_running_loop()
-            _, protocol = await loop.create_datagram_endpoint(lambda: _Protocol(self), sock=bound)
-        except BaseException:
-            bound.close()
-            raise
-        self.host_protocol, self.host_socket = protocol, bound
-        self._protocols.append(protocol)
-        address, port = bound.getsockname()[:2]
-        address = self._settings.ice_host or address
-        protocol.local_candidate = Candidate(
-            foundation=candidate_foundation("host", "udp", address),
-            component=1,
-            transport="udp",
-            priority=candidate_priority(1, "host"),
-            host=address,
-            port=port,
-            type="host",
-        )
-        return protocol
+            await work()
+        except Exception as exc:
+            # One port's end; the tasks of all others must not end with it.
+            asyncio.get_running_loop().call_exception_handler(
+                {"message": "a WebRTC port broke", "exception": exc}
+            )
+            self.lost(m.PortFailure.BROKEN)
 
-    async def _in_time(self, asking: Awaitable[None]) -> None:
-        """A server that does not answer costs its candidate, and nothing else."""
-        with contextlib.suppress(OSError, TimeoutError, stun.TransactionError):
-            async with asyncio.timeout(self._settings.gathering_s):
-                await asking
-
-    def request_received(
-        self, message: stun.Message, addr: tuple[str, int], protocol: ice.StunProtocol
-    ) -> None:
-        super().request_received(message, addr, protocol)
-        # Authentic, but kept back until we know the far end, who sends its ClientHello already.
-        early = self._early_checks
-        if early and early[-1][0] is message:
-            self.proven.add(addr)
-
-    def check_incoming(
-        self, message: stun.Message, addr: tuple[str, int], protocol: ice.StunProtocol
-    ) -> None:
-        self.proven.add(addr)
-        super().check_incoming(message, addr, protocol)
-
-    def check_complete(self, pair: ice.CandidatePair) -> None:
-        if pair.state is ice.CandidatePair.State.SUCCEEDED:
-            self.proven.add(pair.remote_addr)
-        before = self.nominated
-        super().check_complete(pair)
-        if self.nominated is not None and self.nominated is not before:
-            # connect() itself looks every 20 ms only, and later not at all.
-            self.decided.set()
-            self.owner.pair_changed()
-
-    def dtls_received(self, data: bytes, address: Address) -> None:
-        if address not in self.proven:
-            self.owner.foreign_packets += 1
-        elif self._queue.qsize() < _MOST_HANDSHAKE_WAITING:
-            super().data_received(data, 1)
-
-    def data_received(self, data: bytes, component: int) -> None:
-        """Drop what began as STUN and is none: nobody bounds aioice's queue, and DTLS reads it."""
-        self.owner.foreign_packets += 1
-
-    async def query_consent(self) -> None:
-        """Ask on, as RFC 7675 §5.1 says; sending stops at the very end of the last consent."""
-        consented = monotonic()
-        expiry_s, interval_s = self._settings.consent_expiry_s, self._settings.consent_interval_s
-        while (left_s := consented + expiry_s - monotonic()) > 0:
-            await asyncio.sleep(min(left_s, interval_s * random.uniform(0.8, 1.2)))
-            pair, password = self.nominated, self.remote_password
-            if pair is None or password is None:
-                continue
-            request, asked = self.build_request(pair, nominate=False), monotonic()
-            with contextlib.suppress(stun.TransactionError):
-                await pair.protocol.request(
-                    request,
-                    pair.remote_addr,
-                    integrity_key=password.encode(),
-                    retransmissions=0,
-                )
-                consented = asked
-        self.owner.fail(m.PortFailure.CONSENT_LOST)
-
-
-class _Gatherer(RTCIceGatherer):
-    """With a connection of ours, before RTCIceTransport takes it."""
-
-    def __init__(self, connection: _Connection) -> None:
-        super().__init__(iceServers=[])
-        self._connection: _Connection = connection
-
-
-class _Dtls(RTCDtlsTransport):
-    """Says why it failed, and gives the keys to our own SRTP."""
-
-    failure = m.PortFailure.HANDSHAKE
-    keys: m.SrtpKeys | None = None
-
-    @property
-    def is_connecting(self) -> bool:
-        return self._state is State.CONNECTING
-
-    @property
-    def is_connected(self) -> bool:
-        return self._state is State.CONNECTED
-
-    @property
-    def is_server(self) -> bool:
-        return self._role == "server"
-
-    def _validate_peer_identity(self, remoteParameters: RTCDtlsParameters) -> None:
-        self.failure = m.PortFailure.WRONG_FINGERPRINT
-        super()._validate_peer_identity(remoteParameters)
-
-    def _setup_srtp(self) -> None:
-        self.failure = m.PortFailure.NO_PROFILE
-        selected = self._ssl.get_selected_srtp_profile() if self._ssl is not None else b""
-        profile = next((p for p in SRTP_PROFILES if p.openssl_profile == selected), None)
-        if profile is None or self._ssl is None:
-            self._set_state(State.FAILED)
+    def close(self) -> None:
+        """Give the socket back; the goodbye to a TURN server goes out a moment later."""
+        if self.is_closed:
             return
-        size = 2 * (profile.key_length + profile.salt_length)
-        material = self._ssl.export_keying_material(b"EXTRACTOR-dtls_srtp", size)
-        client, server = (
-            m.SrtpKey(_PROFILES[selected], profile.get_key_and_salt(material, index))
-            for index in range(2)
-        )
-        self.keys = m.SrtpKeys(server, client) if self.is_server else m.SrtpKeys(client, server)
+        self.is_closed = True
+        self.in_time()
+        for job in self._jobs:
+            job.cancel()
+        self._tasks.create_task(self.connection.close(), name="close ICE")
+
+    # -- what the connection tells ------------------------------------------------------------
+
+    def srtp_received(self, data: bytes, address: Address) -> None:
+        """See `IceOwner`."""
+        if address not in self.connection.proven:
+            self._transport.foreign_packets += 1
+        elif self.association.srtp is not None and len(data) <= LARGEST:
+            self._transport.receive(data, self)
+
+    def dtls_received(self, data: bytes) -> None:
+        """See `IceOwner`."""
+        self.association.receive(data)
+
+    def foreign_received(self) -> None:
+        """See `IceOwner`."""
+        self._transport.foreign_packets += 1
+
+    def pair_changed(self) -> None:
+        """See `IceOwner`."""
+        if not self.is_closed:
+            self._transport.pair_changed(self)
+
+    def lost(self, failure: m.PortFailure) -> None:
+        """See `IceOwner`."""
+        self._transport.fail(self, failure)
 
 
 class WebRtcTransport:
     """A `PacketTransport` over ICE and DTLS-SRTP. Nothing ever goes or is taken in the clear.
 
-    `open` gathers; then it lives in a task of `tasks` until `close`, and tells `PortConnected` or
-    `PortFailed`.
+    `open` gathers; from then on it lives in tasks of `tasks` until `close`, and tells how it fares.
+    Raises MediaError for an ICE server that is none.
     """
 
     def __init__(
@@ -329,75 +143,118 @@ class WebRtcTransport:
         tasks: asyncio.TaskGroup,
         tell: Callable[[m.Notice], None],
     ) -> None:
-        servers = [RTCIceServer(s.url, s.username, s.credential) for s in command.ice_servers]
-        try:
-            arguments = connection_kwargs(servers)
-        except ValueError:
-            raise MediaError("an ICE server is none: stun:host:port or turn:host:port") from None
         self.name = command.port
         self.foreign_packets = 0
+        self.refused_packets = 0
+        self._servers = [parse_server(server) for server in command.ice_servers]
+        self._command = command
         self._settings = settings
+        self._open_socket = open_socket
         self._tasks = tasks
         self._tell = tell
         self._loop = asyncio.get_running_loop()
         self._receiver: PacketReceiver
-        self._connection = _Connection(
-            self,
-            settings,
-            open_socket,
-            relay_only=command.relay_only,
-            ice_controlling=command.controlling,
-            **arguments,
-        )
-        self._gatherer = _Gatherer(self._connection)
-        self._ice = RTCIceTransport(self._gatherer)
-        self._certificate = _certificates.current()
-        self._dtls = _Dtls(self._ice, [self._certificate])
-        self._send_flight = self._ice._send
-        self._ice._send = self._send_handshake
-        self._repeating: asyncio.TimerHandle | None = None
-        self._remote: m.SetWebRtcRemote | None = None
-        self._candidates_seen = 0
-        self._is_complete = False
-        self._known: asyncio.Future[m.SetWebRtcRemote] = self._loop.create_future()
-        self._over: asyncio.Future[None] = self._loop.create_future()
-        self._srtp: SrtpSession | None = None
+        self._current: _Path
+        """By it packets go, or it is how they are to go first; stays when it is lost."""
+        self._prepared: _Path | None = None
+        """A restart: takes the place of the current path when it is up."""
+        self._old: _Path | None = None
+        """Only heard, until its packets have come."""
+        self._leaving: asyncio.TimerHandle | None = None
         self._datagram = b""
+        self._came_by: _Path
 
-    async def open(self) -> tuple[str, str, list[str], list[m.Fingerprint]]:
-        """Gather. Returns user name fragment, password, candidates, fingerprints.
+    async def open(self) -> LocalIce:
+        """Gather.
 
-        Raises MediaError: no port is free.
+        Raises:
+            MediaError: no port is free, or no relay where nothing else may be used.
         """
-        try:
-            await self._gatherer.gather()
-        except BaseException:
-            await self._ice.stop()
-            raise
-        self._tasks.create_task(self._live(), name=f"WebRTC {self.name}")
-        connection = self._connection
-        candidates = [candidate.to_sdp() for candidate in connection.local_candidates]
-        fingerprints = [self._certificate.fingerprint]
-        return connection.local_username, connection.local_password, candidates, fingerprints
+        association = DtlsAssociation(certificates.current(), self._association_over)
+        self._current = await self._prepare(association, controlling=self._command.controlling)
+        return self._local(self._current)
 
-    @property
-    def refused_packets(self) -> int:
+    async def restart_ice(self, command: m.RestartIce) -> LocalIce:
         """See `PacketTransport`."""
-        return self._srtp.refused_packets if self._srtp is not None else 0
+        if self._current.remote is None:
+            raise MediaError(f"port {self.name!r} has no ICE session that could be restarted")
+        association = (
+            DtlsAssociation(certificates.current(), self._association_over)
+            if command.new_association
+            else self._current.association
+        )
+        path = await self._prepare(association, controlling=command.controlling)
+        self._drop_prepared()
+        self._prepared = path
+        return self._local(path)
+
+    async def _prepare(self, association: DtlsAssociation, *, controlling: bool) -> _Path:
+        relay_only, settings = self._command.relay_only, self._settings
+        path = _Path(
+            self,
+            association,
+            lambda path: IceConnection(
+                path,
+                settings,
+                self._open_socket,
+                self._servers,
+                relay_only=relay_only,
+                controlling=controlling,
+            ),
+            self._tasks,
+        )
+        connection = path.connection
+        try:
+            await connection.open()
+            if self._servers and not self._command.trickle:
+                await connection.ask_servers(settings.gathering_s, lambda candidate: None)
+                if not connection.local_candidates:
+                    raise MediaError("no TURN server has answered")
+            elif relay_only and not self._servers:
+                raise MediaError("there is no TURN server")
+        except BaseException:
+            await connection.close()
+            raise
+        if self._servers and self._command.trickle:
+            path.spawn(partial(self._trickle, path))
+        return path
+
+    async def _trickle(self, path: _Path) -> None:
+        connection = path.connection
+        ufrag = connection.local_username
+
+        def found(candidate: Candidate) -> None:
+            self._tell(m.CandidatesFound(self.name, [candidate.to_sdp()], False, ufrag))
+
+        await connection.ask_servers(self._settings.connect_timeout_s, found)
+        self._tell(m.CandidatesFound(self.name, [], True, ufrag))
+        if not connection.local_candidates:
+            self.fail(path, m.PortFailure.NO_ROUTE)
+
+    def _local(self, path: _Path) -> LocalIce:
+        connection = path.connection
+        return LocalIce(
+            connection.local_username,
+            connection.local_password,
+            [candidate.to_sdp() for candidate in connection.local_candidates],
+            [path.association.certificate.fingerprint],
+            not (self._servers and self._command.trickle),
+        )
 
     @property
     def proven(self) -> Address | None:
         """See `PacketTransport`: the far end of the nominated pair."""
-        pair = self._connection.nominated
+        pair = self._current.connection.nominated
         return pair.remote_addr if pair is not None else None
 
     @property
     def outlet(self) -> Send | None:
         """See `PacketTransport`."""
-        pair, srtp = self._connection.nominated, self._srtp
-        if pair is None or srtp is None or self._over.done():
+        path = self._current
+        srtp, way = path.association.srtp, path.connection.way
+        if path.is_closed or srtp is None or way is None:
             return None
-        protect, send_to, address = srtp.protect, self._sending(pair), pair.remote_addr
+        protect, (send_to, address) = srtp.protect, way
 
         def send(packet: bytes | memoryview) -> None:
             if protected := protect(packet):
@@ -413,7 +270,7 @@ class WebRtcTransport:
         receiver.inbound.receive_into = self._receive_into
 
     def set_remote(self, remote: m.Remote, now: float) -> None:
-        """See `PacketTransport`. Once known, ICE and DTLS values stay: others need another port."""
+        """See `PacketTransport`. Other ICE values are the answer to a restart."""
         if not isinstance(remote, m.SetWebRtcRemote):
             raise MediaError("a WebRTC port never speaks plain RTP")
         if not any(f.hash.lower() in _STRONG_HASHES for f in remote.fingerprints):
@@ -422,172 +279,172 @@ class WebRtcTransport:
             _ICE_WORD.fullmatch(remote.ufrag) and _ICE_WORD.fullmatch(remote.pwd)
         ):
             raise MediaError("no user name fragment or password of ICE")
-        if self._remote is not None and _identity(remote) != _identity(self._remote):
-            raise MediaError("another ICE or DTLS session needs another port")
-        self.add_candidates(remote.candidates, complete=remote.candidates_complete)
-        self._remote = remote
-        if not self._known.done():
-            self._known.set_result(remote)
+        candidates = parse_candidates(remote.candidates)
+        path = self._answered_by(remote)
+        if path is self._prepared and path.remote is None:
+            if not remote.new_association:
+                path.association = self._current.association
+            elif path.association is self._current.association:
+                # The far end's wish, not ours.
+                certificate = path.association.certificate
+                path.association = DtlsAssociation(certificate, self._association_over)
+        elif path is self._current:
+            self._drop_prepared()
+        if path.remote is None:
+            path.begin(remote, self._settings.connect_timeout_s)
+        path.add(candidates, complete=remote.candidates_complete)
+
+    def _answered_by(self, remote: m.SetWebRtcRemote) -> _Path:
+        """The path that a description of the far end is for. Raises MediaError."""
+        current, prepared = self._current, self._prepared
+        for path in (current, prepared):
+            if path is None or path.remote is None or _ice_of(path.remote) != _ice_of(remote):
+                continue
+            if _dtls_of(path.remote) != _dtls_of(remote):
+                raise MediaError("another DTLS association comes with an ICE restart")
+            return path
+        if current.remote is None:
+            return current
+        if prepared is None or prepared.remote is not None:
+            raise MediaError("another ICE session comes with an ICE restart")
+        if not remote.new_association:
+            if _dtls_of(current.remote) != _dtls_of(remote):
+                raise MediaError("another fingerprint or role comes with a new association")
+            if current.association.is_over:
+                raise MediaError("the DTLS association has ended: a new one must be agreed on")
+        return prepared
 
     def add_candidates(self, candidates: Sequence[str], *, complete: bool) -> None:
-        """See `PacketTransport`. What we can't use of them is left out."""
-        found: list[Candidate | None] = []
-        for text in candidates:
-            try:
-                candidate = Candidate.from_sdp(text.removeprefix("candidate:"))
-            except ValueError:
-                raise MediaError(f"not a candidate: {text[:80]!r}") from None
-            is_usable = candidate.component == 1 and candidate.transport.lower() == "udp"
-            if is_usable and 0 < candidate.port < 65536:
-                found.append(candidate)
-        found = found[: _MOST_CANDIDATES - self._candidates_seen]
-        if self._is_complete:
-            return
-        self._candidates_seen += len(found)
-        if complete:
-            self._is_complete = True
-            found.append(None)
-        self._tasks.create_task(self._add(found), name=f"candidates {self.name}")
+        """See `PacketTransport`."""
+        (self._prepared or self._current).add(parse_candidates(candidates), complete=complete)
 
     def send_rtcp(self, datagram: bytes) -> None:
         """See `PacketTransport`."""
-        pair = self._connection.nominated
-        if pair is not None and self._srtp is not None and not self._over.done():
+        path = self._current
+        srtp, way = path.association.srtp, path.connection.way
+        if not path.is_closed and srtp is not None and way is not None:
+            send_to, address = way
             with contextlib.suppress(OSError):
-                self._sending(pair)(self._srtp.protect_rtcp(datagram), pair.remote_addr)
+                send_to(srtp.protect_rtcp(datagram), address)
 
     def close(self) -> None:
-        """See `PacketTransport`; the goodbye to DTLS and TURN goes out a moment later."""
-        if not self._over.done():
-            self._over.set_result(None)
+        """See `PacketTransport`; the goodbye to a TURN server goes out a moment later."""
+        self._drop_old()
+        self._drop_prepared()
+        self._current.association.end()
+        self._current.close()
 
-    # -- what the connection tells ------------------------------------------------------------
+    # -- what the paths and associations tell -------------------------------------------------
 
-    def srtp_received(self, data: bytes, address: Address) -> None:
-        """A datagram that may be SRTP, from anybody."""
-        if address not in self._connection.proven:
-            self.foreign_packets += 1
-        elif self._srtp is not None and len(data) <= LARGEST:
-            self._datagram = data
-            self._receiver.inbound.read()
+    def pair_changed(self, path: _Path) -> None:
+        """A path has a pair that works, or another one."""
+        association = path.association
+        if association.srtp is not None:
+            if path is self._prepared:
+                self._up(path)
+            elif path is self._current:
+                self._receiver.outlet_changed()
+        elif path is not self._old and path.remote is not None:
+            association.send = path.connection.send_datagram
+            if association.is_new:
+                association.begin(path.remote, self._connected, self._tasks)
 
-    def pair_changed(self) -> None:
-        """Packets go another way now."""
-        if self._srtp is not None:
-            self._receiver.outlet_changed()
+    def _connected(self, association: DtlsAssociation) -> None:
+        """A handshake has ended well."""
+        for path in (self._prepared, self._current):
+            if path is not None and path.association is association and path.is_up:
+                self._up(path)
+                return
 
-    def fail(self, failure: m.PortFailure) -> None:
-        """It has ended, and not because we closed it."""
-        if self._over.done():
-            return
-        self._over.set_result(None)
+    def _up(self, path: _Path) -> None:
+        path.in_time()
+        if path is self._prepared:
+            before, self._current, self._prepared = self._current, path, None
+            self._drop_old()
+            if not before.is_closed:
+                self._old = before
+        path.association.send = path.connection.send_datagram
         self._receiver.outlet_changed()
-        self._tell(m.PortFailed(self.name, failure))
+        if path.association.profile is not None:
+            self._tell(m.PortConnected(self.name, path.association.profile))
 
-    # -- its life -----------------------------------------------------------------------------
+    def timed_out(self, path: _Path) -> None:
+        """It has had its time to connect."""
+        if path.connection.nominated is None:
+            self.fail(path, m.PortFailure.NO_ROUTE)
+        else:
+            self._association_over(path.association, m.PortFailure.TIMED_OUT)
 
-    async def _live(self) -> None:
-        try:
-            async with asyncio.TaskGroup() as group:
-                connecting = group.create_task(self._connect())
-                await self._over
-                connecting.cancel()
-        finally:
-            if self._repeating is not None:
-                self._repeating.cancel()
-            await self._dtls.stop()
-            await self._ice.stop()
-
-    async def _connect(self) -> None:
-        remote = await self._known
-        try:
-            async with asyncio.timeout(self._settings.connect_timeout_s):
-                failure = await self._establish(remote)
-        except TimeoutError:
-            failure = m.PortFailure.TIMED_OUT
-        except Exception as exc:
-            # One port's end; the tasks of all others must not end with it.
-            failure = m.PortFailure.BROKEN
-            self._loop.call_exception_handler({"message": "WebRTC failed", "exception": exc})
-        if failure is not None:
-            self.fail(failure)
-
-    async def _establish(self, remote: m.SetWebRtcRemote) -> m.PortFailure | None:
-        parameters = RTCIceParameters(remote.ufrag, remote.pwd, remote.ice_lite)
-        async with asyncio.TaskGroup() as group:
-            checking = group.create_task(self._ice.start(parameters))
-            checking.add_done_callback(lambda _: self._connection.decided.set())
-            # At nomination: ICE's own end is seen up to 20 ms later.
-            await self._connection.decided.wait()
-            if self._connection.nominated is None:
-                return m.PortFailure.NO_ROUTE
-            self._dtls._set_role(remote.role.value)
-            fingerprints = [RTCDtlsFingerprint(f.hash, f.value) for f in remote.fingerprints]
-            await self._dtls.start(RTCDtlsParameters(fingerprints))
-            if self._dtls.keys is None or not self._dtls.is_connected:
-                checking.cancel()
-                return self._dtls.failure
-            self._srtp = SrtpSession(self._dtls.keys)
-            self._dtls.on("statechange", self._look)
-            self._ice.on("statechange", self._look)
+    def fail(self, path: _Path, failure: m.PortFailure) -> None:
+        """A path has ended, and not because we closed it. What else works goes on."""
+        if path.is_closed:
+            return
+        if path is self._old:
+            self._drop_old()
+        elif path is self._prepared:
+            self._drop_prepared()
+            notice = m.PortFailed if self._current.is_closed else m.RestartFailed
+            self._tell(notice(self.name, failure))
+        else:
+            path.close()
             self._receiver.outlet_changed()
-            self._tell(m.PortConnected(self.name, self._dtls.keys.send.profile))
-        self._look()
-        return None
+            # The restart that is under way tells how it ends.
+            if self._prepared is None or self._prepared.remote is None:
+                self._tell(m.PortFailed(self.name, failure))
 
-    def _look(self) -> None:
-        if not self._dtls.is_connected or self._ice.state in ("failed", "closed"):
-            self.fail(m.PortFailure.CLOSED)
-
-    async def _add(self, candidates: list[Candidate | None]) -> None:
-        # Names of mDNS are looked up side by side; the end comes after all have begun.
-        adds = (self._connection.add_remote_candidate(candidate) for candidate in candidates)
-        await asyncio.gather(*adds, return_exceptions=True)
+    def _association_over(self, association: DtlsAssociation, failure: m.PortFailure) -> None:
+        """One can't be, or is no longer, and no path that needs it."""
+        association.end()
+        if failure is m.PortFailure.WRONG_FINGERPRINT:
+            # Whoever has answered a restart for the far end may be who is on the old path too.
+            self._current.association.end()
+        for path in (self._old, self._current, self._prepared):
+            if path is not None and path.remote is not None and path.association.is_over:
+                self.fail(path, failure)
 
     # -- packets ------------------------------------------------------------------------------
+
+    def receive(self, data: bytes, path: _Path) -> None:
+        """A datagram that may be SRTP, from the far end's address."""
+        self._datagram, self._came_by = data, path
+        self._receiver.inbound.read()
 
     def _receive_into(self, buffer: bytearray) -> int:
         data, self._datagram = self._datagram, b""
         buffer[: len(data)] = data
-        size = self._srtp.unprotect(len(data)) if self._srtp is not None else 0
+        srtp = self._came_by.association.srtp
+        size = srtp.unprotect(len(data)) if srtp is not None else 0
         if not size:
+            self.refused_packets += 1
             raise BlockingIOError
+        if self._old is not None and self._leaving is None and self._came_by is self._current:
+            self._leaving = self._loop.call_later(_LINGER_S, self._drop_old)
         return size
 
-    def _sending(self, pair: ice.CandidatePair) -> Callable[[memoryview, Address], object]:
-        """How datagrams go along a pair: our own socket's method, or by a TURN server."""
-        connection = self._connection
-        if pair.protocol is connection.host_protocol and connection.host_socket is not None:
-            return connection.host_socket.sendto
-        relay = pair.protocol.transport
-        return lambda packet, address: relay.sendto(bytes(packet), address)
+    # -- paths that are no longer used --------------------------------------------------------
 
-    async def _send_handshake(self, data: bytes) -> None:
-        """Send a flight of DTLS, and again soon while nothing comes of it.
+    def _drop_prepared(self) -> None:
+        path, self._prepared = self._prepared, None
+        self._drop(path)
 
-        A copy that was not needed is dropped by the far end's replay window.
-        """
-        await self._send_flight(data)
-        if self._repeating is not None:
-            self._repeating.cancel()
-        if self._dtls.is_connecting:
-            self._repeat_later(data, _REPEAT_FLIGHT_S)
+    def _drop_old(self) -> None:
+        path, self._old = self._old, None
+        if self._leaving is not None:
+            self._leaving.cancel()
+            self._leaving = None
+        self._drop(path)
 
-    def _repeat_later(self, data: bytes, wait_s: float) -> None:
-        self._repeating = self._loop.call_later(wait_s, self._repeat, data, wait_s)
-
-    def _repeat(self, data: bytes, waited_s: float) -> None:
-        pair = self._connection.nominated
-        # The server's last flight goes once more when we are up: nobody can ask for it.
-        is_last = self._dtls.is_connected and self._dtls.is_server
-        if pair is None or self._over.done() or not (self._dtls.is_connecting or is_last):
+    def _drop(self, path: _Path | None) -> None:
+        if path is None:
             return
-        with contextlib.suppress(OSError):
-            pair.protocol.transport.sendto(data, pair.remote_addr)
-        if self._dtls.is_connecting and waited_s < _LAST_REPEAT_S:
-            self._repeat_later(data, 2 * waited_s)
+        if path.association is not self._current.association:
+            path.association.end()
+        path.close()
 
 
-def _identity(remote: m.SetWebRtcRemote) -> tuple[object, ...]:
-    prints = {(f.hash.lower(), f.value.upper()) for f in remote.fingerprints}
-    return remote.ufrag, remote.pwd, remote.role, prints
+def _ice_of(remote: m.SetWebRtcRemote) -> tuple[str, str]:
+    return remote.ufrag, remote.pwd
+
+
+def _dtls_of(remote: m.SetWebRtcRemote) -> tuple[object, ...]:
+    return remote.role, {(f.hash.lower(), f.value.upper()) for f in remote.fingerprints}

@@ -1,4 +1,4 @@
-"""The private names that endpoint/media/webrtc.py stands on; a new version must pass this."""
+"""The private names that endpoint/media/webrtc*.py stand on; a new version must pass this."""
 
 from __future__ import annotations
 
@@ -7,9 +7,13 @@ import inspect
 
 import pytest
 from aioice import ice
-from aiortc import rtcdtlstransport, rtcicetransport
+from aiortc import rtcdtlstransport
 from aiortc.rtcdtlstransport import RTCCertificate, RTCDtlsTransport
 from aiortc.rtcicetransport import RTCIceGatherer, RTCIceTransport
+
+from endpoint.errors import MediaError
+from endpoint.media import messages as m
+from endpoint.media.webrtc_servers import StunServer, TurnServer, parse_server
 
 pytestmark = pytest.mark.unit
 
@@ -22,16 +26,16 @@ def test_the_version_is_the_one_that_was_read(package: str, version: str) -> Non
 @pytest.mark.parametrize(
     ("owner", "name", "parameters"),
     [
-        (ice.Connection, "gather_candidates", ["self"]),
         (ice.Connection, "request_received", ["self", "message", "addr", "protocol"]),
         (ice.Connection, "check_incoming", ["self", "message", "addr", "protocol"]),
         (ice.Connection, "check_complete", ["self", "pair"]),
         (ice.Connection, "query_consent", ["self"]),
         (ice.Connection, "build_request", ["self", "pair", "nominate"]),
         (ice.Connection, "data_received", ["self", "data", "component"]),
+        (ice.Connection, "protocol_lost", ["self", "protocol"]),
+        (ice.Connection, "sort_check_list", ["self"]),
+        (ice.Connection, "_pair_remote_candidate", ["self", "remote_candidate"]),
         (ice.StunProtocol, "datagram_received", ["self", "data", "addr"]),
-        (ice, "server_reflexive_candidate", ["protocol", "stun_server"]),
-        (rtcicetransport, "connection_kwargs", ["servers"]),
         (rtcdtlstransport, "certificate_digest", ["certificate", "algorithm"]),
         (RTCCertificate, "_create_ssl_context", ["self", "srtp_profiles"]),
         (RTCDtlsTransport, "_validate_peer_identity", ["self", "remoteParameters"]),
@@ -64,20 +68,66 @@ async def test_attributes_are_where_they_were() -> None:
         "_early_checks",
         "_nominated",
         "_protocols",
-        "_queue",
+        "_remote_candidates",
         "_local_candidates",
         "_local_candidates_start",
         "_local_candidates_end",
     ):
         assert hasattr(connection, name), name
-    transport = RTCIceTransport(gatherer)
-    assert "_send" in vars(transport), "of the instance, so that it can be replaced"
-    dtls = RTCDtlsTransport(transport, [RTCCertificate.generateCertificate()])
-    assert {"_role", "_state", "_ssl"} <= vars(dtls).keys()
-    assert "self.transport._send" in inspect.getsource(RTCDtlsTransport._write_ssl)
+    dtls = RTCDtlsTransport(RTCIceTransport(gatherer), [RTCCertificate.generateCertificate()])
+    assert {"_role", "_state", "_ssl", "_task"} <= vars(dtls).keys()
     assert "self._query_consent_task" in inspect.getsource(ice.Connection.connect)
     assert {p.openssl_profile for p in rtcdtlstransport.SRTP_PROFILES} == {
         b"SRTP_AEAD_AES_256_GCM",
         b"SRTP_AEAD_AES_128_GCM",
         b"SRTP_AES128_CM_SHA1_80",
     }
+
+
+def test_dtls_uses_no_more_of_ice_than_we_give_it() -> None:
+    used = set()
+    for line in inspect.getsource(RTCDtlsTransport).splitlines():
+        _, found, rest = line.partition("self.transport.")
+        if found:
+            used.add(rest.partition("(")[0].partition(" ")[0])
+    # The role is asked for only where none was set, or for aiortc's own statistics.
+    assert used == {"_send", "_recv", "role", "role,"}
+
+
+@pytest.mark.parametrize(
+    ("url", "server"),
+    [
+        ("stun:192.0.2.1", StunServer(("192.0.2.1", 3478))),
+        ("stun:stun.example.com:19302", StunServer(("stun.example.com", 19302))),
+        ("STUN:[2001:db8::1]:3479", StunServer(("2001:db8::1", 3479))),
+        ("turn:turn.example.com", TurnServer(("turn.example.com", 3478), "udp", False, "u", "c")),
+        ("turn:192.0.2.1:80?transport=TCP", TurnServer(("192.0.2.1", 80), "tcp", False, "u", "c")),
+        ("turns:turn.example.com", TurnServer(("turn.example.com", 5349), "tcp", True, "u", "c")),
+        ("turns:a:443?transport=tcp", TurnServer(("a", 443), "tcp", True, "u", "c")),
+    ],
+)
+def test_a_server_is_read_from_its_url(url: str, server: StunServer | TurnServer) -> None:
+    assert parse_server(m.IceServer(url, "u", "c")) == server
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "http://turn.example.com",
+        "stuns:stun.example.com",
+        "stun:stun.example.com?transport=udp",
+        "turn:turn.example.com:0",
+        "turn:turn.example.com:70000",
+        "turn:turn.example.com?transport=tls",
+        "turns:turn.example.com?transport=udp",
+        "turn:user@turn.example.com",
+        "turn:2001:db8::1",
+        "turn:",
+    ],
+)
+def test_a_url_that_can_not_be_used_is_named(url: str) -> None:
+    with pytest.raises(MediaError) as refused:
+        parse_server(m.IceServer(url, "u", "secret"))
+    assert repr(url) in str(refused.value)
+    assert "secret" not in str(refused.value)

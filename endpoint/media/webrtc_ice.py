@@ -1,0 +1,343 @@
+"""ICE of one WebRTC port: aioice's connection on our own socket, with whom it has authenticated.
+
+This and webrtc_dtls.py are the only files that touch private names, here of aioice 0.13.0;
+tests/unit/endpoint/media/test_webrtc.py fails when one moves. Packets are told apart by their first
+octet (RFC 7983) before any of them is queued: SRTP goes straight to the port, DTLS only from an
+address that ICE has authenticated, so that a stranger's ClientHello or alert can't break in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+from time import monotonic
+from typing import Any, Final, Protocol
+
+from aioice import ice, stun
+from aioice.candidate import Candidate, candidate_foundation, candidate_priority
+
+from endpoint.errors import MediaError
+from endpoint.media import messages as m
+from endpoint.media.latch import Address
+from endpoint.media.settings import MediaSettings
+from endpoint.media.webrtc_servers import StunServer, TurnServer
+
+_MOST_CANDIDATES: Final = 64
+_HIGHEST_PREFERENCE: Final = 65535
+
+
+class IceOwner(Protocol):
+    """Who is told what happens on a connection."""
+
+    def srtp_received(self, data: bytes, address: Address) -> None:
+        """A datagram that may be SRTP, from anybody."""
+
+    def dtls_received(self, data: bytes) -> None:
+        """A datagram that may be DTLS, of somebody who is authenticated."""
+
+    def foreign_received(self) -> None:
+        """A datagram was dropped."""
+
+    def pair_changed(self) -> None:
+        """A pair works and is to be used, or another one from now on."""
+
+    def lost(self, failure: m.PortFailure) -> None:
+        """Nothing may be sent any more, or nothing can be."""
+
+
+class _Protocol(ice.StunProtocol):
+    """Tells datagrams apart by their first octet."""
+
+    def __init__(self, connection: IceConnection) -> None:
+        super().__init__(connection)
+        self._connection = connection
+
+    def datagram_received(self, data: bytes | str, addr: tuple[Any, ...]) -> None:
+        if not isinstance(data, bytes) or not data:
+            return
+        first = data[0]
+        if 127 < first < 192:
+            self._connection.owner.srtp_received(data, (addr[0], addr[1]))
+        elif first < 4:
+            with contextlib.suppress(KeyError, AssertionError):
+                # STUN that lacks what its kind must have.
+                super().datagram_received(data, addr)
+        elif 19 < first < 64:
+            self._connection.dtls_received(data, (addr[0], addr[1]))
+
+
+class IceConnection(ice.Connection):
+    """ICE on our own address and port; knows whom it has authenticated, and says when it is up.
+
+    It never gives up by itself: a far end that we can't reach may still reach us (RFC 8863). How
+    long it may take is its owner's business.
+    """
+
+    def __init__(
+        self,
+        owner: IceOwner,
+        settings: MediaSettings,
+        open_socket: Callable[[], socket.socket],
+        servers: Sequence[StunServer | TurnServer],
+        *,
+        relay_only: bool,
+        controlling: bool,
+    ) -> None:
+        policy = ice.TransportPolicy.RELAY if relay_only else ice.TransportPolicy.ALL
+        super().__init__(ice_controlling=controlling, transport_policy=policy)
+        self.owner = owner
+        self.proven: set[Address] = set()
+        """Senders of checks that were made with our password, and pairs that work."""
+        self._host_protocol: _Protocol | None = None
+        self._host_socket: socket.socket | None = None
+        self._settings = settings
+        self._open_socket = open_socket
+        self._servers = servers
+        self._relay_only = relay_only
+        self._candidates_seen = 0
+        self._is_complete = False
+
+    @property
+    def nominated(self) -> ice.CandidatePair | None:
+        """The pair that carries packets."""
+        return self._nominated.get(1)
+
+    # -- our own candidates -------------------------------------------------------------------
+
+    async def open(self) -> None:
+        """Take a socket, where our own address may be shown.
+
+        Raises:
+            MediaError: no port is free.
+        """
+        self._local_candidates_start = self._local_candidates_end = True
+        if self._relay_only:
+            return
+        bound = self._open_socket()
+        try:
+            loop = asyncio.get_running_loop()
+            _, protocol = await loop.create_datagram_endpoint(lambda: _Protocol(self), sock=bound)
+        except BaseException:
+            bound.close()
+            raise
+        self._host_protocol, self._host_socket = protocol, bound
+        address, port = bound.getsockname()[:2]
+        address = self._settings.ice_host or address
+        protocol.local_candidate = Candidate(
+            foundation=candidate_foundation("host", "udp", address),
+            component=1,
+            transport="udp",
+            priority=candidate_priority(1, "host"),
+            host=address,
+            port=port,
+            type="host",
+        )
+        self._protocols.append(protocol)
+        self._local_candidates.append(protocol.local_candidate)
+
+    async def ask_servers(self, within_s: float, found: Callable[[Candidate], None]) -> None:
+        """Ask all servers at once; who does not answer in time costs its candidate alone."""
+
+        async def in_time(asking: Awaitable[Candidate | None]) -> None:
+            # UnicodeError: a name that can't be one.
+            failures = OSError, UnicodeError, TimeoutError, stun.TransactionError
+            with contextlib.suppress(*failures):
+                async with asyncio.timeout(within_s):
+                    candidate = await asking
+                if candidate is not None and not self._is_known(candidate):
+                    self._local_candidates.append(candidate)
+                    found(candidate)
+
+        async with asyncio.TaskGroup() as group:
+            for index, server in enumerate(self._servers):
+                # No two candidates of a kind have one priority (RFC 8445 §5.1.2).
+                preference = _HIGHEST_PREFERENCE - index
+                match server:
+                    case StunServer():
+                        if self._host_protocol is not None:
+                            asking = self._reflexive(self._host_protocol, server, preference)
+                            group.create_task(in_time(asking))
+                    case TurnServer():
+                        group.create_task(in_time(self._relayed(server, preference)))
+
+    async def _reflexive(
+        self, protocol: _Protocol, server: StunServer, preference: int
+    ) -> Candidate | None:
+        """How our socket is seen by a server of its own family."""
+        assert self._host_socket is not None
+        loop = asyncio.get_running_loop()
+        (_, _, _, _, address), *_ = await loop.getaddrinfo(
+            *server.address, family=self._host_socket.family, type=socket.SOCK_DGRAM
+        )
+        request = stun.Message(message_method=stun.Method.BINDING, message_class=stun.Class.REQUEST)
+        response, _ = await protocol.request(request, (str(address[0]), server.address[1]))
+        seen = response.attributes.get("XOR-MAPPED-ADDRESS")
+        if seen is None:
+            return None
+        base = protocol.local_candidate
+        return Candidate(
+            foundation=candidate_foundation("srflx", "udp", base.host),
+            component=1,
+            transport="udp",
+            priority=candidate_priority(1, "srflx", preference),
+            host=seen[0],
+            port=seen[1],
+            type="srflx",
+            related_address=base.host,
+            related_port=base.port,
+        )
+
+    async def _relayed(self, server: TurnServer, preference: int) -> Candidate:
+        candidate, protocol = await ice.relayed_candidate(
+            component=1,
+            # It would tell the address that is to stay hidden.
+            hide_related_address=self._relay_only,
+            protocol_factory=lambda: _Protocol(self),
+            turn_server=server.address,
+            turn_username=server.username,
+            turn_password=server.credential,
+            turn_ssl=server.is_tls,
+            turn_transport=server.transport,
+        )
+        candidate.priority = candidate_priority(1, "relay", preference)
+        self._protocols.append(protocol)
+        # What the far end has told already is for this way too.
+        for remote in self._remote_candidates:
+            self._pair_remote_candidate(remote)
+        self.sort_check_list()
+        return candidate
+
+    def _is_known(self, candidate: Candidate) -> bool:
+        """Another of the same address and base says nothing new (RFC 8445 §5.1.3)."""
+        place = candidate.host, candidate.port
+        return any((known.host, known.port) == place for known in self._local_candidates)
+
+    # -- the far end --------------------------------------------------------------------------
+
+    async def check(self, remote: m.SetWebRtcRemote) -> None:
+        """Look for a pair that works; its owner is told. Then keep asking for consent."""
+        self.remote_is_lite = remote.ice_lite
+        self.remote_username, self.remote_password = remote.ufrag, remote.pwd
+        with contextlib.suppress(ConnectionError):
+            # When it was closed.
+            await self.connect()
+
+    def room_for(self, candidates: Sequence[Candidate], *, complete: bool) -> Sequence[Candidate]:
+        """What may still be added of the far end's candidates."""
+        if self._is_complete:
+            return []
+        self._is_complete = complete
+        taken = candidates[: _MOST_CANDIDATES - self._candidates_seen]
+        self._candidates_seen += len(taken)
+        return taken
+
+    async def add(self, candidates: Sequence[Candidate]) -> None:
+        """Take some; names of mDNS are looked up side by side, and one not found is left out."""
+        adds = (self.add_remote_candidate(candidate) for candidate in candidates)
+        await asyncio.gather(*adds, return_exceptions=True)
+
+    # -- packets ------------------------------------------------------------------------------
+
+    @property
+    def way(self) -> tuple[Callable[[memoryview, Address], object], Address] | None:
+        """How datagrams go along the nominated pair: a `sendto`, and where; None without one."""
+        pair = self.nominated
+        if pair is None:
+            return None
+        if pair.protocol is self._host_protocol and self._host_socket is not None:
+            return self._host_socket.sendto, pair.remote_addr
+        relay = pair.protocol.transport
+        return lambda packet, address: relay.sendto(bytes(packet), address), pair.remote_addr
+
+    def send_datagram(self, data: bytes) -> None:
+        """Send along the nominated pair, if there is one."""
+        if (pair := self.nominated) is not None:
+            with contextlib.suppress(OSError):
+                pair.protocol.transport.sendto(data, pair.remote_addr)
+
+    # -- what aioice tells --------------------------------------------------------------------
+
+    def request_received(
+        self, message: stun.Message, addr: tuple[str, int], protocol: ice.StunProtocol
+    ) -> None:
+        """Take a check; whoever has our password may send DTLS."""
+        super().request_received(message, addr, protocol)
+        # Authentic, but kept back until we know the far end, who sends its ClientHello already.
+        early = self._early_checks
+        if early and early[-1][0] is message:
+            self.proven.add(addr)
+
+    def check_incoming(
+        self, message: stun.Message, addr: tuple[str, int], protocol: ice.StunProtocol
+    ) -> None:
+        """An authentic check."""
+        self.proven.add(addr)
+        super().check_incoming(message, addr, protocol)
+
+    def check_complete(self, pair: ice.CandidatePair) -> None:
+        """One of our own checks has ended."""
+        if pair.state is ice.CandidatePair.State.SUCCEEDED:
+            self.proven.add(pair.remote_addr)
+        before = self.nominated
+        super().check_complete(pair)
+        if self.nominated is not None and self.nominated is not before:
+            # connect() itself looks every 20 ms only, and later not at all.
+            self.owner.pair_changed()
+
+    def dtls_received(self, data: bytes, address: Address) -> None:
+        """A datagram that may be DTLS, from anybody."""
+        if address in self.proven:
+            self.owner.dtls_received(data)
+        else:
+            self.owner.foreign_received()
+
+    def data_received(self, data: bytes, component: int) -> None:
+        """Drop what began as STUN and is none: nobody reads aioice's queue."""
+        self.owner.foreign_received()
+
+    def protocol_lost(self, protocol: ice.StunProtocol) -> None:
+        """A TURN server has dropped us, or our socket has broken."""
+        pair = self.nominated
+        if pair is not None and pair.protocol is protocol:
+            self.owner.lost(m.PortFailure.CLOSED)
+
+    async def query_consent(self) -> None:
+        """Ask on, as RFC 7675 §5.1 says; sending stops at the very end of the last consent."""
+        consented = monotonic()
+        expiry_s, interval_s = self._settings.consent_expiry_s, self._settings.consent_interval_s
+        while (left_s := consented + expiry_s - monotonic()) > 0:
+            await asyncio.sleep(min(left_s, interval_s * random.uniform(0.8, 1.2)))
+            pair, password = self.nominated, self.remote_password
+            if pair is None or password is None:
+                continue
+            request, asked = self.build_request(pair, nominate=False), monotonic()
+            with contextlib.suppress(stun.TransactionError):
+                await pair.protocol.request(
+                    request,
+                    pair.remote_addr,
+                    integrity_key=password.encode(),
+                    retransmissions=0,
+                )
+                consented = asked
+        self.owner.lost(m.PortFailure.CONSENT_LOST)
+
+
+def parse_candidates(texts: Sequence[str]) -> list[Candidate]:
+    """Read the values of `a=candidate`. What we can't use of them is left out.
+
+    Raises:
+        MediaError: one is none.
+    """
+    found: list[Candidate] = []
+    for text in texts:
+        try:
+            candidate = Candidate.from_sdp(text.removeprefix("candidate:"))
+        except ValueError:
+            raise MediaError(f"not a candidate: {text[:80]!r}") from None
+        is_usable = candidate.component == 1 and candidate.transport.lower() == "udp"
+        if is_usable and 0 < candidate.port < 65536:
+            found.append(candidate)
+    return found
