@@ -62,6 +62,12 @@ class Observer:
         """Remember the counts of now."""
         self._looks.append(self._counts())
 
+    @property
+    def hears_nothing(self) -> bool:
+        """True where no packet came in the last seconds."""
+        looks = self._looks
+        return len(looks) == _LOOKS and looks[0].received == looks[-1].received
+
     def statistics(
         self, remote: m.Remote | None, levels_dbov: Sequence[float | None], now: float
     ) -> m.Statistics:

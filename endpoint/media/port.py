@@ -184,6 +184,8 @@ class RtpPort:
 
     def _look(self) -> None:
         self._observer.look()
+        if self.remote is not None and self.remote.receiving and self._observer.hears_nothing:
+            self._transport.doubt()
         self._later("look", self._observer.interval_s, self._look)
 
     def _report_wait_s(self) -> float:

@@ -84,6 +84,9 @@ class PacketTransport(Protocol):
     def add_candidates(self, candidates: Sequence[str], *, complete: bool) -> None:
         """Take more of a WebRTC far end's candidates. Raises MediaError."""
 
+    def doubt(self) -> None:
+        """Nothing comes from the proven source: count who else sends. It stays the proven one."""
+
     def send_rtcp(self, datagram: bytes) -> None:
         """Send a report, if it is known where to."""
 

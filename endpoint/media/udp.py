@@ -48,6 +48,7 @@ class UdpTransport:
         self._proven: Address | None = None
         self._rtcp_to: Address | None = None
         self._is_connected = False
+        self._is_doubted = False
         self._is_rtcp_learnt = False
         self._srtp: SrtpSession | None = None
         self._refused_before = 0
@@ -114,6 +115,13 @@ class UdpTransport:
     def add_candidates(self, candidates: Sequence[str], *, complete: bool) -> None:
         """See `PacketTransport`."""
         raise MediaError("this port speaks no WebRTC")
+
+    def doubt(self) -> None:
+        """See `PacketTransport`. With its next packet the kernel vouches for it again."""
+        if self._is_connected:
+            self._is_doubted = True
+            self._listen_to_all()
+            self._receiver.outlet_changed()
 
     def send_rtcp(self, datagram: bytes) -> None:
         """See `PacketTransport`."""
@@ -185,6 +193,10 @@ class UdpTransport:
             other_host_s=self._settings.latch_other_host_s,
         )
         self._proven = None
+        self._is_doubted = False
+        self._listen_to_all()
+
+    def _listen_to_all(self) -> None:
         if self._is_connected:
             self._is_connected = False
             disconnect(self._socket)
@@ -196,6 +208,9 @@ class UdpTransport:
         self._proven = address
         if address != self._signalled:
             self._rtcp_to = address[0], min(address[1] + 1, 65535)
+        self._connect(address)
+
+    def _connect(self, address: Address) -> None:
         # Where the socket can't be connected, every packet's address goes on being looked at.
         with contextlib.suppress(OSError):
             self._socket.connect(address)
@@ -235,6 +250,9 @@ class UdpTransport:
             if not size:
                 return True
         if not is_foreign and self._is_believed((host, port), VIEWS[size], now):
+            if self._is_doubted:
+                self._is_doubted = False
+                self._connect((host, port))
             self._receiver.inbound.receive(size, now)
         else:
             self.foreign_packets += 1

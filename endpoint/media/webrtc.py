@@ -318,6 +318,9 @@ class WebRtcTransport:
         """See `PacketTransport`."""
         (self._prepared or self._current).add(parse_candidates(candidates), complete=complete)
 
+    def doubt(self) -> None:
+        """See `PacketTransport`: all who send are looked at in any case."""
+
     def send_rtcp(self, datagram: bytes) -> None:
         """See `PacketTransport`."""
         path = self._current

@@ -135,6 +135,27 @@ async def test_packets_of_another_source(studio: Studio, phone: PhoneMaker) -> N
     assert counted.remote == ""
 
 
+async def test_a_far_end_that_has_moved_is_told_from_one_that_is_gone(
+    studio: Studio, phone: PhoneMaker
+) -> None:
+    """It is not believed at its new place, and nothing is sent there; it may come back."""
+    a, b, moved = await phone("A"), await phone("B"), await phone("M")
+    await studio.connect(a)
+    await studio.connect(b)
+    await studio.route("AB", "BA")
+    await until_received(studio, "A", ReceivedDiagnosis.FINE)
+    a.hush()
+    await until_received(studio, "A", ReceivedDiagnosis.NO_PACKETS)
+    moved.talk_to(studio.addresses["A"])
+    counted = await until_received(studio, "A", ReceivedDiagnosis.WRONG_SOURCE)
+    assert counted.remote.endswith(f":{a.port}")
+    await a.until_packets(5)
+    a.talk_to(studio.addresses["A"])
+    await until_received(studio, "A", ReceivedDiagnosis.FINE)
+    await b.until(lambda: b.hears() == {"A"})
+    assert moved.heard == []
+
+
 async def test_packets_with_other_keys(studio: Studio) -> None:
     async with SecurePhone("A") as a:
         a.secure(key(PROFILE, 3), key(PROFILE, 4))
