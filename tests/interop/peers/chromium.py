@@ -95,12 +95,10 @@ class Chromium(DrivenJsSip):
         domain: str = "localhost",
         password: str = "",
         tone_hz: int | None = 1130,
-        register: bool = True,
     ) -> None:
         super().__init__(user, domain)
         self._directory = directory
         self._tone_hz = tone_hz
-        self._register = register
         self._settings = {"url": url, "uri": f"sip:{user}@{domain}", "password": password}
         self._driver: web.WebSocketResponse
         self._stack = AsyncExitStack()
@@ -129,9 +127,8 @@ class Chromium(DrivenJsSip):
             if self._settings["url"] is not None:
                 await self.command("account", settings=self._settings)
                 await self.command("start")
-                if self._register:
-                    await self.event("connected")
-                    await self.register()
+                await self.event("connected")
+                await self.register()
             self._stack = stack.pop_all()
         return self
 
@@ -161,9 +158,9 @@ class Chromium(DrivenJsSip):
         """Take the answer to its offer."""
         await self.command("take_answer", sdp=sdp)
 
-    async def take_offer(self, sdp: str, encodings: Sequence[str] = ()) -> str:
-        """Answer an offer with a bare connection; return the answer."""
-        return str(await self.command("take_offer", sdp=sdp, encodings=list(encodings) or None))
+    async def take_offer(self, sdp: str) -> str:
+        """Answer an offer with a bare connection; return the answer with all its candidates."""
+        return str(await self.command("take_offer", sdp=sdp))
 
     async def press(self, digits: str) -> None:
         """Send telephone-events with a bare connection."""

@@ -52,7 +52,6 @@ function bareConnection() {
 }
 
 function prefer(transceiver, encodings) {
-  if (!encodings) return;
   const known = RTCRtpReceiver.getCapabilities('audio').codecs;
   transceiver.setCodecPreferences(encodings.flatMap(
     encoding => known.filter(({ mimeType }) => mimeType.toLowerCase() === `audio/${encoding.toLowerCase()}`)));
@@ -61,10 +60,9 @@ function prefer(transceiver, encodings) {
 /** {name: value} of what a test asks about a connection, from its getStats. */
 async function statistics() {
   const all = [...(await connection.getStats()).values()];
-  const one = (type, more = {}) =>
-    all.find(row => row.type === type && Object.entries(more).every(([key, value]) => row[key] === value)) ?? {};
+  const one = type => all.find(row => row.type === type) ?? {};
   const codec = row => all.find(({ id }) => id === row.codecId)?.mimeType.replace('audio/', '') ?? null;
-  const [inbound, outbound] = [one('inbound-rtp', { kind: 'audio' }), one('outbound-rtp', { kind: 'audio' })];
+  const [inbound, outbound] = [one('inbound-rtp'), one('outbound-rtp')];
   const transport = one('transport');
   const pair = all.find(({ id }) => id === transport.selectedCandidatePairId) ?? {};
   const candidate = id => all.find(row => row.id === id)?.candidateType ?? null;
@@ -130,20 +128,19 @@ const COMMANDS = {
     if (!made.getTransceivers().length) {
       const direction = microphone ? 'sendrecv' : 'recvonly';
       const transceiver = made.addTransceiver(microphone?.getAudioTracks()[0] ?? 'audio', { direction });
-      prefer(transceiver, encodings);
+      if (encodings) prefer(transceiver, encodings);
     }
     if (restart) made.restartIce();
     return described(made, restart || made.localDescription === null);
   },
   take_answer: ({ sdp }) => connection.setRemoteDescription({ type: 'answer', sdp }),
-  take_offer: async ({ sdp, encodings }) => {
+  take_offer: async ({ sdp }) => {
     const made = bareConnection();
     await made.setRemoteDescription({ type: 'offer', sdp });
     const [transceiver] = made.getTransceivers();
     if (microphone && !transceiver.sender.track) {
       await transceiver.sender.replaceTrack(microphone.getAudioTracks()[0]);
       transceiver.direction = 'sendrecv';
-      prefer(transceiver, encodings);
     }
     return described(made, made.localDescription === null);
   },
