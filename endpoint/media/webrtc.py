@@ -21,7 +21,7 @@ from endpoint.errors import MediaError
 from endpoint.media import messages as m
 from endpoint.media.latch import Address
 from endpoint.media.settings import MediaSettings
-from endpoint.media.transport import LARGEST, LocalIce, PacketReceiver, Send
+from endpoint.media.transport import LocalIce, PacketReceiver, Send
 from endpoint.media.webrtc_dtls import DtlsAssociation, certificates
 from endpoint.media.webrtc_ice import IceConnection, parse_candidates
 from endpoint.media.webrtc_servers import parse_server
@@ -103,12 +103,12 @@ class _Path:
 
     # -- what the connection tells ------------------------------------------------------------
 
-    def srtp_received(self, data: bytes, address: Address) -> None:
+    def srtp_received(self, size: int, address: Address) -> None:
         """See `IceOwner`."""
         if address not in self.connection.proven:
             self._transport.foreign_packets += 1
-        elif self.association.srtp is not None and len(data) <= LARGEST:
-            self._transport.receive(data, self)
+        elif self.association.srtp is not None:
+            self._transport.receive(size, self)
 
     def dtls_received(self, data: bytes) -> None:
         """See `IceOwner`."""
@@ -161,7 +161,7 @@ class WebRtcTransport:
         self._old: _Path | None = None
         """Only heard, until its packets have come."""
         self._leaving: asyncio.TimerHandle | None = None
-        self._datagram = b""
+        self._size = 0
         self._came_by: _Path
 
     async def open(self) -> LocalIce:
@@ -205,7 +205,7 @@ class WebRtcTransport:
         )
         connection = path.connection
         try:
-            await connection.open()
+            connection.open()
             if self._servers and not self._command.trickle:
                 await connection.ask_servers(settings.gathering_s, lambda candidate: None)
                 if not connection.local_candidates:
@@ -258,9 +258,10 @@ class WebRtcTransport:
 
         def send(packet: bytes | memoryview) -> None:
             if protected := protect(packet):
-                # Not to be tried again with the same index.
-                with contextlib.suppress(OSError):
+                try:
                     send_to(protected, address)
+                except OSError:
+                    return  # not to be tried again with the same index
 
         return send
 
@@ -407,16 +408,14 @@ class WebRtcTransport:
 
     # -- packets ------------------------------------------------------------------------------
 
-    def receive(self, data: bytes, path: _Path) -> None:
-        """A datagram that may be SRTP, from the far end's address."""
-        self._datagram, self._came_by = data, path
+    def receive(self, size: int, path: _Path) -> None:
+        """A datagram in `BUFFER` that may be SRTP, from the far end's address."""
+        self._size, self._came_by = size, path
         self._receiver.inbound.read()
 
     def _receive_into(self, buffer: bytearray) -> int:
-        data, self._datagram = self._datagram, b""
-        buffer[: len(data)] = data
         srtp = self._came_by.association.srtp
-        size = srtp.unprotect(len(data)) if srtp is not None else 0
+        size = srtp.unprotect(self._size) if srtp is not None else 0
         if not size:
             self.refused_packets += 1
             raise BlockingIOError

@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import random
 import socket
+import struct
 from collections.abc import Awaitable, Callable, Sequence
 from time import monotonic
 from typing import Any, Final, Protocol
@@ -23,6 +24,7 @@ from endpoint.errors import MediaError
 from endpoint.media import messages as m
 from endpoint.media.latch import Address
 from endpoint.media.settings import MediaSettings
+from endpoint.media.transport import BUFFER, LARGEST, VIEWS
 from endpoint.media.webrtc_servers import StunServer, TurnServer
 
 _MOST_CANDIDATES: Final = 64
@@ -32,8 +34,8 @@ _HIGHEST_PREFERENCE: Final = 65535
 class IceOwner(Protocol):
     """Who is told what happens on a connection."""
 
-    def srtp_received(self, data: bytes, address: Address) -> None:
-        """A datagram that may be SRTP, from anybody."""
+    def srtp_received(self, size: int, address: Address) -> None:
+        """A datagram in `BUFFER` that may be SRTP, from anybody."""
 
     def dtls_received(self, data: bytes) -> None:
         """A datagram that may be DTLS, of somebody who is authenticated."""
@@ -60,13 +62,53 @@ class _Protocol(ice.StunProtocol):
             return
         first = data[0]
         if 127 < first < 192:
-            self._connection.owner.srtp_received(data, (addr[0], addr[1]))
+            if len(data) <= LARGEST:
+                BUFFER[: len(data)] = data
+                self._connection.owner.srtp_received(len(data), (addr[0], addr[1]))
         elif first < 4:
-            with contextlib.suppress(KeyError, AssertionError):
-                # STUN that lacks what its kind must have.
+            with contextlib.suppress(KeyError, AssertionError, struct.error):
+                # STUN that lacks what its kind must have, or has it too short.
                 super().datagram_received(data, addr)
         elif 19 < first < 64:
             self._connection.dtls_received(data, (addr[0], addr[1]))
+
+
+class _HostTransport(asyncio.DatagramTransport):
+    """Our own socket. SRTP stays in the buffer that it is read into; the rest is the protocol's.
+
+    asyncio's and uvloop's would make an object of every packet, and ask the kernel twice for it.
+    """
+
+    def __init__(self, bound: socket.socket, protocol: _Protocol, owner: IceOwner) -> None:
+        super().__init__()
+        self._socket = bound
+        self._protocol = protocol
+        self._owner = owner
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(bound, self._read)
+        protocol.connection_made(self)
+
+    def sendto(self, data: Any, addr: Any = None) -> None:
+        """Send now; what can't be is lost, as any datagram may be."""
+        with contextlib.suppress(OSError):
+            self._socket.sendto(data, addr)
+
+    def close(self) -> None:
+        """Give the socket back."""
+        if self._socket.fileno() >= 0:
+            self._loop.remove_reader(self._socket)
+            self._socket.close()
+            self._loop.call_soon(self._protocol.connection_lost, None)
+
+    def _read(self) -> None:
+        try:
+            size, address = self._socket.recvfrom_into(BUFFER)
+        except OSError:
+            return
+        if 127 < BUFFER[0] < 192 and size:
+            self._owner.srtp_received(size, address[:2])
+        else:
+            self._protocol.datagram_received(bytes(VIEWS[size]), address)
 
 
 class IceConnection(ice.Connection):
@@ -107,7 +149,7 @@ class IceConnection(ice.Connection):
 
     # -- our own candidates -------------------------------------------------------------------
 
-    async def open(self) -> None:
+    def open(self) -> None:
         """Take a socket, where our own address may be shown.
 
         Raises:
@@ -116,13 +158,8 @@ class IceConnection(ice.Connection):
         self._local_candidates_start = self._local_candidates_end = True
         if self._relay_only:
             return
-        bound = self._open_socket()
-        try:
-            loop = asyncio.get_running_loop()
-            _, protocol = await loop.create_datagram_endpoint(lambda: _Protocol(self), sock=bound)
-        except BaseException:
-            bound.close()
-            raise
+        bound, protocol = self._open_socket(), _Protocol(self)
+        _HostTransport(bound, protocol, self.owner)
         self._host_protocol, self._host_socket = protocol, bound
         address, port = bound.getsockname()[:2]
         address = self._settings.ice_host or address
