@@ -219,6 +219,8 @@ class Statistics(Struct, frozen=True, tag=True):
     """As it says itself (RFC 3611 §4.7), or as its reports make it."""
     round_trip_ms: float | None = None
     codec: str = ""
+    srtp_profile: SrtpProfile | None = None
+    """What each packet from the far end must be authenticated by; None: it comes in the clear."""
     remote: str = ""
     """The proven source, `host:port`; empty until one is proven."""
     diagnosis_received: ReceivedDiagnosis = ReceivedDiagnosis.NO_FAR_END

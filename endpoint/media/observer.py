@@ -124,6 +124,7 @@ class Observer:
             remote_mos=_rounded(remote_mos, 2),
             round_trip_ms=None if trip_s is None else round(1000 * trip_s, 3),
             codec=inbound.current.encoding if inbound.current is not None else "",
+            srtp_profile=self._transport.srtp_profile,
             remote="" if proven is None else _text_of(*proven),
             diagnosis_received=received,
             diagnosis_sent=sent,

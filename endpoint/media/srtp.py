@@ -56,6 +56,11 @@ class SrtpSession:
         self._receives: Any = self._incoming._srtp[0]
         self._sends: Any = self._outgoing._srtp[0]
 
+    @property
+    def profile(self) -> SrtpProfile:
+        """Of what comes."""
+        return self._keys.receive.profile
+
     def has(self, keys: SrtpKeys) -> bool:
         """True for the keys that it was made with: it goes on, and its counters with it."""
         return keys == self._keys

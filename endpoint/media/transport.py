@@ -61,6 +61,10 @@ class PacketTransport(Protocol):
         """Not authentic, or replayed: dropped."""
 
     @property
+    def srtp_profile(self) -> m.SrtpProfile | None:
+        """How what comes is protected; None: not at all, or not known yet."""
+
+    @property
     def proven(self) -> Address | None:
         """The one source that is believed; None until it is known."""
 

@@ -66,6 +66,11 @@ class UdpTransport:
         return host, port, port + 1
 
     @property
+    def srtp_profile(self) -> m.SrtpProfile | None:
+        """See `PacketTransport`."""
+        return self._srtp.profile if self._srtp is not None else None
+
+    @property
     def proven(self) -> Address | None:
         """See `PacketTransport`."""
         return self._proven

@@ -242,6 +242,12 @@ class WebRtcTransport:
         )
 
     @property
+    def srtp_profile(self) -> m.SrtpProfile | None:
+        """See `PacketTransport`."""
+        srtp = self._current.association.srtp
+        return srtp.profile if srtp is not None else None
+
+    @property
     def proven(self) -> Address | None:
         """See `PacketTransport`: the far end of the nominated pair."""
         pair = self._current.connection.nominated

@@ -91,6 +91,8 @@ async def test_audio_digits_and_reports_go_both_ways(
         await a.until(lambda: bool(a.muxed_reports if mux else a.reports))
         counted = await studio.statistics("A")
         assert counted.packets_refused == counted.packets_foreign == counted.packets_lost == 0
+        assert counted.srtp_profile is profile
+        assert (await studio.statistics("B")).srtp_profile is None
 
 
 async def test_what_is_not_authentic_or_replayed_changes_nothing(

@@ -59,7 +59,7 @@ async def test_audio_digits_and_reports_go_both_ways(
     for side in sides:
         counted = await side.until_counted("W", lambda c: c.round_trip_ms is not None)
         assert counted.packets_lost == counted.packets_refused == counted.packets_foreign == 0
-        assert counted.codec == "PCMU"
+        assert (counted.codec, counted.srtp_profile) == ("PCMU", m.SrtpProfile.AEAD_AES_256_GCM)
     host, port = b.web_address
     assert (await a.statistics("W")).remote == f"{host}:{port}"
 
