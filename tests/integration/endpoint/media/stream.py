@@ -52,6 +52,10 @@ class Stream:
     """A port of the same name in each of two planes, and the network between them."""
 
     crossing: Crossing
+    rtcp: Crossing
+    """Of a stream without WebRTC."""
+    ends: list[m.WebRtcAddress]
+    """What near and far say of themselves, with WebRTC."""
     near_address: Address
     """Where the near port itself listens, which nobody but the proxy was told."""
     far_address: Address
@@ -73,13 +77,13 @@ class Stream:
     async def prepare(self, *, rtp_timeout_s: float = 0.0) -> None:
         """Open both ports."""
         if self._kind is Kind.WEBRTC:
-            self._ends = [
+            self.ends = [
                 await side.link.request(
                     m.OpenWebRtcPort(self.name, side is self.near, rtp_timeout_s=rtp_timeout_s)
                 )
                 for side in (self.near, self.far)
             ]
-            self.near_address, self.far_address = map(address_of, self._ends)
+            self.near_address, self.far_address = map(address_of, self.ends)
         else:
             near, far = [
                 await side.link.request(m.OpenRtpPort(self.name, rtp_timeout_s))
@@ -87,7 +91,7 @@ class Stream:
             ]
             self.near_address = near.host, near.rtp_port
             self.far_address = far.host, far.rtp_port
-            self._rtcp = await self.proxy.cross(
+            self.rtcp = await self.proxy.cross(
                 (near.host, near.rtcp_port), (far.host, far.rtcp_port)
             )
         self.crossing = await self.proxy.cross(self.near_address, self.far_address)
@@ -95,17 +99,17 @@ class Stream:
     async def connect(self, role: m.DtlsRole = m.DtlsRole.SERVER) -> None:
         """Tell each of the other; `role` is the near end's."""
         if self._kind is Kind.WEBRTC:
-            near, far = self._ends
+            near, far = self.ends
             (other_role,) = set(m.DtlsRole) - {role}
             await self._connect_webrtc(self.far, near, self.crossing.near_address, other_role)
             await self._connect_webrtc(self.near, far, self.crossing.far_address, role)
         else:
             ours, theirs = KEYS
             await self._connect_rtp(
-                self.near, self.crossing.far_address, self._rtcp.far_address, [ours, theirs]
+                self.near, self.crossing.far_address, self.rtcp.far_address, [ours, theirs]
             )
             await self._connect_rtp(
-                self.far, self.crossing.near_address, self._rtcp.near_address, [theirs, ours]
+                self.far, self.crossing.near_address, self.rtcp.near_address, [theirs, ours]
             )
 
     async def play(self, player: m.PortName) -> None:
