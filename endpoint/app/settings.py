@@ -175,6 +175,8 @@ class MediaSettings(Section):
     """Core that the worker is pinned to; by default none."""
     rtp_timeout_s: Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)] = 20
     """A leg that sends no audio for so long is released; 0 never."""
+    webrtc_ready: bool = True
+    """Load WebRTC when the media process starts: 40 MB, and its first call stalls no others."""
 
     @model_validator(mode="after")
     def _range_holds_a_pair(self) -> Self:

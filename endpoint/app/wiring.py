@@ -290,6 +290,7 @@ def media_settings(config: Config) -> MediaSettings:
         rtp_port_low=config.media.port_first,
         rtp_port_high=config.media.port_last,
         cpu_affinity=() if config.media.cpu is None else (config.media.cpu,),
+        webrtc_ready=config.media.webrtc_ready,
     )
 
 

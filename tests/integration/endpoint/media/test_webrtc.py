@@ -272,8 +272,10 @@ async def test_a_lost_flight_of_the_handshake_is_repeated_by_us(
     assert count > lost
 
 
-async def test_a_worker_opens_its_first_webrtc_port_on_demand() -> None:
-    """In processes of their own, on the loop that they use."""
+@pytest.mark.parametrize("ready", [False, True])
+async def test_a_worker_opens_its_first_webrtc_port(*, ready: bool) -> None:
+    """In processes of their own, on the loop that they use; loaded on demand, or at the start."""
+    settings = msgspec.structs.replace(SETTINGS, webrtc_ready=ready)
     check = "import sys, endpoint.media.worker; print('aiortc' in sys.modules)"
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", check, stdout=asyncio.subprocess.PIPE
@@ -282,8 +284,8 @@ async def test_a_worker_opens_its_first_webrtc_port_on_demand() -> None:
     assert printed.strip() == b"False"
     async with (
         asyncio.TaskGroup() as group,
-        WorkerLink(SETTINGS) as here,
-        WorkerLink(SETTINGS) as there,
+        WorkerLink(settings) as here,
+        WorkerLink(settings) as there,
     ):
         a, b = Side(here), Side(there)
         for side in (a, b):
