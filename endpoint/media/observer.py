@@ -39,13 +39,25 @@ class Observer:
         transport: PacketTransport,
         view: RemoteView,
         window_s: float,
+        report_s: float,
     ) -> None:
+        """Set up.
+
+        Args:
+            inbound: what comes.
+            outbound: what goes.
+            transport: how it does.
+            view: what the far end reports.
+            window_s: the last seconds.
+            report_s: reports of the far end count for so long.
+        """
         self.interval_s = window_s / _LOOKS
         self._inbound = inbound
         self._outbound = outbound
         self._transport = transport
         self._view = view
         self._window_s = window_s
+        self._report_s = report_s
         self._looks: deque[Counts] = deque(maxlen=_LOOKS)
         self._since = 0.0
         self._packet_ms = 0
@@ -81,9 +93,10 @@ class Observer:
         known_dbov = [level for level in levels_dbov if level is not None]
         all_known = levels_dbov and len(known_dbov) == len(levels_dbov)
         sent_level_dbov = max(known_dbov) if all_known else None
-        inbound, view, counts = self._inbound, self._view, self._counts()
+        inbound, counts = self._inbound, self._counts()
+        view = self._view if self._is_reported(now) else RemoteView()
         last = counts.since(self._looks[0] if self._looks else counts)
-        level_dbov, mos, remote_mos = inbound.level_dbov(), self._mos(last), self._remote_mos()
+        level_dbov, mos, remote_mos = inbound.level_dbov(), self._mos(last), self._remote_mos(view)
         received, sent = ReceivedDiagnosis.NO_FAR_END, SentDiagnosis.NO_FAR_END
         if remote is not None:
             is_web = isinstance(remote, m.SetWebRtcRemote)
@@ -102,7 +115,7 @@ class Observer:
                 last.sent,
             )
             sent = judge_sent(sending)
-        proven, trip_s = self._transport.proven, view.round_trip_s
+        proven, trip_s = self._transport.proven, self._view.round_trip_s
         return m.Statistics(
             packets_received=counts.received,
             packets_expected=counts.expected,
@@ -118,9 +131,9 @@ class Observer:
             mos=_rounded(mos, 2),
             received_level_dbov=level_dbov,
             sent_level_dbov=sent_level_dbov,
-            remote_lost=view.lost,
+            remote_lost=self._view.lost,
             remote_loss_percent=_percent(view.loss),
-            remote_jitter_ms=_rounded(self._remote_jitter_ms, 3),
+            remote_jitter_ms=_rounded(self._remote_jitter_ms(view), 3),
             remote_mos=_rounded(remote_mos, 2),
             round_trip_ms=None if trip_s is None else round(1000 * trip_s, 3),
             codec=inbound.current.encoding if inbound.current is not None else "",
@@ -182,14 +195,17 @@ class Observer:
         ratio = burst_ratio(loss, last.lost, last.loss_runs)
         return opinion(rating(loss, self._delay_ms(self._jitter_ms), ratio))
 
-    def _remote_mos(self) -> float | None:
+    def _is_reported(self, now: float) -> bool:
+        """True while what the far end has reported counts."""
+        return self._view.at is not None and now - self._view.at < self._report_s
+
+    def _remote_mos(self, view: RemoteView) -> float | None:
         """What the far end says itself, or what its report makes of it."""
-        view = self._view
         if view.metrics is not None and view.metrics.conversation_mos is not None:
             return view.metrics.conversation_mos
         if view.loss is None:
             return None
-        return opinion(rating(view.loss, self._delay_ms(self._remote_jitter_ms or 0.0)))
+        return opinion(rating(view.loss, self._delay_ms(self._remote_jitter_ms(view) or 0.0)))
 
     def _delay_ms(self, jitter_ms: float) -> float:
         """From mouth to ear, as far as we can know."""
@@ -203,9 +219,8 @@ class Observer:
     def _jitter_ms(self) -> float:
         return self._inbound.source.jitter / 8
 
-    @property
-    def _remote_jitter_ms(self) -> float | None:
-        jitter = self._view.jitter
+    def _remote_jitter_ms(self, view: RemoteView) -> float | None:
+        jitter = view.jitter
         return None if jitter is None else 1000 * jitter / self._outbound.sender.rate_hz
 
 

@@ -20,6 +20,9 @@ from endpoint.media.telephone_event import Digit
 from endpoint.media.transport import PacketTransport
 from endpoint.media.xr import VOIP_METRICS
 
+_REPORTS_COUNT = 3
+"""So many times our own interval; the far end's is no longer by much."""
+
 
 class PortOwner(Protocol):
     """Who is told what happens on a port."""
@@ -70,6 +73,7 @@ class RtpPort:
             transport,
             self._reporter.remote,
             settings.quality_window_s,
+            _REPORTS_COUNT * settings.rtcp_interval_s,
         )
         self._is_timed_out = False
         self._packets_reported = 0

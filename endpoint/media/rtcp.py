@@ -43,6 +43,8 @@ def is_rtcp(second_octet: int) -> bool:
 class RemoteView:
     """What the far end says of the stream that we send."""
 
+    at: float | None = None
+    """When its last report came."""
     lost: int | None = None
     loss: float | None = None
     """The share that was lost between its last two reports, 0 to 1."""
@@ -133,6 +135,7 @@ class Reporter:
         return True
 
     def _receive_blocks(self, blocks: memoryview, count: int, now: float) -> None:
+        self.remote.at = now
         counted = self._highest_counted
         for number in range(min(count, len(blocks) // _BLOCK.size)):
             ssrc, loss, highest, jitter, last, delay = _BLOCK.unpack_from(

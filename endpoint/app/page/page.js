@@ -112,14 +112,18 @@ function heard(party) {
 
 /** Both directions in a few words; what they mean and what to do is in the title. */
 function drawQuality() {
-  const word = (name, audio) => `${name} ${audio.diagnosis.replaceAll("_", " ")}${audio.mos === null ? "" : ` · MOS ${audio.mos.toFixed(1)}`}${audio.loss_percent ? ` · ${audio.loss_percent} % lost` : ""}`;
   for (const node of document.querySelectorAll(".quality")) {
     const party = state.quality.get(node.dataset.call)?.find((one) => one.device === node.dataset.device);
-    const known = party?.received && party.sent;
-    node.textContent = known ? `${word("from it:", party.received)} — ${word("to it:", party.sent)}` : "";
-    node.title = known ? `From it: ${party.received.text}\nTo it: ${party.sent.text}` : "";
-    node.classList.toggle("bad", Boolean(known) && [party.received, party.sent].some((audio) => !WELL.has(audio.diagnosis)));
+    node.replaceChildren(...(party?.received ? [direction("from it", party.received), direction("to it", party.sent)] : []));
   }
+}
+
+function direction(name, audio) {
+  const figures = [audio.mos === null ? "" : `MOS ${audio.mos.toFixed(1)}`, audio.loss_percent ? `${audio.loss_percent} % lost` : ""];
+  return make("span", {
+    className: WELL.has(audio.diagnosis) ? "" : "bad", title: audio.text,
+    textContent: [`${name}: ${audio.diagnosis.replaceAll("_", " ")}`, ...figures].filter(Boolean).join(" · "),
+  });
 }
 
 async function askQuality() {
@@ -260,6 +264,7 @@ function receive(frame) {
       devices: byKey(frame.devices, (device) => device.device),
       registrations: byKey(frame.registrations, keyOf),
     });
+    askQuality();
   } else {
     state.number = frame.number;
     if (frame.call) {

@@ -267,6 +267,20 @@ async def test_a_far_end_that_reports_much_loss(studio: Studio, phone: PhoneMake
     assert counted.remote_loss_percent == pytest.approx(50, abs=5)
 
 
+async def test_reports_that_no_longer_come_tell_nothing_of_now(
+    studio: Studio, phone: PhoneMaker
+) -> None:
+    b = await phone("B")
+    await studio.connect(b)
+    await studio.route("mB")
+    await b.until_packets(30)
+    FarEnd(studio, b).report(lost=15)
+    await until_sent(studio, "B", SentDiagnosis.POOR)
+    counted = await until_sent(studio, "B", SentDiagnosis.FINE)
+    assert counted.remote_mos is None
+    assert counted.remote_lost == 15
+
+
 async def test_what_the_far_end_judges_itself_goes_before_what_we_make_of_its_reports(
     studio: Studio, phone: PhoneMaker
 ) -> None:
