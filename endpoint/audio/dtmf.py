@@ -28,9 +28,14 @@ def frequencies_of(digit: str) -> tuple[float, float]:
     raise ValueError(f"not a DTMF digit: {digit!r}")
 
 
-def render_digit(digit: str, duration_ms: int = 100, level_dbov: float = -13.0) -> Samples:
-    """The two tones of a digit, at 8 kHz."""
-    return render([Segment(frequencies_of(digit), duration_ms, level_dbov)])
+def render_digit(
+    digit: str,
+    duration_ms: int = 100,
+    level_dbov: float = -13.0,
+    sample_rate_hz: int = SAMPLE_RATE_HZ,
+) -> Samples:
+    """The two tones of a digit."""
+    return render([Segment(frequencies_of(digit), duration_ms, level_dbov)], sample_rate_hz)
 
 
 class DtmfDetector:

@@ -10,6 +10,9 @@ import numpy.typing as npt
 
 from endpoint.audio.frame import Samples
 
+_Rows = npt.NDArray[np.intp]
+_Gains = npt.NDArray[np.float32]
+
 
 @dataclass(frozen=True, slots=True)
 class MixRoute:
@@ -23,18 +26,23 @@ class MixRoute:
 class Mixer:
     """A fixed set of routes, mixed frame by frame.
 
-    It costs time in proportion to the routes, so a thousand small rooms are no dearer than their
-    sum. There is no own voice to subtract: a room is its routes, and nobody is routed to himself.
+    A room is whoever is connected by routes, and has a matrix of gains, a row a sink. There is no
+    own voice to subtract: nobody is routed to himself. Rooms of one shape are one product of
+    matrices; so it costs time by the squares of the rooms, and a thousand small ones are cheap.
     """
 
     def __init__(self, routes: Sequence[MixRoute], sinks: int) -> None:
-        ordered = sorted(routes, key=lambda route: route.sink)
         self._sinks = sinks
-        self._sources: npt.NDArray[np.intp] = np.array([r.source for r in ordered], dtype=np.intp)
-        gains = [10.0 ** (route.gain_db / 20.0) for route in ordered]
-        self._gains: npt.NDArray[np.float32] = np.array(gains, dtype=np.float32)[:, None]
-        rows = np.array([route.sink for route in ordered], dtype=np.intp)
-        self._heard, self._starts = np.unique(rows, return_index=True)
+        by_shape: dict[tuple[int, int], list[tuple[list[int], list[int], _Gains]]] = {}
+        for room in map(_matrix_of, _rooms(routes)):
+            sinks_of, sources_of, _ = room
+            by_shape.setdefault((len(sinks_of), len(sources_of)), []).append(room)
+        self._rooms: list[tuple[_Rows, _Rows, _Gains]] = []
+        """Of each shape: sinks (rooms, m), sources (rooms, n), gains (rooms, m, n)."""
+        for alike in by_shape.values():
+            rows = np.array([room[0] for room in alike], dtype=np.intp)
+            columns = np.array([room[1] for room in alike], dtype=np.intp)
+            self._rooms.append((rows, columns, np.stack([room[2] for room in alike])))
 
     def mix(self, frames: Samples) -> Samples:
         """One frame of each source, (sources, n), to one of each sink, (sinks, n).
@@ -42,8 +50,37 @@ class Mixer:
         Clips, never wraps. A sink without a route gets silence.
         """
         mixed = np.zeros((self._sinks, frames.shape[1]), dtype=np.int16)
-        if len(self._sources):
-            weighted = frames[self._sources] * self._gains
-            summed = np.add.reduceat(weighted, self._starts, axis=0)
-            mixed[self._heard] = np.clip(np.rint(summed), -32768, 32767)
+        for sinks, sources, gains in self._rooms:
+            summed = np.matmul(gains, frames[sources].astype(np.float32))
+            np.rint(summed, out=summed)
+            mixed[sinks] = np.clip(summed, -32768, 32767, out=summed)
         return mixed
+
+
+def _rooms(routes: Sequence[MixRoute]) -> list[list[MixRoute]]:
+    """The routes of each room: those that a chain of sources and sinks connects."""
+    room_of_source: dict[int, list[MixRoute]] = {}
+    room_of_sink: dict[int, list[MixRoute]] = {}
+    for route in routes:
+        mine = room_of_source.get(route.source) or room_of_sink.get(route.sink) or []
+        other = room_of_sink.get(route.sink)
+        if other is not None and other is not mine:
+            mine, other = (mine, other) if len(mine) >= len(other) else (other, mine)
+            for moved in other:
+                room_of_source[moved.source] = room_of_sink[moved.sink] = mine
+            mine += other
+        mine.append(route)
+        room_of_source[route.source] = room_of_sink[route.sink] = mine
+    return list({id(room): room for room in room_of_sink.values()}.values())
+
+
+def _matrix_of(room: list[MixRoute]) -> tuple[list[int], list[int], _Gains]:
+    """Its sinks, its sources, and the gains between them."""
+    sinks = sorted({route.sink for route in room})
+    sources = sorted({route.source for route in room})
+    row = {sink: number for number, sink in enumerate(sinks)}
+    column = {source: number for number, source in enumerate(sources)}
+    gains: _Gains = np.zeros((len(sinks), len(sources)), dtype=np.float32)
+    for route in room:
+        gains[row[route.sink], column[route.source]] += 10.0 ** (route.gain_db / 20.0)
+    return sinks, sources, gains

@@ -35,6 +35,7 @@ _LOSS_MEMORY = 0.998
 """Of the share of lost packets, from one packet to the next: ten seconds."""
 _LOSSY = 0.003
 _LOOK_BACK_MS = 1000
+_DRIFT_PACKETS = 6
 
 
 class Playout:
@@ -85,7 +86,11 @@ class Playout:
         self._is_fluent = False
         """What was heard last is what came, so that the next packet follows on it as it is."""
         self._is_active = False
+        self._is_new = True
+        """Nothing of the stream has been heard."""
         self._idle_ms = 0.0
+        self._drift_ms = 0.0
+        """By how much the delay has been too long, of late."""
         self._late_in_a_row = 0
         self._loss = 0.0
         """The share of packets that were lost, lately; runs of them count as one."""
@@ -137,10 +142,7 @@ class Playout:
         self._recent.append(ticks)
         self._arrivals.receive(ticks, now)
         self._aim()
-        if not self._is_active:
-            self._is_active = True
-            lead_ms = max(0.0, self.target_ms - self._arrivals.delay_ms(ticks, now))
-            self._waiting = self._nothing * round(lead_ms * self._rate_hz / 1000)
+        self._is_active = True
         if len(self._packets) >= _CAPACITY:
             self.discarded_packets += 1
             return
@@ -197,7 +199,10 @@ class Playout:
         self._packets.clear()
         self._recent.clear()
         self._head = self._newest = ticks
-        self._is_active = self._pauses = False
+        self._is_new = True
+        self._pauses = False
+        self._drift_ms = 0.0
+        self._waiting = b""
         self._idle_ms = 0.0
         self._late_in_a_row = 0
 
@@ -216,6 +221,12 @@ class Playout:
     def _advance(self, now: float) -> None:
         """Hear, conceal or skip once."""
         delay_ms = self._delay(now)
+        if self._is_new:
+            # Not when it came but when it is due: the ticks have a phase of their own.
+            self._is_new = False
+            lead_ms = max(0.0, self.target_ms - delay_ms)
+            self._waiting += self._nothing * round(lead_ms * self._rate_hz / 1000)
+            return
         if delay_ms > self._settings.most_ms + _OVERRUN_MS and self._packets:
             self._drop_overrun(delay_ms)
             delay_ms = self._delay(now)
@@ -247,7 +258,9 @@ class Playout:
 
     def _hear(self, payload: bytes, surplus_ms: float) -> None:
         """Let the next packet wait to be taken, a little longer or shorter where it must be."""
-        is_even = -_SLACK_MS <= surplus_ms <= _SLACK_MS
+        # One tick that was late, or one packet, is no reason.
+        self._drift_ms += (surplus_ms - self._drift_ms) / _DRIFT_PACKETS
+        is_even = min(abs(surplus_ms), abs(self._drift_ms)) <= _SLACK_MS
         if self._law is not None and is_even and self._is_fluent:
             self._head += len(payload)
             self._heed_later(payload)

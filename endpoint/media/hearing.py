@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from endpoint.audio.frame import Samples
+import numpy as np
+
+from endpoint.audio.frame import FRAME_MS, SAMPLE_RATE_HZ, WIDEBAND_HZ, Samples
 from endpoint.errors import MediaError
-from endpoint.media.messages import PortName, RecordingInfo
+from endpoint.media.messages import Heard, PortName, RecordingInfo
 from endpoint.media.port import RtpPort
-from endpoint.media.sink import SILENCE, SinkPort
+from endpoint.media.sink import SinkPort
 from endpoint.media.tap import Listener, Recording, Tap
 
 
@@ -24,16 +26,15 @@ class _Ear:
     def detach(self) -> None:
         if isinstance(self.port, RtpPort):
             if self.received is not None:
-                self.port.inbound.untap(self.received)
+                self.port.inbound.untap()
             if self.sent is not None:
-                self.port.outbound.untap(self.sent)
+                self.port.outbound.untap()
 
 
 class Hearing:
     """All listeners and recordings of a plane. `failed` is told of a recording that stopped."""
 
-    def __init__(self, delay_ms: int, failed: Callable[[str, str], None]) -> None:
-        self._delay_ms = delay_ms
+    def __init__(self, failed: Callable[[str, str], None]) -> None:
         self._failed = failed
         self._listeners: dict[PortName, tuple[Listener, _Ear]] = {}
         self._recordings: dict[str, tuple[Recording, _Ear]] = {}
@@ -46,26 +47,25 @@ class Hearing:
         self._stop_listening(port.name)
         received = None
         if isinstance(port, RtpPort):
-            received = Tap(self._delay_ms)
-            port.inbound.tap(received)
-        self._listeners[port.name] = Listener(keep_s), _Ear(port, received, None)
+            received = port.inbound.tap()
+        listener = Listener(keep_s, _sample_rate_of(port))
+        self._listeners[port.name] = listener, _Ear(port, received, None)
 
-    def heard(self, port: PortName, last_ms: int) -> bytes:
+    def heard(self, port: PortName, last_ms: int) -> Heard:
         """What a listener kept. Raises MediaError where nobody listens."""
         if port not in self._listeners:
             raise MediaError(f"nobody listens to port {port!r}")
-        return self._listeners[port][0].last(last_ms)
+        listener, _ = self._listeners[port]
+        return Heard(listener.last(last_ms), listener.sample_rate_hz)
 
     def record(self, name: str, port: RtpPort | SinkPort, path: str) -> None:
         """Begin a recording. Raises MediaError: the name is taken, or the file can't be opened."""
         if name in self._recordings:
             raise MediaError(f"recording {name!r} runs already")
-        recording = Recording(path)
+        recording = Recording(path, _sample_rate_of(port))
         received = sent = None
         if isinstance(port, RtpPort):
-            received, sent = Tap(self._delay_ms), Tap(self._delay_ms)
-            port.inbound.tap(received)
-            port.outbound.tap(sent)
+            received, sent = port.inbound.tap(), port.outbound.tap()
         self._recordings[name] = recording, _Ear(port, received, sent)
 
     def finish(self, name: str) -> RecordingInfo:
@@ -90,14 +90,17 @@ class Hearing:
                 except MediaError as exc:
                     self._failed(name, str(exc))
 
-    def tick(self) -> None:
+    def tick(self, now: float) -> None:
         """Move all on by 20 ms."""
         sinks: dict[SinkPort, Samples] = {}
         for listener, ear in self._listeners.values():
-            listener.hear(_received(ear) if isinstance(ear.port, RtpPort) else _sent(ear, sinks))
+            is_far = isinstance(ear.port, RtpPort)
+            frame = (_received if is_far else _sent)(ear, sinks, now, listener.sample_rate_hz)
+            listener.hear(frame)
         for name, (recording, ear) in list(self._recordings.items()):
+            at = now, recording.sample_rate_hz
             try:
-                recording.record(_received(ear), _sent(ear, sinks))
+                recording.record(_received(ear, sinks, *at), _sent(ear, sinks, *at))
             except OSError as exc:
                 del self._recordings[name]
                 ear.detach()
@@ -110,14 +113,29 @@ class Hearing:
             ear.detach()
 
 
-def _received(ear: _Ear) -> Samples:
-    return SILENCE if ear.received is None else ear.received.take()
+def _sample_rate_of(port: RtpPort | SinkPort) -> int:
+    """Enough for what is said and heard there as it stands now."""
+    if isinstance(port, SinkPort):
+        return SAMPLE_RATE_HZ
+    codecs = port.inbound.codec, port.outbound.codec
+    is_wide = any(c is not None and c.sample_rate_hz > SAMPLE_RATE_HZ for c in codecs)
+    return WIDEBAND_HZ if is_wide else SAMPLE_RATE_HZ
 
 
-def _sent(ear: _Ear, sinks: dict[SinkPort, Samples]) -> Samples:
+def _received(ear: _Ear, _: dict[SinkPort, Samples], now: float, sample_rate_hz: int) -> Samples:
+    return _taken(ear.received, now, sample_rate_hz)
+
+
+def _sent(ear: _Ear, sinks: dict[SinkPort, Samples], now: float, sample_rate_hz: int) -> Samples:
     """What the port hears; a sink port gives each frame away once, to all that hear along."""
     if isinstance(ear.port, SinkPort):
         if ear.port not in sinks:
             sinks[ear.port] = ear.port.take()
         return sinks[ear.port]
-    return SILENCE if ear.sent is None else ear.sent.take()
+    return _taken(ear.sent, now, sample_rate_hz)
+
+
+def _taken(tap: Tap | None, now: float, sample_rate_hz: int) -> Samples:
+    if tap is None:
+        return np.zeros(sample_rate_hz * FRAME_MS // 1000, dtype=np.int16)
+    return tap.take(now, sample_rate_hz)

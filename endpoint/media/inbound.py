@@ -10,10 +10,13 @@ from typing import Final, Protocol
 
 import numpy as np
 
-from endpoint.audio.codec import G711, decode
+from endpoint.audio.arrival import DelaySettings
+from endpoint.audio.codec import AudioCodec
+from endpoint.audio.coder import Decoder
 from endpoint.audio.tones import level_of
+from endpoint.errors import AudioError
 from endpoint.media.messages import PayloadType
-from endpoint.media.payload import audio_of, is_event, law_of
+from endpoint.media.payload import COMFORT_NOISE, audio_of, codec_of, is_event, is_noise
 from endpoint.media.rtcp import is_rtcp
 from endpoint.media.rtp import (
     HEADER,
@@ -58,7 +61,7 @@ class InboundOwner(Protocol):
 class Inbound:
     """One far end's stream. Packets come by `read` or `receive`, are counted, and passed on."""
 
-    def __init__(self, owner: InboundOwner) -> None:
+    def __init__(self, owner: InboundOwner, delay: DelaySettings | None = None) -> None:
         self.source = Source()
         self.malformed_packets = 0
         self.unnegotiated_packets = 0
@@ -74,9 +77,12 @@ class Inbound:
         """Its number while all is as usual; -1 sends every packet the slow way."""
         self._negotiated: Mapping[int, PayloadType] = {}
         self._forwards: tuple[Forward, ...] = ()
-        self._taps: list[Tap] = []
+        self._tap = Tap(delay)
+        self._is_tapped = False
         self._events = EventReceiver()
-        self._level_payloads: deque[tuple[G711, bytes]] = deque(maxlen=6)
+        self._event_type = -1
+        self._level_payloads: deque[bytes] = deque(maxlen=6)
+        self._level_decoder: Decoder | None = None
         self._is_first = True
 
     @property
@@ -86,37 +92,35 @@ class Inbound:
 
     @property
     def late_packets(self) -> int:
-        """Packets that came too late for a jitter buffer."""
-        return sum(tap.late_packets for tap in self._taps)
+        """Packets that came too late for the jitter buffer."""
+        return self._tap.late_packets
 
     @property
-    def law(self) -> G711 | None:
+    def codec(self) -> AudioCodec | None:
         """How the audio is decoded; None while unknown, or where we can't."""
-        return law_of(self.current)
+        return self._tap.codec
 
     def negotiate(self, receives: list[PayloadType]) -> None:
         """What may come; anything else is counted and dropped."""
         self._negotiated = {p.number: p for p in receives}
         if self.current not in receives:
-            self.current = audio_of(receives)
+            self._use(audio_of(receives))
         self._fast_type = -1
 
     def is_negotiated(self, payload_type: int) -> bool:
         """True for a payload type that may come."""
         return payload_type in self._negotiated
 
-    def is_event_type(self, payload_type: int) -> bool:
-        """True for the number of telephone events."""
-        codec = self._negotiated.get(payload_type)
-        return codec is not None and is_event(codec)
+    @property
+    def event_type(self) -> int:
+        """The number of the telephone events that came last; -1 before any."""
+        return self._event_type
 
     def payload_types_to(self, sends: list[PayloadType]) -> dict[int, int] | None:
         """Our numbers to those of a sink; None where the current audio can't be passed on as is."""
-        theirs = {(p.encoding, p.clock_rate_hz): p.number for p in reversed(sends)}
+        theirs = {_kind(p): p.number for p in reversed(sends)}
         mapped = {
-            number: theirs[p.encoding, p.clock_rate_hz]
-            for number, p in self._negotiated.items()
-            if (p.encoding, p.clock_rate_hz) in theirs
+            number: theirs[_kind(p)] for number, p in self._negotiated.items() if _kind(p) in theirs
         }
         return mapped if self.current is not None and self.current.number in mapped else None
 
@@ -130,13 +134,16 @@ class Inbound:
         self._forwards = forwards
         self._fast_type = -1
 
-    def tap(self, tap: Tap) -> None:
-        """Show a tap the audio that comes."""
-        self._taps.append(tap)
+    def tap(self) -> Tap:
+        """The audio that comes, for one more to hear along until `untap`."""
+        self._tap.join()
+        self._is_tapped = True
+        return self._tap
 
-    def untap(self, tap: Tap) -> None:
-        """Show it no more."""
-        self._taps = [other for other in self._taps if other is not tap]
+    def untap(self) -> None:
+        """One fewer hears along."""
+        self._tap.leave()
+        self._is_tapped = self._tap.is_heard
 
     def expire_event(self, now: float) -> bool:
         """Tell a digit whose end was lost. Returns whether one is still open."""
@@ -146,10 +153,17 @@ class Inbound:
 
     def level_dbov(self) -> float | None:
         """Of about the last second; None where nothing that we can decode has come."""
-        if not self._level_payloads:
+        if not self._level_payloads or self.codec is None:
             return None
-        recent = [decode(law, codes) for law, codes in self._level_payloads]
-        return round(level_of(np.concatenate(recent)), 1)
+        # One packet in eight was kept, and is decoded only now. A decoder with a state goes on with
+        # what it knew from the last one: near enough for a level.
+        if self._level_decoder is None:
+            self._level_decoder = self.codec.decoder()
+        recent = []
+        for payload in self._level_payloads:
+            with contextlib.suppress(AudioError):
+                recent.append(self._level_decoder.decode(payload))
+        return round(level_of(np.concatenate(recent)), 1) if recent else None
 
     def read(self) -> None:
         """The socket can be read, and the kernel vouches for who sent (the fast path).
@@ -175,15 +189,16 @@ class Inbound:
         source.next_sequence = sequence + 1
         now = monotonic()
         # Interarrival jitter, RFC 3550 A.8, as in Source.measure.
-        deviation = (now - source.arrived) * 8000 - (timestamp - source.timestamp)
+        rate_hz = source.rate_hz
+        deviation = (now - source.arrived) * rate_hz - (timestamp - source.timestamp)
         if deviation < 0:
             deviation = -deviation
-        if deviation < 8000:
+        if deviation < rate_hz:
             source.jitter += (deviation - source.jitter) * 0.0625
         source.timestamp = timestamp
         source.arrived = now
-        if self._taps or not sequence % _LEVEL_EVERY:
-            self._show(timestamp, bytes(VIEWS[size][HEADER_SIZE:]))
+        if self._is_tapped or not sequence % _LEVEL_EVERY:
+            self._show(sequence, timestamp, bytes(VIEWS[size][HEADER_SIZE:]), now)
         for forward in self._forwards:
             sender = forward.sender
             sender.sequence = sequence_out = (sequence + forward.sequence_shift) & 0xFFFF
@@ -230,12 +245,14 @@ class Inbound:
             self._is_first = False
             self._owner.first_packet()
         codec = self._negotiated.get(packet.payload_type)
-        if codec is None:
-            # Comfort noise and the like: it holds the call open, but nobody has asked for it.
+        if packet.payload_type == COMFORT_NOISE or (codec is not None and is_noise(codec)):
+            self._tap.receive_noise(bytes(packet.payload))
+        elif codec is None:
+            # It holds the call open, but nobody has asked for it.
             self.unnegotiated_packets += 1
             return
-        if is_event(codec):
-            self._receive_event(packet, now)
+        elif is_event(codec):
+            self._receive_event(packet, codec, now)
         else:
             self._receive_audio(packet, codec, order, now)
         self._forward(packet, order, now)
@@ -244,28 +261,42 @@ class Inbound:
     def _receive_audio(
         self, packet: RtpPacket, codec: PayloadType, order: Order, now: float
     ) -> None:
-        if codec != self.current and order is not Order.OLD:
-            self.current = codec
+        if codec != self.current:
+            if order is Order.OLD:
+                return
+            self._use(codec)
             self._owner.codec_changed()
         if order is not Order.OLD:
             self.source.measure(packet.timestamp, now)
-        self._show(packet.timestamp, bytes(packet.payload))
+        self._show(packet.sequence, packet.timestamp, bytes(packet.payload), now)
 
-    def _receive_event(self, packet: RtpPacket, now: float) -> None:
+    def _use(self, current: PayloadType | None) -> None:
+        """The far end sends this from now on, or is expected to."""
+        self.current = current
+        codec = codec_of(current)
+        if codec != self._tap.codec:
+            self._level_payloads.clear()
+            self._level_decoder = None
+            self._tap.use(codec)
+        if current is not None and current.clock_rate_hz != self.source.rate_hz:
+            self.source.use_clock(current.clock_rate_hz)
+            for forward in self._forwards:
+                forward.is_anchored = False
+
+    def _receive_event(self, packet: RtpPacket, codec: PayloadType, now: float) -> None:
+        self._event_type = packet.payload_type
         was_open = self._events.is_open
-        digits = self._events.receive(packet.timestamp, packet.payload, now)
+        digits = self._events.receive(packet.timestamp, packet.payload, now, codec.clock_rate_hz)
         if digits:
             self._owner.digits_heard(digits)
         if self._events.is_open and not was_open:
             self._owner.event_begun()
 
-    def _show(self, timestamp: int, codes: bytes) -> None:
-        law = law_of(self.current)
-        if law is None:
-            return
-        self._level_payloads.append((law, codes))
-        for tap in self._taps:
-            tap.receive(timestamp, law, codes)
+    def _show(self, sequence: int, timestamp: int, payload: bytes, now: float) -> None:
+        if not sequence % _LEVEL_EVERY:
+            self._level_payloads.append(payload)
+        if self._is_tapped:
+            self._tap.receive(timestamp, payload, now)
 
     def _forward(self, packet: RtpPacket, order: Order, now: float) -> None:
         extended = self.source.extended(packet.sequence)
@@ -277,7 +308,9 @@ class Inbound:
             if not forward.is_anchored:
                 if order is Order.OLD:
                     continue
-                forward.anchor(packet.sequence, extended, packet.timestamp, now)
+                forward.anchor(
+                    packet.sequence, extended, packet.timestamp, now, self.source.rate_hz
+                )
                 kind |= MARKER
             elif order is Order.OLD and forward.precedes_anchor(extended):
                 continue
@@ -306,6 +339,10 @@ class Inbound:
             forward.payload_type = forward.payload_types.get(self.current.number, -1)
         is_usual = all(f.is_anchored and f.payload_type >= 0 for f in self._forwards)
         self._fast_type = self.current.number if is_usual else -1
+
+
+def _kind(payload_type: PayloadType) -> tuple[str, int, int]:
+    return payload_type.encoding, payload_type.clock_rate_hz, payload_type.channels
 
 
 def _nothing_there(buffer: bytearray) -> int:

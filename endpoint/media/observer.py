@@ -217,7 +217,7 @@ class Observer:
 
     @property
     def _jitter_ms(self) -> float:
-        return self._inbound.source.jitter / 8
+        return self._inbound.source.jitter_ms
 
     def _remote_jitter_ms(self, view: RemoteView) -> float | None:
         jitter = view.jitter

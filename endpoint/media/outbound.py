@@ -4,36 +4,50 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
+from time import monotonic
 
-from endpoint.audio.codec import G711, encode
+import numpy as np
+
+from endpoint.audio.arrival import DelaySettings
+from endpoint.audio.codec import G711, AudioCodec, encode
+from endpoint.audio.coder import Encoder, EncoderSettings
 from endpoint.audio.frame import Samples
+from endpoint.audio.resample import resample
 from endpoint.media.messages import PayloadType
-from endpoint.media.payload import audio_of, events_of, law_of
+from endpoint.media.payload import audio_of, codec_of, encodable_of, encoder_settings, events_of
 from endpoint.media.rtp import Sender, parse_rtp
 from endpoint.media.tap import Tap
 from endpoint.media.telephone_event import DigitSender, EventPacket, Pause, ToneFrame
 
 _Send = Callable[[bytes | memoryview], object]
+_NO_SAMPLES: Samples = np.zeros(0, dtype=np.int16)
 
 
 class Outbound:
     """One far end's side of the sending: its codecs, its packet size, its socket."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self, delay: DelaySettings | None = None, encoding: EncoderSettings | None = None
+    ) -> None:
         self.sender = Sender()
         self.sends: list[PayloadType] = []
-        """What the far end takes; the first audio is what we encode."""
+        """What the far end takes; the first that we can encode is what our own audio goes in."""
+        self.codec: AudioCodec | None = None
+        """Of our own audio; None while unknown, or where we can't."""
+        self.law: G711 | None = None
+        """That codec, where it is one of these."""
+        self._encoding = encoding or EncoderSettings()
+        self._encoder_settings = self._encoding
+        self._encoder: Encoder | None = None
         self._digits = DigitSender()
-        self._taps: list[Tap] = []
+        self._tap = Tap(delay)
+        self._tapped: dict[int, AudioCodec | None] = {}
         self._outlet: _Send = _nowhere
         self._payload_type = 0
-        self._packet_size = 160
-        self._unsent = b""
-
-    @property
-    def law(self) -> G711 | None:
-        """How audio of our own is encoded; None while unknown, or where we can't."""
-        return law_of(audio_of(self.sends))
+        self._packet_samples = 160
+        self._packet_ticks = 160
+        self._unsent_codes = b""
+        self._unsent = _NO_SAMPLES
 
     @property
     def has_digits(self) -> bool:
@@ -43,55 +57,99 @@ class Outbound:
     def negotiate(self, sends: list[PayloadType], ptime_ms: int) -> None:
         """What the far end takes, and how much of it a packet."""
         self.sends = sends
-        audio = audio_of(sends)
-        self._payload_type = audio.number if audio is not None else 0
-        self._packet_size = 8 * ptime_ms
+        self._tapped = {p.number: codec_of(p) for p in sends}
+        ours = encodable_of(sends)
+        codec = codec_of(ours)
+        if ours is None or codec is None:
+            self.codec = self.law = None
+            return
+        settings = encoder_settings(ours, self._encoding)
+        packet_ms = codec.packet_ms(ptime_ms)
+        packet_samples = packet_ms * codec.sample_rate_hz // 1000
+        if (codec, settings) != (self.codec, self._encoder_settings):
+            self._encoder = None
+            self._drop_unsent()
+        self.codec, self.law = codec, codec.law
+        self._encoder_settings = settings
+        self._payload_type = ours.number
+        self._packet_samples = packet_samples
+        self._packet_ticks = packet_ms * codec.clock_rate_hz // 1000
 
     def open(self, outlet: _Send | None) -> None:
         """Where packets go from now on; None: nowhere."""
         self._outlet = outlet or _nowhere
         # Without a tap the sender calls the socket itself.
-        self.sender.send = self._send_tapped if self._taps else self._outlet
+        self.sender.send = self._send_tapped if self._tap.is_heard else self._outlet
 
-    def tap(self, tap: Tap) -> None:
-        """Show a tap what the far end hears."""
-        self._taps.append(tap)
+    def tap(self) -> Tap:
+        """What the far end hears, for one more to hear along until `untap`."""
+        self._tap.join()
         self.open(self._outlet)
+        return self._tap
 
-    def untap(self, tap: Tap) -> None:
-        """Show it no more."""
-        self._taps = [other for other in self._taps if other is not tap]
+    def untap(self) -> None:
+        """One fewer hears along."""
+        self._tap.leave()
         self.open(self._outlet)
 
     def interrupt(self) -> None:
         """What was sent so far has ended; what follows is another source."""
         self.sender.interrupt()
-        self._unsent = b""
+        self._drop_unsent()
 
-    def send_frame(self, codes: bytes, now: float) -> None:
-        """Send the next 20 ms of audio of our own, in packets of the negotiated size."""
-        self._unsent += codes
-        size = self._packet_size
-        while len(self._unsent) >= size:
-            self._send(self.sender.frame(self._payload_type, self._unsent[:size], now))
-            self._unsent = self._unsent[size:]
-
-    def catch_up(self, samples: Samples, now: float) -> None:
-        """Send at once what a mix had kept waiting; what is forwarded next comes after it."""
-        if self.law is None:
+    def send_frame(self, samples: Samples, now: float) -> None:
+        """Send the next 20 ms of audio of our own, at the codec's rate, in packets of its size."""
+        codec, size = self.codec, self._packet_samples
+        if codec is None:
             return
-        codes = self._unsent + encode(self.law, samples)
-        self._unsent = b""
-        for start in range(0, len(codes), self._packet_size):
-            packet = codes[start : start + self._packet_size]
-            self._send(self.sender.frame(self._payload_type, packet, now))
+        if self.law is not None:
+            self.send_codes(encode(self.law, samples), now)
+            return
+        if self._encoder is None:
+            self._encoder = codec.encoder(self._encoder_settings)
+        if len(self._unsent):
+            samples = np.concatenate([self._unsent, samples])
+        while len(samples) >= size:
+            self._send_audio(self._encoder.encode(samples[:size]), self._packet_ticks, now)
+            samples = samples[size:]
+        self._unsent = samples
+
+    def send_codes(self, codes: bytes, now: float) -> None:
+        """As `send_frame`, for G.711 that is encoded already."""
+        size = self._packet_samples
+        if self._unsent_codes:
+            codes = self._unsent_codes + codes
+        while len(codes) >= size:
+            self._send_audio(codes[:size], size, now)
+            codes = codes[size:]
+        self._unsent_codes = codes
+
+    def catch_up(self, samples: Samples, sample_rate_hz: int, now: float) -> None:
+        """Send at once what a mix had kept waiting; what is forwarded next comes after it."""
+        if self.codec is None:
+            return
+        size = self._packet_samples
+        waited = resample(samples, sample_rate_hz, self.codec.sample_rate_hz)
+        if self.law is not None:
+            codes = self._unsent_codes + encode(self.law, waited)
+            self._unsent_codes = b""
+            # The last packet takes what is too little for one of its own.
+            whole = max(0, len(codes) // size - 1) * size
+            self.send_codes(codes[:whole], now)
+            if codes[whole:]:
+                self._send_audio(codes[whole:], len(codes) - whole, now)
+        else:
+            missing = -(len(self._unsent) + len(waited)) % size
+            self.send_frame(np.concatenate([waited, np.zeros(missing, dtype=np.int16)]), now)
 
     def add_digits(self, digits: str, duration_ms: int, gap_ms: int) -> bool:
         """Let digits wait to be sent. False where neither events nor tones can be."""
-        in_band = None if self._event_type is not None else self.law
-        if self._event_type is None and in_band is None:
+        if (events := self._events) is not None:
+            self._digits.add_events(digits, duration_ms, gap_ms, events.clock_rate_hz)
+        elif self.codec is not None:
+            self._digits.add_tones(digits, duration_ms, gap_ms, self.codec.sample_rate_hz)
+        else:
             return False
-        self._digits.add(digits, duration_ms, gap_ms, in_band)
         return True
 
     def send_digit_step(self, now: float) -> str:
@@ -99,19 +157,28 @@ class Outbound:
         step, finished = self._digits.take()
         match step:
             case EventPacket(payload, begins):
-                if (event_type := self._event_type) is not None:
-                    packet = self.sender.event(event_type, payload, begins=begins, now=now)
+                if (events := self._events) is not None:
+                    packet = self.sender.event(events.number, payload, begins=begins, now=now)
                     self._send(packet)
-            case ToneFrame(codes):
-                self.send_frame(codes, now)
+            case ToneFrame(samples):
+                self.send_frame(samples, now)
             case Pause():
                 pass
         return finished
 
     @property
-    def _event_type(self) -> int | None:
+    def _events(self) -> PayloadType | None:
         audio = audio_of(self.sends)
         return events_of(self.sends, audio.clock_rate_hz) if audio is not None else None
+
+    def _drop_unsent(self) -> None:
+        self._unsent_codes, self._unsent = b"", _NO_SAMPLES
+
+    def _send_audio(self, payload: bytes, ticks: int, now: float) -> None:
+        codec, sender = self.codec, self.sender
+        if codec is not None and codec.clock_rate_hz != sender.rate_hz:
+            sender.use_clock(codec.clock_rate_hz)
+        self._send(sender.frame(self._payload_type, payload, now, ticks))
 
     def _send(self, packet: bytes) -> None:
         # A far end that is not there, or a full buffer, costs this packet and nothing else.
@@ -120,12 +187,10 @@ class Outbound:
 
     def _send_tapped(self, packet: bytes | memoryview) -> None:
         rtp = parse_rtp(memoryview(packet))
-        if rtp is not None:
-            law = next((law_of(p) for p in self.sends if p.number == rtp.payload_type), None)
-            if law is not None:
-                codes = bytes(rtp.payload)
-                for tap in self._taps:
-                    tap.receive(rtp.timestamp, law, codes)
+        codec = self._tapped.get(rtp.payload_type) if rtp is not None else None
+        if rtp is not None and codec is not None:
+            self._tap.use(codec)
+            self._tap.receive(rtp.timestamp, bytes(rtp.payload), monotonic())
         self._outlet(packet)
 
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Self
 
 from endpoint.audio import tones
 from endpoint.audio.dtmf import DIGITS
-from endpoint.audio.frame import SAMPLE_RATE_HZ, Samples
-from endpoint.audio.wav import read_wav
+from endpoint.audio.frame import SAMPLE_RATE_HZ, WIDEBAND_HZ
+from endpoint.audio.wav import Sound, read_wav
 from endpoint.errors import AudioError, MediaError
 from endpoint.media import messages as m
 from endpoint.media.clock import FrameClock
@@ -54,13 +54,10 @@ class Plane:
         self._settings = settings
         self._range = PortRange(settings.bind_host, settings.rtp_port_low, settings.rtp_port_high)
         self._switchboard = Switchboard(
-            settings.jitter_delay_ms,
             ended=lambda player: tell(m.PlaybackEnded(player.name)),
             digits_sent=lambda port, digits: tell(m.DigitsSent(port.name, digits)),
         )
-        self._hearing = Hearing(
-            settings.jitter_delay_ms, lambda name, text: tell(m.RecordingFailed(name, text))
-        )
+        self._hearing = Hearing(lambda name, text: tell(m.RecordingFailed(name, text)))
         self._open_events: set[RtpPort] = set()
         self._clock = FrameClock(self._tick)
         self._tasks = asyncio.TaskGroup()
@@ -155,7 +152,7 @@ class Plane:
                     raise MediaError(f"a listener keeps at most {_LONGEST_MEMORY_S:g} s")
                 self._hearing.listen(self._hears(port), keep_s)
             case m.ReadHeard(port, last_ms):
-                return m.Heard(self._hearing.heard(port, last_ms), SAMPLE_RATE_HZ)
+                return self._hearing.heard(port, last_ms)
             case m.ReadStatistics(port):
                 rtp_port = self._rtp(port)
                 return rtp_port.statistics(self._switchboard.levels_to(rtp_port))
@@ -268,14 +265,15 @@ class Plane:
         reading.add_done_callback(partial(self._file_read, command, player))
 
     def _file_read(
-        self, command: m.OpenFilePlayer, player: Player, reading: asyncio.Future[Samples]
+        self, command: m.OpenFilePlayer, player: Player, reading: asyncio.Future[Sound]
     ) -> None:
         if reading.cancelled() or self._switchboard.ports.get(player.name) is not player:
             self.tell(m.Failed(command.id, f"port {player.name!r} was closed"))
             return
         error = reading.exception()
         if error is None:
-            player.load(reading.result())
+            sound = reading.result()
+            player.load(sound.samples, sound.sample_rate_hz)
             self.tell(m.Reply(command.id, m.Done()))
         else:
             self._close(player)
@@ -339,17 +337,19 @@ class Plane:
     def _tick(self) -> None:
         now = monotonic()
         self._switchboard.tick(now)
-        self._hearing.tick()
+        self._hearing.tick(now)
         for port in list(self._open_events):
             if not port.expire_event(now):
                 self._open_events.discard(port)
         self._mind_clock()
 
 
-def _read_sound(path: str) -> Samples:
-    """Raises AudioError, OSError, or ValueError for a path that can't be one."""
+def _read_sound(path: str) -> Sound:
+    """In narrow or wide band. Raises AudioError, OSError, or ValueError for no possible path."""
     with Path(path).open("rb") as file:
         octets = file.read(_LARGEST_FILE + 1)
     if len(octets) > _LARGEST_FILE:
         raise AudioError(f"a file is at most {_LARGEST_FILE >> 20} MiB")
-    return read_wav(octets).at(SAMPLE_RATE_HZ)
+    sound = read_wav(octets)
+    rate_hz = WIDEBAND_HZ if sound.sample_rate_hz >= WIDEBAND_HZ else SAMPLE_RATE_HZ
+    return Sound(sound.at(rate_hz), rate_hz)

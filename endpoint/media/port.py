@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Protocol
 
+from endpoint.audio.arrival import DelaySettings
+from endpoint.audio.coder import EncoderSettings
 from endpoint.errors import MediaError
 from endpoint.media import messages as m
 from endpoint.media.inbound import Inbound
@@ -63,8 +65,16 @@ class RtpPort:
         self._rtp_timeout_s = rtp_timeout_s
         self._loop = asyncio.get_running_loop()
         self._timers: dict[str, asyncio.TimerHandle] = {}
-        self.outbound = Outbound()
-        self.inbound = Inbound(self)
+        delay = DelaySettings(
+            least_ms=settings.jitter_least_ms,
+            start_ms=settings.jitter_start_ms,
+            most_ms=settings.jitter_most_ms,
+        )
+        encoding = EncoderSettings(
+            bit_rate=settings.opus_bit_rate, complexity=settings.opus_complexity
+        )
+        self.outbound = Outbound(delay, encoding)
+        self.inbound = Inbound(self, delay)
         self.cname = f"{random.getrandbits(64):016x}"
         self._reporter = Reporter(self.cname, self.outbound.sender, self.inbound.source)
         self._observer = Observer(

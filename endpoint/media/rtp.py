@@ -82,12 +82,12 @@ class Source:
         "_cycles",
         "_doubtful",
         "_earlier_expected",
-        "_rate_hz",
         "arrived",
         "bursts",
         "jitter",
         "lost",
         "next_sequence",
+        "rate_hz",
         "ssrc",
         "timestamp",
     )
@@ -104,7 +104,8 @@ class Source:
         self.lost = 0
         """Expected and not received, over all that was ever expected (A.3)."""
         self.bursts = Bursts()
-        self._rate_hz = rate_hz
+        self.rate_hz = rate_hz
+        """Of the timestamps; see `use_clock`."""
         self._cycles = 0
         self._base = 0
         self._counted_from = 0
@@ -158,11 +159,23 @@ class Source:
         self._doubtful = (sequence + 1) & 0xFFFF
         return Order.DOUBTFUL
 
+    @property
+    def jitter_ms(self) -> float:
+        """The jitter as a time."""
+        return 1000 * self.jitter / self.rate_hz
+
+    def use_clock(self, rate_hz: int) -> None:
+        """The timestamps count at this rate from now on: the codec is another (RFC 7160 §4.4)."""
+        if rate_hz != self.rate_hz:
+            self.jitter *= rate_hz / self.rate_hz
+            self.rate_hz = rate_hz
+            self.arrived = 0.0
+
     def measure(self, timestamp: int, now: float) -> None:
         """Interarrival jitter of an audio packet (A.8); the fast path does the same inline."""
-        deviation = abs((now - self.arrived) * self._rate_hz - (timestamp - self.timestamp))
+        deviation = abs((now - self.arrived) * self.rate_hz - (timestamp - self.timestamp))
         # A talkspurt after a hold may jump by any amount; that is no jitter.
-        if deviation < self._rate_hz:
+        if deviation < self.rate_hz:
             self.jitter += (deviation - self.jitter) / 16
         self.timestamp = timestamp
         self.arrived = now
@@ -233,8 +246,24 @@ class Sender:
         """Something else was or will be sent: the next frame of ours begins a talkspurt."""
         self._continues = False
 
-    def frame(self, payload_type: int, payload: bytes, now: float) -> bytes:
-        """The packet of the next audio of our own: music, a prompt, mixed audio."""
+    def use_clock(self, rate_hz: int) -> None:
+        """Count at this rate from the next packet on; there it begins a talkspurt.
+
+        The SSRC stays, as signalling has told it to the far end; so the timestamp goes on from the
+        last one, by the time that has passed, at the new rate: it never goes back.
+        """
+        if rate_hz != self.rate_hz:
+            self.step = self.step * rate_hz // self.rate_hz
+            self.rate_hz = rate_hz
+            self._continues = False
+
+    def frame(
+        self, payload_type: int, payload: bytes, now: float, ticks: int | None = None
+    ) -> bytes:
+        """The packet of the next audio of our own: music, a prompt, mixed audio.
+
+        It lasts as many ticks of the clock as are given; by default one an octet (G.711).
+        """
         kind = payload_type
         if self._continues:
             self.timestamp = (self.timestamp + self.step) & 0xFFFFFFFF
@@ -243,7 +272,7 @@ class Sender:
             self._continues = True
             kind |= MARKER
         self.at = now
-        self.step = len(payload)
+        self.step = len(payload) if ticks is None else ticks
         return self._packet(kind, payload)
 
     def event(self, payload_type: int, payload: bytes, *, begins: bool, now: float) -> bytes:
@@ -291,10 +320,13 @@ class Forward:
         self.timestamp_shift = 0
         self._first = 0
 
-    def anchor(self, sequence: int, extended: int, timestamp: int, now: float) -> None:
+    def anchor(
+        self, sequence: int, extended: int, timestamp: int, now: float, rate_hz: int = 8000
+    ) -> None:
         """The next packet out follows the sender's last, in number and in time."""
         sender = self.sender
         sender.interrupt()
+        sender.use_clock(rate_hz)
         self._first = extended
         self.sequence_shift = sender.sequence + 1 - sequence
         self.timestamp_shift = sender.resume_timestamp(now) - timestamp

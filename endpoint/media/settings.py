@@ -28,8 +28,15 @@ class MediaSettings(Struct, frozen=True, kw_only=True):
     """So long only the signalled address itself can become the proven source of a port."""
     latch_other_host_s: float = 3.0
     """So long no other host can."""
-    jitter_delay_ms: int = 40
-    """What is mixed or recorded waits so long for packets that are late. Forwarding never waits."""
+    jitter_least_ms: float = 20.0
+    jitter_start_ms: float = 40.0
+    jitter_most_ms: float = 200.0
+    """What is mixed, recorded or listened to waits for packets that are late: at first so long,
+    then as long as they are, within these bounds. Forwarding never waits."""
+    opus_complexity: int = 5
+    """0 (cheap) to 10 (good), for audio of our own: mixed, played, transcoded."""
+    opus_bit_rate: int = 32000
+    """At most; a far end may ask for less."""
     webrtc_ready: bool = False
     """Load ICE and DTLS when the plane starts. Else the first WebRTC port does, and live calls
     stall for some 30 ms meanwhile; a plane without WebRTC saves 40 MB."""

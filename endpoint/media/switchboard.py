@@ -61,7 +61,6 @@ class Switchboard:
 
     def __init__(
         self,
-        delay_ms: int,
         *,
         ended: Callable[[Player], None],
         digits_sent: Callable[[RtpPort, str], None],
@@ -73,7 +72,7 @@ class Switchboard:
         self._feeds: dict[PortName, Feed] = {}
         self._playing: dict[RtpPort, Playing] = {}
         self._dialling: list[RtpPort] = []
-        self._mixes = MixBatch(delay_ms)
+        self._mixes = MixBatch()
 
     @property
     def is_busy(self) -> bool:
@@ -107,6 +106,7 @@ class Switchboard:
 
     def changed(self, port: RtpPort, now: float) -> None:
         """A port has another far end, another codec, or digits to send."""
+        self._mixes.refresh(port)
         self._feed(port.name, now)
         for sink in self._table.sinks_of(port.name):
             self._feed(sink, now)
@@ -129,9 +129,7 @@ class Switchboard:
             if not isinstance(sink, RtpPort) or not sink.can_send:
                 continue
             if isinstance(feed, Forwarded):
-                is_passed_on = any(
-                    port.inbound.is_event_type(number) for number, _ in feed.payload_types
-                )
+                is_passed_on = port.inbound.event_type in dict(feed.payload_types)
             else:
                 is_passed_on = len(self._table.inputs_of(name)) != 1
             if not is_passed_on and sink.outbound.add_digits(digit, min(duration_ms, 8000), 40):
@@ -173,7 +171,7 @@ class Switchboard:
                 self._mixes.set_sink(sink, feed.inputs)
                 return
             if isinstance(feed, Forwarded) and isinstance(sink, RtpPort):
-                sink.outbound.catch_up(self._mixes.rest(feed.source), now)
+                sink.outbound.catch_up(*self._mixes.rest(feed.source), now)
         self._stop(sink, before)
         self._start(sink, feed, now)
 
@@ -198,9 +196,9 @@ class Switchboard:
                 payload_types = source.inbound.payload_types_to(sink.outbound.sends)
                 if payload_types is not None:
                     return Forwarded(source, tuple(sorted(payload_types.items())))
-            case [(Player() as player, 0.0)] if sink.outbound.law is not None:
+            case [(Player() as player, 0.0)] if sink.outbound.codec is not None:
                 return Played(player)
-        if sink.outbound.law is None:
+        if sink.outbound.codec is None:
             return _SILENT
         return Mixed(tuple(inputs))
 
@@ -245,10 +243,15 @@ class Switchboard:
 
 
 def _play(sink: RtpPort, playing: Playing, now: float) -> None:
-    law = sink.outbound.law
-    codes = playing.player.codes(law, playing.position) if law is not None else None
-    if codes is not None:
-        sink.outbound.send_frame(codes, now)
+    outbound, player, position = sink.outbound, playing.player, playing.position
+    if outbound.law is not None:
+        codes = player.codes(outbound.law, position)
+        if codes is not None:
+            outbound.send_codes(codes, now)
+    elif outbound.codec is not None:
+        frame = player.frame(position, outbound.codec.sample_rate_hz)
+        if frame is not None:
+            outbound.send_frame(frame, now)
     playing.advance()
 
 

@@ -8,52 +8,105 @@ from pathlib import Path
 
 import numpy as np
 
-from endpoint.audio.codec import G711, decode
-from endpoint.audio.frame import FRAME_MS, FRAME_SAMPLES, SAMPLE_RATE_HZ, Samples
-from endpoint.audio.jitter import JitterBuffer
+from endpoint.audio.arrival import DelaySettings
+from endpoint.audio.codec import AudioCodec
+from endpoint.audio.frame import FRAME_MS, Samples
+from endpoint.audio.playout import Playout
+from endpoint.audio.rateconverter import convert
 from endpoint.audio.wav import WavWriter
 from endpoint.errors import MediaError
 
-_SILENCE: Samples = np.zeros(FRAME_SAMPLES, dtype=np.int16)
 _FRAMES_A_WRITE = 25
 
 
 class Tap:
-    """One direction of one RTP port: packets in, a frame every 20 ms out."""
+    """One direction of one RTP port: packets in, a frame every 20 ms out.
 
-    def __init__(self, delay_ms: int) -> None:
-        self.law = G711.PCMU
-        self._buffer = JitterBuffer(self.law.silence, delay_ms * SAMPLE_RATE_HZ // 1000)
+    One jitter buffer for all that hear along, so that it is decoded once: each reads the same
+    frame in a tick. While nobody does, it keeps nothing.
+    """
+
+    def __init__(self, delay: DelaySettings | None = None) -> None:
+        self.codec: AudioCodec | None = None
+        """What comes; None while unknown, or where we can't decode it."""
+        self.playout: Playout | None = None
+        """Its jitter buffer; None while nobody hears along, or nothing can be decoded."""
+        self._delay = delay
+        self._listeners = 0
+        self._late_before = 0
+        self._read_at = -1.0
+        self._frame = self._before = b""
+
+    @property
+    def is_heard(self) -> bool:
+        """True while somebody hears along."""
+        return self._listeners > 0
 
     @property
     def late_packets(self) -> int:
         """Packets that came too late for the jitter buffer."""
-        return self._buffer.late_packets
+        return self._late_before + (self.playout.late_packets if self.playout is not None else 0)
 
-    def receive(self, timestamp: int, law: G711, codes: bytes) -> None:
+    def join(self) -> None:
+        """One more hears along."""
+        self._listeners += 1
+        if self.playout is None:
+            self._begin()
+
+    def leave(self) -> None:
+        """One fewer does."""
+        self._listeners -= 1
+        if not self._listeners:
+            self._begin()
+
+    def use(self, codec: AudioCodec | None) -> None:
+        """What comes from now on has this codec."""
+        if codec != self.codec:
+            self.codec = codec
+            self._begin()
+
+    def receive(self, timestamp: int, payload: bytes, now: float) -> None:
         """Take the payload of a packet that passes."""
-        if law is not self.law:
-            self.law = law
-            self._buffer.reset(law.silence)
-        self._buffer.put(timestamp, codes)
+        if self.playout is not None:
+            self.playout.put(timestamp, payload, now)
 
-    def take_codes(self) -> bytes:
-        """The next 20 ms, undecoded; `law` says how to read it."""
-        return self._buffer.take(FRAME_SAMPLES)
+    def receive_noise(self, payload: bytes) -> None:
+        """Take the payload of a packet of comfort noise (RFC 3389)."""
+        if self.playout is not None:
+            self.playout.put_noise(payload)
 
-    def rest(self) -> bytes:
-        """What waits in the jitter buffer, undecoded; it stays there."""
-        return self._buffer.rest()
+    def read(self, now: float) -> bytes:
+        """The 20 ms that are heard at `now`, as `Playout.read`; empty where there is no codec."""
+        if now != self._read_at and self.playout is not None:
+            self._before, self._frame = self._frame, self.playout.read(now)
+            self._read_at = now
+        return self._frame
 
-    def take(self) -> Samples:
-        """The next 20 ms."""
-        return decode(self.law, self.take_codes())
+    def take(self, now: float, sample_rate_hz: int) -> Samples:
+        """The same as samples of any rate."""
+        octets, size = self.read(now), sample_rate_hz * FRAME_MS // 1000
+        if self.playout is None or self.codec is None:
+            return np.zeros(size, dtype=np.int16)
+        frame = self.playout.decoded(octets)
+        if sample_rate_hz == self.codec.sample_rate_hz:
+            return frame
+        before = self.playout.decoded(self._before) if self._before else np.zeros_like(frame)
+        frames = convert(frame[None], before[None], self.codec.sample_rate_hz, sample_rate_hz)
+        return frames.reshape(size)
+
+    def _begin(self) -> None:
+        self._late_before = self.late_packets if self._listeners else 0
+        is_of_use = self._listeners and self.codec is not None
+        self.playout = Playout(self.codec, self._delay) if self.codec and is_of_use else None
+        self._read_at = -1.0
+        self._frame = self._before = b""
 
 
 class Listener:
     """Keeps the last seconds that were heard."""
 
-    def __init__(self, keep_s: float) -> None:
+    def __init__(self, keep_s: float, sample_rate_hz: int) -> None:
+        self.sample_rate_hz = sample_rate_hz
         self._frames: deque[Samples] = deque(maxlen=max(1, round(keep_s * 1000 / FRAME_MS)))
 
     def hear(self, frame: Samples) -> None:
@@ -64,7 +117,7 @@ class Listener:
         """The end of what is kept, 16 bit little-endian; shorter where less has been heard."""
         count = min(max(0, last_ms // FRAME_MS), len(self._frames))
         newest = list(self._frames)[len(self._frames) - count :]
-        return np.concatenate([*newest, _SILENCE[:0]]).astype("<i2").tobytes()
+        return b"".join([frame.astype("<i2").tobytes() for frame in newest])
 
 
 class Recording:
@@ -74,12 +127,13 @@ class Recording:
     written before can be played whatever happens.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, sample_rate_hz: int) -> None:
         self.path = path
+        self.sample_rate_hz = sample_rate_hz
         try:
             with contextlib.ExitStack() as undo:
                 self._file = undo.enter_context(Path(path).open("wb", buffering=0))
-                self._writer = WavWriter(self._file, SAMPLE_RATE_HZ, 2)
+                self._writer = WavWriter(self._file, sample_rate_hz, 2)
                 undo.pop_all()
         except OSError as exc:
             raise MediaError(f"can't record to {path}: {exc.strerror}") from exc

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import struct
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from endpoint.audio.codec import G711, encode
+import numpy as np
+
 from endpoint.audio.dtmf import DIGITS, render_digit
-from endpoint.audio.frame import FRAME_MS, FRAME_SAMPLES, frames_of
+from endpoint.audio.frame import FRAME_MS, Samples, frames_of
 
 _EVENT = struct.Struct("!BBH")
 _END = 0x80
 _VOLUME = 10
 _LONGEST = 0xFFFF
-_RATE_HZ = 8000
 _GONE_AFTER_S = 0.15
-_LATE = 10 * _RATE_HZ
+_LATE_S = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,7 @@ class EventReceiver:
 
     def __init__(self) -> None:
         self._digit = ""
+        self._rate_hz = 8000
         self._start = -1
         self._duration = 0
         self._earlier = 0
@@ -49,8 +51,10 @@ class EventReceiver:
         """True while a digit has begun and not been told."""
         return not self._is_told
 
-    def receive(self, timestamp: int, payload: memoryview, now: float) -> list[Digit]:
-        """Take the payload of one packet. Returns what has ended by it."""
+    def receive(
+        self, timestamp: int, payload: memoryview, now: float, rate_hz: int = 8000
+    ) -> list[Digit]:
+        """Take the payload of one packet, by a clock of this rate. Returns what has ended by it."""
         if len(payload) < _EVENT.size:
             return []
         code, flags, duration = _EVENT.unpack_from(payload)
@@ -58,18 +62,20 @@ class EventReceiver:
             return []
         told: list[Digit] = []
         if timestamp != self._start:
-            if self._start >= 0 and 0 < (self._start - timestamp) & 0xFFFFFFFF < _LATE:
+            late = (self._start - timestamp) & 0xFFFFFFFF
+            if self._start >= 0 and 0 < late < _LATE_S * rate_hz:
                 return []
             is_next_segment = (
                 self.is_open
                 and DIGITS[code] == self._digit
-                and (timestamp - self._start) & 0xFFFFFFFF == self._duration >= _LONGEST - _RATE_HZ
+                and (timestamp - self._start) & 0xFFFFFFFF == self._duration >= _LONGEST - rate_hz
             )
             if is_next_segment:
                 self._earlier += self._duration
             else:
                 told = self._tell()
                 self._digit, self._earlier, self._is_told = DIGITS[code], 0, False
+                self._rate_hz = rate_hz
             self._start, self._duration = timestamp, 0
         self._duration = max(self._duration, duration)
         self._last_packet_at = now
@@ -91,7 +97,7 @@ class EventReceiver:
         if self._is_told:
             return []
         self._is_told = True
-        duration_ms = (self._earlier + self._duration) * 1000 // _RATE_HZ
+        duration_ms = (self._earlier + self._duration) * 1000 // self._rate_hz
         return [Digit(self._digit, duration_ms)]
 
 
@@ -103,11 +109,11 @@ class EventPacket:
     begins: bool
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class ToneFrame:
-    """20 ms of in-band tone to send, as code bytes."""
+    """20 ms of in-band tone to send."""
 
-    codes: bytes
+    samples: Samples
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,18 +137,25 @@ class DigitSender:
     def __bool__(self) -> bool:
         return bool(self._batches)
 
-    def add(self, digits: str, duration_ms: int, gap_ms: int, in_band: G711 | None) -> None:
-        """Let digits follow what waits already."""
-        gap = -(-gap_ms // FRAME_MS)
-        steps: deque[Step] = deque()
-        for digit in digits:
-            if in_band is None:
-                steps += _event_steps(digit, duration_ms)
-                steps += [Pause()] * max(0, gap - 2)
-            else:
-                tone = frames_of(render_digit(digit, duration_ms))
-                steps += [ToneFrame(encode(in_band, frame)) for frame in tone]
-                steps += [ToneFrame(bytes((in_band.silence,)) * FRAME_SAMPLES)] * gap
+    def add_events(self, digits: str, duration_ms: int, gap_ms: int, rate_hz: int = 8000) -> None:
+        """Let digits follow what waits already, as events of a clock of this rate."""
+        pauses = max(0, _frames_in(gap_ms) - 2)
+        self._add(
+            digits, lambda digit: [*_event_steps(digit, duration_ms, rate_hz), *[Pause()] * pauses]
+        )
+
+    def add_tones(self, digits: str, duration_ms: int, gap_ms: int, sample_rate_hz: int) -> None:
+        """Let digits follow what waits already, as audio of this rate."""
+        silence = frames_of(np.zeros(gap_ms * sample_rate_hz // 1000, np.int16), sample_rate_hz)
+
+        def steps(digit: str) -> list[Step]:
+            tone = render_digit(digit, duration_ms, sample_rate_hz=sample_rate_hz)
+            return [ToneFrame(frame) for frame in (*frames_of(tone, sample_rate_hz), *silence)]
+
+        self._add(digits, steps)
+
+    def _add(self, digits: str, steps_of: Callable[[str], list[Step]]) -> None:
+        steps = deque(step for digit in digits for step in steps_of(digit))
         if steps:
             self._batches.append((digits, steps))
 
@@ -156,12 +169,18 @@ class DigitSender:
         return step, digits
 
 
-def _event_steps(digit: str, duration_ms: int) -> list[Step]:
+def _frames_in(duration_ms: int) -> int:
+    return -(-duration_ms // FRAME_MS)
+
+
+def _event_steps(digit: str, duration_ms: int, rate_hz: int) -> list[Step]:
     code = DIGITS.index(digit)
-    count = max(2, -(-duration_ms // FRAME_MS))
+    count = max(2, _frames_in(duration_ms))
+    # A field of 16 bit holds 1.3 s at 48 kHz; a digit that is longer ends there.
+    ticks = [min(number * rate_hz * FRAME_MS // 1000, _LONGEST) for number in range(1, count + 1)]
     steps: list[Step] = [
-        EventPacket(_EVENT.pack(code, _VOLUME, number * FRAME_SAMPLES), begins=number == 1)
-        for number in range(1, count)
+        EventPacket(_EVENT.pack(code, _VOLUME, duration), begins=number == 0)
+        for number, duration in enumerate(ticks[:-1])
     ]
-    end = EventPacket(_EVENT.pack(code, _END | _VOLUME, count * FRAME_SAMPLES), begins=False)
+    end = EventPacket(_EVENT.pack(code, _END | _VOLUME, ticks[-1]), begins=False)
     return [*steps, end, end, end]

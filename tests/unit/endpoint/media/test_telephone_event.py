@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from endpoint.audio.codec import G711, decode
 from endpoint.audio.dtmf import DtmfDetector
+from endpoint.audio.resample import resample
 from endpoint.media.telephone_event import (
     Digit,
     DigitSender,
@@ -99,7 +99,7 @@ def taken(sender: DigitSender) -> tuple[list[Step], list[str]]:
 class TestSender:
     def test_what_is_sent_is_heard_as_it_was_meant(self) -> None:
         sender = DigitSender()
-        sender.add("1234#", 100, 60, None)
+        sender.add_events("1234#", 100, 60)
         steps, finished = taken(sender)
         receiver, start, heard = EventReceiver(), 0, []
         for number, step in enumerate(steps):
@@ -111,7 +111,7 @@ class TestSender:
 
     def test_an_event_is_updated_every_20_ms_and_ended_three_times(self) -> None:
         sender = DigitSender()
-        sender.add("7", 100, 60, None)
+        sender.add_events("7", 100, 60)
         steps, _ = taken(sender)
         packets = [s for s in steps if isinstance(s, EventPacket)]
         assert [p.begins for p in packets] == [True] + [False] * 6
@@ -122,22 +122,33 @@ class TestSender:
         assert len(steps) == 8
         assert isinstance(steps[-1], Pause)
 
-    @pytest.mark.parametrize("law", list(G711))
-    def test_in_band_digits_can_be_heard_in_the_audio(self, law: G711) -> None:
+    @pytest.mark.parametrize("sample_rate_hz", [8000, 16000])
+    def test_in_band_digits_can_be_heard_in_the_audio(self, sample_rate_hz: int) -> None:
         sender = DigitSender()
-        sender.add("159D", 80, 60, law)
+        sender.add_tones("159D", 80, 60, sample_rate_hz)
         steps, finished = taken(sender)
         detector, heard = DtmfDetector(), []
         for step in steps:
             assert isinstance(step, ToneFrame)
-            heard += detector.receive_audio(decode(law, step.codes))
+            assert len(step.samples) == sample_rate_hz // 50
+            heard += detector.receive_audio(resample(step.samples, sample_rate_hz, 8000))
         assert heard == list("159D")
         assert finished == ["159D"]
 
+    def test_events_of_another_clock_last_as_long(self) -> None:
+        sender = DigitSender()
+        sender.add_events("3", 100, 60, 48000)
+        steps, _ = taken(sender)
+        packets = [s for s in steps if isinstance(s, EventPacket)]
+        assert [int.from_bytes(p.payload[2:]) for p in packets][:5] == [960, 1920, 2880, 3840, 4800]
+        receiver = EventReceiver()
+        heard = [d for p in packets for d in receiver.receive(7, memoryview(p.payload), 1.0, 48000)]
+        assert heard == [Digit("3", 100)]
+
     def test_what_is_added_later_follows(self) -> None:
         sender = DigitSender()
-        sender.add("1", 40, 0, None)
-        sender.add("2", 40, 0, None)
+        sender.add_events("1", 40, 0)
+        sender.add_events("2", 40, 0)
         steps, finished = taken(sender)
         assert finished == ["1", "2"]
         assert [s.payload[0] for s in steps if isinstance(s, EventPacket) and s.begins] == [1, 2]
