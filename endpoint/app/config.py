@@ -24,7 +24,10 @@ from endpoint.errors import ConfigurationError
 
 PREFIX = "AGENT_ENDPOINT_"
 FILE_VARIABLE = PREFIX + "CONFIG"
-LISTS = ("account", "http.origins", "sip.digest_algorithms", "sip.domains", "station")
+LISTS = (
+    *("account", "http.origins", "media.ice_servers", "media.srtp_suites"),
+    *("sip.digest_algorithms", "sip.domains", "station"),
+)
 """Keys that a variable gives as JSON."""
 Tree = dict[str, Any]
 
@@ -221,13 +224,16 @@ def _mistake(model: type[BaseModel], fault: Mapping[str, Any], origins: Mapping[
 
 def _found(key: str, value: object) -> str:
     """What was there. An account, and every table or list, may hold a secret."""
-    if any(word in key for word in ("account", "password", "token", "url")):
+    if any(word in key for word in ("account", "credential", "password", "token", "url")):
         return "something else"
     return f"a {type(value).__name__}" if isinstance(value, dict | list) else repr(value)
 
 
 def _place(key: str, origins: Mapping[str, str]) -> str:
-    origin = next((o for k, o in origins.items() if k == key or k.startswith(key + ".")), None)
+    origin = next(
+        (o for k, o in origins.items() if f"{k}.".startswith(f"{key}.") or key.startswith(f"{k}.")),
+        None,
+    )
     return f" ({origin})" if origin else ""
 
 

@@ -22,16 +22,17 @@ from endpoint.app.settings import Config, is_loopback
 from endpoint.app.state import StateDirectory
 from endpoint.app.wiring import (
     database_url,
-    leg_settings,
     media_settings,
     outside_accounts,
     server_host,
 )
 from endpoint.errors import ConfigurationError, EndpointError, StorageError
+from endpoint.legs.audio_end import Protection, codecs_for
 from endpoint.media import messages as m
 from endpoint.media.link import WorkerLink
 from endpoint.storage.database import Database
 from endpoint.storage.extensions import Extension, Extensions
+from signaling.sdp.negotiation import OPUS
 
 Outcome = Literal["ok", "warning", "failed"]
 _CLOCK_NOT_SYNCHRONISED = 5
@@ -70,7 +71,7 @@ async def examine(named: Path | None) -> list[Check]:
     checks += check_ports(config, state)
     checks += [check_certificate(config, state), check_clock(), *check_addresses(config)]
     checks.append(await check_media(config))
-    checks.append(check_codecs(config))
+    checks += check_codecs()
     checks += await check_credentials(loaded, state)
     checks += check_accounts(config)
     return checks
@@ -313,12 +314,23 @@ async def check_media(config: Config) -> Check:
     return Check(name, "ok", f"starts; RTP on {address.host}:{address.rtp_port} ({took_ms} ms)")
 
 
-def check_codecs(config: Config) -> Check:
-    """What we can speak."""
-    codecs = ", ".join(
-        f"{codec.encoding}/{codec.clock_rate_hz}" for codec in leg_settings(config).codecs
-    )
-    return Check("codecs", "ok", codecs)
+def check_codecs() -> list[Check]:
+    """What we can speak, to telephones and to browsers."""
+    checks: list[Check] = []
+    for name, protection in (("telephones", Protection.RTP), ("browsers", Protection.WEBRTC)):
+        codecs = codecs_for(protection, offering=False)
+        said = ", ".join(f"{codec.encoding}/{codec.clock_rate_hz}" for codec in codecs)
+        checks.append(Check(f"codecs for {name}", "ok", said))
+    if OPUS not in codecs_for(Protection.WEBRTC):
+        checks.append(
+            Check(
+                "libopus",
+                "warning",
+                "missing: browsers are spoken with by G.711 only",
+                "install libopus (Debian: libopus0)",
+            )
+        )
+    return checks
 
 
 async def check_credentials(loaded: Loaded, state: StateDirectory) -> list[Check]:

@@ -17,6 +17,8 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, m
 Port = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
 DigestName = Literal["SHA-512-256", "SHA-256", "MD5"]
+MediaKind = Literal["webrtc", "srtp", "rtp"]
+SrtpSuite = Literal["AES_CM_128_HMAC_SHA1_80", "AEAD_AES_256_GCM", "AEAD_AES_128_GCM"]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 
 DEVICE = re.compile(r"[A-Za-z0-9_.+*#-]{1,64}")
@@ -24,6 +26,10 @@ DEVICE = re.compile(r"[A-Za-z0-9_.+*#-]{1,64}")
 ORIGIN = re.compile(r"https?://(\[[0-9a-f:]+\]|[a-z0-9.-]+)(:[0-9]{1,5})?")
 _TOKEN = re.compile(r"[A-Za-z0-9._~+-]+")
 """What both an `Authorization` header and a WebSocket subprotocol can carry."""
+
+_ICE_URL = re.compile(
+    r"(stun|turns?):(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(:[0-9]{1,5})?(\?transport=(udp|tcp))?"
+)
 
 WILDCARDS = ("0.0.0.0", "::", "")
 
@@ -162,6 +168,36 @@ class SipSettings(Section):
     maximum_expires_s: Annotated[int, Field(ge=60, le=86_400)] = 7200
 
 
+class IceServerSettings(Section):
+    """`[[media.ice_servers]]`: a STUN or TURN server, that browsers behind a firewall need."""
+
+    url: str
+    """`stun:host[:port]`, `turn:host[:port]` or `turns:host[:port]`, also with `?transport=tcp`."""
+    username: str = ""
+    credential: SecretStr | None = None
+
+    @field_validator("url")
+    @classmethod
+    def _known_scheme(cls, url: str) -> str:
+        if not _ICE_URL.fullmatch(url):
+            raise ValueError(
+                f"{url!r}: expected stun:host[:port], turn:host[:port] or turns:host[:port], "
+                "with ?transport=udp or ?transport=tcp where wanted"
+            )
+        return url
+
+    @model_validator(mode="after")
+    def _turn_needs_an_account(self) -> Self:
+        if self.relays and (not self.username or self.credential is None):
+            raise ValueError(f"{self.url}: expected username and credential with it")
+        return self
+
+    @property
+    def relays(self) -> bool:
+        """It is a TURN server."""
+        return self.url.startswith("turn")
+
+
 class MediaSettings(Section):
     """`[media]`: the media plane, a process of its own."""
 
@@ -177,12 +213,35 @@ class MediaSettings(Section):
     """A leg that sends no audio for so long is released; 0 never."""
     webrtc_ready: bool = True
     """Load WebRTC when the media process starts: 40 MB, and its first call stalls no others."""
+    websocket_phones: MediaKind = "webrtc"
+    """What is offered to phones that are registered with us over WS or WSS.
+
+    `webrtc`, as browsers need it, `srtp` (keys in the SDP) or `rtp`. All are taken from them.
+    """
+    ice_servers: list[IceServerSettings] = []
+    """STUN and TURN servers for WebRTC; none is needed where both ends reach each other."""
+    ice_relay_only: bool = False
+    """WebRTC by TURN servers only: hides our address."""
+    srtp_suites: Annotated[list[SrtpSuite], Field(min_length=1)] = [
+        "AES_CM_128_HMAC_SHA1_80",
+        "AEAD_AES_256_GCM",
+        "AEAD_AES_128_GCM",
+    ]
+    """Offered and taken where audio is `srtp`, best first."""
 
     @model_validator(mode="after")
     def _range_holds_a_pair(self) -> Self:
         if self.port_last <= self.port_first:
             raise ValueError(
                 f"port_last is {self.port_last}: expected more than port_first ({self.port_first})"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _something_relays(self) -> Self:
+        if self.ice_relay_only and not any(server.relays for server in self.ice_servers):
+            raise ValueError(
+                "ice_relay_only is on: expected a turn: server among ice_servers, found none"
             )
         return self
 
@@ -215,6 +274,12 @@ class AccountSettings(Section):
     """PEM file of the CA that signed the server's certificate; by default the system's CAs."""
     display_name: str = ""
     expires_s: Annotated[int, Field(ge=10, le=86_400)] = 600
+    media: MediaKind | None = None
+    """What is offered to the server: `rtp`, `srtp` (keys in the SDP) or `webrtc`.
+
+    By default `webrtc` where the server is reached over WS or WSS, else `rtp`. An offer from there
+    is answered as it is made.
+    """
 
     @field_validator("device")
     @classmethod

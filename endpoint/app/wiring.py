@@ -31,6 +31,7 @@ from endpoint.callcontrol.events import CallCleared
 from endpoint.callcontrol.model import CallSettings
 from endpoint.errors import ConfigurationError, StorageError
 from endpoint.legs import line
+from endpoint.legs.audio_end import AudioSettings, Protection
 from endpoint.legs.base import DeviceId
 from endpoint.legs.exchange import LegExchange
 from endpoint.legs.leg import LegSettings
@@ -42,6 +43,7 @@ from endpoint.storage.database import Database, sqlite_url
 from endpoint.storage.extensions import Credential, Extension, Extensions
 from signaling.errors import TransportError
 from signaling.registrar import RegistrarSettings
+from signaling.sdp.crypto import CryptoSuite
 from signaling.server import SipServer, SipServerConfig
 from signaling.sip.auth import DigestAlgorithm, ha1
 from signaling.sip.flow import Flow
@@ -289,8 +291,27 @@ def media_settings(config: Config) -> MediaSettings:
         bind_host=config.media.host,
         rtp_port_low=config.media.port_first,
         rtp_port_high=config.media.port_last,
+        ice_host=config.media_advertised_host,
         cpu_affinity=() if config.media.cpu is None else (config.media.cpu,),
         webrtc_ready=config.media.webrtc_ready,
+    )
+
+
+def audio_settings(config: Config) -> AudioSettings:
+    """Facts for what our SDP says."""
+    media = config.media
+    return AudioSettings(
+        advertised_host=config.media_advertised_host,
+        srtp_suites=tuple(CryptoSuite(name) for name in media.srtp_suites),
+        ice_servers=tuple(
+            m.IceServer(
+                server.url,
+                server.username or None,
+                server.credential.get_secret_value() if server.credential is not None else None,
+            )
+            for server in media.ice_servers
+        ),
+        ice_relay_only=media.ice_relay_only,
     )
 
 
@@ -298,7 +319,8 @@ def leg_settings(config: Config) -> LegSettings:
     """Facts for the legs."""
     return LegSettings(
         domain=config.sip.domains[0] if config.sip.domains else config.sip_advertised_host,
-        advertised_media_host=config.media_advertised_host,
+        audio=audio_settings(config),
+        websocket_media=Protection(config.media.websocket_phones),
         media_timeout_s=config.media.rtp_timeout_s,
     )
 
@@ -355,6 +377,7 @@ def outside_account(settings: AccountSettings) -> line.AccountSettings:
         display_name=settings.display_name,
         expires_s=settings.expires_s,
         ssl_context=context,
+        media=Protection(settings.media) if settings.media is not None else None,
     )
 
 

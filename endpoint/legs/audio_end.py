@@ -18,6 +18,7 @@ from signaling.sdp.ice import Candidate, IceDescription
 from signaling.sdp.negotiation import (
     BROWSER_CODECS,
     DEFAULT_CODECS,
+    G722,
     TELEPHONE_EVENT,
     LocalAudio,
     Negotiated,
@@ -62,13 +63,7 @@ class AudioSettings:
 
     advertised_host: str | None = None
     """Where far ends send RTP and SRTP; None: the address that the media plane is bound to."""
-    rtp_timeout_s: float = 0.0
-    """A far end that sends nothing for so long is told of. 0: never."""
-    srtp_suites: tuple[CryptoSuite, ...] = (
-        CryptoSuite.AES_CM_128_HMAC_SHA1_80,
-        CryptoSuite.AEAD_AES_256_GCM,
-        CryptoSuite.AEAD_AES_128_GCM,
-    )
+    srtp_suites: tuple[CryptoSuite, ...] = tuple(CryptoSuite)
     """For `SRTP`, most wanted first."""
     ice_servers: tuple[m.IceServer, ...] = ()
     ice_relay_only: bool = False
@@ -91,7 +86,7 @@ class AudioEnd:
     ) -> None:
         self.port = port
         self.protection = protection
-        self.codecs = usable(BROWSER_CODECS if protection is Protection.WEBRTC else DEFAULT_CODECS)
+        self.codecs = codecs_for(protection)
         """What we offer and take, most wanted first; may be changed until the first description."""
         self.own_order = False
         """The order of `codecs` holds in answers too, where else the offerer's does."""
@@ -108,11 +103,12 @@ class AudioEnd:
 
     # -- the port -------------------------------------------------------------------------------
 
-    async def open(self, *, controlling: bool) -> None:
+    async def open(self, *, controlling: bool, rtp_timeout_s: float = 0.0) -> None:
         """Open the port. Raises MediaError.
 
         Args:
             controlling: we make the first offer (RFC 8445 §6.1.1).
+            rtp_timeout_s: a far end that sends nothing for so long is told of. 0: never.
         """
         settings = self._settings
         session_id = secrets.randbits(31)
@@ -123,7 +119,7 @@ class AudioEnd:
                     controlling=controlling,
                     ice_servers=list(settings.ice_servers),
                     relay_only=settings.ice_relay_only,
-                    rtp_timeout_s=settings.rtp_timeout_s,
+                    rtp_timeout_s=rtp_timeout_s,
                 )
             )
             self._local = LocalAudio(
@@ -136,7 +132,7 @@ class AudioEnd:
             self._local = self._described(opened, tls_id=_new_tls_id())
             return
         address = await self._link.request(
-            m.OpenRtpPort(port=self.port, rtp_timeout_s=settings.rtp_timeout_s)
+            m.OpenRtpPort(port=self.port, rtp_timeout_s=rtp_timeout_s)
         )
         self._local = LocalAudio(
             host=settings.advertised_host or address.host,
@@ -188,9 +184,9 @@ class AudioEnd:
             raise SdpError("the answer holds no description", status_hint=488)
         return apply_answer(offer, SessionDescription.parse(answer), current=self.current)
 
-    def check(self, offer: bytes) -> None:
-        """Raise SdpError where `answer` would; nothing has changed."""
-        make_answer(SessionDescription.parse(offer), self._audio())
+    def foresee(self, offer: bytes) -> Negotiated:
+        """What would come of a first offer; nothing has changed. Raises SdpError as `answer`."""
+        return make_answer(SessionDescription.parse(offer), self._audio())[1]
 
     async def answer(
         self, offer: bytes, direction: Direction = Direction.SENDRECV
@@ -269,30 +265,39 @@ class AudioEnd:
         return replace(self._local, codecs=self.codecs, own_order=self.own_order)
 
 
-def usable(codecs: Iterable[Codec]) -> tuple[Codec, ...]:
-    """Those that this machine can decode and encode: Opus needs libopus."""
-    return tuple(
-        codec
-        for codec in codecs
-        if codec.encoding == TELEPHONE_EVENT
-        or codec_named(codec.encoding, codec.clock_rate_hz) is not None
-    )
-
-
-def ordered(codecs: Sequence[Codec], faced: Sequence[str]) -> tuple[Codec, ...]:
-    """The same codecs, so that whom we face can be forwarded to.
+def codecs_for(
+    protection: Protection, faced: Sequence[str] = (), *, offering: bool = True
+) -> tuple[Codec, ...]:
+    """What an end offers or takes, so that whom it faces can be forwarded to.
 
     Args:
-        codecs: ours.
+        protection: browsers have other codecs than telephones.
+        offering: G.722, which telephones like best, is offered only where it can be forwarded.
         faced: encodings that the other leg takes, most wanted first; empty where nothing is known,
             which counts as G.711.
     """
+    known: tuple[Codec, ...] = DEFAULT_CODECS
+    if protection is Protection.WEBRTC:
+        known = BROWSER_CODECS
+    elif G722.encoding in faced or not offering:
+        known = (*DEFAULT_CODECS, G722)
     wanted = [*faced, *(encoding for encoding in _G711 if encoding not in faced)]
 
     def rank(codec: Codec) -> int:
         return wanted.index(codec.encoding) if codec.encoding in wanted else len(wanted)
 
-    return tuple(sorted(codecs, key=rank))
+    return tuple(sorted(filter(_is_usable, known), key=rank))
+
+
+def _is_usable(codec: Codec) -> bool:
+    """This machine can decode and encode it: Opus needs libopus."""
+    name, rate_hz = codec.encoding, codec.clock_rate_hz
+    return name == TELEPHONE_EVENT or codec_named(name, rate_hz) is not None
+
+
+def encodings_of(agreed: Negotiated) -> tuple[str, ...]:
+    """Codecs of audio that the far end takes, most wanted first."""
+    return tuple(c.encoding for c in agreed.send if c.encoding != TELEPHONE_EVENT)
 
 
 def payload_types(codecs: Iterable[Codec]) -> list[m.PayloadType]:
@@ -303,6 +308,7 @@ def payload_types(codecs: Iterable[Codec]) -> list[m.PayloadType]:
             encoding=codec.encoding,
             clock_rate_hz=codec.clock_rate_hz,
             channels=codec.channels,
+            fmtp=codec.fmtp,
         )
         for codec in codecs
     ]

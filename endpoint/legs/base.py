@@ -37,6 +37,8 @@ class Cause(StrEnum):
     CERTIFICATE_REFUSED = "certificate_refused"
     MEDIA_TIMEOUT = "media_timeout"
     MEDIA_LOST = "media_lost"
+    MEDIA_UNREACHABLE = "media_unreachable"
+    MEDIA_UNTRUSTED = "media_untrusted"
     OVERLOAD = "overload"
     NETWORK_FAILURE = "network_failure"
     PROTOCOL_ERROR = "protocol_error"
@@ -308,6 +310,8 @@ CAUSES: dict[Cause, CauseCodes] = {
     Cause.CERTIFICATE_REFUSED: CauseCodes(503, 38),
     Cause.MEDIA_TIMEOUT: CauseCodes(408, 102),
     Cause.MEDIA_LOST: CauseCodes(500, 41),
+    Cause.MEDIA_UNREACHABLE: CauseCodes(488, 3),
+    Cause.MEDIA_UNTRUSTED: CauseCodes(488, 57),
     Cause.OVERLOAD: CauseCodes(503, 42),
     Cause.NETWORK_FAILURE: CauseCodes(503, 38),
     Cause.PROTOCOL_ERROR: CauseCodes(500, 111),

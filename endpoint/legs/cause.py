@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from endpoint.legs.base import Cause, Side
+from endpoint.media.messages import PortFailure
 from signaling.errors import CertificateRefused
 from signaling.user_agent import Ended
 
@@ -72,6 +73,8 @@ BEST_FIRST: tuple[Cause, ...] = (
     Cause.BUSY,
     Cause.NO_ANSWER,
     Cause.INCOMPATIBLE_MEDIA,
+    Cause.MEDIA_UNTRUSTED,
+    Cause.MEDIA_UNREACHABLE,
     Cause.UNAUTHORISED,
     Cause.NOT_REGISTERED,
     Cause.UNKNOWN_DEVICE,
@@ -86,6 +89,37 @@ BEST_FIRST: tuple[Cause, ...] = (
     Cause.MEDIA_LOST,
 )
 """Which of several phones' refusals says most of the person (after RFC 3261 §16.7 step 6)."""
+
+
+MEDIA_FAILURES: dict[PortFailure, tuple[Cause, str]] = {
+    PortFailure.NO_ROUTE: (
+        Cause.MEDIA_UNREACHABLE,
+        "no way to the far end's audio: look at firewalls and media.ice_servers",
+    ),
+    PortFailure.TIMED_OUT: (
+        Cause.MEDIA_UNREACHABLE,
+        "the far end's audio did not connect in time: look at firewalls and media.ice_servers",
+    ),
+    PortFailure.HANDSHAKE: (
+        Cause.INCOMPATIBLE_MEDIA,
+        "the far end's DTLS handshake failed: look at its log",
+    ),
+    PortFailure.NO_PROFILE: (
+        Cause.INCOMPATIBLE_MEDIA,
+        "the far end has no SRTP profile in common with us",
+    ),
+    PortFailure.WRONG_FINGERPRINT: (
+        Cause.MEDIA_UNTRUSTED,
+        "the far end's certificate is not the one of its SDP: somebody between may listen in",
+    ),
+    PortFailure.CONSENT_LOST: (
+        Cause.MEDIA_TIMEOUT,
+        "the far end no longer takes our audio: its network was lost",
+    ),
+    PortFailure.CLOSED: (Cause.MEDIA_TIMEOUT, "the far end closed its audio and not its call"),
+    PortFailure.BROKEN: (Cause.MEDIA_LOST, "internal fault, see the log"),
+}
+"""Why a port failed, and for a person what it means or what to do."""
 
 
 def cause_of_status(status: int, q850: int | None = None, *, rang: bool = False) -> Cause:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from functools import partial
 from types import TracebackType
 from typing import Self
 
 import structlog
 
 from endpoint.errors import MediaError
+from endpoint.legs.audio_end import Protection
 from endpoint.legs.base import (
     Cause,
     DeviceId,
@@ -37,6 +39,7 @@ from endpoint.legs.station import FileStation, StationLeg
 from endpoint.media import messages as m
 from endpoint.media.link import MediaLink, WorkerLost
 from signaling.registrar import Expired, Loss, Registered, Unregistered
+from signaling.sdp.negotiation import OPUS
 from signaling.server import SipServer
 from signaling.user_agent import InviteSession
 
@@ -83,12 +86,15 @@ class LegExchange(Exchange):
         self._server = server
         self._media = media
         self._ports = LegPorts(
-            media, music_file=self.settings.music_file, sounds=self.settings.sounds
+            media,
+            audio=self.settings.audio,
+            music_file=self.settings.music_file,
+            sounds=self.settings.sounds,
         )
         self._stations = {station.device: station for station in stations}
         self._accounts = OutsideAccounts(server.user_agent)
         self._first_accounts = accounts
-        registrar = OwnRegistrar(server, self.settings.domain)
+        registrar = OwnRegistrar(server, self.settings.domain, self.settings.websocket_media)
         self._lines = Lines((registrar, self._accounts, *trunks), extension)
         self._registrar = registrar
         self._legs: dict[LegId, Leg] = {}
@@ -235,9 +241,25 @@ class LegExchange(Exchange):
             self._ports,
             self.settings,
             self._emit,
+            faced=partial(self._faced, request.interaction, request.role, request.calling),
             resolve=self._lines.resolve,
             invite=self._server.invite,
         )
+
+    def _faced(
+        self, interaction: InteractionId, role: LegRole, device: DeviceId
+    ) -> tuple[str, ...]:
+        """Codecs of whom a leg talks with, most wanted first, as far as known.
+
+        That is who came last to the other side of its interaction; before anybody is there, the
+        device that a station calls.
+        """
+        for leg in reversed(self._legs.values()):
+            if leg.interaction == interaction and leg.role is not role and leg.encodings:
+                return leg.encodings
+        phones = self._server.targets(device) if role is LegRole.STATION else []
+        kinds = {self._registrar.protection(flow) for _, flow in phones}
+        return (OPUS.encoding,) if kinds == {Protection.WEBRTC} else ()
 
     def _live(self, leg: Leg) -> None:
         if self._closing:
@@ -280,10 +302,12 @@ class LegExchange(Exchange):
         caller = session.remote
         calling, name = caller.uri.user or caller.uri.host, caller.display_name
         called, role = session.request.uri.user or "", LegRole.LINE
+        protection = self._registrar.protection(session.flow)
         if session.authenticated_user is not None:
             calling, role = session.authenticated_user, LegRole.STATION
         elif (account := self._accounts.owner(session)) is not None:
             called = account.settings.device
+            protection = account.settings.protection
         if not called or self._closing:
             session.hang_up(404 if not called else 503)
             return
@@ -295,7 +319,17 @@ class LegExchange(Exchange):
             role=role,
             calling_name=name,
         )
-        self._live(OfferedLeg(session, offered, self._ports, self.settings, self._emit))
+        self._live(
+            OfferedLeg(
+                session,
+                offered,
+                self._ports,
+                self.settings,
+                self._emit,
+                faced=partial(self._faced, offered.interaction, role, offered.called),
+                protection=protection,
+            )
+        )
 
     async def _read_registrations(self) -> None:
         async for event in self._server.registrations():

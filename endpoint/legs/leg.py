@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import structlog
 
 from endpoint.errors import MediaError
+from endpoint.legs.audio_end import AudioSettings, Protection
 from endpoint.legs.base import (
     Cause,
     DigitDetected,
@@ -18,6 +19,7 @@ from endpoint.legs.base import (
     LegEvent,
     LegId,
     LegReleased,
+    LegRole,
     MediaConfirmed,
     Side,
     Source,
@@ -26,8 +28,6 @@ from endpoint.legs.info import DIGITS
 from endpoint.legs.ports import SOUNDS, LegPorts
 from endpoint.media import messages as m
 from signaling.errors import LocalProtocolError
-from signaling.sdp.description import Codec
-from signaling.sdp.negotiation import DEFAULT_CODECS
 
 log = structlog.get_logger(__name__)
 
@@ -40,15 +40,17 @@ class LegSettings:
 
     domain: str = "localhost"
     """What follows the @ of our devices' addresses in From and To."""
-    advertised_media_host: str | None = None
-    """Where far ends send audio; None: the address that the media plane is bound to."""
-    codecs: tuple[Codec, ...] = DEFAULT_CODECS
+    audio: AudioSettings = field(default_factory=AudioSettings)
+    websocket_media: Protection = Protection.WEBRTC
+    """What is offered to phones that are registered with us over WS or WSS."""
     media_timeout_s: float = 30.0
     """An answered leg that hears nothing for so long, and is not held, is released. 0: never."""
     ring_timeout_s: float = 180.0
     """A placed leg that nobody answers is given up. Call control mostly gives up earlier."""
     reinvite_timeout_s: float = 40.0
     """Longer than the stack's own 32 s: a re-INVITE has an outcome by then."""
+    goodbye_s: float = 2.0
+    """A browser that hangs up closes its audio first: so long its BYE may take."""
     shutdown_timeout_s: float = 3.0
     """How long closing waits for the far ends of all legs."""
     music_file: str | None = None
@@ -74,12 +76,14 @@ class Leg(ABC):
         self,
         leg: LegId,
         interaction: InteractionId,
+        role: LegRole,
         ports: LegPorts,
         settings: LegSettings,
         emit: Callable[[LegEvent], None],
     ) -> None:
         self.id = leg
         self.interaction = interaction
+        self.role = role
         self._ports = ports
         self._settings = settings
         self._emit = emit
@@ -125,6 +129,11 @@ class Leg(ABC):
         """The media worker is gone, and the leg's port with it."""
         self.post(lambda: self._lose_media(reason))
 
+    @property
+    def encodings(self) -> tuple[str, ...]:
+        """Codecs that can be sent to the leg's far end, as far as known, most wanted first."""
+        return ()
+
     async def run(self) -> None:
         """Live: take step after step until the leg is released."""
         try:
@@ -164,6 +173,10 @@ class Leg(ABC):
         """Nothing came from the far end for `media_timeout_s`."""
 
     @abstractmethod
+    async def _media_failed(self, port: m.PortName, failure: m.PortFailure) -> None:
+        """A port of the leg has no way to its far end, or no longer."""
+
+    @abstractmethod
     def _let_far_end_go(self, cause: Cause) -> None:
         """Tell the far end, by what the state of the leg needs; harmless where it has gone.
 
@@ -198,11 +211,12 @@ class Leg(ABC):
                 self._emit(DigitsSent(self.id, digits))
             case m.MediaTimedOut():
                 await self._lose_silence()
+            case m.PortFailed(port=port, failure=failure):
+                await self._media_failed(port, failure)
             case (
                 m.PlaybackEnded()
                 | m.RecordingFailed()
                 | m.PortConnected()
-                | m.PortFailed()
                 | m.RestartFailed()
                 | m.CandidatesFound()
             ):

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from endpoint.legs.audio_end import Protection
 from endpoint.legs.base import (
     Cause,
     DeviceId,
@@ -25,7 +26,7 @@ from endpoint.legs.cause import cause_of_error, cause_of_status
 from signaling.errors import SipParseError
 from signaling.server import SipServer
 from signaling.sip.auth import DigestCredentials
-from signaling.sip.flow import Flow
+from signaling.sip.flow import Flow, TransportKind
 from signaling.sip.headers import NameAddr
 from signaling.sip.uri import Uri
 from signaling.user_agent import (
@@ -38,6 +39,8 @@ from signaling.user_agent import (
     Unregistered,
     UserAgent,
 )
+
+_WEBSOCKETS = (TransportKind.WS, TransportKind.WSS)
 
 AUTO_ANSWER_HEADERS: tuple[tuple[str, str], ...] = (
     ("Call-Info", "<sip:endpoint.invalid>;answer-after=0"),
@@ -59,6 +62,8 @@ class Target:
     """The one way there; None resolves the URI's host."""
     credentials: DigestCredentials | None = None
     contact_user: str | None = None
+    protection: Protection = Protection.RTP
+    """How audio is to go there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +85,10 @@ class Line(Protocol):
 class OwnRegistrar:
     """Devices whose phones are registered at our own sipWsServer."""
 
-    def __init__(self, server: SipServer, domain: str) -> None:
+    def __init__(self, server: SipServer, domain: str, websocket_media: Protection) -> None:
         self._server = server
         self._domain = domain
+        self._websocket_media = websocket_media
 
     def targets(self, request: PlaceLeg) -> Sequence[Target] | Refusal:
         """The device's phones: every binding, best first."""
@@ -90,9 +96,15 @@ class OwnRegistrar:
         from_ = NameAddr(_shown(request.calling_name), caller)
         to = NameAddr("", Uri("sip", request.device, host=self._domain))
         return [
-            Target(uri=uri, flow=flow, from_=from_, to=to)
+            Target(uri=uri, flow=flow, from_=from_, to=to, protection=self.protection(flow))
             for uri, flow in self._server.targets(request.device)
         ]
+
+    def protection(self, flow: Flow | None) -> Protection:
+        """What is offered to a phone that is reached so: who speaks WebSocket is a browser."""
+        if flow is not None and flow.transport in _WEBSOCKETS:
+            return self._websocket_media
+        return Protection.RTP
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +127,20 @@ class AccountSettings:
     expires_s: int = 600
     ssl_context: ssl.SSLContext | None = None
     """Whose certificates a WSS server may show; None: the system's."""
+    media: Protection | None = None
+    """What is offered there; None: WebRTC to a WebSocket server, else RTP."""
+
+    @property
+    def over_websocket(self) -> bool:
+        """The server is reached over WS or WSS."""
+        return self.server.startswith(("ws://", "wss://"))
+
+    @property
+    def protection(self) -> Protection:
+        """What is offered there."""
+        if self.media is not None:
+            return self.media
+        return Protection.WEBRTC if self.over_websocket else Protection.RTP
 
 
 @dataclass(slots=True)
@@ -171,7 +197,7 @@ class OutsideAccounts:
         Raises SipParseError for a `uri` or a `sip:` `server` that is none.
         """
         aor = _sip_uri(settings.uri)
-        over_websocket = settings.server.startswith(("ws://", "wss://"))
+        over_websocket = settings.over_websocket
         registrar = None if over_websocket else _sip_uri(settings.server)
         self.remove(settings.device)
         name = f"account-{next(self._numbers)}"
@@ -227,6 +253,7 @@ class OutsideAccounts:
                 flow=flow,
                 credentials=outside.account.credentials,
                 contact_user=aor.user,
+                protection=outside.settings.protection,
             )
         ]
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import structlog
 
 from endpoint.errors import MediaError
+from endpoint.legs.audio_end import Protection, codecs_for, encodings_of
 from endpoint.legs.base import LegEvent, LegOffered
 from endpoint.legs.leg import GiveUp, LegSettings
 from endpoint.legs.ports import LegPorts
@@ -32,20 +33,40 @@ class OfferedLeg(SipLeg):
         ports: LegPorts,
         settings: LegSettings,
         emit: Callable[[LegEvent], None],
+        *,
+        faced: Callable[[], Sequence[str]],
+        protection: Protection,
     ) -> None:
-        super().__init__(offered.leg, offered.interaction, ports, settings, emit)
+        """Make a leg; `protection` is what we offer a caller that offers nothing."""
+        super().__init__(
+            offered.leg, offered.interaction, offered.role, ports, settings, emit, faced=faced
+        )
         self.session = session
         self._caller = session
         self._offered = offered
-        self._prepared: tuple[SessionDescription, Negotiated] | None = None
-        """Our answer, ready before we are asked for it; None: the INVITE held no offer."""
+        self._protection = protection
+        self._foreseen: Negotiated | None = None
+        """What may come of the caller's offer; None: the INVITE held none."""
+
+    @property
+    def encodings(self) -> tuple[str, ...]:
+        """See `Leg`. Before the answer: what the caller offers."""
+        if self._foreseen is not None and not self._talking:
+            return encodings_of(self._foreseen)
+        return super().encodings
 
     async def _begin(self) -> None:
         self._follow(self._caller)
+        offer = self._caller.sdp
         try:
-            await self._open_port()
-            if self._caller.sdp is not None:
-                self._prepared = self._answer_to(self._caller.sdp)
+            protection = self._protection
+            if offer is not None:
+                protection = Protection.of(SessionDescription.parse(offer))
+            audio = await self._open_audio(protection, controlling=offer is None)
+            self._use(audio)
+            if offer is not None:
+                audio.codecs = codecs_for(protection, offering=False)
+                self._foreseen = audio.foresee(offer)
         except SdpError as exc:
             self._refuse_unsaid(exc.status_hint, str(exc))
             return
@@ -67,11 +88,19 @@ class OfferedLeg(SipLeg):
     async def _answer(self) -> None:
         if self._talking or self._awaited is not None:
             return
-        if self._prepared is None:
+        audio = self._in_call
+        offer = self._caller.sdp
+        if offer is None:
+            audio.codecs = codecs_for(audio.protection, self._faced())
             self._awaited = self._offer()
             self._caller.accept(self._awaited.serialise())
             return
-        answer, agreed = self._prepared
+        if audio.current is not None:
+            return
+        # Now it is known whom the caller will talk with: what can be forwarded comes first.
+        audio.codecs = codecs_for(audio.protection, self._faced(), offering=False)
+        audio.own_order = True
+        answer, agreed = await audio.answer(offer, self._direction)
         # The port first: audio may come as soon as the 200 is out.
         self._held_by_them = agreed.far_end_holds
         await self._agree(agreed)

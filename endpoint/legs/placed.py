@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 import structlog
 
+from endpoint.legs.audio_end import AudioEnd, codecs_for
 from endpoint.legs.base import (
     CAUSES,
     Cause,
@@ -16,14 +18,14 @@ from endpoint.legs.base import (
     PlaceLeg,
     Side,
 )
-from endpoint.legs.cause import BEST_FIRST, cause_of_end
+from endpoint.legs.cause import BEST_FIRST, MEDIA_FAILURES, cause_of_end
 from endpoint.legs.leg import LegSettings
 from endpoint.legs.line import AUTO_ANSWER_HEADERS, Refusal, Target
 from endpoint.legs.ports import LegPorts
 from endpoint.legs.sip import SipLeg
+from endpoint.media import messages as m
 from signaling.errors import SdpError
 from signaling.sdp.description import SessionDescription
-from signaling.sdp.negotiation import apply_answer
 from signaling.user_agent import Ended, InviteRequest, InviteSession, Progress
 
 log = structlog.get_logger(__name__)
@@ -34,6 +36,8 @@ class _Fork:
     """One of the INVITEs that ring together."""
 
     session: InviteSession
+    audio: AudioEnd
+    offer: SessionDescription
     rang: bool = False
     early_sdp: bytes | None = None
     """An answer that came with ringing; the 2xx may come without one."""
@@ -49,10 +53,13 @@ class PlacedLeg(SipLeg):
         settings: LegSettings,
         emit: Callable[[LegEvent], None],
         *,
+        faced: Callable[[], Sequence[str]],
         resolve: Callable[[PlaceLeg], Awaitable[Sequence[Target] | Refusal]],
         invite: Callable[[InviteRequest], InviteSession],
     ) -> None:
-        super().__init__(request.leg, request.interaction, ports, settings, emit)
+        super().__init__(
+            request.leg, request.interaction, request.role, ports, settings, emit, faced=faced
+        )
         self._request = request
         self._resolve = resolve
         self._invite = invite
@@ -60,7 +67,7 @@ class PlacedLeg(SipLeg):
         self._refusals: list[LegReleased] = []
         self._said_alerting = False
         self._early: _Fork | None = None
-        """Whose early media the port is set to."""
+        """Whose early media is heard."""
         self._picks_up = request.auto_answer
         """The phones are asked to pick up by themselves."""
 
@@ -72,23 +79,27 @@ class PlacedLeg(SipLeg):
         if isinstance(targets, Refusal):
             self._end(targets.cause, Side.NETWORK, sip_status=targets.sip_status, text=targets.text)
             return
-        if self._sent is None:
-            await self._open_port()
-        sdp = self._offer().serialise()
-        for target in targets:
+        # An end for each phone: each has its own ICE, its own keys, and may send early media.
+        ends = await asyncio.gather(
+            *(self._open_audio(target.protection, controlling=True) for target in targets)
+        )
+        faced = self._faced()
+        for target, audio in zip(targets, ends, strict=True):
+            audio.codecs = codecs_for(target.protection, faced)
+            offer = audio.offer(self._direction)
             session = self._invite(
                 InviteRequest(
                     target=target.uri,
                     from_=target.from_,
                     to=target.to,
-                    sdp=sdp,
+                    sdp=offer.serialise(),
                     flow=target.flow,
                     credentials=target.credentials,
                     headers=AUTO_ANSWER_HEADERS if self._picks_up else (),
                     contact_user=target.contact_user,
                 )
             )
-            self._forks[session.id] = _Fork(session)
+            self._forks[session.id] = _Fork(session, audio, offer)
             self._follow(session)
         self._after(self._settings.ring_timeout_s, self._ring_timed_out)
 
@@ -109,26 +120,28 @@ class PlacedLeg(SipLeg):
             self._emit(LegAlerting(self.id))
 
     async def _hear_early(self, fork: _Fork, sdp: bytes) -> None:
-        """Early media of the first phone that has some: one port hears one far end."""
-        if self._early is not None or self._sent is None:
+        """Early media of the first phone that has some."""
+        if self._early is not None:
             return
         try:
-            agreed = apply_answer(self._sent, SessionDescription.parse(sdp))
+            agreed = fork.audio.accept(fork.offer, sdp)
         except SdpError as exc:
             log.info("early media can't be used", leg=self.id, reason=str(exc))
             return
         self._early = fork
+        self._use(fork.audio)
         await self._agree(agreed)
         self._said_alerting = True
         self._emit(LegAlerting(self.id, early_media=True))
 
     async def _answered(self, session: InviteSession, sdp: bytes | None) -> None:
         fork = self._forks.pop(session.id, None)
-        if fork is None or self._sent is None:
+        if fork is None:
             return  # given up already, so its BYE is on the way
         self.session = session
         self._give_up_forks(Cause.CANCELLED)
-        agreed = self._accepted(self._sent, sdp or fork.early_sdp)
+        self._use(fork.audio)
+        agreed = self._accepted(fork.offer, sdp or fork.early_sdp)
         self._read_hold(agreed)
         await self._agree(agreed)
         self._answer_is_final()
@@ -142,11 +155,27 @@ class PlacedLeg(SipLeg):
         if fork is None:
             return  # we gave it up
         cause, side = cause_of_end(ended, answered=False, rang=fork.rang)
-        self._refusals.append(
-            LegReleased(self.id, cause, side, ended.status, ended.q850, ended.reason_text)
-        )
+        end = LegReleased(self.id, cause, side, ended.status, ended.q850, ended.reason_text)
         # A 6xx refuses for all phones of the device (RFC 3261 §16.7 step 5).
-        if not self._forks or (ended.status is not None and ended.status >= 600):
+        await self._lose_fork(fork, end, for_all=ended.status is not None and ended.status >= 600)
+
+    async def _media_failed(self, port: m.PortName, failure: m.PortFailure) -> None:
+        """A phone whose early media fails is given up; the others ring on."""
+        fork = next((fork for fork in self._forks.values() if fork.audio.port == port), None)
+        if fork is None:
+            await super()._media_failed(port, failure)
+            return
+        del self._forks[fork.session.id]
+        cause, text = MEDIA_FAILURES[failure]
+        codes = CAUSES[cause]
+        fork.session.hang_up(codes.sip_status, codes.q850)
+        await self._lose_fork(fork, LegReleased(self.id, cause, Side.ENDPOINT, text=text))
+
+    async def _lose_fork(self, fork: _Fork, end: LegReleased, *, for_all: bool = False) -> None:
+        """One of the phones is out; with the last of them, or where it speaks for all, the leg."""
+        self._ports.close_end(fork.audio)
+        self._refusals.append(end)
+        if not self._forks or for_all:
             best = min(self._refusals, key=lambda end: BEST_FIRST.index(end.cause))
             self._end(
                 best.cause,
@@ -160,7 +189,7 @@ class PlacedLeg(SipLeg):
 
     async def _lose_early_media(self) -> None:
         """Who was heard is gone: hear another phone that rings, or ring-back of ours."""
-        self._early = None
+        self._early = self._audio = None
         self._emit(LegAlerting(self.id))
         for fork in self._forks.values():
             if fork.early_sdp is not None:
@@ -187,6 +216,7 @@ class PlacedLeg(SipLeg):
         codes = CAUSES[cause]
         for fork in self._forks.values():
             fork.session.hang_up(codes.sip_status, codes.q850)
+            self._ports.close_end(fork.audio)
         self._forks.clear()
 
     def _let_far_end_go(self, cause: Cause) -> None:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from endpoint.audio import tones
 from endpoint.errors import MediaError
+from endpoint.legs.audio_end import AudioEnd, AudioSettings, Protection
 from endpoint.legs.base import InteractionId, LegId, Route, Source
 from endpoint.media import messages as m
 from endpoint.media.link import MediaLink
-from signaling.sdp.description import Codec
-from signaling.sdp.negotiation import Negotiated
 
 SOUNDS: dict[Source, tuple[m.Segment, ...]] = {
     source: tuple(
@@ -27,8 +27,11 @@ SOUNDS: dict[Source, tuple[m.Segment, ...]] = {
 
 
 @dataclass(frozen=True, slots=True)
-class _Ports:
-    """Of one leg. An RTP port is both; a station without signalling has one of each."""
+class _Routed:
+    """What routes from and to a leg mean.
+
+    An `AudioEnd` is both; a station without signalling has one of each.
+    """
 
     source: m.PortName
     sink: m.PortName
@@ -45,17 +48,21 @@ class LegPorts:
         self,
         link: MediaLink,
         *,
+        audio: AudioSettings | None = None,
         music_file: str | None = None,
         sounds: Mapping[Source, Sequence[m.Segment]] = SOUNDS,
     ) -> None:
         self._link = link
+        self._audio = audio or AudioSettings()
         self._music_file = music_file
         self._sounds = sounds
-        self._ports: dict[LegId, _Ports] = {}
+        self._numbers = itertools.count(1)
         self._legs: dict[m.PortName, LegId] = {}
+        """Whose the open ports are; a leg that rings at several phones has one for each."""
+        self._routed: dict[LegId, _Routed] = {}
         self._routes: dict[InteractionId, tuple[Route, ...]] = {}
         self._sound_ports: list[m.PortName] = []
-        self._listening: set[LegId] = set()
+        self._listening: set[m.PortName] = set()
 
     # -- sounds of ours -------------------------------------------------------------------------
 
@@ -82,76 +89,66 @@ class LegPorts:
 
     # -- ports ----------------------------------------------------------------------------------
 
-    async def open_rtp(
-        self, leg: LegId, interaction: InteractionId, *, rtp_timeout_s: float
-    ) -> m.RtpAddress:
-        """Open the RTP port of a leg. Raises MediaError."""
-        port = m.PortName(leg)
-        self._add(leg, _Ports(port, port))
+    async def open_end(
+        self, leg: LegId, protection: Protection, *, controlling: bool, rtp_timeout_s: float
+    ) -> AudioEnd:
+        """Open one end of a leg's audio, that is in no route yet. Raises MediaError."""
+        end = AudioEnd(self._link, f"{leg}.{next(self._numbers)}", protection, self._audio)
+        self._legs[end.port] = leg
         try:
-            address = await self._link.request(
-                m.OpenRtpPort(port=port, rtp_timeout_s=rtp_timeout_s)
-            )
+            await end.open(controlling=controlling, rtp_timeout_s=rtp_timeout_s)
         except MediaError:
-            self._forget(leg)
+            self._legs.pop(end.port, None)
             raise
-        self._apply(interaction)
-        return address
+        return end
+
+    def use(self, leg: LegId, end: AudioEnd) -> None:
+        """Let the leg's routes go to and from this end of it."""
+        self._route(leg, _Routed(end.port, end.port))
 
     async def open_station(
-        self,
-        leg: LegId,
-        interaction: InteractionId,
-        *,
-        file: str | None,
-        cadence: Sequence[m.Segment],
-        keep_s: float,
+        self, leg: LegId, *, file: str | None, cadence: Sequence[m.Segment], keep_s: float
     ) -> None:
         """Open a player and a listening sink for a leg without a network. Raises MediaError."""
-        ports = _Ports(f"{leg}.source", f"{leg}.sink")
-        self._add(leg, ports)
+        source, sink = f"{leg}.source", f"{leg}.sink"
         try:
+            self._legs[source] = leg
             if file is not None:
-                await self._link.request(m.OpenFilePlayer(port=ports.source, path=file, loop=True))
+                await self._link.request(m.OpenFilePlayer(port=source, path=file, loop=True))
             else:
-                await self._link.request(m.OpenPlayer(port=ports.source, cadence=list(cadence)))
-            await self._link.request(m.OpenSink(port=ports.sink))
-            await self._link.request(m.StartListening(port=ports.sink, keep_s=keep_s))
-            self._listening.add(leg)
+                await self._link.request(m.OpenPlayer(port=source, cadence=list(cadence)))
+            self._legs[sink] = leg
+            await self._link.request(m.OpenSink(port=sink))
+            await self._link.request(m.StartListening(port=sink, keep_s=keep_s))
+            self._listening.add(sink)
         except MediaError:
             self.close(leg)
             raise
-        self._apply(interaction)
+        self._route(leg, _Routed(source, sink))
 
-    async def set_remote(self, leg: LegId, agreed: Negotiated, host: str) -> None:
-        """Tell a leg's port what was agreed with its far end at `host`. Raises MediaError."""
-        await self._link.request(
-            m.SetRemote(
-                port=self._sink(leg),
-                host=host,
-                rtp_port=agreed.rtp_port,
-                rtcp_port=agreed.rtcp_port,
-                send=[_payload_type(codec) for codec in agreed.send],
-                receive=[_payload_type(codec) for codec in agreed.receive],
-                sending=agreed.sending,
-                receiving=agreed.receiving,
-                rtcp_mux=agreed.rtcp_mux,
-                ptime_ms=agreed.ptime_ms,
-            )
-        )
+    def close_end(self, end: AudioEnd) -> None:
+        """Close one end of a leg that goes on without it."""
+        leg = self._legs.pop(end.port, None)
+        if leg is None:
+            return
+        end.close()
+        self._listening.discard(end.port)
+        if leg in self._routed and self._routed[leg].sink == end.port:
+            del self._routed[leg]
 
     def close(self, leg: LegId) -> None:
         """Close what the leg has open; the plane cuts its routes. Harmless where nothing is."""
-        ports = self._forget(leg)
-        if ports is not None:
-            for port in dict.fromkeys((ports.source, ports.sink)):
-                self._link.send(m.ClosePort(port=port))
+        self._routed.pop(leg, None)
+        for port in [port for port, owner in self._legs.items() if owner == leg]:
+            del self._legs[port]
+            self._listening.discard(port)
+            self._link.send(m.ClosePort(port=port))
 
     def lose_all(self) -> list[LegId]:
         """The worker is gone: forget all ports. Returns the legs that had one."""
-        legs = list(self._ports)
-        self._ports.clear()
+        legs = list(dict.fromkeys(self._legs.values()))
         self._legs.clear()
+        self._routed.clear()
         self._listening.clear()
         return legs
 
@@ -162,7 +159,7 @@ class LegPorts:
     @property
     def open_count(self) -> int:
         """Legs that have a port open."""
-        return len(self._ports)
+        return len(set(self._legs.values()))
 
     # -- routes and actions ---------------------------------------------------------------------
 
@@ -172,7 +169,7 @@ class LegPorts:
             self._routes[interaction] = tuple(routes)
         else:
             self._routes.pop(interaction, None)
-        self._apply(interaction)
+        self._say(interaction)
 
     async def send_digits(self, leg: LegId, digits: str) -> None:
         """Send DTMF to a leg's far end; the notice `DigitsSent` follows. Raises MediaError."""
@@ -183,10 +180,11 @@ class LegPorts:
 
         The first call begins to listen, so it finds nothing yet. Raises MediaError.
         """
-        if leg not in self._listening:
-            await self._link.request(m.StartListening(port=self._sink(leg)))
-            self._listening.add(leg)
-        return await self._link.request(m.ReadHeard(port=self._sink(leg), last_ms=last_ms))
+        port = self._sink(leg)
+        if port not in self._listening:
+            await self._link.request(m.StartListening(port=port))
+            self._listening.add(port)
+        return await self._link.request(m.ReadHeard(port=port, last_ms=last_ms))
 
     async def read_statistics(self, leg: LegId) -> m.Statistics:
         """Counts, loss, jitter and level of a leg's port. Raises MediaError."""
@@ -200,14 +198,20 @@ class LegPorts:
         """Finish the file of a leg. Raises MediaError."""
         return await self._link.request(m.StopRecording(recording=leg))
 
-    def _apply(self, interaction: InteractionId) -> None:
+    def _route(self, leg: LegId, ports: _Routed) -> None:
+        self._routed[leg] = ports
+        for interaction, routes in self._routes.items():
+            if any(leg in (route.source, route.sink) for route in routes):
+                self._say(interaction)
+
+    def _say(self, interaction: InteractionId) -> None:
         routes = []
         for route in self._routes.get(interaction, ()):
-            sink = self._ports.get(route.sink)
+            sink = self._routed.get(route.sink)
             if isinstance(route.source, Source):
                 source = _sound(route.source)
-            elif route.source in self._ports:
-                source = self._ports[route.source].source
+            elif route.source in self._routed:
+                source = self._routed[route.source].source
             else:
                 continue
             if sink is not None:
@@ -215,31 +219,10 @@ class LegPorts:
         self._link.send(m.SetRoutes(group=interaction, routes=routes))
 
     def _sink(self, leg: LegId) -> m.PortName:
-        if leg not in self._ports:
+        if leg not in self._routed:
             raise MediaError(f"leg {leg} has no port")
-        return self._ports[leg].sink
-
-    def _add(self, leg: LegId, ports: _Ports) -> None:
-        self._ports[leg] = ports
-        self._legs[ports.source] = self._legs[ports.sink] = leg
-
-    def _forget(self, leg: LegId) -> _Ports | None:
-        ports = self._ports.pop(leg, None)
-        self._listening.discard(leg)
-        if ports is not None:
-            self._legs.pop(ports.source, None)
-            self._legs.pop(ports.sink, None)
-        return ports
+        return self._routed[leg].sink
 
 
 def _sound(source: Source) -> m.PortName:
     return f"sound.{source.value}"
-
-
-def _payload_type(codec: Codec) -> m.PayloadType:
-    return m.PayloadType(
-        number=codec.number,
-        encoding=codec.encoding,
-        clock_rate_hz=codec.clock_rate_hz,
-        channels=codec.channels,
-    )

@@ -1,4 +1,4 @@
-"""A SIP leg in its call: one INVITE session, one RTP port, and what both ends may do to it.
+"""A SIP leg in its call: one INVITE session, one end of audio, and what may be done to it.
 
 How a call begins is in `placed` and `offered`.
 """
@@ -6,34 +6,35 @@ How a call begins is in `placed` and `offered`.
 from __future__ import annotations
 
 import asyncio
-import secrets
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import structlog
 
 from endpoint.errors import MediaError, MediaUnavailable
+from endpoint.legs.audio_end import AudioEnd, Protection, encodings_of
 from endpoint.legs.base import (
     CAUSES,
     Cause,
     DigitDetected,
     FarEndHold,
+    InteractionId,
     LegAnswered,
+    LegEvent,
     LegHeld,
+    LegId,
     LegRetrieved,
+    LegRole,
     Side,
 )
-from endpoint.legs.cause import cause_of_end
+from endpoint.legs.cause import MEDIA_FAILURES, cause_of_end
 from endpoint.legs.info import parse_info_digit
-from endpoint.legs.leg import GiveUp, Leg
+from endpoint.legs.leg import GiveUp, Leg, LegSettings
+from endpoint.legs.ports import LegPorts
+from endpoint.media import messages as m
 from signaling.errors import LocalProtocolError, SdpError
 from signaling.sdp.description import Direction, SessionDescription
-from signaling.sdp.negotiation import (
-    LocalAudio,
-    Negotiated,
-    apply_answer,
-    make_answer,
-    make_offer,
-)
+from signaling.sdp.negotiation import Negotiated
 from signaling.user_agent import (
     Answered,
     Confirmed,
@@ -51,14 +52,29 @@ log = structlog.get_logger(__name__)
 class SipLeg(Leg):
     """What placed and offered legs share once they have a session."""
 
+    def __init__(
+        self,
+        leg: LegId,
+        interaction: InteractionId,
+        role: LegRole,
+        ports: LegPorts,
+        settings: LegSettings,
+        emit: Callable[[LegEvent], None],
+        *,
+        faced: Callable[[], Sequence[str]],
+    ) -> None:
+        """Make a leg; `faced` says what codecs whom it talks with takes, as far as known."""
+        super().__init__(leg, interaction, role, ports, settings, emit)
+        self._faced = faced
+        self._changing = asyncio.Lock()
+        """One re-INVITE of ours at a time."""
+
     session: InviteSession | None = None
     """The one that holds the call; a placed leg has none before the answer."""
-    _local: LocalAudio
-    _sent: SessionDescription | None = None
-    """What we sent last: the base of the next version (RFC 3264 §8)."""
+    _audio: AudioEnd | None = None
+    """What is heard of the leg: its call's audio; before the answer, that of who is heard early."""
     _awaited: SessionDescription | None = None
     """An offer of ours in a 2xx, whose answer comes in the ACK (RFC 3261 §13.2.1)."""
-    _remote_host: str = ""
     _talking: bool = False
     """Answered, and `LegAnswered` was said."""
     _held_by_us: bool = False
@@ -67,32 +83,43 @@ class SipLeg(Leg):
 
     # -- media ----------------------------------------------------------------------------------
 
-    async def _open_port(self) -> None:
+    @property
+    def encodings(self) -> tuple[str, ...]:
+        """See `Leg`."""
+        if self._audio is None or self._audio.current is None:
+            return ()
+        return encodings_of(self._audio.current)
+
+    async def _open_audio(self, protection: Protection, *, controlling: bool) -> AudioEnd:
+        """Open one end of audio, that is in no route yet."""
         try:
-            address = await self._ports.open_rtp(
-                self.id, self.interaction, rtp_timeout_s=self._settings.media_timeout_s
+            return await self._ports.open_end(
+                self.id,
+                protection,
+                controlling=controlling,
+                rtp_timeout_s=self._settings.media_timeout_s,
             )
         except MediaUnavailable:
             raise
         except MediaError as exc:
             raise GiveUp(Cause.OVERLOAD, str(exc)) from exc
-        self._changing = asyncio.Lock()
-        self._local = LocalAudio(
-            host=self._settings.advertised_media_host or address.host,
-            rtp_port=address.rtp_port,
-            rtcp_port=address.rtcp_port,
-            session_id=secrets.randbits(31),
-            codecs=self._settings.codecs,
-            ssrc=address.ssrc,
-            cname=address.cname,
-        )
+
+    def _use(self, audio: AudioEnd) -> None:
+        """From now on this is what is heard of the leg."""
+        self._audio = audio
+        self._ports.use(self.id, audio)
+
+    @property
+    def _in_call(self) -> AudioEnd:
+        """The audio of a leg that has a call."""
+        if self._audio is None:
+            raise LocalProtocolError("the leg has no audio yet")
+        return self._audio
 
     async def _agree(self, agreed: Negotiated) -> None:
         """Let the port do what was negotiated."""
-        if agreed.host not in ("0.0.0.0", "::") or not self._remote_host:
-            self._remote_host = agreed.host
         try:
-            await self._ports.set_remote(self.id, agreed, self._remote_host)
+            await self._in_call.agree(agreed)
         except MediaUnavailable:
             raise
         except MediaError as exc:
@@ -104,24 +131,28 @@ class SipLeg(Leg):
         return Direction.SENDONLY if self._held_by_us else Direction.SENDRECV
 
     def _offer(self) -> SessionDescription:
-        self._sent = make_offer(self._local, self._direction, previous=self._sent)
-        return self._sent
-
-    def _answer_to(self, offer: bytes) -> tuple[SessionDescription, Negotiated]:
-        answer, agreed = make_answer(
-            SessionDescription.parse(offer), self._local, self._direction, previous=self._sent
-        )
-        self._sent = answer
-        return answer, agreed
+        return self._in_call.offer(self._direction)
 
     def _accepted(self, offer: SessionDescription, sdp: bytes | None) -> Negotiated:
         """What came of our first offer; an answer that can't be used ends the leg."""
         try:
-            if sdp is None:
-                raise SdpError("the answer holds no description")
-            return apply_answer(offer, SessionDescription.parse(sdp))
+            return self._in_call.accept(offer, sdp)
         except SdpError as exc:
             raise GiveUp(Cause.INCOMPATIBLE_MEDIA, str(exc)) from exc
+
+    async def _media_failed(self, port: m.PortName, failure: m.PortFailure) -> None:
+        if self._audio is None or port != self._audio.port:
+            return
+        cause, text = MEDIA_FAILURES[failure]
+        if failure is m.PortFailure.CLOSED:
+            self._after(
+                self._settings.goodbye_s, partial(self._end_later, cause, Side.DEVICE, text)
+            )
+        else:
+            self._end(cause, Side.ENDPOINT, text=text)
+
+    async def _end_later(self, cause: Cause, side: Side, text: str) -> None:
+        self._end(cause, side, text=text)
 
     # -- the session ----------------------------------------------------------------------------
 
@@ -179,7 +210,7 @@ class SipLeg(Leg):
             session.answer_reinvite(self._awaited.serialise())
             return
         try:
-            answer, agreed = self._answer_to(sdp)
+            answer, agreed = await self._in_call.answer(sdp, self._direction)
         except SdpError as exc:
             log.info("re-INVITE refused", leg=self.id, reason=str(exc))
             session.reject_reinvite(exc.status_hint)
@@ -241,7 +272,7 @@ class SipLeg(Leg):
         accepted = 200 <= status < 300 and sdp is not None
         if accepted and sdp is not None:
             try:
-                agreed = apply_answer(offers[-1], SessionDescription.parse(sdp))
+                agreed = self._in_call.accept(offers[-1], sdp)
             except SdpError as exc:
                 log.info("answer to re-INVITE can't be used", leg=self.id, reason=str(exc))
                 accepted, status = False, exc.status_hint

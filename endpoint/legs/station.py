@@ -47,7 +47,7 @@ class StationLeg(Leg):
         settings: LegSettings,
         emit: Callable[[LegEvent], None],
     ) -> None:
-        super().__init__(request.leg, request.interaction, ports, settings, emit)
+        super().__init__(request.leg, request.interaction, request.role, ports, settings, emit)
         self._request = request
         self._station = station
         self._talking = False
@@ -57,7 +57,6 @@ class StationLeg(Leg):
         try:
             await self._ports.open_station(
                 self.id,
-                self.interaction,
                 file=station.file,
                 cadence=station.cadence,
                 keep_s=station.keep_s,
@@ -89,6 +88,9 @@ class StationLeg(Leg):
 
     async def _lose_silence(self) -> None:
         """Never: no network, no silence."""
+
+    async def _media_failed(self, port: m.PortName, failure: m.PortFailure) -> None:
+        """Never, likewise."""
 
     def _let_far_end_go(self, cause: Cause) -> None:
         """Nothing: the ports are all there is."""

@@ -1,37 +1,30 @@
 """A party: a telephone in a process of its own, that sends a tone and tells what it receives.
 
 `python -m endpoint.rig.party` reads its `PartySettings` from the first line of stdin, then one
-order a line. It is a plain SIP phone with real sockets, and uses nothing of the endpoint's legs
-and call control.
+order a line. It is a SIP phone with real sockets, and uses nothing of the endpoint's legs and call
+control but their end of audio: over a WebSocket it speaks WebRTC as a browser does, else RTP.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
-import random
 import ssl
 import sys
-from collections.abc import Sequence
 
 import msgspec
 import numpy as np
 
 from endpoint.audio.analysis import heard
 from endpoint.errors import EndpointError
+from endpoint.legs.audio_end import AudioEnd, Protection
 from endpoint.media import messages as m
 from endpoint.media.link import LocalLink, MediaSettings, WorkerLost
 from endpoint.rig import orders
 from endpoint.rig.orders import AnswerMode, CallState, PartySettings, PhoneOrder, Status
 from signaling.errors import SdpError, SignalingError
-from signaling.sdp.description import Codec, Direction, SessionDescription
-from signaling.sdp.negotiation import (
-    LocalAudio,
-    Negotiated,
-    apply_answer,
-    make_answer,
-    make_offer,
-)
+from signaling.sdp.description import Direction, SessionDescription
+from signaling.sdp.negotiation import Negotiated
 from signaling.sip.auth import DigestCredentials
 from signaling.sip.headers import NameAddr
 from signaling.sip.uri import Uri
@@ -76,9 +69,8 @@ class Phone:
         self._status = Status()
         self._registration: Registration | None = None
         self._session: InviteSession | None = None
-        self._local: LocalAudio | None = None
+        self._audio: AudioEnd | None = None
         self._offered: SessionDescription | None = None
-        self._sent: SessionDescription | None = None
         self._direction = Direction.SENDRECV
         self._aor = Uri("sip", settings.name, host=settings.domain)
 
@@ -153,20 +145,19 @@ class Phone:
                     await self._answer()
 
     async def _open(self, session: InviteSession | None) -> None:
-        """A fresh RTP port that sends our tone."""
-        if self._local is not None:
-            await self._media.request(m.ClosePort(port=LINE))
-        address = await self._media.request(m.OpenRtpPort(port=LINE))
+        """A fresh port that sends our tone: as we are asked, or as fits the way to our server."""
+        if self._audio is not None:
+            self._audio.close()
+        offer = session.sdp if session is not None else None
+        protection = Protection.RTP
+        if offer is not None:
+            protection = Protection.of(SessionDescription.parse(offer))
+        elif not self.settings.server.startswith("udp:"):
+            protection = Protection.WEBRTC
+        self._audio = AudioEnd(self._media, LINE, protection)
+        await self._audio.open(controlling=offer is None)
         self._media.send(m.StartListening(port=LINE))
-        self._local = LocalAudio(
-            address.host,
-            address.rtp_port,
-            session_id=random.getrandbits(31),
-            rtcp_port=address.rtcp_port,
-            ssrc=address.ssrc,
-            cname=address.cname,
-        )
-        self._offered = self._sent = None
+        self._offered = None
         self._direction = Direction.SENDRECV
         self._session = session
         self._media.send(m.SetRoutes(group=LINE, routes=[m.RouteTo(TONE, LINE)]))
@@ -174,37 +165,21 @@ class Phone:
     async def _answer(self) -> None:
         session = self._ringing()
         if session.sdp is None:
-            self._offered = self._sent = make_offer(self._our_audio(), Direction.SENDRECV)
+            self._offered = self._our_audio().offer()
             session.accept(self._offered.serialise())
             return
         try:
-            session.accept(self._answer_to(session.sdp))
+            session.accept(await self._answer_to(session.sdp))
         except SdpError as exc:
             session.reject(exc.status_hint)
 
-    def _answer_to(self, offer: bytes) -> bytes:
-        description, agreed = make_answer(
-            SessionDescription.parse(offer), self._our_audio(), self._direction, previous=self._sent
-        )
-        self._sent = description
-        self._connect(agreed)
-        return description.serialise()
+    async def _answer_to(self, offer: bytes) -> bytes:
+        answer, agreed = await self._our_audio().answer(offer, self._direction)
+        await self._connect(agreed)
+        return answer.serialise()
 
-    def _connect(self, agreed: Negotiated) -> None:
-        self._media.send(
-            m.SetRemote(
-                port=LINE,
-                host=agreed.host,
-                rtp_port=agreed.rtp_port,
-                rtcp_port=agreed.rtcp_port,
-                rtcp_mux=agreed.rtcp_mux,
-                send=_payload_types(agreed.send),
-                receive=_payload_types(agreed.receive),
-                sending=agreed.sending,
-                receiving=agreed.receiving,
-                ptime_ms=agreed.ptime_ms,
-            )
-        )
+    async def _connect(self, agreed: Negotiated) -> None:
+        await self._our_audio().agree(agreed)
         self._become(held_by_peer=agreed.far_end_holds)
 
     async def _follow_call(self, session: InviteSession) -> None:
@@ -214,10 +189,10 @@ class Phone:
                     if status in (180, 183):
                         self._become(call=CallState.RINGING)
                 case Answered(sdp=sdp) | Confirmed(sdp=sdp):
-                    self._take_answer(sdp)
+                    await self._take_answer(sdp)
                     self._become(call=CallState.CONNECTED)
                 case Reinvited(sdp=sdp):
-                    self._take_offer(session, sdp)
+                    await self._take_offer(session, sdp)
                 case InfoReceived():
                     pass
                 case Ended() as ended:
@@ -230,20 +205,18 @@ class Phone:
                         sip_status=ended.status or 0,
                     )
 
-    def _take_answer(self, sdp: bytes | None) -> None:
+    async def _take_answer(self, sdp: bytes | None) -> None:
         if sdp is not None and self._offered is not None:
-            self._connect(apply_answer(self._offered, SessionDescription.parse(sdp)))
+            await self._connect(self._our_audio().accept(self._offered, sdp))
             self._offered = None
 
-    def _take_offer(self, session: InviteSession, sdp: bytes | None) -> None:
+    async def _take_offer(self, session: InviteSession, sdp: bytes | None) -> None:
         if sdp is None:
-            self._offered = self._sent = make_offer(
-                self._our_audio(), self._direction, previous=self._sent
-            )
+            self._offered = self._our_audio().offer(self._direction)
             session.answer_reinvite(self._offered.serialise())
             return
         try:
-            session.answer_reinvite(self._answer_to(sdp))
+            session.answer_reinvite(await self._answer_to(sdp))
         except SdpError as exc:
             session.reject_reinvite(exc.status_hint)
 
@@ -274,7 +247,7 @@ class Phone:
         if self._session is not None:
             raise OrderRefused(f"{self.settings.name} is in a call")
         await self._open(None)
-        self._offered = self._sent = make_offer(self._our_audio(), Direction.SENDRECV)
+        self._offered = self._our_audio().offer()
         target = Uri("sip", destination, host=self._registrar.host, port=self._registrar.port)
         session = self._user_agent.invite(
             InviteRequest(
@@ -293,25 +266,25 @@ class Phone:
 
     async def _reinvite(self, direction: Direction) -> None:
         session = self._connected()
-        offer = make_offer(self._our_audio(), direction, previous=self._sent)
-        self._sent = offer
+        audio = self._our_audio()
+        offer = audio.offer(direction)
         status, sdp = await session.reinvite(offer.serialise())
         if status // 100 != 2 or sdp is None:
             raise OrderRefused(f"the re-INVITE was answered {status}")
         self._direction = direction
-        self._connect(apply_answer(offer, SessionDescription.parse(sdp)))
+        await self._connect(audio.accept(offer, sdp))
 
     async def _listen(self, order: orders.Listen) -> list[str]:
-        if self._local is None:
+        if self._audio is None:
             return []
         sound = await self._media.request(m.ReadHeard(port=LINE, last_ms=order.last_ms))
         samples = np.frombuffer(sound.samples, dtype="<i2")
         return sorted(heard(samples, order.signatures, sample_rate_hz=sound.sample_rate_hz))
 
-    def _our_audio(self) -> LocalAudio:
-        if self._local is None:
+    def _our_audio(self) -> AudioEnd:
+        if self._audio is None:
             raise OrderRefused(f"{self.settings.name} has no call")
-        return self._local
+        return self._audio
 
     def _ringing(self) -> InviteSession:
         if self._session is None or self._session.role is not Role.UAS:
@@ -339,13 +312,6 @@ class Reporter:
         """Write one at once."""
         sys.stdout.buffer.write(orders.encode(report) + b"\n")
         sys.stdout.buffer.flush()
-
-
-def _payload_types(codecs: Sequence[Codec]) -> list[m.PayloadType]:
-    return [
-        m.PayloadType(codec.number, codec.encoding, codec.clock_rate_hz, codec.channels)
-        for codec in codecs
-    ]
 
 
 def _tls_context(ca_file: str) -> ssl.SSLContext:

@@ -39,7 +39,10 @@ AGENT_HZ, CUSTOMER_HZ = 1130, 1010
 async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
     """Agent 6001 is an extension for a browser; customer 10086 is a tone station."""
     async with Desk(
-        tmp_path / "state", extensions=[AGENT], stations={CUSTOMER: CUSTOMER_HZ}
+        tmp_path / "state",
+        extensions=[AGENT],
+        stations={CUSTOMER: CUSTOMER_HZ},
+        settings={"media": {"websocket_phones": "rtp"}},
     ) as endpoint:
         yield endpoint
 

@@ -50,6 +50,7 @@ def outside(kamailio: Kamailio, server: str, directory: Path, **account: object)
                     "password": kamailio.password,
                     "ca": str(kamailio.ca_file) if server.startswith("wss") else None,
                     "expires_s": 60,
+                    "media": "rtp",
                     **account,
                 }
             ]

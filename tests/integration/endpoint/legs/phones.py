@@ -7,27 +7,21 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
 import numpy as np
 
 from endpoint.audio.analysis import heard
+from endpoint.legs.audio_end import AudioEnd, Protection
 from endpoint.legs.base import Source
 from endpoint.legs.ports import SOUNDS
 from endpoint.media import messages as m
 from endpoint.media.link import LocalLink, MediaLink
 from endpoint.media.settings import MediaSettings
-from signaling.sdp.description import Direction, SessionDescription
-from signaling.sdp.negotiation import (
-    DEFAULT_CODECS,
-    LocalAudio,
-    Negotiated,
-    apply_answer,
-    make_answer,
-    make_offer,
-)
+from signaling.sdp.description import Codec, Direction, SessionDescription
+from signaling.sdp.negotiation import BROWSER_CODECS, Negotiated
 from signaling.sip.auth import DigestCredentials
 from signaling.sip.headers import NameAddr
 from signaling.sip.uri import Uri
@@ -64,58 +58,59 @@ class Line:
     def __init__(self, phone: Phone) -> None:
         self.phone = phone
         self.session: InviteSession
-        self.port = f"{phone.user}-{next(_numbers)}"
         self.agreed: Negotiated | None = None
-        self.local: LocalAudio
-        self._sent: SessionDescription | None = None
+        self.audio: AudioEnd
+        self._sent: SessionDescription
         self._events: AsyncIterator[SessionEvent]
         self.reinvites: list[Direction | None] = []
         """Directions that the far end offered in its re-INVITEs."""
+
+    @property
+    def port(self) -> str:
+        return self.audio.port
 
     def begin(self, session: InviteSession) -> None:
         self.session = session
         self._events = session.events()
 
-    async def open(self) -> None:
-        address = await self.phone.link.request(m.OpenRtpPort(port=self.port))
+    async def open(self, protection: Protection | None = None, *, controlling: bool = True) -> None:
+        """Open a port that speaks the phone's tone, by default as the phone dials."""
+        name = f"{self.phone.user}-{next(_numbers)}"
+        self.audio = AudioEnd(self.phone.link, name, protection or self.phone.protection)
+        if self.phone.codecs is not None:
+            self.audio.codecs = self.phone.codecs
+        elif self.audio.protection is Protection.WEBRTC:
+            self.audio.codecs = BROWSER_CODECS
+        await self.audio.open(controlling=controlling)
         await self.phone.link.request(m.StartListening(port=self.port))
-        self.local = LocalAudio(
-            host=address.host,
-            rtp_port=address.rtp_port,
-            session_id=next(_numbers),
-            codecs=self.phone.codecs,
-            ssrc=address.ssrc,
-            cname=address.cname,
-        )
         self.phone.link.send(
             m.SetRoutes(group=self.port, routes=[m.RouteTo(source=self.phone.tone, sink=self.port)])
         )
 
     def offer(self, direction: Direction = Direction.SENDRECV) -> bytes:
-        self._sent = make_offer(self.local, direction, previous=self._sent)
-        return self._sent.serialise()
+        self._sent = self.audio.offer(direction)
+        return self.phone.rewrite(self._sent.serialise())
 
     async def take_answer(self, sdp: bytes | None) -> None:
-        assert sdp is not None
-        assert self._sent is not None
-        await self._agree(apply_answer(self._sent, SessionDescription.parse(sdp)))
+        await self._agree(self.audio.accept(self._sent, sdp))
 
     async def answer_to(self, sdp: bytes | None) -> bytes:
         assert sdp is not None
-        answer, agreed = make_answer(SessionDescription.parse(sdp), self.local, previous=self._sent)
-        self._sent = answer
+        answer, agreed = await self.audio.answer(sdp)
         await self._agree(agreed)
-        return answer.serialise()
+        return self.phone.rewrite(answer.serialise())
 
     async def pick_up(self) -> None:
         """Answer a call that rings here, and wait for the ACK."""
-        await self.open()
-        if self.session.sdp is None:
+        offer = self.session.sdp
+        asked = Protection.of(SessionDescription.parse(offer)) if offer is not None else None
+        await self.open(asked, controlling=offer is None)
+        if offer is None:
             self.session.accept(self.offer())
             confirmed = await self.until(Confirmed)
             await self.take_answer(confirmed.sdp)
             return
-        self.session.accept(await self.answer_to(self.session.sdp))
+        self.session.accept(await self.answer_to(offer))
         await self.until(Confirmed)
 
     async def until(self, kind: type[E]) -> E:
@@ -151,8 +146,7 @@ class Line:
 
     async def move(self) -> None:
         """Go on from another port, as a phone that changes its network does."""
-        self.phone.link.send(m.ClosePort(port=self.port))
-        self.port = f"{self.phone.user}-{next(_numbers)}"
+        self.audio.close()
         await self.open()
         await self.reoffer(Direction.SENDRECV)
 
@@ -173,24 +167,11 @@ class Line:
 
     def go_silent(self) -> None:
         """Vanish from the network, as far as audio goes."""
-        self.phone.link.send(m.ClosePort(port=self.port))
+        self.audio.close()
 
     async def _agree(self, agreed: Negotiated) -> None:
         self.agreed = agreed
-        await self.phone.link.request(
-            m.SetRemote(
-                port=self.port,
-                host=agreed.host,
-                rtp_port=agreed.rtp_port,
-                rtcp_port=agreed.rtcp_port,
-                send=[m.PayloadType(number=c.number, encoding=c.encoding) for c in agreed.send],
-                receive=[
-                    m.PayloadType(number=c.number, encoding=c.encoding) for c in agreed.receive
-                ],
-                sending=agreed.sending,
-                receiving=agreed.receiving,
-            )
-        )
+        await self.audio.agree(agreed)
 
 
 class Phone:
@@ -201,7 +182,12 @@ class Phone:
         self.user_agent = user_agent
         self.link = link
         self.tone = f"tone-{user}"
-        self.codecs = DEFAULT_CODECS
+        self.codecs: tuple[Codec, ...] | None = None
+        """What it has; None: all that we have."""
+        self.protection = Protection.RTP
+        """How it dials; it answers as it is asked."""
+        self.rewrite: Callable[[bytes], bytes] = lambda sdp: sdp
+        """What becomes of its descriptions on the way."""
         self.refuse_reinvites = 0
         """A status to refuse them with."""
         self.notices = link.notices()
@@ -218,6 +204,7 @@ class Phone:
         """Register over UDP, or over the WebSocket at `url`."""
         if url is not None:
             self.user_agent.connect("server", url)
+            self.protection = Protection.WEBRTC
         else:
             await self.user_agent.listen_udp("127.0.0.1", 0)
         self.registration = self.user_agent.register(
@@ -239,7 +226,7 @@ class Phone:
         assert flow is not None
         target = Uri("sip", number, host="127.0.0.1")
         line = Line(self)
-        await line.open()
+        await line.open(controlling=not late_offer)
         line.begin(
             self.user_agent.invite(
                 InviteRequest(

@@ -7,14 +7,14 @@ from dataclasses import replace
 
 import pytest
 
-from endpoint.legs.audio_end import AudioEnd, AudioSettings, Protection, ordered
+from endpoint.legs.audio_end import AudioEnd, AudioSettings, Protection, codecs_for
 from endpoint.media import messages as m
 from endpoint.media.link import LocalLink
 from endpoint.media.settings import MediaSettings
 from signaling.errors import SdpError
 from signaling.sdp.crypto import CryptoSuite
 from signaling.sdp.description import Direction, Line, SessionDescription
-from signaling.sdp.negotiation import BROWSER_CODECS, PCMA, PCMU, Negotiated
+from signaling.sdp.negotiation import OPUS, Negotiated
 from signaling.sdp.security import AgreedDtls, AgreedSdes, Plain
 from tests.integration.endpoint.legs.phones import TONES_HZ, hears
 
@@ -44,7 +44,6 @@ async def open_end(
 ) -> AudioEnd:
     """An end that speaks its own tone, and is listened to."""
     end = AudioEnd(link, NAMES[not offering], protection, settings)
-    end.codecs = ordered(end.codecs, ())
     await end.open(controlling=offering)
     tone = m.Segment(frequencies_hz=[TONES_HZ[end.port]], duration_ms=1000)
     await link.request(m.OpenPlayer(port="tone", cadence=[tone]))
@@ -118,7 +117,7 @@ async def test_an_offer_says_how_it_is_to_be_answered(
             b = AudioEnd(links[1], other, other)
             await b.open(controlling=False)
             with pytest.raises(SdpError) as refused:
-                b.check(offer.serialise())
+                b.foresee(offer.serialise())
             assert refused.value.status_hint == 488
 
 
@@ -140,7 +139,7 @@ async def test_keys_that_went_missing_on_the_way_are_no_clear_call(
         answerer = AudioEnd(links[1], f"takes {asked}", asked)
         await answerer.open(controlling=False)
         with pytest.raises(SdpError, match=r"crypto|fingerprint"):
-            answerer.check(bare.serialise())
+            answerer.foresee(bare.serialise())
 
 
 async def test_another_fingerprint_without_a_new_handshake_is_refused(
@@ -176,12 +175,20 @@ async def test_a_webrtc_end_tells_its_candidate_as_its_address(
 
 
 def test_codecs_stand_so_that_the_other_leg_can_be_forwarded_to() -> None:
-    def names(*faced: str) -> list[str]:
-        codecs = ordered(BROWSER_CODECS, faced)
+    def names(protection: Protection, *faced: str, offering: bool = True) -> list[str]:
+        codecs = codecs_for(protection, faced, offering=offering)
         return [codec.encoding for codec in codecs if codec.encoding != "TELEPHONE-EVENT"]
 
-    assert names() == ["PCMU", "PCMA", "OPUS"]
-    assert names("OPUS", "G722", "PCMU") == ["OPUS", "PCMU", "PCMA"]
-    assert names("PCMA") == ["PCMA", "PCMU", "OPUS"]
-    assert names("G722") == ["PCMU", "PCMA", "OPUS"]
-    assert ordered((PCMA, PCMU), ("PCMU",)) == (PCMU, PCMA)
+    browser, telephone = Protection.WEBRTC, Protection.RTP
+    assert names(browser) == ["PCMU", "PCMA", "OPUS"]
+    assert names(browser, "OPUS", "PCMU") == ["OPUS", "PCMU", "PCMA"]
+    assert names(browser, "PCMA") == ["PCMA", "PCMU", "OPUS"]
+    assert names(telephone, "OPUS") == ["PCMU", "PCMA"]
+    assert names(telephone, "G722", "PCMA") == ["G722", "PCMA", "PCMU"]
+    assert names(telephone, offering=False) == ["PCMU", "PCMA", "G722"]
+
+
+def test_without_libopus_there_is_no_opus(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("endpoint.audio.opus.library", lambda: None)
+    for offering in (True, False):
+        assert OPUS not in codecs_for(Protection.WEBRTC, ("OPUS",), offering=offering)

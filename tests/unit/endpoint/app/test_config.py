@@ -147,6 +147,52 @@ def test_every_mistake_is_told_at_once_with_key_found_and_expected(
     assert "not to be shown" not in "".join(told)
 
 
+def test_mistakes_in_how_audio_travels_are_told(home: Path) -> None:
+    write(
+        home / "agent-endpoint.toml",
+        """
+        [media]
+        websocket_phones = "video"
+        srtp_suites = ["AES_CM_128_HMAC_SHA1_32"]
+        [[media.ice_servers]]
+        url = "coturn.example.com:3478"
+        [[media.ice_servers]]
+        url = "turn:coturn.example.com"
+        username = "endpoint"
+        [[account]]
+        device = "6001"
+        server = "wss://pbx.example.com/ws"
+        password = "x"
+        media = "dtls"
+        """,
+    )
+    told = mistakes()
+    file = "(agent-endpoint.toml)"
+    expected = [
+        f"media.websocket_phones {file}: found 'video', expected 'webrtc', 'srtp' or 'rtp'",
+        f"media.srtp_suites.0 {file}: found 'AES_CM_128_HMAC_SHA1_32', expected 'AES_CM_128",
+        f"media.ice_servers.0.url {file}: 'coturn.example.com:3478': expected stun:host[:port]",
+        f"media.ice_servers.1 {file}: turn:coturn.example.com: expected username and credential",
+        f"account.0.media {file}: found something else, expected 'webrtc', 'srtp' or 'rtp'",
+    ]
+    for line in expected:
+        assert any(mistake.startswith(line) for mistake in told), (line, told)
+    assert len(told) == len(expected)
+
+
+def test_only_a_relay_hides_an_address(home: Path) -> None:
+    write(
+        home / "agent-endpoint.toml",
+        """
+        [media]
+        ice_relay_only = true
+        ice_servers = [{ url = "stun:[2001:db8::1]:3478" }]
+        """,
+    )
+    (mistake,) = mistakes()
+    assert "ice_relay_only is on: expected a turn: server among ice_servers" in mistake
+
+
 def test_a_list_in_a_variable_is_json(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AGENT_ENDPOINT_HTTP__ORIGINS", "https://crm.example.com")
     assert mistakes() == [
@@ -173,6 +219,10 @@ def test_secrets_are_masked_when_shown(home: Path) -> None:
         device = "6001"
         server = "wss://pbx.example.com/ws"
         password = "canary-password"
+        [[media.ice_servers]]
+        url = "turns:coturn.example.com:5349?transport=tcp"
+        username = "endpoint"
+        credential = "canary-credential"
         """,
     )
     text = repr(shown(load())) + repr(load())

@@ -46,6 +46,16 @@ class FakeMedia:
                 return m.RtpAddress(
                     host="127.0.0.1", rtp_port=port, rtcp_port=port + 1, ssrc=port, cname="c"
                 )
+            case m.OpenWebRtcPort():
+                port = next(self._ports)
+                return m.WebRtcAddress(
+                    ufrag="ufrag",
+                    pwd=f"password{port}" * 2,
+                    candidates=[f"1 1 udp 2130706431 127.0.0.1 {port} typ host"],
+                    fingerprints=[m.Fingerprint("sha-256", ":".join(["AB"] * 32))],
+                    ssrc=port,
+                    cname="c",
+                )
             case _:
                 return m.Done()
 
@@ -68,6 +78,7 @@ class FakeMedia:
             match command:
                 case (
                     m.OpenRtpPort(port=port)
+                    | m.OpenWebRtcPort(port=port)
                     | m.OpenPlayer(port=port)
                     | m.OpenFilePlayer(port=port)
                     | m.OpenSink(port=port)

@@ -53,6 +53,10 @@ class Call:
         self.session.answers.put_nowait((status, sdp))
 
     @property
+    def port(self) -> m.PortName:
+        return self.desk.media.all(m.OpenRtpPort)[-1].port
+
+    @property
     def remote(self) -> m.SetRemote:
         return self.desk.media.all(m.SetRemote)[-1]
 
@@ -234,7 +238,7 @@ async def test_a_re_invite_without_an_offer_gets_ours(call: Call) -> None:
 
 
 async def test_digits_of_the_phone_by_either_way(call: Call) -> None:
-    call.desk.media.tell(m.DigitReceived(port=call.leg, digit="5", duration_ms=120))
+    call.desk.media.tell(m.DigitReceived(port=call.port, digit="5", duration_ms=120))
     assert await call.desk.next() == DigitDetected(call.leg, "5", 120)
     call.session.tell(InfoReceived("application/dtmf-relay", b"Signal=#\r\nDuration=160"))
     assert await call.desk.next() == DigitDetected(call.leg, "#", 160)
@@ -245,8 +249,8 @@ async def test_digits_to_the_phone(call: Call) -> None:
     call.desk.exchange.hold(call.leg)
     await call.offer()
     (asked,) = call.desk.media.all(m.SendDigits)
-    assert (asked.port, asked.digits) == (call.leg, "12#")
-    call.desk.media.tell(m.DigitsSent(port=call.leg, digits="12#"))
+    assert (asked.port, asked.digits) == (call.port, "12#")
+    call.desk.media.tell(m.DigitsSent(port=call.port, digits="12#"))
     assert await call.desk.next() == DigitsSent(call.leg, "12#")
     call.answer(200)
 
@@ -265,15 +269,15 @@ async def test_digits_that_the_media_plane_refuses_are_not_sent(call: Call) -> N
 
 
 async def test_the_first_packet_confirms_the_media_once(call: Call) -> None:
-    call.desk.media.tell(m.FirstPacket(port=call.leg))
-    call.desk.media.tell(m.FirstPacket(port=call.leg))
-    call.desk.media.tell(m.DigitReceived(port=call.leg, digit="1", duration_ms=100))
+    call.desk.media.tell(m.FirstPacket(port=call.port))
+    call.desk.media.tell(m.FirstPacket(port=call.port))
+    call.desk.media.tell(m.DigitReceived(port=call.port, digit="1", duration_ms=100))
     assert await call.desk.next() == MediaConfirmed(call.leg)
     assert isinstance(await call.desk.next(), DigitDetected)
 
 
 async def test_silence_ends_the_leg(call: Call) -> None:
-    call.desk.media.tell(m.MediaTimedOut(port=call.leg))
+    call.desk.media.tell(m.MediaTimedOut(port=call.port))
     released = await call.desk.next()
     assert isinstance(released, LegReleased)
     assert (released.cause, released.released_by) == (Cause.MEDIA_TIMEOUT, Side.ENDPOINT)
@@ -283,8 +287,8 @@ async def test_silence_ends_the_leg(call: Call) -> None:
 async def test_silence_of_a_held_phone_is_no_fault(call: Call) -> None:
     call.session.tell(Reinvited(far_offer(Direction.SENDONLY)))
     assert await call.desk.next() == LegHeld(call.leg)
-    call.desk.media.tell(m.MediaTimedOut(port=call.leg))
-    call.desk.media.tell(m.DigitReceived(port=call.leg, digit="1", duration_ms=100))
+    call.desk.media.tell(m.MediaTimedOut(port=call.port))
+    call.desk.media.tell(m.DigitReceived(port=call.port, digit="1", duration_ms=100))
     assert isinstance(await call.desk.next(), DigitDetected)
 
 
@@ -292,7 +296,7 @@ async def test_a_lost_worker_ends_every_leg_and_new_ones_work(call: Call) -> Non
     desk = call.desk
     players = len(desk.media.all(m.OpenPlayer))
     lost = {leg for leg in desk.media.open_ports if not leg.startswith("sound.")}
-    assert lost == {call.leg}
+    assert lost == {call.port}
     desk.media.asked.clear()
     desk.media.tell(WorkerLost("killed"))
     released = await desk.next()

@@ -89,6 +89,8 @@ def test_a_cause_that_we_say_is_understood_by_ourselves() -> None:
         Cause.CERTIFICATE_REFUSED: Cause.NETWORK_FAILURE,  # said only to others, as a fault of ours
         Cause.MEDIA_TIMEOUT: Cause.NO_ANSWER,
         Cause.MEDIA_LOST: Cause.NETWORK_FAILURE,
+        Cause.MEDIA_UNREACHABLE: Cause.INCOMPATIBLE_MEDIA,
+        Cause.MEDIA_UNTRUSTED: Cause.INCOMPATIBLE_MEDIA,
     }
     for cause, codes in CAUSES.items():
         understood = cause_of_status(codes.sip_status, codes.q850)

@@ -7,6 +7,7 @@ from typing import Any, cast
 import pytest
 
 from endpoint.errors import MediaError
+from endpoint.legs.audio_end import Protection
 from endpoint.legs.base import InteractionId, LegId, Route, Source
 from endpoint.legs.ports import LegPorts
 from endpoint.media import messages as m
@@ -28,35 +29,58 @@ def ports(media: FakeMedia) -> LegPorts:
     return LegPorts(cast("Any", media))
 
 
+async def open_port(ports: LegPorts, leg: LegId) -> m.PortName:
+    end = await ports.open_end(leg, Protection.RTP, controlling=True, rtp_timeout_s=1.0)
+    ports.use(leg, end)
+    return end.port
+
+
 def routed(media: FakeMedia) -> set[tuple[str, str]]:
     return {(route.source, route.sink) for route in media.all(m.SetRoutes)[-1].routes}
 
 
 async def test_a_leg_that_opens_later_joins_its_routes(media: FakeMedia, ports: LegPorts) -> None:
-    await ports.open_rtp(A, CALL, rtp_timeout_s=1.0)
+    a = await open_port(ports, A)
     ports.set_routes(CALL, [Route(A, B), Route(B, A), Route(Source.RING_BACK, A)])
-    assert routed(media) == {("sound.ringback", "a")}
-    await ports.open_rtp(B, CALL, rtp_timeout_s=1.0)
-    assert routed(media) == {("a", "b"), ("b", "a"), ("sound.ringback", "a")}
+    assert routed(media) == {("sound.ringback", a)}
+    b = await open_port(ports, B)
+    assert routed(media) == {(a, b), (b, a), ("sound.ringback", a)}
+
+
+async def test_a_leg_is_heard_at_the_end_that_it_uses(media: FakeMedia, ports: LegPorts) -> None:
+    """Several phones of a device ring, each with an end; one of them sends early media."""
+    ports.set_routes(CALL, [Route(A, B), Route(B, A)])
+    b = await open_port(ports, B)
+    first, second = [
+        await ports.open_end(A, Protection.RTP, controlling=True, rtp_timeout_s=1.0)
+        for _ in range(2)
+    ]
+    ports.use(A, first)
+    assert routed(media) == {(first.port, b), (b, first.port)}
+    ports.close_end(first)
+    ports.close_end(first)
+    ports.use(A, second)
+    assert routed(media) == {(second.port, b), (b, second.port)}
+    assert media.open_ports == {second.port, b}
+    assert {ports.leg_of(end) for end in media.open_ports} == {A, B}
 
 
 async def test_a_port_that_was_closed_is_in_no_route(media: FakeMedia, ports: LegPorts) -> None:
-    """Also where the leg was opened for another interaction than the one it is in now."""
-    await ports.open_rtp(A, CALL, rtp_timeout_s=1.0)
-    await ports.open_rtp(B, InteractionId("other"), rtp_timeout_s=1.0)
+    await open_port(ports, A)
+    b = await open_port(ports, B)
     ports.set_routes(CALL, [Route(A, B), Route(Source.BUSY, B)])
     ports.close(A)
     ports.close(A)
-    assert media.open_ports == {B}
+    assert media.open_ports == {b}
     assert ports.open_count == 1
     ports.set_routes(CALL, [Route(A, B), Route(Source.BUSY, B)])
-    assert routed(media) == {("sound.busy", "b")}
+    assert routed(media) == {("sound.busy", b)}
 
 
 async def test_a_port_that_does_not_open_is_forgotten(media: FakeMedia, ports: LegPorts) -> None:
     media.refuse.add(m.OpenRtpPort)
     with pytest.raises(MediaError):
-        await ports.open_rtp(A, CALL, rtp_timeout_s=1.0)
+        await open_port(ports, A)
     assert ports.open_count == 0
     with pytest.raises(MediaError):
         await ports.read_statistics(A)
@@ -73,10 +97,10 @@ async def test_music_comes_from_a_file_where_there_is_one(media: FakeMedia) -> N
 
 
 async def test_recording_goes_by_the_name_of_the_leg(media: FakeMedia, ports: LegPorts) -> None:
-    await ports.open_rtp(A, CALL, rtp_timeout_s=1.0)
+    port = await open_port(ports, A)
     await ports.start_recording(A, "/call.wav")
     (started,) = media.all(m.StartRecording)
-    assert (started.recording, started.port, started.path) == ("a", "a", "/call.wav")
+    assert (started.recording, started.port, started.path) == ("a", port, "/call.wav")
     await ports.stop_recording(A)
     assert media.all(m.StopRecording)[0].recording == "a"
     await ports.read_heard(A, 300)
@@ -84,9 +108,9 @@ async def test_recording_goes_by_the_name_of_the_leg(media: FakeMedia, ports: Le
 
 
 async def test_a_lost_worker_leaves_nothing_to_close(media: FakeMedia, ports: LegPorts) -> None:
-    await ports.open_rtp(A, CALL, rtp_timeout_s=1.0)
-    assert ports.leg_of("a") == A
+    port = await open_port(ports, A)
+    assert ports.leg_of(port) == A
     assert ports.lose_all() == [A]
-    assert ports.leg_of("a") is None
+    assert ports.leg_of(port) is None
     ports.close(A)
     assert not media.all(m.ClosePort)

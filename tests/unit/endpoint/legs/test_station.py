@@ -89,11 +89,12 @@ async def test_a_station_is_heard_at_its_player_and_hears_at_its_sink(desk: Desk
         CALL, [Route(LEG, other), Route(other, LEG, -6.0), Route(Source.MUSIC_ON_HOLD, other)]
     )
     routes = desk.media.all(m.SetRoutes)[-1]
+    (opened,) = desk.media.all(m.OpenRtpPort)
     assert routes.group == CALL
     assert [(route.source, route.sink, route.gain_db) for route in routes.routes] == [
-        ("a.source", other, 0.0),
-        (other, "a.sink", -6.0),
-        ("sound.moh", other, 0.0),
+        ("a.source", opened.port, 0.0),
+        (opened.port, "a.sink", -6.0),
+        ("sound.moh", opened.port, 0.0),
     ]
 
 

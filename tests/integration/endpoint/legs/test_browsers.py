@@ -1,0 +1,343 @@
+"""Calls with phones over WebSocket, that speak WebRTC: among themselves and with plain RTP."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+
+import pytest
+
+from endpoint.legs.audio_end import Protection
+from endpoint.legs.base import (
+    Cause,
+    FarEndHold,
+    LegAlerting,
+    LegAnswered,
+    LegHeld,
+    LegReleased,
+    LegRetrieved,
+    LegRole,
+    MediaConfirmed,
+    Route,
+    Side,
+    Source,
+)
+from endpoint.legs.leg import LegSettings
+from endpoint.media.link import LocalLink
+from endpoint.media.settings import MediaSettings
+from signaling.sdp.description import Direction, SessionDescription
+from signaling.sdp.negotiation import DEFAULT_CODECS
+from signaling.sdp.security import AgreedDtls, AgreedSdes
+from tests.integration.endpoint.legs.conftest import MEDIA, Office, open_office
+from tests.integration.endpoint.legs.phones import Answered, Ended, Line
+
+pytestmark = pytest.mark.integration
+
+
+async def talk(
+    office: Office, *, browsers: tuple[bool, bool], calling: str = "6001", called: str = "10086"
+) -> tuple[Line, Line]:
+    """One calls another, who picks up; both hear each other."""
+    caller = await office.phone(calling, websocket=browsers[0])
+    callee = await office.phone(called, websocket=browsers[1])
+    a = await caller.dial(called)
+    b = await callee.rings()
+    await b.pick_up()
+    await a.take_answer((await a.until(Answered)).sdp)
+    await a.hears(called)
+    await b.hears(calling)
+    return a, b
+
+
+def codec_of(line: Line) -> str:
+    assert line.agreed is not None
+    return line.agreed.send[0].encoding
+
+
+def offer_to(line: Line) -> SessionDescription:
+    assert line.session.sdp is not None
+    return SessionDescription.parse(line.session.sdp)
+
+
+def ufrag_in(offer: SessionDescription) -> str | None:
+    return offer.media[0].attribute("ice-ufrag")
+
+
+@pytest.mark.parametrize(
+    "browsers", [(True, False), (False, True)], ids=["browser calls", "browser is called"]
+)
+async def test_a_call_of_a_browser_is_forwarded_and_held_by_the_exchange(
+    office: Office, browsers: tuple[bool, bool]
+) -> None:
+    a, b = await talk(office, browsers=browsers)
+    assert (codec_of(a), codec_of(b)) == ("PCMU", "PCMU")
+    for line, is_browser in zip((a, b), browsers, strict=True):
+        assert line.agreed is not None
+        assert isinstance(line.agreed.security, AgreedDtls) is is_browser
+    operator = office.operator
+    legs = await operator.talk()
+    operator.route(legs[0], Route(Source.MUSIC_ON_HOLD, legs[1]))
+    async with asyncio.TaskGroup() as phones:
+        office.exchange.hold(legs[1])
+        phones.create_task(b.serve(1))
+        assert await operator.saw(FarEndHold) == FarEndHold(legs[1], True, True, 200)
+        await a.hears()
+        operator.join(*legs)
+        office.exchange.resume(legs[1])
+        phones.create_task(b.serve(2))
+        assert await operator.saw(FarEndHold) == FarEndHold(legs[1], False, True, 200)
+    await b.hears("6001")
+    await a.hears("10086")
+    assert b.reinvites == [Direction.SENDONLY, Direction.SENDRECV]
+    a.session.bye()
+    assert (await operator.saw(LegReleased)).cause is Cause.NORMAL
+    await office.idle()
+
+
+async def test_two_browsers_agree_on_opus(office: Office) -> None:
+    caller = await office.phone("6001", websocket=True)
+    callee = await office.phone("10086", websocket=True)
+    a = await caller.dial("10086")
+    b = await callee.rings()
+    await b.pick_up()
+    await a.take_answer((await a.until(Answered)).sdp)
+    assert (codec_of(a), codec_of(b)) == ("OPUS", "OPUS")
+
+
+async def test_a_held_telephone_hears_music_of_a_browsers_call(office: Office) -> None:
+    _, b = await talk(office, browsers=(True, False))
+    legs = await office.operator.talk()
+    office.operator.route(legs[0], Route(Source.MUSIC_ON_HOLD, legs[1]))
+    await b.hears("moh")
+
+
+async def test_a_browser_holds_and_retrieves_by_its_own_button(office: Office) -> None:
+    a, b = await talk(office, browsers=(True, False))
+    caller, _ = await office.operator.talk()
+    assert await a.reoffer(Direction.SENDONLY) == 200
+    assert await office.operator.saw(LegHeld) == LegHeld(caller)
+    assert await a.reoffer(Direction.SENDRECV) == 200
+    assert await office.operator.saw(LegRetrieved) == LegRetrieved(caller)
+    await a.hears("10086")
+    await b.hears("6001")
+
+
+async def test_the_browsers_of_a_device_ring_each_with_an_offer_of_its_own(office: Office) -> None:
+    agent = await office.phone("6001")
+    first = await office.phone("10086", key="first", websocket=True)
+    second = await office.phone("10086", key="second", websocket=True)
+    a = await agent.dial("10086")
+    losing, winning = await first.rings(), await second.rings()
+    assert ufrag_in(offer_to(losing)) != ufrag_in(offer_to(winning)) is not None
+    await winning.pick_up()
+    assert (await losing.until(Ended)).by_remote
+    await a.take_answer((await a.until(Answered)).sdp)
+    await a.hears("10086")
+    await winning.hears("6001")
+    a.session.bye()
+    await office.idle()
+    assert "0 ports" in repr(office.exchange)
+
+
+async def test_a_browser_that_invites_without_an_offer_gets_one_of_webrtc(office: Office) -> None:
+    agent = await office.phone("6001", websocket=True)
+    customer = await office.phone("10086")
+    a = await agent.dial("10086", late_offer=True)
+    b = await customer.rings()
+    await b.pick_up()
+    answered = await a.until(Answered)
+    assert answered.sdp is not None
+    assert Protection.of(SessionDescription.parse(answered.sdp)) is Protection.WEBRTC
+    a.session.accept(await a.answer_to(answered.sdp))
+    await a.hears("10086")
+    await b.hears("6001")
+
+
+@pytest.mark.parametrize("repeated", [True, False])
+async def test_early_media_of_a_browser_is_heard_and_its_answer_stands(
+    office: Office, repeated: bool
+) -> None:
+    customer = await office.phone("10086", websocket=True)
+    leg = office.operator.place("10086", "6001")
+    b = await customer.rings()
+    assert await office.operator.saw(LegAlerting) == LegAlerting(leg)
+    await b.open(Protection.WEBRTC, controlling=False)
+    answer = await b.answer_to(b.session.sdp)
+    b.session.ring(answer)
+    assert await office.operator.saw(LegAlerting) == LegAlerting(leg, early_media=True)
+    assert await office.operator.saw(MediaConfirmed) == MediaConfirmed(leg)
+    b.session.accept(answer if repeated else b"")
+    assert await office.operator.saw(LegAnswered) == LegAnswered(leg)
+    office.operator.route(leg, Route(Source.MUSIC_ON_HOLD, leg))
+    await b.hears("moh")
+
+
+async def test_a_station_that_is_to_call_a_browser_is_offered_opus_first(office: Office) -> None:
+    agent = await office.phone("6001", websocket=True)
+    await office.phone("10086", websocket=True)
+    for called, first in (("10086", "OPUS"), ("95588", "PCMU")):
+        leg = office.operator.place("6001", called, LegRole.STATION)
+        ringing = await agent.rings()
+        assert offer_to(ringing).media[0].codecs[0].encoding == first
+        office.exchange.release(leg, Cause.CANCELLED)
+        await ringing.until(Ended)
+
+
+async def test_a_profile_without_its_beginning_is_webrtc_too(office: Office) -> None:
+    """So rtpengine writes it, in offers and in answers."""
+    agent = await office.phone("6001", websocket=True)
+    customer = await office.phone("10086", websocket=True)
+    for phone in (agent, customer):
+        phone.rewrite = lambda sdp: sdp.replace(b"UDP/TLS/RTP/SAVPF", b"RTP/SAVPF")
+        phone.codecs = DEFAULT_CODECS
+    a = await agent.dial("10086")
+    b = await customer.rings()
+    await b.pick_up()
+    sdp = (await a.until(Answered)).sdp
+    assert sdp is not None
+    assert SessionDescription.parse(sdp).media[0].protocol == "RTP/SAVPF"
+    await a.take_answer(sdp)
+    await a.hears("10086")
+    await b.hears("6001")
+
+
+async def test_keys_in_the_sdp_protect_a_call_that_is_held_and_taken_back(office: Office) -> None:
+    agent = await office.phone("6001")
+    customer = await office.phone("10086")
+    agent.protection = Protection.SRTP
+    a = await agent.dial("10086")
+    b = await customer.rings()
+    assert Protection.of(offer_to(b)) is Protection.RTP
+    await b.pick_up()
+    await a.take_answer((await a.until(Answered)).sdp)
+    assert a.agreed is not None
+    assert isinstance(a.agreed.security, AgreedSdes)
+    await a.hears("10086")
+    await b.hears("6001")
+    caller, _ = await office.operator.talk()
+    for direction in (Direction.SENDONLY, Direction.SENDRECV):
+        assert await a.reoffer(direction) == 200
+    assert await office.operator.saw(LegHeld) == LegHeld(caller)
+    await a.hears("10086")
+    await b.hears("6001")
+
+
+# -- failures -----------------------------------------------------------------------------------
+
+
+def forged(sdp: bytes, line: bytes) -> bytes:
+    """The description with another line in place of its fingerprint."""
+    return re.sub(rb"a=fingerprint:[^\r]*\r\n", line, sdp)
+
+
+ANOTHER = b"a=fingerprint:sha-256 " + b":".join([b"AB"] * 32) + b"\r\n"
+MD5_ONLY = b"a=fingerprint:md5 " + b":".join([b"AB"] * 16) + b"\r\n"
+
+
+async def test_s14_a_wrong_fingerprint_ends_the_call(office: Office) -> None:
+    agent = await office.phone("6001")
+    customer = await office.phone("10086", websocket=True)
+    customer.rewrite = lambda sdp: forged(sdp, ANOTHER)
+    a = await agent.dial("10086")
+    b = await customer.rings()
+    await b.pick_up()
+    released = await office.operator.saw(LegReleased)
+    assert (released.cause, released.released_by) == (Cause.MEDIA_UNTRUSTED, Side.ENDPOINT)
+    assert "certificate" in released.text
+    assert (await b.until(Ended)).q850 == 57
+    await a.until(Ended)
+    await b.hears()
+    await office.idle()
+
+
+@pytest.mark.parametrize("line", [b"", MD5_ONLY], ids=["none", "md5"])
+async def test_s14_an_answer_without_a_good_fingerprint_is_no_clear_call(
+    office: Office, line: bytes
+) -> None:
+    agent = await office.phone("6001")
+    customer = await office.phone("10086", websocket=True)
+    customer.rewrite = lambda sdp: forged(sdp, line)
+    await agent.dial("10086")
+    b = await customer.rings()
+    await b.pick_up()
+    released = await office.operator.saw(LegReleased)
+    assert (released.cause, released.released_by) == (Cause.INCOMPATIBLE_MEDIA, Side.ENDPOINT)
+    assert (await b.until(Ended)).by_remote
+    await b.hears()
+
+
+@pytest.mark.parametrize("line", [b"", MD5_ONLY], ids=["none", "md5"])
+async def test_s14_an_offer_without_a_good_fingerprint_is_refused(
+    office: Office, line: bytes
+) -> None:
+    agent = await office.phone("6001", websocket=True)
+    agent.rewrite = lambda sdp: forged(sdp, line)
+    a = await agent.dial("10086")
+    assert (await a.until(Ended)).status == 488
+
+
+async def test_s14_another_fingerprint_in_the_call_needs_another_handshake(office: Office) -> None:
+    a, b = await talk(office, browsers=(True, False))
+    a.phone.rewrite = lambda sdp: forged(sdp, ANOTHER)
+    assert await a.reoffer(Direction.SENDRECV) == 488
+    await a.hears("10086")
+    await b.hears("6001")
+
+
+async def test_a_phone_whose_early_media_fails_is_given_up_alone(office: Office) -> None:
+    agent = await office.phone("6001")
+    bad = await office.phone("10086", key="bad", websocket=True)
+    good = await office.phone("10086", key="good", websocket=True)
+    bad.rewrite = lambda sdp: forged(sdp, ANOTHER)
+    a = await agent.dial("10086")
+    failing, answering = await bad.rings(), await good.rings()
+    await failing.open(Protection.WEBRTC, controlling=False)
+    failing.session.ring(await failing.answer_to(failing.session.sdp))
+    assert (await failing.until(Ended)).by_remote
+    await answering.pick_up()
+    await a.take_answer((await a.until(Answered)).sdp)
+    await a.hears("10086")
+    await answering.hears("6001")
+
+
+class TestImpatient:
+    @pytest.fixture
+    async def office(self) -> AsyncIterator[Office]:
+        settings = MediaSettings(
+            rtp_port_low=MEDIA.rtp_port_low,
+            rtp_port_high=MEDIA.rtp_port_high,
+            connect_timeout_s=0.5,
+        )
+        legs = LegSettings(domain="127.0.0.1", goodbye_s=0.1)
+        async with LocalLink(settings) as link, open_office(legs, link) as opened:
+            yield opened
+
+    async def test_audio_that_finds_no_way_ends_the_call(self, office: Office) -> None:
+        customer = await office.phone("10086", websocket=True)
+        customer.rewrite = lambda sdp: re.sub(
+            rb"(a=candidate:[^\r]* )(\d+)( typ)", rb"\g<1>9\g<3>", sdp
+        ).replace(b"a=ice-pwd:", b"a=ice-pwd:other")
+        office.operator.place("10086", "6001")
+        b = await customer.rings()
+        await b.pick_up()
+        released = await office.operator.saw(LegReleased)
+        assert (released.cause, released.released_by) == (Cause.MEDIA_UNREACHABLE, Side.ENDPOINT)
+        assert "media.ice_servers" in released.text
+        assert (await b.until(Ended)).by_remote
+
+    async def test_a_browser_that_closes_its_audio_is_given_time_for_its_bye(
+        self, office: Office
+    ) -> None:
+        for says_goodbye, cause in ((True, Cause.NORMAL), (False, Cause.MEDIA_TIMEOUT)):
+            customer = await office.phone("10086", websocket=True, key=str(cause))
+            office.operator.place("10086", "6001")
+            b = await customer.rings()
+            await b.pick_up()
+            await office.operator.saw(MediaConfirmed)
+            b.go_silent()
+            if says_goodbye:
+                b.session.bye()
+            released = await office.operator.saw(LegReleased)
+            assert (released.cause, released.released_by) == (cause, Side.DEVICE)
+            customer.registration.unregister()
