@@ -94,8 +94,9 @@ class Observer:
         all_known = levels_dbov and len(known_dbov) == len(levels_dbov)
         sent_level_dbov = max(known_dbov) if all_known else None
         inbound, counts = self._inbound, self._counts()
-        view = self._view if self._is_reported(now) else RemoteView()
         last = counts.since(self._looks[0] if self._looks else counts)
+        # A report about nothing has nothing lost.
+        view = self._view if last.sent > 0 and self._is_reported(now) else RemoteView()
         level_dbov, mos, remote_mos = inbound.level_dbov(), self._mos(last), self._remote_mos(view)
         received, sent = ReceivedDiagnosis.NO_FAR_END, SentDiagnosis.NO_FAR_END
         if remote is not None:

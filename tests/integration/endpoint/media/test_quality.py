@@ -281,6 +281,20 @@ async def test_reports_that_no_longer_come_tell_nothing_of_now(
     assert counted.remote_lost == 15
 
 
+async def test_reports_about_nothing_tell_nothing(studio: Studio, phone: PhoneMaker) -> None:
+    b = await phone("B")
+    await studio.connect(b)
+    await studio.route("mB")
+    await b.until_packets(30)
+    far = FarEnd(studio, b)
+    far.report()
+    await studio.until_counted("B", lambda s: s.remote_mos is not None)
+    await studio.route()
+    await until_sent(studio, "B", SentDiagnosis.NOT_ROUTED)
+    far.report()
+    await studio.until_counted("B", lambda s: s.remote_mos is None)
+
+
 async def test_what_the_far_end_judges_itself_goes_before_what_we_make_of_its_reports(
     studio: Studio, phone: PhoneMaker
 ) -> None:
