@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 _WEBRTC = "endpoint.media.webrtc"
 """Loaded where it is used: ICE and DTLS are more than all the rest of the plane."""
+_LATELY_S = 0.1
 _LARGEST_FILE = 64 << 20
 _LONGEST_MEMORY_S = 10.0
 _GAINS_DB = (-127.0, 40.0)
@@ -94,6 +95,12 @@ class Plane:
             if result is not None:
                 self.tell(m.Reply(command.id, result))
         self._mind_clock()
+
+    def streams(self) -> int:
+        """How many far ends send at the moment."""
+        since = monotonic() - _LATELY_S
+        ports = self._switchboard.ports.values()
+        return sum(isinstance(port, RtpPort) and port.inbound.last_heard > since for port in ports)
 
     def close(self) -> None:
         """Close every port and finish every recording."""

@@ -19,6 +19,7 @@ import msgspec
 from endpoint.errors import MediaError
 from endpoint.media import messages as m
 from endpoint.media.channel import Channel
+from endpoint.media.pace import Pace
 from endpoint.media.plane import Plane
 from endpoint.media.settings import MediaSettings
 
@@ -29,7 +30,8 @@ async def serve(end: socket.socket, settings: MediaSettings) -> None:
     channel = Channel(end, lambda record: plane.handle(m.decode_command(record)), gone.set)
     try:
         async with Plane(settings, lambda message: channel.send(m.encode(message))) as plane:
-            await gone.wait()
+            with Pace(settings.beat_s, plane.streams):
+                await gone.wait()
     finally:
         channel.close()
 
