@@ -155,7 +155,9 @@ class FarEnds(MediaProcess):
     """The other end of every WebRTC leg, each with an RTP port for the generator."""
 
     def __init__(self, ground: Ground) -> None:
-        super().__init__(MediaSettings(cpu_affinity=(ground.load_core,), rtp_port_low=25000))
+        # They wait for nobody: the relay gets packets as far apart as they were sent.
+        settings = MediaSettings(cpu_affinity=(ground.load_core,), rtp_port_low=25000, beat_s=0)
+        super().__init__(settings)
 
     async def answer(self, leg: str, offer: m.WebRtcAddress, coding: Coding) -> m.WebRtcAddress:
         """Answer a relay's offer."""
