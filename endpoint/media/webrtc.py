@@ -295,8 +295,11 @@ class WebRtcTransport:
                 # The far end's wish, not ours.
                 certificate = path.association.certificate
                 path.association = DtlsAssociation(certificate, self._association_over)
-        elif path is self._current:
+        elif path is self._current and self._prepared is not None:
+            was_last_hope = path.is_closed and self._prepared.remote is not None
             self._drop_prepared()
+            if was_last_hope:
+                self._tell(m.PortFailed(self.name, m.PortFailure.NO_ROUTE))
         if path.remote is None:
             path.begin(remote, self._settings.connect_timeout_s)
         path.add(candidates, complete=remote.candidates_complete)
@@ -375,8 +378,8 @@ class WebRtcTransport:
                 self._old = before
         path.association.send = path.connection.send_datagram
         self._receiver.outlet_changed()
-        if path.association.profile is not None:
-            self._tell(m.PortConnected(self.name, path.association.profile))
+        if path.association.srtp is not None:
+            self._tell(m.PortConnected(self.name, path.association.srtp.profile))
 
     def timed_out(self, path: _Path) -> None:
         """It has had its time to connect."""

@@ -102,7 +102,6 @@ class DtlsAssociation(RTCDtlsTransport):
         """How datagrams go at present."""
         self.srtp: SrtpSession | None = None
         """There from the end of the handshake."""
-        self.profile: m.SrtpProfile | None = None
         self.is_over = False
         self._tell_over = over
         self._failure = m.PortFailure.HANDSHAKE
@@ -173,9 +172,9 @@ class DtlsAssociation(RTCDtlsTransport):
             return
         size = 2 * (profile.key_length + profile.salt_length)
         material = self._ssl.export_keying_material(b"EXTRACTOR-dtls_srtp", size)
-        self.profile = _PROFILES[selected]
         client, server = (
-            m.SrtpKey(self.profile, profile.get_key_and_salt(material, index)) for index in range(2)
+            m.SrtpKey(_PROFILES[selected], profile.get_key_and_salt(material, index))
+            for index in range(2)
         )
         is_server = self._role == "server"
         self.srtp = SrtpSession(

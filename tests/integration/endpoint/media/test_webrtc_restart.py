@@ -176,6 +176,48 @@ async def test_the_last_of_two_prepared_restarts_counts(
     await until_heard(*phones)
 
 
+async def test_a_restart_that_still_gathers_makes_way_for_another_and_for_the_end() -> None:
+    async with plane() as a, plane() as b:
+        silent = m.IceServer("stun:127.0.0.1:9")
+        a.local = await a.link.request(m.OpenWebRtcPort("W", True, [silent]))
+        await b.open(controlling=False)
+        await connect(a, b)
+        for number in (1, 2):
+            a.link.send(m.RestartIce("W", True, id=number))
+            refused = asyncio.get_running_loop().create_task(a.restart(controlling=True))
+            await asyncio.sleep(0)
+            await a.link.request(m.Ping())
+            if number == 1:
+                await refused
+                continue
+            await a.link.request(m.ClosePort("W"))
+            with pytest.raises(MediaError, match="was closed"):
+                await refused
+        (failed,) = await b.until_notice(m.PortFailed)
+        assert failed.failure is m.PortFailure.CLOSED
+
+
+async def test_the_old_values_take_the_last_hope_of_a_port_that_is_lost(
+    sides: tuple[Side, Side], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b = sides
+    old = a.remote(b, m.DtlsRole.CLIENT)
+    await restart(a, b)
+    await a.link.request(a.remote(b, m.DtlsRole.CLIENT, candidates=[DEAD]))
+    monkeypatch.setattr(ice.Connection, "request_received", lambda *_: None)
+    await a.until_counted("W", lambda c: c.remote == "")
+    assert not [n for n in a.notices if isinstance(n, m.PortFailed)]
+    await a.link.request(old)
+    assert await a.until_notice(m.PortFailed) == [m.PortFailed("W", m.PortFailure.NO_ROUTE)]
+
+
+async def test_only_webrtc_is_restarted(phone: PhoneMaker) -> None:
+    async with plane() as a:
+        await a.connect(await phone("A"))
+        with pytest.raises(MediaError, match="no WebRTC"):
+            await a.link.request(m.RestartIce("A", True))
+
+
 async def test_other_credentials_twice_need_two_restarts(sides: tuple[Side, Side]) -> None:
     a, b = sides
     await restart(a, b)
