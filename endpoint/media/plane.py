@@ -32,8 +32,6 @@ from endpoint.media.udp import UdpTransport
 if TYPE_CHECKING:
     from endpoint.media.webrtc import WebRtcTransport
 
-_WEBRTC = "endpoint.media.webrtc"
-"""Loaded where it is used: ICE and DTLS are more than all the rest of the plane."""
 _LATELY_S = 0.1
 _LARGEST_FILE = 64 << 20
 _LONGEST_MEMORY_S = 10.0
@@ -67,9 +65,6 @@ class Plane:
 
     async def __aenter__(self) -> Self:
         await self._tasks.__aenter__()
-        if self._settings.webrtc_ready:
-            # In a thread, so that a worker that replaces a dead one takes ports at once.
-            asyncio.get_running_loop().run_in_executor(None, import_module, _WEBRTC)
         return self
 
     async def __aexit__(
@@ -208,7 +203,7 @@ class Plane:
     async def _open_web_rtc(self, command: m.OpenWebRtcPort) -> m.WebRtcAddress:
         # A plain worker does without all that comes with it, and live calls go on meanwhile.
         loop = asyncio.get_running_loop()
-        webrtc = await loop.run_in_executor(None, import_module, _WEBRTC)
+        webrtc = await loop.run_in_executor(None, import_module, "endpoint.media.webrtc")
         transport: WebRtcTransport = webrtc.WebRtcTransport(
             command, self._settings, self._range.open_one, self._tasks, self.tell
         )

@@ -41,8 +41,8 @@ class MediaSettings(Struct, frozen=True, kw_only=True):
     opus_bit_rate: int = 32000
     """At most; a far end may ask for less."""
     webrtc_ready: bool = False
-    """Load ICE and DTLS when the plane starts. Else the first WebRTC port does, and live calls
-    stall for some 30 ms meanwhile; a plane without WebRTC saves 40 MB."""
+    """A worker loads ICE and DTLS when it starts. Else the first WebRTC port does, and live calls
+    stall meanwhile, for some 30 ms; a worker without WebRTC saves 40 MB."""
     ice_host: str = ""
     """The address that candidates name, where `bind_host` is not how it is reached."""
     gathering_s: float = 0.5
