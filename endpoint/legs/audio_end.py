@@ -95,6 +95,8 @@ class AudioEnd:
         self._link = link
         self._settings = settings or AudioSettings()
         self._local: LocalAudio
+        self._before_restart: LocalAudio | None = None
+        """What `_local` was, until the far end has agreed to begin ICE anew."""
         self._sent: SessionDescription | None = None
         self._remote_host = ""
 
@@ -197,21 +199,42 @@ class AudioEnd:
         offered; nothing has changed then.
         """
         description = SessionDescription.parse(offer)
-        self._check_renewal(description)
+        # Also what the far end begins anew must be in common, before anything is prepared for it.
+        make_answer(description, self._audio(), direction)
+        if self.current is not None:
+            renewal = renewal_in(description, self.current)
+            if renewal.association and not renewal.ice:
+                raise SdpError("another fingerprint or role needs new ICE too", status_hint=488)
+            if renewal.ice:
+                lite = description.attribute("ice-lite") is not None
+                await self._prepare_restart(controlling=lite, new_association=renewal.association)
         answer, agreed = make_answer(
             description, self._audio(), direction, previous=self._sent, current=self.current
         )
         self._sent = answer
         return answer, agreed
 
-    def _check_renewal(self, offer: SessionDescription) -> None:
-        if self.current is None:
-            return
-        renewal = renewal_in(offer, self.current)
-        if renewal.association and not renewal.ice:
-            raise SdpError("another fingerprint or role, and no new ICE for it", status_hint=488)
-        if renewal.ice:
-            raise SdpError("ICE can't begin anew", status_hint=488)
+    async def restart(self) -> None:
+        """Have ICE begun anew by our next offer (RFC 8445 §9). Raises MediaError.
+
+        Until the far end has agreed to it, or `drop_restart`, all goes on as it is.
+        """
+        await self._prepare_restart(controlling=True, new_association=False)
+
+    async def drop_restart(self) -> None:
+        """Our offer was refused: what was prepared is forgotten. Raises MediaError."""
+        if self._before_restart is not None and self.current is not None:
+            self._local, self._before_restart = self._before_restart, None
+            await self.agree(self.current)
+
+    async def _prepare_restart(self, *, controlling: bool, new_association: bool) -> None:
+        opened = await self._link.request(
+            m.RestartIce(self.port, controlling, new_association=new_association)
+        )
+        security = self._local.security
+        known = security.tls_id if isinstance(security, Dtls) else None
+        self._before_restart = self._before_restart or self._local
+        self._local = self._described(opened, tls_id=_new_tls_id() if new_association else known)
 
     async def agree(self, agreed: Negotiated) -> None:
         """Let the port do what was negotiated. Raises MediaError; nothing has changed then."""
@@ -222,6 +245,8 @@ class AudioEnd:
                 await self._set_remote(agreed, m.SrtpKeys(_srtp_key(ours), _srtp_key(theirs)))
             case _:
                 await self._set_remote(agreed, None)
+        if isinstance(agreed.security, AgreedDtls) and agreed.security.ice_restarted:
+            self._before_restart = None
         self.current = agreed
 
     async def _set_remote(self, agreed: Negotiated, keys: m.SrtpKeys | None) -> None:
@@ -256,6 +281,7 @@ class AudioEnd:
             candidates=[str(candidate) for candidate in security.ice.candidates],
             candidates_complete=not security.ice.trickles,
             ice_lite=security.ice.lite,
+            new_association=security.association_renewed,
             sending=agreed.sending,
             receiving=agreed.receiving,
             ptime_ms=agreed.ptime_ms,

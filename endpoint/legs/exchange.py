@@ -35,6 +35,7 @@ from endpoint.legs.line import AccountSettings, Line, Lines, OutsideAccounts, Ow
 from endpoint.legs.offered import OfferedLeg
 from endpoint.legs.placed import PlacedLeg
 from endpoint.legs.ports import LegPorts
+from endpoint.legs.sip import SipLeg
 from endpoint.legs.station import FileStation, StationLeg
 from endpoint.media import messages as m
 from endpoint.media.link import MediaLink, WorkerLost
@@ -213,6 +214,12 @@ class LegExchange(Exchange):
         """Until no leg lives, as before a shutdown."""
         while self._leg_tasks:
             await asyncio.wait(self._leg_tasks)
+
+    def restart_ice(self, leg: LegId) -> None:
+        """Look for a new way for the audio of a WebRTC leg, as when our network has changed."""
+        found = self._legs.get(leg)
+        if isinstance(found, SipLeg):
+            found.restart_ice()
 
     async def read_heard(self, leg: LegId, last_ms: int = 400) -> m.Heard:
         """What came lately from a leg's far end, or was heard by a station. Raises MediaError."""

@@ -35,6 +35,7 @@ from endpoint.media import messages as m
 from signaling.errors import LocalProtocolError, SdpError
 from signaling.sdp.description import Direction, SessionDescription
 from signaling.sdp.negotiation import Negotiated
+from signaling.sdp.security import AgreedDtls
 from signaling.user_agent import (
     Answered,
     Confirmed,
@@ -144,7 +145,9 @@ class SipLeg(Leg):
         if self._audio is None or port != self._audio.port:
             return
         cause, text = MEDIA_FAILURES[failure]
-        if failure is m.PortFailure.CLOSED:
+        if failure is m.PortFailure.CONSENT_LOST and self._talking:
+            self.restart_ice(text)
+        elif failure is m.PortFailure.CLOSED:
             self._after(
                 self._settings.goodbye_s, partial(self._end_later, cause, Side.DEVICE, text)
             )
@@ -153,6 +156,49 @@ class SipLeg(Leg):
 
     async def _end_later(self, cause: Cause, side: Side, text: str) -> None:
         self._end(cause, side, text=text)
+
+    def restart_ice(self, lost: str = "") -> None:
+        """Look for a new way to the far end; by default while the old one still works.
+
+        With `lost`, which says what happened, a leg that finds none has lost its audio.
+        """
+        if self.session is not None:
+            again = self._reconnect(self.session, lost)
+            self._tasks.create_task(again, name=f"ICE restart {self.id}")
+
+    async def _reconnect(self, session: InviteSession, lost: str) -> None:
+        async with self._changing:
+            if self._released:
+                return
+            try:
+                await self._in_call.restart()
+            except MediaError as exc:
+                self.post(partial(self._not_reconnected, lost, str(exc)))
+                return
+            offer, status, sdp = await self._ask(session)
+            self.post(partial(self._reconnected, lost, offer, status, sdp))
+
+    async def _reconnected(
+        self, lost: str, offer: SessionDescription | None, status: int, sdp: bytes | None
+    ) -> None:
+        if offer is None or not 200 <= status < 300:
+            await self._not_reconnected(lost, f"the re-INVITE was answered {status}")
+            return
+        try:
+            agreed = self._in_call.accept(offer, sdp)
+            if not (isinstance(agreed.security, AgreedDtls) and agreed.security.ice_restarted):
+                raise SdpError("the far end did not begin ICE anew")
+        except SdpError as exc:
+            await self._not_reconnected(lost, str(exc))
+        else:
+            await self._agree(agreed)
+
+    async def _not_reconnected(self, lost: str, reason: str) -> None:
+        if lost:
+            self._end(Cause.MEDIA_TIMEOUT, Side.ENDPOINT, text=f"{lost}; {reason}")
+        else:
+            log.info("ICE was not restarted", leg=self.id, reason=reason)
+            await self._in_call.drop_restart()
 
     # -- the session ----------------------------------------------------------------------------
 
@@ -250,29 +296,36 @@ class SipLeg(Leg):
                 return
             # Also where the far end refuses: our own hold stands then, and later answers say so.
             self._held_by_us = held
-            offers: list[SessionDescription] = []
+            offer, status, sdp = await self._ask(session)
+            self.post(partial(self._reoffered, held, offer, status, sdp))
 
-            def offer() -> bytes:
-                """Made when it is sent: an answer of ours may come first (RFC 3264 §8)."""
-                offers.append(self._offer())
-                return offers[-1].serialise()
+    async def _ask(
+        self, session: InviteSession
+    ) -> tuple[SessionDescription | None, int, bytes | None]:
+        """Offer anew, and wait for the final status and its description."""
+        offers: list[SessionDescription] = []
 
-            try:
-                async with asyncio.timeout(self._settings.reinvite_timeout_s):
-                    status, sdp = await session.reinvite(offer)
-            except TimeoutError:
-                status, sdp = 408, None
-            except LocalProtocolError:
-                status, sdp = 481, None
-            self.post(partial(self._reoffered, held, offers[-1:], status, sdp))
+        def offer() -> bytes:
+            """Made when it is sent: an answer of ours may come first (RFC 3264 §8)."""
+            offers.append(self._offer())
+            return offers[-1].serialise()
+
+        try:
+            async with asyncio.timeout(self._settings.reinvite_timeout_s):
+                status, sdp = await session.reinvite(offer)
+        except TimeoutError:
+            status, sdp = 408, None
+        except LocalProtocolError:
+            status, sdp = 481, None
+        return (offers[-1] if offers else None), status, sdp
 
     async def _reoffered(
-        self, held: bool, offers: list[SessionDescription], status: int, sdp: bytes | None
+        self, held: bool, offer: SessionDescription | None, status: int, sdp: bytes | None
     ) -> None:
         accepted = 200 <= status < 300 and sdp is not None
-        if accepted and sdp is not None:
+        if accepted and offer is not None:
             try:
-                agreed = self._in_call.accept(offers[-1], sdp)
+                agreed = self._in_call.accept(offer, sdp)
             except SdpError as exc:
                 log.info("answer to re-INVITE can't be used", leg=self.id, reason=str(exc))
                 accepted, status = False, exc.status_hint

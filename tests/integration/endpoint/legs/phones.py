@@ -22,6 +22,7 @@ from endpoint.media.link import LocalLink, MediaLink
 from endpoint.media.settings import MediaSettings
 from signaling.sdp.description import Codec, Direction, SessionDescription
 from signaling.sdp.negotiation import BROWSER_CODECS, Negotiated
+from signaling.sdp.security import AgreedDtls
 from signaling.sip.auth import DigestCredentials
 from signaling.sip.headers import NameAddr
 from signaling.sip.uri import Uri
@@ -92,13 +93,14 @@ class Line:
         return self.phone.rewrite(self._sent.serialise())
 
     async def take_answer(self, sdp: bytes | None) -> None:
-        await self._agree(self.audio.accept(self._sent, sdp))
+        answer = None if sdp is None else self.phone.reread(sdp)
+        await self._agree(self.audio.accept(self._sent, answer))
 
     async def answer_to(self, sdp: bytes | None) -> bytes:
         assert sdp is not None
-        answer, agreed = await self.audio.answer(sdp)
+        self._sent, agreed = await self.audio.answer(self.phone.reread(sdp))
         await self._agree(agreed)
-        return self.phone.rewrite(answer.serialise())
+        return self.phone.rewrite(self._sent.serialise())
 
     async def pick_up(self) -> None:
         """Answer a call that rings here, and wait for the ACK."""
@@ -165,6 +167,18 @@ class Line:
                 if isinstance(notice, m.DigitReceived) and notice.port == self.port:
                     return notice.digit
 
+    @property
+    def local_ufrag(self) -> str | None:
+        """What the phone said last."""
+        return self._sent.media[0].attribute("ice-ufrag")
+
+    @property
+    def agreed_ufrag(self) -> str:
+        """What it was told last."""
+        assert self.agreed is not None
+        assert isinstance(self.agreed.security, AgreedDtls)
+        return self.agreed.security.ice.ufrag
+
     def go_silent(self) -> None:
         """Vanish from the network, as far as audio goes."""
         self.audio.close()
@@ -188,6 +202,8 @@ class Phone:
         """How it dials; it answers as it is asked."""
         self.rewrite: Callable[[bytes], bytes] = lambda sdp: sdp
         """What becomes of its descriptions on the way."""
+        self.reread: Callable[[bytes], bytes] = lambda sdp: sdp
+        """What becomes of others' on their way to it."""
         self.refuse_reinvites = 0
         """A status to refuse them with."""
         self.notices = link.notices()

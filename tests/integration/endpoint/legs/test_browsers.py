@@ -26,6 +26,7 @@ from endpoint.legs.base import (
 from endpoint.legs.leg import LegSettings
 from endpoint.media.link import LocalLink
 from endpoint.media.settings import MediaSettings
+from endpoint.rig.impairment import Impairment, Proxy
 from signaling.sdp.description import Direction, SessionDescription
 from signaling.sdp.negotiation import DEFAULT_CODECS
 from signaling.sdp.security import AgreedDtls, AgreedSdes
@@ -223,12 +224,64 @@ async def test_keys_in_the_sdp_protect_a_call_that_is_held_and_taken_back(office
     await b.hears("6001")
 
 
+# -- ICE restarts -------------------------------------------------------------------------------
+
+
+async def test_a_browser_begins_ice_anew_in_the_call(office: Office) -> None:
+    a, b = await talk(office, browsers=(True, False))
+    before = a.local_ufrag, a.agreed_ufrag
+    await a.audio.restart()
+    assert await a.reoffer(Direction.SENDRECV) == 200
+    assert not {a.local_ufrag, a.agreed_ufrag} & set(before)
+    await a.hears("10086")
+    await b.hears("6001")
+
+
+async def test_we_begin_ice_anew_in_the_call(office: Office) -> None:
+    a, b = await talk(office, browsers=(True, False))
+    caller, called = await office.operator.talk()
+    before = a.local_ufrag, a.agreed_ufrag
+    async with asyncio.TaskGroup() as phones:
+        office.exchange.restart_ice(caller)
+        phones.create_task(a.serve(1))
+    assert not {a.local_ufrag, a.agreed_ufrag} & set(before)
+    await a.hears("10086")
+    await b.hears("6001")
+    office.exchange.restart_ice(called)  # harmless where there is no ICE
+    await b.hears("6001")
+
+
+async def test_a_restart_that_is_refused_leaves_all_as_it_is(office: Office) -> None:
+    a, b = await talk(office, browsers=(True, False))
+    caller, _ = await office.operator.talk()
+    a.phone.refuse_reinvites = 488
+    async with asyncio.TaskGroup() as phones:
+        office.exchange.restart_ice(caller)
+        phones.create_task(a.serve(1))
+    a.phone.refuse_reinvites = 0
+    office.exchange.hold(caller)
+    before = a.agreed_ufrag
+    async with asyncio.TaskGroup() as phones:
+        phones.create_task(a.serve(2))
+        await office.operator.saw(FarEndHold)
+    assert a.agreed_ufrag == before
+    await b.hears("6001")
+
+
 # -- failures -----------------------------------------------------------------------------------
 
 
 def forged(sdp: bytes, line: bytes) -> bytes:
     """The description with another line in place of its fingerprint."""
     return re.sub(rb"a=fingerprint:[^\r]*\r\n", line, sdp)
+
+
+def moved(sdp: bytes, address: tuple[str, int]) -> bytes:
+    """The description with another address in its candidate."""
+    host, port = address
+    return re.sub(
+        rb"(a=candidate:\S+ 1 udp \d+) \S+ \d+ ", rb"\1 %s %d " % (host.encode(), port), sdp
+    )
 
 
 ANOTHER = b"a=fingerprint:sha-256 " + b":".join([b"AB"] * 32) + b"\r\n"
@@ -299,6 +352,61 @@ async def test_a_phone_whose_early_media_fails_is_given_up_alone(office: Office)
     await a.take_answer((await a.until(Answered)).sdp)
     await a.hears("10086")
     await answering.hears("6001")
+
+
+class TestLostPath:
+    """A browser whose packets no longer come, and that takes none."""
+
+    @pytest.fixture
+    async def office(self) -> AsyncIterator[Office]:
+        settings = MediaSettings(
+            rtp_port_low=MEDIA.rtp_port_low,
+            rtp_port_high=MEDIA.rtp_port_high,
+            consent_interval_s=0.1,
+            consent_expiry_s=0.5,
+        )
+        legs = LegSettings(domain="127.0.0.1")
+        async with LocalLink(settings) as link, open_office(legs, link) as opened:
+            yield opened
+
+    @pytest.fixture
+    async def call(self, office: Office) -> AsyncIterator[tuple[Line, Line, Proxy]]:
+        """A browser behind a network that can be switched off; who comes back has another one."""
+        caller, callee = await office.phone("6001", websocket=True), await office.phone("10086")
+        async with Proxy() as proxy:
+            crossing = await proxy.cross()
+            caller.rewrite = lambda sdp: moved(sdp, crossing.near_address)
+            caller.reread = lambda sdp: moved(sdp, crossing.far_address)
+            a = await caller.dial("10086")
+            b = await callee.rings()
+            await b.pick_up()
+            await a.take_answer((await a.until(Answered)).sdp)
+            await a.hears("10086")
+            await b.hears("6001")
+            caller.rewrite = caller.reread = lambda sdp: sdp
+            yield a, b, proxy
+
+    async def test_f10_a_browser_whose_network_changed_is_found_again(
+        self, call: tuple[Line, Line, Proxy]
+    ) -> None:
+        a, b, proxy = call
+        proxy.change(Impairment(blackhole=True))
+        await a.serve(1)
+        await a.hears("10086")
+        await b.hears("6001")
+
+    async def test_f10_a_browser_that_is_not_found_again_is_released(
+        self, office: Office, call: tuple[Line, Line, Proxy]
+    ) -> None:
+        a, b, proxy = call
+        a.phone.refuse_reinvites = 488
+        proxy.change(Impairment(blackhole=True))
+        await a.serve(1)
+        released = await office.operator.saw(LegReleased)
+        assert (released.cause, released.released_by) == (Cause.MEDIA_TIMEOUT, Side.ENDPOINT)
+        assert "network was lost" in released.text
+        assert (await a.until(Ended)).by_remote
+        await b.until(Ended)
 
 
 class TestImpatient:
