@@ -124,8 +124,8 @@ class Counts(NamedTuple):
     lost: int
     loss_runs: int
     """Losses; those in a row count as one."""
-    late: int
-    """Came, but too late to be heard."""
+    unheard: int
+    """Came, but too late or too many at once to be heard."""
     foreign: int
     refused: int
     malformed: int
@@ -149,6 +149,8 @@ class Reception:
     """It has only just been agreed so."""
     level_dbov: float | None
     """The loudest of late; None: not known."""
+    is_garbled: bool
+    """Nothing of late could be decoded."""
     mos: float | None
     last: Counts
     """Of the last seconds."""
@@ -164,6 +166,8 @@ def judge_received(it: Reception) -> ReceivedDiagnosis:
     if last.received > 0:
         if last.unnegotiated >= last.received:
             return ReceivedDiagnosis.NOT_NEGOTIATED
+        if it.is_garbled:
+            return ReceivedDiagnosis.UNDECODABLE
         if it.level_dbov is not None and it.level_dbov < _SILENT_DBOV:
             return ReceivedDiagnosis.SILENCE
         return ReceivedDiagnosis.POOR if _is_poor(it.mos) else ReceivedDiagnosis.FINE

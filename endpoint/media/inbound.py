@@ -30,7 +30,7 @@ from endpoint.media.rtp import (
     Source,
     parse_rtp,
 )
-from endpoint.media.tap import Tap
+from endpoint.media.tap import PlayoutCounts, Tap
 from endpoint.media.telephone_event import Digit, EventReceiver
 from endpoint.media.transport import BUFFER, LARGEST, VIEWS, ReceiveInto
 
@@ -91,9 +91,20 @@ class Inbound:
         return max(self.heard_at, self.source.arrived)
 
     @property
-    def late_packets(self) -> int:
-        """Packets that came too late for the jitter buffer."""
-        return self._tap.late_packets
+    def played(self) -> PlayoutCounts:
+        """What became of the audio that was mixed, recorded or listened to."""
+        return self._tap.counts
+
+    @property
+    def playout_ms(self) -> float | None:
+        """How long the audio waits that is mixed, recorded or listened to; None where none is."""
+        playout = self._tap.playout
+        return None if playout is None else playout.delay_ms
+
+    @property
+    def has_audio(self) -> bool:
+        """True where packets have come that we should be able to decode."""
+        return bool(self._level_payloads) and self.codec is not None
 
     @property
     def codec(self) -> AudioCodec | None:

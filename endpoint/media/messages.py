@@ -200,7 +200,15 @@ class Statistics(Struct, frozen=True, tag=True):
     packets_unnegotiated: int = 0
     """Of payload types that nobody agreed on: dropped."""
     packets_late: int = 0
-    """For the jitter buffers that mix, record or listen now; forwarding has none."""
+    """Too late for the jitter buffer, which is there where audio is mixed, recorded or listened to;
+    forwarding has none."""
+    packets_discarded: int = 0
+    """Because too much waited there already."""
+    packets_undecodable: int = 0
+    concealed_ms: int = 0
+    """Audio that was made up there for what was lost or late."""
+    playout_ms: float | None = None
+    """How long packets wait there now."""
     loss_percent: float | None = None
     """Lost or late; None: nothing was expected."""
     jitter_ms: float = 0.0

@@ -25,6 +25,8 @@ from endpoint.media.xr import VoipMetrics
 
 _LOOKS: Final = 5
 """In the last seconds."""
+_JITTERS: Final = 2
+"""A jitter buffer that we know nothing of waits for so many times the jitter."""
 _DBM0_OF_DBOV: Final = 6
 """A sine at full scale is -3 dBov, and 3 dBm0 in G.711."""
 
@@ -103,7 +105,15 @@ class Observer:
             is_web = isinstance(remote, m.SetWebRtcRemote)
             is_connected = not is_web or self._transport.outlet is not None
             is_young = now - self._since < self._window_s / 2
-            reception = Reception(is_connected, remote.receiving, is_young, level_dbov, mos, last)
+            reception = Reception(
+                is_connected,
+                remote.receiving,
+                is_young,
+                level_dbov,
+                inbound.has_audio and level_dbov is None,
+                mos,
+                last,
+            )
             received = judge_received(reception)
             sending = Sending(
                 is_connected,
@@ -116,6 +126,7 @@ class Observer:
                 last.sent,
             )
             sent = judge_sent(sending)
+        played = inbound.played
         proven, trip_s = self._transport.proven, self._view.round_trip_s
         return m.Statistics(
             packets_received=counts.received,
@@ -126,7 +137,11 @@ class Observer:
             packets_refused=counts.refused,
             packets_malformed=counts.malformed,
             packets_unnegotiated=counts.unnegotiated,
-            packets_late=counts.late,
+            packets_late=played.late,
+            packets_discarded=played.discarded,
+            packets_undecodable=played.undecodable,
+            concealed_ms=round(played.concealed_ms),
+            playout_ms=_rounded(inbound.playout_ms, 1),
             loss_percent=_percent(_loss(last)),
             jitter_ms=round(self._jitter_ms, 3),
             mos=_rounded(mos, 2),
@@ -150,15 +165,15 @@ class Observer:
         whole = self._counts()
         if source.ssrc < 0:
             return None
-        loss, late = _share(whole.lost, whole.expected), _share(whole.late, whole.expected)
+        loss, unheard = _share(whole.lost, whole.expected), _share(whole.unheard, whole.expected)
         ratio = burst_ratio(loss, whole.lost, whole.loss_runs)
         bursts = source.bursts.figures(source.since_loss, self._packet_ms)
         level_dbov = self._inbound.level_dbov()
-        overall = rating(loss + late, self._delay_ms(self._jitter_ms), ratio)
+        overall = rating(loss + unheard, self._delay_ms(self._playout_ms), ratio)
         return VoipMetrics(
             ssrc=source.ssrc,
             loss=loss,
-            discard=late,
+            discard=unheard,
             burst_density=bursts.burst_density,
             gap_density=bursts.gap_density,
             burst_ms=bursts.burst_ms,
@@ -166,21 +181,21 @@ class Observer:
             round_trip_ms=self._trip_ms,
             signal_dbm=None if level_dbov is None else round(level_dbov + _DBM0_OF_DBOV),
             rating=overall,
-            listening_mos=opinion(rating(loss + late, 0, ratio)),
+            listening_mos=opinion(rating(loss + unheard, 0, ratio)),
             conversation_mos=opinion(overall),
-            delay_ms=2 * self._jitter_ms,
+            delay_ms=self._playout_ms,
         )
 
     def _counts(self) -> Counts:
         inbound, transport = self._inbound, self._transport
-        source = inbound.source
+        source, played = inbound.source, inbound.played
         expected, lost = source.expected, source.lost
         return Counts(
             received=expected - lost,
             expected=expected,
             lost=lost,
             loss_runs=source.bursts.runs,
-            late=inbound.late_packets,
+            unheard=played.late + played.discarded,
             foreign=transport.foreign_packets,
             refused=transport.refused_packets,
             malformed=inbound.malformed_packets,
@@ -189,12 +204,11 @@ class Observer:
         )
 
     def _mos(self, last: Counts) -> float | None:
-        """As somebody hears it who has a jitter buffer of twice the jitter."""
         loss = _loss(last)
         if loss is None:
             return None
         ratio = burst_ratio(loss, last.lost, last.loss_runs)
-        return opinion(rating(loss, self._delay_ms(self._jitter_ms), ratio))
+        return opinion(rating(loss, self._delay_ms(self._playout_ms), ratio))
 
     def _is_reported(self, now: float) -> bool:
         """True while what the far end has reported counts."""
@@ -206,11 +220,18 @@ class Observer:
             return view.metrics.conversation_mos
         if view.loss is None:
             return None
-        return opinion(rating(view.loss, self._delay_ms(self._remote_jitter_ms(view) or 0.0)))
+        playout_ms = _JITTERS * (self._remote_jitter_ms(view) or 0.0)
+        return opinion(rating(view.loss, self._delay_ms(playout_ms)))
 
-    def _delay_ms(self, jitter_ms: float) -> float:
+    def _delay_ms(self, playout_ms: float) -> float:
         """From mouth to ear, as far as we can know."""
-        return self._trip_ms / 2 + self._packet_ms + 2 * jitter_ms
+        return self._trip_ms / 2 + self._packet_ms + playout_ms
+
+    @property
+    def _playout_ms(self) -> float:
+        """Of our jitter buffer; where we only forward, of the one that whoever hears it has."""
+        playout_ms = self._inbound.playout_ms
+        return _JITTERS * self._jitter_ms if playout_ms is None else max(playout_ms, 0.0)
 
     @property
     def _trip_ms(self) -> float:
@@ -229,7 +250,7 @@ def _loss(counts: Counts) -> float | None:
     """The share that nobody could hear; None where nothing was expected."""
     if counts.expected <= 0:
         return None
-    return _share(counts.lost, counts.expected) + _share(counts.late, counts.expected)
+    return _share(counts.lost, counts.expected) + _share(counts.unheard, counts.expected)
 
 
 def _share(part: int, whole: int) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections import deque
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,6 +18,18 @@ from endpoint.audio.wav import WavWriter
 from endpoint.errors import MediaError
 
 _FRAMES_A_WRITE = 25
+
+
+class PlayoutCounts(NamedTuple):
+    """What a jitter buffer has done, over all codecs that came."""
+
+    late: int = 0
+    """Packets that came after their time."""
+    discarded: int = 0
+    """That came, but too much waited already."""
+    undecodable: int = 0
+    concealed_ms: float = 0.0
+    """Audio that was made up for what was lost or late."""
 
 
 class Tap:
@@ -33,7 +46,8 @@ class Tap:
         """Its jitter buffer; None while nobody hears along, or nothing can be decoded."""
         self._delay = delay
         self._listeners = 0
-        self._late_before = 0
+        self._earlier = PlayoutCounts()
+        """Of jitter buffers that are gone."""
         self._read_at = -1.0
         self._frame = self._before = b""
 
@@ -43,9 +57,17 @@ class Tap:
         return self._listeners > 0
 
     @property
-    def late_packets(self) -> int:
-        """Packets that came too late for the jitter buffer."""
-        return self._late_before + (self.playout.late_packets if self.playout is not None else 0)
+    def counts(self) -> PlayoutCounts:
+        """Of the times in which somebody heard along."""
+        earlier, playout = self._earlier, self.playout
+        if playout is None:
+            return earlier
+        return PlayoutCounts(
+            earlier.late + playout.late_packets,
+            earlier.discarded + playout.discarded_packets,
+            earlier.undecodable + playout.bad_packets,
+            earlier.concealed_ms + playout.concealed_ms,
+        )
 
     def join(self) -> None:
         """One more hears along."""
@@ -95,7 +117,7 @@ class Tap:
         return frames.reshape(size)
 
     def _begin(self) -> None:
-        self._late_before = self.late_packets if self._listeners else 0
+        self._earlier = self.counts
         is_of_use = self._listeners and self.codec is not None
         self.playout = Playout(self.codec, self._delay) if self.codec and is_of_use else None
         self._read_at = -1.0

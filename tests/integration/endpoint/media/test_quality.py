@@ -195,6 +195,45 @@ async def test_packets_that_are_no_rtp(studio: Studio, phone: PhoneMaker) -> Non
     assert counted.packets_malformed > 0
 
 
+async def test_packets_that_can_not_be_decoded_are_told_though_they_are_only_forwarded(
+    studio: Studio, phone: PhoneMaker
+) -> None:
+    opus = m.PayloadType(111, "OPUS", 48000, 2)
+    a = await phone("A")
+    await studio.connect(a, talks=False)
+    await studio.link.request(a.remote("A", send=[opus], receive=[opus]))
+    for _ in range(40):
+        a.send_packet(studio.to("A"), opus.number, b"\xff\xff\xff")
+    await until_received(studio, "A", ReceivedDiagnosis.UNDECODABLE)
+
+
+async def test_what_is_listened_to_has_a_jitter_buffer_that_is_told_of(
+    studio: Studio, phone: PhoneMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a = await phone("A")
+    await studio.connect(a)
+    await until_received(studio, "A", ReceivedDiagnosis.FINE)
+    assert (await studio.statistics("A")).playout_ms is None
+    await studio.link.request(m.StartListening("A"))
+    counted = await studio.until_counted("A", lambda s: bool(s.playout_ms))
+
+    lost, enough = 0, asyncio.Event()
+
+    def lose(*_: object) -> None:
+        nonlocal lost
+        a.sequence, lost = (a.sequence + 1) & 0xFFFF, lost + 1
+        if lost >= 5:
+            enough.set()
+
+    with monkeypatch.context() as network:
+        network.setattr(a, "send_packet", lose)
+        async with asyncio.timeout(20):
+            await enough.wait()
+    after = await studio.until_counted("A", lambda s: s.packets_lost == lost)
+    after = await studio.until_counted("A", lambda s: s.concealed_ms >= counted.concealed_ms + 20)
+    assert after.packets_late == 0
+
+
 async def test_many_packets_that_get_lost(studio: Studio, phone: PhoneMaker) -> None:
     a = await phone("A")
     await studio.connect(a, talks=False)

@@ -21,7 +21,7 @@ NOTHING = Counts(*[0] * len(Counts._fields))
 
 
 def reception(*, is_young: bool = False, mos: float | None = None, **last: int) -> Reception:
-    return Reception(True, True, is_young, -20.0, mos, NOTHING._replace(**last))
+    return Reception(True, True, is_young, -20.0, False, mos, NOTHING._replace(**last))
 
 
 def sending(*, is_heard: bool | None = None, mos: float | None = None, sent: int = 50) -> Sending:
