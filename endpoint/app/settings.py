@@ -222,6 +222,10 @@ class MediaSettings(Section):
     """STUN and TURN servers for WebRTC; none is needed where both ends reach each other."""
     ice_relay_only: bool = False
     """WebRTC by TURN servers only: hides our address."""
+    opus_complexity: Annotated[int, Field(ge=0, le=10)] = 5
+    """Of Opus that we encode: 0 is cheap, 10 is good. What is forwarded is not encoded."""
+    opus_bit_rate: Annotated[int, Field(ge=6000, le=510_000)] = 32_000
+    """Bits a second, at most; a far end may ask for less."""
     srtp_suites: Annotated[list[SrtpSuite], Field(min_length=1)] = [
         "AES_CM_128_HMAC_SHA1_80",
         "AEAD_AES_256_GCM",

@@ -292,6 +292,8 @@ def media_settings(config: Config) -> MediaSettings:
         rtp_port_low=config.media.port_first,
         rtp_port_high=config.media.port_last,
         ice_host=config.media_advertised_host,
+        opus_complexity=config.media.opus_complexity,
+        opus_bit_rate=config.media.opus_bit_rate,
         cpu_affinity=() if config.media.cpu is None else (config.media.cpu,),
         webrtc_ready=config.media.webrtc_ready,
     )

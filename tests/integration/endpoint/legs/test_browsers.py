@@ -28,7 +28,7 @@ from endpoint.media.link import LocalLink
 from endpoint.media.settings import MediaSettings
 from endpoint.rig.impairment import Impairment, Proxy
 from signaling.sdp.description import Direction, SessionDescription
-from signaling.sdp.negotiation import DEFAULT_CODECS
+from signaling.sdp.negotiation import G722, OPUS, OPUS_TELEPHONE_EVENTS, PCMU
 from signaling.sdp.security import AgreedDtls, AgreedSdes
 from tests.integration.endpoint.legs.conftest import MEDIA, Office, open_office
 from tests.integration.endpoint.legs.phones import Answered, Ended, Line
@@ -66,13 +66,15 @@ def ufrag_in(offer: SessionDescription) -> str | None:
 
 
 @pytest.mark.parametrize(
-    "browsers", [(True, False), (False, True)], ids=["browser calls", "browser is called"]
+    ("browsers", "codec"),
+    [((True, False), "PCMU"), ((False, True), "PCMU"), ((True, True), "OPUS")],
+    ids=["browser calls", "browser is called", "two browsers"],
 )
-async def test_a_call_of_a_browser_is_forwarded_and_held_by_the_exchange(
-    office: Office, browsers: tuple[bool, bool]
+async def test_a_call_of_browsers_is_forwarded_and_held_by_the_exchange(
+    office: Office, browsers: tuple[bool, bool], codec: str
 ) -> None:
     a, b = await talk(office, browsers=browsers)
-    assert (codec_of(a), codec_of(b)) == ("PCMU", "PCMU")
+    assert (codec_of(a), codec_of(b)) == (codec, codec)
     for line, is_browser in zip((a, b), browsers, strict=True):
         assert line.agreed is not None
         assert isinstance(line.agreed.security, AgreedDtls) is is_browser
@@ -96,21 +98,36 @@ async def test_a_call_of_a_browser_is_forwarded_and_held_by_the_exchange(
     await office.idle()
 
 
-async def test_two_browsers_agree_on_opus(office: Office) -> None:
-    caller = await office.phone("6001", websocket=True)
-    callee = await office.phone("10086", websocket=True)
-    a = await caller.dial("10086")
-    b = await callee.rings()
-    await b.pick_up()
-    await a.take_answer((await a.until(Answered)).sdp)
-    assert (codec_of(a), codec_of(b)) == ("OPUS", "OPUS")
-
-
 async def test_a_held_telephone_hears_music_of_a_browsers_call(office: Office) -> None:
     _, b = await talk(office, browsers=(True, False))
     legs = await office.operator.talk()
     office.operator.route(legs[0], Route(Source.MUSIC_ON_HOLD, legs[1]))
     await b.hears("moh")
+
+
+async def test_a_browser_with_nothing_but_opus_talks_with_a_telephone(office: Office) -> None:
+    agent = await office.phone("6001", websocket=True)
+    customer = await office.phone("10086")
+    agent.codecs = (OPUS, OPUS_TELEPHONE_EVENTS)
+    a = await agent.dial("10086")
+    b = await customer.rings()
+    await b.pick_up()
+    await a.take_answer((await a.until(Answered)).sdp)
+    assert (codec_of(a), codec_of(b)) == ("OPUS", "PCMU")
+    await a.hears("10086")
+    await b.hears("6001")
+
+
+async def test_two_telephones_with_g722_are_forwarded(office: Office) -> None:
+    agent, customer = await office.phone("6001"), await office.phone("10086")
+    agent.codecs = customer.codecs = (G722, PCMU)
+    a = await agent.dial("10086")
+    b = await customer.rings()
+    await b.pick_up()
+    await a.take_answer((await a.until(Answered)).sdp)
+    assert (codec_of(a), codec_of(b)) == ("G722", "G722")
+    await a.hears("10086")
+    await b.hears("6001")
 
 
 async def test_a_browser_holds_and_retrieves_by_its_own_button(office: Office) -> None:
@@ -191,7 +208,6 @@ async def test_a_profile_without_its_beginning_is_webrtc_too(office: Office) -> 
     customer = await office.phone("10086", websocket=True)
     for phone in (agent, customer):
         phone.rewrite = lambda sdp: sdp.replace(b"UDP/TLS/RTP/SAVPF", b"RTP/SAVPF")
-        phone.codecs = DEFAULT_CODECS
     a = await agent.dial("10086")
     b = await customer.rings()
     await b.pick_up()
