@@ -178,12 +178,12 @@ class WebRtcTransport:
         """See `PacketTransport`."""
         if self._current.remote is None:
             raise MediaError(f"port {self.name!r} has no ICE session that could be restarted")
-        association = (
-            DtlsAssociation(certificates.current(), self._association_over)
-            if command.new_association
-            else self._current.association
-        )
-        path = await self._prepare(association, controlling=command.controlling)
+        path = await self._prepare(self._current.association, controlling=command.controlling)
+        if command.new_association:
+            path.association = DtlsAssociation(certificates.current(), self._association_over)
+        else:
+            # Meanwhile an earlier restart may have come up, with another.
+            path.association = self._current.association
         self._drop_prepared()
         self._prepared = path
         return self._local(path)
@@ -373,6 +373,7 @@ class WebRtcTransport:
         path.in_time()
         if path is self._prepared:
             before, self._current, self._prepared = self._current, path, None
+            before.in_time()
             self._drop_old()
             if not before.is_closed:
                 self._old = before
