@@ -170,6 +170,15 @@ class AudioCodec:
         """True where a packet may carry a copy of the one before it."""
         return self.encoding is Encoding.OPUS
 
+    @property
+    def has_memory(self) -> bool:
+        """True where how a payload sounds depends on the ones before it."""
+        match self.encoding:
+            case Encoding.PCMU | Encoding.PCMA | Encoding.L16:
+                return False
+            case Encoding.G722 | Encoding.OPUS:
+                return True
+
     def packet_ms(self, ptime_ms: int) -> int:
         """How much to put into a packet where so much is asked for: what can be encoded at once.
 

@@ -12,7 +12,6 @@ import numpy as np
 
 from endpoint.audio.arrival import DelaySettings
 from endpoint.audio.codec import AudioCodec
-from endpoint.audio.coder import Decoder
 from endpoint.audio.tones import level_of
 from endpoint.errors import AudioError
 from endpoint.media.messages import PayloadType
@@ -34,7 +33,10 @@ from endpoint.media.tap import PlayoutCounts, Tap
 from endpoint.media.telephone_event import Digit, EventReceiver
 from endpoint.media.transport import BUFFER, LARGEST, VIEWS, ReceiveInto
 
-_LEVEL_EVERY: Final = 8
+_ONE_IN_EIGHT: Final = 0b111
+_FOUR_IN_A_ROW: Final = 0b11100
+"""Bits that are nought in the numbers of packets by which the level is measured: each eighth, or as
+many in rows, where the first of a row are there for the decoder to learn from."""
 _unpack = HEADER.unpack_from
 _pack_into = HEADER.pack_into
 
@@ -81,8 +83,8 @@ class Inbound:
         self._is_tapped = False
         self._events = EventReceiver()
         self._event_type = -1
-        self._level_payloads: deque[bytes] = deque(maxlen=6)
-        self._level_decoder: Decoder | None = None
+        self._level_mask = _ONE_IN_EIGHT
+        self._level_payloads: deque[tuple[int, bytes]] = deque(maxlen=6)
         self._is_first = True
 
     @property
@@ -166,14 +168,13 @@ class Inbound:
         """Of about the last second; None where nothing that we can decode has come."""
         if not self._level_payloads or self.codec is None:
             return None
-        # One packet in eight was kept, and is decoded only now. A decoder with a state goes on with
-        # what it knew from the last one: near enough for a level.
-        if self._level_decoder is None:
-            self._level_decoder = self.codec.decoder()
-        recent = []
-        for payload in self._level_payloads:
+        # Kept one in eight, and decoded only now that somebody asks.
+        decoder, recent = self.codec.decoder(), []
+        for sequence, payload in self._level_payloads:
             with contextlib.suppress(AudioError):
-                recent.append(self._level_decoder.decode(payload))
+                samples = decoder.decode(payload)
+                if not self.codec.has_memory or sequence & 0b10:
+                    recent.append(samples)
         return round(level_of(np.concatenate(recent)), 1) if recent else None
 
     def read(self) -> None:
@@ -208,7 +209,7 @@ class Inbound:
             source.jitter += (deviation - source.jitter) * 0.0625
         source.timestamp = timestamp
         source.arrived = now
-        if self._is_tapped or not sequence % _LEVEL_EVERY:
+        if self._is_tapped or not sequence & self._level_mask:
             self._show(sequence, timestamp, bytes(VIEWS[size][HEADER_SIZE:]), now)
         for forward in self._forwards:
             sender = forward.sender
@@ -286,8 +287,9 @@ class Inbound:
         self.current = current
         codec = codec_of(current)
         if codec != self._tap.codec:
-            self._level_payloads.clear()
-            self._level_decoder = None
+            has_memory = codec is not None and codec.has_memory
+            self._level_mask = _FOUR_IN_A_ROW if has_memory else _ONE_IN_EIGHT
+            self._level_payloads = deque(maxlen=12 if has_memory else 6)
             self._tap.use(codec)
         if current is not None and current.clock_rate_hz != self.source.rate_hz:
             self.source.use_clock(current.clock_rate_hz)
@@ -304,8 +306,8 @@ class Inbound:
             self._owner.event_begun()
 
     def _show(self, sequence: int, timestamp: int, payload: bytes, now: float) -> None:
-        if not sequence % _LEVEL_EVERY:
-            self._level_payloads.append(payload)
+        if not sequence & self._level_mask:
+            self._level_payloads.append((sequence, payload))
         if self._is_tapped:
             self._tap.receive(timestamp, payload, now)
 

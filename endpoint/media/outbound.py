@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from time import monotonic
 
 import numpy as np
 
@@ -190,7 +189,7 @@ class Outbound:
         codec = self._tapped.get(rtp.payload_type) if rtp is not None else None
         if rtp is not None and codec is not None:
             self._tap.use(codec)
-            self._tap.receive(rtp.timestamp, bytes(rtp.payload), monotonic())
+            self._tap.receive(rtp.timestamp, bytes(rtp.payload), self.sender.at)
         self._outlet(packet)
 
 

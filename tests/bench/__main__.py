@@ -22,9 +22,11 @@ from tests.bench.forwarding import g711, webrtc
 from tests.bench.latency import latency
 from tests.bench.recovery import recovery
 from tests.bench.report import Row, as_json, show
+from tests.bench.rooms import rooms
 from tests.bench.rtpload import Ground, Missing
 from tests.bench.setting_up import first_audio, memory
 from tests.bench.switching import hold
+from tests.bench.transcode import transcode
 
 Bench = Callable[[Ground], Awaitable[list[Row]]]
 
@@ -36,6 +38,8 @@ BENCHES: Mapping[str, Bench] = {
     "memory": memory,
     "hold": hold,
     "recovery": recovery,
+    "rooms": rooms,
+    "transcode": transcode,
 }
 
 
