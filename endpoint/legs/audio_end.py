@@ -266,6 +266,7 @@ class AudioEnd:
                 rtcp_mux=agreed.rtcp_mux,
                 ptime_ms=agreed.ptime_ms,
                 srtp=keys,
+                reports=list(agreed.reports),
             )
         )
 
@@ -285,6 +286,7 @@ class AudioEnd:
             sending=agreed.sending,
             receiving=agreed.receiving,
             ptime_ms=agreed.ptime_ms,
+            reports=list(agreed.reports),
         )
 
     def _audio(self) -> LocalAudio:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
@@ -192,3 +193,25 @@ def test_without_libopus_there_is_no_opus(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr("endpoint.audio.opus.library", lambda: None)
     for offering in (True, False):
         assert OPUS not in codecs_for(Protection.WEBRTC, ("OPUS",), offering=offering)
+
+
+@pytest.mark.parametrize("protection", [Protection.RTP, Protection.WEBRTC])
+async def test_who_offers_extended_reports_is_told_how_it_is_heard(
+    links: tuple[LocalLink, LocalLink], protection: Protection
+) -> None:
+    one, two = links
+    a = await open_end(one, protection, offering=True)
+    b = await open_end(two, protection, offering=False)
+    offer = a.offer()
+    asking = offer.serialise() + b"a=rtcp-xr:rcvr-rtt=all:10000 voip-metrics\r\n"
+    answer, agreed = await b.answer(asking)
+    await b.agree(agreed)
+    await a.agree(a.accept(offer, answer.serialise()))
+    assert answer.media[0].attribute("rtcp-xr") == "rcvr-rtt=all voip-metrics"
+    async with asyncio.timeout(20):
+        while True:
+            counted = await one.request(m.ReadStatistics(port=a.port))
+            # Extended reports say it in tenths; what we make of a plain one is 4.41.
+            if counted.remote_mos == 4.4:
+                break
+            await asyncio.sleep(0.05)
