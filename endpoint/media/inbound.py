@@ -104,9 +104,16 @@ class Inbound:
         return None if playout is None else playout.delay_ms
 
     @property
-    def has_audio(self) -> bool:
-        """True where packets have come that we should be able to decode."""
-        return bool(self._level_payloads) and self.codec is not None
+    def is_garbled(self) -> bool:
+        """True where none of the packets that came of late can be decoded, though we can."""
+        if not self._level_payloads or self.codec is None:
+            return False
+        decoder = self.codec.decoder()
+        for _, payload in self._level_payloads:
+            with contextlib.suppress(AudioError):
+                decoder.decode(payload)
+                return False
+        return True
 
     @property
     def codec(self) -> AudioCodec | None:

@@ -110,7 +110,7 @@ class Observer:
                 remote.receiving,
                 is_young,
                 level_dbov,
-                inbound.has_audio and level_dbov is None,
+                inbound.is_garbled,
                 mos,
                 last,
             )
