@@ -258,6 +258,10 @@ class Playout:
 
     def _hear(self, payload: bytes, surplus_ms: float) -> None:
         """Let the next packet wait to be taken, a little longer or shorter where it must be."""
+        if not self._packets:
+            # Nothing waits behind it: it could not be heard any sooner, and a shorter one would
+            # leave a hole. So it is where the whole path has become longer.
+            surplus_ms = min(surplus_ms, 0.0)
         # One tick that was late, or one packet, is no reason.
         self._drift_ms += (surplus_ms - self._drift_ms) / _DRIFT_PACKETS
         is_even = min(abs(surplus_ms), abs(self._drift_ms)) <= _SLACK_MS
