@@ -28,6 +28,9 @@ from tests.bench.setting_up import first_audio, memory
 from tests.bench.switching import hold
 from tests.bench.transcode import transcode
 
+PAPER = 110
+"""Columns, where the output is no terminal."""
+
 Bench = Callable[[Ground], Awaitable[list[Row]]]
 
 BENCHES: Mapping[str, Bench] = {
@@ -88,7 +91,7 @@ def main() -> int:
     if arguments.json:
         sys.stdout.write(as_json(rows) + "\n")
     else:
-        show(rows, Console())
+        show(rows, Console(width=None if sys.stdout.isatty() else PAPER))
     return int(any(row.faults for row in rows))
 
 

@@ -59,8 +59,8 @@ class Row(Struct, frozen=True, kw_only=True):
         """Why it fails; empty: it passes."""
         judged, faults = self.judged, []
         if self.limit is not None and (judged is None or judged > self.limit):
-            told = "nothing" if judged is None else f"{judged:.3g}"
-            faults.append(f"{self.of} {told}, at most {self.limit:.3g} allowed")
+            told = "nothing" if judged is None else _figure(judged)
+            faults.append(f"{self.of} {told}, at most {_figure(self.limit)} allowed")
         return faults + [fault for load in self.loads for fault in audio_faults(load)]
 
 
@@ -92,16 +92,16 @@ def show(rows: Sequence[Row], console: Console) -> None:
         verdict = "" if row.limit is None else "[green]pass[/green]"
         table.add_row(
             row.name,
-            f"{row.ours:.3g} {row.unit}",
-            "" if row.peer is None else f"{row.peer:.3g} {row.peer_name}",
-            "" if row.ratio is None else f"{row.ratio:.3g}",
+            f"{_figure(row.ours)} {row.unit}",
+            "" if row.peer is None else f"{_figure(row.peer)} {row.peer_name}",
+            "" if row.ratio is None else _figure(row.ratio),
             _limits(row),
             "" if intact is None else f"{intact:.3f}",
             "[red]FAIL[/red]" if row.faults else verdict,
         )
     console.print(table)
     for row in rows:
-        told = ", ".join(f"{name} {value:.4g}" for name, value in row.details.items())
+        told = ", ".join(f"{name} {_figure(value)}" for name, value in row.details.items())
         console.print(f"[bold]{row.name}[/bold] {row.what}" + (f": {told}" if told else ""))
     for row in rows:
         for fault in row.faults:
@@ -120,5 +120,9 @@ def _limits(row: Row) -> str:
     if row.limit is None:
         return ""
     of = " x" if row.of is Of.RATIO else ""
-    wanted = "" if row.wanted is None else f" ({row.wanted:.3g})"
-    return f"{row.limit:.3g}{of}{wanted}"
+    wanted = "" if row.wanted is None else f" ({_figure(row.wanted)})"
+    return f"{_figure(row.limit)}{of}{wanted}"
+
+
+def _figure(value: float) -> str:
+    return f"{value:.0f}" if value >= 100 else f"{value:.3g}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import statistics
 import time
 
@@ -26,6 +27,7 @@ async def first_audio(ground: Ground) -> list[Row]:
             leg = f"leg-{number}"
             answer = await far.answer(leg, await relay.offer(leg), PCMU)
             await far.play(leg)
+            await _at_another_phase(number)
             answered = time.monotonic()
             await relay.connect(leg, answer)
             await relay.until(m.FirstPacket, leg)
@@ -36,6 +38,7 @@ async def first_audio(ground: Ground) -> list[Row]:
             leg = f"peer-{number}"
             answer = await far.answer(leg, await peer.offer(leg), PCMU)
             await far.play(leg)
+            await _at_another_phase(number)
             theirs.append(await peer.first_audio_ms(leg, answer))
             await peer.close(leg)
             await far.close(leg)
@@ -89,6 +92,11 @@ async def memory(ground: Ground) -> list[Row]:
             peer=rtpengine,
         ),
     ]
+
+
+async def _at_another_phase(number: int) -> None:
+    """Of the far end's 20 ms, each time."""
+    await asyncio.sleep(number * 7 % 20 / 1000)
 
 
 async def _growth(ground: Ground, relay: Relay, far: FarEnds, legs: int) -> float:
