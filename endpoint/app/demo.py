@@ -1,8 +1,9 @@
 """`agent-endpoint demo`: the main job on this machine, with proof.
 
-An endpoint with its defaults; the agent's telephone 6001 over WSS and the customer 10086 over UDP,
-each a process of its own; commands through the native interface. After each step the audio that
-each telephone received and decoded is searched for the other's tone.
+An endpoint with its defaults; the agent's telephone 6001 speaks SIP over WSS and DTLS-SRTP, as a
+browser does, the customer 10086 SIP over UDP and plain RTP; each is a process of its own. Commands
+go through the native interface. After each step the audio that each telephone received and decoded
+is searched for the other's tone.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from endpoint.app.ports import can_bind
 from endpoint.app.settings import Config, HttpSettings, SipSettings, StateSettings
 from endpoint.app.wiring import Endpoint, add_extension
 from endpoint.client.client import EndpointClient
+from endpoint.legs.audio_end import Protection
 from endpoint.rig.fleet import MUSIC_ON_HOLD, Fleet, Party
 from endpoint.rig.ladder import TracedMessage, draw, rungs
 from endpoint.rig.matrix import HearingMatrix, matrix
@@ -42,10 +44,18 @@ from signaling.sip.stack import Direction
 log = structlog.get_logger(__name__)
 
 AGENT, CUSTOMER = "6001", "10086"
+WIDTH = max(len(name) for name in (AGENT, CUSTOMER))
 DIGITS = "1234#"
 TALK = matrix({AGENT: [CUSTOMER], CUSTOMER: [AGENT]})
 HOLD = matrix({AGENT: [], CUSTOMER: [MUSIC_ON_HOLD]})
 SILENCE = matrix({AGENT: [], CUSTOMER: []})
+WAYS = {AGENT: ("WSS", "DTLS-SRTP"), CUSTOMER: ("UDP", "RTP")}
+"""How each telephone's signalling and audio must come."""
+PROTECTIONS = {
+    Protection.RTP: "RTP",
+    Protection.SRTP: "SRTP",
+    Protection.WEBRTC: "DTLS-SRTP",
+}
 PACKAGES = ("agent-endpoint", "aiohttp", "msgspec", "numpy", "uvloop")
 
 
@@ -76,7 +86,7 @@ class Stage:
     def steps(self) -> list[Step]:
         """The walk, in order."""
         return [
-            Step("dial", TALK, self._dial),
+            Step("dial", TALK, self._dial, self._audio_came_as_it_must),
             Step("hold", HOLD, self._hold),
             Step("retrieve", TALK, self._retrieve),
             Step("dtmf", TALK, self._press, self._digits_arrived),
@@ -86,6 +96,24 @@ class Stage:
     async def _dial(self) -> None:
         self.call = (await self.client.make_call(AGENT, CUSTOMER)).call
         await self.customer.when(lambda status: status.call is CallState.CONNECTED)
+
+    async def _audio_came_as_it_must(self) -> dict[str, Any]:
+        """By what the endpoint saw on the wire, and by what each telephone's port counted."""
+        transports = dict(_registered(self.trace).values())
+        audio = {
+            party.name: {
+                "signaling": transports.get(party.name),
+                "media": party.status.protection and PROTECTIONS[party.status.protection],
+                "srtp_profile": party.status.srtp_profile,
+                "codec": party.status.codec,
+            }
+            for party in (self.agent, self.customer)
+        }
+        for name, way in WAYS.items():
+            came = audio[name]["signaling"], audio[name]["media"]
+            if came != way:
+                raise ProofFailed(f"{name} has {came[1]} over {came[0]}", {"audio": audio})
+        return {"audio": audio}
 
     async def _hold(self) -> None:
         await self.client.hold(AGENT, self.call)
@@ -217,6 +245,8 @@ async def _show_walk(stage: Stage, console: Console) -> list[StepResult]:
     for result in results:
         for fault in result.faults:
             console.print(f"  [red]{result.name}[/]: {fault}")
+        for name, way in result.facts.get("audio", {}).items():
+            console.print(f"  {name:<{WIDTH}} {_way(way)}", highlight=False)
         if "digits" in result.facts:
             console.print(f"  {CUSTOMER} received the digits [bold]{result.facts['digits']}[/]")
         if "bye_seen" in result.facts:
@@ -225,10 +255,10 @@ async def _show_walk(stage: Stage, console: Console) -> list[StepResult]:
 
 
 def _show_ladder(stage: Stage, console: Console) -> None:
-    peers = _parties_by_address(stage.trace)
+    parties = {address: name for address, (name, _) in _registered(stage.trace).items()}
     calls = [
         rung
-        for rung in rungs(stage.trace, lambda peer: peers.get(peer, peer))
+        for rung in rungs(stage.trace, lambda peer: parties.get(peer, peer))
         if "REGISTER" not in rung.label
     ]
     console.print("\n[bold]Who said what in SIP[/] [dim](seconds)[/]")
@@ -236,13 +266,13 @@ def _show_ladder(stage: Stage, console: Console) -> None:
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
-def _parties_by_address(trace: Sequence[TracedMessage]) -> dict[str, str]:
-    """Who is behind an address: whoever registered from there."""
+def _registered(trace: Sequence[TracedMessage]) -> dict[str, tuple[str, str]]:
+    """Who is behind an address, and by which transport: whoever registered from there."""
     found = {}
     for message in trace:
         if not message.sent and message.octets.startswith(b"REGISTER "):
             request = parse_message(message.octets)
-            found[message.peer] = request.from_.uri.user or message.peer
+            found[message.peer] = request.from_.uri.user or message.peer, message.transport
     return found
 
 
@@ -285,9 +315,15 @@ def result_table(results: Sequence[StepResult], running: str | None) -> Table:
     return table
 
 
+def _way(way: dict[str, Any]) -> str:
+    profile = way["srtp_profile"]
+    # AEAD_AES_256_GCM is AES-256-GCM to everybody but the RFC.
+    cipher = f" ({profile.removeprefix('AEAD_').replace('_', '-')})" if profile else ""
+    return f"SIP over {way['signaling']} · {way['media']}{cipher} · {way['codec']}"
+
+
 def _rows(heard: HearingMatrix, style: str) -> Text:
-    width = max(len(name) for name in (AGENT, CUSTOMER))
-    lines = (f"{name:<{width}} ◀ {_sound(heard.get(name))}" for name in (AGENT, CUSTOMER))
+    lines = (f"{name:<{WIDTH}} ◀ {_sound(heard.get(name))}" for name in (AGENT, CUSTOMER))
     return Text("\n".join(lines), style)
 
 

@@ -14,6 +14,7 @@ import msgspec
 
 from endpoint.audio.tones import CALL_PROGRESS_HZ, MUSIC_ON_HOLD_HZ, PARTY_TONES_HZ
 from endpoint.errors import EndpointError
+from endpoint.legs.audio_end import Protection
 from endpoint.rig import orders
 from endpoint.rig.matrix import HearingMatrix, matrix
 from endpoint.rig.orders import AnswerMode, AnyOrder, Done, PartySettings, Refused, Report, Status
@@ -265,15 +266,31 @@ class Fleet:
         domain: str = "127.0.0.1",
         answer: AnswerMode = AnswerMode.WHEN_TOLD,
         ca_file: str = "",
+        protection: Protection | None = None,
+        codecs: Sequence[str] = (),
     ) -> Party:
         """Start a party and wait until it is registered.
+
+        Without a `protection` it is a browser where its server is reached over WS or WSS, and
+        speaks WebRTC; else RTP.
 
         Raises:
             PartyError: it can't register; the text holds the SIP status or what failed below it.
         """
         tone_hz = next(self._tones)
+        if protection is None:
+            is_browser = server.startswith(("ws:", "wss:"))
+            protection = Protection.WEBRTC if is_browser else Protection.RTP
         settings = PartySettings(
-            name, server, domain, password, tone_hz, answer=answer, ca_file=ca_file
+            name,
+            server,
+            domain,
+            password,
+            tone_hz,
+            answer=answer,
+            ca_file=ca_file,
+            protection=protection,
+            codecs=list(codecs),
         )
         party = await self._lives.enter_async_context(Party(settings))
         self.add_source(name, tone_hz)

@@ -8,6 +8,9 @@ from enum import StrEnum
 import msgspec
 from msgspec import Struct
 
+from endpoint.legs.audio_end import Protection
+from endpoint.media.messages import PortFailure, SrtpProfile
+
 
 class AnswerMode(StrEnum):
     """What a party does when it is called."""
@@ -38,6 +41,10 @@ class PartySettings(Struct, frozen=True):
     expires_s: int = 120
     rtp_port_first: int = 36000
     rtp_port_last: int = 39999
+    protection: Protection = Protection.RTP
+    """What it offers, and the only thing that it takes."""
+    codecs: list[str] = []
+    """By their names in SDP, most wanted first; empty for all that fit its protection."""
 
 
 class Order(Struct, frozen=True, tag=True, kw_only=True):
@@ -124,6 +131,16 @@ class Status(Struct, frozen=True, tag=True):
     """The last call ended by the far end's BYE, CANCEL or refusal."""
     sip_status: int = 0
     """Final status of a call that was not answered."""
+    protection: Protection | None = None
+    """How audio came when somebody listened last; None while none has come."""
+    srtp_profile: SrtpProfile | None = None
+    """What it was authenticated and decrypted by."""
+    codec: str = ""
+    """What it was decoded by."""
+    connections: int = 0
+    """How often ICE and DTLS have come up in this call: once, and again at each restart."""
+    media_failure: PortFailure | None = None
+    """Why a WebRTC call has no audio, or has it no longer."""
 
 
 PhoneOrder = Dial | Answer | Hold | Retrieve | SendDigits | HangUp | Listen

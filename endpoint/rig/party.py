@@ -1,8 +1,9 @@
 """A party: a telephone in a process of its own, that sends a tone and tells what it receives.
 
 `python -m endpoint.rig.party` reads its `PartySettings` from the first line of stdin, then one
-order a line. It is a SIP phone with real sockets, and uses nothing of the endpoint's legs and call
-control but their end of audio: over a WebSocket it speaks WebRTC as a browser does, else RTP.
+order a line. It is a SIP phone with real sockets, and speaks RTP, SRTP or WebRTC. The media plane,
+SIP, SDP and one end of a call's audio are the endpoint's own code; its legs and call control are
+not. So parties prove who hears whom; that others understand us is proven with others.
 """
 
 from __future__ import annotations
@@ -23,8 +24,16 @@ from endpoint.media.link import LocalLink, MediaSettings, WorkerLost
 from endpoint.rig import orders
 from endpoint.rig.orders import AnswerMode, CallState, PartySettings, PhoneOrder, Status
 from signaling.errors import SdpError, SignalingError
-from signaling.sdp.description import Direction, SessionDescription
-from signaling.sdp.negotiation import Negotiated
+from signaling.sdp.description import Codec, Direction, SessionDescription
+from signaling.sdp.negotiation import (
+    G722,
+    OPUS,
+    OPUS_TELEPHONE_EVENTS,
+    PCMA,
+    PCMU,
+    TELEPHONE_EVENTS,
+    Negotiated,
+)
 from signaling.sip.auth import DigestCredentials
 from signaling.sip.headers import NameAddr
 from signaling.sip.uri import Uri
@@ -47,9 +56,10 @@ from signaling.user_agent import (
     UserAgentConfig,
 )
 
-LINE = "line"
 TONE = "tone"
 CONNECTION = "server"
+CODECS = {codec.encoding: codec for codec in (PCMU, PCMA, G722, OPUS)}
+EVENTS = (TELEPHONE_EVENTS, OPUS_TELEPHONE_EVENTS)
 
 
 class OrderRefused(Exception):
@@ -69,14 +79,23 @@ class Phone:
         self._status = Status()
         self._registration: Registration | None = None
         self._session: InviteSession | None = None
-        self._audio: AudioEnd | None = None
+        self._end: AudioEnd | None = None
+        self._ends = 0
         self._offered: SessionDescription | None = None
         self._direction = Direction.SENDRECV
         self._aor = Uri("sip", settings.name, host=settings.domain)
 
-    def _become(self, **changes: object) -> None:
-        self._status = msgspec.structs.replace(self._status, **changes)
+    def _begin(self, call: CallState, peer: str) -> None:
+        """Of the last call nothing stands any more."""
+        now = self._status
+        self._status = Status(now.registered, now.registration_failure, call, peer)
         self.report(self._status)
+
+    def _become(self, **changes: object) -> None:
+        status = msgspec.structs.replace(self._status, **changes)
+        if status != self._status:
+            self._status = status
+            self.report(status)
 
     # -- registration --------------------------------------------------------------------------
 
@@ -119,10 +138,18 @@ class Phone:
 
     async def _follow_media(self) -> None:
         async for notice in self._media.notices():
+            if isinstance(notice, WorkerLost):
+                raise RuntimeError(notice.reason)
+            if isinstance(notice, m.RecordingFailed) or self._session is None:
+                continue
+            if self._end is None or notice.port != self._end.port:
+                continue
             if isinstance(notice, m.DigitReceived):
                 self._become(digits=self._status.digits + notice.digit)
-            elif isinstance(notice, WorkerLost):
-                raise RuntimeError(notice.reason)
+            elif isinstance(notice, m.PortConnected):
+                self._become(connections=self._status.connections + 1)
+            elif isinstance(notice, m.PortFailed):
+                self._become(media_failure=notice.failure)
 
     # -- calls ---------------------------------------------------------------------------------
 
@@ -134,52 +161,47 @@ class Phone:
             elif mode is AnswerMode.DECLINE:
                 session.reject(603)
             else:
-                await self._open(session)
-                self._become(
-                    call=CallState.RINGING, peer=session.remote.uri.user or "", **_FRESH_CALL
-                )
+                await self._open(session, controlling=session.sdp is None)
+                self._begin(CallState.RINGING, session.remote.uri.user or "")
                 session.ring()
                 group.create_task(self._follow_call(session))
                 wants_answer = "answer-after" in (session.request.headers.get("Call-Info") or "")
                 if mode is AnswerMode.AUTOMATIC or (mode is AnswerMode.WHEN_TOLD and wants_answer):
                     await self._answer()
 
-    async def _open(self, session: InviteSession | None) -> None:
-        """A fresh port that sends our tone: as we are asked, or as fits the way to our server."""
-        if self._audio is not None:
-            self._audio.close()
-        offer = session.sdp if session is not None else None
-        protection = Protection.RTP
-        if offer is not None:
-            protection = Protection.of(SessionDescription.parse(offer))
-        elif not self.settings.server.startswith("udp:"):
-            protection = Protection.WEBRTC
-        self._audio = AudioEnd(self._media, LINE, protection)
-        await self._audio.open(controlling=offer is None)
-        self._media.send(m.StartListening(port=LINE))
-        self._offered = None
+    async def _open(self, session: InviteSession | None, *, controlling: bool) -> AudioEnd:
+        """A fresh port that sends our tone."""
+        if self._end is not None:
+            self._end.close()
+        self._ends += 1
+        end = AudioEnd(self._media, f"line-{self._ends}", self.settings.protection)
+        if self.settings.codecs:
+            end.codecs = _codecs(self.settings.codecs)
+        self._session, self._end, self._offered = session, None, None
+        await end.open(controlling=controlling)
+        self._end = end
         self._direction = Direction.SENDRECV
-        self._session = session
-        self._media.send(m.SetRoutes(group=LINE, routes=[m.RouteTo(TONE, LINE)]))
+        self._media.send(m.StartListening(port=end.port))
+        self._media.send(m.SetRoutes(group="call", routes=[m.RouteTo(TONE, end.port)]))
+        return end
 
     async def _answer(self) -> None:
-        session = self._ringing()
+        session, end = self._ringing(), self._audio()
         if session.sdp is None:
-            self._offered = self._our_audio().offer()
+            self._offered = end.offer()
             session.accept(self._offered.serialise())
             return
         try:
-            session.accept(await self._answer_to(session.sdp))
+            answer, agreed = await end.answer(session.sdp, self._direction)
         except SdpError as exc:
             session.reject(exc.status_hint)
+            return
+        # Audio may follow at once.
+        await self._agree(end, agreed)
+        session.accept(answer.serialise())
 
-    async def _answer_to(self, offer: bytes) -> bytes:
-        answer, agreed = await self._our_audio().answer(offer, self._direction)
-        await self._connect(agreed)
-        return answer.serialise()
-
-    async def _connect(self, agreed: Negotiated) -> None:
-        await self._our_audio().agree(agreed)
+    async def _agree(self, end: AudioEnd, agreed: Negotiated) -> None:
+        await end.agree(agreed)
         self._become(held_by_peer=agreed.far_end_holds)
 
     async def _follow_call(self, session: InviteSession) -> None:
@@ -197,7 +219,7 @@ class Phone:
                     pass
                 case Ended() as ended:
                     # The port stays open until the next call: audio that still comes is heard.
-                    self._media.send(m.SetRoutes(group=LINE, routes=[]))
+                    self._media.send(m.SetRoutes(group="call", routes=[]))
                     self._session = None
                     self._become(
                         call=CallState.ENDED,
@@ -207,18 +229,23 @@ class Phone:
 
     async def _take_answer(self, sdp: bytes | None) -> None:
         if sdp is not None and self._offered is not None:
-            await self._connect(self._our_audio().accept(self._offered, sdp))
-            self._offered = None
+            offered, self._offered = self._offered, None
+            end = self._audio()
+            await self._agree(end, end.accept(offered, sdp))
 
     async def _take_offer(self, session: InviteSession, sdp: bytes | None) -> None:
+        end = self._audio()
         if sdp is None:
-            self._offered = self._our_audio().offer(self._direction)
+            self._offered = end.offer(self._direction)
             session.answer_reinvite(self._offered.serialise())
             return
         try:
-            session.answer_reinvite(await self._answer_to(sdp))
+            answer, agreed = await end.answer(sdp, self._direction)
         except SdpError as exc:
             session.reject_reinvite(exc.status_hint)
+            return
+        await self._agree(end, agreed)
+        session.answer_reinvite(answer.serialise())
 
     # -- orders --------------------------------------------------------------------------------
 
@@ -235,7 +262,8 @@ class Phone:
                 await self._reinvite(Direction.SENDRECV)
             case orders.SendDigits():
                 self._connected()
-                await self._media.request(m.SendDigits(port=LINE, digits=order.digits))
+                port = self._audio().port
+                await self._media.request(m.SendDigits(port=port, digits=order.digits))
             case orders.HangUp():
                 if self._session is not None:
                     self._session.hang_up()
@@ -246,8 +274,8 @@ class Phone:
     async def _dial(self, destination: str, group: asyncio.TaskGroup) -> None:
         if self._session is not None:
             raise OrderRefused(f"{self.settings.name} is in a call")
-        await self._open(None)
-        self._offered = self._our_audio().offer()
+        end = await self._open(None, controlling=True)
+        self._offered = end.offer()
         target = Uri("sip", destination, host=self._registrar.host, port=self._registrar.port)
         session = self._user_agent.invite(
             InviteRequest(
@@ -261,30 +289,41 @@ class Phone:
             )
         )
         self._session = session
-        self._become(call=CallState.DIALLING, peer=destination, **_FRESH_CALL)
+        self._begin(CallState.DIALLING, destination)
         group.create_task(self._follow_call(session))
 
     async def _reinvite(self, direction: Direction) -> None:
-        session = self._connected()
-        audio = self._our_audio()
-        offer = audio.offer(direction)
+        session, end = self._connected(), self._audio()
+        offer = end.offer(direction)
         status, sdp = await session.reinvite(offer.serialise())
-        if status // 100 != 2 or sdp is None:
+        if status // 100 != 2:
             raise OrderRefused(f"the re-INVITE was answered {status}")
         self._direction = direction
-        await self._connect(audio.accept(offer, sdp))
+        await self._agree(end, end.accept(offer, sdp))
 
     async def _listen(self, order: orders.Listen) -> list[str]:
-        if self._audio is None:
+        if (end := self._end) is None:
             return []
-        sound = await self._media.request(m.ReadHeard(port=LINE, last_ms=order.last_ms))
+        await self._measure(end)
+        sound = await self._media.request(m.ReadHeard(port=end.port, last_ms=order.last_ms))
         samples = np.frombuffer(sound.samples, dtype="<i2")
         return sorted(heard(samples, order.signatures, sample_rate_hz=sound.sample_rate_hz))
 
-    def _our_audio(self) -> AudioEnd:
-        if self._audio is None:
+    async def _measure(self, end: AudioEnd) -> None:
+        """Tell what really comes, and how."""
+        counted = await self._media.request(m.ReadStatistics(port=end.port))
+        if counted.packets_received:
+            profile = counted.srtp_profile
+            self._become(
+                protection=Protection.RTP if profile is None else end.protection,
+                srtp_profile=profile,
+                codec=counted.codec,
+            )
+
+    def _audio(self) -> AudioEnd:
+        if self._end is None:
             raise OrderRefused(f"{self.settings.name} has no call")
-        return self._audio
+        return self._end
 
     def _ringing(self) -> InviteSession:
         if self._session is None or self._session.role is not Role.UAS:
@@ -297,14 +336,6 @@ class Phone:
         return self._session
 
 
-_FRESH_CALL: dict[str, object] = {
-    "digits": "",
-    "held_by_peer": False,
-    "released_by_peer": False,
-    "sip_status": 0,
-}
-
-
 class Reporter:
     """Writes reports to stdout, a line each."""
 
@@ -312,6 +343,11 @@ class Reporter:
         """Write one at once."""
         sys.stdout.buffer.write(orders.encode(report) + b"\n")
         sys.stdout.buffer.flush()
+
+
+def _codecs(names: list[str]) -> tuple[Codec, ...]:
+    """Codecs by their names, in this order, and events by the clock of each."""
+    return (*(CODECS[name] for name in names), *EVENTS)
 
 
 def _tls_context(ca_file: str) -> ssl.SSLContext:

@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,6 @@ from endpoint.app.wiring import Endpoint, add_extension
 from endpoint.callcontrol.commands import ClearConnection, HoldCall, MakeCall, RetrieveCall
 from endpoint.callcontrol.events import (
     CallCleared,
-    Established,
     Event,
     Failed,
     Held,
@@ -28,8 +28,9 @@ from endpoint.callcontrol.events import (
 from endpoint.callcontrol.feed import Subscription
 from endpoint.client.client import EndpointClient
 from endpoint.gateways.native import messages as wire
+from endpoint.legs.audio_end import Protection
 from endpoint.legs.base import Cause, DeviceId, Side
-from endpoint.rig.fleet import Fleet
+from endpoint.rig.fleet import Fleet, Party
 from endpoint.rig.orders import AnswerMode, CallState
 from endpoint.storage.extensions import Extension
 
@@ -39,7 +40,38 @@ pytestmark = pytest.mark.integration
 AGENT, CUSTOMER = "6001", "10086"
 PASSWORD = "n0t-a-default-7Qx"
 PATIENCE_S = 20.0
-CALLS = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A telephone as somebody may have it."""
+
+    number: str
+    protection: Protection
+    codecs: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.protection}-{self.codecs[0]}"
+
+
+RTP = Kind("7001", Protection.RTP, ("PCMA",))
+SRTP = Kind("7002", Protection.SRTP, ("PCMU",))
+BROWSER = Kind("7003", Protection.WEBRTC, ("PCMU",))
+OPUS = Kind("7004", Protection.WEBRTC, ("OPUS",))
+OTHER_OPUS = Kind("7005", Protection.WEBRTC, ("OPUS",))
+PAIRS = [
+    (RTP, BROWSER),
+    (RTP, OPUS),
+    (SRTP, RTP),
+    (SRTP, BROWSER),
+    (SRTP, OPUS),
+    (BROWSER, RTP),
+    (BROWSER, OPUS),
+    (OPUS, BROWSER),
+    (OPUS, RTP),
+    (OPUS, OTHER_OPUS),
+]
+"""Every kind meets every other. A telephone is offered keys in SDP only where it offered some."""
 
 
 @pytest.fixture
@@ -50,24 +82,37 @@ async def endpoint(tmp_path: Path) -> AsyncIterator[Endpoint]:
         state=StateSettings(directory=tmp_path),
     )
     async with Endpoint(config) as running:
-        for number in (AGENT, CUSTOMER):
-            realm = running.config.sip.realm
-            await add_extension(running.extensions, realm, Extension(number), PASSWORD)
         yield running
 
 
 async def add_phone(
-    fleet: Fleet, endpoint: Endpoint, number: str, answer: AnswerMode = AnswerMode.WHEN_TOLD
-) -> None:
-    """The agent's phone is on WSS, all others are on UDP."""
+    fleet: Fleet,
+    endpoint: Endpoint,
+    number: str,
+    answer: AnswerMode = AnswerMode.WHEN_TOLD,
+    kind: Kind | None = None,
+) -> Party:
+    """The agent's phone is a browser and on WSS, as all browsers are; others are on UDP."""
+    realm = endpoint.config.sip.realm
+    await add_extension(endpoint.extensions, realm, Extension(number), PASSWORD)
     host, port = endpoint.sip_address
-    await fleet.add(
+    protection = Protection.WEBRTC if number == AGENT else Protection.RTP
+    if kind is not None:
+        protection = kind.protection
+    return await fleet.add(
         number,
-        server=endpoint.wss_url if number == AGENT else f"udp:{host}:{port}",
+        server=endpoint.wss_url if protection is Protection.WEBRTC else f"udp:{host}:{port}",
         password=PASSWORD,
         answer=answer,
         ca_file=str(endpoint.certificate.authority),
+        protection=protection,
+        codecs=kind.codecs if kind is not None else (),
     )
+
+
+async def add_kind(fleet: Fleet, endpoint: Endpoint, kind: Kind) -> Party:
+    """A phone that answers at once."""
+    return await add_phone(fleet, endpoint, kind.number, AnswerMode.AUTOMATIC, kind)
 
 
 @pytest.fixture
@@ -143,6 +188,43 @@ async def test_a_phone_that_holds_by_itself_stays_held_whatever_a_command_says(
     await phones.becomes({AGENT: [], CUSTOMER: ["moh"]})
 
 
+@pytest.mark.parametrize(("caller", "callee"), PAIRS, ids=str)
+async def test_any_two_kinds_talk_hold_and_send_digits(
+    endpoint: Endpoint, fleet: Fleet, caller: Kind, callee: Kind
+):
+    a, b = await add_kind(fleet, endpoint, caller), await add_kind(fleet, endpoint, callee)
+    talk = {a.name: [b.name], b.name: [a.name]}
+
+    await a.dial(b.name)
+    await fleet.becomes(talk)
+    for party, kind in ((a, caller), (b, callee)):
+        assert party.status.protection is kind.protection
+        assert (party.status.srtp_profile is None) == (kind.protection is Protection.RTP)
+        assert party.status.codec == kind.codecs[0]
+        assert party.status.connections == (kind.protection is Protection.WEBRTC)
+
+    await a.hold()
+    await fleet.becomes({a.name: [], b.name: ["moh"]})
+    await a.retrieve()
+    await fleet.becomes(talk)
+    await b.hold()
+    await fleet.becomes({a.name: ["moh"], b.name: []})
+    await b.retrieve()
+    await fleet.becomes(talk)
+
+    await a.send_digits("12#")
+    await b.send_digits("98*")
+    await a.when(lambda status: status.digits == "98*")
+    await b.when(lambda status: status.digits == "12#")
+    await fleet.becomes(talk)
+    assert a.status.media_failure is b.status.media_failure is None
+
+    await b.hang_up()
+    await fleet.becomes({a.name: [], b.name: []})
+    for party in (a, b):
+        await party.when(lambda status: status.call is CallState.ENDED)
+
+
 @pytest.mark.parametrize(
     ("answer", "cause", "status"),
     [(AnswerMode.BUSY, Cause.BUSY, 486), (AnswerMode.DECLINE, Cause.DECLINED, 603)],
@@ -203,30 +285,42 @@ def descriptors(pid: int | str = "self") -> int:
     return len(list(Path(f"/proc/{pid}/fd").iterdir()))
 
 
-async def test_50_calls_leave_no_task_socket_or_port(endpoint: Endpoint, phones: Fleet):
+@pytest.mark.parametrize("rounds", [5, pytest.param(100, marks=pytest.mark.soak)])
+async def test_calls_of_all_kinds_leave_no_task_socket_or_port(
+    endpoint: Endpoint, fleet: Fleet, rounds: int
+):
+    """Ten calls a round. What the media process has open counts too."""
+    for kind in (RTP, SRTP, BROWSER, OPUS, OTHER_OPUS):
+        await add_kind(fleet, endpoint, kind)
     events = endpoint.controller.subscribe()
 
-    async def one_call() -> None:
-        call = (await endpoint.controller.submit(MakeCall(DeviceId(AGENT), CUSTOMER))).call
-        await told(events, Established, device=CUSTOMER)
-        await endpoint.controller.submit(ClearConnection(DeviceId(AGENT), call))
-        await told(events, CallCleared)
-        for party in phones.parties.values():
-            await party.when(lambda status: status.call is CallState.ENDED)
-        async with asyncio.timeout(PATIENCE_S):
-            await endpoint.exchange.wait_idle()
+    async def one_round() -> None:
+        for caller, callee in PAIRS:
+            a, b = fleet.parties[caller.number], fleet.parties[callee.number]
+            await a.dial(b.name)
+            for party in (a, b):
+                await party.when(lambda status: status.call is CallState.CONNECTED)
+            await a.hold()
+            await a.retrieve()
+            await b.hang_up()
+            await told(events, CallCleared)
+            for party in (a, b):
+                await party.when(lambda status: status.call is CallState.ENDED)
+            async with asyncio.timeout(PATIENCE_S):
+                await endpoint.exchange.wait_idle()
 
     def left() -> tuple[int, int, int]:
         assert endpoint.media.pid is not None
         return len(asyncio.all_tasks()), descriptors(), descriptors(endpoint.media.pid)
 
-    await one_call()
+    await one_round()
     before = left()
-    for _ in range(CALLS):
-        await one_call()
+    for _ in range(rounds):
+        await one_round()
 
     assert left() == before
     assert endpoint.exchange.leg_count == 0
+    assert "0 ports" in repr(endpoint.exchange)
 
 
 async def test_a_telephone_that_falls_silent_is_told_from_one_that_is_held_and_one_that_is_fine(
@@ -326,6 +420,15 @@ async def test_the_demo_walks_its_steps_and_prints_them_as_json():
     ]
     assert all(step["heard"] == step["expected"] for step in document["steps"])
     assert document["steps"][0]["heard"] == {AGENT: [CUSTOMER], CUSTOMER: [AGENT]}
+    audio = document["steps"][0]["audio"]
+    assert (audio[AGENT]["signaling"], audio[AGENT]["media"]) == ("WSS", "DTLS-SRTP")
+    assert audio[AGENT]["srtp_profile"]
+    assert audio[CUSTOMER] == {
+        "signaling": "UDP",
+        "media": "RTP",
+        "srtp_profile": None,
+        "codec": "PCMU",
+    }
     assert document["steps"][1]["heard"] == {AGENT: [], CUSTOMER: ["moh"]}
     assert document["steps"][3]["digits"] == "1234#"
     assert document["versions"]["agent-endpoint"]
