@@ -7,6 +7,7 @@ the same plane in the caller's loop, for tests and the rig. Both are a `MediaLin
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import sys
 from collections.abc import AsyncIterator
@@ -290,6 +291,8 @@ class WorkerLink:
                     msgspec.json.encode(self._settings).decode(),
                     stdin=asyncio.subprocess.DEVNULL,
                     pass_fds=[theirs.fileno()],
+                    # Its matrices are too small to be worth a second thread, which would spin.
+                    env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
                     # Ctrl-C is for us alone: the audio lasts until we have said goodbye.
                     start_new_session=True,
                 )

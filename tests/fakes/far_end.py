@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from endpoint.media import messages as m
 from endpoint.media.latch import Address
@@ -46,13 +46,18 @@ class KeepingTransport:
 
 
 class Nobody:
-    """A `PortOwner` whom nothing moves."""
+    """A `PortOwner` whom nothing moves, unless a test wants to be told of a codec."""
+
+    def __init__(self) -> None:
+        self.on_codec: Callable[[RtpPort], None] = lambda port: None
 
     def tell(self, notice: m.Notice) -> None: ...
     def outlet_changed(self, port: RtpPort) -> None: ...
-    def codec_changed(self, port: RtpPort) -> None: ...
     def event_begun(self, port: RtpPort) -> None: ...
     def digits_heard(self, port: RtpPort, digits: list[Digit]) -> None: ...
+
+    def codec_changed(self, port: RtpPort) -> None:
+        self.on_codec(port)
 
 
 class FarEnd:
@@ -68,7 +73,8 @@ class FarEnd:
         keeps: bool = True,
     ) -> None:
         self._transport = KeepingTransport(keeps=keeps)
-        self.port = RtpPort(name, self._transport, MediaSettings(), Nobody(), rtp_timeout_s=0)
+        self.owner = Nobody()
+        self.port = RtpPort(name, self._transport, MediaSettings(), self.owner, rtp_timeout_s=0)
         self.negotiate(codecs, ptime_ms)
         self.payloads = payloads
         self._count = 0

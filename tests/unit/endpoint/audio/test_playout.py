@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from endpoint.audio.analysis import GoertzelBank
 from endpoint.audio.arrival import DelaySettings
 from endpoint.audio.codec import AudioCodec, codec_named
+from endpoint.audio.coder import EncoderSettings
 from endpoint.audio.comfort_noise import payload_for
 from endpoint.audio.playout import Playout
 from endpoint.audio.tones import level_of, tone
@@ -246,6 +247,63 @@ def test_what_can_not_be_decoded_is_concealed_and_counted() -> None:
         levels.append(level_of(playout.take(tick * 0.02 + 0.001)))
     assert playout.bad_packets == 1
     assert levels[4:] == pytest.approx([LEVEL_DBOV] * 46, abs=1)
+
+
+@BOTH
+def test_what_is_read_undecoded_is_what_is_taken(codec: AudioCodec) -> None:
+    """G.711 comes as it was sent, other codecs as samples, also around a loss."""
+    encoder, frame = codec.encoder(), codec.sample_rate_hz // 50
+    sent = tone(TONE_HZ, 2000, LEVEL_DBOV, codec.sample_rate_hz).reshape(-1, frame)
+    payloads = [encoder.encode(wave) for wave in sent]
+    taking, reading = Playout(codec), Playout(codec)
+    read = []
+    for tick, payload in enumerate(payloads):
+        for playout in (taking, reading):
+            if tick not in (40, 41, 60):
+                playout.put(tick * codec.clock_rate_hz // 50, payload, tick * 0.02)
+        read.append(reading.read(tick * 0.02 + 0.001))
+        assert (taking.take(tick * 0.02 + 0.001) == reading.decoded(read[-1])).all()
+    if codec is PCMU:
+        assert payloads[30] in b"".join(read)
+
+
+def test_what_waits_can_be_had_at_once_and_goes_on_waiting() -> None:
+    payloads = [bytes([n]) * 160 for n in range(1, 20)]
+    playout = Playout(PCMU)
+    taken = b""
+    for tick, payload in enumerate(payloads):
+        playout.put(tick * 160, payload, tick * 0.02)
+        taken += playout.read(tick * 0.02 + 0.001)
+    rest = playout.rest()
+    assert len(rest) > 160
+    whole = playout.decoded(b"".join(payloads))
+    assert (np.concatenate([playout.decoded(taken), rest])[-len(whole) :] == whole).all()
+    following = playout.take(len(payloads) * 0.02 + 0.001)
+    assert (following == rest[:160]).all()
+
+
+def test_a_pause_that_opus_has_announced_is_no_loss() -> None:
+    codec = coding("opus", 48000)
+    encoder = codec.encoder(EncoderSettings(dtx=True))
+    voice = tone(TONE_HZ, 1000, LEVEL_DBOV, 16000)
+    sent = np.concatenate([voice, np.zeros(3 * 16000, np.int16), voice]).reshape(-1, 320)
+    playout = Playout(codec)
+    levels, skipped, was_pause = [], 0, False
+    for tick, payload in enumerate(map(encoder.encode, sent)):
+        # As browsers do it: of a run of packets that say nothing the first is sent.
+        is_pause = len(payload) <= 2
+        if not (is_pause and was_pause):
+            playout.put(tick * 960, payload, tick * 0.02)
+        else:
+            skipped += 1
+        was_pause = is_pause
+        levels.append(level_of(playout.take(tick * 0.02 + 0.001)))
+    assert skipped > 80
+    assert playout.concealed_ms < 200
+    assert playout.target_ms < 60
+    assert playout.late_packets == playout.discarded_packets == 0
+    assert max(levels[80:190]) < -60
+    assert levels[-20:] == pytest.approx([LEVEL_DBOV] * 20, abs=1.5)
 
 
 def test_before_the_first_packet_it_is_silent() -> None:

@@ -5,6 +5,7 @@ import pytest
 
 from endpoint.audio.codec import G711, decode, encode
 from endpoint.audio.frame import Samples
+from endpoint.audio.tones import level_of, tone
 from endpoint.media.player import Player, Playing
 
 pytestmark = pytest.mark.unit
@@ -79,3 +80,20 @@ def test_a_player_of_nothing_plays_nothing_and_ends(loop: bool) -> None:
     assert player.codes(G711.PCMU, 0) is None
     assert player.step() is not loop
     assert player.step() is False
+
+
+@pytest.mark.parametrize("given_hz", [8000, 16000])
+def test_a_player_is_heard_at_any_rate_and_loops_without_a_click(given_hz: int) -> None:
+    player = Player("music", loop=True)
+    player.load(tone(1000.0, 1000, -12.0, given_hz), given_hz)
+    for rate_hz in (8000, 16000, 48000):
+        playing = Playing(player)
+        frames = []
+        for _ in range(120):
+            frames.append(playing.frame(rate_hz))
+            playing.advance()
+        wave = np.concatenate(frames).astype(np.float64)
+        assert level_of(wave.astype(np.int16)) == pytest.approx(-12.0, abs=0.2)
+        # A tone follows from the two samples before; a click does not.
+        turn = 2 * np.cos(2 * np.pi * 1000 / rate_hz)
+        assert np.abs(wave[2:] - turn * wave[1:-1] + wave[:-2]).max() < 0.02 * np.abs(wave).max()

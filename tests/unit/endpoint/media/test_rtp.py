@@ -101,6 +101,17 @@ class TestSource:
         assert even.jitter == pytest.approx(0, abs=1e-3)
         assert uneven.jitter == pytest.approx(40, abs=1)
 
+    def test_jitter_is_a_time_whatever_the_clock(self) -> None:
+        source = Source()
+        for number in range(1000):
+            source.measure(number * 160, 5 + number * 0.02 + number % 2 * 0.005)
+        assert source.jitter_ms == pytest.approx(5, abs=0.2)
+        source.use_clock(48000)
+        assert source.jitter_ms == pytest.approx(5, abs=0.2)
+        for number in range(1000):
+            source.measure(number * 960, 50 + number * 0.02)
+        assert source.jitter_ms < 0.1
+
     def test_a_jump_of_the_timestamp_is_no_jitter(self) -> None:
         source = Source()
         source.measure(0, 5.0)
@@ -157,6 +168,17 @@ class TestSender:
         assert (after.timestamp - event[0].timestamp) & 0xFFFFFFFF == 800
         numbers = [p.sequence for p in (audio, *event, after)]
         assert numbers == list(range(numbers[0], numbers[0] + 7))
+
+    def test_another_clock_goes_on_from_the_last_timestamp(self) -> None:
+        sender = Sender()
+        first = parsed(memoryview(sender.frame(0, bytes(160), 1.0)))
+        sender.use_clock(48000)
+        second = parsed(memoryview(sender.frame(111, b"opus", 1.02, 960)))
+        third = parsed(memoryview(sender.frame(111, b"opus", 1.04, 960)))
+        assert second.marker
+        assert (second.timestamp - first.timestamp) & 0xFFFFFFFF in (959, 960)
+        assert (third.timestamp - second.timestamp) & 0xFFFFFFFF == 960
+        assert (sender.timestamp_at(2.04) - sender.timestamp) & 0xFFFFFFFF == 48000
 
     def test_the_media_clock_runs_on_between_packets(self) -> None:
         sender = Sender()
