@@ -23,6 +23,16 @@ class _Ear:
     received: Tap | None
     sent: Tap | None
 
+    def hear_received(self, now: float, sample_rate_hz: int) -> Samples:
+        """What comes from the far end in this tick."""
+        return _taken(self.received, now, sample_rate_hz)
+
+    def hear_sent(self, now: float, sample_rate_hz: int) -> Samples:
+        """What the port hears in this tick."""
+        if isinstance(self.port, SinkPort):
+            return self.port.take(now)
+        return _taken(self.sent, now, sample_rate_hz)
+
     def detach(self) -> None:
         if isinstance(self.port, RtpPort):
             if self.received is not None:
@@ -92,15 +102,14 @@ class Hearing:
 
     def tick(self, now: float) -> None:
         """Move all on by 20 ms."""
-        sinks: dict[SinkPort, Samples] = {}
         for listener, ear in self._listeners.values():
             is_far = isinstance(ear.port, RtpPort)
-            frame = (_received if is_far else _sent)(ear, sinks, now, listener.sample_rate_hz)
-            listener.hear(frame)
+            hear = ear.hear_received if is_far else ear.hear_sent
+            listener.hear(hear(now, listener.sample_rate_hz))
         for name, (recording, ear) in list(self._recordings.items()):
             at = now, recording.sample_rate_hz
             try:
-                recording.record(_received(ear, sinks, *at), _sent(ear, sinks, *at))
+                recording.record(ear.hear_received(*at), ear.hear_sent(*at))
             except OSError as exc:
                 del self._recordings[name]
                 ear.detach()
@@ -120,19 +129,6 @@ def _sample_rate_of(port: RtpPort | SinkPort) -> int:
     codecs = port.inbound.codec, port.outbound.codec
     is_wide = any(c is not None and c.sample_rate_hz > SAMPLE_RATE_HZ for c in codecs)
     return WIDEBAND_HZ if is_wide else SAMPLE_RATE_HZ
-
-
-def _received(ear: _Ear, _: dict[SinkPort, Samples], now: float, sample_rate_hz: int) -> Samples:
-    return _taken(ear.received, now, sample_rate_hz)
-
-
-def _sent(ear: _Ear, sinks: dict[SinkPort, Samples], now: float, sample_rate_hz: int) -> Samples:
-    """What the port hears; a sink port gives each frame away once, to all that hear along."""
-    if isinstance(ear.port, SinkPort):
-        if ear.port not in sinks:
-            sinks[ear.port] = ear.port.take()
-        return sinks[ear.port]
-    return _taken(ear.sent, now, sample_rate_hz)
 
 
 def _taken(tap: Tap | None, now: float, sample_rate_hz: int) -> Samples:

@@ -229,7 +229,7 @@ class MixPlan:
             if isinstance(sink, RtpPort):
                 sink.outbound.send_frame(frame, now)
             else:
-                sink.hear(frame)
+                sink.hear(frame, now)
 
 
 def _order_of(tap: Tap) -> int:

@@ -6,21 +6,21 @@ import numpy as np
 
 from endpoint.audio.frame import FRAME_SAMPLES, Samples
 
-SILENCE: Samples = np.zeros(FRAME_SAMPLES, dtype=np.int16)
+_SILENCE: Samples = np.zeros(FRAME_SAMPLES, dtype=np.int16)
 
 
 class SinkPort:
-    """Holds the frame that was mixed for it in this tick."""
+    """Holds the frame, in narrow band, that was mixed for it in this tick."""
 
     def __init__(self, name: str) -> None:
         self.name = name
-        self._frame: Samples = SILENCE
+        self._frame: Samples = _SILENCE
+        self._heard_at = -1.0
 
-    def hear(self, frame: Samples) -> None:
+    def hear(self, frame: Samples, now: float) -> None:
         """What was mixed for it."""
-        self._frame = frame
+        self._frame, self._heard_at = frame, now
 
-    def take(self) -> Samples:
-        """That frame, once; silence where nothing was mixed."""
-        frame, self._frame = self._frame, SILENCE
-        return frame
+    def take(self, now: float) -> Samples:
+        """What it hears in the tick at `now`; silence where nothing was mixed."""
+        return self._frame if now == self._heard_at else _SILENCE
