@@ -88,7 +88,10 @@ class DtlsRole(StrEnum):
 
 
 class IceServer(Struct, frozen=True):
-    """A STUN or TURN server (RFC 7064, RFC 7065). The credential is never shown."""
+    """A STUN or TURN server (RFC 7064, RFC 7065). The credential is never shown.
+
+    The certificate of a `turns:` server is judged by OpenSSL's defaults (`SSL_CERT_FILE`).
+    """
 
     url: str
     username: str | None = None
