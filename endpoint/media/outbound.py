@@ -13,7 +13,7 @@ from endpoint.audio.coder import Encoder, EncoderSettings
 from endpoint.audio.frame import Samples
 from endpoint.audio.resample import resample
 from endpoint.media.messages import PayloadType
-from endpoint.media.payload import audio_of, codec_of, encodable_of, encoder_settings, events_of
+from endpoint.media.payload import codec_of, encodable_of, encoder_settings, events_of
 from endpoint.media.rtp import Sender, parse_rtp
 from endpoint.media.tap import Tap
 from endpoint.media.telephone_event import DigitSender, EventPacket, Pause, ToneFrame
@@ -73,6 +73,8 @@ class Outbound:
         self._payload_type = ours.number
         self._packet_samples = packet_samples
         self._packet_ticks = packet_ms * codec.clock_rate_hz // 1000
+        if not self.sender.packets:
+            self.sender.use_clock(codec.clock_rate_hz)
 
     def open(self, outlet: _Send | None) -> None:
         """Where packets go from now on; None: nowhere."""
@@ -167,8 +169,8 @@ class Outbound:
 
     @property
     def _events(self) -> PayloadType | None:
-        audio = audio_of(self.sends)
-        return events_of(self.sends, audio.clock_rate_hz) if audio is not None else None
+        """By the clock of what was sent last."""
+        return events_of(self.sends, self.sender.rate_hz)
 
     def _drop_unsent(self) -> None:
         self._unsent_codes, self._unsent = b"", _NO_SAMPLES

@@ -63,6 +63,14 @@ def assert_one_legal_sender(end: FarEnd, clocks: dict[int, int]) -> None:
         assert 0.0149 <= step_s < 0.2
 
 
+def assert_one_legal_sender_but_events(end: FarEnd) -> None:
+    """An event keeps the time of its start."""
+    audio = [packet for packet in end.heard if packet.payload_type != 101]
+    assert len({packet.ssrc for packet in end.heard}) == 1
+    for a, b in itertools.pairwise(audio):
+        assert 160 <= (b.timestamp - a.timestamp) & 0xFFFFFFFF < 4000
+
+
 def hears(end: FarEnd, payload_type: m.PayloadType, packets: int = 25) -> set[str]:
     """In the last packets of one codec."""
     codec = coding(payload_type)
@@ -115,6 +123,23 @@ async def test_forwarded_audio_whose_clock_changes_goes_on_in_time() -> None:
     studio.run(20)
     assert kinds(b) == [111, 0, 111, 0]
     assert_one_legal_sender(b, {0: 8000, 111: 48000})
+
+
+async def test_digits_have_the_clock_of_what_the_far_end_hears() -> None:
+    events = [m.PayloadType(110, "TELEPHONE-EVENT", 48000), m.PayloadType(101, "TELEPHONE-EVENT")]
+    phone = FarEnd("A", [PCMU], said(PCMU, 1010.0))
+    browser, other = FarEnd("B", [OPUS, PCMU, *events]), FarEnd("C", [OPUS, PCMU, *events])
+    studio = Studio(phone, browser, other)
+    studio.route("AB")
+    studio.run(10)
+    for end in (browser, other):
+        assert end.port.outbound.add_digits("5", 100, 60)
+        studio.switchboard.changed(end.port, studio.now)
+    studio.run(20)
+    assert kinds(browser) == [0, 101, 0]
+    assert kinds(other) == [110]
+    assert [int.from_bytes(p.payload[2:]) for p in other.heard][-1] == 4800
+    assert_one_legal_sender_but_events(browser)
 
 
 async def test_stereo_is_no_mono_and_another_rate_no_other() -> None:
