@@ -198,9 +198,11 @@ class InviteSession:
         self._begun().reject_reinvite(status, now=self._driver.now())
         self._driver.drain()
 
-    async def info(self, content_type: str, body: bytes) -> int:
+    async def info(
+        self, content_type: str, body: bytes, headers: Sequence[tuple[str, str]] = ()
+    ) -> int:
         """Send INFO in the dialog; returns the final status. Local ends: as for `reinvite`."""
-        operation = self._begun().info(content_type, body, now=self._driver.now())
+        operation = self._begun().info(content_type, body, headers, now=self._driver.now())
         status, _ = await self._completed(operation)
         return status
 

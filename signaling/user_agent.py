@@ -101,6 +101,7 @@ class UserAgentConfig:
     connected with; from nobody else."""
     allow: tuple[str, ...] = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "INFO")
     supported: tuple[str, ...] = ()
+    info_packages: tuple[str, ...] = ()
     timers: TimerSettings = field(default_factory=TimerSettings)
     maximum_pending: int = 1000
     """Requests that may wait for a decision at the same time; more are answered 503."""
@@ -156,6 +157,7 @@ class UserAgent:
                 user_agent=self.config.name,
                 allow=self.config.allow,
                 supported=self.config.supported,
+                info_packages=self.config.info_packages,
                 timers=self.config.timers,
                 random=self.config.random,
             ),

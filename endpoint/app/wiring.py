@@ -34,6 +34,7 @@ from endpoint.legs import line
 from endpoint.legs.audio_end import AudioSettings, Protection
 from endpoint.legs.base import DeviceId
 from endpoint.legs.exchange import LegExchange
+from endpoint.legs.info import TRICKLE_ICE
 from endpoint.legs.leg import LegSettings
 from endpoint.legs.station import FileStation
 from endpoint.media import messages as m
@@ -266,6 +267,8 @@ def sip_config(config: Config) -> SipServerConfig:
         digest_algorithms=tuple(DigestAlgorithm(name) for name in sip.digest_algorithms),
         user_agent=UserAgentConfig(
             name=sip.user_agent,
+            supported=(TRICKLE_ICE,),
+            info_packages=(TRICKLE_ICE,),
             transport=TransportSettings(
                 advertised_host=config.sip_advertised_host,
                 advertised_port=sip.advertised_port,

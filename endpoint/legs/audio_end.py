@@ -14,7 +14,7 @@ from signaling.errors import SdpError
 from signaling.sdp.crypto import Crypto, CryptoSuite
 from signaling.sdp.description import Codec, Direction, SessionDescription
 from signaling.sdp.dtls import DtlsRole, Fingerprint, has_fingerprint
-from signaling.sdp.ice import Candidate, IceDescription
+from signaling.sdp.ice import TRICKLE, Candidate, FragmentMedium, IceDescription, IceFragment
 from signaling.sdp.negotiation import (
     BROWSER_CODECS,
     DEFAULT_CODECS,
@@ -105,12 +105,15 @@ class AudioEnd:
 
     # -- the port -------------------------------------------------------------------------------
 
-    async def open(self, *, controlling: bool, rtp_timeout_s: float = 0.0) -> None:
+    async def open(
+        self, *, controlling: bool, rtp_timeout_s: float = 0.0, trickle: bool = False
+    ) -> None:
         """Open the port. Raises MediaError.
 
         Args:
             controlling: we make the first offer (RFC 8445 §6.1.1).
             rtp_timeout_s: a far end that sends nothing for so long is told of. 0: never.
+            trickle: WebRTC: do not wait for candidates; `take_found` gets those that come later.
         """
         settings = self._settings
         session_id = secrets.randbits(31)
@@ -121,6 +124,7 @@ class AudioEnd:
                     controlling=controlling,
                     ice_servers=list(settings.ice_servers),
                     relay_only=settings.ice_relay_only,
+                    trickle=trickle,
                     rtp_timeout_s=rtp_timeout_s,
                 )
             )
@@ -157,21 +161,69 @@ class AudioEnd:
 
     def _described(self, opened: m.WebRtcAddress, *, tls_id: str | None) -> LocalAudio:
         """What we say of a WebRTC port, with the default candidate as its address."""
-        candidates = tuple(Candidate.parse(text) for text in opened.candidates)
-        local = replace(
-            self._local,
-            security=Dtls(
+        return self._located(
+            Dtls(
                 fingerprints=tuple(Fingerprint(f.hash, f.value) for f in opened.fingerprints),
-                ice=IceDescription(opened.ufrag, opened.pwd, candidates, end_of_candidates=True),
+                ice=IceDescription(
+                    ufrag=opened.ufrag,
+                    pwd=opened.pwd,
+                    candidates=_candidates(opened.candidates),
+                    options=(TRICKLE,),
+                    end_of_candidates=opened.complete,
+                ),
                 tls_id=tls_id,
                 msid=f"{opened.cname} {opened.cname}-audio",
-            ),
+            )
         )
-        numbered = [c for c in candidates if c.type in _DEFAULT_ORDER and not c.is_mdns]
-        if not numbered:
+
+    def _located(self, security: Dtls) -> LocalAudio:
+        local = replace(self._local, security=security)
+        usable = [c for c in security.ice.candidates if c.type in _DEFAULT_ORDER and not c.is_mdns]
+        if not usable:
             return local
-        default = min(numbered, key=lambda c: (_DEFAULT_ORDER.index(c.type), -c.priority))
+        default = min(usable, key=lambda c: (_DEFAULT_ORDER.index(c.type), -c.priority))
         return replace(local, host=default.host, rtp_port=default.port)
+
+    # -- candidates that come later (RFC 8840) --------------------------------------------------
+
+    def take_found(self, found: m.CandidatesFound) -> bytes | None:
+        """Take more candidates of ours.
+
+        Returns the fragment that tells them to a far end which has our description already.
+        """
+        security = self._local.security
+        if not isinstance(security, Dtls) or found.ufrag != security.ice.ufrag:
+            return None
+        new = _candidates(found.candidates)
+        ice = replace(
+            security.ice,
+            candidates=(*security.ice.candidates, *new),
+            end_of_candidates=found.complete,
+        )
+        self._local = self._located(replace(security, ice=ice))
+        if self._sent is None:
+            return None
+        agreed = self.current.security if self.current is not None else None
+        mid = agreed.mid if isinstance(agreed, AgreedDtls) else None
+        medium = FragmentMedium(mid or security.mid, new, found.complete)
+        return IceFragment(ice.ufrag, ice.pwd, (medium,)).serialise()
+
+    async def add_candidates(self, fragment: bytes) -> None:
+        """Take more candidates of the far end; those of an older ICE session are passed over.
+
+        Raises SdpError for what is no fragment, and MediaError.
+        """
+        told = IceFragment.parse(fragment)
+        mid = told.media[0].mid if told.media else ""
+        if self.current is not None:
+            agreed = self.current.security
+            if not isinstance(agreed, AgreedDtls) or agreed.ice.ufrag != told.ufrag:
+                return
+            mid = agreed.mid or mid
+        if self.protection is Protection.WEBRTC and (medium := told.medium(mid)) is not None:
+            candidates = [str(candidate) for candidate in medium.candidates]
+            complete = medium.end_of_candidates
+            await self._link.request(m.AddCandidates(self.port, candidates, complete))
 
     # -- offer and answer -----------------------------------------------------------------------
 
@@ -340,6 +392,10 @@ def payload_types(codecs: Iterable[Codec]) -> list[m.PayloadType]:
         )
         for codec in codecs
     ]
+
+
+def _candidates(told: Iterable[str]) -> tuple[Candidate, ...]:
+    return tuple(Candidate.parse(text) for text in told)
 
 
 def _srtp_key(crypto: Crypto) -> m.SrtpKey:

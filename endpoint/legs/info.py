@@ -1,15 +1,26 @@
-"""DTMF in the body of an INFO, in the two forms that the field sends."""
+"""What the body of an INFO may hold: DTMF, in the two forms of the field, or ICE candidates."""
 
 from __future__ import annotations
 
 import re
 
+from signaling.sdp.ice import FRAGMENT_CONTENT_TYPE
+
+TRICKLE_ICE = "trickle-ice"
+"""An option tag and an INFO package (RFC 8840 §10, §11)."""
+TRICKLE_HEADERS = (("Info-Package", TRICKLE_ICE), ("Content-Disposition", "Info-Package"))
+"""Of an INFO that brings candidates (RFC 6086 §5.2.1)."""
 DIGITS = "0123456789*#ABCD"
 DEFAULT_DURATION_MS = 250
 MAX_DURATION_MS = 60_000
 
 _RELAY_LINE = re.compile(r"\s*([A-Za-z]+)\s*[=:]\s*(\S+)\s*")
 _NUMBERED = {"10": "*", "11": "#", "12": "A", "13": "B", "14": "C", "15": "D"}
+
+
+def is_fragment(content_type: str) -> bool:
+    """The INFO brings ICE candidates (RFC 8840 §9)."""
+    return content_type.partition(";")[0].strip().lower() == FRAGMENT_CONTENT_TYPE
 
 
 def parse_info_digit(content_type: str, body: bytes) -> tuple[str, int] | None:

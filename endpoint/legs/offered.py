@@ -9,6 +9,7 @@ import structlog
 from endpoint.errors import MediaError
 from endpoint.legs.audio_end import Protection, codecs_for, encodings_of
 from endpoint.legs.base import LegEvent, LegOffered
+from endpoint.legs.info import TRICKLE_ICE
 from endpoint.legs.leg import GiveUp, LegSettings
 from endpoint.legs.ports import LegPorts
 from endpoint.legs.sip import SipLeg
@@ -62,7 +63,9 @@ class OfferedLeg(SipLeg):
             protection = self._protection
             if offer is not None:
                 protection = Protection.of(SessionDescription.parse(offer))
-            audio = await self._open_audio(protection, controlling=offer is None)
+            # Who takes candidates later need not wait for them, nor let others wait.
+            trickle = offer is not None and TRICKLE_ICE in self._caller.request.supported
+            audio = await self._open_audio(protection, controlling=offer is None, trickle=trickle)
             self._use(audio)
             if offer is not None:
                 audio.codecs = codecs_for(protection, offering=False)

@@ -90,13 +90,19 @@ class LegPorts:
     # -- ports ----------------------------------------------------------------------------------
 
     async def open_end(
-        self, leg: LegId, protection: Protection, *, controlling: bool, rtp_timeout_s: float
+        self,
+        leg: LegId,
+        protection: Protection,
+        *,
+        controlling: bool,
+        rtp_timeout_s: float,
+        trickle: bool = False,
     ) -> AudioEnd:
         """Open one end of a leg's audio, that is in no route yet. Raises MediaError."""
         end = AudioEnd(self._link, f"{leg}.{next(self._numbers)}", protection, self._audio)
         self._legs[end.port] = leg
         try:
-            await end.open(controlling=controlling, rtp_timeout_s=rtp_timeout_s)
+            await end.open(controlling=controlling, rtp_timeout_s=rtp_timeout_s, trickle=trickle)
         except MediaError:
             self._legs.pop(end.port, None)
             raise

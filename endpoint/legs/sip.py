@@ -6,7 +6,8 @@ How a call begins is in `placed` and `offered`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 import structlog
@@ -28,12 +29,13 @@ from endpoint.legs.base import (
     Side,
 )
 from endpoint.legs.cause import MEDIA_FAILURES, cause_of_end
-from endpoint.legs.info import parse_info_digit
+from endpoint.legs.info import TRICKLE_HEADERS, is_fragment, parse_info_digit
 from endpoint.legs.leg import GiveUp, Leg, LegSettings
 from endpoint.legs.ports import LegPorts
 from endpoint.media import messages as m
 from signaling.errors import LocalProtocolError, SdpError
 from signaling.sdp.description import Direction, SessionDescription
+from signaling.sdp.ice import FRAGMENT_CONTENT_TYPE
 from signaling.sdp.negotiation import Negotiated
 from signaling.sdp.security import AgreedDtls
 from signaling.user_agent import (
@@ -91,7 +93,9 @@ class SipLeg(Leg):
             return ()
         return encodings_of(self._audio.current)
 
-    async def _open_audio(self, protection: Protection, *, controlling: bool) -> AudioEnd:
+    async def _open_audio(
+        self, protection: Protection, *, controlling: bool, trickle: bool = False
+    ) -> AudioEnd:
         """Open one end of audio, that is in no route yet."""
         try:
             return await self._ports.open_end(
@@ -99,6 +103,7 @@ class SipLeg(Leg):
                 protection,
                 controlling=controlling,
                 rtp_timeout_s=self._settings.media_timeout_s,
+                trickle=trickle,
             )
         except MediaUnavailable:
             raise
@@ -156,6 +161,30 @@ class SipLeg(Leg):
 
     async def _end_later(self, cause: Cause, side: Side, text: str) -> None:
         self._end(cause, side, text=text)
+
+    async def _add_candidates(self, fragment: bytes) -> None:
+        if self._audio is None:
+            return
+        try:
+            await self._audio.add_candidates(fragment)
+        except MediaUnavailable:
+            raise
+        except (SdpError, MediaError) as exc:
+            log.info("candidates can't be used", leg=self.id, reason=str(exc))
+
+    async def _take_notice(self, notice: m.Notice) -> None:
+        if isinstance(notice, m.CandidatesFound):
+            self._tell_candidates(notice)
+        else:
+            await super()._take_notice(notice)
+
+    def _tell_candidates(self, found: m.CandidatesFound) -> None:
+        if self._audio is None or self._audio.port != found.port:
+            return
+        fragment = self._audio.take_found(found)
+        if fragment is not None and self.session is not None:
+            telling = self.session.info(FRAGMENT_CONTENT_TYPE, fragment, TRICKLE_HEADERS)
+            self._tasks.create_task(_quietly(telling), name=f"candidates {self.id}")
 
     def restart_ice(self, lost: str = "") -> None:
         """Look for a new way to the far end; by default while the old one still works.
@@ -220,6 +249,8 @@ class SipLeg(Leg):
                 await self._acknowledged(sdp)
             case Reinvited(sdp=sdp):
                 await self._reinvited(session, sdp)
+            case InfoReceived(content_type=content_type, body=body) if is_fragment(content_type):
+                await self._add_candidates(body)
             case InfoReceived(content_type=content_type, body=body):
                 digit = parse_info_digit(content_type, body)
                 if digit is not None:
@@ -350,3 +381,9 @@ class SipLeg(Leg):
         if self.session is not None:
             codes = CAUSES[cause]
             self.session.hang_up(codes.sip_status, codes.q850)
+
+
+async def _quietly(telling: Awaitable[int]) -> None:
+    """Who ends meanwhile, or takes no INFO, does without what was to be told."""
+    with contextlib.suppress(LocalProtocolError):
+        await telling

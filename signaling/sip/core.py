@@ -42,6 +42,8 @@ class StackConfig:
     """Media types of bodies in INVITE, in lower case."""
     supported: tuple[str, ...] = ()
     """Option tags: what Require may name, and our Supported."""
+    info_packages: tuple[str, ...] = ()
+    """What INFO may bring us (RFC 6086 §5.2.2); empty says nothing of it."""
     timers: TimerSettings = field(default_factory=TimerSettings)
     max_transactions: int = 5000
     """A new request that finds so many server transactions is refused: 503 with Retry-After."""
@@ -158,8 +160,8 @@ class Core:
     @property
     def offer_headers(self) -> tuple[tuple[str, str], ...]:
         """What an INVITE and its 2xx say of us (§13.2.1, §13.3.1.4)."""
-        supported = self.config.supported
-        extra = (("Supported", ", ".join(supported)),) if supported else ()
+        said = (("Supported", self.config.supported), ("Recv-Info", self.config.info_packages))
+        extra = tuple((name, ", ".join(words)) for name, words in said if words)
         return (self.abilities.allow_header, *extra)
 
     # -- responses ----------------------------------------------------------------------------

@@ -371,7 +371,14 @@ class InviteUsage:
         """Refuse `Reinvited`; the session stays as it was. Otherwise as `answer_reinvite`."""
         self._reinvites.reject(status, now)
 
-    def info(self, content_type: str, body: bytes, *, now: float) -> OperationId:
+    def info(
+        self,
+        content_type: str,
+        body: bytes,
+        headers: Sequence[tuple[str, str]] = (),
+        *,
+        now: float,
+    ) -> OperationId:
         """Send INFO in the dialog (RFC 6086). Then one `InfoCompleted`."""
         if self._dialog is None or self.state in (SessionState.PROCEEDING, SessionState.ENDED):
             raise self._forbidden("info")
@@ -379,6 +386,7 @@ class InviteUsage:
         self._infos[operation] = None
         self.exchange(
             "INFO",
+            headers=headers,
             body=body,
             content_type=content_type,
             on_response=partial(self._info_answered, operation),

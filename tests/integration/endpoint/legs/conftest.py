@@ -56,9 +56,11 @@ class Office:
     _stack: AsyncExitStack
     phones: dict[str, Phone] = field(default_factory=dict)
 
-    async def phone(self, user: str, *, websocket: bool = False, key: str = "") -> Phone:
+    async def phone(
+        self, user: str, *, websocket: bool = False, key: str = "", trickles: bool = False
+    ) -> Phone:
         """A phone, switched on and registered."""
-        made = await self._stack.enter_async_context(phone(user))
+        made = await self._stack.enter_async_context(phone(user, trickles=trickles))
         await made.register(self.udp_port, url=self.url if websocket else None)
         self.phones[key or user] = made
         return made

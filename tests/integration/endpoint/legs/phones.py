@@ -16,6 +16,7 @@ import numpy as np
 from endpoint.audio.analysis import heard
 from endpoint.legs.audio_end import AudioEnd, Protection
 from endpoint.legs.base import Source
+from endpoint.legs.info import TRICKLE_ICE
 from endpoint.legs.ports import SOUNDS
 from endpoint.media import messages as m
 from endpoint.media.link import LocalLink, MediaLink
@@ -39,6 +40,7 @@ from signaling.user_agent import (
     Reinvited,
     SessionEvent,
     UserAgent,
+    UserAgentConfig,
 )
 
 WAIT_S = 15.0
@@ -168,6 +170,11 @@ class Line:
                     return notice.digit
 
     @property
+    def described(self) -> bytes:
+        """What the phone said last, as it was meant."""
+        return self._sent.serialise()
+
+    @property
     def local_ufrag(self) -> str | None:
         """What the phone said last."""
         return self._sent.media[0].attribute("ice-ufrag")
@@ -268,10 +275,11 @@ class Phone:
 
 
 @asynccontextmanager
-async def phone(user: str) -> AsyncIterator[Phone]:
+async def phone(user: str, *, trickles: bool = False) -> AsyncIterator[Phone]:
     """A phone that is switched on and not registered."""
+    config = UserAgentConfig(supported=(TRICKLE_ICE,) if trickles else ())
     settings = MediaSettings(rtp_port_low=24000, rtp_port_high=25999, rtcp_interval_s=1.0)
-    async with LocalLink(settings) as link, UserAgent() as user_agent:
+    async with LocalLink(settings) as link, UserAgent(config) as user_agent:
         made = Phone(user, user_agent, link)
         await made.open()
         yield made

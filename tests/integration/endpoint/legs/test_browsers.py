@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import re
+import socket
 from collections.abc import AsyncIterator
 
 import pytest
 
-from endpoint.legs.audio_end import Protection
+from endpoint.legs.audio_end import AudioSettings, Protection
 from endpoint.legs.base import (
     Cause,
     FarEndHold,
@@ -23,13 +24,17 @@ from endpoint.legs.base import (
     Side,
     Source,
 )
+from endpoint.legs.info import TRICKLE_HEADERS
 from endpoint.legs.leg import LegSettings
 from endpoint.media.link import LocalLink
+from endpoint.media.messages import IceServer
 from endpoint.media.settings import MediaSettings
 from endpoint.rig.impairment import Impairment, Proxy
 from signaling.sdp.description import Direction, SessionDescription
+from signaling.sdp.ice import FRAGMENT_CONTENT_TYPE, IceFragment
 from signaling.sdp.negotiation import G722, OPUS, OPUS_TELEPHONE_EVENTS, PCMU
 from signaling.sdp.security import AgreedDtls, AgreedSdes
+from signaling.user_agent import InfoReceived
 from tests.integration.endpoint.legs.conftest import MEDIA, Office, open_office
 from tests.integration.endpoint.legs.phones import Answered, Ended, Line
 
@@ -238,6 +243,65 @@ async def test_keys_in_the_sdp_protect_a_call_that_is_held_and_taken_back(office
     assert await office.operator.saw(LegHeld) == LegHeld(caller)
     await a.hears("10086")
     await b.hears("6001")
+
+
+# -- candidates that come later -----------------------------------------------------------------
+
+
+async def test_candidates_of_a_browser_may_come_in_info(office: Office) -> None:
+    """It is offered none of ours, so that nothing begins before we know its own."""
+    agent = await office.phone("6001", websocket=True)
+    customer = await office.phone("10086")
+    kept: list[bytes] = []
+
+    def without_candidates(sdp: bytes) -> bytes:
+        kept.extend(re.findall(rb"a=(?:candidate:[^\r]*|end-of-candidates)\r\n", sdp))
+        return re.sub(rb"a=(candidate:[^\r]*|end-of-candidates)\r\n", b"", sdp)
+
+    agent.rewrite = agent.reread = without_candidates
+    a = await agent.dial("10086")
+    own = b"".join(kept)
+    b = await customer.rings()
+    await b.pick_up()
+    await a.take_answer((await a.until(Answered)).sdp)
+    credentials = re.findall(rb"a=ice-(?:ufrag|pwd):[^\r]*\r\n", a.described)
+    fragment = b"".join([*credentials, b"m=audio 9 RTP/AVP 0\r\na=mid:0\r\n", own])
+    for body in (b"nonsense", fragment):
+        assert await a.session.info(FRAGMENT_CONTENT_TYPE, body, TRICKLE_HEADERS) == 200
+    await a.hears("10086")
+    await b.hears("6001")
+
+
+class TestSlowServers:
+    """A STUN server that does not answer."""
+
+    @pytest.fixture
+    async def office(self) -> AsyncIterator[Office]:
+        settings = MediaSettings(
+            rtp_port_low=MEDIA.rtp_port_low, rtp_port_high=MEDIA.rtp_port_high, gathering_s=3.0
+        )
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
+            silent.bind(("127.0.0.1", 0))
+            server = IceServer(f"stun:127.0.0.1:{silent.getsockname()[1]}")
+            legs = LegSettings(domain="127.0.0.1", audio=AudioSettings(ice_servers=(server,)))
+            async with LocalLink(settings) as link, open_office(legs, link) as opened:
+                yield opened
+
+    async def test_who_takes_candidates_later_is_not_kept_waiting(self, office: Office) -> None:
+        agent = await office.phone("6001", websocket=True, trickles=True)
+        customer = await office.phone("10086")
+        a = await agent.dial("10086")
+        b = await customer.rings()
+        await b.pick_up()
+        sdp = (await a.until(Answered)).sdp
+        assert sdp is not None
+        assert b"a=end-of-candidates" not in sdp
+        await a.take_answer(sdp)
+        await a.hears("10086")
+        await b.hears("6001")
+        later = await a.until(InfoReceived)
+        assert later.content_type == FRAGMENT_CONTENT_TYPE
+        assert IceFragment.parse(later.body).media[0].end_of_candidates
 
 
 # -- ICE restarts -------------------------------------------------------------------------------

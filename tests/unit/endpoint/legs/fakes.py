@@ -92,6 +92,7 @@ class FakeMedia:
 @dataclass
 class FakeRequest:
     uri: Uri
+    supported: tuple[str, ...] = ()
 
 
 class FakeSession:
