@@ -47,10 +47,15 @@ BENCHES: Mapping[str, Bench] = {
 
 
 async def run(names: list[str], ground: Ground) -> list[Row]:
-    """Run benches one after the other."""
-    rows = []
+    """Run benches one after the other; one that breaks costs its own rows alone."""
+    rows: list[Row] = []
     for name in names:
-        rows += await BENCHES[name](ground)
+        try:
+            rows += await BENCHES[name](ground)
+        except Missing:
+            raise
+        except Exception as error:
+            rows.append(Row.of_broken(name, error))
     return rows
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from enum import StrEnum
 
@@ -43,6 +44,16 @@ class Row(Struct, frozen=True, kw_only=True):
     """What the generator saw of our own runs: all of it must be whole."""
     details: dict[str, float] = {}
     """What else was seen, by name."""
+    broke: str = ""
+    """Why there is no figure."""
+
+    @classmethod
+    def of_broken(cls, bench: str, error: Exception) -> Row:
+        """In place of the rows of a bench that did not come to its end."""
+        while isinstance(error, ExceptionGroup):
+            error = error.exceptions[0]
+        broke = f"{type(error).__name__}: {error}"
+        return cls(name=bench, what="did not finish", unit="", ours=math.nan, broke=broke)
 
     @property
     def ratio(self) -> float | None:
@@ -57,7 +68,7 @@ class Row(Struct, frozen=True, kw_only=True):
     @property
     def faults(self) -> list[str]:
         """Why it fails; empty: it passes."""
-        judged, faults = self.judged, []
+        judged, faults = self.judged, [self.broke] if self.broke else []
         if self.limit is not None and (judged is None or judged > self.limit):
             told = "nothing" if judged is None else _figure(judged)
             faults.append(f"{self.of} {told}, at most {_figure(self.limit)} allowed")

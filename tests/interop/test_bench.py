@@ -56,6 +56,12 @@ def test_a_row_fails_where_its_limit_is_missed() -> None:
     assert Row(name="a", what="", unit="ms", ours=3).faults == []
 
 
+def test_a_bench_that_breaks_is_a_row_that_fails() -> None:
+    row = Row.of_broken("a", ExceptionGroup("tasks", [OSError("no port")]))
+    assert row.faults == ["OSError: no port"]
+    assert '"ours":null' in as_json([row])
+
+
 @pytest.mark.parametrize(
     "harm",
     [{"intact_percent": 99.98}, {"wrong_leg": 1}, {"changed": 1}, {"deaf_legs": 1}, {"breaks": 1}],
