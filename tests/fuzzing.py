@@ -1,4 +1,4 @@
-"""Mutants of real messages, for so long: what strangers send ends in a declared error, or nowhere."""
+"""Mutants of real messages: what strangers send ends in a declared error, or nowhere."""
 
 from __future__ import annotations
 
