@@ -36,6 +36,13 @@ async def test_a_step_is_right_once_everybody_hears_what_they_should():
     assert [(result.ok, result.heard) for result in results] == [(True, TALK)]
 
 
+async def test_a_hole_in_the_audio_is_no_wrong_route():
+    ears = ears_that_report(SILENCE, TALK, SILENCE, TALK)
+    results = await take([Step("dial", TALK, nothing)], ears)
+
+    assert [(result.ok, result.heard) for result in results] == [(True, TALK)]
+
+
 async def test_a_match_that_does_not_last_is_a_failure():
     results = await take([Step("hold", SILENCE, nothing)], ears_that_report(SILENCE, TALK))
 
