@@ -136,6 +136,10 @@ class Party:
         """Take the call back by a re-INVITE of the phone's own."""
         await self.order(lambda n: orders.Retrieve(number=n))
 
+    async def restart_ice(self) -> None:
+        """Begin ICE anew by a re-INVITE of the phone's own; `Status.connections` tells when."""
+        await self.order(lambda n: orders.RestartIce(number=n))
+
     async def send_digits(self, digits: str) -> None:
         """Send DTMF by RFC 4733."""
         await self.order(lambda n: orders.SendDigits(number=n, digits=digits))

@@ -71,6 +71,10 @@ class Retrieve(Order, frozen=True):
     """Re-INVITE sendrecv from this phone itself."""
 
 
+class RestartIce(Order, frozen=True):
+    """Re-INVITE with new ICE from this phone itself, as a browser whose network has changed."""
+
+
 class SendDigits(Order, frozen=True):
     """Send DTMF by RFC 4733."""
 
@@ -143,7 +147,7 @@ class Status(Struct, frozen=True, tag=True):
     """Why a WebRTC call has no audio, or has it no longer."""
 
 
-PhoneOrder = Dial | Answer | Hold | Retrieve | SendDigits | HangUp | Listen
+PhoneOrder = Dial | Answer | Hold | Retrieve | RestartIce | SendDigits | HangUp | Listen
 AnyOrder = PhoneOrder | Quit
 Report = Done | Refused | Status
 encode: Callable[[AnyOrder | Report], bytes] = msgspec.json.Encoder().encode

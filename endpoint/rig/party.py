@@ -260,6 +260,10 @@ class Phone:
                 await self._reinvite(Direction.SENDONLY)
             case orders.Retrieve():
                 await self._reinvite(Direction.SENDRECV)
+            case orders.RestartIce():
+                self._connected()
+                await self._audio().restart()
+                await self._reinvite(self._direction)
             case orders.SendDigits():
                 self._connected()
                 port = self._audio().port
@@ -297,6 +301,7 @@ class Phone:
         offer = end.offer(direction)
         status, sdp = await session.reinvite(offer.serialise())
         if status // 100 != 2:
+            await end.drop_restart()
             raise OrderRefused(f"the re-INVITE was answered {status}")
         self._direction = direction
         await self._agree(end, end.accept(offer, sdp))

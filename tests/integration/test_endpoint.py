@@ -30,7 +30,7 @@ from endpoint.client.client import EndpointClient
 from endpoint.gateways.native import messages as wire
 from endpoint.legs.audio_end import Protection
 from endpoint.legs.base import Cause, DeviceId, Side
-from endpoint.rig.fleet import Fleet, Party
+from endpoint.rig.fleet import Fleet, Party, PartyError
 from endpoint.rig.orders import AnswerMode, CallState
 from endpoint.storage.extensions import Extension
 
@@ -223,6 +223,27 @@ async def test_any_two_kinds_talk_hold_and_send_digits(
     await fleet.becomes({a.name: [], b.name: []})
     for party in (a, b):
         await party.when(lambda status: status.call is CallState.ENDED)
+
+
+async def test_a_browser_begins_ice_anew_in_a_call_and_audio_goes_on(
+    endpoint: Endpoint, fleet: Fleet
+):
+    a, b = await add_kind(fleet, endpoint, BROWSER), await add_kind(fleet, endpoint, RTP)
+    talk = {a.name: [b.name], b.name: [a.name]}
+    await a.dial(b.name)
+    await fleet.becomes(talk)
+
+    with pytest.raises(PartyError, match="no WebRTC"):
+        await b.restart_ice()
+    for connections in (2, 3):
+        await a.restart_ice()
+        await a.when(lambda status, wanted=connections: status.connections == wanted)
+        await fleet.becomes(talk)
+    await a.hold()
+    await fleet.becomes({a.name: [], b.name: ["moh"]})
+    await a.retrieve()
+    await fleet.becomes(talk)
+    assert a.status.media_failure is None
 
 
 @pytest.mark.parametrize(
