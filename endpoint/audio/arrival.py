@@ -8,6 +8,8 @@ from math import exp, inf
 _WINDOW_S = 5.0
 _HOLD_S = 2.0
 _SHRINK_S = 4.0
+_OTHER_PATH = 25
+"""So many packets in a row later than the most delay: it is another path."""
 _OVERTAKEN_MS = 60.0
 """A lone packet that others overtook makes the delay no longer than this: it is better lost."""
 
@@ -44,6 +46,8 @@ class Arrivals:
         self._peak_ms = settings.start_ms - settings.margin_ms
         self._peak_at = -inf
         self._at = -inf
+        self._too_late = 0
+        """Packets in a row."""
         self.jitter_ms = 0.0
         """Interarrival jitter (RFC 3550 §6.4.1)."""
 
@@ -81,6 +85,18 @@ class Arrivals:
         elif now > self._peak_at + _HOLD_S:
             self._peak_ms *= exp((self._at - now) / _SHRINK_S)
         self._at = now
+        self._too_late = self._too_late + 1 if late_ms > self._settings.most_ms else 0
+        if self._too_late >= _OTHER_PATH:
+            self._begin_path(transit_ms, now)
+
+    def _begin_path(self, transit_ms: float, now: float) -> None:
+        """Measure from this packet on: the path has become longer than may be waited for."""
+        self._least_ms = self._fastest_ms = transit_ms
+        self._least_before_ms = inf
+        self._window_ends = now + _WINDOW_S
+        self._peak_ms = self._settings.start_ms - self._settings.margin_ms
+        self._peak_at = now
+        self._too_late = 0
 
     def delay_ms(self, ticks: int, now: float) -> float:
         """By how much later than the fastest packet could it was, if `ticks` is heard at `now`."""

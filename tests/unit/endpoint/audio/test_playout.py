@@ -167,11 +167,13 @@ def test_a_far_end_whose_clock_drifts_is_followed(codec: AudioCodec, faster: flo
 
 @BOTH
 def test_a_path_that_becomes_longer_costs_one_gap_and_no_more(codec: AudioCodec) -> None:
-    """By more than the delay may be: nothing waits then that could be heard sooner."""
-    heard = listen(codec, lambda _, at: [at + 0.3] if at >= 3.0 else [at])
-    assert heard.playout.concealed_ms <= 320
-    assert np.abs(np.array(heard.levels[180:]) - LEVEL_DBOV).max() < 3
-    assert max(heard.delays_ms[180:]) <= 330
+    """By more than the delay may be; what comes then is as early as it can."""
+    heard = listen(
+        codec, lambda seeded, at: [at + 0.3 + seeded.uniform(0, 0.01)] if at >= 3.0 else [at]
+    )
+    assert heard.playout.concealed_ms <= 400
+    assert np.abs(np.array(heard.levels[205:]) - LEVEL_DBOV).max() < 3
+    assert max(heard.delays_ms[250:]) <= 70
 
 
 def test_a_lone_straggler_does_not_make_the_delay_long() -> None:
