@@ -85,6 +85,16 @@ class MediaConfirmed(CallEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MediaInterrupted(CallEvent):
+    """The device's network is lost to audio; another way to it is looked for."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MediaResumed(CallEvent):
+    """Audio goes to and from the device again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Held(CallEvent):
     """The device holds the call; the audio has already switched."""
 
@@ -151,6 +161,8 @@ CallEvents = (
     | Delivered
     | Established
     | MediaConfirmed
+    | MediaInterrupted
+    | MediaResumed
     | Held
     | Retrieved
     | FarEndHold

@@ -66,6 +66,8 @@ from endpoint.legs.base import (
     LegRetrieved,
     LegRole,
     MediaConfirmed,
+    MediaInterrupted,
+    MediaResumed,
     Side,
 )
 
@@ -129,7 +131,14 @@ def step(
             _leg_held(turn, stimulus)
         case LegRetrieved():
             _leg_retrieved(turn, stimulus)
-        case FarEndHold() | DigitDetected() | DigitsSent() | MediaConfirmed():
+        case (
+            FarEndHold()
+            | DigitDetected()
+            | DigitsSent()
+            | MediaConfirmed()
+            | MediaInterrupted()
+            | MediaResumed()
+        ):
             _tell(turn, stimulus)
         case TimerFired():
             _timer_fired(turn, stimulus.timer)
@@ -414,7 +423,15 @@ def _retrieve(turn: Turn, call: Call, connection: Connection) -> None:
     turn.publish(told.Retrieved(**turn.facts(call, back)))
 
 
-def _tell(turn: Turn, event: FarEndHold | DigitDetected | DigitsSent | MediaConfirmed) -> None:
+def _tell(
+    turn: Turn,
+    event: FarEndHold
+    | DigitDetected
+    | DigitsSent
+    | MediaConfirmed
+    | MediaInterrupted
+    | MediaResumed,
+) -> None:
     """What changes no state but the flag that audio was seen."""
     for call, connection in turn.live_connections(event.leg):
         facts = turn.facts(call, connection)
@@ -439,6 +456,10 @@ def _tell(turn: Turn, event: FarEndHold | DigitDetected | DigitsSent | MediaConf
                 seen = turn.put_connection(call.id, replace(connection, media_confirmed=True))
                 if not connection.media_confirmed:
                     turn.publish(told.MediaConfirmed(**turn.facts(call, seen)))
+            case MediaInterrupted():
+                turn.publish(told.MediaInterrupted(**facts))
+            case MediaResumed():
+                turn.publish(told.MediaResumed(**facts))
 
 
 # -- time, and the end ----------------------------------------------------------------------------

@@ -206,6 +206,23 @@ class MediaConfirmed:
 
 
 @dataclass(frozen=True, slots=True)
+class MediaInterrupted:
+    """The far end's network takes no audio any more; we look for another way to it.
+
+    Then `MediaResumed` or `LegReleased`.
+    """
+
+    leg: LegId
+
+
+@dataclass(frozen=True, slots=True)
+class MediaResumed:
+    """Audio goes both ways again."""
+
+    leg: LegId
+
+
+@dataclass(frozen=True, slots=True)
 class DeviceRegistered:
     """A device can be reached now.
 
@@ -241,6 +258,8 @@ LegEvent = (
     | DigitDetected
     | DigitsSent
     | MediaConfirmed
+    | MediaInterrupted
+    | MediaResumed
 )
 RegistrationEvent = DeviceRegistered | DeviceUnregistered
 

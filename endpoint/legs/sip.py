@@ -26,6 +26,8 @@ from endpoint.legs.base import (
     LegId,
     LegRetrieved,
     LegRole,
+    MediaInterrupted,
+    MediaResumed,
     Side,
 )
 from endpoint.legs.cause import MEDIA_FAILURES, cause_of_end
@@ -83,6 +85,8 @@ class SipLeg(Leg):
     _held_by_us: bool = False
     _held_by_them: bool = False
     _said_held: bool = False
+    _is_interrupted: bool = False
+    """The far end was lost, and a new way to it is looked for."""
 
     # -- media ----------------------------------------------------------------------------------
 
@@ -151,6 +155,8 @@ class SipLeg(Leg):
             return
         cause, text = MEDIA_FAILURES[failure]
         if failure is m.PortFailure.CONSENT_LOST and self._talking:
+            self._is_interrupted = True
+            self._emit(MediaInterrupted(self.id))
             self.restart_ice(text)
         elif failure is m.PortFailure.CLOSED:
             self._after(
@@ -175,6 +181,9 @@ class SipLeg(Leg):
     async def _take_notice(self, notice: m.Notice) -> None:
         if isinstance(notice, m.CandidatesFound):
             self._tell_candidates(notice)
+        elif isinstance(notice, m.PortConnected) and self._is_interrupted:
+            self._is_interrupted = False
+            self._emit(MediaResumed(self.id))
         else:
             await super()._take_notice(notice)
 

@@ -26,7 +26,8 @@ const STATES = {
 const WELL = new Set(["fine", "beginning", "held", "not_routed", "no_far_end"]);
 const KINDS = {
   Established: "good", Retrieved: "good", DeviceRegistered: "good", MediaConfirmed: "good",
-  Held: "warn", Delivered: "warn", Failed: "bad", DigitsFailed: "bad", DeviceUnregistered: "bad",
+  MediaResumed: "good",
+  MediaInterrupted: "warn", Held: "warn", Delivered: "warn", Failed: "bad", DigitsFailed: "bad", DeviceUnregistered: "bad",
 };
 
 // -- small tools --------------------------------------------------------------------------------

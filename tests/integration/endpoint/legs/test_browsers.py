@@ -20,6 +20,8 @@ from endpoint.legs.base import (
     LegRetrieved,
     LegRole,
     MediaConfirmed,
+    MediaInterrupted,
+    MediaResumed,
     Route,
     Side,
     Source,
@@ -467,11 +469,14 @@ class TestLostPath:
             yield a, b, proxy
 
     async def test_f10_a_browser_whose_network_changed_is_found_again(
-        self, call: tuple[Line, Line, Proxy]
+        self, office: Office, call: tuple[Line, Line, Proxy]
     ) -> None:
         a, b, proxy = call
+        caller, _ = await office.operator.talk()
         proxy.change(Impairment(blackhole=True))
         await a.serve(1)
+        assert await office.operator.saw(MediaInterrupted) == MediaInterrupted(caller)
+        assert await office.operator.saw(MediaResumed) == MediaResumed(caller)
         await a.hears("10086")
         await b.hears("6001")
 

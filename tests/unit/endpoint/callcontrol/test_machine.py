@@ -40,6 +40,8 @@ from endpoint.legs.base import (
     LegRetrieved,
     LegRole,
     MediaConfirmed,
+    MediaInterrupted,
+    MediaResumed,
     PlaceLeg,
     Side,
 )
@@ -334,6 +336,18 @@ def test_what_was_said_is_kept_and_what_was_not_is_filled() -> None:
     walk.fire(TimerKind.NO_ANSWER)
     (told_,) = [each for each in walk.events if isinstance(each, told.Failed)]
     assert (told_.sip_status, told_.q850) == (None, 19)
+
+
+def test_lost_audio_and_audio_that_is_back_are_told_and_change_nothing() -> None:
+    walk = talking()
+    before = walk.state
+    walk.take(MediaInterrupted(LINE))
+    walk.take(MediaResumed(LINE))
+    assert walk.state == before
+    assert [(type(event), event.device) for event in walk.events[-2:]] == [
+        (told.MediaInterrupted, B),
+        (told.MediaResumed, B),
+    ]
 
 
 def test_the_record_of_a_call() -> None:

@@ -25,6 +25,8 @@ from endpoint.legs.base import (
     LegRetrieved,
     LegRole,
     MediaConfirmed,
+    MediaInterrupted,
+    MediaResumed,
     Side,
 )
 from tests.unit.endpoint.callcontrol.walk import Walk
@@ -83,6 +85,8 @@ def stimuli(walk: Walk) -> dict[str, list[Stimulus]]:
             for leg in open_legs
             for event in (
                 MediaConfirmed(leg),
+                MediaInterrupted(leg),
+                MediaResumed(leg),
                 FarEndHold(leg, held=True, accepted=False),
                 DigitDetected(leg, "1", 100),
                 DigitsSent(leg, "1"),
