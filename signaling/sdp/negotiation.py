@@ -317,17 +317,23 @@ def _common_codecs(medium: MediaDescription, local: LocalAudio) -> tuple[Codec, 
 
 
 def _with_fitting_events(codecs: tuple[Codec, ...]) -> tuple[Codec, ...]:
-    """Without events by a clock that no codec goes by (RFC 4733 §2.1), if there are others.
+    """With events by one clock: that of the first codec that has some (RFC 4733 §2.1).
 
-    Some telephones have Opus and events at 8000 Hz; digits that way are better than none.
+    A browser that finds several sends by the slowest, whatever its codec; such a digit lasts too
+    short to be heard. Some telephones have Opus and events at 8000 Hz alone; digits that way are
+    better than none.
     """
-    rates = {codec.clock_rate_hz for codec in codecs if codec.encoding != TELEPHONE_EVENT}
-    fitting = tuple(
+    events = [codec for codec in codecs if codec.encoding == TELEPHONE_EVENT]
+    rates = [codec.clock_rate_hz for codec in codecs if codec.encoding != TELEPHONE_EVENT]
+    fitting = [codec for codec in events if codec.clock_rate_hz in rates]
+    if not fitting:
+        return codecs
+    rate_hz = min((codec.clock_rate_hz for codec in fitting), key=rates.index)
+    return tuple(
         codec
         for codec in codecs
-        if codec.encoding != TELEPHONE_EVENT or codec.clock_rate_hz in rates
+        if codec.encoding != TELEPHONE_EVENT or codec.clock_rate_hz == rate_hz
     )
-    return fitting if any(codec.encoding == TELEPHONE_EVENT for codec in fitting) else codecs
 
 
 def g711_first(codecs: tuple[Codec, ...]) -> tuple[Codec, ...]:

@@ -106,14 +106,12 @@ def test_our_offer_to_a_browser_as_text() -> None:
         "c=IN IP4 192.0.2.1",
         "t=0 0",
         "a=group:BUNDLE 0",
-        "m=audio 20000 UDP/TLS/RTP/SAVPF 111 0 8 101 110",
+        "m=audio 20000 UDP/TLS/RTP/SAVPF 111 0 8 110",
         "a=mid:0",
         "a=rtpmap:111 opus/48000/2",
         "a=fmtp:111 minptime=10;useinbandfec=1",
         "a=rtpmap:0 PCMU/8000",
         "a=rtpmap:8 PCMA/8000",
-        "a=rtpmap:101 telephone-event/8000",
-        "a=fmtp:101 0-15",
         "a=rtpmap:110 telephone-event/48000",
         "a=fmtp:110 0-15",
         "a=ptime:20",
@@ -513,7 +511,7 @@ CHROME = (
 
 def test_opus_is_answered_first_where_the_browser_wants_it() -> None:
     answer, agreed = make_answer(described(*CHROME), replace(US, codecs=BROWSER_CODECS))
-    assert answer.media[0].formats == ("111", "0", "8", "110", "126")
+    assert answer.media[0].formats == ("111", "0", "8", "110")
     assert answer.media[0].attributes("fmtp")[0] == "111 minptime=10;useinbandfec=1"
     assert agreed.send[0] == OPUS
     assert agreed.telephone_event == Codec(110, "TELEPHONE-EVENT", 48000)
@@ -533,6 +531,19 @@ def test_events_go_by_the_clock_of_a_codec_that_is_there() -> None:
     assert make_offer(local).media[0].formats == ("0", "8", "101")
     answer, _ = make_answer(described(*CHROME), local)
     assert answer.media[0].formats == ("0", "8", "126")
+
+
+def test_events_go_by_the_clock_of_the_codec_that_is_sent() -> None:
+    # Chromium, offered both, sends its digits beside Opus by 8000 Hz: 20 ms long.
+    local = replace(US, codecs=BROWSER_CODECS, own_order=True)
+    g711 = replace(local, codecs=g711_first(BROWSER_CODECS))
+    assert make_offer(local).media[0].formats == ("111", "0", "8", "110")
+    assert make_offer(g711).media[0].formats == ("0", "8", "111", "101")
+    for ours, events in ((local, 110), (g711, 126)):
+        answer, agreed = make_answer(described(*CHROME), ours)
+        assert answer.media[0].formats[-1] == str(events)
+        assert agreed.telephone_event is not None
+        assert agreed.telephone_event.number == events
 
 
 def test_events_by_another_clock_are_better_than_none() -> None:
