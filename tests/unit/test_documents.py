@@ -93,7 +93,12 @@ def test_the_commands_are_those_of_the_program() -> None:
 
 
 def test_the_events_of_the_native_interface_are_those_that_are_told() -> None:
-    text = (REPOSITORY / "docs" / "native.md").read_text().partition("## Events")[2]
+    text = (
+        (REPOSITORY / "docs" / "native.md")
+        .read_text()
+        .partition("## Events")[2]
+        .partition("\n## ")[0]
+    )
     cells = re.findall(r"^\| (`.*?) \|", text, re.MULTILINE)
     told = {name for cell in cells for name in re.findall(r"`(\w+)`", cell)}
     assert told == {kind.__name__ for kind in typing.get_args(Event)}
