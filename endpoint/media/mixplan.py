@@ -27,14 +27,6 @@ _Key = RtpPort | Place
 
 
 @dataclass(frozen=True, slots=True)
-class _Conversion:
-    """Rows of far ends, for sinks of the other rate."""
-
-    from_hz: int
-    rows: _Rows
-
-
-@dataclass(frozen=True, slots=True)
 class _Outlet:
     """Sinks of one law, or of one rate, which were mixed at `mixed_hz`: in that order."""
 
@@ -56,7 +48,8 @@ class _Band:
         self.linear: list[Tap] = []
         self.ports: dict[RtpPort, int] = {}
         """The rows of far ends."""
-        self.conversion: _Conversion | None = None
+        self.converted: _Rows = np.zeros(0, dtype=np.intp)
+        """The rows that far ends of the other band have there."""
         self.playing: list[Playing] = []
         self.sinks: dict[Sink, int] = {}
         self.mixer = Mixer((), 0)
@@ -82,12 +75,13 @@ class _Band:
             self.frames[row] = tap.take(now, self.sample_rate_hz)
             row += 1
 
-    def mix(self, converted: Samples | None) -> None:
+    def mix(self, other: _Band) -> None:
         """What the sinks hear in this tick."""
         self.mixed_before = self.mixed
         parts = [self.frames]
-        if converted is not None:
-            parts.append(converted)
+        if len(self.converted):
+            now, before = other.frames[self.converted], other.frames_before[self.converted]
+            parts.append(convert(now, before, other.sample_rate_hz, self.sample_rate_hz))
         if self.playing:
             parts.append(np.stack([each.frame(self.sample_rate_hz) for each in self.playing]))
         self.mixed = self.mixer.mix(np.concatenate(parts) if len(parts) > 1 else self.frames)
@@ -130,7 +124,7 @@ class MixPlan:
             band.read(now)
         for band in self._bands.values():
             if band.sinks:
-                band.mix(self._converted_to(band))
+                band.mix(self._other(band))
         for outlet in self._outlets:
             self._send(outlet, now)
 
@@ -163,12 +157,10 @@ class MixPlan:
     ) -> None:
         """Number rows: the far ends of the band, those converted to it, each place in a player."""
         rows: dict[_Key, int] = dict(band.ports.items())
-        (other,) = (each for each in self._bands.values() if each is not band)
+        other = self._other(band)
         heard = dict.fromkeys(source for inputs in sinks.values() for source, _ in inputs)
         converted = [port for port in heard if isinstance(port, RtpPort) and port not in rows]
-        if converted:
-            from_rows = np.array([other.ports[port] for port in converted], dtype=np.intp)
-            band.conversion = _Conversion(other.sample_rate_hz, from_rows)
+        band.converted = np.array([other.ports[port] for port in converted], dtype=np.intp)
         for port in converted:
             rows[port] = len(rows)
         routes = []
@@ -191,9 +183,7 @@ class MixPlan:
                 if port in old.ports and len(old.frames) > old.ports[port]:
                     band.frames[row] = old.frames[old.ports[port]]
             # What a sink would have heard, had it been mixed here before.
-            others = len(band.playing)
-            if band.conversion is not None:
-                others += len(band.conversion.rows)
+            others = len(band.converted) + len(band.playing)
             band.mixed = band.mixer.mix(np.concatenate([band.frames, band.silence(others)]))
             for sink, row in band.sinks.items():
                 if sink in old.sinks and len(old.mixed) > old.sinks[sink]:
@@ -201,16 +191,9 @@ class MixPlan:
 
     # -- a tick -------------------------------------------------------------------------------
 
-    def _converted_to(self, band: _Band) -> Samples | None:
-        if band.conversion is None:
-            return None
-        source, rows = self._bands[band.conversion.from_hz], band.conversion.rows
-        return convert(
-            source.frames[rows],
-            source.frames_before[rows],
-            source.sample_rate_hz,
-            band.sample_rate_hz,
-        )
+    def _other(self, band: _Band) -> _Band:
+        (other,) = (each for each in self._bands.values() if each is not band)
+        return other
 
     def _send(self, outlet: _Outlet, now: float) -> None:
         band = self._bands[outlet.mixed_hz]
