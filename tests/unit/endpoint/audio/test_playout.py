@@ -123,6 +123,18 @@ def test_a_jitter_of_80_ms_either_way_is_held_back_for(codec: AudioCodec) -> Non
 
 
 @BOTH
+def test_after_jitter_the_delay_goes_back(codec: AudioCodec) -> None:
+    """When the fastest packets of the bad time are ten seconds old."""
+
+    def network(seeded: random.Random, at: float) -> list[float]:
+        return [at + 0.08 + (seeded.uniform(-0.08, 0.08) if at < 4.0 else 0)]
+
+    heard = listen(codec, network, seconds=24)
+    assert max(heard.delays_ms[50:200]) >= 120
+    assert heard.delays_ms[-1] <= 50
+
+
+@BOTH
 def test_packets_out_of_order_are_put_in_order(codec: AudioCodec) -> None:
     heard = listen(codec, lambda seeded, at: [at + (0.03 if seeded.random() < 0.1 else 0)])
     assert heard.continuity >= 0.99
@@ -197,6 +209,15 @@ def test_far_too_much_at_once_is_dropped() -> None:
     assert heard.playout.discarded_packets > 0
     assert heard.delays_ms[200] <= 230
     assert heard.continuity >= 0.95
+
+
+@BOTH
+def test_a_way_that_becomes_300_ms_longer_costs_that_time_and_no_more(codec: AudioCodec) -> None:
+    heard = listen(codec, lambda _, at: [at + 0.3 if at >= 3.0 else at])
+    missing = np.abs(np.array(heard.levels[25:]) - LEVEL_DBOV) >= 3
+    assert missing.sum() <= 0.4 * 50
+    assert not missing[-(6 * 50) :].any()
+    assert heard.playout.late_packets == heard.playout.discarded_packets == 0
 
 
 def test_a_stream_that_stops_is_faded_out_and_begins_anew() -> None:
