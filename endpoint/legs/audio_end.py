@@ -98,6 +98,10 @@ class AudioEnd:
         self._before_restart: LocalAudio | None = None
         """What `_local` was, until the far end has agreed to begin ICE anew."""
         self._sent: SessionDescription | None = None
+        self._replaced: AgreedDtls | None = None
+        """What an ICE restart takes the place of."""
+        self._kept: AgreedDtls | None = None
+        """What goes on, since the restart that was agreed on came to nothing."""
         self._remote_host = ""
 
     def __repr__(self) -> str:
@@ -279,6 +283,10 @@ class AudioEnd:
             self._local, self._before_restart = self._before_restart, None
             await self.agree(self.current)
 
+    def restart_failed(self) -> None:
+        """The port could not connect by what was agreed on, and goes on as before."""
+        self._kept = self._replaced
+
     async def _prepare_restart(self, *, controlling: bool, new_association: bool) -> None:
         opened = await self._link.request(
             m.RestartIce(self.port, controlling, new_association=new_association)
@@ -291,14 +299,17 @@ class AudioEnd:
     async def agree(self, agreed: Negotiated) -> None:
         """Let the port do what was negotiated. Raises MediaError; nothing has changed then."""
         match agreed.security:
-            case AgreedDtls() as security:
+            case AgreedDtls(ice_restarted=True) as security:
+                before = self.current.security if self.current is not None else None
                 await self._link.request(self._web_rtc_remote(agreed, security))
+                self._replaced = self._kept or (before if isinstance(before, AgreedDtls) else None)
+                self._before_restart = self._kept = None
+            case AgreedDtls() as security:
+                await self._link.request(self._web_rtc_remote(agreed, self._kept or security))
             case AgreedSdes(send=ours, receive=theirs):
                 await self._set_remote(agreed, m.SrtpKeys(_srtp_key(ours), _srtp_key(theirs)))
             case _:
                 await self._set_remote(agreed, None)
-        if isinstance(agreed.security, AgreedDtls) and agreed.security.ice_restarted:
-            self._before_restart = None
         self.current = agreed
 
     async def _set_remote(self, agreed: Negotiated, keys: m.SrtpKeys | None) -> None:

@@ -181,6 +181,9 @@ class SipLeg(Leg):
     async def _take_notice(self, notice: m.Notice) -> None:
         if isinstance(notice, m.CandidatesFound):
             self._tell_candidates(notice)
+        elif isinstance(notice, m.RestartFailed):
+            log.warning("ICE restart failed", leg=self.id, failure=notice.failure)
+            self._in_call.restart_failed()
         elif isinstance(notice, m.PortConnected) and self._is_interrupted:
             self._is_interrupted = False
             self._emit(MediaResumed(self.id))
@@ -300,6 +303,12 @@ class SipLeg(Leg):
         except SdpError as exc:
             log.info("re-INVITE refused", leg=self.id, reason=str(exc))
             session.reject_reinvite(exc.status_hint)
+            return
+        except MediaUnavailable:
+            raise
+        except MediaError as exc:  # no port for new ICE; what there is goes on
+            log.warning("re-INVITE refused", leg=self.id, reason=str(exc))
+            session.reject_reinvite(503)
             return
         session.answer_reinvite(answer.serialise())
         self._held_by_them = agreed.far_end_holds

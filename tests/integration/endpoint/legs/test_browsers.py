@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from endpoint.legs.audio_end import AudioSettings, Protection
+from endpoint.legs.audio_end import AudioEnd, AudioSettings, Protection
 from endpoint.legs.base import (
     Cause,
     FarEndHold,
@@ -38,7 +38,7 @@ from signaling.sdp.negotiation import G722, OPUS, OPUS_TELEPHONE_EVENTS, PCMU
 from signaling.sdp.security import AgreedDtls, AgreedSdes
 from signaling.user_agent import InfoReceived
 from tests.integration.endpoint.legs.conftest import MEDIA, Office, open_office
-from tests.integration.endpoint.legs.phones import Answered, Ended, Line
+from tests.integration.endpoint.legs.phones import WAIT_S, Answered, Ended, Line
 
 pytestmark = pytest.mark.integration
 
@@ -366,6 +366,11 @@ def moved(sdp: bytes, address: tuple[str, int]) -> bytes:
     )
 
 
+def unreachable(sdp: bytes) -> bytes:
+    """The description of an end whose address is wrong, and which takes no check of ours."""
+    return moved(sdp, ("127.0.0.1", 9)).replace(b"a=ice-pwd:", b"a=ice-pwd:other")
+
+
 ANOTHER = b"a=fingerprint:sha-256 " + b":".join([b"AB"] * 32) + b"\r\n"
 MD5_ONLY = b"a=fingerprint:md5 " + b":".join([b"AB"] * 16) + b"\r\n"
 
@@ -508,9 +513,7 @@ class TestImpatient:
 
     async def test_audio_that_finds_no_way_ends_the_call(self, office: Office) -> None:
         customer = await office.phone("10086", websocket=True)
-        customer.rewrite = lambda sdp: re.sub(
-            rb"(a=candidate:[^\r]* )(\d+)( typ)", rb"\g<1>9\g<3>", sdp
-        ).replace(b"a=ice-pwd:", b"a=ice-pwd:other")
+        customer.rewrite = unreachable
         office.operator.place("10086", "6001")
         b = await customer.rings()
         await b.pick_up()
@@ -518,6 +521,31 @@ class TestImpatient:
         assert (released.cause, released.released_by) == (Cause.MEDIA_UNREACHABLE, Side.ENDPOINT)
         assert "media.ice_servers" in released.text
         assert (await b.until(Ended)).by_remote
+
+    async def test_a_restart_that_finds_no_way_leaves_the_old_one(
+        self, office: Office, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Also for what is said later: hold and retrieve."""
+        a, b = await talk(office, browsers=(True, False))
+        caller, _ = await office.operator.talk()
+        a.phone.rewrite = unreachable
+        failed, restart_failed = asyncio.Event(), AudioEnd.restart_failed
+
+        def notice(end: AudioEnd) -> None:
+            restart_failed(end)
+            failed.set()
+
+        monkeypatch.setattr(AudioEnd, "restart_failed", notice)
+        async with asyncio.timeout(WAIT_S), asyncio.TaskGroup() as phones:
+            office.exchange.restart_ice(caller)
+            phones.create_task(a.serve(1))
+            await failed.wait()
+        for reinvites, act in ((2, office.exchange.hold), (3, office.exchange.resume)):
+            async with asyncio.TaskGroup() as phones:
+                act(caller)
+                phones.create_task(a.serve(reinvites))
+                assert (await office.operator.saw(FarEndHold)).accepted
+        await b.hears("6001")
 
     async def test_a_browser_that_closes_its_audio_is_given_time_for_its_bye(
         self, office: Office
