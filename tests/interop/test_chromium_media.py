@@ -16,7 +16,7 @@ from endpoint.audio.tones import Segment
 from endpoint.legs.audio_end import AudioEnd, Protection
 from endpoint.media import messages as m
 from endpoint.media.link import LocalLink, WorkerLost
-from signaling.sdp.negotiation import DEFAULT_CODECS
+from signaling.sdp.negotiation import BROWSER_CODECS, DEFAULT_CODECS, G722
 
 from .peers.chromium import Chromium
 from .peers.feed import Feed, PeerError
@@ -29,6 +29,7 @@ PAGE_HZ, OUR_HZ = 1130, 1010
 OUR_LEVEL_DBOV = -12.0
 PAGE_PEAK = 8000.0
 G711 = ("PCMU", "telephone-event")
+ALL_CODECS = (*BROWSER_CODECS, G722)
 
 Told = TypeVar("Told", bound=m.Notice)
 
@@ -97,12 +98,16 @@ async def page_offers(
     encodings: tuple[str, ...] = G711,
     told: Callable[[str], str] = unchanged,
 ) -> None:
-    offer = told(await page.offer(encodings))
     await ours.start(controlling=False)
+    await answer(page, ours, told(await page.offer(encodings)))
+    await page.connected()
+
+
+async def answer(page: Chromium, ours: OurEnd, offer: str) -> None:
     answer, agreed = await ours.answer(offer.encode())
     await ours.agree(agreed)
     await page.take_answer(answer.serialise().decode())
-    await up(page, ours)
+    await ours.notice(m.PortConnected)
 
 
 async def we_offer(page: Chromium, ours: OurEnd) -> None:
@@ -110,10 +115,6 @@ async def we_offer(page: Chromium, ours: OurEnd) -> None:
     offer = ours.offer()
     answer = await page.take_offer(offer.serialise().decode())
     await ours.agree(ours.accept(offer, answer.encode()))
-    await up(page, ours)
-
-
-async def up(page: Chromium, ours: OurEnd) -> None:
     await ours.notice(m.PortConnected)
     await page.connected()
 
@@ -122,10 +123,11 @@ def decibels(of: float, to: float) -> float:
     return 20 * math.log10(of / to)
 
 
-@pytest.mark.parametrize("encoding", ["PCMU", "PCMA"])
+@pytest.mark.parametrize("encoding", ["PCMU", "PCMA", "G722", "opus"])
 async def test_each_codec_both_ways_at_the_right_level(
     page: Chromium, ours: OurEnd, encoding: str
 ) -> None:
+    ours.codecs = ALL_CODECS
     await page_offers(page, ours, (encoding, "telephone-event"))
     await hear({page: {OUR_HZ}, ours: {PAGE_HZ}})
     flow = await page.flow()
@@ -135,7 +137,7 @@ async def test_each_codec_both_ways_at_the_right_level(
     assert counted.packets_lost == counted.packets_refused == counted.packets_foreign == 0
 
     our_peak = 32768 * 10 ** (OUR_LEVEL_DBOV / 20) * math.sqrt(2)
-    assert abs(decibels(await page.level(OUR_HZ), our_peak)) < 0.5
+    assert abs(decibels(await page.level(), our_peak)) < 0.5
     assert abs(decibels(await ours.level(), PAGE_PEAK)) < 0.5
 
     await page.press("159#")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -25,9 +26,11 @@ from endpoint.legs.base import Cause, DeviceId, DeviceRegistered, DeviceUnregist
 
 from .desk import Desk
 from .peers.baresip import Baresip
+from .peers.chromium import Chromium
 from .peers.hearing import hear
 from .peers.jssip import JsSip
 from .peers.kamailio import Kamailio
+from .peers.rtpengine import Rtpengine
 from .peers.sound import MUSIC_HZ
 
 pytestmark = pytest.mark.interop
@@ -58,27 +61,41 @@ def outside(kamailio: Kamailio, server: str, directory: Path, **account: object)
     )
 
 
-@pytest.fixture(params=["wss", "ws", "udp"])
-async def desk(
-    kamailio: Kamailio, tmp_path: Path, request: pytest.FixtureRequest
-) -> AsyncIterator[Desk]:
-    servers = {
-        "wss": kamailio.wss_url,
-        "ws": kamailio.ws_url,
-        "udp": f"sip:{kamailio.address}",
-    }
-    async with outside(kamailio, servers[request.param], tmp_path / "state") as endpoint:
+@pytest.fixture(
+    params=[("wss", "rtp"), ("ws", "rtp"), ("udp", "rtp"), ("wss", "webrtc")], ids="-".join
+)
+def way(request: pytest.FixtureRequest) -> tuple[str, str]:
+    """How signalling goes to the server, and how audio."""
+    scheme, media = request.param
+    return str(scheme), str(media)
+
+
+@pytest.fixture
+async def server(way: tuple[str, str], tmp_path: Path) -> AsyncIterator[Kamailio]:
+    """Kamailio; with rtpengine where audio is WebRTC, for the customer's telephone knows RTP."""
+    async with AsyncExitStack() as stack:
+        relay = None
+        if way[1] == "webrtc":
+            relay = (await stack.enter_async_context(Rtpengine(tmp_path / "rtpengine"))).control
+        yield await stack.enter_async_context(Kamailio(tmp_path / "kamailio", rtpengine=relay))
+
+
+@pytest.fixture
+async def desk(server: Kamailio, way: tuple[str, str], tmp_path: Path) -> AsyncIterator[Desk]:
+    scheme, media = way
+    urls = {"wss": server.wss_url, "ws": server.ws_url, "udp": f"sip:{server.address}"}
+    async with outside(server, urls[scheme], tmp_path / "state", media=media) as endpoint:
         await endpoint.event(DeviceRegistered, device=AGENT)
         yield endpoint
 
 
 @pytest.fixture
-async def customer(kamailio: Kamailio, tmp_path: Path) -> AsyncIterator[Baresip]:
+async def customer(server: Kamailio, tmp_path: Path) -> AsyncIterator[Baresip]:
     async with Baresip(
         tmp_path / "customer",
         CUSTOMER,
-        kamailio.address,
-        password=kamailio.password,
+        server.address,
+        password=server.password,
         tone_hz=CUSTOMER_HZ,
     ) as phone:
         yield phone
@@ -151,6 +168,33 @@ async def test_a_browser_behind_kamailio_calls_the_agent(
         await browser.dial(AGENT)
         await browser.established()
         await desk.event(Established, device=AGENT)
+        await hear({desk.ear(AGENT): {CUSTOMER_HZ}, browser: {AGENT_HZ}})
+        await browser.hang_up()
+        await desk.cleared()
+
+
+async def test_a_page_behind_kamailio_calls_the_agent(kamailio: Kamailio, tmp_path: Path) -> None:
+    async with (
+        outside(kamailio, kamailio.wss_url, tmp_path / "state") as desk,
+        Chromium(
+            tmp_path / "browser",
+            CUSTOMER,
+            kamailio.wss_url,
+            domain=kamailio.address,
+            password=kamailio.password,
+            tone_hz=CUSTOMER_HZ,
+        ) as browser,
+    ):
+        await desk.event(DeviceRegistered, device=AGENT)
+        await browser.dial(AGENT)
+        await browser.established()
+        await desk.event(Established, device=AGENT)
+        await hear({desk.ear(AGENT): {CUSTOMER_HZ}, browser: {AGENT_HZ}})
+        await desk.do(HoldCall(AGENT))
+        await desk.event(Held, device=AGENT)
+        await hear({desk.ear(AGENT): set(), browser: MUSIC_HZ})
+        await desk.do(RetrieveCall(AGENT))
+        await desk.event(Retrieved, device=AGENT)
         await hear({desk.ear(AGENT): {CUSTOMER_HZ}, browser: {AGENT_HZ}})
         await browser.hang_up()
         await desk.cleared()
