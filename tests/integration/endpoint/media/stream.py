@@ -25,9 +25,13 @@ class Kind(StrEnum):
     SRTP = "PCMU over SRTP"
     """With keys from SDP."""
     WEBRTC = "PCMU over WebRTC"
+    OPUS = "Opus over WebRTC"
 
 
-CODECS = {Kind.RTP: PCMU, Kind.SRTP: PCMU, Kind.WEBRTC: PCMU}
+OPUS = m.PayloadType(111, "OPUS", 48000, 2, "minptime=10;useinbandfec=1")
+CODECS = {Kind.RTP: PCMU, Kind.SRTP: PCMU, Kind.WEBRTC: PCMU, Kind.OPUS: OPUS}
+PROTECTIONS = (Kind.RTP, Kind.SRTP, Kind.WEBRTC)
+"""For what is the same with every codec."""
 PROFILE = m.SrtpProfile.AES_CM_128_HMAC_SHA1_80
 KEYS = [m.SrtpKey(PROFILE, bytes([octet]) * PROFILE.master_size) for octet in (1, 2)]
 
@@ -68,6 +72,7 @@ class Stream:
         self.name = name
         self._kind = kind
         self._codecs = [CODECS[kind]]
+        self._is_webrtc = kind in (Kind.WEBRTC, Kind.OPUS)
 
     async def open(self, *, rtp_timeout_s: float = 0.0) -> None:
         """Open both ports and tell each of the other; a WebRTC one connects, or not."""
@@ -76,7 +81,7 @@ class Stream:
 
     async def prepare(self, *, rtp_timeout_s: float = 0.0) -> None:
         """Open both ports."""
-        if self._kind is Kind.WEBRTC:
+        if self._is_webrtc:
             self.ends = [
                 await side.link.request(
                     m.OpenWebRtcPort(self.name, side is self.near, rtp_timeout_s=rtp_timeout_s)
@@ -98,7 +103,7 @@ class Stream:
 
     async def connect(self, role: m.DtlsRole = m.DtlsRole.SERVER) -> None:
         """Tell each of the other; `role` is the near end's."""
-        if self._kind is Kind.WEBRTC:
+        if self._is_webrtc:
             near, far = self.ends
             (other_role,) = set(m.DtlsRole) - {role}
             await self._connect_webrtc(self.far, near, self.crossing.near_address, other_role)

@@ -20,7 +20,7 @@ from endpoint.media.link import LocalLink, MediaSettings, WorkerLink
 from endpoint.media.rtp import HEADER
 from endpoint.rig.impairment import Proxy
 from tests.integration.endpoint.media.hearing import continuity, loudest
-from tests.integration.endpoint.media.stream import Kind, Stream, two_planes
+from tests.integration.endpoint.media.stream import PROTECTIONS, Kind, Stream, two_planes
 
 pytestmark = pytest.mark.integration
 
@@ -49,7 +49,7 @@ def stranger() -> Iterator[socket.socket]:
         yield opened
 
 
-@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize("kind", PROTECTIONS)
 async def test_s9_nothing_of_a_thousand_foreign_packets_is_in_the_recording(
     tmp_path: Path, kind: Kind
 ) -> None:
@@ -78,7 +78,7 @@ JUNK = {
 
 
 @pytest.mark.parametrize("seconds", [3, pytest.param(60, marks=pytest.mark.soak)])
-@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize("kind", PROTECTIONS)
 async def test_s11_ten_thousand_packets_of_junk_a_second_cost_no_frame(
     kind: Kind, seconds: int
 ) -> None:

@@ -15,6 +15,7 @@ from tests.integration.endpoint.media.stream import (
     CODECS,
     DEAD,
     GOOD,
+    PROTECTIONS,
     Kind,
     Stream,
     two_planes,
@@ -100,7 +101,7 @@ def lost(seconds: float, settings: MediaSettings) -> float:
         pytest.param(REAL, 25, marks=pytest.mark.soak),
     ],
 )
-@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize("kind", PROTECTIONS)
 async def test_f10_a_path_that_comes_back_carries_the_call_on(
     kind: Kind, settings: MediaSettings, seconds: float
 ) -> None:
@@ -133,7 +134,7 @@ async def test_f10_without_consent_sending_stops_and_it_is_told_why(
         assert await up.sent() == sent
 
 
-@pytest.mark.parametrize("kind", Kind)
+@pytest.mark.parametrize("kind", PROTECTIONS)
 async def test_f10_silence_is_told_and_is_not_the_end_of_a_port(kind: Kind) -> None:
     async with call(kind) as up:
         up.stream.proxy.change(DEAD)
