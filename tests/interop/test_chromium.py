@@ -159,6 +159,22 @@ async def test_a_command_rings_the_page_and_dials_for_it(
     await desk.cleared()
 
 
+async def test_the_page_begins_ice_anew(desk: Desk, agent: Chromium, customer: Baresip) -> None:
+    await customer.dial(AGENT)
+    await agent.ringing()
+    await agent.accept()
+    await desk.event(Established, device=AGENT)
+    await hear({agent: {CUSTOMER_HZ}, customer: {AGENT_HZ}})
+    before = (await agent.flow()).ice_ufrag
+
+    assert await agent.restart_ice()
+    await hear({agent: {CUSTOMER_HZ}, customer: {AGENT_HZ}})
+    assert (await agent.flow()).ice_ufrag != before
+
+    await customer.hang_up()
+    await desk.cleared()
+
+
 async def test_a_page_that_closes_its_audio_ends_its_call(
     desk: Desk, agent: Chromium, customer: Baresip
 ) -> None:

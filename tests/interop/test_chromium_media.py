@@ -103,6 +103,10 @@ async def page_offers(
     await page.connected()
 
 
+async def page_offers_again(page: Chromium, ours: OurEnd) -> None:
+    await answer(page, ours, await page.offer(restart=True))
+
+
 async def answer(page: Chromium, ours: OurEnd, offer: str) -> None:
     answer, agreed = await ours.answer(offer.encode())
     await ours.agree(agreed)
@@ -177,6 +181,19 @@ async def test_a_page_without_a_microphone_hides_its_addresses(
         assert ".local " in offers[0]
         assert "127.0.0.1" not in offers[0].partition("a=candidate")[2]
         await hear({page: {OUR_HZ}})
+
+
+async def test_the_page_begins_ice_anew_and_nothing_is_lost(page: Chromium, ours: OurEnd) -> None:
+    await page_offers(page, ours)
+    await hear({page: {OUR_HZ}, ours: {PAGE_HZ}})
+    before = (await page.flow()).ice_ufrag
+    await page_offers_again(page, ours)
+    await hear({page: {OUR_HZ}, ours: {PAGE_HZ}})
+    flow = await page.flow()
+    assert flow.ice_ufrag != before
+    assert flow.packets_lost == 0
+    counted = await ours.link.request(m.ReadStatistics("W"))
+    assert counted.packets_lost == counted.packets_refused == 0
 
 
 async def test_a_page_that_closes_its_connection_is_told(page: Chromium, ours: OurEnd) -> None:
