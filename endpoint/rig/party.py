@@ -12,6 +12,7 @@ import asyncio
 import os
 import ssl
 import sys
+from importlib import import_module
 
 import msgspec
 import numpy as np
@@ -371,6 +372,9 @@ async def main() -> None:
     """Be a party until told to quit, or until the rig is gone."""
     reader = await _lines()
     settings = msgspec.json.decode(await reader.readline(), type=PartySettings)
+    if settings.protection is Protection.WEBRTC:
+        # The first call would wait for it, and a browser has it at hand.
+        import_module("endpoint.media.webrtc")
     ports = MediaSettings(
         rtp_port_low=settings.rtp_port_first, rtp_port_high=settings.rtp_port_last
     )
