@@ -21,17 +21,25 @@ from endpoint.app.secrecy import check_secrets
 from endpoint.app.settings import Config, is_loopback
 from endpoint.app.state import StateDirectory
 from endpoint.app.wiring import (
+    audio_settings,
     database_url,
     media_settings,
     outside_accounts,
     server_host,
 )
-from endpoint.errors import ConfigurationError, EndpointError, StorageError
+from endpoint.errors import (
+    ConfigurationError,
+    EndpointError,
+    MediaError,
+    MediaUnavailable,
+    StorageError,
+)
 from endpoint.legs.audio_end import Protection, codecs_for
 from endpoint.media import messages as m
-from endpoint.media.link import WorkerLink
+from endpoint.media.link import MediaLink, WorkerLink
 from endpoint.storage.database import Database
 from endpoint.storage.extensions import Extension, Extensions
+from signaling.sdp.ice import Candidate
 from signaling.sdp.negotiation import OPUS
 
 Outcome = Literal["ok", "warning", "failed"]
@@ -70,7 +78,7 @@ async def examine(named: Path | None) -> list[Check]:
         checks.append(check(config, state))
     checks += check_ports(config, state)
     checks += [check_certificate(config, state), check_clock(), *check_addresses(config)]
-    checks.append(await check_media(config))
+    checks += await check_media(config)
     checks += check_codecs()
     checks += await check_credentials(loaded, state)
     checks += check_accounts(config)
@@ -298,20 +306,44 @@ def check_addresses(config: Config) -> list[Check]:
     return checks
 
 
-async def check_media(config: Config) -> Check:
-    """Start a media worker and open a port."""
+async def check_media(config: Config) -> list[Check]:
+    """Start a media worker, and open a port for telephones and one for browsers."""
     name = "media worker"
     clock = asyncio.get_running_loop().time
     began = clock()
     try:
         async with asyncio.timeout(20), WorkerLink(media_settings(config)) as link:
             address = await link.request(m.OpenRtpPort(id=0, port="doctor"))
+            took_ms = round((clock() - began) * 1000)
+            browsers = await check_webrtc(config, link)
     except (EndpointError, OSError, TimeoutError, BaseExceptionGroup) as error:
-        return Check(
-            name, "failed", f"does not work: {error}", "see the log; check media.host and its ports"
+        cure = "see the log; check media.host and its ports"
+        return [Check(name, "failed", f"does not work: {error}", cure)]
+    starts = f"starts; RTP on {address.host}:{address.rtp_port} ({took_ms} ms)"
+    return [Check(name, "ok", starts), browsers]
+
+
+async def check_webrtc(config: Config, link: MediaLink) -> Check:
+    """Gather candidates, and so ask every STUN and TURN server."""
+    name, audio = "WebRTC", audio_settings(config)
+    try:
+        address = await link.request(
+            m.OpenWebRtcPort(
+                port="doctor.webrtc",
+                controlling=True,
+                ice_servers=list(audio.ice_servers),
+                relay_only=audio.ice_relay_only,
+            )
         )
-    took_ms = round((clock() - began) * 1000)
-    return Check(name, "ok", f"starts; RTP on {address.host}:{address.rtp_port} ({took_ms} ms)")
+    except MediaUnavailable:
+        raise
+    except MediaError as error:
+        return Check(name, "failed", str(error), "check media.host and media.ice_servers")
+    kinds = {Candidate.parse(text).type for text in address.candidates}
+    text = f"candidates: {', '.join(sorted(kinds))}"
+    if audio.ice_servers and kinds <= {"host"}:
+        return Check(name, "warning", f"{text}; no ICE server answers", "check media.ice_servers")
+    return Check(name, "ok", text)
 
 
 def check_codecs() -> list[Check]:

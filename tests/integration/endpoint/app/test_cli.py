@@ -251,6 +251,8 @@ def test_doctor_says_what_to_do(run: Run, tmp_path: Path) -> None:
     checks = {check["name"]: check for check in shown(result)["checks"]}
     assert checks["packages"]["outcome"] == "ok"
     assert checks["media worker"]["outcome"] == "ok"
+    assert checks["WebRTC"]["outcome"] == "ok"
+    assert checks["WebRTC"]["text"] == "candidates: host"
     assert checks["codecs for telephones"]["text"].startswith("PCMU/8000, PCMA/8000")
     assert "OPUS/48000" in checks["codecs for browsers"]["text"]
     assert checks["credentials"]["cure"] == "agent-endpoint extension add 6001 --generate"
