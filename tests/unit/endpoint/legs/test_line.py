@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from endpoint.legs.audio_end import Protection
 from endpoint.legs.base import (
     Cause,
     DeviceId,
@@ -23,6 +24,7 @@ from signaling.errors import CertificateRefused, SipParseError
 from signaling.registrar import Binding, Expired, Loss
 from signaling.registrar import Registered as Bound
 from signaling.registrar import Unregistered as Unbound
+from signaling.sdp.description import SessionDescription
 from signaling.sip.flow import Flow, TransportKind
 from signaling.sip.headers import NameAddr
 from signaling.sip.uri import Uri
@@ -99,6 +101,33 @@ async def test_who_has_an_account_calls_through_it(desk: Desk) -> None:
     assert said.contact_user == "6002"
     session.end(status=486)
     await desk.next()
+
+
+@pytest.mark.parametrize(
+    ("server", "media", "offered"),
+    [
+        ("wss://pbx.example:8443/sip", None, Protection.WEBRTC),
+        ("ws://pbx.example/sip", None, Protection.WEBRTC),
+        ("wss://pbx.example:8443/sip", Protection.RTP, Protection.RTP),
+        ("wss://pbx.example:8443/sip", Protection.SRTP, Protection.SRTP),
+    ],
+)
+async def test_audio_is_offered_as_the_account_says_or_as_its_server_is_reached(
+    desk: Desk, server: str, media: Protection | None, offered: Protection
+) -> None:
+    await registered(desk, server=server, media=media)
+    desk.exchange.place(place("95588", DEVICE))
+    session = await desk.session()
+    assert session.invitation is not None
+    assert session.invitation.sdp is not None
+    assert Protection.of(SessionDescription.parse(session.invitation.sdp)) is offered
+    session.end(status=486)
+    await desk.next()
+
+
+def test_a_server_that_is_reached_by_udp_is_offered_rtp() -> None:
+    account = AccountSettings(DEVICE, "sip:6002@pbx.example", "sip:pbx.example", "6002")
+    assert account.protection is Protection.RTP
 
 
 async def test_a_phone_of_ours_comes_before_the_account(desk: Desk) -> None:
