@@ -192,10 +192,7 @@ class Playout:
     def _is_jump(self, ticks: int, now: float) -> bool:
         if self._newest is None or self._late_in_a_row >= _LATE_IN_A_ROW:
             return True
-        late_ms = self._arrivals.delay_ms(ticks, now)
-        # Nothing for longer than we ever wait, and then later than we ever wait: another way there.
-        most_ms = self._settings.most_ms
-        return abs(late_ms) > _JUMP_MS or min(self._idle_ms, late_ms) > most_ms
+        return abs(self._arrivals.delay_ms(ticks, now)) > _JUMP_MS
 
     def _begin(self, ticks: int) -> None:
         """Hear this packet first."""
