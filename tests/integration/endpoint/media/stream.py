@@ -168,7 +168,7 @@ def candidate(address: Address) -> str:
     return f"1 1 udp 2130706431 {address[0]} {address[1]} typ host"
 
 
-def address_of(end: m.WebRtcAddress) -> Address:
+def address_of(end: m.WebRtcAddress | m.SetWebRtcRemote) -> Address:
     """Its first candidate's."""
     words = end.candidates[0].split()
     return words[4], int(words[5])
