@@ -30,6 +30,7 @@ from endpoint.legs.base import (
     Route,
     Side,
 )
+from endpoint.legs.browser import BrowserLeg, BrowserStations
 from endpoint.legs.leg import Leg, LegSettings
 from endpoint.legs.line import AccountSettings, Line, Lines, OutsideAccounts, OwnRegistrar
 from endpoint.legs.offered import OfferedLeg
@@ -92,6 +93,8 @@ class LegExchange(Exchange):
             music_file=self.settings.music_file,
             sounds=self.settings.sounds,
         )
+        self.browsers = BrowserStations(media, self.settings, self._emit)
+        """Devices that a page's audio stands for: asked by the native interface."""
         self._stations = {station.device: station for station in stations}
         self._accounts = OutsideAccounts(server.user_agent)
         self._first_accounts = accounts
@@ -145,6 +148,7 @@ class LegExchange(Exchange):
             cancelled = isinstance(error, asyncio.CancelledError)
             await self._group.__aexit__(*((kind, error, trace) if cancelled else _NO_ERROR))
         finally:
+            self.browsers.close_all()
             self._ports.close_sounds()
             self._events.put_nowait(None)
 
@@ -240,6 +244,9 @@ class LegExchange(Exchange):
     # -- legs -----------------------------------------------------------------------------------
 
     def _leg_for(self, request: PlaceLeg) -> Leg:
+        browser = self.browsers.of(request.device)
+        if browser is not None:
+            return BrowserLeg(request, browser, self._ports, self.settings, self._emit)
         station = self._stations.get(request.device)
         if station is not None and not self._registrar.targets(request):
             return StationLeg(request, station, self._ports, self.settings, self._emit)
@@ -264,7 +271,11 @@ class LegExchange(Exchange):
         for leg in reversed(self._legs.values()):
             if leg.interaction == interaction and leg.role is not role and leg.encodings:
                 return leg.encodings
-        phones = self._server.targets(device) if role is LegRole.STATION else []
+        if role is not LegRole.STATION:
+            return ()
+        if (browser := self.browsers.of(device)) is not None:
+            return browser.encodings
+        phones = self._server.targets(device)
         kinds = {self._registrar.protection(flow) for _, flow in phones}
         return (OPUS.encoding,) if kinds == {Protection.WEBRTC} else ()
 
@@ -368,6 +379,8 @@ class LegExchange(Exchange):
             if isinstance(notice, m.RecordingFailed):
                 log.warning("recording ended", leg=notice.recording, reason=notice.text)
                 continue
+            if self.browsers.take(notice):
+                continue
             leg = self._ports.leg_of(notice.port)
             found = self._legs.get(leg) if leg is not None else None
             if found is not None:
@@ -376,6 +389,7 @@ class LegExchange(Exchange):
     async def _lose_media(self, reason: str) -> None:
         for leg in self._ports.lose_all():
             self._do(leg, lambda found: found.lose_media(reason))
+        self.browsers.lose_all(reason)
         try:
             await self._ports.open_sounds()
         except MediaError as exc:  # the next WorkerLost comes here again

@@ -51,6 +51,8 @@ class LegSettings:
     """Longer than the stack's own 32 s: a re-INVITE has an outcome by then."""
     goodbye_s: float = 2.0
     """A browser that hangs up closes its audio first: so long its BYE may take."""
+    browser_grace_s: float = 15.0
+    """A browser that was lost may come back so long, by an ICE restart or a new session."""
     shutdown_timeout_s: float = 3.0
     """How long closing waits for the far ends of all legs."""
     music_file: str | None = None

@@ -63,6 +63,7 @@ class LegPorts:
         self._routes: dict[InteractionId, tuple[Route, ...]] = {}
         self._sound_ports: list[m.PortName] = []
         self._listening: set[m.PortName] = set()
+        self._recording: set[LegId] = set()
 
     # -- sounds of ours -------------------------------------------------------------------------
 
@@ -109,7 +110,10 @@ class LegPorts:
         return end
 
     def use(self, leg: LegId, end: AudioEnd) -> None:
-        """Let the leg's routes go to and from this end of it."""
+        """Let the leg's routes go to and from this end.
+
+        It is one of its own, that is closed with it, or one that outlives it and is only left then.
+        """
         self._route(leg, _Routed(end.port, end.port))
 
     async def open_station(
@@ -144,11 +148,22 @@ class LegPorts:
 
     def close(self, leg: LegId) -> None:
         """Close what the leg has open; the plane cuts its routes. Harmless where nothing is."""
-        self._routed.pop(leg, None)
-        for port in [port for port, owner in self._legs.items() if owner == leg]:
+        routed = self._routed.pop(leg, None)
+        own = [port for port, owner in self._legs.items() if owner == leg]
+        if routed is not None and routed.sink not in own:
+            self._leave(leg, routed.sink)
+        for port in own:
             del self._legs[port]
             self._listening.discard(port)
             self._link.send(m.ClosePort(port=port))
+        self._recording.discard(leg)
+
+    def _leave(self, leg: LegId, port: m.PortName) -> None:
+        """A port goes on without the leg, and keeps nothing of it."""
+        self._say_routes_of(leg)
+        self._listening.discard(port)
+        if leg in self._recording:
+            self._link.send(m.StopRecording(recording=leg))
 
     def lose_all(self) -> list[LegId]:
         """The worker is gone: forget all ports. Returns the legs that had one."""
@@ -156,6 +171,7 @@ class LegPorts:
         self._legs.clear()
         self._routed.clear()
         self._listening.clear()
+        self._recording.clear()
         return legs
 
     def leg_of(self, port: m.PortName) -> LegId | None:
@@ -199,13 +215,18 @@ class LegPorts:
     async def start_recording(self, leg: LegId, path: str) -> None:
         """Record a leg into a WAV file. Raises MediaError."""
         await self._link.request(m.StartRecording(recording=leg, port=self._sink(leg), path=path))
+        self._recording.add(leg)
 
     async def stop_recording(self, leg: LegId) -> m.RecordingInfo:
         """Finish the file of a leg. Raises MediaError."""
+        self._recording.discard(leg)
         return await self._link.request(m.StopRecording(recording=leg))
 
     def _route(self, leg: LegId, ports: _Routed) -> None:
         self._routed[leg] = ports
+        self._say_routes_of(leg)
+
+    def _say_routes_of(self, leg: LegId) -> None:
         for interaction, routes in self._routes.items():
             if any(leg in (route.source, route.sink) for route in routes):
                 self._say(interaction)

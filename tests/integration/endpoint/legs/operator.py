@@ -49,9 +49,17 @@ class Operator:
             self._handle(event)
             self._news.set()
 
-    def place(self, device: str, calling: str, role: LegRole = LegRole.LINE) -> LegId:
+    def place(
+        self,
+        device: str,
+        calling: str,
+        role: LegRole = LegRole.LINE,
+        *,
+        auto_answer: bool = False,
+    ) -> LegId:
         """A leg of an interaction of its own."""
-        return self._place(device, calling, InteractionId(f"test-{next(self._numbers)}"), role=role)
+        interaction = InteractionId(f"test-{next(self._numbers)}")
+        return self._place(device, calling, interaction, role=role, auto_answer=auto_answer)
 
     def join(self, first: LegId, second: LegId) -> None:
         """Let two legs hear each other."""
@@ -92,10 +100,20 @@ class Operator:
         interaction: InteractionId,
         *,
         role: LegRole = LegRole.LINE,
+        auto_answer: bool = False,
     ) -> LegId:
         leg = LegId(f"out-{next(self._numbers)}")
         self._interaction[leg] = interaction
-        self.exchange.place(PlaceLeg(leg, interaction, DeviceId(device), role, DeviceId(calling)))
+        self.exchange.place(
+            PlaceLeg(
+                leg,
+                interaction,
+                DeviceId(device),
+                role,
+                DeviceId(calling),
+                auto_answer=auto_answer,
+            )
+        )
         return leg
 
     def _handle(self, event: LegEvent | RegistrationEvent) -> None:
