@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import math
 import re
-from collections.abc import AsyncIterator, Callable
+import statistics
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,9 +20,9 @@ from endpoint.media.link import LocalLink, WorkerLost
 from signaling.sdp.negotiation import BROWSER_CODECS, DEFAULT_CODECS, G722
 
 from .peers.chromium import Chromium
-from .peers.feed import Feed, PeerError
+from .peers.feed import Feed
 from .peers.hearing import hear
-from .peers.sound import tones_in
+from .peers.sound import RATE_HZ, Samples, tones_in
 
 pytestmark = pytest.mark.interop
 
@@ -55,18 +56,19 @@ class OurEnd(AudioEnd):
         assert isinstance(found, kind)
         return found
 
-    async def samples(self, ms: int = 400) -> tuple[m.Heard, set[int]]:
+    async def window(self, ms: int) -> tuple[Samples, int]:
+        """The next `ms`, and samples a second."""
         await asyncio.sleep(0.2 + ms / 1000)  # the window itself
         heard = await self.link.request(m.ReadHeard("W", ms))
-        samples = np.frombuffer(heard.samples, "<i2")
-        return heard, tones_in(samples[:: heard.sample_rate_hz // 8000])
+        return np.frombuffer(heard.samples, "<i2"), heard.sample_rate_hz
 
     async def heard(self, *, ms: int = 400) -> set[int]:
-        return (await self.samples(ms))[1]
+        samples, rate_hz = await self.window(ms)
+        return tones_in(samples[:: rate_hz // RATE_HZ])
 
     async def level(self) -> float:
-        heard, _ = await self.samples()
-        return float(np.sqrt(2 * np.mean(np.frombuffer(heard.samples, "<i2").astype(float) ** 2)))
+        samples, _ = await self.window(400)
+        return float(np.sqrt(2 * np.mean(samples.astype(float) ** 2)))
 
 
 @pytest.fixture
@@ -88,30 +90,17 @@ async def page(tmp_path: Path) -> AsyncIterator[Chromium]:
         yield chromium
 
 
-def unchanged(sdp: str) -> str:
-    return sdp
-
-
-async def page_offers(
-    page: Chromium,
-    ours: OurEnd,
-    encodings: tuple[str, ...] = G711,
-    told: Callable[[str], str] = unchanged,
-) -> None:
+async def page_offers(page: Chromium, ours: OurEnd, offer: str) -> None:
     await ours.start(controlling=False)
-    await answer(page, ours, told(await page.offer(encodings)))
+    await answer(page, ours, offer)
+    await ours.notice(m.PortConnected)
     await page.connected()
-
-
-async def page_offers_again(page: Chromium, ours: OurEnd) -> None:
-    await answer(page, ours, await page.offer(restart=True))
 
 
 async def answer(page: Chromium, ours: OurEnd, offer: str) -> None:
     answer, agreed = await ours.answer(offer.encode())
     await ours.agree(agreed)
     await page.take_answer(answer.serialise().decode())
-    await ours.notice(m.PortConnected)
 
 
 async def we_offer(page: Chromium, ours: OurEnd) -> None:
@@ -123,16 +112,12 @@ async def we_offer(page: Chromium, ours: OurEnd) -> None:
     await page.connected()
 
 
-def decibels(of: float, to: float) -> float:
-    return 20 * math.log10(of / to)
-
-
 @pytest.mark.parametrize("encoding", ["PCMU", "PCMA", "G722", "opus"])
 async def test_each_codec_both_ways_at_the_right_level(
     page: Chromium, ours: OurEnd, encoding: str
 ) -> None:
     ours.codecs = ALL_CODECS
-    await page_offers(page, ours, (encoding, "telephone-event"))
+    await page_offers(page, ours, await page.offer((encoding, "telephone-event")))
     await hear({page: {OUR_HZ}, ours: {PAGE_HZ}})
     flow = await page.flow()
     assert (flow.sends, flow.receives) == (encoding, encoding)
@@ -141,8 +126,10 @@ async def test_each_codec_both_ways_at_the_right_level(
     assert counted.packets_lost == counted.packets_refused == counted.packets_foreign == 0
 
     our_peak = 32768 * 10 ** (OUR_LEVEL_DBOV / 20) * math.sqrt(2)
-    assert abs(decibels(await page.level(), our_peak)) < 0.5
-    assert abs(decibels(await ours.level(), PAGE_PEAK)) < 0.5
+    for listener, peak in ((page, our_peak), (ours, PAGE_PEAK)):
+        # A busy machine may conceal a frame in one of the windows.
+        heard = statistics.median([await listener.level() for _ in range(3)])
+        assert abs(20 * math.log10(heard / peak)) < 0.5
 
     await page.press("159#")
     assert [(await ours.notice(m.DigitReceived)).digit for _ in range(4)] == list("159#")
@@ -160,9 +147,8 @@ async def test_we_offer_and_the_page_shakes_hands_first(page: Chromium, ours: Ou
 async def test_the_page_offers_to_be_one_end_of_dtls_alone(
     page: Chromium, ours: OurEnd, wish: str, role: str
 ) -> None:
-    await page_offers(
-        page, ours, told=lambda sdp: sdp.replace("a=setup:actpass", f"a=setup:{wish}")
-    )
+    offer = await page.offer(G711)
+    await page_offers(page, ours, offer.replace("a=setup:actpass", f"a=setup:{wish}"))
     await hear({page: {OUR_HZ}, ours: {PAGE_HZ}})
     assert (await page.flow()).dtls_role == role
 
@@ -171,23 +157,19 @@ async def test_a_page_without_a_microphone_hides_its_addresses(
     tmp_path: Path, ours: OurEnd
 ) -> None:
     async with Chromium(tmp_path / "page", "page", tone_hz=None) as page:
-        offers: list[str] = []
-
-        def kept(sdp: str) -> str:
-            offers.append(sdp)
-            return sdp
-
-        await page_offers(page, ours, told=kept)
-        assert ".local " in offers[0]
-        assert "127.0.0.1" not in offers[0].partition("a=candidate")[2]
+        offer = await page.offer(G711)
+        assert ".local " in offer
+        assert "127.0.0.1" not in offer.partition("a=candidate")[2]
+        await page_offers(page, ours, offer)
         await hear({page: {OUR_HZ}})
 
 
 async def test_the_page_begins_ice_anew_and_nothing_is_lost(page: Chromium, ours: OurEnd) -> None:
-    await page_offers(page, ours)
+    await page_offers(page, ours, await page.offer(G711))
     await hear({page: {OUR_HZ}, ours: {PAGE_HZ}})
     before = (await page.flow()).ice_ufrag
-    await page_offers_again(page, ours)
+    await answer(page, ours, await page.offer(restart=True))
+    await ours.notice(m.PortConnected)
     await hear({page: {OUR_HZ}, ours: {PAGE_HZ}})
     flow = await page.flow()
     assert flow.ice_ufrag != before
@@ -197,15 +179,13 @@ async def test_the_page_begins_ice_anew_and_nothing_is_lost(page: Chromium, ours
 
 
 async def test_a_page_that_closes_its_connection_is_told(page: Chromium, ours: OurEnd) -> None:
-    await page_offers(page, ours)
+    await page_offers(page, ours, await page.offer(G711))
     await page.command("close")
     assert (await ours.notice(m.PortFailed)).failure is m.PortFailure.CLOSED
 
 
 async def test_a_page_with_another_certificate_is_refused(page: Chromium, ours: OurEnd) -> None:
-    def forged(sdp: str) -> str:
-        return re.sub(r"(a=fingerprint:sha-256 )..:..", r"\g<1>00:00", sdp)
-
-    with pytest.raises(PeerError):
-        await page_offers(page, ours, told=forged)
+    offer = await page.offer(G711)
+    await ours.start(controlling=False)
+    await answer(page, ours, re.sub(r"(a=fingerprint:sha-256 )..:..", r"\g<1>00:00", offer))
     assert (await ours.notice(m.PortFailed)).failure is m.PortFailure.WRONG_FINGERPRINT

@@ -192,7 +192,8 @@ class Chromium(DrivenJsSip):
         return tones_by_power(energy, powers)
 
     async def level(self) -> float:
-        """Return the peak of the one tone that it hears; full scale is 32768."""
+        """Return the peak of the one tone that it hears from now on; full scale is 32768."""
+        await asyncio.sleep(_WINDOW_S)  # the window itself
         # By the energy: its jitter buffer may stretch the window, and then one sine does not fit.
         energy, _ = await self._measure([])
         return float((2 * energy) ** 0.5)
