@@ -24,8 +24,8 @@ WRONG_TOKENS = 10
 """How many wrong tokens a source may show within `WRONG_TOKEN_WINDOW_S`; then it must wait."""
 WRONG_TOKEN_WINDOW_S = 60.0
 _PREFLIGHT = {
-    hdrs.ACCESS_CONTROL_ALLOW_METHODS: "GET, POST",
-    hdrs.ACCESS_CONTROL_ALLOW_HEADERS: "Authorization, Content-Type",
+    hdrs.ACCESS_CONTROL_ALLOW_METHODS: "GET, POST, PUT, PATCH, DELETE",
+    hdrs.ACCESS_CONTROL_ALLOW_HEADERS: "Authorization, Content-Type, If-Match",
     hdrs.ACCESS_CONTROL_MAX_AGE: "600",
 }
 
@@ -104,6 +104,7 @@ class Access:
         origin = request.headers.get(hdrs.ORIGIN)
         if origin in self._origins:
             headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = origin
+            headers[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = "ETag, Location"
 
     def _refuse_origin(self, request: web.Request) -> web.Response:
         origin = request.headers[hdrs.ORIGIN]

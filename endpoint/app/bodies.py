@@ -31,8 +31,13 @@ class BadRequest(Exception):
 
 
 async def read_body(request: web.Request, kind: type[T], *, timeout_s: float) -> T:
-    """Read and check a body. Raises `BadRequest`."""
-    if request.content_type != "application/json" or hdrs.CONTENT_ENCODING in request.headers:
+    """Read and check a body of JSON. Raises `BadRequest`."""
+    return decode(await read_octets(request, "application/json", timeout_s=timeout_s), kind)
+
+
+async def read_octets(request: web.Request, *types: str, timeout_s: float) -> bytes:
+    """Read a body of one of these media types. Raises `BadRequest`."""
+    if request.content_type not in types or hdrs.CONTENT_ENCODING in request.headers:
         # A form of another site can't send this type without a preflight.
         raise BadRequest(
             415,
@@ -40,12 +45,12 @@ async def read_body(request: web.Request, kind: type[T], *, timeout_s: float) ->
                 "unsupported_type",
                 f"found {request.content_type}",
                 field="Content-Type",
-                expected="application/json, not compressed",
+                expected=f"{' or '.join(types)}, not compressed",
             ),
         )
     try:
         async with asyncio.timeout(timeout_s):
-            octets = await request.read()
+            return await request.read()
     except TimeoutError:
         raise BadRequest(408, Refused("too_slow", "the body did not come in time")) from None
     except web.HTTPRequestEntityTooLarge as error:
@@ -53,7 +58,6 @@ async def read_body(request: web.Request, kind: type[T], *, timeout_s: float) ->
         raise BadRequest(
             413, Refused("too_large", "the body is too long", expected=f"at most {limit} octets")
         ) from error
-    return decode(octets, kind)
 
 
 def decode(octets: bytes, kind: type[T]) -> T:

@@ -211,6 +211,11 @@ class MediaSettings(Section):
     """Core that the worker is pinned to; by default none."""
     rtp_timeout_s: Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)] = 20
     """A leg that sends no audio for so long is released; 0 never."""
+    browser_grace_s: Annotated[float, Field(ge=0, le=600, allow_inf_nan=False)] = 15
+    """A page that is a device's telephone may come back for so long.
+
+    Its network was lost, or it is reloaded in a call; after that its call is released.
+    """
     webrtc_ready: bool = True
     """Load WebRTC when the media process starts: 40 MB, and its first call stalls no others."""
     websocket_phones: MediaKind = "webrtc"

@@ -20,6 +20,7 @@ from endpoint.app.directory import Directory
 from endpoint.app.eventsocket import EventSocket
 from endpoint.app.http import LOOPBACK, HttpServer
 from endpoint.app.journal import RecordJournal
+from endpoint.app.media import MediaRoutes
 from endpoint.app.native import NativeView
 from endpoint.app.ports import PortTaken, is_taken
 from endpoint.app.rest import RestRoutes
@@ -215,6 +216,7 @@ class Endpoint:
         view = NativeView(self.controller, self.exchange, directory)
         routes: list[web.RouteDef] = [
             *RestRoutes(view, config.http.body_timeout_s).routes(),
+            *MediaRoutes(view, self.exchange.browsers, config.http.body_timeout_s).routes(),
             *EventSocket(view).routes(),
         ]
         await self.http.listen(routes)
@@ -327,6 +329,7 @@ def leg_settings(config: Config) -> LegSettings:
         audio=audio_settings(config),
         websocket_media=Protection(config.media.websocket_phones),
         media_timeout_s=config.media.rtp_timeout_s,
+        browser_grace_s=config.media.browser_grace_s,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Self, TypeVar
@@ -139,6 +139,28 @@ class EndpointClient:
         """Take the device out of the call."""
         return await self._about("clear", call, wire.OfDevice(device))
 
+    # -- a page's audio ---------------------------------------------------------------------------
+
+    async def open_media(self, device: str, sdp: str) -> wire.Media:
+        """Become the device's telephone, by an SDP offer for WebRTC."""
+        return await self._ask("POST", _media(device), wire.Media, wire.MediaOffer(sdp))
+
+    async def renew_media(self, device: str, media: str, sdp: str) -> wire.Media:
+        """Offer anew: another direction, ICE begun anew."""
+        return await self._ask("PUT", _media(device, media), wire.Media, wire.MediaOffer(sdp))
+
+    async def add_candidates(self, device: str, media: str, etag: str, fragment: bytes) -> None:
+        """Tell candidates that were found after the offer (RFC 8840)."""
+        headers = {
+            "Content-Type": "application/trickle-ice-sdpfrag",
+            "If-Match": f'"{etag}"',
+        }
+        await self._send("PATCH", _media(device, media), fragment, headers)
+
+    async def close_media(self, device: str, media: str) -> None:
+        """Be the device's telephone no more; a call ends."""
+        await self._send("DELETE", _media(device, media))
+
     # -- events ---------------------------------------------------------------------------------
 
     @asynccontextmanager
@@ -182,6 +204,16 @@ class EndpointClient:
     ) -> T:
         octets = None if body is None else msgspec.json.encode(body)
         headers = {} if body is None else {"Content-Type": "application/json"}
+        content = await self._send(method, path, octets, headers)
+        return self._read(content, kind)
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        octets: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> bytes:
         try:
             async with self._open().request(
                 method, self._url + path, data=octets, headers=headers
@@ -190,9 +222,12 @@ class EndpointClient:
                 status = answer.status
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             raise self._unreachable(error) from error
+        if status >= 400:
+            raise RequestRefused(status, self._read(content, wire.Refused, status))
+        return content
+
+    def _read(self, content: bytes, kind: type[T], status: int = 200) -> T:
         try:
-            if status >= 400:
-                raise RequestRefused(status, msgspec.json.decode(content, type=wire.Refused))
             return msgspec.json.decode(content, type=kind)
         except msgspec.DecodeError as error:
             raise EndpointUnreachable(
@@ -206,3 +241,9 @@ class EndpointClient:
 
     def _unreachable(self, error: BaseException) -> EndpointUnreachable:
         return EndpointUnreachable(f"{self._url}: {str(error) or type(error).__name__}")
+
+
+def _media(device: str, media: str = "") -> str:
+    return f"/devices/{quote(device, safe='')}/media" + (
+        f"/{quote(media, safe='')}" if media else ""
+    )

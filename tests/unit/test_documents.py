@@ -14,11 +14,13 @@ import typer
 from endpoint.app.cli import app
 from endpoint.app.eventsocket import EventSocket
 from endpoint.app.exitcodes import ExitCode
+from endpoint.app.media import MediaRoutes
 from endpoint.app.native import NativeView
 from endpoint.app.rest import RestRoutes
 from endpoint.app.settings import Config
 from endpoint.callcontrol.events import Event
 from endpoint.gateways.native.messages import API
+from endpoint.legs.browser import BrowserStations
 
 pytestmark = pytest.mark.unit
 
@@ -106,9 +108,13 @@ def test_the_events_of_the_native_interface_are_those_that_are_told() -> None:
 
 def test_the_requests_of_the_native_interface_are_those_that_are_served() -> None:
     text = (REPOSITORY / "docs" / "native.md").read_text()
-    told = set(re.findall(r"^\| `(GET|POST) (/\S+)` \|", text, re.MULTILINE))
+    told = set(re.findall(r"^\| `(GET|POST|PUT|PATCH|DELETE) (/\S+)` \|", text, re.MULTILINE))
     view = Mock(spec=NativeView)
-    routes = [*RestRoutes(view, 1.0, started_at=0.0).routes(), *EventSocket(view).routes()]
+    routes = [
+        *RestRoutes(view, 1.0, started_at=0.0).routes(),
+        *MediaRoutes(view, Mock(spec=BrowserStations), 1.0).routes(),
+        *EventSocket(view).routes(),
+    ]
     assert told == {(route.method, route.path.removeprefix(API)) for route in routes}
 
 

@@ -52,6 +52,13 @@ class Press(Struct, frozen=True, forbid_unknown_fields=True):
     """`0-9*#A-D`."""
 
 
+class MediaOffer(Struct, frozen=True, forbid_unknown_fields=True):
+    """`POST /devices/{device}/media`, and `PUT` of a further offer."""
+
+    sdp: Annotated[str, Meta(min_length=1, max_length=60_000)]
+    """Of an `RTCPeerConnection` with one audio transceiver."""
+
+
 # -- answers ----------------------------------------------------------------------------------
 
 
@@ -61,6 +68,18 @@ class Accepted(Struct, frozen=True):
     command: str
     call: str
     interaction: str
+
+
+class Media(Struct, frozen=True):
+    """201 of `POST /devices/{device}/media`, 200 of `PUT`."""
+
+    device: str
+    media: str
+    """The session: `/devices/{device}/media/{media}`."""
+    etag: str
+    """Of its ICE session; another one after a restart."""
+    sdp: str
+    """Our answer."""
 
 
 class Refused(Struct, frozen=True, omit_defaults=True):
@@ -153,11 +172,11 @@ class Registration(Struct, frozen=True):
     device: str
     registered: bool
     server: str
-    """The outside server's name; empty for the embedded one."""
+    """The outside server's name; empty for the embedded one; `browser` for a page's audio."""
     contact: str
-    """Where it is; empty when it is not registered."""
+    """Where it is, for a browser its session; empty when it is not registered."""
     expires_s: int
-    """As granted; 0 when it is not registered."""
+    """As granted; 0 when it is not registered, and for a browser."""
     cause: str
     """Why it is not registered; empty when it is."""
     sip_status: int | None

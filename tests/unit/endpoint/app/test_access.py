@@ -135,7 +135,7 @@ async def test_what_is_no_origin_is_not_repeated(access: Access) -> None:
 async def test_an_admitted_origin_may_ask_before_it_asks(access: Access) -> None:
     answer = await ask(access, "/api/v1/calls", "OPTIONS", Origin="https://crm.example.com")
     assert answer.status == 204
-    assert answer.headers["Access-Control-Allow-Headers"] == "Authorization, Content-Type"
+    assert answer.headers["Access-Control-Allow-Headers"] == "Authorization, Content-Type, If-Match"
     assert "Access-Control-Allow-Credentials" not in answer.headers
 
 
