@@ -99,15 +99,13 @@ class _Path:
         self.in_time()
         for job in self._jobs:
             job.cancel()
-        self._tasks.create_task(self.connection.close(), name="close ICE")
+        self._tasks.create_task(self._guard(self.connection.close), name="close ICE")
 
     # -- what the connection tells ------------------------------------------------------------
 
-    def srtp_received(self, size: int, address: Address) -> None:
+    def srtp_received(self, size: int) -> None:
         """See `IceOwner`."""
-        if address not in self.connection.proven:
-            self._transport.foreign_packets += 1
-        elif self.association.srtp is not None:
+        if self.association.srtp is not None:
             self._transport.receive(size, self)
 
     def dtls_received(self, data: bytes) -> None:

@@ -148,15 +148,16 @@ class DtlsAssociation(RTCDtlsTransport):
     ) -> None:
         try:
             await self.start(parameters)
+            if self.srtp is not None and self._state is State.CONNECTED:
+                connected(self)
+                return
         except Exception as exc:
             # One port's end; the tasks of all others must not end with it.
             self._failure = m.PortFailure.BROKEN
             asyncio.get_running_loop().call_exception_handler(
                 {"message": "a DTLS handshake broke", "exception": exc}
             )
-        if self.srtp is not None and self._state is State.CONNECTED:
-            connected(self)
-        elif not self.is_over:
+        if not self.is_over:
             self._tell_over(self, self._failure)
 
     def _validate_peer_identity(self, remoteParameters: RTCDtlsParameters) -> None:

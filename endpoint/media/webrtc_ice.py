@@ -28,14 +28,20 @@ from endpoint.media.transport import BUFFER, LARGEST, VIEWS
 from endpoint.media.webrtc_servers import StunServer, TurnServer
 
 _MOST_CANDIDATES: Final = 64
+_MOST_PROVEN: Final = 100
+"""Whoever has our password could name any number of third parties as its own addresses, each of
+which we would check (RFC 8445 §6.1.2.5 and §19.5.1)."""
+_READ_AT_MOST: Final = 16
+_CONSENT_RETRANSMISSIONS: Final = 2
+"""With them a response is waited for that takes up to 3.5 s."""
 _HIGHEST_PREFERENCE: Final = 65535
 
 
 class IceOwner(Protocol):
     """Who is told what happens on a connection."""
 
-    def srtp_received(self, size: int, address: Address) -> None:
-        """A datagram in `BUFFER` that may be SRTP, from anybody."""
+    def srtp_received(self, size: int) -> None:
+        """A datagram in `BUFFER` that may be SRTP, of somebody who is authenticated."""
 
     def dtls_received(self, data: bytes) -> None:
         """A datagram that may be DTLS, of somebody who is authenticated."""
@@ -64,7 +70,7 @@ class _Protocol(ice.StunProtocol):
         if 127 < first < 192:
             if len(data) <= LARGEST:
                 BUFFER[: len(data)] = data
-                self._connection.owner.srtp_received(len(data), (addr[0], addr[1]))
+                self._connection.srtp_received(len(data), (addr[0], addr[1]))
         elif first < 4:
             with contextlib.suppress(KeyError, AssertionError, struct.error):
                 # STUN that lacks what its kind must have, or has it too short.
@@ -79,11 +85,13 @@ class _HostTransport(asyncio.DatagramTransport):
     asyncio's and uvloop's would make an object of every packet, and ask the kernel twice for it.
     """
 
-    def __init__(self, bound: socket.socket, protocol: _Protocol, owner: IceOwner) -> None:
+    def __init__(
+        self, bound: socket.socket, protocol: _Protocol, connection: IceConnection
+    ) -> None:
         super().__init__()
         self._socket = bound
         self._protocol = protocol
-        self._owner = owner
+        self._connection = connection
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(bound, self._read)
         protocol.connection_made(self)
@@ -101,14 +109,18 @@ class _HostTransport(asyncio.DatagramTransport):
             self._loop.call_soon(self._protocol.connection_lost, None)
 
     def _read(self) -> None:
-        try:
-            size, address = self._socket.recvfrom_into(BUFFER)
-        except OSError:
-            return
-        if 127 < BUFFER[0] < 192 and size:
-            self._owner.srtp_received(size, address[:2])
-        else:
-            self._protocol.datagram_received(bytes(VIEWS[size]), address)
+        # On to the next packet of audio: where the loop turns by the beat (see `Pace`), a flood of
+        # anything else would fill the kernel's queue.
+        for _ in range(_READ_AT_MOST):
+            try:
+                size, address = self._socket.recvfrom_into(BUFFER)
+            except OSError:
+                return
+            if 127 < BUFFER[0] < 192 and size:
+                if self._connection.srtp_received(size, address[:2]):
+                    return
+            else:
+                self._protocol.datagram_received(bytes(VIEWS[size]), address)
 
 
 class IceConnection(ice.Connection):
@@ -159,7 +171,7 @@ class IceConnection(ice.Connection):
         if self._relay_only:
             return
         bound, protocol = self._open_socket(), _Protocol(self)
-        _HostTransport(bound, protocol, self.owner)
+        _HostTransport(bound, protocol, self)
         self._host_protocol, self._host_socket = protocol, bound
         address, port = bound.getsockname()[:2]
         address = self._settings.ice_host or address
@@ -257,6 +269,9 @@ class IceConnection(ice.Connection):
     async def check(self, remote: m.SetWebRtcRemote) -> None:
         """Look for a pair that works; its owner is told. Then keep asking for consent."""
         self.remote_is_lite = remote.ice_lite
+        if remote.ice_lite:
+            # It checks nothing, and so has nothing to nominate (RFC 8445 §6.1.1).
+            self.ice_controlling = True
         self.remote_username, self.remote_password = remote.ufrag, remote.pwd
         with contextlib.suppress(ConnectionError):
             # When it was closed.
@@ -305,14 +320,20 @@ class IceConnection(ice.Connection):
         # Authentic, but kept back until we know the far end, who sends its ClientHello already.
         early = self._early_checks
         if early and early[-1][0] is message:
-            self.proven.add(addr)
+            self._prove(addr)
 
     def check_incoming(
         self, message: stun.Message, addr: tuple[str, int], protocol: ice.StunProtocol
     ) -> None:
         """An authentic check."""
-        self.proven.add(addr)
-        super().check_incoming(message, addr, protocol)
+        if self._prove(addr):
+            super().check_incoming(message, addr, protocol)
+
+    def _prove(self, address: Address) -> bool:
+        """Believe who sends from there, unless that are too many by now."""
+        if len(self.proven) < _MOST_PROVEN:
+            self.proven.add(address)
+        return address in self.proven
 
     def check_complete(self, pair: ice.CandidatePair) -> None:
         """One of our own checks has ended."""
@@ -323,6 +344,14 @@ class IceConnection(ice.Connection):
         if self.nominated is not None and self.nominated is not before:
             # connect() itself looks every 20 ms only, and later not at all.
             self.owner.pair_changed()
+
+    def srtp_received(self, size: int, address: Address) -> bool:
+        """A datagram in `BUFFER` that may be SRTP, from anybody. Returns whether it was taken."""
+        if address in self.proven:
+            self.owner.srtp_received(size)
+            return True
+        self.owner.foreign_received()
+        return False
 
     def dtls_received(self, data: bytes, address: Address) -> None:
         """A datagram that may be DTLS, from anybody."""
@@ -351,13 +380,14 @@ class IceConnection(ice.Connection):
             if pair is None or password is None:
                 continue
             request, asked = self.build_request(pair, nominate=False), monotonic()
-            with contextlib.suppress(stun.TransactionError):
-                await pair.protocol.request(
-                    request,
-                    pair.remote_addr,
-                    integrity_key=password.encode(),
-                    retransmissions=0,
-                )
+            with contextlib.suppress(stun.TransactionError, TimeoutError):
+                async with asyncio.timeout(consented + expiry_s - asked):
+                    await pair.protocol.request(
+                        request,
+                        pair.remote_addr,
+                        integrity_key=password.encode(),
+                        retransmissions=_CONSENT_RETRANSMISSIONS,
+                    )
                 consented = asked
         self.owner.lost(m.PortFailure.CONSENT_LOST)
 

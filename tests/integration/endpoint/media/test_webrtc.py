@@ -6,11 +6,12 @@ import asyncio
 import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import cast
 
 import msgspec
 import pytest
 from aioice import ice
-from aioice.stun import Message
+from aioice.stun import Class, Message, Method, parse_message
 from OpenSSL import SSL
 
 from endpoint.audio.tones import MUSIC_ON_HOLD
@@ -18,7 +19,9 @@ from endpoint.errors import MediaError
 from endpoint.media import messages as m
 from endpoint.media.link import WorkerLink
 from endpoint.media.rtp import HEADER
+from endpoint.media.webrtc import WebRtcTransport
 from endpoint.media.webrtc_dtls import DtlsAssociation
+from endpoint.media.webrtc_ice import IceConnection
 from tests.integration.endpoint.media.conftest import PhoneMaker
 from tests.integration.endpoint.media.sides import SETTINGS, Side, connect, plane
 
@@ -116,6 +119,117 @@ async def test_s13_a_stranger_can_not_break_into_the_handshake(
             counted = await side.until_counted("W", lambda c: c.packets_foreign >= 200)
             assert counted.packets_lost == counted.packets_malformed == 0
             assert not [n for n in side.notices if isinstance(n, m.PortFailed)]
+
+
+async def test_s11_the_loop_turns_seldom_for_many_packets_of_a_stranger(
+    sides: tuple[Side, Side],
+) -> None:
+    """Where it turns by the beat (`Pace`), they would fill the queue of the socket."""
+    a, b = sides
+    await connect(a, b)
+    with socket.socket(type=socket.SOCK_DGRAM) as stranger:
+        for number in range(160):
+            stranger.sendto((RTP, CLIENT_HELLO, NO_STUN)[number % 3], a.web_address)
+    turns = 0
+    while (await a.statistics("W")).packets_foreign < 160:
+        await asyncio.sleep(0)
+        turns += 1
+        assert turns <= 20
+
+
+async def test_a_far_end_that_seems_to_be_everywhere_has_few_checked(
+    sides: tuple[Side, Side], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It knows our password, and names a third party in each packet's source."""
+    a, b = sides
+    await connect(a, b)
+    checked = set()
+    check = IceConnection.check_start_task
+
+    def note(self: IceConnection, pair: ice.CandidatePair) -> None:
+        checked.add(pair.remote_addr)
+        check(self, pair)
+
+    monkeypatch.setattr(IceConnection, "check_start_task", note)
+    request = Message(Method.BINDING, Class.REQUEST)
+    request.attributes["USERNAME"] = f"{a.local.ufrag}:{b.local.ufrag}"
+    request.attributes["PRIORITY"] = 1
+    request.attributes["ICE-CONTROLLED"] = 1
+    request.add_message_integrity(a.local.pwd.encode())
+    for number in range(1, 255):
+        with socket.socket(type=socket.SOCK_DGRAM) as far:
+            far.bind((f"127.0.1.{number}", 0))
+            far.sendto(bytes(request), a.web_address)
+    with socket.socket(type=socket.SOCK_DGRAM) as last:
+        last.sendto(RTP, a.web_address)
+    await a.until_counted("W", lambda c: c.packets_foreign == 1)
+    assert 90 < len(checked) <= 100
+
+
+async def test_a_lite_far_end_is_led_by_us_whoever_has_offered() -> None:
+    """It answers checks, and makes none (RFC 8445 §6.1.1)."""
+    loop, said_hello = asyncio.get_running_loop(), asyncio.Event()
+
+    class Lite(asyncio.DatagramProtocol):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            self._transport = cast("asyncio.DatagramTransport", transport)
+
+        def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+            if data[0] == CLIENT_HELLO[0]:
+                said_hello.set()
+                return
+            request = parse_message(data)
+            response = Message(Method.BINDING, Class.RESPONSE, request.transaction_id)
+            response.attributes["XOR-MAPPED-ADDRESS"] = addr
+            response.add_message_integrity(b"p" * 22)
+            self._transport.sendto(bytes(response), addr)
+
+    transport, _ = await loop.create_datagram_endpoint(Lite, local_addr=("127.0.0.1", 0))
+    host, port = transport.get_extra_info("sockname")
+    async with plane() as a:
+        await a.open(controlling=False)
+        remote = a.remote(
+            a,
+            m.DtlsRole.CLIENT,
+            ufrag="lite",
+            pwd="p" * 22,
+            candidates=[f"1 1 udp 2130706431 {host} {port} typ host"],
+            ice_lite=True,
+        )
+        await a.link.request(remote)
+        async with asyncio.timeout(9):
+            await said_hello.wait()
+    transport.close()
+
+
+async def test_a_mistake_of_ours_ends_no_other_call(
+    sides: tuple[Side, Side], phone: PhoneMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a port comes up, and where it closes."""
+    a, b = sides
+    shown: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, what: shown.append(what))
+    one = await phone("A")
+    await a.connect(one)
+    close = IceConnection.close
+
+    def break_(self: object, *_: object) -> None:
+        raise RuntimeError("a mistake")
+
+    async def close_and_break(self: IceConnection) -> None:
+        await close(self)
+        break_(self)
+
+    monkeypatch.setattr(WebRtcTransport, "_up", break_)
+    monkeypatch.setattr(IceConnection, "close", close_and_break)
+    await b.link.request(b.remote(a, m.DtlsRole.SERVER))
+    await a.link.request(a.remote(b, m.DtlsRole.CLIENT))
+    for side in sides:
+        (failed,) = await side.until_notice(m.PortFailed)
+        assert failed.failure in (m.PortFailure.BROKEN, m.PortFailure.CLOSED)
+    before = await a.statistics("A")
+    await a.until_counted("A", lambda c: c.packets_received > before.packets_received + 5)
+    assert len(shown) >= 3
 
 
 @pytest.mark.parametrize("role", m.DtlsRole)
