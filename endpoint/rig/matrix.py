@@ -23,6 +23,11 @@ def as_lists(heard: HearingMatrix) -> dict[str, list[str]]:
     return {device: sorted(sources) for device, sources in heard.items()}
 
 
+def hears_too_much(expected: HearingMatrix, heard: HearingMatrix) -> bool:
+    """True where somebody hears what he should not; what is missing does not count."""
+    return any(sources - expected.get(device, frozenset()) for device, sources in heard.items())
+
+
 def differences(expected: HearingMatrix, heard: HearingMatrix) -> list[str]:
     """What is wrong, in words, a line a fault; nothing when the matrices are equal."""
     lines = []

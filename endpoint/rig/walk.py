@@ -2,8 +2,9 @@
 
 A step is right when every ear reports exactly the expected sources twice: once at first, and once
 more over audio that was all received after that, so that what is still on its way can't hide a
-wrong route. Where the second time differs, both are tried again until the step's time is over: a
-wrong route stays wrong, but a machine that does too much tears holes into audio.
+wrong route. Where something is missing the second time, both are tried again until the step's time
+is over: a machine that does too much tears holes into audio. But once it was right, nobody may hear
+anything else, for however short a time.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from endpoint.errors import EndpointError
-from endpoint.rig.matrix import HearingMatrix, as_lists, differences
+from endpoint.rig.matrix import HearingMatrix, as_lists, differences, hears_too_much
 
 Ears = Callable[[int], Awaitable[HearingMatrix]]
 """Measures all parties at once, over the last milliseconds of audio."""
@@ -113,17 +114,19 @@ async def take(step: Step, ears: Ears, settings: WalkSettings) -> StepResult:
     try:
         async with asyncio.timeout(settings.step_timeout_s):
             await step.act()
+            was_right = False
             while True:
                 heard = await ears(settings.glance_ms)
-                if heard != step.expected:
-                    await asyncio.sleep(settings.poll_s)
-                    continue
-                switch_s = clock() - began
-                # A window that lies wholly behind the moment of the first match.
-                await asyncio.sleep(settings.confirm_ms / 1000)
-                heard = await ears(settings.confirm_ms)
                 if heard == step.expected:
-                    break
+                    was_right, switch_s = True, clock() - began
+                    # A window that lies wholly behind the moment of the match.
+                    await asyncio.sleep(settings.confirm_ms / 1000)
+                    heard = await ears(settings.confirm_ms)
+                    if heard == step.expected:
+                        break
+                if was_right and hears_too_much(step.expected, heard):
+                    return failed(*differences(step.expected, heard))
+                await asyncio.sleep(settings.poll_s)
             if step.prove is not None:
                 facts = await step.prove()
     except TimeoutError:

@@ -8,6 +8,7 @@ from endpoint.rig.walk import ProofFailed, Step, StepResult, WalkSettings, walk
 pytestmark = pytest.mark.unit
 
 TALK = matrix({"6001": ["10086"], "10086": ["6001"]})
+CROSSED = matrix({"6001": ["10086", "moh"], "10086": ["6001"]})
 SILENCE = matrix({"6001": [], "10086": []})
 QUICK = WalkSettings(glance_ms=0, confirm_ms=0, poll_s=0.0, step_timeout_s=0.2)
 
@@ -44,10 +45,20 @@ async def test_a_hole_in_the_audio_is_no_wrong_route():
 
 
 async def test_a_match_that_does_not_last_is_a_failure():
-    results = await take([Step("hold", SILENCE, nothing)], ears_that_report(SILENCE, TALK))
+    ears = ears_that_report(SILENCE, TALK, SILENCE)
+    results = await take([Step("hold", SILENCE, nothing)], ears)
 
     assert [result.ok for result in results] == [False]
     assert "6001 should not hear 10086 and does" in results[0].faults
+
+
+async def test_what_is_heard_too_much_behind_a_hole_is_a_failure():
+    ears = ears_that_report(TALK, SILENCE, CROSSED, TALK)
+    results = await take([Step("dial", TALK, nothing)], ears)
+
+    assert [(result.ok, result.faults) for result in results] == [
+        (False, ("6001 should not hear moh and does",))
+    ]
 
 
 async def test_a_walk_stops_at_the_first_failure_and_says_what_is_wrong():
