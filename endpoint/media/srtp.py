@@ -46,12 +46,21 @@ class SrtpSession:
     Raises MediaError for a key that does not fit its profile.
     """
 
-    def __init__(self, keys: SrtpKeys) -> None:
+    def __init__(self, keys: SrtpKeys, before: SrtpSession | None = None) -> None:
+        """Begin; a direction whose key is that of `before`, which is used no more, goes on."""
         self.refused_packets = 0
         """Not authentic, or replayed."""
         self._keys = keys
-        self._incoming = _session(keys.receive, pylibsrtp.Policy.SSRC_ANY_INBOUND)
-        self._outgoing = _session(keys.send, pylibsrtp.Policy.SSRC_ANY_OUTBOUND)
+        self._incoming: pylibsrtp.Session
+        self._outgoing: pylibsrtp.Session
+        if before is not None and before._keys.receive == keys.receive:
+            self._incoming = before._incoming
+        else:
+            self._incoming = _session(keys.receive, pylibsrtp.Policy.SSRC_ANY_INBOUND)
+        if before is not None and before._keys.send == keys.send:
+            self._outgoing = before._outgoing
+        else:
+            self._outgoing = _session(keys.send, pylibsrtp.Policy.SSRC_ANY_OUTBOUND)
         # libsrtp's handles; the sessions own them.
         self._receives: Any = self._incoming._srtp[0]
         self._sends: Any = self._outgoing._srtp[0]

@@ -159,7 +159,7 @@ class UdpTransport:
         # A plain worker does without libsrtp.
         from endpoint.media.srtp import SrtpSession
 
-        renewed = SrtpSession(keys)
+        renewed = SrtpSession(keys, self._srtp)
         self._refused_before = self.refused_packets
         self._srtp = renewed
         self._receiver.inbound.receive_into = self._receive_protected

@@ -90,6 +90,20 @@ def test_an_index_is_used_once_only() -> None:
     assert a.protect(packet(2))
 
 
+def test_a_new_key_of_one_direction_leaves_the_other_as_it_is() -> None:
+    """Phones make new keys at a hold; ours stays, so its index must go on (RFC 3711 §9.1)."""
+    profile = SrtpProfile.AES_CM_128_HMAC_SHA1_80
+    ours, theirs, renewed = key(profile, 1), key(profile, 100), key(profile, 50)
+    a, b = SrtpSession(SrtpKeys(ours, theirs)), SrtpSession(SrtpKeys(theirs, ours))
+    for number in range(65_500, 65_600):
+        assert opened(b, bytes(a.protect(packet(number)))) == packet(number)
+    a = SrtpSession(SrtpKeys(ours, renewed), a)
+    b = SrtpSession(SrtpKeys(renewed, ours), b)
+    assert not a.protect(packet(65_599, b"\xff" * 160)), "an index is used once only"
+    assert opened(b, bytes(a.protect(packet(65_600)))) == packet(65_600)
+    assert opened(a, bytes(b.protect(packet(1)))) == packet(1)
+
+
 @pytest.mark.parametrize("size", [0, 16, 29, 31])
 def test_a_key_of_the_wrong_size_is_refused_and_not_shown(size: int) -> None:
     good = key(SrtpProfile.AES_CM_128_HMAC_SHA1_80, 1)
