@@ -1,7 +1,7 @@
 """How a leg's audio is protected: what we have to offer, and what was agreed on.
 
 `Plain`, `Sdes` and `Dtls` are the policies of a leg: a leg that has keys to offer never falls
-back to clear RTP, except where `Sdes.required` is off.
+back to clear RTP, except where `Sdes.required` is off and none are in use yet.
 """
 
 from __future__ import annotations
@@ -166,7 +166,8 @@ def answered_security(
                 return _agreed_sdes(crypto, theirs, current)
     if medium.attribute("crypto") is not None:
         raise SdpError("the answer's crypto line is none of the offer's")
-    if clear and medium.protocol.upper() in PLAIN_PROTOCOLS:
+    in_use = isinstance(current, AgreedSdes)
+    if clear and not in_use and medium.protocol.upper() in PLAIN_PROTOCOLS:
         return PLAIN
     raise SdpError("the answer has no crypto line: audio would be in the clear")
 
@@ -180,7 +181,8 @@ def _answer_sdes(
     found = first_common(read_crypto(medium), local.crypto)
     if found is None:
         # Keys in an RTP/AVP offer are a wish (RFC 8643 §3.1); without one in common, it is clear.
-        if protocol in PLAIN_PROTOCOLS and not local.required:
+        in_use = isinstance(current, AgreedSdes)
+        if protocol in PLAIN_PROTOCOLS and not local.required and not in_use:
             return (), PLAIN
         raise SdpError(f"{medium.protocol} without a crypto line that we can do")
     theirs, ours = found

@@ -456,6 +456,20 @@ def test_keys_that_are_required_are_never_gone_without() -> None:
             make_answer(described(*lines), OUR_SDES)
 
 
+def test_keys_that_are_in_use_are_never_gone_without_again() -> None:
+    """Where the far end wished for them in RTP/AVP, our further offers are RTP/AVP too."""
+    wish = replace(THEM, security=Sdes((crypto(CM, 3),), required=False))
+    answer, at_us = make_answer(make_offer(wish), OUR_SDES)
+    further = make_offer(OUR_SDES, SENDONLY, previous=answer, current=at_us)
+    assert further.media[0].protocol == "RTP/AVP"
+    clear = described("m=audio 30000 RTP/AVP 0")
+    with pytest.raises(SdpError, match="in the clear"):
+        apply_answer(further, clear, current=at_us)
+    mild = replace(OUR_SDES, security=replace(OUR_SDES.security, required=False))
+    with pytest.raises(SdpError, match="without a crypto line"):
+        make_answer(clear, mild, previous=answer, current=at_us)
+
+
 def test_keys_that_are_wished_for_are_taken_where_they_are() -> None:
     wish = replace(US, security=Sdes((crypto(CM, 1),), required=False))
     offer = make_offer(wish)
