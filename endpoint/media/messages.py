@@ -363,7 +363,7 @@ class SetWebRtcRemote(Command[Done], frozen=True):
 class AddCandidates(Command[Done], frozen=True):
     """More candidates of a WebRTC port's far end (RFC 8838), also before `SetWebRtcRemote`.
 
-    They belong to the restart that was prepared last, if there is one.
+    They belong to the ICE session that the last one named.
     """
 
     port: PortName

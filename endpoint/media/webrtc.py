@@ -324,7 +324,10 @@ class WebRtcTransport:
 
     def add_candidates(self, candidates: Sequence[str], *, complete: bool) -> None:
         """See `PacketTransport`."""
-        (self._prepared or self._current).add(parse_candidates(candidates), complete=complete)
+        path, prepared = self._current, self._prepared
+        if prepared is not None and prepared.remote is not None:
+            path = prepared
+        path.add(parse_candidates(candidates), complete=complete)
 
     def doubt(self) -> None:
         """See `PacketTransport`: all who send are looked at in any case."""

@@ -167,6 +167,20 @@ async def test_the_call_goes_on_while_the_answer_is_awaited_and_when_it_is_the_o
     await until_heard(*phones)
 
 
+async def test_the_end_of_the_old_candidates_is_not_that_of_the_new_ones(
+    sides: tuple[Side, Side], phones: tuple[Phone, Phone]
+) -> None:
+    """The far end still tells candidates while our restart is on its way (RFC 8838 §11)."""
+    a, b = sides
+    await restart(a, b)
+    await a.link.request(m.AddCandidates("W", [DEAD], complete=True))
+    await b.link.request(b.remote(a, m.DtlsRole.SERVER, candidates=[]))
+    await a.link.request(a.remote(b, m.DtlsRole.CLIENT))
+    for side in sides:
+        await side.until_notice(m.PortConnected, 2)
+    await until_heard(*phones)
+
+
 async def test_the_last_of_two_prepared_restarts_counts(
     sides: tuple[Side, Side], phones: tuple[Phone, Phone]
 ) -> None:
