@@ -66,8 +66,8 @@ class Playout:
         self._arrivals = Arrivals(codec.clock_rate_hz, self._settings)
         self._noise = ComfortNoise()
         self._floor = NoiseFloor()
-        self._announced_dbov: float | None = None
-        """The level of a comfort noise packet, until there is audio again."""
+        self._rest: tuple[int, float] | None = None
+        """Behind which timestamp nobody speaks, and the level there, until there is audio again."""
         self._pauses = False
         """The far end has said (Opus, DTX) that it sends nothing because nobody speaks."""
         self._packets: dict[int, bytes] = {}
@@ -76,7 +76,7 @@ class Playout:
         """Timestamp, as all here one that does not wrap, of the newest packet."""
         self._head = 0
         """Timestamp of what is heard next."""
-        self._packet_ticks = codec.clock_rate_hz * FRAME_MS // 1000
+        self._packet_ticks = self._frame_ticks = codec.clock_rate_hz * FRAME_MS // 1000
         self._heard: Samples = np.zeros(self._rate_hz * HISTORY_MS // 1000, dtype=np.int16)
         """The end of what was heard, up to what is in `_unheeded`."""
         self._unheeded: list[bytes] = []
@@ -151,14 +151,14 @@ class Playout:
             self._late_in_a_row += 1
             return
         self._late_in_a_row = 0
-        self._announced_dbov = None
         if self._newest is None or ticks > self._newest:
             self._newest = ticks
         self._packets[ticks] = payload
 
     def put_noise(self, payload: bytes) -> None:
         """Take a comfort noise packet: nobody speaks from now on until the next audio packet."""
-        self._announced_dbov = level_in(payload)
+        if self._newest is not None:
+            self._rest = self._newest, level_in(payload)
 
     def take(self, now: float) -> Samples:
         """The 20 ms that are heard at `now`."""
@@ -200,6 +200,7 @@ class Playout:
         self._recent.clear()
         self._head = self._newest = ticks
         self._is_new = True
+        self._rest = None
         self._pauses = False
         self._drift_ms = 0.0
         self._waiting = b""
@@ -252,7 +253,9 @@ class Playout:
             # So much time has been filled already, while there was nothing to hear.
             self._head += min(gap, max(1, self._ticks(surplus_ms)))
         elif surplus_ms >= -_SLACK_MS:
-            self._conceal(min(gap, self._packet_ticks), self._packets[following])
+            step = max(self._packet_ticks, self._frame_ticks)
+            # A copy is of what is right before its packet.
+            self._conceal(min(gap, step), self._packets[following] if gap <= step else None)
         else:
             self._wait()
 
@@ -265,8 +268,11 @@ class Playout:
         # One tick that was late, or one packet, is no reason.
         self._drift_ms += (surplus_ms - self._drift_ms) / _DRIFT_PACKETS
         is_even = min(abs(surplus_ms), abs(self._drift_ms)) <= _SLACK_MS
+        if self._rest is not None and self._head > self._rest[0]:
+            self._rest = None
         if self._law is not None and is_even and self._is_fluent:
-            self._head += len(payload)
+            self._packet_ticks = len(payload)
+            self._head += self._packet_ticks
             self._heed_later(payload)
             self._waiting += payload
             return
@@ -302,11 +308,13 @@ class Playout:
         """Fill in what was lost, or was never sent because nobody spoke."""
         self._look_back()
         samples = max(1, ticks * self._rate_hz // self._clock_rate_hz)
-        made = self._decoder.conceal(samples, following)
-        self._is_fluent = False
+        made = self._rest_of(samples)
+        if made is None:
+            made = self._decoder.conceal(samples, following)
+            self._is_fluent = False
+            if not self._pauses:
+                self.concealed_ms += 1000 * samples / self._rate_hz
         self._head += ticks
-        if not self._pauses:
-            self.concealed_ms += 1000 * samples / self._rate_hz
         self._remember(made)
         self._wait_for(made)
 
@@ -314,15 +322,20 @@ class Playout:
         """Fill the frame without going on: what comes later may only be late."""
         self._look_back()
         samples = (self._frame - len(self._waiting)) // self._width
-        if self._announced_dbov is not None:
-            made = self._noise.make(samples, self._announced_dbov)
-        else:
+        made = self._rest_of(samples)
+        if made is None:
             made = self._decoder.conceal(samples)
             self._is_fluent = False
             if not self._pauses:
                 made = self._fade(made)
         self._remember(made)
         self._wait_for(made)
+
+    def _rest_of(self, samples: int) -> Samples | None:
+        """As many samples of the noise that was announced for now; None where none was."""
+        if self._rest is None or self._head <= self._rest[0]:
+            return None
+        return self._noise.make(samples, self._rest[1])
 
     def _fade(self, guess: Samples) -> Samples:
         """Nothing comes, and nobody has said why: soon it sounds like a line without a voice."""
@@ -368,7 +381,6 @@ class Playout:
         self.discarded_packets += len(gone)
         for ticks in gone:
             del self._packets[ticks]
-        self._head = min(self._packets)
 
     def _ticks(self, duration_ms: float) -> int:
         return int(duration_ms * self._clock_rate_hz / 1000)

@@ -17,6 +17,7 @@ from endpoint.audio.arrival import DelaySettings
 from endpoint.audio.codec import AudioCodec, codec_named
 from endpoint.audio.coder import EncoderSettings
 from endpoint.audio.comfort_noise import payload_for
+from endpoint.audio.frame import Samples
 from endpoint.audio.playout import Playout
 from endpoint.audio.tones import level_of, tone
 
@@ -249,6 +250,75 @@ def test_an_announced_silence_is_filled_with_noise_of_its_level() -> None:
     assert levels[60:150] == pytest.approx([-50.0] * 90, abs=2)
     assert levels[155:] == pytest.approx([LEVEL_DBOV] * 45, abs=1)
     assert playout.concealed_ms == 0
+
+
+@pytest.mark.parametrize("pause", [12, 100], ids=["of 240 ms", "of 2 s"])
+def test_after_an_announced_silence_the_voice_is_waited_for_as_before(pause: int) -> None:
+    """All packets but the first are late. Nor is anything of the old words heard once more."""
+    playout = Playout(PCMU)
+    payload = PCMU.encoder().encode(tone(TONE_HZ, 20, LEVEL_DBOV))
+    spoken = [*range(50), *range(50 + pause, 100 + pause)]
+    arrivals = [(0.02 * number + 0.015 * (number != 50 + pause), number) for number in spoken]
+    levels = []
+    for tick in range(100 + pause):
+        now = tick * 0.02 + 0.001
+        if tick == 53:
+            made_up_ms = playout.concealed_ms
+            playout.put_noise(payload_for(-60.0))
+        while arrivals and arrivals[0][0] <= now:
+            at, number = arrivals.pop(0)
+            playout.put(number * 160, payload, at)
+        levels.append(level_of(playout.take(now)))
+    silent, spoken_again = levels[54 : 50 + pause], levels[54 + pause :]
+    assert silent == pytest.approx([-60.0] * len(silent), abs=2)
+    assert levels[50 + pause] < -50
+    assert spoken_again == pytest.approx([LEVEL_DBOV] * len(spoken_again), abs=1)
+    assert playout.concealed_ms == made_up_ms
+    assert playout.discarded_packets == 0
+
+
+Concealed = list[tuple[int, bytes | None]]
+
+
+def watched(playout: Playout) -> Concealed:
+    """What its decoder is asked to conceal: how many samples, and from which copy."""
+    asked: Concealed = []
+    conceal = playout._decoder.conceal
+
+    def watching(samples: int, following: bytes | None = None) -> Samples:
+        asked.append((samples, following))
+        return conceal(samples, following)
+
+    playout._decoder.conceal = watching
+    return asked
+
+
+@pytest.mark.parametrize("lost", [1, 2, 3])
+def test_of_several_lost_packets_only_the_last_is_heard_from_its_copy(lost: int) -> None:
+    codec = coding("opus", 48000)
+    encoder = codec.encoder(EncoderSettings(bit_rate=40000))
+    playout = Playout(codec)
+    asked = watched(playout)
+    for tick in range(70):
+        payload = encoder.encode(tone(TONE_HZ, 20, LEVEL_DBOV, 16000))
+        if not 50 <= tick < 50 + lost:
+            playout.put(tick * 960, payload, tick * 0.02)
+        playout.take(tick * 0.02 + 0.001)
+    from_copies = [samples for samples, following in asked if following is not None]
+    assert sum(samples for samples, _ in asked) > 320 * (lost - 1)
+    assert 0 < sum(from_copies) <= 320
+
+
+@pytest.mark.parametrize("codec", [PCMU, coding("L16", 16000)], ids=lambda codec: codec.encoding)
+def test_packets_of_next_to_nothing_cost_no_more_than_others(codec: AudioCodec) -> None:
+    """A sample each 20 ms: the gap behind it is filled at once."""
+    playout = Playout(codec)
+    asked = watched(playout)
+    payload = codec.encoder().encode(np.full(1, 1000, np.int16))
+    for tick in range(50):
+        playout.put(tick * codec.clock_rate_hz // 50, payload, tick * 0.02)
+        playout.take(tick * 0.02 + 0.001)
+    assert len(asked) <= 2 * 50
 
 
 def test_what_can_not_be_decoded_is_concealed_and_counted() -> None:
