@@ -1,5 +1,7 @@
 // The live page. All text goes into the document as text, never as markup; only events change it.
 
+import { Telephone } from "./telephone.js";
+
 const API = "/api/v1";
 const KEPT_EVENTS = 200;
 const QUALITY_EVERY_MS = 3000;
@@ -62,7 +64,7 @@ async function ask(method, path, body) {
     headers: { Authorization: `Bearer ${token}`, ...(body ? { "Content-Type": "application/json" } : {}) },
     body: body ? JSON.stringify(body) : undefined,
   });
-  const content = await answer.json();
+  const content = answer.status === 204 ? null : await answer.json();
   if (answer.status === 401) { leave("This token is not right."); }
   if (!answer.ok) { throw new Error(content.text || content.error); }
   return content;
@@ -86,8 +88,8 @@ function chip(connection) {
   return make("span", { className: "chip", textContent: text, dataset: { kind, ringing: connection === "alerting" ? "yes" : "no" } });
 }
 
-function partyRow(call, party) {
-  const acts = Object.entries(COMMANDS)
+function actsOf(call, party) {
+  return Object.entries(COMMANDS)
     .filter(([name]) => party.commands.includes(name))
     .map(([name, { label, path, look }]) => make("button", {
       type: "button", className: look ?? "",
@@ -95,12 +97,15 @@ function partyRow(call, party) {
       title: `${name} for ${party.device}`,
       onclick: () => command(`/calls/${encodeURIComponent(call.call)}/${path}`, { device: party.device }),
     }));
+}
+
+function partyRow(call, party) {
   const quality = make("small", { className: "quality", dataset: { call: call.call, device: party.device } });
   const row = make("div", { className: "party" },
     make("div", { className: "who" }, make("b", { textContent: party.device }), heard(party), quality),
-    chip(party.state), make("div", { className: "acts" }, ...acts));
-  // A far party that is a telephone of ours has keys of its own.
-  if (party.role === "station" && party.commands.includes("GenerateDigits")) { row.append(keys(call, party)); }
+    chip(party.state), make("div", { className: "acts" }, ...actsOf(call, party)));
+  // A far party that is a telephone of ours has keys of its own, and so has this browser.
+  if (party.role === "station" && !(phone.on && party.device === phone.device) && party.commands.includes("GenerateDigits")) { row.append(keys(call, party)); }
   return row;
 }
 
@@ -183,6 +188,42 @@ function drawDurations() {
   }
 }
 
+const PHONE_TEXTS = {
+  off: "Your microphone and loudspeaker, for the calls of a device.",
+  asking: "Allow the microphone in your browser.",
+  connecting: "Connecting its audio…",
+  ready: "Ready for calls, while this page is open.",
+  lost: "Its audio was lost. Looking for another way…",
+};
+
+function drawPhone() {
+  const { device, fault, muted, on } = phone;
+  const own = [...state.calls.values()].flatMap((call) => call.parties
+    .filter((party) => on && party.device === device && party.state !== "null").map((party) => ({ call, party })));
+  const in_ = (word) => own.find(({ party }) => party.state === word);
+  const shown = in_("alerting") ?? in_("connected") ?? own[0];
+  const ringing = Boolean(in_("alerting")?.party.commands.includes("AnswerCall"));
+  phone.talk(Boolean(in_("connected")));
+  phone.ring(ringing && !in_("connected"));
+  $("phone").dataset.state = phone.state !== "ready" || !shown ? phone.state : ringing ? "ringing" : "talking";
+  const other = shown && (shown.call.called === device ? shown.call.calling : shown.call.called);
+  $("phone-title").textContent = !on ? "Telephone" : !shown ? `This browser is ${device}'s telephone`
+    : ringing ? `${other} calls ${device}` : `${device} and ${other}`;
+  $("phone-text").textContent = shown && phone.state === "ready" ? STATES[shown.party.state]?.[0] ?? "" : PHONE_TEXTS[phone.state];
+  $("phone-fault").textContent = fault;
+  // Buttons that stay the same stay where they are: who is about to press one keeps it.
+  const key = shown ? `${shown.call.call} ${shown.party.commands}` : "";
+  if ($("phone-acts").dataset.key !== key) {
+    $("phone-acts").dataset.key = key;
+    $("phone-acts").replaceChildren(...(shown ? actsOf(shown.call, shown.party) : []));
+    $("phone-keys").replaceChildren(...(shown?.party.commands.includes("GenerateDigits") ? [keys(shown.call, shown.party)] : []));
+  }
+  $("phone-form").hidden = on;
+  $("phone-leave").hidden = !on;
+  $("phone-mute").hidden = !in_("connected");
+  $("phone-mute").ariaPressed = String(muted);
+}
+
 function deviceRow(device) {
   const known = [...state.registrations.values()].filter((one) => one.device === device.device);
   const station = device.kinds.includes("station");
@@ -193,7 +234,7 @@ function deviceRow(device) {
     make("b", {}, device.device, device.display_name ? make("span", { textContent: device.display_name }) : ""),
     make("span", { className: "chip", textContent: text, dataset: { kind } }),
     ...known.map((one) => make("small", one.registered
-      ? { textContent: `${one.contact}${one.server ? ` at ${one.server}` : ""} · ${one.expires_s} s` }
+      ? { textContent: one.server === "browser" ? "a browser's page" : `${one.contact}${one.server ? ` at ${one.server}` : ""} · ${one.expires_s} s` }
       : { className: one.cause === "normal" ? "" : "bad", textContent: [one.server, one.text || one.cause, one.sip_status].filter(Boolean).join(" · ") })),
     ...(station ? [make("small", { textContent: "station without a phone" })] : []));
 }
@@ -205,14 +246,19 @@ function drawDevices() {
   } else {
     $("devices").replaceChildren(make("li", {}, make("small", { textContent: "None yet. agent-endpoint extension add 6001 --generate" })));
   }
-  const select = $("dial-device");
-  const chosen = select.value;
   const able = devices.filter((device) => device.reachable && device.commands.includes("MakeCall"));
-  select.replaceChildren(...(able.length
-    ? able.map((device) => make("option", { value: device.device, textContent: device.device }))
-    : [make("option", { value: "", textContent: "none is free" })]));
-  if (able.some((device) => device.device === chosen)) { select.value = chosen; }
+  offer($("dial-device"), able, "none is free");
+  offer($("phone-device"), devices, "no device");
   $("dial-go").disabled = able.length === 0;
+  $("phone-use").disabled = devices.length === 0;
+}
+
+function offer(select, devices, none) {
+  const chosen = select.value;
+  select.replaceChildren(...(devices.length
+    ? devices.map((device) => make("option", { value: device.device, textContent: device.device }))
+    : [make("option", { value: "", textContent: none })]));
+  if (devices.some((device) => device.device === chosen)) { select.value = chosen; }
 }
 
 function parties({ calling, called }) {
@@ -273,7 +319,10 @@ function receive(frame) {
     } else if (frame.fields.call) {
       state.calls.delete(frame.fields.call);
     }
-    if (frame.registration) { state.registrations.set(keyOf(frame.registration), frame.registration); }
+    if (frame.registration) {
+      state.registrations.set(keyOf(frame.registration), frame.registration);
+      phone.take(frame.registration);
+    }
     for (const device of frame.devices) { state.devices.set(device.device, device); }
     feed(frame);
   }
@@ -284,7 +333,7 @@ let due = false;
 function drawSoon() {
   if (due) { return; }
   due = true;
-  requestAnimationFrame(() => { due = false; drawCalls(); drawDevices(); drawCounts(); });
+  requestAnimationFrame(() => { due = false; drawCalls(); drawDevices(); drawCounts(); drawPhone(); });
 }
 
 function show(link, text) {
@@ -321,6 +370,8 @@ async function enter() {
   $("gate").hidden = true;
   for (const id of ["desk", "counts", "forget"]) { $(id).hidden = false; }
   connect();
+  const device = sessionStorage.getItem("telephone");
+  if (device && !phone.on) { phone.use(device); }  // the page was reloaded
 }
 
 function later(reason) {
@@ -331,6 +382,7 @@ function later(reason) {
 }
 
 function leave(reason = "") {
+  if (phone.on) { phone.leave(); }
   token = "";
   clearTimeout(retry);
   sessionStorage.removeItem("token");
@@ -343,6 +395,8 @@ function leave(reason = "") {
   show("off", "not connected");
   $("token").focus();
 }
+
+const phone = new Telephone({ ask, changed: drawSoon, speaker: $("phone-speaker") });
 
 // -- begin --------------------------------------------------------------------------------------
 
@@ -359,6 +413,10 @@ $("dial").addEventListener("submit", async (event) => {
   const placed = await command("/calls", { device: $("dial-device").value, destination: $("dial-destination").value.trim() });
   if (placed) { $("dial-destination").value = ""; }
 });
+$("phone-form").addEventListener("submit", (event) => { event.preventDefault(); phone.use($("phone-device").value); });
+$("phone-leave").addEventListener("click", () => phone.leave());
+$("phone-mute").addEventListener("click", () => { phone.mute(!phone.muted); drawSoon(); });
+document.addEventListener("click", () => { if ($("phone-speaker").srcObject) { $("phone-speaker").play().catch(() => {}); } });
 setInterval(drawDurations, 1000);
 setInterval(askQuality, QUALITY_EVERY_MS);
 

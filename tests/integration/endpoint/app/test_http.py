@@ -25,6 +25,7 @@ async def test_the_page_comes_with_headers_that_fence_it_in(desk: Desk) -> None:
         "": "text/html",
         "page.css": "text/css",
         "page.js": "text/javascript",
+        "telephone.js": "text/javascript",
         "icon.svg": "image/svg+xml",
     }.items():
         async with desk.http.get(desk.endpoint.url + path) as answer:
