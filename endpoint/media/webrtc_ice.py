@@ -32,6 +32,8 @@ _MOST_PROVEN: Final = 100
 """Whoever has our password could name any number of third parties as its own addresses, each of
 which we would check (RFC 8445 §6.1.2.5 and §19.5.1)."""
 _READ_AT_MOST: Final = 16
+_GOODBYE_S: Final = 2.0
+"""A TURN server that has died is not waited for any longer; aioice would, for a minute."""
 _CONSENT_RETRANSMISSIONS: Final = 2
 """With them a response is waited for that takes up to 3.5 s."""
 _HIGHEST_PREFERENCE: Final = 65535
@@ -290,6 +292,16 @@ class IceConnection(ice.Connection):
         """Take some; names of mDNS are looked up side by side, and one not found is left out."""
         adds = (self.add_remote_candidate(candidate) for candidate in candidates)
         await asyncio.gather(*adds, return_exceptions=True)
+
+    async def close(self) -> None:
+        """Give the socket back, and say goodbye to TURN servers."""
+        try:
+            async with asyncio.timeout(_GOODBYE_S):
+                await super().close()
+        except TimeoutError:
+            # One by one they are told; those that wait behind the dead one, now.
+            for protocol in self._protocols:
+                protocol.transport.close()
 
     # -- packets ------------------------------------------------------------------------------
 

@@ -6,6 +6,8 @@ import asyncio
 import base64
 import contextlib
 import hmac
+import os
+import signal
 import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -118,6 +120,19 @@ async def talk(a: End, b: End) -> None:
     for end in (a, b):
         counted = await end.until_heard()
         assert counted.packets_lost == counted.packets_refused == 0
+
+
+async def test_a_server_that_has_died_is_not_waited_for(coturn: Coturn) -> None:
+    async with contextlib.AsyncExitStack() as stack:
+        a, _ = await stack.enter_async_context(ends())
+        await a.open(server(coturn), relay_only=False)
+        assert len(a.local.candidates) == 2
+        os.kill(coturn.process.pid, signal.SIGSTOP)
+        try:
+            async with asyncio.timeout(30):
+                await stack.aclose()
+        finally:
+            os.kill(coturn.process.pid, signal.SIGCONT)
 
 
 def relay_port(candidate: str) -> int:

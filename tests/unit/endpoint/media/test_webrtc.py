@@ -30,6 +30,7 @@ def test_the_version_is_the_one_that_was_read(package: str, version: str) -> Non
         (ice.Connection, "check_incoming", ["self", "message", "addr", "protocol"]),
         (ice.Connection, "check_complete", ["self", "pair"]),
         (ice.Connection, "query_consent", ["self"]),
+        (ice.Connection, "close", ["self"]),
         (ice.Connection, "build_request", ["self", "pair", "nominate"]),
         (ice.Connection, "data_received", ["self", "data", "component"]),
         (ice.Connection, "protocol_lost", ["self", "protocol"]),
