@@ -22,7 +22,7 @@ ICE2 = "ice2"
 FRAGMENT_CONTENT_TYPE = "application/trickle-ice-sdpfrag"
 """Of the body of an INFO that brings candidates (RFC 8840 §9)."""
 
-_FOUNDATION = re.compile(r"[!-~]{1,32}")
+_FOUNDATION = re.compile(r"[!-9;-~]{1,32}")
 _ADDRESS = re.compile(r"[0-9A-Za-z.:%_\-]{1,253}")
 _TOKEN = re.compile(r"[0-9A-Za-z\-]{1,32}")
 _EXTENSION = re.compile(r"[!-~]{1,256}")

@@ -94,6 +94,7 @@ def test_a_name_of_mdns_is_told_apart() -> None:
         "1 1 udp 1 192.0.2.1 9 typ srflx raddr ; rport 9",
         "1 1 udp 1 192.0.2.1 9 typ srflx raddr 10.0.0.1 rport x",
         f"{'f' * 33} 1 udp 1 192.0.2.1 9 typ host",
+        "candidate:candidate:1 1 udp 1 192.0.2.1 9 typ host",
     ],
 )
 def test_a_bad_candidate_is_refused_with_488(text: str) -> None:
