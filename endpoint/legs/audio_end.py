@@ -107,6 +107,17 @@ class AudioEnd:
     def __repr__(self) -> str:
         return f"<AudioEnd {self.port} {self.protection}>"
 
+    @property
+    def ice(self) -> str:
+        """Of the far end's ICE session; another one after a restart."""
+        agreed = self.current.security if self.current is not None else None
+        return agreed.ice.ufrag if isinstance(agreed, AgreedDtls) else ""
+
+    @property
+    def is_restarting(self) -> bool:
+        """Our next offer begins ICE anew."""
+        return self._before_restart is not None
+
     # -- the port -------------------------------------------------------------------------------
 
     async def open(
@@ -264,6 +275,8 @@ class AudioEnd:
             if renewal.ice:
                 lite = description.attribute("ice-lite") is not None
                 await self._prepare_restart(controlling=lite, new_association=renewal.association)
+            else:
+                self._give_restart_up()  # an answer is about the ICE session of its offer
         answer, agreed = make_answer(
             description, self._audio(), direction, previous=self._sent, current=self.current
         )
@@ -273,15 +286,21 @@ class AudioEnd:
     async def restart(self) -> None:
         """Have ICE begun anew by our next offer (RFC 8445 §9). Raises MediaError.
 
-        Until the far end has agreed to it, or `drop_restart`, all goes on as it is.
+        Until the far end has agreed to it, or `drop_restart`, all goes on as it is. An offer of the
+        far end that comes first takes its place.
         """
         await self._prepare_restart(controlling=True, new_association=False)
 
     async def drop_restart(self) -> None:
         """Our offer was refused: what was prepared is forgotten. Raises MediaError."""
-        if self._before_restart is not None and self.current is not None:
-            self._local, self._before_restart = self._before_restart, None
+        if self.current is not None and self._give_restart_up():
             await self.agree(self.current)
+
+    def _give_restart_up(self) -> bool:
+        """Say nothing of it any more; the port drops it when it is told of the old ICE session."""
+        before, self._before_restart = self._before_restart, None
+        self._local = before or self._local
+        return before is not None
 
     def restart_failed(self) -> None:
         """The port could not connect by what was agreed on, and goes on as before."""

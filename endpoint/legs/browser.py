@@ -39,7 +39,6 @@ from endpoint.legs.leg import Leg, LegSettings
 from endpoint.legs.ports import LegPorts
 from endpoint.media import messages as m
 from endpoint.media.link import MediaLink
-from signaling.sdp.security import AgreedDtls
 
 BROWSER = "browser"
 """Where a device with a session is registered, as events say it."""
@@ -75,8 +74,7 @@ class BrowserSession:
     @property
     def ice(self) -> str:
         """Of its ICE session; another one after a restart."""
-        security = self.end.current.security if self.end.current is not None else None
-        return security.ice.ufrag if isinstance(security, AgreedDtls) else ""
+        return self.end.ice
 
     @property
     def is_held(self) -> bool:

@@ -91,19 +91,14 @@ class OfferedLeg(SipLeg):
     async def _answer(self) -> None:
         if self._talking or self._awaited is not None:
             return
-        audio = self._in_call
         offer = self._caller.sdp
         if offer is None:
-            audio.codecs = codecs_for(audio.protection, self._faced())
             self._awaited = self._offer()
             self._caller.accept(self._awaited.serialise())
             return
-        if audio.current is not None:
+        if self._in_call.current is not None:
             return
-        # Now it is known whom the caller will talk with: what can be forwarded comes first.
-        audio.codecs = codecs_for(audio.protection, self._faced(), offering=False)
-        audio.own_order = True
-        answer, agreed = await audio.answer(offer, self._direction)
+        answer, agreed = await self._answer_to(offer)
         # The port first: audio may come as soon as the 200 is out.
         self._held_by_them = agreed.far_end_holds
         await self._agree(agreed)

@@ -40,7 +40,7 @@ class _Fork:
     offer: SessionDescription
     rang: bool = False
     early_sdp: bytes | None = None
-    """An answer that came with ringing; the 2xx may come without one."""
+    """The first answer that came with ringing."""
 
 
 class PlacedLeg(SipLeg):
@@ -141,9 +141,7 @@ class PlacedLeg(SipLeg):
         self.session = session
         self._give_up_forks(Cause.CANCELLED)
         self._use(fork.audio)
-        agreed = self._accepted(fork.offer, sdp or fork.early_sdp)
-        self._read_hold(agreed)
-        await self._agree(agreed)
+        await self._agree_on_answer(self._accepted(fork.offer, sdp))
         self._answer_is_final()
         self._say_hold()
 

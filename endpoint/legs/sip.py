@@ -13,7 +13,7 @@ from functools import partial
 import structlog
 
 from endpoint.errors import MediaError, MediaUnavailable
-from endpoint.legs.audio_end import AudioEnd, Protection, encodings_of
+from endpoint.legs.audio_end import AudioEnd, Protection, codecs_for, encodings_of
 from endpoint.legs.base import (
     CAUSES,
     Cause,
@@ -39,7 +39,6 @@ from signaling.errors import LocalProtocolError, SdpError
 from signaling.sdp.description import Direction, SessionDescription
 from signaling.sdp.ice import FRAGMENT_CONTENT_TYPE
 from signaling.sdp.negotiation import Negotiated
-from signaling.sdp.security import AgreedDtls
 from signaling.user_agent import (
     Answered,
     Confirmed,
@@ -141,7 +140,17 @@ class SipLeg(Leg):
         return Direction.SENDONLY if self._held_by_us else Direction.SENDRECV
 
     def _offer(self) -> SessionDescription:
-        return self._in_call.offer(self._direction)
+        """What we offer now, so that what can be forwarded comes first."""
+        audio = self._in_call
+        audio.codecs = codecs_for(audio.protection, self._faced())
+        return audio.offer(self._direction)
+
+    async def _answer_to(self, offer: bytes) -> tuple[SessionDescription, Negotiated]:
+        """Our answer, likewise, and what comes of it. Raises SdpError and MediaError."""
+        audio = self._in_call
+        audio.codecs = codecs_for(audio.protection, self._faced(), offering=False)
+        audio.own_order = True
+        return await audio.answer(offer, self._direction)
 
     def _accepted(self, offer: SessionDescription, sdp: bytes | None) -> Negotiated:
         """What came of our first offer; an answer that can't be used ends the leg."""
@@ -211,31 +220,40 @@ class SipLeg(Leg):
         async with self._changing:
             if self._released:
                 return
+            before = self._in_call.ice
             try:
                 await self._in_call.restart()
             except MediaError as exc:
-                self.post(partial(self._not_reconnected, lost, str(exc)))
+                self.post(partial(self._not_reconnected, lost, before, str(exc)))
                 return
             offer, status, sdp = await self._ask(session)
-            self.post(partial(self._reconnected, lost, offer, status, sdp))
+            self.post(partial(self._reconnected, lost, before, offer, status, sdp))
 
     async def _reconnected(
-        self, lost: str, offer: SessionDescription | None, status: int, sdp: bytes | None
+        self,
+        lost: str,
+        before: str,
+        offer: SessionDescription | None,
+        status: int,
+        sdp: bytes | None,
     ) -> None:
+        audio = self._in_call
         if offer is None or not 200 <= status < 300:
-            await self._not_reconnected(lost, f"the re-INVITE was answered {status}")
+            await self._not_reconnected(lost, before, f"the re-INVITE was answered {status}")
             return
         try:
-            agreed = self._in_call.accept(offer, sdp)
-            if not (isinstance(agreed.security, AgreedDtls) and agreed.security.ice_restarted):
+            agreed = audio.accept(offer, sdp)
+            if audio.is_restarting and not agreed.ice_restarted:
                 raise SdpError("the far end did not begin ICE anew")
         except SdpError as exc:
-            await self._not_reconnected(lost, str(exc))
-        else:
-            await self._agree(agreed)
+            await self._not_reconnected(lost, before, str(exc))
+            return
+        await self._agree(agreed)
+        if audio.ice == before:
+            self.restart_ice(lost)  # an offer of theirs came first, and ours gave way
 
-    async def _not_reconnected(self, lost: str, reason: str) -> None:
-        if lost:
+    async def _not_reconnected(self, lost: str, before: str, reason: str) -> None:
+        if lost and self._in_call.ice == before:
             self._end(Cause.MEDIA_TIMEOUT, Side.ENDPOINT, text=f"{lost}; {reason}")
         else:
             log.info("ICE was not restarted", leg=self.id, reason=reason)
@@ -280,9 +298,7 @@ class SipLeg(Leg):
         """An ACK came: of our first 2xx, or of one to a re-INVITE without an offer."""
         awaited, self._awaited = self._awaited, None
         if awaited is not None:
-            agreed = self._accepted(awaited, sdp)
-            self._read_hold(agreed)
-            await self._agree(agreed)
+            await self._agree_on_answer(self._accepted(awaited, sdp))
         if not self._talking:
             self._answer_is_final()
         self._say_hold()
@@ -299,7 +315,7 @@ class SipLeg(Leg):
             session.answer_reinvite(self._awaited.serialise())
             return
         try:
-            answer, agreed = await self._in_call.answer(sdp, self._direction)
+            answer, agreed = await self._answer_to(sdp)
         except SdpError as exc:
             log.info("re-INVITE refused", leg=self.id, reason=str(exc))
             session.reject_reinvite(exc.status_hint)
@@ -315,10 +331,15 @@ class SipLeg(Leg):
         await self._agree(agreed)
         self._say_hold()
 
-    def _read_hold(self, answered: Negotiated) -> None:
-        """Whether the far end holds us, as its answer tells; an answer to our hold does not."""
-        if not self._held_by_us:
-            self._held_by_them = answered.far_end_holds
+    async def _agree_on_answer(self, agreed: Negotiated) -> None:
+        if not self._held_by_us:  # whether it holds us, an answer to our hold does not tell
+            self._held_by_them = agreed.far_end_holds
+        if agreed.ice_restarted and not self._in_call.is_restarting:
+            # It is another one than before, as where a proxy rang several by our one offer and
+            # one was heard early. ICE can't begin twice by one offer.
+            self.restart_ice("another phone was heard before")
+        else:
+            await self._agree(agreed)
 
     def _say_hold(self) -> None:
         if self._talking and self._held_by_them is not self._said_held:
@@ -379,8 +400,7 @@ class SipLeg(Leg):
                 log.info("answer to re-INVITE can't be used", leg=self.id, reason=str(exc))
                 accepted, status = False, exc.status_hint
             else:
-                self._read_hold(agreed)
-                await self._agree(agreed)
+                await self._agree_on_answer(agreed)
         self._emit(FarEndHold(self.id, held, accepted, status))
         if not held:
             # Asked to talk again, a phone that holds us says whether it still does; one that

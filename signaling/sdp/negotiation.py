@@ -113,6 +113,11 @@ class Negotiated:
         return next(iter(beside + events), None)
 
     @property
+    def ice_restarted(self) -> bool:
+        """The far end has begun ICE anew, or is another far end."""
+        return isinstance(self.security, AgreedDtls) and self.security.ice_restarted
+
+    @property
     def sending(self) -> bool:
         """We may send audio."""
         return self.direction.sends

@@ -162,6 +162,48 @@ async def test_another_fingerprint_without_a_new_handshake_is_refused(
     assert await b.answer(offer.serialise())
 
 
+async def test_a_restart_of_ours_gives_way_to_an_offer_of_theirs(
+    links: tuple[LocalLink, LocalLink],
+) -> None:
+    """Ours waits, or was refused for the glare: theirs is about the ICE session that holds."""
+    one, two = links
+    a = await open_end(one, Protection.WEBRTC, offering=True)
+    b = await open_end(two, Protection.WEBRTC, offering=False)
+    await agree(a, b)
+    await hears(one, a.port, {b.port})
+    before = a.offer().media[0].attribute("ice-ufrag"), b.ice
+    await a.restart()
+    await agree(b, a, Direction.SENDONLY)
+    assert (a.offer().media[0].attribute("ice-ufrag"), b.ice) == (before[0], before[1])
+    await agree(b, a)
+    await hears(one, a.port, {b.port})
+    await a.restart()
+    await agree(a, b)
+    assert b.ice != before[1]
+    await hears(one, a.port, {b.port})
+
+
+async def test_ice_begins_anew_with_another_who_answers(
+    links: tuple[LocalLink, LocalLink],
+) -> None:
+    """A proxy may ring two browsers by our one offer: one is heard early, another answers."""
+    one, two = links
+    a = await open_end(one, Protection.WEBRTC, offering=True)
+    early = await open_end(two, Protection.WEBRTC, offering=False)
+    offer = a.offer()
+    answer, _ = await early.answer(offer.serialise())
+    await a.agree(a.accept(offer, answer.serialise()))
+    async with LocalLink(PORTS) as three:
+        answering = await open_end(three, Protection.WEBRTC, offering=False)
+        answer, agreed = await answering.answer(offer.serialise())
+        await answering.agree(agreed)
+        assert a.accept(offer, answer.serialise()).ice_restarted
+        await a.restart()
+        await agree(a, answering)
+        await hears(one, a.port, {answering.port})
+        await hears(three, answering.port, {a.port})
+
+
 async def test_a_webrtc_end_tells_its_candidate_as_its_address(
     links: tuple[LocalLink, LocalLink],
 ) -> None:

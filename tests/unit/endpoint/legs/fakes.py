@@ -16,7 +16,10 @@ from endpoint.media.link import WorkerLost
 from signaling.errors import LocalProtocolError
 from signaling.mailbox import Mailbox
 from signaling.sdp.description import Direction, SessionDescription
+from signaling.sdp.dtls import Fingerprint
+from signaling.sdp.ice import IceDescription
 from signaling.sdp.negotiation import LocalAudio, make_answer, make_offer
+from signaling.sdp.security import Dtls
 from signaling.sip.flow import Flow, TransportKind
 from signaling.sip.headers import NameAddr
 from signaling.sip.uri import Uri
@@ -25,6 +28,7 @@ from signaling.user_agent import Account, Ended, InviteRequest, SessionEvent
 WAIT_S = 5.0
 E = TypeVar("E")
 FLOW = Flow(TransportKind.UDP, "198.51.100.9", 5060, "udp1")
+BROWSERS_FLOW = Flow(TransportKind.WSS, "198.51.100.9", 5060, "wss1", 1)
 
 
 class FakeMedia:
@@ -46,10 +50,10 @@ class FakeMedia:
                 return m.RtpAddress(
                     host="127.0.0.1", rtp_port=port, rtcp_port=port + 1, ssrc=port, cname="c"
                 )
-            case m.OpenWebRtcPort():
+            case m.OpenWebRtcPort() | m.RestartIce():
                 port = next(self._ports)
                 return m.WebRtcAddress(
-                    ufrag="ufrag",
+                    ufrag=f"ufrag{port}",
                     pwd=f"password{port}" * 2,
                     candidates=[f"1 1 udp 2130706431 127.0.0.1 {port} typ host"],
                     fingerprints=[m.Fingerprint("sha-256", ":".join(["AB"] * 32))],
@@ -281,6 +285,16 @@ def far_answer(
 ) -> bytes:
     assert offer is not None
     return make_answer(SessionDescription.parse(offer), _far(changes), direction)[0].serialise()
+
+
+def browser(octet: str) -> Dtls:
+    """What a browser says of itself; another octet is another one."""
+    fingerprint = Fingerprint("sha-256", ":".join([octet] * 32))
+    return Dtls((fingerprint,), IceDescription(f"far{octet}", octet * 11))
+
+
+def ice_in(sdp: bytes) -> str | None:
+    return SessionDescription.parse(sdp).media[0].attribute("ice-ufrag")
 
 
 def direction_in(sdp: bytes) -> Direction | None:

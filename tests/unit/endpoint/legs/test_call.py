@@ -19,20 +19,24 @@ from endpoint.legs.base import (
     LegReleased,
     LegRetrieved,
     MediaConfirmed,
+    MediaInterrupted,
     Side,
 )
 from endpoint.legs.leg import LegSettings
 from endpoint.media import messages as m
 from endpoint.media.link import WorkerLost
 from signaling.sdp.description import Direction, SessionDescription
+from signaling.sdp.negotiation import G722, PCMA, PCMU, TELEPHONE_EVENT
 from signaling.user_agent import Confirmed, InfoReceived, Reinvited
 from tests.unit.endpoint.legs.fakes import (
     WAIT_S,
     Desk,
     FakeSession,
+    browser,
     direction_in,
     far_answer,
     far_offer,
+    ice_in,
 )
 
 pytestmark = pytest.mark.unit
@@ -73,6 +77,11 @@ async def call(desk: Desk) -> Call:
     session.tell(Confirmed())
     assert await desk.next() == LegAnswered(event.leg)
     return Call(desk, session, event.leg)
+
+
+def names_in(sdp: bytes) -> list[str]:
+    codecs = SessionDescription.parse(sdp).media[0].codecs
+    return [codec.encoding for codec in codecs if codec.encoding != TELEPHONE_EVENT]
 
 
 async def test_hold_and_resume(call: Call) -> None:
@@ -222,6 +231,14 @@ async def test_a_refresh_changes_nothing(call: Call) -> None:
     assert answer == first
 
 
+async def test_a_phone_that_offers_in_another_order_is_forwarded_on(call: Call) -> None:
+    call.session.tell(Reinvited(far_offer(codecs=(G722, PCMA, PCMU))))
+    _, answer = await call.session.until("answer_reinvite")
+    assert names_in(answer) == ["PCMU", "PCMA", "G722"]
+    call.desk.exchange.hold(call.leg)
+    assert names_in(await call.offer()) == ["PCMU", "PCMA"], "G.722 would be chosen"
+
+
 async def test_an_offer_that_can_not_be_answered_leaves_the_call_as_it_is(call: Call) -> None:
     call.session.tell(Reinvited(b"v=0\r\no=- 9 2 IN IP4 1.2.3.4\r\ns=-\r\nt=0 0\r\n"))
     assert await call.session.until("reject_reinvite") == ("reject_reinvite", 488)
@@ -274,6 +291,59 @@ async def test_the_first_packet_confirms_the_media_once(call: Call) -> None:
     call.desk.media.tell(m.DigitReceived(port=call.port, digit="1", duration_ms=100))
     assert await call.desk.next() == MediaConfirmed(call.leg)
     assert isinstance(await call.desk.next(), DigitDetected)
+
+
+class TestLostBrowser:
+    """Its network is lost; we have asked it to begin ICE anew."""
+
+    @pytest.fixture
+    async def call(self, desk: Desk) -> Call:
+        session = FakeSession(sdp=far_offer(security=browser("AA")))
+        desk.server.offered.put(session)
+        event = await desk.next()
+        assert isinstance(event, LegOffered)
+        desk.exchange.answer(event.leg)
+        await session.until("accept")
+        session.tell(Confirmed())
+        assert await desk.next() == LegAnswered(event.leg)
+        port = desk.media.all(m.OpenWebRtcPort)[-1].port
+        desk.media.tell(m.PortFailed(port, m.PortFailure.CONSENT_LOST))
+        assert await desk.next() == MediaInterrupted(event.leg)
+        return Call(desk, session, event.leg)
+
+    @pytest.mark.parametrize("status", [200, 491])
+    async def test_a_restart_of_its_own_that_comes_first_is_as_good(
+        self, call: Call, status: int
+    ) -> None:
+        offer = await call.offer()
+        call.session.tell(Reinvited(far_offer(security=browser("BB"))))
+        await call.session.until("answer_reinvite")
+        call.answer(status, far_answer(offer, security=browser("BB")))
+        call.desk.exchange.hold(call.leg)
+        held = await call.offer()
+        call.answer(200, far_answer(held, security=browser("BB")))
+        assert await call.desk.next() == FarEndHold(call.leg, True, True, 200)
+
+    async def test_an_offer_of_its_own_that_comes_first_is_answered_and_it_is_asked_again(
+        self, call: Call
+    ) -> None:
+        _, first = await call.session.until("accept")
+        offer = await call.offer()
+        call.session.tell(Reinvited(far_offer(Direction.SENDONLY, security=browser("AA"))))
+        _, answer = await call.session.until("answer_reinvite")
+        assert ice_in(answer) == ice_in(first) != ice_in(offer)
+        assert await call.desk.next() == LegHeld(call.leg)
+        call.answer(200, far_answer(offer, security=browser("AA")))
+        again = await call.offer()
+        assert ice_in(again) not in (ice_in(first), ice_in(offer))
+        call.answer(200, far_answer(again, security=browser("BB")))
+
+    async def test_without_a_new_way_it_is_released(self, call: Call) -> None:
+        offer = await call.offer()
+        call.answer(200, far_answer(offer, security=browser("AA")))
+        released = await call.desk.next()
+        assert isinstance(released, LegReleased)
+        assert released.cause is Cause.MEDIA_TIMEOUT
 
 
 async def test_silence_ends_the_leg(call: Call) -> None:

@@ -23,8 +23,17 @@ from endpoint.legs.base import (
 from endpoint.legs.leg import LegSettings
 from endpoint.media import messages as m
 from signaling.errors import CertificateRefused, TransportError
-from signaling.user_agent import Answered, InfoReceived, Progress
-from tests.unit.endpoint.legs.fakes import Desk, FakeSession, far_answer, far_offer
+from signaling.user_agent import Answered, InfoReceived, Progress, Reinvited
+from tests.unit.endpoint.legs.fakes import (
+    BROWSERS_FLOW,
+    WAIT_S,
+    Desk,
+    FakeSession,
+    browser,
+    far_answer,
+    far_offer,
+    ice_in,
+)
 
 pytestmark = pytest.mark.unit
 
@@ -176,14 +185,38 @@ async def test_early_media_is_heard_and_its_answer_stands(desk: Desk) -> None:
     desk.server.add_phone("10086")
     desk.exchange.place(place())
     session = await desk.session()
-    session.tell(Progress(183, "Session Progress", far_answer(offer_of(session))))
+    answer = far_answer(offer_of(session))
+    session.tell(Progress(183, "Session Progress", answer))
     assert await desk.next() == LegAlerting(LEG, early_media=True)
     assert len(desk.media.all(m.SetRemote)) == 1
-    session.tell(Answered(None))
+    session.tell(Answered(answer))
     assert await desk.next() == LegAnswered(LEG)
     assert len(desk.media.all(m.SetRemote)) == 2
     session.end()
     await desk.next()
+    await desk.settle()
+
+
+async def test_who_answers_may_be_another_browser_than_was_heard_early(desk: Desk) -> None:
+    """A proxy rang two by our one offer; ICE begins anew with the one that answered."""
+    desk.server.add_phone("10086", flow=BROWSERS_FLOW)
+    desk.exchange.place(place())
+    session = await desk.session()
+    early, answer = (far_answer(offer_of(session), security=browser(o)) for o in ("AA", "BB"))
+    session.tell(Progress(183, "Session Progress", early))
+    assert await desk.next() == LegAlerting(LEG, early_media=True)
+    session.tell(Answered(answer))
+    assert await desk.next() == LegAnswered(LEG)
+    async with asyncio.timeout(WAIT_S):
+        offer = await session.offers.get()
+    assert ice_in(offer) != ice_in(offer_of(session))
+    session.answers.put_nowait((200, far_answer(offer, security=browser("BB"))))
+    session.tell(Reinvited(far_offer(security=browser("BB"))))
+    await session.until("answer_reinvite")
+    heard, *_, talking = desk.media.all(m.SetWebRtcRemote)
+    assert (heard.ufrag, talking.ufrag) == ("farAA", "farBB")
+    session.end()
+    assert isinstance(await desk.next(), LegReleased)
     await desk.settle()
 
 
