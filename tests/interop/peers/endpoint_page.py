@@ -212,8 +212,11 @@ class EndpointPage:
         """
         try:
             async with asyncio.timeout(timeout_s):
-                while not await self.run(f"window.until && until(() => {predicate}, 1000)"):
-                    await asyncio.sleep(0.02)  # the page is loading
+                while not await self.run(
+                    f"window.until ? until(() => {predicate}, 1000)"
+                    ": new Promise(soon => setTimeout(soon, 20))"
+                ):
+                    pass
         except TimeoutError:
             shown = await self.run("document.body.innerText")
             raise PeerError(f"the page never was so: {predicate}\n{shown}") from None
