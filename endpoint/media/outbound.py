@@ -157,9 +157,11 @@ class Outbound:
         """Send the next 20 ms of the digits that wait. Returns the digits that are out by it."""
         step, finished = self._digits.take()
         match step:
-            case EventPacket(payload, begins):
+            case EventPacket(payload, begins, advance):
                 if (events := self._events) is not None:
-                    packet = self.sender.event(events.number, payload, begins=begins, now=now)
+                    packet = self.sender.event(
+                        events.number, payload, begins=begins, now=now, advance=advance
+                    )
                     self._send(packet)
             case ToneFrame(samples):
                 self.send_frame(samples, now)

@@ -275,13 +275,21 @@ class Sender:
         self.step = len(payload) if ticks is None else ticks
         return self._packet(kind, payload)
 
-    def event(self, payload_type: int, payload: bytes, *, begins: bool, now: float) -> bytes:
-        """A packet of a telephone event: all of one event have its start's timestamp (RFC 4733)."""
+    def event(
+        self, payload_type: int, payload: bytes, *, begins: bool, now: float, advance: int = 0
+    ) -> bytes:
+        """A packet of a telephone event: all of one event have its start's timestamp (RFC 4733).
+
+        A segment of one that is long begins so many ticks after the one before, without a marker.
+        """
         kind = payload_type
         if begins:
             self.timestamp = self.resume_timestamp(now)
             self.at = now
             kind |= MARKER
+        elif advance:
+            self.timestamp = (self.timestamp + advance) & 0xFFFFFFFF
+            self.at += advance / self.rate_hz
         self._continues = False
         return self._packet(kind, payload)
 

@@ -65,13 +65,15 @@ class EventReceiver:
             late = (self._start - timestamp) & 0xFFFFFFFF
             if self._start >= 0 and 0 < late < _LATE_S * rate_hz:
                 return []
+            step = (timestamp - self._start) & 0xFFFFFFFF
             is_next_segment = (
                 self.is_open
                 and DIGITS[code] == self._digit
-                and (timestamp - self._start) & 0xFFFFFFFF == self._duration >= _LONGEST - rate_hz
+                # The full length, also where the packet that said so was lost.
+                and (step == _LONGEST or step == self._duration >= _LONGEST - rate_hz)
             )
             if is_next_segment:
-                self._earlier += self._duration
+                self._earlier += step
             else:
                 told = self._tell()
                 self._digit, self._earlier, self._is_told = DIGITS[code], 0, False
@@ -107,6 +109,8 @@ class EventPacket:
 
     payload: bytes
     begins: bool
+    advance: int = 0
+    """By how many ticks its timestamp is later than the one before: it begins a segment."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -176,11 +180,23 @@ def _frames_in(duration_ms: int) -> int:
 def _event_steps(digit: str, duration_ms: int, rate_hz: int) -> list[Step]:
     code = DIGITS.index(digit)
     count = max(2, _frames_in(duration_ms))
-    # A field of 16 bit holds 1.3 s at 48 kHz; a digit that is longer ends there.
-    ticks = [min(number * rate_hz * FRAME_MS // 1000, _LONGEST) for number in range(1, count + 1)]
-    steps: list[Step] = [
-        EventPacket(_EVENT.pack(code, _VOLUME, duration), begins=number == 0)
-        for number, duration in enumerate(ticks[:-1])
+    steps: list[Step] = []
+    start = advance = 0
+    for number in range(1, count + 1):
+        duration = number * rate_hz * FRAME_MS // 1000 - start
+        # A field of 16 bit holds 1.3 s at 48 kHz: a segment that is full is said to be, without an
+        # end, and the next one follows (§2.5.1.3).
+        if duration > _LONGEST:
+            full = _EVENT.pack(code, _VOLUME, _LONGEST)
+            steps.append(EventPacket(full, begins=not steps, advance=advance))
+            start, advance, duration = start + _LONGEST, _LONGEST, duration - _LONGEST
+        elif number < count:
+            update = _EVENT.pack(code, _VOLUME, duration)
+            steps.append(EventPacket(update, begins=not steps, advance=advance))
+            advance = 0
+    end = _EVENT.pack(code, _END | _VOLUME, duration)
+    return [
+        *steps,
+        EventPacket(end, begins=False, advance=advance),
+        *[EventPacket(end, begins=False)] * 2,
     ]
-    end = EventPacket(_EVENT.pack(code, _END | _VOLUME, ticks[-1]), begins=False)
-    return [*steps, end, end, end]

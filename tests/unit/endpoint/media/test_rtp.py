@@ -169,6 +169,17 @@ class TestSender:
         numbers = [p.sequence for p in (audio, *event, after)]
         assert numbers == list(range(numbers[0], numbers[0] + 7))
 
+    def test_a_segment_of_an_event_begins_where_the_one_before_ended(self) -> None:
+        sender = Sender()
+        first, second = (
+            parsed(memoryview(sender.event(101, b"1234", begins=not n, now=1.0, advance=n)))
+            for n in (0, 0xFFFF)
+        )
+        after = parsed(memoryview(sender.frame(0, bytes(160), 10.0)))
+        assert (second.timestamp - first.timestamp) & 0xFFFFFFFF == 0xFFFF
+        assert not second.marker
+        assert (after.timestamp - first.timestamp) & 0xFFFFFFFF == 9 * 8000
+
     def test_another_clock_goes_on_from_the_last_timestamp(self) -> None:
         sender = Sender()
         first = parsed(memoryview(sender.frame(0, bytes(160), 1.0)))

@@ -75,6 +75,13 @@ class TestReceiver:
         ]
         assert received(EventReceiver(), packets) == [Digit("3", (0xFFFF + 16000) // 8)]
 
+    @pytest.mark.parametrize("lost", [0, 1, 2])
+    def test_segments_are_one_digit_whichever_packet_is_lost(self, lost: int) -> None:
+        packets = [(0, event(3, 65000)), (0, event(3, 0xFFFF)), (0xFFFF, event(3, 8000))]
+        packets = [p for n, p in enumerate(packets) if n != lost]
+        packets += [(0xFFFF, event(3, 16000, end=True))] * 3
+        assert received(EventReceiver(), packets) == [Digit("3", (0xFFFF + 16000) // 8)]
+
     def test_after_a_restart_of_the_sender_its_timestamps_are_new(self) -> None:
         receiver = EventReceiver()
         received(receiver, press(1, 50_000))
@@ -144,6 +151,24 @@ class TestSender:
         receiver = EventReceiver()
         heard = [d for p in packets for d in receiver.receive(7, memoryview(p.payload), 1.0, 48000)]
         assert heard == [Digit("3", 100)]
+
+    @pytest.mark.parametrize("duration_ms", [1340, 1365, 1380, 3000, 8000])
+    def test_a_digit_longer_than_its_field_is_sent_in_segments(self, duration_ms: int) -> None:
+        """RFC 4733 §2.5.1.3: each is full before the next one, and the last one alone ends."""
+        sender = DigitSender()
+        sender.add_events("5", duration_ms, 60, 48000)
+        packets = [s for s in taken(sender)[0] if isinstance(s, EventPacket)]
+        receiver, start, heard, full = EventReceiver(), 1000, [], 0
+        for packet in packets:
+            assert packet.advance in (0, full)
+            start += packet.advance
+            duration = int.from_bytes(packet.payload[2:])
+            full = duration if duration == 0xFFFF else 0
+            heard += receiver.receive(start, memoryview(packet.payload), 1.0, 48000)
+        assert heard == [Digit("5", -(-duration_ms // 20) * 20)]
+        assert [p.begins for p in packets] == [True] + [False] * (len(packets) - 1)
+        assert [bool(p.payload[1] & 0x80) for p in packets[-4:]] == [False, True, True, True]
+        assert len(packets) <= -(-duration_ms // 20) + 3
 
     def test_what_is_added_later_follows(self) -> None:
         sender = DigitSender()
