@@ -10,6 +10,8 @@ from typing import Final, Self
 
 _LOOK_S: Final = 0.25
 _PACKETS_A_SECOND: Final = 50
+_WANTED: Final = 2.0
+"""Packets a beat: it is no longer than it need be."""
 _WORTH_WAITING: Final = 1.5
 
 
@@ -22,13 +24,15 @@ class Pace:
 
     def __init__(
         self,
-        beat_s: float,
+        shortest_s: float,
+        longest_s: float,
         streams: Callable[[], int],
         *,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self._beat_s = beat_s
+        self._shortest_s = self._beat_s = shortest_s
+        self._longest_s = longest_s
         self._streams = streams
         self._clock = clock
         self._sleep = sleep
@@ -38,7 +42,7 @@ class Pace:
         self._looking: asyncio.TimerHandle | None = None
 
     def __enter__(self) -> Self:
-        if self._beat_s > 0:
+        if self._longest_s > 0:
             self._look()
         return self
 
@@ -56,8 +60,11 @@ class Pace:
         """Streams come and go with calls: now and then is often enough."""
         self._looking = self._loop.call_later(_LOOK_S, self._look)
         was_beating = self._is_beating
-        packets = self._streams() * _PACKETS_A_SECOND * self._beat_s
-        self._is_beating = packets >= _WORTH_WAITING
+        packets_a_second = self._streams() * _PACKETS_A_SECOND
+        self._is_beating = packets_a_second * self._longest_s >= _WORTH_WAITING
+        if self._is_beating:
+            wanted_s = _WANTED / packets_a_second
+            self._beat_s = min(max(wanted_s, self._shortest_s), self._longest_s)
         if self._is_beating and not was_beating:
             self._beat()
 

@@ -156,7 +156,9 @@ class FarEnds(MediaProcess):
 
     def __init__(self, ground: Ground) -> None:
         # They wait for nobody: the relay gets packets as far apart as they were sent.
-        settings = MediaSettings(cpu_affinity=(ground.load_core,), rtp_port_low=25000, beat_s=0)
+        settings = MediaSettings(
+            cpu_affinity=(ground.load_core,), rtp_port_low=25000, beat_s=(0, 0)
+        )
         super().__init__(settings)
 
     async def answer(self, leg: str, offer: m.WebRtcAddress, coding: Coding) -> m.WebRtcAddress:

@@ -11,7 +11,8 @@ from tests.virtual_time import VirtualTimeLoop, run_virtual
 pytestmark = pytest.mark.unit
 
 BEAT_S = 0.0005
-MANY, FEW = 200, 20
+LONGEST_S = 0.001
+MANY, SOME, FEW = 200, 50, 20
 
 
 def held_up(
@@ -25,11 +26,17 @@ def held_up(
         times: list[float] = []
 
         def sleep(wait_s: float) -> None:
-            assert 0 < wait_s < 1.01 * BEAT_S
+            assert 0 < wait_s < 1.01 * LONGEST_S
             times.append(loop.time())
             loop.advance(wait_s)
 
-        with Pace(BEAT_S, lambda: streams(loop.time()), clock=loop.time, sleep=sleep):
+        with Pace(
+            BEAT_S,
+            LONGEST_S,
+            lambda: streams(loop.time()),
+            clock=loop.time,
+            sleep=sleep,
+        ):
             until = loop.time() + for_s
             if work_s:
                 while loop.time() < until:
@@ -47,6 +54,12 @@ def held_up(
 
 def test_a_loop_with_many_streams_turns_once_a_beat() -> None:
     assert len(held_up(lambda now: MANY)) == pytest.approx(1 / BEAT_S, rel=0.01)
+
+
+@pytest.mark.parametrize("streams", [SOME, 100 // 3 + 2])
+def test_with_fewer_streams_a_beat_is_longer_but_never_too_long(streams: int) -> None:
+    beat_s = min(2 / (streams * 50), LONGEST_S)
+    assert len(held_up(lambda now: streams)) == pytest.approx(1 / beat_s, rel=0.01)
 
 
 def test_with_few_streams_nothing_waits() -> None:
