@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from endpoint.callcontrol.events import DigitsGenerated, Established, Held, Retrieved
-from endpoint.legs.base import DeviceId, DeviceRegistered, DeviceUnregistered
+from endpoint.legs.base import Cause, DeviceId, DeviceRegistered, DeviceUnregistered
 
 from .desk import Desk
 from .peers.baresip import Baresip
@@ -118,6 +120,19 @@ async def test_the_call_goes_on_through_an_ice_restart_and_a_reload(
     await hear({page: {CUSTOMER_HZ}, customer: {AGENT_HZ}})
     await page.press("Hang up")
     await customer.closed()
+
+
+async def test_the_telephone_comes_back_when_the_media_process_was_lost(
+    desk: Desk, page: EndpointPage, customer: Baresip
+) -> None:
+    assert desk.endpoint.media.pid is not None
+    os.kill(desk.endpoint.media.pid, signal.SIGKILL)
+    await desk.event(DeviceUnregistered, device=AGENT, cause=Cause.MEDIA_LOST)
+    await desk.event(DeviceRegistered, device=AGENT, server="browser")
+    await page.state("ready")
+    await customer.dial(AGENT)
+    await page.press("Answer")
+    await hear({page: {CUSTOMER_HZ}, customer: {AGENT_HZ}})
 
 
 async def test_another_page_takes_over(desk: Desk, page: EndpointPage, tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ async function ask(method, path, body) {
   });
   const content = answer.status === 204 ? null : await answer.json();
   if (answer.status === 401) { leave("This token is not right."); }
-  if (!answer.ok) { throw new Error(content.text || content.error); }
+  if (!answer.ok) { throw Object.assign(new Error(content.text || content.error), { status: answer.status }); }
   return content;
 }
 

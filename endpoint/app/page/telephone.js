@@ -111,7 +111,7 @@ export class Telephone {
       await connection.setRemoteDescription({ type: "answer", sdp: media.sdp });
     } catch (error) {
       if (connection !== this.connection) { return; }
-      if (error instanceof TypeError) { this.later(() => this.begin()); } else { this.fail(error.message); }
+      if (isPassing(error)) { this.later(() => this.begin()); } else { this.fail(error.message); }
     }
   }
 
@@ -156,7 +156,7 @@ export class Telephone {
       if (connection.connectionState === "connected") { this.moved("connected"); }
     } catch (error) {
       if (connection !== this.connection) { return; }
-      if (error instanceof TypeError) { this.later(() => this.restart()); } else { this.again(); }
+      if (isPassing(error)) { this.later(() => this.restart()); } else { this.again(); }
     }
   }
 
@@ -221,6 +221,11 @@ async function gathered(connection) {
     setTimeout(done, GATHER_MS);
     connection.onicegatheringstatechange = () => { if (connection.iceGatheringState === "complete") { done(); } };
   });
+}
+
+/** The network, or the media process, is away for a moment. */
+function isPassing(error) {
+  return error instanceof TypeError || error.status === 503;
 }
 
 function stop(microphone) {

@@ -7,7 +7,7 @@ from typing import Any, cast
 import pytest
 
 from endpoint.errors import MediaError
-from endpoint.legs.audio_end import Protection
+from endpoint.legs.audio_end import AudioEnd, Protection
 from endpoint.legs.base import InteractionId, LegId, Route, Source
 from endpoint.legs.ports import LegPorts
 from endpoint.media import messages as m
@@ -114,3 +114,23 @@ async def test_a_lost_worker_leaves_nothing_to_close(media: FakeMedia, ports: Le
     assert ports.leg_of(port) is None
     ports.close(A)
     assert not media.all(m.ClosePort)
+
+
+async def test_an_end_that_outlives_the_leg_is_left_and_keeps_nothing_of_it(
+    media: FakeMedia, ports: LegPorts
+) -> None:
+    end = AudioEnd(cast("Any", media), "browser", Protection.WEBRTC)
+    await end.open(controlling=False)
+    ports.use(A, end)
+    b = await open_port(ports, B)
+    ports.set_routes(CALL, [Route(A, B), Route(B, A)])
+    assert routed(media) == {("browser", b), (b, "browser")}
+    await ports.start_recording(A, "a.wav")
+    await ports.read_heard(A, 400)
+    ports.close(A)
+    assert routed(media) == set()
+    assert media.all(m.StopRecording) == [m.StopRecording(recording=A)]
+    assert media.open_ports == {"browser", b}
+    ports.use(B, end)
+    await ports.read_heard(B, 400)
+    assert media.all(m.StartListening) == [m.StartListening(port="browser")] * 2
