@@ -181,8 +181,8 @@ class IceServerSettings(Section):
     def _known_scheme(cls, url: str) -> str:
         if not _ICE_URL.fullmatch(url):
             raise ValueError(
-                f"{url!r}: expected stun:host[:port], turn:host[:port] or turns:host[:port], "
-                "with ?transport=udp or ?transport=tcp where wanted"
+                "found something else, expected stun:host[:port], turn:host[:port] or "
+                "turns:host[:port], with ?transport=udp or ?transport=tcp where wanted"
             )
         return url
 
@@ -222,6 +222,12 @@ class MediaSettings(Section):
     """What is offered to phones that are registered with us over WS or WSS.
 
     `webrtc`, as browsers need it, `srtp` (keys in the SDP) or `rtp`. All are taken from them.
+    """
+    telephones: Literal["srtp", "rtp"] = "rtp"
+    """What is offered to phones that are registered with us over UDP.
+
+    With `srtp` those that can't do it are not called. All are taken from them. The keys are in the
+    SDP: as secret as the network that it goes by.
     """
     ice_servers: list[IceServerSettings] = []
     """STUN and TURN servers for WebRTC; none is needed where both ends reach each other."""

@@ -328,6 +328,7 @@ def leg_settings(config: Config) -> LegSettings:
         domain=config.sip.domains[0] if config.sip.domains else config.sip_advertised_host,
         audio=audio_settings(config),
         websocket_media=Protection(config.media.websocket_phones),
+        telephone_media=Protection(config.media.telephones),
         media_timeout_s=config.media.rtp_timeout_s,
         browser_grace_s=config.media.browser_grace_s,
     )

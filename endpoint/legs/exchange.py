@@ -98,7 +98,12 @@ class LegExchange(Exchange):
         self._stations = {station.device: station for station in stations}
         self._accounts = OutsideAccounts(server.user_agent)
         self._first_accounts = accounts
-        registrar = OwnRegistrar(server, self.settings.domain, self.settings.websocket_media)
+        registrar = OwnRegistrar(
+            server,
+            self.settings.domain,
+            websocket_media=self.settings.websocket_media,
+            telephone_media=self.settings.telephone_media,
+        )
         self._lines = Lines((registrar, self._accounts, *trunks), extension)
         self._registrar = registrar
         self._legs: dict[LegId, Leg] = {}

@@ -43,6 +43,8 @@ class LegSettings:
     audio: AudioSettings = field(default_factory=AudioSettings)
     websocket_media: Protection = Protection.WEBRTC
     """What is offered to phones that are registered with us over WS or WSS."""
+    telephone_media: Protection = Protection.RTP
+    """What is offered to our other phones."""
     media_timeout_s: float = 30.0
     """An answered leg that hears nothing for so long, and is not held, is released. 0: never."""
     ring_timeout_s: float = 180.0

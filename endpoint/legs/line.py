@@ -85,10 +85,18 @@ class Line(Protocol):
 class OwnRegistrar:
     """Devices whose phones are registered at our own sipWsServer."""
 
-    def __init__(self, server: SipServer, domain: str, websocket_media: Protection) -> None:
+    def __init__(
+        self,
+        server: SipServer,
+        domain: str,
+        *,
+        websocket_media: Protection,
+        telephone_media: Protection,
+    ) -> None:
         self._server = server
         self._domain = domain
         self._websocket_media = websocket_media
+        self._telephone_media = telephone_media
 
     def targets(self, request: PlaceLeg) -> Sequence[Target] | Refusal:
         """The device's phones: every binding, best first."""
@@ -104,7 +112,7 @@ class OwnRegistrar:
         """What is offered to a phone that is reached so: who speaks WebSocket is a browser."""
         if flow is not None and flow.transport in _WEBSOCKETS:
             return self._websocket_media
-        return Protection.RTP
+        return self._telephone_media
 
 
 @dataclass(frozen=True, slots=True)

@@ -247,6 +247,27 @@ async def test_keys_in_the_sdp_protect_a_call_that_is_held_and_taken_back(office
     await b.hears("6001")
 
 
+class TestSecretPhones:
+    @pytest.fixture
+    async def office(self) -> AsyncIterator[Office]:
+        legs = LegSettings(domain="127.0.0.1", telephone_media=Protection.SRTP)
+        async with LocalLink(MEDIA) as link, open_office(legs, link) as opened:
+            yield opened
+
+    async def test_a_phone_of_ours_is_offered_keys(self, office: Office) -> None:
+        a, b = await talk(office, browsers=(True, False))
+        assert b.agreed is not None
+        assert isinstance(b.agreed.security, AgreedSdes)
+        legs = await office.operator.talk()
+        for reinvites, act in ((1, office.exchange.hold), (2, office.exchange.resume)):
+            async with asyncio.TaskGroup() as phones:
+                act(legs[1])
+                phones.create_task(b.serve(reinvites))
+                assert (await office.operator.saw(FarEndHold)).accepted
+        await a.hears("10086")
+        await b.hears("6001")
+
+
 # -- candidates that come later -----------------------------------------------------------------
 
 

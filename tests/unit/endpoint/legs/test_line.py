@@ -19,6 +19,7 @@ from endpoint.legs.base import (
     LegRole,
     PlaceLeg,
 )
+from endpoint.legs.leg import LegSettings
 from endpoint.legs.line import AccountSettings
 from signaling.errors import CertificateRefused, SipParseError
 from signaling.registrar import Binding, Expired, Loss
@@ -29,7 +30,14 @@ from signaling.sip.flow import Flow, TransportKind
 from signaling.sip.headers import NameAddr
 from signaling.sip.uri import Uri
 from signaling.user_agent import Registered, RegistrationFailed, Unregistered
-from tests.unit.endpoint.legs.fakes import FLOW, Desk, FakeRegistration, FakeSession, far_offer
+from tests.unit.endpoint.legs.fakes import (
+    BROWSERS_FLOW,
+    FLOW,
+    Desk,
+    FakeRegistration,
+    FakeSession,
+    far_offer,
+)
 
 pytestmark = pytest.mark.unit
 
@@ -123,6 +131,25 @@ async def test_audio_is_offered_as_the_account_says_or_as_its_server_is_reached(
     assert Protection.of(SessionDescription.parse(session.invitation.sdp)) is offered
     session.end(status=486)
     await desk.next()
+
+
+class TestSecretPhones:
+    @pytest.fixture
+    def leg_settings(self) -> LegSettings:
+        return LegSettings(telephone_media=Protection.SRTP, shutdown_timeout_s=0.0)
+
+    async def test_phones_of_ours_are_offered_keys_where_it_is_asked_for(self, desk: Desk) -> None:
+        desk.server.add_phone("10086")
+        desk.server.add_phone("10086", flow=BROWSERS_FLOW)
+        desk.exchange.place(place("10086", DEVICE))
+        offered = []
+        for session in [await desk.session(), await desk.session()]:
+            assert session.invitation is not None
+            assert session.invitation.sdp is not None
+            offered.append(Protection.of(SessionDescription.parse(session.invitation.sdp)))
+            session.end(status=486)
+        assert offered == [Protection.SRTP, Protection.WEBRTC]
+        await desk.next()
 
 
 def test_a_server_that_is_reached_by_udp_is_offered_rtp() -> None:
