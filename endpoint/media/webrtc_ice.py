@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ipaddress
 import random
 import socket
 import struct
@@ -31,6 +32,7 @@ _MOST_CANDIDATES: Final = 64
 _MOST_PROVEN: Final = 100
 """Whoever has our password could name any number of third parties as its own addresses, each of
 which we would check (RFC 8445 §6.1.2.5 and §19.5.1)."""
+_MOST_CONFLICTS: Final = 8
 _READ_AT_MOST: Final = 16
 _GOODBYE_S: Final = 2.0
 """A TURN server that has died is not waited for any longer; aioice would, for a minute."""
@@ -153,7 +155,9 @@ class IceConnection(ice.Connection):
         self._open_socket = open_socket
         self._servers = servers
         self._relay_only = relay_only
-        self._candidates_seen = 0
+        self._told: set[str] = set()
+        """The far end's candidates."""
+        self._conflicts = 0
         self._is_complete = False
 
     @property
@@ -284,9 +288,11 @@ class IceConnection(ice.Connection):
         if self._is_complete:
             return []
         self._is_complete = complete
-        taken = candidates[: _MOST_CANDIDATES - self._candidates_seen]
-        self._candidates_seen += len(taken)
-        return taken
+        # Each description tells those again that were told before.
+        new = {text: c for c in candidates if (text := c.to_sdp()) not in self._told}
+        taken = list(new.items())[: _MOST_CANDIDATES - len(self._told)]
+        self._told.update(text for text, _ in taken)
+        return [candidate for _, candidate in taken]
 
     async def add(self, candidates: Sequence[Candidate]) -> None:
         """Take some; names of mDNS are looked up side by side, and one not found is left out."""
@@ -337,8 +343,8 @@ class IceConnection(ice.Connection):
     def check_incoming(
         self, message: stun.Message, addr: tuple[str, int], protocol: ice.StunProtocol
     ) -> None:
-        """An authentic check."""
-        if self._prove(addr):
+        """An authentic check, which lacks nothing that is needed of it."""
+        if "PRIORITY" in message.attributes and self._prove(addr):
             super().check_incoming(message, addr, protocol)
 
     def _prove(self, address: Address) -> bool:
@@ -346,6 +352,19 @@ class IceConnection(ice.Connection):
         if len(self.proven) < _MOST_PROVEN:
             self.proven.add(address)
         return address in self.proven
+
+    def switch_role(self, ice_controlling: bool) -> None:
+        """Who leads has changed."""
+        self._conflicts += ice_controlling is not self.ice_controlling
+        super().switch_role(ice_controlling)
+
+    async def check_start(self, pair: ice.CandidatePair) -> None:
+        """Check, and again at each conflict of roles, but not with who answers nothing else."""
+        if self._conflicts <= _MOST_CONFLICTS:
+            await super().check_start(pair)
+        else:
+            self.check_state(pair, ice.CandidatePair.State.FAILED)
+            self.check_complete(pair)
 
     def check_complete(self, pair: ice.CandidatePair) -> None:
         """One of our own checks has ended."""
@@ -417,6 +436,15 @@ def parse_candidates(texts: Sequence[str]) -> list[Candidate]:
         except ValueError:
             raise MediaError(f"not a candidate: {text[:80]!r}") from None
         is_usable = candidate.component == 1 and candidate.transport.lower() == "udp"
-        if is_usable and 0 < candidate.port < 65536:
+        if is_usable and 0 < candidate.port < 65536 and _is_somebody(candidate.host):
             found.append(candidate)
     return found
+
+
+def _is_somebody(host: str) -> bool:
+    """Whether an address is one of a single host; a name may be."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return True
+    return not (address.is_multicast or address.is_unspecified or host == "255.255.255.255")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -166,40 +167,89 @@ async def test_a_far_end_that_seems_to_be_everywhere_has_few_checked(
     assert 90 < len(checked) <= 100
 
 
-async def test_a_lite_far_end_is_led_by_us_whoever_has_offered() -> None:
-    """It answers checks, and makes none (RFC 8445 §6.1.1)."""
-    loop, said_hello = asyncio.get_running_loop(), asyncio.Event()
+class Answerer(asyncio.DatagramProtocol):
+    """A far end that makes no checks, and answers ours."""
 
-    class Lite(asyncio.DatagramProtocol):
-        def connection_made(self, transport: asyncio.BaseTransport) -> None:
-            self._transport = cast("asyncio.DatagramTransport", transport)
+    def __init__(self, error: tuple[int, str] | None = None) -> None:
+        self.checks = 0
+        self.said_hello = asyncio.Event()
+        self._error = error
 
-        def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
-            if data[0] == CLIENT_HELLO[0]:
-                said_hello.set()
-                return
-            request = parse_message(data)
-            response = Message(Method.BINDING, Class.RESPONSE, request.transaction_id)
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.DatagramTransport", transport)
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        if data[0] == CLIENT_HELLO[0]:
+            self.said_hello.set()
+            return
+        self.checks += 1
+        request = parse_message(data)
+        kind = Class.ERROR if self._error else Class.RESPONSE
+        response = Message(Method.BINDING, kind, request.transaction_id)
+        if self._error:
+            response.attributes["ERROR-CODE"] = self._error
+        else:
             response.attributes["XOR-MAPPED-ADDRESS"] = addr
-            response.add_message_integrity(b"p" * 22)
-            self._transport.sendto(bytes(response), addr)
+        response.add_message_integrity(b"p" * 22)
+        self._transport.sendto(bytes(response), addr)
 
-    transport, _ = await loop.create_datagram_endpoint(Lite, local_addr=("127.0.0.1", 0))
+
+@contextlib.asynccontextmanager
+async def checking(answerer: Answerer, *, is_lite: bool) -> AsyncIterator[Side]:
+    """A side that has answered and checks it."""
+    loop = asyncio.get_running_loop()
+    transport, _ = await loop.create_datagram_endpoint(
+        lambda: answerer, local_addr=("127.0.0.1", 0)
+    )
     host, port = transport.get_extra_info("sockname")
-    async with plane() as a:
+    hurried = msgspec.structs.replace(SETTINGS, connect_timeout_s=1)
+    async with plane(hurried) as a:
         await a.open(controlling=False)
-        remote = a.remote(
+        described = a.remote(
             a,
             m.DtlsRole.CLIENT,
             ufrag="lite",
             pwd="p" * 22,
             candidates=[f"1 1 udp 2130706431 {host} {port} typ host"],
-            ice_lite=True,
+            ice_lite=is_lite,
         )
-        await a.link.request(remote)
-        async with asyncio.timeout(9):
-            await said_hello.wait()
+        await a.link.request(described)
+        yield a
     transport.close()
+
+
+async def test_a_lite_far_end_is_led_by_us_whoever_has_offered() -> None:
+    """It answers checks, and makes none (RFC 8445 §6.1.1)."""
+    answerer = Answerer()
+    async with checking(answerer, is_lite=True) as a:
+        await a.until_notice(m.PortFailed)
+    assert answerer.said_hello.is_set()
+
+
+async def test_a_far_end_that_never_comes_to_terms_about_roles_is_given_up() -> None:
+    answerer = Answerer((487, "Role Conflict"))
+    async with checking(answerer, is_lite=False) as a:
+        (failed,) = await a.until_notice(m.PortFailed)
+    assert failed.failure is m.PortFailure.NO_ROUTE
+    assert 2 <= answerer.checks < 20
+
+
+async def test_a_check_that_lacks_what_it_needs_ends_nothing(sides: tuple[Side, Side]) -> None:
+    """It comes before we know whose it is, and is looked at when we do."""
+    a, b = sides
+    shown: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, what: shown.append(what))
+    request = Message(Method.BINDING, Class.REQUEST)
+    request.attributes["USERNAME"] = f"{a.local.ufrag}:{b.local.ufrag}"
+    request.add_message_integrity(a.local.pwd.encode())
+    with socket.socket(type=socket.SOCK_DGRAM) as far:
+        far.sendto(bytes(request), a.web_address)
+        far.sendto(RTP, a.web_address)
+        # It is believed whose check was in order so far.
+        far.sendto(NO_STUN, a.web_address)
+    await a.until_counted("W", lambda c: c.packets_foreign == 1)
+    await connect(a, b)
+    assert not shown
 
 
 async def test_a_mistake_of_ours_ends_no_other_call(

@@ -11,6 +11,7 @@ from aioice import mdns
 
 from endpoint.errors import MediaError
 from endpoint.media import messages as m
+from endpoint.media.webrtc_ice import parse_candidates
 from tests.integration.endpoint.media.sides import SETTINGS, Side, connect, plane
 
 pytestmark = pytest.mark.integration
@@ -177,6 +178,25 @@ async def test_ipv6_goes_the_same_way() -> None:
             await connect(a, b, times=times)
         host, port = b.web_address
         assert (await a.statistics("W")).remote == f"[{host}]:{port}"
+
+
+async def test_candidates_that_are_told_again_and_again_take_no_others_place() -> None:
+    async with plane() as a, plane() as b:
+        await a.open(controlling=True)
+        await b.open(controlling=False)
+        told = [f"{n} 1 udp {n} 127.0.0.1 {10000 + n} typ host" for n in range(1, 11)]
+        for _ in range(7):
+            again = a.remote(b, CLIENT, candidates=told, candidates_complete=False)
+            await a.link.request(again)
+        await b.link.request(b.remote(a, SERVER, candidates=[]))
+        await a.link.request(m.AddCandidates("W", b.local.candidates))
+        for side in (a, b):
+            await side.until_notice(m.PortConnected)
+
+
+@pytest.mark.parametrize("host", ["224.0.0.251", "255.255.255.255", "0.0.0.0", "ff02::fb", "::"])
+def test_nobody_and_everybody_are_no_far_end(host: str) -> None:
+    assert parse_candidates([f"1 1 udp 1 {host} 5353 typ host"]) == []
 
 
 async def test_many_candidates_are_taken_up_to_a_bound() -> None:

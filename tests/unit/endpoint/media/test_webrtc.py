@@ -31,6 +31,8 @@ def test_the_version_is_the_one_that_was_read(package: str, version: str) -> Non
         (ice.Connection, "check_complete", ["self", "pair"]),
         (ice.Connection, "query_consent", ["self"]),
         (ice.Connection, "close", ["self"]),
+        (ice.Connection, "switch_role", ["self", "ice_controlling"]),
+        (ice.Connection, "check_start", ["self", "pair"]),
         (ice.Connection, "build_request", ["self", "pair", "nominate"]),
         (ice.Connection, "data_received", ["self", "data", "component"]),
         (ice.Connection, "protocol_lost", ["self", "protocol"]),
