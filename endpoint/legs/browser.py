@@ -92,6 +92,11 @@ class BrowserSession:
         await self.end.agree(agreed)
         return answer.serialise()
 
+    @property
+    def is_awaited(self) -> bool:
+        """It was lost, and is given time."""
+        return self._patience is not None
+
     def wait(self, delay_s: float, give_up: Callable[[], None]) -> None:
         """Give up later, unless it connects before."""
         self.stop_waiting()
@@ -230,10 +235,10 @@ class BrowserStations:
             return
         cause, text = MEDIA_FAILURES[failure]
         give_up = partial(self._end, session, cause, Side.ENDPOINT, text)
-        # A page that is reloaded, or whose network has changed, comes back.
+        # A page that is reloaded, or whose network has changed, comes back; also at a second try.
         if was_connected and failure in (m.PortFailure.CLOSED, m.PortFailure.CONSENT_LOST):
             session.wait(self._settings.browser_grace_s, give_up)
-        else:
+        elif not session.is_awaited:
             give_up()
 
     def _end(self, session: BrowserSession, cause: Cause, side: Side, text: str) -> None:
