@@ -121,6 +121,14 @@ class Playout:
         """Interarrival jitter (RFC 3550 §6.4.1)."""
         return self._arrivals.jitter_ms
 
+    @property
+    def waiting_ms(self) -> float:
+        """How much has come that nobody has heard, with the gaps in it."""
+        if not self._is_active or self._newest is None:
+            return 0.0
+        ticks = max(0, self._newest + self._packet_ticks - self._head)
+        return 1000 * ticks / self._clock_rate_hz + len(self._waiting) / self._octets_a_ms
+
     def put(self, timestamp: int, payload: bytes, now: float) -> None:
         """Take a packet that came at `now`, in seconds; one without a payload is ignored."""
         if not payload:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
 
-from endpoint.audio.frame import Samples
+from endpoint.audio.frame import FRAME_MS, SAMPLE_RATE_HZ, Samples
 from endpoint.media.mixplan import Input, MixPlan, Place, Sink
 from endpoint.media.player import Player, Playing
 from endpoint.media.port import RtpPort
@@ -21,6 +22,10 @@ class MixBatch:
     def __init__(self) -> None:
         self._sinks: dict[Sink, Sequence[Input]] = {}
         self._taps: dict[RtpPort, Tap] = {}
+        self._hearers: Counter[RtpPort] = Counter()
+        """How many sinks hear each of these."""
+        self._ahead: dict[tuple[Sink, RtpPort], int] = {}
+        """The ticks until a mix comes to what a sink has not heard of a source yet."""
         self._places: dict[Place, Playing] = {}
         self._plan = MixPlan({}, {}, {}, None)
         self._is_stale = False
@@ -35,46 +40,65 @@ class MixBatch:
 
     def set_sink(self, sink: Sink, inputs: Sequence[Input]) -> None:
         """Let a sink hear these from the next tick on; none at all takes it out."""
+        heard_before = {source for source, _ in self._sinks.pop(sink, ())}
+        heard = {source for source, _ in inputs}
         if inputs:
             self._sinks[sink] = inputs
-        else:
-            self._sinks.pop(sink, None)
         if not self._sinks:
             self._plan = MixPlan({}, {}, {}, None)
         self._is_stale = True
-        heard = {source for source, _ in inputs}
-        for place in [p for p in self._places if p[0] is sink and p[1] not in heard]:
-            del self._places[place]
-        for source in heard:
+        for source in heard - heard_before:
             if isinstance(source, Player):
-                self._places.setdefault((sink, source), Playing(source))
-        wanted = {source for inputs in self._sinks.values() for source, _ in inputs}
-        for source in wanted - self._taps.keys():
-            if isinstance(source, RtpPort):
+                self._places[sink, source] = Playing(source)
+                continue
+            self._hearers[source] += 1
+            if source not in self._taps:
                 self._taps[source] = source.inbound.tap()
-        for source in self._taps.keys() - wanted:
-            del self._taps[source]
-            source.inbound.untap()
+        for source in heard_before - heard:
+            if isinstance(source, Player):
+                del self._places[sink, source]
+                continue
+            self._ahead.pop((sink, source), None)
+            self._hearers[source] -= 1
+            if not self._hearers[source]:
+                del self._hearers[source], self._taps[source]
+                source.inbound.untap()
+
+    def skip(self, sink: Sink, source: RtpPort) -> None:
+        """The sink has heard already what waits of this source: it was forwarded."""
+        tap = self._taps.get(source)
+        waiting_ms = 0.0 if tap is None or tap.playout is None else tap.playout.waiting_ms
+        if ticks := round(waiting_ms / FRAME_MS):
+            self._ahead[sink, source] = ticks
 
     def refresh(self, port: RtpPort) -> None:
         """A port may have another codec."""
         if port in self._taps or port in self._sinks:
             self._is_stale = True
 
-    def rest(self, source: RtpPort) -> tuple[Samples, int]:
-        """What a source has said that no mix has heard yet, and its sample rate."""
+    def rest(self, sink: Sink, source: RtpPort) -> tuple[Samples, int]:
+        """What a source has said that the sink has not heard yet, and its sample rate."""
         tap = self._taps.get(source)
         if tap is None or tap.playout is None:
-            return _NOTHING, 8000
-        return tap.playout.rest(), tap.playout.codec.sample_rate_hz
+            return _NOTHING, SAMPLE_RATE_HZ
+        sample_rate_hz = tap.playout.codec.sample_rate_hz
+        skipped = self._ahead.get((sink, source), 0) * sample_rate_hz * FRAME_MS // 1000
+        return tap.playout.rest()[skipped:], sample_rate_hz
 
     def tick(self, now: float) -> None:
         """Move all mixes on by 20 ms."""
         if not self._sinks:
             return
         if self._is_stale:
-            self._plan = MixPlan(self._sinks, self._taps, self._places, self._plan)
+            sinks = {
+                sink: [each for each in inputs if (sink, each[0]) not in self._ahead]
+                for sink, inputs in self._sinks.items()
+            }
+            self._plan = MixPlan(sinks, self._taps, self._places, self._plan)
             self._is_stale = False
         self._plan.tick(now)
+        if self._ahead:
+            self._is_stale |= 1 in self._ahead.values()
+            self._ahead = {key: ticks - 1 for key, ticks in self._ahead.items() if ticks > 1}
         for playing in self._places.values():
             playing.advance()

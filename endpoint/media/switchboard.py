@@ -171,9 +171,11 @@ class Switchboard:
                 self._mixes.set_sink(sink, feed.inputs)
                 return
             if isinstance(feed, Forwarded) and isinstance(sink, RtpPort):
-                sink.outbound.catch_up(*self._mixes.rest(feed.source), now)
+                sink.outbound.catch_up(*self._mixes.rest(sink, feed.source), now)
         self._stop(sink, before)
         self._start(sink, feed, now)
+        if isinstance(before, Forwarded) and isinstance(feed, Mixed):
+            self._mixes.skip(sink, before.source)
 
     def _choose(self, sink: RtpPort | SinkPort) -> Feed:
         inputs: list[tuple[RtpPort | Player, float]] = []

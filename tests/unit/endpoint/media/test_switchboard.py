@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -164,6 +165,26 @@ async def test_from_a_mix_to_forwarding_and_back_nobody_loses_the_voice() -> Non
         studio.run(25)
         assert hears(b, OPUS, 20) == {"A"}
     assert_one_legal_sender(b, {111: 48000})
+
+
+@pytest.mark.parametrize("mixed_for", [1, 2, 25], ids=lambda ticks: f"{ticks} ticks")
+async def test_who_is_mixed_where_others_hear_him_mixed_is_not_heard_twice(mixed_for: int) -> None:
+    """C hears A in a mix all the time, so that A's voice waits there; to B it was forwarded."""
+    payloads = [bytes([code]) * 160 for code in range(1, 101)]
+    a, b, c = FarEnd("A", [PCMU], payloads), FarEnd("B", [PCMU]), FarEnd("C", [PCMU])
+    studio = Studio(a, b, c)
+    studio.route("AB", "AC", "mC")
+    studio.run(30)
+    assert [bytes(p.payload) for p in b.heard] == payloads[:30]
+    studio.route("AB", "CB", "AC", "mC")
+    studio.run(mixed_for)
+    studio.route("AB", "AC", "mC")
+    studio.run(15)
+    heard = Counter(b"".join(bytes(p.payload) for p in b.heard))
+    for code in range(1, 40 + mixed_for):
+        # Within half a tick at each switch.
+        assert 80 <= heard[code] <= 240
+    assert sum(heard[code] for code in range(1, 41)) == pytest.approx(40 * 160, abs=160)
 
 
 async def test_comfort_noise_is_not_taken_for_a_codec() -> None:
