@@ -188,10 +188,11 @@ class InviteSession:
         operation = self._begun().reinvite(offer, now=self._driver.now())
         return await self._completed(operation)
 
-    def answer_reinvite(self, sdp: bytes) -> None:
-        """Answer `Reinvited` with 200."""
-        self._begun().answer_reinvite(sdp, now=self._driver.now())
+    def answer_reinvite(self, sdp: bytes) -> bool:
+        """Answer `Reinvited` with 200. False: it was taken back, and what was agreed stands."""
+        is_answered = self._begun().answer_reinvite(sdp, now=self._driver.now())
         self._driver.drain()
+        return is_answered
 
     def reject_reinvite(self, status: int) -> None:
         """Refuse `Reinvited`; the session stays as it was."""

@@ -292,7 +292,10 @@ class AudioEnd:
         await self._prepare_restart(controlling=True, new_association=False)
 
     async def drop_restart(self) -> None:
-        """Our offer was refused: what was prepared is forgotten. Raises MediaError."""
+        """An offer was refused or taken back: what was prepared for it is forgotten.
+
+        Raises MediaError.
+        """
         if self.current is not None and self._give_restart_up():
             await self.agree(self.current)
 

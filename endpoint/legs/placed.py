@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from endpoint.errors import MediaError, MediaUnavailable
 from endpoint.legs.audio_end import AudioEnd, codecs_for
 from endpoint.legs.base import (
     CAUSES,
@@ -19,7 +20,7 @@ from endpoint.legs.base import (
     Side,
 )
 from endpoint.legs.cause import BEST_FIRST, MEDIA_FAILURES, cause_of_end
-from endpoint.legs.leg import LegSettings
+from endpoint.legs.leg import GiveUp, LegSettings
 from endpoint.legs.line import AUTO_ANSWER_HEADERS, Refusal, Target
 from endpoint.legs.ports import LegPorts
 from endpoint.legs.sip import SipLeg
@@ -80,11 +81,11 @@ class PlacedLeg(SipLeg):
             self._end(targets.cause, Side.NETWORK, sip_status=targets.sip_status, text=targets.text)
             return
         # An end for each phone: each has its own ICE, its own keys, and may send early media.
-        ends = await asyncio.gather(
-            *(self._open_audio(target.protection, controlling=True) for target in targets)
-        )
+        ends = await asyncio.gather(*(self._open_fork(target) for target in targets))
         faced = self._faced()
         for target, audio in zip(targets, ends, strict=True):
+            if audio is None:
+                continue
             audio.codecs = codecs_for(target.protection, faced)
             offer = audio.offer(self._direction)
             session = self._invite(
@@ -101,7 +102,20 @@ class PlacedLeg(SipLeg):
             )
             self._forks[session.id] = _Fork(session, audio, offer)
             self._follow(session)
-        self._after(self._settings.ring_timeout_s, self._ring_timed_out)
+        if self._forks:
+            self._after(self._settings.ring_timeout_s, self._ring_timed_out)
+        else:
+            self._end_refused()
+
+    async def _open_fork(self, target: Target) -> AudioEnd | None:
+        """One phone for which no port opens leaves the others to ring."""
+        try:
+            return await self._open_audio(target.protection, controlling=True)
+        except GiveUp as exc:
+            log.warning("phone not rung", leg=self.id, phone=str(target.uri), reason=str(exc))
+            end = LegReleased(self.id, exc.cause, Side.ENDPOINT, text=str(exc))
+            self._refusals.append(end)
+            return None
 
     async def _ring_timed_out(self) -> None:
         if self.session is None:  # else the answer came while the deadline was on its way
@@ -124,13 +138,14 @@ class PlacedLeg(SipLeg):
         if self._early is not None:
             return
         try:
-            agreed = fork.audio.accept(fork.offer, sdp)
-        except SdpError as exc:
+            await fork.audio.agree(fork.audio.accept(fork.offer, sdp))
+        except MediaUnavailable:
+            raise
+        except (SdpError, MediaError) as exc:
             log.info("early media can't be used", leg=self.id, reason=str(exc))
             return
         self._early = fork
         self._use(fork.audio)
-        await self._agree(agreed)
         self._said_alerting = True
         self._emit(LegAlerting(self.id, early_media=True))
 
@@ -174,16 +189,19 @@ class PlacedLeg(SipLeg):
         self._ports.close_end(fork.audio)
         self._refusals.append(end)
         if not self._forks or for_all:
-            best = min(self._refusals, key=lambda end: BEST_FIRST.index(end.cause))
-            self._end(
-                best.cause,
-                best.released_by,
-                sip_status=best.sip_status,
-                q850=best.q850,
-                text=best.text,
-            )
+            self._end_refused()
         elif fork is self._early:
             await self._lose_early_media()
+
+    def _end_refused(self) -> None:
+        best = min(self._refusals, key=lambda end: BEST_FIRST.index(end.cause))
+        self._end(
+            best.cause,
+            best.released_by,
+            sip_status=best.sip_status,
+            q850=best.q850,
+            text=best.text,
+        )
 
     async def _lose_early_media(self) -> None:
         """Who was heard is gone: hear another phone that rings, or ring-back of ours."""

@@ -311,8 +311,8 @@ class SipLeg(Leg):
     async def _reinvited(self, session: InviteSession, sdp: bytes | None) -> None:
         """The far end offers anew: hold, retrieve, another address, or just the same again."""
         if sdp is None:
-            self._awaited = self._offer()
-            session.answer_reinvite(self._awaited.serialise())
+            offer = self._offer()
+            self._awaited = offer if session.answer_reinvite(offer.serialise()) else None
             return
         try:
             answer, agreed = await self._answer_to(sdp)
@@ -326,7 +326,9 @@ class SipLeg(Leg):
             log.warning("re-INVITE refused", leg=self.id, reason=str(exc))
             session.reject_reinvite(503)
             return
-        session.answer_reinvite(answer.serialise())
+        if not session.answer_reinvite(answer.serialise()):
+            await self._in_call.drop_restart()
+            return
         self._held_by_them = agreed.far_end_holds
         await self._agree(agreed)
         self._say_hold()

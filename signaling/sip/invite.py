@@ -360,12 +360,12 @@ class InviteUsage:
         self._reinvites.offer(operation, offer, now)
         return operation
 
-    def answer_reinvite(self, sdp: bytes, *, now: float) -> None:
+    def answer_reinvite(self, sdp: bytes, *, now: float) -> bool:
         """Answer `Reinvited` with 200 (our offer, where theirs was None).
 
-        Nothing happens if it was cancelled, or the session ended, meanwhile.
+        False, and nothing happens, if it was cancelled, or the session ended, meanwhile.
         """
-        self._reinvites.answer(sdp, now)
+        return self._reinvites.answer(sdp, now)
 
     def reject_reinvite(self, status: int, *, now: float) -> None:
         """Refuse `Reinvited`; the session stays as it was. Otherwise as `answer_reinvite`."""

@@ -213,11 +213,11 @@ class Reinvites:
         server.on_failure = self._abandoned
         self._session.tell(Reinvited(sdp_of(request)))
 
-    def answer(self, sdp: bytes, now: float) -> None:
-        """Answer it 200. Nothing happens where it was cancelled meanwhile."""
+    def answer(self, sdp: bytes, now: float) -> bool:
+        """Answer it 200. False, and nothing happens, where it was cancelled meanwhile."""
         server, self._incoming = self._incoming, None
         if server is None:
-            return
+            return False
         offered = sdp_of(server.request)
         self._session.sdp = offered or self._session.sdp
         self._answer = SentAnswer(
@@ -228,6 +228,7 @@ class Reinvites:
         )
         headers = (self._session.contact, *self._core.offer_headers)
         self._answer.send(sdp, headers, now)
+        return True
 
     def reject(self, status: int, now: float) -> None:
         """Refuse it. Nothing happens where it was cancelled meanwhile."""

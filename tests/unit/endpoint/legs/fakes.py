@@ -121,6 +121,8 @@ class FakeSession:
         self.flow = flow
         self.sdp = sdp
         self.authenticated_user = user
+        self.is_cancelled = False
+        """Its re-INVITE is taken back before it is answered."""
         self.did: list[tuple[Any, ...]] = []
         self.ended: Ended | None = None
         self.offers: asyncio.Queue[bytes] = asyncio.Queue()
@@ -142,8 +144,9 @@ class FakeSession:
             self.did.append(("hang_up", status, q850))
             self.end(by_remote=False, status=487, q850=q850)
 
-    def answer_reinvite(self, sdp: bytes) -> None:
+    def answer_reinvite(self, sdp: bytes) -> bool:
         self._do("answer_reinvite", sdp)
+        return not self.is_cancelled
 
     def reject_reinvite(self, status: int) -> None:
         self._do("reject_reinvite", status)

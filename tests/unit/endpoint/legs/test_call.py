@@ -174,6 +174,16 @@ async def test_the_phone_holds_and_retrieves(
     assert call.remote.sending
 
 
+async def test_a_hold_that_the_phone_takes_back_was_none(call: Call) -> None:
+    call.session.is_cancelled = True
+    call.session.tell(Reinvited(far_offer(Direction.SENDONLY)))
+    await call.session.until("answer_reinvite")
+    call.session.tell(InfoReceived("application/dtmf", b"5"))
+    assert isinstance(await call.desk.next(), DigitDetected)
+    assert call.remote.receiving
+    assert call.remote.sending
+
+
 async def test_a_phone_that_holds_is_asked_to_talk_and_says_whether_it_does(call: Call) -> None:
     call.session.tell(Reinvited(far_offer(Direction.SENDONLY)))
     assert await call.desk.next() == LegHeld(call.leg)

@@ -302,6 +302,31 @@ async def test_a_media_plane_without_ports_refuses_the_leg(desk: Desk) -> None:
     desk.media.asked = [c for c in desk.media.asked if not isinstance(c, m.OpenRtpPort)]
 
 
+async def test_a_phone_for_which_no_port_opens_leaves_the_others_to_ring(desk: Desk) -> None:
+    """As where a browser's port needs a TURN server that is dead."""
+    desk.media.refuse.add(m.OpenWebRtcPort)
+    desk.server.add_phone("10086", flow=BROWSERS_FLOW)
+    session = await ringing(desk)
+    session.end(status=486)
+    released = await desk.next()
+    assert isinstance(released, LegReleased)
+    assert released.cause is Cause.BUSY
+    await desk.settle()
+    desk.media.asked = [c for c in desk.media.asked if not isinstance(c, m.OpenWebRtcPort)]
+
+
+async def test_early_media_that_the_media_plane_refuses_is_not_heard(desk: Desk) -> None:
+    desk.media.refuse.add(m.SetRemote)
+    session = await ringing(desk)
+    session.tell(Progress(183, "Session Progress", far_answer(offer_of(session))))
+    session.tell(Progress(180, "Ringing"))
+    session.end(status=486)
+    released = await desk.next()
+    assert isinstance(released, LegReleased)
+    assert released.cause is Cause.BUSY
+    await desk.settle()
+
+
 async def test_an_address_that_the_media_plane_refuses_ends_the_leg(desk: Desk) -> None:
     desk.media.refuse.add(m.SetRemote)
     session = await ringing(desk)

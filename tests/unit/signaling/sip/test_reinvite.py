@@ -425,7 +425,7 @@ def test_their_offer_cancelled(peer: Peer) -> None:
     cancel = peer.in_dialog("CANCEL", session, cseq=2, branch=message.via.branch)
     peer.receive(cancel)
     assert peer.ladder()[-2:] == ["200 CANCEL", "487 INVITE"]
-    peer.do(session.answer_reinvite, b"too late")
+    assert not peer.do(session.answer_reinvite, b"too late")
     assert peer.ladder() == []
     assert session.is_confirmed
 
