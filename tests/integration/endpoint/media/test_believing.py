@@ -29,6 +29,20 @@ def spray(attacker: Phone, to: tuple[str, int], packets: int, *, ssrc: int = 66)
         attacker.rtp.sendto(header + LOUD, to)
 
 
+async def test_s11_strangers_do_not_fill_the_queue_before_a_source_is_proven(
+    studio: Studio, phone: PhoneMaker
+) -> None:
+    """The loop may turn seldom, by the beat (`Pace`)."""
+    a, attacker = await phone("A"), await phone("X")
+    await studio.connect(a, talks=False)
+    spray(attacker, studio.to("A"), 160)
+    turns = 0
+    while (await studio.statistics("A")).packets_foreign < 160:
+        await asyncio.sleep(0)
+        turns += 1
+        assert turns <= 20
+
+
 def heard_the_attacker(phone: Phone) -> bool:
     return any(bytes(each.packet.payload) == LOUD for each in phone.heard)
 
