@@ -281,9 +281,7 @@ class BrowserLeg(Leg):
         self._talking = False
         self._said_held = False
         self._is_interrupted = False
-        self._is_refused = session.leg is not None
-        if not self._is_refused:
-            session.leg = self
+        session.leg = session.leg or self
 
     @property
     def encodings(self) -> tuple[str, ...]:
@@ -296,7 +294,7 @@ class BrowserLeg(Leg):
         """Go on at another session of the device."""
         self._session.leg, self._session = None, session
         session.leg = self
-        if self._talking and not self._released:
+        if self._talking:
             self._ports.use(self.id, session.end)
         self.tell_hold()
 
@@ -315,7 +313,7 @@ class BrowserLeg(Leg):
     # -- steps ----------------------------------------------------------------------------------
 
     async def _begin(self) -> None:
-        if self._is_refused:
+        if self._session.leg is not self:
             self._end(Cause.BUSY, Side.DEVICE, text="its browser is in another call")
             return
         self._emit(LegAlerting(self.id))

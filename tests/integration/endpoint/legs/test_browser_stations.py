@@ -43,6 +43,7 @@ from signaling.sdp.ice import Candidate, FragmentMedium, IceFragment
 from tests.integration.endpoint.legs.conftest import MEDIA, Office, open_office
 from tests.integration.endpoint.legs.page import Page, page
 from tests.integration.endpoint.legs.phones import Answered, Ended, Line
+from tests.integration.endpoint.legs.test_browsers import moved
 
 pytestmark = pytest.mark.integration
 
@@ -393,11 +394,3 @@ class TestLoss:
             await opened.begin(office.exchange.browsers)
             gone = await office.operator.saw(DeviceUnregistered)
             assert gone.cause is Cause.MEDIA_UNTRUSTED
-
-
-def moved(sdp: bytes, address: tuple[str, int]) -> bytes:
-    """The description with another address in its candidate."""
-    host, port = address
-    return re.sub(
-        rb"(a=candidate:\S+ 1 udp \d+) \S+ \d+ ", rb"\1 %s %d " % (host.encode(), port), sdp
-    )
