@@ -12,6 +12,7 @@ from endpoint.audio.codec import G711, AudioCodec, encode
 from endpoint.audio.coder import Encoder, EncoderSettings
 from endpoint.audio.frame import Samples
 from endpoint.audio.resample import resample
+from endpoint.errors import AudioError
 from endpoint.media.messages import PayloadType
 from endpoint.media.payload import codec_of, encodable_of, encoder_settings, events_of
 from endpoint.media.rtp import Sender, parse_rtp
@@ -106,13 +107,15 @@ class Outbound:
         if self.law is not None:
             self.send_codes(encode(self.law, samples), now)
             return
-        if self._encoder is None:
-            self._encoder = codec.encoder(self._encoder_settings)
         if len(self._unsent):
             samples = np.concatenate([self._unsent, samples])
         while len(samples) >= size:
-            self._send_audio(self._encoder.encode(samples[:size]), self._packet_ticks, now)
-            samples = samples[size:]
+            packet, samples = samples[:size], samples[size:]
+            # What can't be encoded is not sent; all others are, in the same tick.
+            with contextlib.suppress(AudioError):
+                if self._encoder is None:
+                    self._encoder = codec.encoder(self._encoder_settings)
+                self._send_audio(self._encoder.encode(packet), self._packet_ticks, now)
         self._unsent = samples
 
     def send_codes(self, codes: bytes, now: float) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from endpoint.audio.analysis import GoertzelBank, heard
 from endpoint.audio.codec import AudioCodec
+from endpoint.audio.coder import EncoderSettings
 from endpoint.audio.dtmf import DtmfDetector
 from endpoint.audio.frame import Samples
 from endpoint.audio.resample import resample
@@ -102,6 +103,18 @@ async def test_a_tone_survives_every_pair_of_codecs_at_its_level(source: m.Paylo
     studio.run(60)
     levels = [level(listener, 1010.0) for listener in listeners]
     assert levels == pytest.approx([LEVEL_DBOV] * len(ALL), abs=1.0)
+
+
+async def test_an_encoder_that_fails_silences_its_own_far_end_alone() -> None:
+    browser, phone, other = FarEnd("A", [OPUS]), FarEnd("B", [PCMU]), FarEnd("C", [PCMU])
+    voice = speaker("V", PCMU)
+    studio = Studio(browser, phone, other, voice)
+    browser.port.outbound._encoding = EncoderSettings(complexity=99)
+    browser.negotiate([OPUS])
+    for sink in (browser, phone, other):
+        studio.hears(sink, (voice.port, 0.0))
+    studio.run(40)
+    assert [len(end.heard) for end in (browser, phone, other)] == [0, 40, 40]
 
 
 async def test_in_a_room_of_mixed_codecs_everybody_hears_all_others_and_not_himself() -> None:
