@@ -202,7 +202,7 @@ class Reporter:
         fraction = (
             min(255, 256 * lost_since // expected_since) if lost_since > 0 < expected_since else 0
         )
-        cumulative = max(-0x800000, min(lost, 0x7FFFFF)) & 0xFFFFFF
+        cumulative = max(-0x800000, min(lost - source.lost_before, 0x7FFFFF)) & 0xFFFFFF
         last, delay = 0, 0
         if self._sender_report is not None:
             last, came = self._sender_report

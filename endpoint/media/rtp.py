@@ -86,6 +86,7 @@ class Source:
         "bursts",
         "jitter",
         "lost",
+        "lost_before",
         "next_sequence",
         "rate_hz",
         "ssrc",
@@ -103,6 +104,8 @@ class Source:
         """In timestamp units."""
         self.lost = 0
         """Expected and not received, over all that was ever expected (A.3)."""
+        self.lost_before = 0
+        """Of these, before this SSRC, or this run of its numbers, began."""
         self.bursts = Bursts()
         self.rate_hz = rate_hz
         """Of the timestamps; see `use_clock`."""
@@ -182,6 +185,7 @@ class Source:
 
     def _begin(self, ssrc: int, sequence: int) -> None:
         self._earlier_expected = self.expected
+        self.lost_before = self.lost
         self.ssrc = ssrc
         self._base = self._counted_from = sequence
         self._cycles = 0

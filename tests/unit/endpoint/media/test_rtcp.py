@@ -64,6 +64,15 @@ def test_the_fraction_lost_is_of_the_time_since_the_last_report() -> None:
     assert b.reporter.report(2.0, sends=False)[block + 4] == 0
 
 
+def test_what_another_ssrc_lost_before_is_not_told_of_the_new_one() -> None:
+    a, b, c = End(), End(), End()
+    b.hears(a, 30, lost=10)
+    b.hears(c, 30, lost=2)
+    c.reporter.receive(memoryview(b.reporter.report(1.0, sends=False)), 1.0)
+    assert c.reporter.remote.lost == 2
+    assert b.source.lost == 12
+
+
 def test_a_report_about_somebody_else_tells_nothing() -> None:
     a, b, c = End(), End(), End()
     b.hears(c, 10, lost=5)
