@@ -62,7 +62,7 @@ class MediaRoutes:
         offer = await self._offer(request)
         session = self._session(request)
         async with session.changing:
-            _check_match(request, session)
+            _check_match(request, self._session(request))
             answer = await _negotiated(self.browsers.renew(session, offer))
             return _described(request, session, answer, 200)
 
@@ -113,14 +113,13 @@ class MediaRoutes:
         return DeviceId(device)
 
     def _session(self, request: web.Request) -> BrowserSession:
-        found = self.browsers.find(
-            DeviceId(request.match_info["device"]), request.match_info["media"]
-        )
-        if found is None:
-            raise BadRequest(
-                404, wire.Refused("unknown_media", "no such session, or it is over or was replaced")
-            )
-        return found
+        device = DeviceId(request.match_info["device"])
+        found = self.browsers.find(device, request.match_info["media"])
+        if found is not None:
+            return found
+        if self.browsers.of(device) is not None:
+            raise BadRequest(410, wire.Refused("replaced", f"another page stands for {device}"))
+        raise BadRequest(404, wire.Refused("unknown_media", "no such session, or it is over"))
 
     async def _offer(self, request: web.Request) -> bytes:
         """An offer in the body, as it is or in JSON; it can be read."""

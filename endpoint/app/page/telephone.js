@@ -78,7 +78,7 @@ export class Telephone {
     if (registration.contact === this.media) {
       this.isKnown = true;
     } else if (this.isKnown && registration.registered) {
-      this.fail(`Another page is ${this.device}'s telephone now.`);
+      this.yield();
     } else if (this.isKnown) {
       if (PASSING.has(registration.cause)) { this.again(); } else { this.fail(registration.text); }
     }
@@ -156,7 +156,7 @@ export class Telephone {
       if (connection.connectionState === "connected") { this.moved("connected"); }
     } catch (error) {
       if (connection !== this.connection) { return; }
-      if (isPassing(error)) { this.later(() => this.restart()); } else { this.again(); }
+      if (isPassing(error)) { this.later(() => this.restart()); } else if (error.status === 410) { this.yield(); } else { this.again(); }
     }
   }
 
@@ -164,6 +164,10 @@ export class Telephone {
   again() {
     this.become("lost");
     this.begin();
+  }
+
+  yield() {
+    this.fail(`Another page is ${this.device}'s telephone now.`);
   }
 
   later(step) {

@@ -157,10 +157,9 @@ async def test_who_may_not_is_told_why(desk: Desk, agent: Page) -> None:
     assert (refused.value.status, refused.value.reason) == (404, "unknown_device")
     media = await begin(desk, agent)
     for asked in (
-        desk.client.renew_media("6001", "browser.gone", offer),
         desk.client.renew_media("6002", media.media, offer),
         desk.client.close_media("6002", media.media),
-        desk.client.add_candidates("6001", "gone", media.etag, b""),
+        desk.client.add_candidates("6002", media.media, media.etag, b""),
     ):
         with pytest.raises(RequestRefused) as refused:
             await asked
@@ -184,8 +183,8 @@ async def test_another_page_takes_over_and_the_older_is_told(desk: Desk, agent: 
             assert told.registration is not None
             assert told.registration.contact == taken.media != older.media
             with pytest.raises(RequestRefused) as refused:
-                await desk.client.close_media("6001", older.media)
-            assert refused.value.status == 404
+                await desk.client.renew_media("6001", older.media, agent.offer().decode())
+            assert (refused.value.status, refused.value.reason) == (410, "replaced")
 
 
 async def test_a_page_of_an_admitted_origin_may_use_it(desk: Desk) -> None:
