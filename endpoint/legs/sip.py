@@ -139,16 +139,21 @@ class SipLeg(Leg):
         """What we want now."""
         return Direction.SENDONLY if self._held_by_us else Direction.SENDRECV
 
+    @property
+    def _wanted(self) -> Sequence[str]:
+        """Codecs that can be forwarded; in a call with nobody that is known, what is spoken now."""
+        return self._faced() or (self.encodings[:1] if self._talking else ())
+
     def _offer(self) -> SessionDescription:
         """What we offer now, so that what can be forwarded comes first."""
         audio = self._in_call
-        audio.codecs = codecs_for(audio.protection, self._faced())
+        audio.codecs = codecs_for(audio.protection, self._wanted)
         return audio.offer(self._direction)
 
     async def _answer_to(self, offer: bytes) -> tuple[SessionDescription, Negotiated]:
         """Our answer, likewise, and what comes of it. Raises SdpError and MediaError."""
         audio = self._in_call
-        audio.codecs = codecs_for(audio.protection, self._faced(), offering=False)
+        audio.codecs = codecs_for(audio.protection, self._wanted, offering=False)
         audio.own_order = True
         return await audio.answer(offer, self._direction)
 
@@ -329,6 +334,8 @@ class SipLeg(Leg):
         if not session.answer_reinvite(answer.serialise()):
             await self._in_call.drop_restart()
             return
+        if agreed.ice_restarted:
+            self._stop_timer()  # it has not gone, though its old audio was closed
         self._held_by_them = agreed.far_end_holds
         await self._agree(agreed)
         self._say_hold()

@@ -249,6 +249,15 @@ async def test_a_phone_that_offers_in_another_order_is_forwarded_on(call: Call) 
     assert names_in(await call.offer()) == ["PCMU", "PCMA"], "G.722 would be chosen"
 
 
+async def test_what_is_spoken_stays_where_nobody_else_is_known(call: Call) -> None:
+    call.session.tell(Reinvited(far_offer(codecs=(PCMA,))))
+    await call.session.until("answer_reinvite")
+    call.session.did.clear()
+    call.session.tell(Reinvited(far_offer(codecs=(PCMU, PCMA))))
+    _, answer = await call.session.until("answer_reinvite")
+    assert names_in(answer) == ["PCMA", "PCMU"]
+
+
 async def test_an_offer_that_can_not_be_answered_leaves_the_call_as_it_is(call: Call) -> None:
     call.session.tell(Reinvited(b"v=0\r\no=- 9 2 IN IP4 1.2.3.4\r\ns=-\r\nt=0 0\r\n"))
     assert await call.session.until("reject_reinvite") == ("reject_reinvite", 488)
@@ -307,6 +316,10 @@ class TestLostBrowser:
     """Its network is lost; we have asked it to begin ICE anew."""
 
     @pytest.fixture
+    def leg_settings(self) -> LegSettings:
+        return LegSettings(goodbye_s=0.2, shutdown_timeout_s=0.0)
+
+    @pytest.fixture
     async def call(self, desk: Desk) -> Call:
         session = FakeSession(sdp=far_offer(security=browser("AA")))
         desk.server.offered.put(session)
@@ -347,6 +360,21 @@ class TestLostBrowser:
         again = await call.offer()
         assert ice_in(again) not in (ice_in(first), ice_in(offer))
         call.answer(200, far_answer(again, security=browser("BB")))
+
+    async def test_who_begins_anew_after_its_old_audio_was_closed_has_not_gone(
+        self, call: Call
+    ) -> None:
+        await call.offer()
+        port = call.desk.media.all(m.OpenWebRtcPort)[-1].port
+        call.desk.media.tell(m.PortFailed(port, m.PortFailure.CLOSED))
+        call.session.tell(InfoReceived("application/dtmf", b"5"))
+        assert isinstance(await call.desk.next(), DigitDetected)
+        call.session.tell(Reinvited(far_offer(security=browser("BB"))))
+        await call.session.until("answer_reinvite")
+        call.answer(491)
+        later = InfoReceived("application/dtmf", b"6")
+        asyncio.get_running_loop().call_later(0.4, call.session.tell, later)
+        assert isinstance(await call.desk.next(), DigitDetected), "it was released"
 
     async def test_without_a_new_way_it_is_released(self, call: Call) -> None:
         offer = await call.offer()

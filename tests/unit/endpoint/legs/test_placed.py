@@ -341,7 +341,7 @@ async def test_an_address_that_the_media_plane_refuses_ends_the_leg(desk: Desk) 
 class TestShortWaits:
     @pytest.fixture
     def leg_settings(self) -> LegSettings:
-        return LegSettings(ring_timeout_s=0.01, shutdown_timeout_s=0.0)
+        return LegSettings(ring_timeout_s=0.2, shutdown_timeout_s=0.0)
 
     async def test_nobody_picks_up(self, desk: Desk) -> None:
         session = await ringing(desk)
@@ -361,7 +361,7 @@ class TestShortWaits:
             if isinstance(command, m.SetRemote):
                 loop = asyncio.get_running_loop()
                 passed = loop.create_future()
-                loop.call_later(0.03, passed.set_result, None)
+                loop.call_later(0.4, passed.set_result, None)
                 await passed
             return await at_once(command)
 
