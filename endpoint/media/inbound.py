@@ -85,6 +85,8 @@ class Inbound:
         self._event_type = -1
         self._level_mask = _ONE_IN_EIGHT
         self._level_payloads: deque[tuple[int, bytes]] = deque(maxlen=6)
+        self._level: tuple[tuple[int, bytes] | None, float | None] = None, None
+        """What it was when asked last, and the newest of the payloads then."""
         self._is_first = True
 
     @property
@@ -175,12 +177,19 @@ class Inbound:
         """Of about the last second; None where nothing that we can decode has come."""
         if not self._level_payloads or self.codec is None:
             return None
-        # Kept one in eight, and decoded only now that somebody asks.
-        decoder, recent = self.codec.decoder(), []
+        # Kept one in eight, and decoded only now that somebody asks: once for a whole room.
+        newest, level_dbov = self._level
+        if newest is not self._level_payloads[-1]:
+            level_dbov = self._measure_level(self.codec)
+            self._level = self._level_payloads[-1], level_dbov
+        return level_dbov
+
+    def _measure_level(self, codec: AudioCodec) -> float | None:
+        decoder, recent = codec.decoder(), []
         for sequence, payload in self._level_payloads:
             with contextlib.suppress(AudioError):
                 samples = decoder.decode(payload)
-                if not self.codec.has_memory or sequence & 0b10:
+                if not codec.has_memory or sequence & 0b10:
                     recent.append(samples)
         return round(level_of(np.concatenate(recent)), 1) if recent else None
 

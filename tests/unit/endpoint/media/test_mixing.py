@@ -313,3 +313,20 @@ async def test_the_level_is_known_without_decoding_what_nobody_hears(
     assert a.port.inbound.level_dbov() is None
     studio.run(60)
     assert a.port.inbound.level_dbov() == pytest.approx(LEVEL_DBOV, abs=2)
+    a.payloads = said(payload_type, 1010.0, -40.0)
+    studio.run(120)
+    assert a.port.inbound.level_dbov() == pytest.approx(-40.0, abs=2)
+
+
+async def test_the_level_is_measured_once_however_many_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a room each reads those of all others; audio that is not there any more has none."""
+    a = speaker("A", OPUS)
+    studio = Studio(a)
+    studio.run(60)
+    inbound = a.port.inbound
+    level_dbov = inbound.level_dbov()
+    with monkeypatch.context() as patched:
+        patched.setattr(AudioCodec, "decoder", lambda self: pytest.fail("decoded again"))
+        assert inbound.level_dbov() == level_dbov
+    a.negotiate([PCMU])
+    assert inbound.level_dbov() is None
