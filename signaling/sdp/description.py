@@ -28,7 +28,6 @@ _RTPMAP = re.compile(r"([0-9]+) +(\S+)")
 _ENCODING = re.compile(r"([^/\s]+)/([0-9]+)(?:/([0-9]+))?")
 _RTCP = re.compile(r"([0-9]+)(?: IN IP[46] \S+)?")
 _RTCP_START = re.compile(r"[0-9]+(?: .*)?")
-_SOURCE = re.compile(r"([0-9]{1,10}) +([^\s:]+)(?::(.*))?")
 _PTIME = re.compile(r"([0-9]{1,5})(\.[0-9]{1,9})?")
 _REPORT = re.compile(r"(voip-metrics|rcvr-rtt=(?:all|sender))(?::[0-9]+)?")
 
@@ -215,16 +214,6 @@ class MediaDescription:
     def mid(self) -> str | None:
         """What groups and fragments call this medium (RFC 5888 §4)."""
         return self.attribute("mid") or None
-
-    @property
-    def sources(self) -> dict[int, dict[str, str]]:
-        """What is told of each SSRC that the describer sends (RFC 5576 §4.1): cname, msid."""
-        found: dict[int, dict[str, str]] = {}
-        for value in self.attributes("ssrc"):
-            match = _SOURCE.fullmatch(value)
-            if match is not None and int(match[1]) < 2**32:
-                found.setdefault(int(match[1]), {}).setdefault(match[2].lower(), match[3] or "")
-        return found
 
     @property
     def codecs(self) -> tuple[Codec, ...]:

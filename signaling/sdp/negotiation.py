@@ -97,9 +97,6 @@ class Negotiated:
     """Ours."""
     ptime_ms: int
     security: AgreedSecurity = PLAIN
-    ssrc: int | None = None
-    """Of the far end, where it tells (RFC 5576)."""
-    cname: str = ""
     reports: tuple[str, ...] = ()
     """Extended reports that the far end asked for (`SessionDescription.reports_of`)."""
 
@@ -341,11 +338,6 @@ def _with_fitting_events(codecs: tuple[Codec, ...]) -> tuple[Codec, ...]:
     )
 
 
-def g711_first(codecs: tuple[Codec, ...]) -> tuple[Codec, ...]:
-    """The same codecs, PCMU and PCMA before all others; for a leg that faces G.711."""
-    return tuple(sorted(codecs, key=lambda codec: codec.encoding not in ("PCMU", "PCMA")))
-
-
 def _refused(medium: MediaDescription, local: LocalAudio) -> MediaDescription:
     """Port 0; browsers match an m-line by its mid, also one that is refused (RFC 8829 §5.3.1)."""
     refused = medium.refused()
@@ -486,7 +478,6 @@ def _negotiated(
 ) -> Negotiated:
     rtcp_port = theirs.port if mux else theirs.rtcp_port or min(theirs.port + 1, 65535)
     wanted = theirs.ptime_ms
-    ssrc, source = next(iter(theirs.sources.items()), (None, {}))
     return Negotiated(
         host=host,
         rtp_port=theirs.port,
@@ -497,7 +488,5 @@ def _negotiated(
         direction=direction,
         ptime_ms=wanted if wanted in USABLE_PTIMES_MS else DEFAULT_PTIME_MS,
         security=security,
-        ssrc=ssrc,
-        cname=source.get("cname", ""),
         reports=description.reports_of(theirs),
     )

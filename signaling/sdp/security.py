@@ -69,8 +69,6 @@ class AgreedSdes:
     """Ours: protects what we send."""
     receive: Crypto
     """Theirs."""
-    rekeyed: bool = False
-    """Their key is another than before: begin a new SRTP context for what comes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +161,7 @@ def answered_security(
     for theirs in read_crypto(medium):
         for crypto in ours:
             if (crypto.tag, crypto.suite) == (theirs.tag, theirs.suite):
-                return _agreed_sdes(crypto, theirs, current)
+                return AgreedSdes(crypto, theirs)
     if medium.attribute("crypto") is not None:
         raise SdpError("the answer's crypto line is none of the offer's")
     in_use = isinstance(current, AgreedSdes)
@@ -187,13 +185,7 @@ def _answer_sdes(
         raise SdpError(f"{medium.protocol} without a crypto line that we can do")
     theirs, ours = found
     ours = replace(ours, tag=theirs.tag)
-    return (f"crypto:{ours}",), _agreed_sdes(ours, theirs, current)
-
-
-def _agreed_sdes(ours: Crypto, theirs: Crypto, current: AgreedSecurity | None) -> AgreedSdes:
-    before = current.receive if isinstance(current, AgreedSdes) else theirs
-    same = (before.suite, before.key_salt) == (theirs.suite, theirs.key_salt)
-    return AgreedSdes(ours, theirs, rekeyed=not same)
+    return (f"crypto:{ours}",), AgreedSdes(ours, theirs)
 
 
 def _answer_dtls(

@@ -16,7 +16,6 @@ from signaling.sdp.dtls import DtlsRole, Fingerprint
 from signaling.sdp.ice import Candidate, IceDescription
 from signaling.sdp.negotiation import (
     BROWSER_CODECS,
-    DEFAULT_CODECS,
     G722,
     OPUS,
     OPUS_TELEPHONE_EVENTS,
@@ -27,7 +26,6 @@ from signaling.sdp.negotiation import (
     Negotiated,
     Renewal,
     apply_answer,
-    g711_first,
     make_answer,
     make_offer,
     renewal_in,
@@ -145,7 +143,6 @@ def test_both_ends_agree_on_dtls() -> None:
     assert dtls(at_us).mid == dtls(at_them).mid == "0"
     assert at_us.rtcp_mux
     assert at_us.rtcp_port == at_us.rtp_port == 30000
-    assert (at_us.ssrc, at_us.cname) == (7, "c@d")
     assert not dtls(at_us).ice_restarted
     assert not dtls(at_us).association_renewed
 
@@ -434,7 +431,8 @@ def test_another_key_shows() -> None:
     theirs, _ = make_answer(ours, THEIR_SDES)
     at_us = apply_answer(ours, theirs)
     rekeyed = make_offer(replace(THEM, security=Sdes((crypto(CM, 4),))), previous=theirs)
-    assert sdes(make_answer(rekeyed, OUR_SDES, previous=ours, current=at_us)[1]).rekeyed
+    _, agreed = make_answer(rekeyed, OUR_SDES, previous=ours, current=at_us)
+    assert sdes(agreed) == AgreedSdes(crypto(CM, 2), crypto(CM, 4))
 
 
 def test_keys_that_are_required_are_never_gone_without() -> None:
@@ -488,6 +486,14 @@ def test_keys_that_are_wished_for_are_taken_where_they_are() -> None:
         make_answer(described("m=audio 4000 RTP/SAVP 0"), wish)
 
 
+def test_a_plain_offer_is_not_answered_by_another_profile() -> None:
+    for protocol in ("RTP/SAVP", "UDP/TLS/RTP/SAVPF"):
+        answer = described(f"m=audio 4000 {protocol} 0", f"a=crypto:{crypto(CM, 9)}", *WEBRTC)
+        with pytest.raises(SdpError, match=f"{protocol} was not offered") as caught:
+            apply_answer(make_offer(OUR_PLAIN), answer)
+        assert caught.value.status_hint == 488
+
+
 def test_keys_beside_a_fingerprint_are_one_of_two_ways() -> None:
     theirs = described("m=audio 4000 RTP/SAVPF 0", *WEBRTC, f"a=crypto:{crypto(CM, 9)}")
     assert dtls(make_answer(theirs, US)[1]).role is DtlsRole.SERVER
@@ -532,8 +538,7 @@ def test_opus_is_answered_first_where_the_browser_wants_it() -> None:
 
 
 def test_g711_is_first_when_asked() -> None:
-    local = replace(US, codecs=g711_first((OPUS, G722, *DEFAULT_CODECS)), own_order=True)
-    assert [codec.encoding for codec in local.codecs[:3]] == ["PCMU", "PCMA", "OPUS"]
+    local = replace(US, codecs=(PCMU, PCMA, OPUS, G722, TELEPHONE_EVENTS), own_order=True)
     answer, agreed = make_answer(described(*CHROME), local)
     assert answer.media[0].formats == ("0", "8", "111", "9", "126")
     assert agreed.send[0] == PCMU
@@ -550,14 +555,15 @@ def test_events_go_by_the_clock_of_a_codec_that_is_there() -> None:
 def test_events_go_by_the_clock_of_the_codec_that_is_sent() -> None:
     # Chromium, offered both, sends its digits beside Opus by 8000 Hz: 20 ms long.
     local = replace(US, codecs=BROWSER_CODECS, own_order=True)
-    g711 = replace(local, codecs=g711_first(BROWSER_CODECS))
+    events = TELEPHONE_EVENTS, OPUS_TELEPHONE_EVENTS
+    g711 = replace(local, codecs=(PCMU, PCMA, OPUS, *events))
     assert make_offer(local).media[0].formats == ("111", "0", "8", "110")
     assert make_offer(g711).media[0].formats == ("0", "8", "111", "101")
-    for ours, events in ((local, 110), (g711, 126)):
+    for ours, number in ((local, 110), (g711, 126)):
         answer, agreed = make_answer(described(*CHROME), ours)
-        assert answer.media[0].formats[-1] == str(events)
+        assert answer.media[0].formats[-1] == str(number)
         assert agreed.telephone_event is not None
-        assert agreed.telephone_event.number == events
+        assert agreed.telephone_event.number == number
 
 
 def test_events_by_another_clock_are_better_than_none() -> None:
