@@ -157,6 +157,8 @@ def answered_security(
     clear = offered.protocol.upper() in PLAIN_PROTOCOLS
     ours = read_crypto(offered)
     if clear and not ours:
+        if medium.protocol.upper() not in PLAIN_PROTOCOLS:
+            raise SdpError(f"{medium.protocol} was not offered")
         return PLAIN
     for theirs in read_crypto(medium):
         for crypto in ours:
