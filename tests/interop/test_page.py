@@ -89,6 +89,7 @@ async def test_the_page_is_called_holds_retrieves_presses_keys_and_is_hung_up_on
 async def test_the_page_calls_and_hangs_up(
     desk: Desk, page: EndpointPage, customer: Baresip
 ) -> None:
+    assert await page.run("document.getElementById('dial-device').value") == AGENT
     await page.dial(AGENT, CUSTOMER)
     await customer.ringing()
     await customer.accept()

@@ -253,8 +253,10 @@ function drawDevices() {
   $("phone-use").disabled = devices.length === 0;
 }
 
+/** What is chosen stays so; the device whose telephone this is comes first when it becomes free. */
 function offer(select, devices, none) {
-  const chosen = select.value;
+  const isNew = phone.on && ![...select.options].some((option) => option.value === phone.device);
+  const chosen = isNew && devices.some((device) => device.device === phone.device) ? phone.device : select.value;
   select.replaceChildren(...(devices.length
     ? devices.map((device) => make("option", { value: device.device, textContent: device.device }))
     : [make("option", { value: "", textContent: none })]));
