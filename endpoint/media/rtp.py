@@ -19,7 +19,8 @@ MARKER: Final = 0x80
 
 _MAX_DROPOUT = 3000
 _MAX_MISORDER = 100
-_LONGEST_PACKET_S = 0.2
+_LET_GO_S = 0.1
+"""What is later by more is not made up for (see `FrameClock`): it is a pause."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,7 +270,7 @@ class Sender:
         It lasts as many ticks of the clock as are given; by default one an octet (G.711).
         """
         kind = payload_type
-        if self._continues:
+        if self._continues and (now - self.at - _LET_GO_S) * self.rate_hz <= self.step:
             self.timestamp = (self.timestamp + self.step) & 0xFFFFFFFF
         else:
             self.timestamp = self.resume_timestamp(now)

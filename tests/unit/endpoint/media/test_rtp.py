@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -154,6 +156,23 @@ class TestSender:
         sender.interrupt()
         second = parsed(memoryview(sender.frame(0, bytes(160), 1.001)))
         assert (second.timestamp - first.timestamp) & 0xFFFFFFFF == 160
+
+    @pytest.mark.parametrize("late_s", [0.02, 0.09])
+    def test_frames_that_a_busy_machine_makes_up_for_are_no_pause(self, late_s: float) -> None:
+        sender = Sender()
+        times = [1.0, 1.02, *[1.04 + late_s] * round(late_s / 0.02 + 1)]
+        packets = [parsed(memoryview(sender.frame(0, bytes(160), now))) for now in times]
+        steps = [(b.timestamp - a.timestamp) & 0xFFFFFFFF for a, b in itertools.pairwise(packets)]
+        assert steps == [160] * len(steps)
+        assert [p.marker for p in packets] == [True] + [False] * len(steps)
+
+    def test_time_that_a_busy_machine_let_go_has_passed(self) -> None:
+        """Else whatever comes later would be late by as much, to the end of the call."""
+        sender = Sender()
+        packets = [parsed(memoryview(sender.frame(0, bytes(160), at))) for at in (1.0, 1.25, 1.27)]
+        steps = [(b.timestamp - a.timestamp) & 0xFFFFFFFF for a, b in itertools.pairwise(packets)]
+        assert steps == [2000, 160]
+        assert [p.marker for p in packets] == [True, True, False]
 
     def test_an_event_keeps_one_timestamp_and_audio_goes_on_after_it(self) -> None:
         sender = Sender()
