@@ -196,6 +196,9 @@ class BrowserStations:
             self._connected(session)
         elif isinstance(notice, m.PortFailed):
             self._failed(session, notice.failure)
+        elif isinstance(notice, m.RestartFailed):
+            log.warning("ICE restart failed", media=session.id, failure=notice.failure)
+            session.end.restart_failed()
         elif isinstance(notice, m.FirstPacket):
             session.is_heard = True
         if session.leg is not None:

@@ -36,10 +36,17 @@ class Office:
         self.stations = BrowserStations(cast("Any", self.media), LegSettings(), self.told.append)
 
     async def open(self) -> BrowserSession:
-        page = AudioEnd(cast("Any", FakeMedia()), "page", Protection.WEBRTC)
-        await page.open(controlling=True)
-        session, _ = await self.stations.open(AGENT, page.offer().serialise())
+        self.page = AudioEnd(cast("Any", FakeMedia()), "page", Protection.WEBRTC)
+        await self.page.open(controlling=True)
+        offer = self.page.offer()
+        session, answer = await self.stations.open(AGENT, offer.serialise())
+        await self.page.agree(self.page.accept(offer, answer))
         return session
+
+    async def offer_again(self, session: BrowserSession) -> None:
+        offer = self.page.offer()
+        answer = await self.stations.renew(session, offer.serialise())
+        await self.page.agree(self.page.accept(offer, answer))
 
     def connect(self, session: BrowserSession) -> None:
         assert self.stations.take(m.PortConnected(session.id, PROFILE))
@@ -93,6 +100,18 @@ async def test_a_page_that_never_connects_is_over_at_once(
     assert isinstance(gone, DeviceUnregistered)
     assert (gone.cause, gone.server) == (cause, BROWSER)
     assert not office.stations.take(m.PortConnected(session.id, PROFILE))
+
+
+async def test_the_way_that_works_is_kept_where_a_restart_came_to_nothing(office: Office) -> None:
+    session = await office.open()
+    office.connect(session)
+    (works,) = office.media.all(m.SetWebRtcRemote)
+    await office.page.restart()
+    await office.offer_again(session)
+    assert office.media.all(m.SetWebRtcRemote)[-1].ufrag != works.ufrag
+    assert office.stations.take(m.RestartFailed(session.id, PortFailure.NO_ROUTE))
+    await office.offer_again(session)
+    assert office.media.all(m.SetWebRtcRemote)[-1].ufrag == works.ufrag
 
 
 async def test_an_older_session_that_waits_is_replaced(office: Office) -> None:
