@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from endpoint.callcontrol.events import DigitsGenerated, Established, Held, Retrieved
+from endpoint.callcontrol.commands import AnswerCall
+from endpoint.callcontrol.events import Delivered, DigitsGenerated, Established, Held, Retrieved
 from endpoint.legs.base import Cause, DeviceId, DeviceRegistered, DeviceUnregistered
 
 from .desk import Desk
@@ -86,6 +87,22 @@ async def test_the_page_is_called_holds_retrieves_presses_keys_and_is_hung_up_on
     assert await page.heard() == set()
 
 
+async def test_a_page_that_nobody_looks_at_rings_and_closes_its_microphone(
+    desk: Desk, page: EndpointPage, customer: Baresip
+) -> None:
+    await page.hide()
+    await page.run(
+        "window.AudioContext = class extends AudioContext { rings = window.rung = 1 }; 0"
+    )
+    await customer.dial(AGENT)
+    await page.until("window.rung === 1")
+    call = (await desk.event(Delivered, device=AGENT)).call
+    await desk.endpoint.controller.submit(AnswerCall(AGENT, call))
+    await page.has_open_microphone(True)
+    await customer.hang_up()
+    await page.has_open_microphone(False)
+
+
 async def test_the_page_calls_and_hangs_up(
     desk: Desk, page: EndpointPage, customer: Baresip
 ) -> None:
@@ -136,6 +153,26 @@ async def test_the_telephone_comes_back_when_the_media_process_was_lost(
     await hear({page: {CUSTOMER_HZ}, customer: {AGENT_HZ}})
 
 
+async def test_a_restart_that_was_overtaken_by_a_new_session_leaves_that_alone(
+    desk: Desk, page: EndpointPage
+) -> None:
+    await page.run(
+        "window.puts = 0; const ask = window.fetch;"
+        "window.fetch = (to, how) => { puts += how.method === 'PUT'; return ask(to, how); };"
+        "Object.defineProperty(connection, 'iceGatheringState', { get: () => 'gathering' });"
+        "const wait = window.setTimeout;"
+        "const late = ms => { window.late ||= ms === 2000; };"
+        "window.setTimeout = (step, ms) => wait(() => { step(); late(ms); }, ms); 0"
+    )
+    await page.lose_its_way()
+    assert desk.endpoint.media.pid is not None
+    os.kill(desk.endpoint.media.pid, signal.SIGKILL)
+    await desk.event(DeviceRegistered, device=AGENT, server="browser")
+    await page.until("window.late")  # it has given up waiting for candidates
+    await page.state("ready")
+    assert await page.run("puts") == 0
+
+
 async def test_another_page_takes_over(desk: Desk, page: EndpointPage, tmp_path: Path) -> None:
     async with opened(desk, tmp_path / "other") as other:
         await other.use(AGENT)
@@ -144,6 +181,21 @@ async def test_another_page_takes_over(desk: Desk, page: EndpointPage, tmp_path:
         await page.fault("Another page")
         await other.press("Stop")
         await desk.event(DeviceUnregistered, device=AGENT, server="browser")
+
+
+async def test_a_browser_that_plays_nothing_before_a_click_is_told_of(
+    desk: Desk, tmp_path: Path
+) -> None:
+    async with opened(desk, tmp_path / "page") as page:
+        await page.run(
+            "HTMLAudioElement.prototype.play = async () => {"
+            " throw new DOMException('autoplay', 'NotAllowedError'); }; 0"
+        )
+        await page.use(AGENT)
+        await page.state("ready")
+        await page.fault("Click anywhere")
+        await page.run("delete HTMLAudioElement.prototype.play; document.body.click()")
+        await page.until("document.getElementById('phone-fault').textContent === ''")
 
 
 async def test_a_refused_microphone_is_told(desk: Desk, tmp_path: Path) -> None:

@@ -196,15 +196,27 @@ const PHONE_TEXTS = {
   lost: "Its audio was lost. Looking for another way…",
 };
 
+/** The calls of the device whose telephone this is, as far as it is one. */
+function ownCalls() {
+  const own = [...state.calls.values()].flatMap((call) => call.parties
+    .filter((party) => phone.on && party.device === phone.device && party.state !== "null").map((party) => ({ call, party })));
+  const in_ = (word) => own.find(({ party }) => party.state === word);
+  const talking = Boolean(in_("connected"));
+  const ringing = Boolean(in_("alerting")?.party.commands.includes("AnswerCall"));
+  return { shown: in_("alerting") ?? in_("connected") ?? own[0], talking, ringing };
+}
+
+/** A page that nobody looks at is not drawn, but rings, and closes its microphone. */
+function follow() {
+  const { talking, ringing } = ownCalls();
+  phone.talk(talking);
+  phone.ring(ringing && !talking);
+  drawSoon();
+}
+
 function drawPhone() {
   const { device, fault, muted, on } = phone;
-  const own = [...state.calls.values()].flatMap((call) => call.parties
-    .filter((party) => on && party.device === device && party.state !== "null").map((party) => ({ call, party })));
-  const in_ = (word) => own.find(({ party }) => party.state === word);
-  const shown = in_("alerting") ?? in_("connected") ?? own[0];
-  const ringing = Boolean(in_("alerting")?.party.commands.includes("AnswerCall"));
-  phone.talk(Boolean(in_("connected")));
-  phone.ring(ringing && !in_("connected"));
+  const { shown, talking, ringing } = ownCalls();
   $("phone").dataset.state = phone.state !== "ready" || !shown ? phone.state : ringing ? "ringing" : "talking";
   const other = shown && (shown.call.called === device ? shown.call.calling : shown.call.called);
   $("phone-title").textContent = !on ? "Telephone" : !shown ? `This browser is ${device}'s telephone`
@@ -220,7 +232,7 @@ function drawPhone() {
   }
   $("phone-form").hidden = on;
   $("phone-leave").hidden = !on;
-  $("phone-mute").hidden = !in_("connected");
+  $("phone-mute").hidden = !talking;
   $("phone-mute").ariaPressed = String(muted);
 }
 
@@ -328,7 +340,7 @@ function receive(frame) {
     for (const device of frame.devices) { state.devices.set(device.device, device); }
     feed(frame);
   }
-  drawSoon();
+  follow();
 }
 
 let due = false;
@@ -398,7 +410,7 @@ function leave(reason = "") {
   $("token").focus();
 }
 
-const phone = new Telephone({ ask, changed: drawSoon, speaker: $("phone-speaker") });
+const phone = new Telephone({ ask, changed: follow, speaker: $("phone-speaker") });
 
 // -- begin --------------------------------------------------------------------------------------
 
@@ -417,8 +429,8 @@ $("dial").addEventListener("submit", async (event) => {
 });
 $("phone-form").addEventListener("submit", (event) => { event.preventDefault(); phone.use($("phone-device").value); });
 $("phone-leave").addEventListener("click", () => phone.leave());
-$("phone-mute").addEventListener("click", () => { phone.mute(!phone.muted); drawSoon(); });
-document.addEventListener("click", () => { if ($("phone-speaker").srcObject) { $("phone-speaker").play().catch(() => {}); } });
+$("phone-mute").addEventListener("click", () => { phone.mute(!phone.muted); });
+document.addEventListener("click", () => { if ($("phone-speaker").srcObject) { phone.hear(); } });
 setInterval(drawDurations, 1000);
 setInterval(askQuality, QUALITY_EVERY_MS);
 

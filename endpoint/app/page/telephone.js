@@ -64,6 +64,7 @@ export class Telephone {
   mute(muted) {
     this.muted = muted;
     this.open();
+    this.changed();
   }
 
   /** The microphone is open in a call alone. */
@@ -123,7 +124,7 @@ export class Telephone {
     this.open();
     connection.ontrack = ({ track }) => {
       this.speaker.srcObject = new MediaStream([track]);
-      this.speaker.play().catch(() => { this.fault = "Click anywhere in the page to hear calls."; this.changed(); });
+      this.hear();
     };
     connection.onconnectionstatechange = () => { if (connection === this.connection) { this.moved(connection.connectionState); } };
     return connection;
@@ -131,7 +132,6 @@ export class Telephone {
 
   moved(state) {
     if (state === "connected") {
-      this.fault = "";
       this.become("ready");
     } else if (state === "failed" && this.state === "connecting") {
       this.leave();
@@ -139,6 +139,18 @@ export class Telephone {
     } else if (state === "disconnected" || state === "failed") {
       this.restart();
     }
+  }
+
+  /** Play what comes: a page that was loaded anew may do so only after a click. */
+  async hear() {
+    let fault = "";
+    try {
+      await this.speaker.play();
+    } catch (error) {
+      if (error.name !== "NotAllowedError") { return; }
+      fault = "Click anywhere in the page to hear calls.";
+    }
+    if (this.on && this.fault !== fault) { this.fault = fault; this.changed(); }
   }
 
   /** Look for a new way for the audio, under the call. */
@@ -149,6 +161,7 @@ export class Telephone {
     try {
       connection.restartIce();
       await gathered(connection);
+      if (connection !== this.connection) { return; }  // this.session is another's by now
       const media = await this.ask("PUT", this.session, { sdp: connection.localDescription.sdp });
       if (connection !== this.connection) { return; }
       await connection.setRemoteDescription({ type: "answer", sdp: media.sdp });

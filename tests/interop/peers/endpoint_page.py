@@ -172,6 +172,14 @@ class EndpointPage:
             "delete connection.connectionState"
         )
 
+    async def hide(self) -> None:
+        """Give it no frames to draw, as when another tab is shown."""
+        await self.run("window.requestAnimationFrame = () => 0; undefined")
+
+    async def has_open_microphone(self, wanted: bool) -> None:
+        """Wait until what its microphone hears is sent, or not."""
+        await self.until(f"connection.getSenders()[0].track.enabled === {str(wanted).lower()}")
+
     async def ice(self) -> str:
         """Return the user fragment of its own ICE session."""
         return str(await self.run("connection.localDescription.sdp.match(/ice-ufrag:(\\S+)/)[1]"))
