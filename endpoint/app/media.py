@@ -81,7 +81,7 @@ class MediaRoutes:
                 ),
             )
         async with session.changing:
-            _check_match(request, session)
+            _check_match(request, self._session(request))
             try:
                 fragment = IceFragment.parse(octets)
                 if fragment.ufrag != session.ice:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
+from typing import Literal
 
 import pytest
 
 from endpoint.app.wiring import add_extension
 from endpoint.client.errors import RequestRefused
 from endpoint.gateways.native import messages as wire
+from endpoint.legs.base import DeviceId
 from endpoint.storage.extensions import Extension
 from tests.integration.endpoint.legs.page import Page, page
 
@@ -170,6 +173,49 @@ async def test_who_may_not_is_told_why(desk: Desk, agent: Page) -> None:
     with pytest.raises(RequestRefused) as refused:
         await desk.client.open_media("6001", offer)
     assert (refused.value.status, refused.value.reason) == (503, "shutting_down")
+
+
+async def test_what_waited_for_a_session_that_ended_meanwhile_is_told_so(
+    desk: Desk, agent: Page
+) -> None:
+    media = await begin(desk, agent)
+    session = desk.endpoint.exchange.browsers.find(DeviceId("6001"), media.media)
+    assert session is not None
+    session.changing = queue = Queue()
+    told = agent.described.media[0]
+    ufrag, pwd = told.attribute("ice-ufrag"), told.attribute("ice-pwd")
+    fragment = f"a=ice-ufrag:{ufrag}\r\na=ice-pwd:{pwd}\r\nm=audio 9 RTP/AVP 0\r\na=mid:0\r\n"
+    async with asyncio.TaskGroup() as tasks, queue:
+        waiting = [
+            tasks.create_task(_refusal_of(asked))
+            for asked in (
+                desk.client.renew_media("6001", media.media, agent.offer().decode()),
+                desk.client.add_candidates("6001", media.media, media.etag, fragment.encode()),
+            )
+        ]
+        await queue.came.acquire()
+        await queue.came.acquire()
+        await desk.client.close_media("6001", media.media)
+    assert [task.result() for task in waiting] == [(404, "unknown_media")] * 2
+
+
+class Queue(asyncio.Lock):
+    """Tells of all who come but the first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.came = asyncio.Semaphore(0)
+
+    async def acquire(self) -> Literal[True]:
+        if self.locked():
+            self.came.release()
+        return await super().acquire()
+
+
+async def _refusal_of(asked: Awaitable[object]) -> tuple[int, str]:
+    with pytest.raises(RequestRefused) as refused:
+        await asked
+    return refused.value.status, refused.value.reason
 
 
 async def test_another_page_takes_over_and_the_older_is_told(desk: Desk, agent: Page) -> None:
