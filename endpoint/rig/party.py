@@ -12,6 +12,7 @@ import asyncio
 import os
 import ssl
 import sys
+from contextlib import suppress
 from importlib import import_module
 
 import msgspec
@@ -24,7 +25,7 @@ from endpoint.media import messages as m
 from endpoint.media.link import LocalLink, MediaSettings, WorkerLost
 from endpoint.rig import orders
 from endpoint.rig.orders import AnswerMode, CallState, PartySettings, PhoneOrder, Status
-from signaling.errors import SdpError, SignalingError
+from signaling.errors import LocalProtocolError, SdpError, SignalingError
 from signaling.sdp.description import Codec, Direction, SessionDescription
 from signaling.sdp.negotiation import (
     G722,
@@ -164,11 +165,15 @@ class Phone:
             else:
                 await self._open(session, controlling=session.sdp is None)
                 self._begin(CallState.RINGING, session.remote.uri.user or "")
-                session.ring()
                 group.create_task(self._follow_call(session))
                 wants_answer = "answer-after" in (session.request.headers.get("Call-Info") or "")
-                if mode is AnswerMode.AUTOMATIC or (mode is AnswerMode.WHEN_TOLD and wants_answer):
-                    await self._answer()
+                # A caller may have left meanwhile; that is told among the events of the call.
+                with suppress(LocalProtocolError):
+                    session.ring()
+                    if mode is AnswerMode.AUTOMATIC or (
+                        mode is AnswerMode.WHEN_TOLD and wants_answer
+                    ):
+                        await self._answer()
 
     async def _open(self, session: InviteSession | None, *, controlling: bool) -> AudioEnd:
         """A fresh port that sends our tone."""
@@ -215,7 +220,8 @@ class Phone:
                     await self._take_answer(sdp)
                     self._become(call=CallState.CONNECTED)
                 case Reinvited(sdp=sdp):
-                    await self._take_offer(session, sdp)
+                    with suppress(LocalProtocolError):  # as above
+                        await self._take_offer(session, sdp)
                 case InfoReceived():
                     pass
                 case Ended() as ended:

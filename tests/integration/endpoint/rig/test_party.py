@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 
 import pytest
 
 from endpoint.rig.fleet import Party, PartyError
-from endpoint.rig.orders import PartySettings
+from endpoint.rig.orders import CallState, PartySettings
 
 pytestmark = pytest.mark.integration
 
@@ -47,3 +48,33 @@ async def test_a_party_that_is_told_to_quit_ends_without_a_fault() -> None:
             await party.answer()
     with pytest.raises(PartyError, match="has ended"):
         await party.answer()
+
+
+async def test_a_caller_who_leaves_at_once_does_no_harm() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as caller:
+        caller.bind(("127.0.0.1", 0))
+        caller.setblocking(False)
+        port = caller.getsockname()[1]
+        async with asyncio.timeout(25), Party(settings(f"udp:127.0.0.1:{port}")) as party:
+            loop = asyncio.get_running_loop()
+            _, phone = await loop.sock_recvfrom(caller, 65_535)  # REGISTER
+            for method in ("INVITE", "CANCEL"):
+                caller.sendto(_request(method, port), phone)
+            await party.when(lambda status: status.call is CallState.ENDED)
+            with pytest.raises(PartyError, match="nothing rings"):
+                await party.answer()
+
+
+def _request(method: str, port: int) -> bytes:
+    lines = (
+        f"{method} sip:6001@127.0.0.1 SIP/2.0",
+        f"Via: SIP/2.0/UDP 127.0.0.1:{port};branch=z9hG4bKgone",
+        "From: <sip:10086@127.0.0.1>;tag=1",
+        "To: <sip:6001@127.0.0.1>",
+        "Call-ID: gone",
+        f"CSeq: 1 {method}",
+        f"Contact: <sip:10086@127.0.0.1:{port}>",
+        "Max-Forwards: 70",
+        "Content-Length: 0",
+    )
+    return "".join(f"{line}\r\n" for line in (*lines, "")).encode()
