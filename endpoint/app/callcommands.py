@@ -26,7 +26,7 @@ from endpoint.app.registration import keep_registered
 from endpoint.app.settings import AccountSettings
 from endpoint.app.setupcommands import loaded_or_fail
 from endpoint.client.client import EndpointClient, Frames
-from endpoint.client.errors import EndpointUnreachable
+from endpoint.client.errors import EndpointUnreachable, RequestRefused
 from endpoint.gateways.native import messages as wire
 
 calls_app = typer.Typer()
@@ -246,16 +246,22 @@ def quality(
     async def main() -> list[wire.CallQuality]:
         async with running_client(loaded.config) as client:
             if call is not None:
-                wanted = [call]
-            elif device is not None:
-                wanted = [await _only_call(client, device)]
-            else:
-                wanted = [one.call for one in await client.calls()]
-            return [await client.quality(one) for one in wanted]
+                return [await client.quality(call)]
+            if device is not None:
+                return [await client.quality(await _only_call(client, device))]
+            found = []
+            for one in await client.calls():
+                with suppress(RequestRefused):  # it has ended meanwhile
+                    found.append(await client.quality(one.call))
+            return found
 
     calls = output.run(main())
     shown = [drawn for one in calls for drawn in _quality(one)]
     output.result({"ok": True, "calls": calls}, *(shown or ["No calls."]))
+
+
+_WELL = frozenset({"fine", "beginning", "held", "not_routed", "no_far_end"})
+"""Nothing is wrong: it is meant so. The page says the same."""
 
 
 def _quality(call: wire.CallQuality) -> list[RenderableType]:
@@ -269,11 +275,11 @@ def _quality(call: wire.CallQuality) -> list[RenderableType]:
             if audio is None:
                 table.add_row(party.device, way, Text("no network between", "dim"))
                 continue
-            is_fine = audio.diagnosis == "fine"
+            is_fine, is_well = audio.diagnosis == "fine", audio.diagnosis in _WELL
             table.add_row(
                 party.device,
                 way,
-                Text(audio.diagnosis.replace("_", " "), "green" if is_fine else "bold red"),
+                Text(audio.diagnosis.replace("_", " "), "green" if is_well else "bold red"),
                 _figure(audio.mos, ""),
                 _figure(audio.loss_percent, " %"),
                 _figure(audio.jitter_ms, " ms"),
