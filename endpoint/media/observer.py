@@ -69,7 +69,6 @@ class Observer:
         self._looks.clear()
         self._since = now
         self._packet_ms = packet_ms
-        self._view.hears = None
         self.look()
 
     def look(self) -> None:

@@ -125,6 +125,7 @@ class RtpPort:
         self._is_timed_out = False
         self._watch_silence()
         self._reporter.extended = tuple(remote.reports)
+        self._reporter.restart()
         self._observer.restart(remote.ptime_ms, now)
         self._later("look", self._observer.interval_s, self._look)
         if "report" not in self._timers:

@@ -19,8 +19,14 @@ _SENDER_INFO = struct.Struct("!IIIII")
 _BLOCK = struct.Struct("!IIIIII")
 _FIRST_TYPE = 192
 _LAST_TYPE = 223
-_NOT_HEARD = 25
-"""So many packets since its last report, none of which the far end has counted, are all lost."""
+_NOT_HEARD = 50
+"""So many packets, none of which the far end has counted, are no longer on their way."""
+_PAUSE_S = 1.0
+"""Without a packet of ours for so long, we had nothing to say."""
+_FIRST_MENTION_S = 8.0
+_NEXT_MENTION_S = 16.0
+"""A far end that hears us says so within 7.5 s (§6.3: 5 s, and half of that more), and once more if
+that report is lost."""
 
 
 class PacketType(IntEnum):
@@ -51,7 +57,7 @@ class RemoteView:
     jitter: int | None = None
     """In timestamp units of what we send."""
     hears: bool | None = None
-    """Whether its last report counts anything that we sent since the one before."""
+    """Whether it counts what we send; None: not known, as after a pause of ours."""
     metrics: VoipMetrics | None = None
     """Its own judgement (RFC 3611 §4.7)."""
     round_trip_s: float | None = None
@@ -81,7 +87,14 @@ class Reporter:
         """SSRC and time of the far end's last receiver reference time, and when it came."""
         self._highest_counted: int | None = None
         """The number of our last packet that the far end has counted."""
-        self._sent_before = 0
+        self._uncounted: tuple[int, float] | None = None
+        """Since when the far end has counted nothing, as our packets until then and the time."""
+        self._seen: tuple[int, float] = (0, 0.0)
+        """Our packets at its last report, and when a report first came at so many."""
+
+    def restart(self) -> None:
+        """Something else was agreed with the far end: whether it hears us is open again."""
+        self.remote.hears = self._uncounted = None
 
     def report(self, now: float, *, sends: bool, metrics: VoipMetrics | None = None) -> bytes:
         """The next compound packet: SR if we have sent since, else RR, with SDES (§6.1).
@@ -136,27 +149,48 @@ class Reporter:
 
     def _receive_blocks(self, blocks: memoryview, count: int, now: float) -> None:
         self.remote.at = now
-        counted = self._highest_counted
+        highest_counted = None
         for number in range(min(count, len(blocks) // _BLOCK.size)):
             ssrc, loss, highest, jitter, last, delay = _BLOCK.unpack_from(
                 blocks, number * _BLOCK.size
             )
             if ssrc != self._sender.ssrc:
                 continue
-            counted = highest
+            highest_counted = highest
             lost = loss & 0xFFFFFF
             self.remote.lost = lost - 0x1000000 if lost & 0x800000 else lost
             self.remote.loss = (loss >> 24) / 256
             self.remote.jitter = jitter
             self._take_trip(last, delay, now)
-        # A far end that got nothing has no block about us, or one that stays as it was.
+        self._judge_hearing(highest_counted, now)
+
+    def _judge_hearing(self, highest_counted: int | None, now: float) -> None:
+        """Does the far end count what we send?
+
+        A block that stays as it was says at once that it does not. A report without a block about
+        us says so only when others should have come since: a browser reports what it sends and what
+        it receives in packets of their own, and the former never have one.
+
+        Args:
+            highest_counted: our highest packet that its report names; None: it names none.
+            now: when the report came.
+        """
         sent = self._sender.packets
-        if counted != self._highest_counted:
-            self._highest_counted, self._sent_before = counted, sent
-            self.remote.hears = True
-        elif sent - self._sent_before >= _NOT_HEARD:
-            self._sent_before = sent
+        seen, since = self._seen
+        if sent != seen:
+            self._seen = sent, now
+        is_new = highest_counted is not None and highest_counted != self._highest_counted
+        has_paused = sent == seen and now - since >= _PAUSE_S
+        if is_new or has_paused or self._uncounted is None:
+            self.remote.hears = True if is_new else None
+            self._uncounted = sent, now
+        sent_before, silent_since = self._uncounted
+        patience_s = _FIRST_MENTION_S if self._highest_counted is None else _NEXT_MENTION_S
+        is_due = highest_counted is not None or now - silent_since >= patience_s
+        if is_due and sent - sent_before >= _NOT_HEARD:
             self.remote.hears = False
+        if is_new:
+            self._highest_counted = highest_counted
 
     def _take_trip(self, last: int, delay: int, now: float) -> None:
         """The far end says back when we sent something, and how long it has kept that."""

@@ -88,21 +88,114 @@ def test_the_far_end_s_report_tells_jitter_and_the_loss_since_the_one_before() -
     assert (a.reporter.remote.loss, a.reporter.remote.jitter) == (0.25, 24)
 
 
-def test_reports_that_count_nothing_new_say_that_we_are_not_heard() -> None:
-    a, b = End(), End()
-    a.reporter.receive(memoryview(b.reporter.report(1.0, sends=False)), 1.0)
-    assert a.reporter.remote.hears is None
-    for _ in range(30):
-        a.sender.frame(0, bytes(160), 1.0)
-    a.reporter.receive(memoryview(b.reporter.report(2.0, sends=False)), 2.0)
-    assert a.reporter.remote.hears is False
-    b.hears(a, 5)
-    a.reporter.receive(memoryview(b.reporter.report(3.0, sends=False)), 3.0)
-    assert a.reporter.remote.hears is True
-    for _ in range(30):
-        a.sender.frame(0, bytes(160), 4.0)
-    a.reporter.receive(memoryview(b.reporter.report(4.0, sends=False)), 4.0)
-    assert a.reporter.remote.hears is False
+class Browser:
+    """Reports what it sends and what it receives apart, as Chromium; hears what it is sent."""
+
+    def __init__(self) -> None:
+        self.ours, self.receiver, self.sender = End(), End(), End()
+        self.sender.sender.frame(0, bytes(160), 0.0)
+        self.now = 100.0
+
+    def is_sent(self, seconds: float, *, heard: bool = True) -> None:
+        self.now += seconds
+        for _ in range(round(seconds * 50)):
+            packet = self.ours.sender.frame(0, bytes(160), self.now)
+            if heard:
+                self.receiver.source.receive(self.ours.sender.ssrc, int.from_bytes(packet[2:4]))
+
+    def says_what_it_sends(self) -> bool | None:
+        return self._says(self.sender.reporter.report(self.now, sends=True))
+
+    def says_what_it_receives(self) -> bool | None:
+        return self._says(self.receiver.reporter.report(self.now, sends=False))
+
+    def _says(self, report: bytes) -> bool | None:
+        self.ours.reporter.receive(memoryview(report), self.now)
+        return self.ours.reporter.remote.hears
+
+
+@pytest.mark.parametrize("interval_s", [1.0, 2.5, 5.0, 7.5])
+def test_a_report_of_what_is_sent_alone_does_not_say_that_we_are_not_heard(
+    interval_s: float,
+) -> None:
+    browser = Browser()
+    for _ in range(8):
+        browser.is_sent(interval_s / 2)
+        assert browser.says_what_it_sends() is not False
+        browser.is_sent(interval_s / 2)
+        assert browser.says_what_it_receives() is True
+        assert browser.says_what_it_sends() is True
+
+
+@pytest.mark.parametrize("interval_s", [1.0, 2.5, 5.0, 7.5])
+def test_after_a_pause_of_ours_the_far_end_has_its_time_to_report(interval_s: float) -> None:
+    browser = Browser()
+    for _ in range(3):
+        browser.is_sent(interval_s)
+        assert browser.says_what_it_receives() is True
+        for _ in range(12):
+            browser.now += interval_s
+            assert browser.says_what_it_sends() is not False
+        browser.is_sent(interval_s - 0.02)
+        assert browser.says_what_it_sends() is not False
+
+
+def test_one_report_that_is_lost_does_not_say_that_we_are_not_heard() -> None:
+    browser = Browser()
+    browser.is_sent(7.5)
+    assert browser.says_what_it_receives() is True
+    browser.is_sent(7.5)
+    assert browser.says_what_it_sends() is True
+    browser.is_sent(7.5)
+    assert browser.says_what_it_sends() is True
+    assert browser.says_what_it_receives() is True
+
+
+def test_what_was_agreed_anew_is_judged_anew() -> None:
+    browser = Browser()
+    browser.is_sent(5.0)
+    browser.says_what_it_receives()
+    browser.is_sent(5.0, heard=False)
+    assert browser.says_what_it_receives() is False
+    browser.ours.reporter.restart()
+    assert browser.says_what_it_receives() is None
+    browser.is_sent(5.0)
+    assert browser.says_what_it_receives() is True
+
+
+def test_a_far_end_that_never_says_that_it_hears_us_does_not() -> None:
+    browser = Browser()
+    said = []
+    for _ in range(4):
+        browser.is_sent(5.0, heard=False)
+        said.append(browser.says_what_it_sends())
+    assert said == [None, None, False, False]
+
+
+def test_a_far_end_that_says_no_more_that_it_hears_us_does_not() -> None:
+    browser = Browser()
+    browser.is_sent(5.0)
+    assert browser.says_what_it_receives() is True
+    said = []
+    for _ in range(5):
+        browser.is_sent(5.0, heard=False)
+        said.append(browser.says_what_it_sends())
+    assert said == [True, True, True, False, False]
+    browser.is_sent(1.0)
+    assert browser.says_what_it_receives() is True
+
+
+@pytest.mark.parametrize("interval_s", [2.5, 5.0, 7.5])
+def test_a_block_that_stays_as_it_was_says_at_once_that_we_are_not_heard(
+    interval_s: float,
+) -> None:
+    browser = Browser()
+    browser.is_sent(interval_s)
+    assert browser.says_what_it_receives() is True
+    browser.is_sent(interval_s, heard=False)
+    assert browser.says_what_it_receives() is False
+    browser.is_sent(interval_s)
+    assert browser.says_what_it_receives() is True
 
 
 def test_extended_reports_are_sent_where_they_were_asked_for() -> None:
