@@ -55,7 +55,7 @@ def provide(config: Config, state: StateDirectory, now: datetime) -> ServerCerti
     Raises `ConfigurationError` for an operator's files that can't be used.
     """
     if config.http.certificate is not None and config.http.key is not None:
-        return _operators(config.http.certificate, config.http.key)
+        return operators(config.http.certificate, config.http.key)
     authority, names = state.tls / "ca.pem", server_names(config)
     found = local(state)
     if found and set(names) <= set(found.names) and found.not_after - now > RENEW_BEFORE:
@@ -127,14 +127,15 @@ def _authority(state: StateDirectory, path: Path) -> trustme.CA:
     return ca
 
 
-def _operators(certificate: Path, key: Path) -> ServerCertificate:
+def operators(certificate: Path, key: Path) -> ServerCertificate:
+    """An operator's own. Raises `ConfigurationError` for files that can't be used."""
     mistakes: list[str] = []
     for setting, path in (("http.certificate", certificate), ("http.key", key)):
         try:
             path.read_bytes()
         except OSError as error:
             mistakes.append(
-                f"{setting}: found {str(path)!r} ({error.strerror}), expected a PEM file"
+                f"{setting}: found {str(path.absolute())!r} ({error.strerror}), expected a PEM file"
             )
     if mistakes:
         raise ConfigurationError(mistakes)
@@ -144,7 +145,8 @@ def _operators(certificate: Path, key: Path) -> ServerCertificate:
         server_context(described)
     except (ValueError, TypeError, ssl.SSLError) as error:
         mistake = (
-            f"http.certificate, http.key: found {str(certificate)!r} and {str(key)!r}, "
+            f"http.certificate, http.key: found {str(certificate.absolute())!r} and "
+            f"{str(key.absolute())!r}, "
             f"expected a PEM certificate chain and its key without a passphrase ({error})"
         )
         raise ConfigurationError([mistake]) from error

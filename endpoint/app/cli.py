@@ -70,7 +70,7 @@ def serve(config: ConfigFile = None, as_json: Json = False) -> None:
     The first signal lets calls end (calls.drain_timeout_s), a second one hangs them up at once.
     """
     output = Output(as_json)
-    loaded = loaded_or_fail(output, config)
+    loaded = loaded_or_fail(output, config, files=True)
     telemetry.configure(loaded.config.log)
     output.run(_serve(loaded, output))
 

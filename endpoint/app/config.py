@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ import msgspec
 from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict, SettingsError
 
+from endpoint.app.files import Tree, anchored, unusable
 from endpoint.app.settings import Config
 from endpoint.errors import ConfigurationError
 
@@ -29,7 +31,8 @@ LISTS = (
     *("sip.digest_algorithms", "sip.domains", "station"),
 )
 """Keys that a variable gives as JSON."""
-Tree = dict[str, Any]
+_SECRET = ("account", "credential", "ice_servers", "password", "token", "url")
+"""Of keys whose value, as it was found, is not repeated: an account written as text is one too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,18 +86,24 @@ def find_file(named: Path | None = None) -> Path | None:
     return next((path for path in search_path(os.environ) if path.is_file()), None)
 
 
-def load(named: Path | None = None) -> Loaded:
-    """Read file and environment.
+def load(named: Path | None = None, *, files: bool = False) -> Loaded:
+    """Read file and environment; with `files`, also try every file that they name.
 
-    Raises `ConfigurationError` with every mistake in them at once.
+    A relative path in the file goes by the file's directory, one in a variable by the working
+    directory. Raises `ConfigurationError` with every mistake in them at once.
     """
     path = find_file(named)
     mistakes: list[str] = []
     written = _read_file(path, mistakes) if path else {}
+    if path:
+        written = anchored(Config, written, path.absolute().parent)
     set_, variables = _read_environment(mistakes)
     origins = {key: str(path) for key, _ in _leaves(written)} | variables
+    effective = _over(written, set_)
+    if files:
+        mistakes += [f"{key}{_place(key, origins)}: {text}" for key, text in unusable(effective)]
     try:
-        config = Config.model_validate(_over(written, set_))
+        config = Config.model_validate(effective)
     except ValidationError as error:
         mistakes += [_mistake(Config, dict(fault), origins) for fault in error.errors()]
         raise ConfigurationError(mistakes) from None
@@ -166,9 +175,21 @@ def _read_file(path: Path, mistakes: list[str]) -> Tree:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         mistakes.append(f"{path}: can't be read: {error.strerror}")
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
         mistakes.append(f"{path}: expected TOML: {error}")
+    except tomllib.TOMLDecodeError as error:
+        mistakes.append(f"{path}: expected TOML: {error}{_hint(path, error)}")
     return {}
+
+
+def _hint(path: Path, error: tomllib.TOMLDecodeError) -> str:
+    """What to do where tomllib only says that a list in brackets is closed already."""
+    place = re.search(r"line (\d+)", str(error))
+    if "immutable namespace" not in str(error) or not place:
+        return ""
+    line = path.read_text(encoding="utf-8").splitlines()[int(place[1]) - 1]
+    name = line.split("#")[0].strip(" \t[]")
+    return f"; {name} is written in two ways: write all as [[{name}]], or all as {name} = [{{…}}]"
 
 
 def _read_environment(mistakes: list[str]) -> tuple[Tree, dict[str, str]]:
@@ -213,18 +234,37 @@ def _mistake(model: type[BaseModel], fault: Mapping[str, Any], origins: Mapping[
     kind = fault["type"]
     if kind == "extra_forbidden":
         known = _fields_at(model, location[:-1])
+        if len(location) > 1 and location[-1] in Config.model_fields:
+            name = location[-1]
+            return f"{key}{place}: unknown key here; put {name} above the first [table] of the file"
         return f"{key}{place}: unknown key{_resembling(str(location[-1]), known)}"
     if kind == "missing":
         return f"{key}{place}: found nothing, expected a value"
     if kind == "value_error":
         return f"{key}{place}: {fault['ctx']['error']}"
+    if kind in ("model_type", "list_type") and (table := _table(location)):
+        return f"{key}{place}: found {_found(key, fault['input'])}, expected {table}"
     expected = fault["msg"].removeprefix("Input should be ").split(", unable to parse")[0]
     return f"{key}{place}: found {_found(key, fault['input'])}, expected {expected}"
 
 
+_TABLES = {
+    "account": 'device = "6001", server = "wss://…"',
+    "station": 'device = "6001", kind = "tone"',
+    "media.ice_servers": 'url = "stun:…"',
+}
+
+
+def _table(location: tuple[object, ...]) -> str | None:
+    """How an entry of a list of tables is written; None where no such list is at `location`."""
+    name = ".".join(str(part) for part in location if not isinstance(part, int))
+    return f"[[{name}]] and below it {_TABLES[name]}" if name in _TABLES else None
+
+
 def _found(key: str, value: object) -> str:
-    """What was there. An account, and every table or list, may hold a secret."""
-    if any(word in key for word in ("account", "credential", "password", "token", "url")):
+    """What was there. A secret, and every table or list, is not repeated."""
+    last = [part for part in key.split(".") if not part.isdecimal()][-1]
+    if any(word in last for word in _SECRET):
         return "something else"
     return f"a {type(value).__name__}" if isinstance(value, dict | list) else repr(value)
 

@@ -10,7 +10,7 @@ import os
 import re
 import socket
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
@@ -31,6 +31,7 @@ _ICE_URL = re.compile(
     r"(stun|turns?):(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(:[0-9]{1,5})?(\?transport=(udp|tcp))?"
 )
 
+PORTS = range(1, 65_536)
 WILDCARDS = ("0.0.0.0", "::", "")
 
 
@@ -179,16 +180,20 @@ class IceServerSettings(Section):
     @field_validator("url")
     @classmethod
     def _known_scheme(cls, url: str) -> str:
-        if not _ICE_URL.fullmatch(url):
+        match = _ICE_URL.fullmatch(url)
+        if not match:
             raise ValueError(
-                "found something else, expected stun:host[:port], turn:host[:port] or "
+                f"found {_without_user(url)}, expected stun:host[:port], turn:host[:port] or "
                 "turns:host[:port], with ?transport=udp or ?transport=tcp where wanted"
             )
+        if int((match[3] or ":1").removeprefix(":")) not in PORTS:
+            raise ValueError(f"found {url!r}, expected a port from 1 to 65535")
         return url
 
     @model_validator(mode="after")
     def _turn_needs_an_account(self) -> Self:
-        if self.relays and (not self.username or self.credential is None):
+        secret = self.credential.get_secret_value() if self.credential is not None else ""
+        if self.relays and not (self.username and secret):
             raise ValueError(f"{self.url}: expected username and credential with it")
         return self
 
@@ -307,12 +312,21 @@ class AccountSettings(Section):
         if re.match(r"sips:|tls:|tcp:", server) or re.search(r";transport=(tcp|tls)", server, re.I):
             raise ValueError(f"{server!r}: SIP over TCP and TLS is not built yet; use UDP or WSS")
         if not re.fullmatch(r"(wss?://|sip:)[^\s@/]+(/\S*)?", server):
-            found = "a user in the address" if "@" in server else repr(server)
             raise ValueError(
-                f"{found}: expected wss://host[:port][/path], ws://host[:port][/path] "
-                "or sip:host[:port]"
+                f"{_without_user(server)}: expected wss://host[:port][/path], "
+                "ws://host[:port][/path] or sip:host[:port]"
             )
+        port = re.search(r":([0-9]+)(/|$)", server)
+        if port and int(port[1]) not in PORTS:
+            raise ValueError(f"found {server!r}, expected a port from 1 to 65535")
         return server
+
+    @field_validator("password")
+    @classmethod
+    def _some_password(cls, password: SecretStr | None) -> SecretStr | None:
+        if password is not None and not password.get_secret_value().strip():
+            raise ValueError("found an empty one, expected a password")
+        return password
 
     @model_validator(mode="after")
     def _one_password(self) -> Self:
@@ -348,6 +362,9 @@ class StationSettings(Section):
         if self.kind == "file" and self.path is None:
             raise ValueError('kind is "file": expected path to name a WAV file')
         return self
+
+
+_OfADevice = TypeVar("_OfADevice", AccountSettings, StationSettings)
 
 
 class DatabaseSettings(Section):
@@ -415,18 +432,14 @@ class Config(Section):
                     filled[name] = {key: given[key], **section}
         return filled
 
-    @model_validator(mode="after")
-    def _one_each(self) -> Self:
-        for key, devices in (
-            ("account", [entry.device for entry in self.account]),
-            ("station", [entry.device for entry in self.station]),
-        ):
-            twice = sorted({device for device in devices if devices.count(device) > 1})
-            if twice:
-                raise ValueError(
-                    f"{key}: found {', '.join(twice)} twice, expected each device once"
-                )
-        return self
+    @field_validator("account", "station")
+    @classmethod
+    def _one_each(cls, entries: list[_OfADevice]) -> list[_OfADevice]:
+        devices = [entry.device for entry in entries]
+        twice = sorted({device for device in devices if devices.count(device) > 1})
+        if twice:
+            raise ValueError(f"found {', '.join(twice)} twice, expected each device once")
+        return entries
 
     @property
     def sip_advertised_host(self) -> str:
@@ -454,6 +467,11 @@ class Config(Section):
             for name, host in (("http", self.http.host), ("sip", self.sip.host))
             if not is_loopback(host)
         ]
+
+
+def _without_user(url: str) -> str:
+    """What was found for an address; what stands before an @ may be a secret."""
+    return "a user in the address" if "@" in url else repr(url)
 
 
 def checked_device(device: str) -> str:

@@ -29,10 +29,13 @@ database_app = typer.Typer(help="The database's schema.", no_args_is_help=True)
 Number = Annotated[str, typer.Argument(help="The extension's number, as 6001.")]
 
 
-def loaded_or_fail(output: Output, config: ConfigFile) -> Loaded:
-    """The configuration; its mistakes end the command. Warnings go to standard error."""
+def loaded_or_fail(output: Output, config: ConfigFile, *, files: bool = False) -> Loaded:
+    """The configuration; its mistakes end the command. Warnings go to standard error.
+
+    With `files`, a file that it names and that can't be used is a mistake too.
+    """
     try:
-        loaded = load(config)
+        loaded = load(config, files=files)
     except ConfigurationError as error:
         output.fail(error)
     telemetry.configure(LogSettings(level="warning", format=loaded.config.log.format))
@@ -65,7 +68,7 @@ def show_config(config: ConfigFile = None, as_json: Json = False) -> None:
 def check_config(config: ConfigFile = None, as_json: Json = False) -> None:
     """Say whether the configuration can be used; if not, every mistake at once."""
     output = Output(as_json)
-    loaded = loaded_or_fail(output, config)
+    loaded = loaded_or_fail(output, config, files=True)
     file = str(loaded.path) if loaded.path else None
     where = file or "defaults and environment; no file found"
     output.result({"ok": True, "file": file}, Text.assemble(("✔ ", "green"), where))

@@ -173,9 +173,9 @@ def test_mistakes_in_how_audio_travels_are_told(home: Path) -> None:
         f"media.websocket_phones {file}: found 'video', expected 'webrtc', 'srtp' or 'rtp'",
         f"media.telephones {file}: found 'webrtc', expected 'srtp' or 'rtp'",
         f"media.srtp_suites.0 {file}: found 'AES_CM_128_HMAC_SHA1_32', expected 'AES_CM_128",
-        f"media.ice_servers.0.url {file}: found something else, expected stun:host[:port]",
+        f"media.ice_servers.0.url {file}: found 'coturn.example.com:3478', expected stun:",
         f"media.ice_servers.1 {file}: turn:coturn.example.com: expected username and credential",
-        f"account.0.media {file}: found something else, expected 'webrtc', 'srtp' or 'rtp'",
+        f"account.0.media {file}: found 'dtls', expected 'webrtc', 'srtp' or 'rtp'",
     ]
     for line in expected:
         assert any(mistake.startswith(line) for mistake in told), (line, told)
@@ -235,7 +235,9 @@ def test_secrets_are_masked_when_shown(home: Path) -> None:
 def test_a_device_has_one_account(home: Path) -> None:
     account = '[[account]]\ndevice = "6001"\nserver = "ws://a"\npassword = "x"\n'
     write(home / "agent-endpoint.toml", account * 2)
-    assert "found 6001 twice" in mistakes()[0]
+    assert mistakes() == [
+        "account (agent-endpoint.toml): found 6001 twice, expected each device once"
+    ]
 
 
 def test_a_password_can_be_kept_in_a_file_of_its_own(home: Path) -> None:
@@ -320,3 +322,108 @@ def test_a_mistake_never_repeats_what_may_hold_a_secret(home: Path, text: str) -
 def test_broken_json_in_a_variable_is_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AGENT_ENDPOINT_ACCOUNT", '[{"password": "canary-secret",}]')
     assert mistakes() == ["AGENT_ENDPOINT_ACCOUNT: found something else, expected a JSON list"]
+
+
+def test_a_relative_path_goes_by_the_file_that_names_it(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(home / "etc/6001.secret", "s3cret\n")
+    file = write(
+        home / "etc/agent-endpoint.toml",
+        """
+        account = [{ device = "6001", server = "sip:pbx", password_file = "6001.secret" }]
+        station = [{ device = "6002", kind = "file", path = "/srv/voice.wav" }]
+        state.directory = "state"
+        database.url = "sqlite:///calls.db"
+        """,
+    )
+    monkeypatch.setenv("AGENT_ENDPOINT_HTTP__CERTIFICATE", "chain.pem")
+    monkeypatch.setenv("AGENT_ENDPOINT_HTTP__KEY", "key.pem")
+    for named in (file, file.relative_to(home)):
+        config = load(named).config
+        assert config.account[0].read_password() == "s3cret"
+        assert config.state.directory == home / "etc/state"
+        assert config.station[0].path == Path("/srv/voice.wav")
+        assert config.http.certificate == Path("chain.pem")
+        assert config.database.url is not None
+        assert config.database.url.get_secret_value() == f"sqlite:///{home}/etc/calls.db"
+
+
+def test_every_file_that_is_named_is_tried_with_the_other_mistakes(home: Path) -> None:
+    write(home / "empty", "\n")
+    write(home / "no.wav", "text")
+    file = write(
+        home / "agent-endpoint.toml",
+        """
+        sip.port = 99999
+        [http]
+        certificate = "chain.pem"
+        key = "key.pem"
+        [[account]]
+        device = "6001"
+        server = "wss://pbx.example.com"
+        password_file = "6001.secret"
+        ca = "ca.pem"
+        [[account]]
+        device = "6002"
+        server = "sip:pbx.example.com"
+        password_file = "empty"
+        [[account]]
+        device = "6003"
+        server = "sip:pbx.example.com:70000"
+        password = ""
+        [[station]]
+        device = "6004"
+        kind = "file"
+        path = "voice.wav"
+        [[station]]
+        device = "6005"
+        kind = "file"
+        path = "no.wav"
+        [[media.ice_servers]]
+        url = "turns:turn.example.com:99999"
+        username = "endpoint"
+        credential = "x"
+        """,
+    )
+    with pytest.raises(ConfigurationError) as refused:
+        load(file, files=True)
+    told = refused.value.mistakes
+    by, missing = f"({file})", "(No such file or directory), expected"
+    expected = [
+        f"http.certificate {by}: found '{home}/chain.pem' {missing} a PEM file",
+        f"http.key {by}: found '{home}/key.pem' {missing} a PEM file",
+        f"account.0.password_file {by}: found '{home}/6001.secret' {missing} a text file",
+        f"account.0.ca {by}: found '{home}/ca.pem' {missing} a PEM file",
+        f"account.1.password_file {by}: found nothing in the first line of '{home}/empty'",
+        f"account.2.server {by}: found 'sip:pbx.example.com:70000', expected a port",
+        f"account.2.password {by}: found an empty one, expected a password",
+        f"station.0.path {by}: found '{home}/voice.wav' {missing} a WAV file",
+        f"station.1.path {by}: found '{home}/no.wav' (not a WAV file), expected a WAV file",
+        f"media.ice_servers.0.url {by}: found 'turns:turn.example.com:99999', expected a port",
+        f"sip.port {by}: found 99999, expected less than or equal to 65535",
+    ]
+    for line in expected:
+        assert any(mistake.startswith(line) for mistake in told), (line, told)
+    assert len(told) == len(expected)
+
+
+def test_a_list_of_tables_is_shown_as_it_is_written(home: Path) -> None:
+    write(home / "agent-endpoint.toml", 'media.ice_servers = ["stun:stun.example.com"]\n')
+    (mistake,) = mistakes()
+    assert mistake.endswith('expected [[media.ice_servers]] and below it url = "stun:…"')
+
+
+def test_one_list_written_in_two_ways_is_said_so(home: Path) -> None:
+    first = 'account = [{ device = "6001", server = "ws://a", password = "x" }]\n'
+    write(home / "agent-endpoint.toml", first + '[[account]]\ndevice = "6002"\n')
+    (mistake,) = mistakes()
+    assert "account is written in two ways: write all as [[account]], or all as" in mistake
+
+
+def test_a_key_of_the_whole_file_below_a_table_is_sent_above_it(home: Path) -> None:
+    account = '[[account]]\ndevice = "6001"\nserver = "ws://a"\npassword = "x"\n'
+    write(home / "agent-endpoint.toml", account + 'host = "0.0.0.0"\n')
+    (mistake,) = mistakes()
+    assert mistake.startswith("account.0.host (agent-endpoint.toml): unknown key here; put host")
+    assert mistake.endswith("above the first [table] of the file")

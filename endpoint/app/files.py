@@ -1,0 +1,125 @@
+"""The files that settings name: where a relative path leads, and whether they can be used."""
+
+from __future__ import annotations
+
+import re
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import BaseModel
+
+from endpoint.app import certificates
+from endpoint.audio.wav import read_wav
+from endpoint.errors import AudioError, ConfigurationError
+
+Tree = dict[str, Any]
+Mistake = tuple[str, str]
+"""Key of a setting; what was found and what was expected."""
+
+_RELATIVE_SQLITE = re.compile(r"(sqlite(?:\+aiosqlite)?:///)(?![/:])(.+)")
+
+
+def anchored(model: type[BaseModel], tree: Tree, directory: Path) -> Tree:
+    """What a file says, its relative paths gone by the directory that the file is in."""
+    found = dict(tree)
+    for name, field in model.model_fields.items():
+        value = found.get(name)
+        kinds = (field.annotation, *get_args(field.annotation))
+        inner = next(
+            (kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None
+        )
+        match value:
+            case str() if Path in kinds and value:
+                found[name] = str(directory / Path(value).expanduser())
+            case str() if (sqlite := _RELATIVE_SQLITE.fullmatch(value)) and name == "url":
+                found[name] = f"{sqlite[1]}{directory / sqlite[2]}"
+            case dict() if inner is not None:
+                found[name] = anchored(inner, value, directory)
+            case list() if inner is not None:
+                found[name] = [
+                    anchored(inner, entry, directory) if isinstance(entry, dict) else entry
+                    for entry in value
+                ]
+    return found
+
+
+def unusable(tree: Tree) -> Iterator[Mistake]:
+    """Every file that is named and can't be used.
+
+    Reads settings as they were written, so that one mistake among them hides none of these.
+    """
+    http = tree.get("http")
+    if isinstance(http, dict):
+        yield from _certificate(http.get("certificate"), http.get("key"))
+    for index, account in _tables(tree, "account"):
+        yield from _password_file(f"account.{index}.password_file", account.get("password_file"))
+        yield from _authority(f"account.{index}.ca", account.get("ca"))
+    for index, station in _tables(tree, "station"):
+        if station.get("kind") == "file":
+            yield from _wav(f"station.{index}.path", station.get("path"))
+
+
+def _tables(tree: Tree, name: str) -> Iterator[tuple[int, Tree]]:
+    entries = tree.get(name)
+    for index, entry in enumerate(entries if isinstance(entries, list) else []):
+        if isinstance(entry, dict):
+            yield index, entry
+
+
+def _certificate(certificate: object, key: object) -> Iterator[Mistake]:
+    if not (isinstance(certificate, str) and isinstance(key, str)):
+        return
+    try:
+        certificates.operators(Path(certificate), Path(key))
+    except ConfigurationError as error:
+        for mistake in error.mistakes:
+            setting, _, text = mistake.partition(": ")
+            yield setting, text
+
+
+def _password_file(key: str, path: object) -> Iterator[Mistake]:
+    if not isinstance(path, str):
+        return
+    try:
+        first = Path(path).read_text(encoding="utf-8").split("\n", 1)[0].strip()
+    except (OSError, UnicodeDecodeError) as error:
+        yield key, f"found {_tried(path, error)}, expected a text file with a password"
+    else:
+        if not first:
+            yield key, f"found nothing in the first line of {_whole(path)}, expected a password"
+
+
+def _authority(key: str, path: object) -> Iterator[Mistake]:
+    if not isinstance(path, str):
+        return
+    try:
+        certificates.client_context(Path(path))
+    except (OSError, ssl.SSLError) as error:
+        yield key, f"found {_tried(path, error)}, expected a PEM file of a CA's certificate"
+
+
+def _wav(key: str, path: object) -> Iterator[Mistake]:
+    if not isinstance(path, str):
+        return
+    try:
+        read_wav(Path(path).read_bytes())
+    except (OSError, AudioError) as error:
+        yield key, f"found {_tried(path, error)}, expected a WAV file"
+
+
+def _tried(path: str, error: Exception) -> str:
+    """The whole path, and what is wrong with it."""
+    why: object = error
+    if isinstance(error, ssl.SSLError):
+        why = "it holds no certificate"
+    elif isinstance(error, OSError):
+        why = error.strerror or error
+    elif isinstance(error, UnicodeDecodeError):
+        why = "it is no text"
+    return f"{_whole(path)} ({why})"
+
+
+def _whole(path: str) -> str:
+    return repr(str(Path(path).absolute()))
