@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import random
 import shutil
 import signal
 import socket
@@ -17,6 +18,7 @@ import pytest
 from .feed import Feed, PeerError
 
 END_TIMEOUT_S = 5.0
+_PORTS = 10_000, 19_999
 
 
 def require(program: str, package: str) -> str:
@@ -31,10 +33,15 @@ def require(program: str, package: str) -> str:
 
 
 def free_port(kind: socket.SocketKind = socket.SOCK_DGRAM) -> int:
-    """Return a port that nobody had a moment ago, for programs that can't bind port 0."""
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return cast(int, probe.getsockname()[1])
+    """Return a port that nobody had a moment ago, for programs that can't bind port 0.
+
+    It is none that the kernel gives out by itself: SIPp comes back to its own after registering.
+    """
+    while True:
+        port = random.randrange(*_PORTS)
+        with socket.socket(socket.AF_INET, kind) as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def free_rtp_port() -> int:
