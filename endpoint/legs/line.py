@@ -295,7 +295,10 @@ def _sip_uri(text: str) -> Uri:
 
 def _failure(event: RegistrationFailed, server: str) -> Refusal:
     if event.error is not None:
-        return Refusal(cause_of_error(event.error), f"{server}: {event.text}")
+        cause, text = cause_of_error(event.error), f"{server}: {event.text}"
+        if cause is Cause.CERTIFICATE_REFUSED:
+            text += '; where a private CA signed it, add ca = "FILE.pem" to the account'
+        return Refusal(cause, text)
     if event.status is None:
         return Refusal(Cause.UNREACHABLE, f"{server}: {event.text}")
     cause = cause_of_status(event.status)

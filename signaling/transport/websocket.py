@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import os
 import ssl
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
@@ -449,7 +450,9 @@ class WebSocketClient:
                     timeout=aiohttp.ClientWSTimeout(ws_close=settings.close_timeout_s),
                 )
         except (aiohttp.ClientConnectorCertificateError, ssl.SSLCertVerificationError) as error:
-            raise CertificateRefused(f"certificate of {self.url} refused: {error}") from error
+            raise CertificateRefused(
+                f"the certificate of {self.url} is refused: {_reason(error)}"
+            ) from error
         except aiohttp.WSServerHandshakeError as error:
             raise TransportError(
                 f"{self.url} refused the WebSocket: HTTP {error.status}"
@@ -459,7 +462,7 @@ class WebSocketClient:
                 f"{self.url} did not answer within {settings.connect_timeout_s:g} s"
             ) from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise TransportError(f"{self.url} can't be reached: {error}") from error
+            raise TransportError(f"{self.url} can't be reached: {_reason(error)}") from error
 
     def _flow(self, socket: aiohttp.ClientWebSocketResponse) -> Flow:
         url = URL(self.url)
@@ -468,3 +471,23 @@ class WebSocketClient:
         return Flow(
             kind, str(peer[0]).partition("%")[0], int(peer[1]), self._name, next(self._numbers)
         )
+
+
+def _reason(error: BaseException) -> str:
+    """Why there is no connection, for a person: aiohttp's text shows objects of Python's."""
+    match error:
+        case aiohttp.ClientConnectorDNSError():
+            return f"the name {error.host} does not resolve; check it, and the DNS of this machine"
+        case aiohttp.ClientConnectorCertificateError():
+            return _reason(error.certificate_error)
+        case aiohttp.ClientConnectorError():
+            return _reason(error.os_error)
+        case ssl.SSLCertVerificationError():
+            return error.verify_message
+        case ssl.SSLError():
+            return f"TLS fails ({error.reason}); does it speak TLS on this port?"
+        case OSError():
+            # asyncio's own text for a refused connection is "Connect call failed" and a tuple.
+            return os.strerror(error.errno) if error.errno else str(error)
+        case _:
+            return str(error)

@@ -323,11 +323,20 @@ async def test_an_unreachable_server_is_a_transport_error(phone, unused_tcp_port
     error = await failure(WebSocketClient("out", f"ws://127.0.0.1:{unused_tcp_port}/sip", phone))
     assert isinstance(error, TransportError)
     assert not isinstance(error, CertificateRefused)
+    assert str(error).endswith("can't be reached: Connection refused")
 
 
 async def test_an_unknown_host_is_a_transport_error(phone):
     error = await failure(WebSocketClient("out", "wss://no-such-host.invalid/sip", phone))
     assert isinstance(error, TransportError)
+    assert "the name no-such-host.invalid does not resolve; check it" in str(error)
+    assert "ssl" not in str(error)
+
+
+async def test_a_server_that_speaks_no_tls_is_said_so(server, phone):
+    async with serve(WebSocketListener("ws", server), "127.0.0.1", 0) as (host, port):
+        error = await failure(WebSocketClient("out", f"wss://{host}:{port}/sip", phone))
+    assert "does it speak TLS on this port?" in str(error)
 
 
 async def test_a_server_that_is_no_sip_server_is_a_transport_error(phone, server):
@@ -380,6 +389,7 @@ async def test_a_certificate_that_is_not_trusted_is_refused(server, phone, serve
     async with serve(listener, "127.0.0.1", 0, ssl_context=server_context) as (host, port):
         error = await failure(WebSocketClient("out", f"wss://{host}:{port}/sip", phone))
     assert isinstance(error, CertificateRefused)
+    assert str(error).endswith("is refused: unable to get local issuer certificate")
 
 
 async def test_a_certificate_for_another_name_is_refused(server, phone, authority):
