@@ -19,7 +19,7 @@ from endpoint.app import telemetry
 from endpoint.app.callcommands import calls_app
 from endpoint.app.config import Loaded
 from endpoint.app.context import ConfigFile
-from endpoint.app.doctor import examine
+from endpoint.app.doctor import check_accounts, examine
 from endpoint.app.exitcodes import ExitCode
 from endpoint.app.output import Json, Output
 from endpoint.app.settings import WILDCARDS, LogSettings
@@ -116,6 +116,13 @@ def _announce(endpoint: Endpoint, loaded: Loaded, output: Output) -> None:
         table.add_row("local CA", f"{authority}   (trust it in browsers and phones)")
     if loaded.config.http.host in WILDCARDS:
         table.add_row("open to", "every network that reaches this machine")
+    warnings = [
+        f"{check.name}: {check.text}; {check.cure}"
+        for check in check_accounts(loaded.config)
+        if check.outcome != "ok"
+    ]
+    for warning in warnings:
+        table.add_row(Text("! warning", "bold yellow"), Text(warning, "yellow"))
     ready = {
         "ok": True,
         "page": running.url,
@@ -125,6 +132,7 @@ def _announce(endpoint: Endpoint, loaded: Loaded, output: Output) -> None:
         "token": token,
         "ca": str(authority) if authority else None,
         "pid": running.pid,
+        "warnings": warnings,
     }
     output.result(ready, table)
     sys.stdout.flush()
@@ -137,7 +145,10 @@ def demo(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Place a call between two real telephones here, and show who hears whom."""
+    """Place a call between two telephones of its own, and show who hears whom.
+
+    Each is a process that sends one tone and finds the other's in what it hears.
+    """
     # Imported at use: the rig is not needed to serve.
     from endpoint.app.demo import run
 

@@ -85,6 +85,7 @@ async def test_other_commands_drive_the_endpoint_that_runs(surroundings: dict[st
         ready = await line(serve)
         assert ready["ok"]
         assert ready["token"].endswith("/state/token")
+        assert ready["warnings"] == []
         dial = ("dial", "6003", "--from", "6002", "--detach", "--json")
         async with started(surroundings, *dial) as command:
             assert (await line(command))["established"]
@@ -216,6 +217,7 @@ async def test_register_says_why_it_failed(
     async with started(surroundings, *command, *trust, given=password) as register:
         told = await line(register)
         assert (told["ok"], told["cause"]) == (False, cause)
+        assert trusted or 'add ca = "FILE.pem" to the account' in told["text"]
         assert await ended(register) == 7
 
 
@@ -268,3 +270,16 @@ async def test_a_configured_account_is_registered_by_serve(
             told = await anext(events)
         assert type(told.event).__name__ == "DeviceRegistered"
         assert told.event.device == "6001"
+
+
+async def test_serve_warns_of_a_server_whose_audio_can_not_come(
+    surroundings: dict[str, str],
+) -> None:
+    far = {"device": "6001", "server": "sip:192.0.2.1", "password": "x"}
+    surroundings["AGENT_ENDPOINT_ACCOUNT"] = json.dumps([far])
+    async with started(surroundings, "serve", "--json") as serve:
+        (warning,) = (await line(serve))["warnings"]
+        assert warning.startswith("account 6001: sip:192.0.2.1 is elsewhere, but media is bound")
+        assert warning.endswith('set host = "0.0.0.0" at the top of the file')
+        serve.send_signal(signal.SIGTERM)
+        assert await ended(serve) == 0
