@@ -65,10 +65,10 @@ class Check:
 
 
 async def examine(named: Path | None) -> list[Check]:
-    """All checks. A configuration that can't be read ends them."""
+    """All checks. A configuration that `serve` would refuse ends them."""
     checks = [check_packages()]
     try:
-        loaded = load(named)
+        loaded = load(named, files=True)
     except ConfigurationError as error:
         checks += [Check("configuration", "failed", line, "mend it") for line in error.mistakes]
         return checks

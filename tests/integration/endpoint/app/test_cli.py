@@ -284,6 +284,22 @@ def test_doctor_reads_a_broken_configuration(run: Run, tmp_path: Path) -> None:
     assert [check["name"] for check in shown(result)["checks"]] == ["packages", "configuration"]
 
 
+@pytest.mark.parametrize("command", [("config", "check"), ("serve",), ("doctor",)])
+def test_a_file_that_is_missing_is_said_alike_by_all_who_would_need_it(
+    run: Run, tmp_path: Path, command: tuple[str, ...]
+) -> None:
+    file = tmp_path / "agent-endpoint.toml"
+    file.write_text('[[station]]\ndevice = "6002"\nkind = "file"\npath = "voice.wav"\n')
+    result = run(*command, "--json")
+    told = shown(result)
+    failed = [check["text"] for check in told.get("checks", []) if check["outcome"] == "failed"]
+    (mistake,) = told.get("mistakes", failed)
+    assert mistake.startswith("station.0.path (agent-endpoint.toml): found ")
+    assert f"'{tmp_path}/voice.wav' (No such file or directory)" in mistake
+    expected = ExitCode.FAILED if command == ("doctor",) else ExitCode.CONFIGURATION
+    assert result.exit_code == expected
+
+
 def test_versions(run: Run) -> None:
     assert shown(run("version", "--json"))["agent-endpoint"]
 
