@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from endpoint.app import certificates
-from endpoint.app.config import Loaded
+from endpoint.app.config import Loaded, load
 from endpoint.app.settings import Config
 from endpoint.app.state import Running, StateDirectory
 from endpoint.app.wiring import Endpoint
@@ -57,8 +57,10 @@ async def running_or_own(loaded: Loaded) -> AsyncIterator[tuple[EndpointClient, 
             await client.health()
             started = False
         except EndpointUnreachable:
+            # One that runs needs no files of ours; one that starts is checked as `serve` is.
+            checked = load(loaded.path, files=True)
             endpoint = await stack.enter_async_context(
-                Endpoint(loaded.config, origins=loaded.origins)
+                Endpoint(checked.config, origins=checked.origins)
             )
             client = await stack.enter_async_context(_client(endpoint.running, endpoint.token))
             started = True

@@ -284,7 +284,9 @@ def test_doctor_reads_a_broken_configuration(run: Run, tmp_path: Path) -> None:
     assert [check["name"] for check in shown(result)["checks"]] == ["packages", "configuration"]
 
 
-@pytest.mark.parametrize("command", [("config", "check"), ("serve",), ("doctor",)])
+@pytest.mark.parametrize(
+    "command", [("config", "check"), ("serve",), ("dial", "6003", "--from", "6002"), ("doctor",)]
+)
 def test_a_file_that_is_missing_is_said_alike_by_all_who_would_need_it(
     run: Run, tmp_path: Path, command: tuple[str, ...]
 ) -> None:
