@@ -208,10 +208,12 @@ def status(config: ConfigFile = None, as_json: Json = False) -> None:
     where = Table(title="Devices", title_justify="left", box=None, pad_edge=False)
     for title in ("device", "is", "reached at"):
         where.add_column(title)
-    places = {one.device: one for one in registrations}
+    # Where it is reached goes before why it is not reached elsewhere.
+    by_use = sorted(registrations, key=lambda one: one.registered)
+    places = {one.device: one for one in by_use}
     for device in devices:
         place = places.get(device.device)
-        at = "" if place is None else place.contact or place.text or place.cause
+        at = "" if place is None else _whereabouts(place)
         state = "in a call" if device.calls else "reachable" if device.reachable else "away"
         where.add_row(device.device, state, Text(at))
     going = Table(title="Calls", title_justify="left", box=None, pad_edge=False)
@@ -228,6 +230,12 @@ def status(config: ConfigFile = None, as_json: Json = False) -> None:
         "calls": calls,
     }
     output.result(found, where, going if calls else "No calls.")
+
+
+def _whereabouts(place: wire.Registration) -> str:
+    if place.registered and place.server == "browser":
+        return "a browser's page"
+    return place.contact or place.text or place.cause
 
 
 @calls_app.command()
@@ -288,7 +296,12 @@ def _quality(call: wire.CallQuality) -> list[RenderableType]:
             )
             if not is_fine:
                 notes.append(Text(f"{party.device}, {way}: {audio.text}"))
-    return [table, *notes]
+    ways = [
+        Text(f"{party.device}: " + " · ".join(filter(None, (party.codec, party.protection))))
+        for party in call.parties
+        if party.codec or party.protection
+    ]
+    return [table, *ways, *notes]
 
 
 def _figure(value: float | None, unit: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections.abc import Iterable
 
 from endpoint.app.directory import Directory, KnownDevice
 from endpoint.callcontrol.commands import CommandName
@@ -13,9 +14,26 @@ from endpoint.callcontrol.model import Connection
 from endpoint.errors import MediaError
 from endpoint.gateways.native import messages as wire
 from endpoint.gateways.native.encode import encode_call, encode_fields, encode_registration
-from endpoint.legs.base import DeviceRegistered, DeviceUnregistered
+from endpoint.legs.base import Cause, DeviceRegistered, DeviceUnregistered, RegistrationEvent
+from endpoint.legs.browser import BROWSER
 from endpoint.legs.exchange import LegExchange
 from endpoint.media.messages import Statistics
+
+
+def still_news(events: Iterable[RegistrationEvent]) -> list[RegistrationEvent]:
+    """Leave out telephones that have gone from devices that are reached elsewhere.
+
+    An account that fails at its outside server stays: somebody has to look at that.
+    """
+    told = list(events)
+    reached = {event.device for event in told if isinstance(event, DeviceRegistered)}
+    return [
+        event
+        for event in told
+        if isinstance(event, DeviceRegistered)
+        or event.device not in reached
+        or (event.server not in ("", BROWSER) and event.cause is not Cause.NORMAL)
+    ]
 
 
 class NativeView:
@@ -59,6 +77,7 @@ class NativeView:
             role=str(connection.role),
             state=str(connection.state),
             codec=counted.codec if counted else "",
+            protection=_protection(counted) if counted else "",
             remote=counted.remote if counted else "",
             round_trip_ms=counted.round_trip_ms if counted else None,
             received=_received(counted) if counted else None,
@@ -66,8 +85,8 @@ class NativeView:
         )
 
     def registrations(self) -> list[wire.Registration]:
-        """What was last heard of each device at each server."""
-        return [encode_registration(event) for event in self.controller.registrations()]
+        """What was last heard of each device at each server, where that is still news."""
+        return [encode_registration(event) for event in still_news(self.controller.registrations())]
 
     def devices(self) -> list[wire.DeviceState]:
         """Every device of ours, as last read from the directory."""
@@ -124,6 +143,16 @@ class NativeView:
             calls=[str(call) for call in calls],
             commands=[] if calls else [str(CommandName.MAKE_CALL)],
         )
+
+
+def _protection(counted: Statistics) -> str:
+    keys = "DTLS-SRTP" if counted.is_dtls else "SRTP"
+    profile = counted.srtp_profile
+    if profile is None:
+        # Until DTLS has agreed keys, no audio goes.
+        return "" if counted.is_dtls or not counted.codec else "unprotected"
+    # AEAD_AES_256_GCM is AES-256-GCM to everybody but the RFC.
+    return f"{keys} ({profile.removeprefix('AEAD_').replace('_', '-')})"
 
 
 def _received(counted: Statistics) -> wire.AudioQuality:

@@ -232,6 +232,8 @@ class Statistics(Struct, frozen=True, tag=True):
     codec: str = ""
     srtp_profile: SrtpProfile | None = None
     """What each packet from the far end must be authenticated by; None: it comes in the clear."""
+    is_dtls: bool = False
+    """Its keys are agreed by DTLS."""
     remote: str = ""
     """The proven source, `host:port`; empty until one is proven."""
     diagnosis_received: ReceivedDiagnosis = ReceivedDiagnosis.NO_FAR_END

@@ -153,6 +153,7 @@ class Observer:
             round_trip_ms=None if trip_s is None else round(1000 * trip_s, 3),
             codec=inbound.current.encoding if inbound.current is not None else "",
             srtp_profile=self._transport.srtp_profile,
+            is_dtls=isinstance(remote, m.SetWebRtcRemote),
             remote="" if proven is None else _text_of(*proven),
             diagnosis_received=received,
             diagnosis_sent=sent,

@@ -376,6 +376,8 @@ async def test_a_telephone_that_falls_silent_is_told_from_one_that_is_held_and_o
                 raise AssertionError(f"found {found}") from None
 
         parties = await until(d6001=("fine", "fine"), d10086=("fine", "fine"))
+        protections = {name: party.protection for name, party in parties.items()}
+        assert protections == {AGENT: "DTLS-SRTP (AES-256-GCM)", CUSTOMER: "unprotected"}
         for party in parties.values():
             assert party.codec == "PCMU"
             assert party.remote
@@ -417,6 +419,7 @@ async def quality_by_command(endpoint: Endpoint) -> Any:
         async with asyncio.timeout(PATIENCE_S):
             printed.append((await process.communicate())[0].decode())
         assert process.returncode == 0
+    assert f"{CUSTOMER}: PCMU · unprotected" in printed[0]
     assert f"{CUSTOMER}, from it: No packet comes from the far end." in printed[0]
     return json.loads(printed[1])
 

@@ -150,6 +150,8 @@ class PartyQuality(Struct, frozen=True):
     """As of `Party`."""
     codec: str
     """Empty while unknown."""
+    protection: str
+    """As `DTLS-SRTP (AES-256-GCM)`, `SRTP (…)` or `unprotected`; empty while unknown."""
     remote: str
     """Where its audio comes from, as host:port; empty until that is proven."""
     round_trip_ms: float | None

@@ -66,7 +66,9 @@ async def test_a_page_becomes_a_telephone_is_called_calls_and_leaves(
         await desk.client.retrieve("6001", call)
         await until(frames, "Retrieved")
         quality = await desk.client.quality(call)
-        assert {party.device: party.codec for party in quality.parties}["6001"] == "PCMU"
+        (ours,) = [party for party in quality.parties if party.device == "6001"]
+        assert ours.codec == "PCMU"
+        assert ours.protection.startswith("DTLS-SRTP (AES-")
         await desk.client.clear("6001", call)
         await until(frames, "CallCleared")
 
