@@ -75,7 +75,8 @@ async def test_the_page_is_called_holds_retrieves_presses_keys_and_is_hung_up_on
 
     await page.press("Mute")
     await hear({page: {CUSTOMER_HZ}, customer: set()})
-    await page.press("Mute")
+    assert await page.text("#phone-text") == "connected · muted"
+    await page.press("Unmute")
     await hear({page: {CUSTOMER_HZ}, customer: {AGENT_HZ}})
 
     await page.type_digits(AGENT, "159#")
@@ -115,6 +116,34 @@ async def test_the_page_calls_and_hangs_up(
     await page.press("Hang up")
     await customer.closed()
     await page.state("ready")
+
+
+async def test_a_failed_dial_is_told_and_the_next_one_comes_from_the_same_device(
+    desk: Desk, page: EndpointPage, customer: Baresip
+) -> None:
+    await page.dial(AGENT, "7777")
+    await page.until("document.getElementById('fault').textContent.includes('404')")
+    await page.until("document.getElementById('dial-go').disabled")
+    assert await page.run("document.getElementById('dial-device').value") == AGENT
+    await page.until("!document.getElementById('dial-go').disabled")
+    assert await page.run("document.getElementById('dial-device').value") == AGENT
+
+
+async def test_how_audio_comes_is_shown_and_that_it_is_held(
+    desk: Desk, page: EndpointPage, customer: Baresip
+) -> None:
+    def shown(device: str, text: str) -> str:
+        node = f"document.querySelector('.quality[data-device=\"{device}\"]')"
+        return f"{node}?.textContent.includes('{text}')"
+
+    await page.dial(AGENT, CUSTOMER)
+    await customer.ringing()
+    await customer.accept()
+    await page.until(shown(AGENT, "DTLS-SRTP (AES-"))
+    await page.until(shown(CUSTOMER, "unprotected"))
+    await page.until("document.querySelector('.side.heard') === null")
+    await page.press("Hold")
+    await page.until(shown(AGENT, "to it: held"))
 
 
 async def test_the_call_goes_on_through_an_ice_restart_and_a_reload(

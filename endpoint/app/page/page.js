@@ -73,11 +73,10 @@ async function ask(method, path, body) {
 async function command(path, body) {
   $("fault").textContent = "";
   try {
-    await ask("POST", path, body);
-    return true;
+    return await ask("POST", path, body);
   } catch (error) {
     $("fault").textContent = error.message;
-    return false;
+    return null;
   }
 }
 
@@ -109,26 +108,46 @@ function partyRow(call, party) {
   return row;
 }
 
+/** That audio arrives is said where nothing newer is: the quality of the last seconds knows better. */
 function heard(party) {
   const side = party.role === "station" ? "agent" : "far party";
-  return party.media_confirmed
-    ? make("small", { className: "heard", textContent: `${side} · audio arrives` })
-    : make("small", { textContent: side });
+  return make("small", { className: "side", textContent: side, dataset: { side, confirmed: party.media_confirmed ? "yes" : "no" } });
+}
+
+/** The call dialled here may have failed before its command was answered. */
+function dialled(call) {
+  state.dialled = call;
+  tellFailed();
+}
+
+function tellFailed() {
+  const { dialled, failed } = state;
+  if (dialled && failed?.fields.call === dialled) {
+    $("fault").textContent = `${failed.fields.device ?? "The call"} was not reached: ${details(failed)}`;
+  }
 }
 
 /** Both directions in a few words; what they mean and what to do is in the title. */
 function drawQuality() {
   for (const node of document.querySelectorAll(".quality")) {
     const party = state.quality.get(node.dataset.call)?.find((one) => one.device === node.dataset.device);
-    node.replaceChildren(...(party?.received ? [direction("from it", party.received), direction("to it", party.sent)] : []));
+    const isHeld = state.calls.get(node.dataset.call)?.parties.some((one) => one.state === "hold");
+    const way = [party?.codec, party?.protection].filter(Boolean).join(" · ");
+    node.replaceChildren(...(party?.received
+      ? [direction("from it", party.received, isHeld), direction("to it", party.sent, isHeld), make("span", { className: "way", textContent: way })] : []));
+    const side = node.parentElement.querySelector(".side");
+    const arrives = !party?.received && side.dataset.confirmed === "yes";
+    side.textContent = arrives ? `${side.dataset.side} · audio arrives` : side.dataset.side;
+    side.classList.toggle("heard", arrives);
   }
 }
 
-function direction(name, audio) {
+function direction(name, audio, isHeld) {
+  const word = isHeld && audio.diagnosis === "not_routed" ? "held" : audio.diagnosis;
   const figures = [audio.mos === null ? "" : `MOS ${audio.mos.toFixed(1)}`, audio.loss_percent ? `${audio.loss_percent} % lost` : ""];
   return make("span", {
     className: WELL.has(audio.diagnosis) ? "" : "bad", title: audio.text,
-    textContent: [`${name}: ${audio.diagnosis.replaceAll("_", " ")}`, ...figures].filter(Boolean).join(" · "),
+    textContent: [`${name}: ${word.replaceAll("_", " ")}`, ...figures].filter(Boolean).join(" · "),
   });
 }
 
@@ -221,7 +240,8 @@ function drawPhone() {
   const other = shown && (shown.call.called === device ? shown.call.calling : shown.call.called);
   $("phone-title").textContent = !on ? "Telephone" : !shown ? `This browser is ${device}'s telephone`
     : ringing ? `${other} calls ${device}` : `${device} and ${other}`;
-  $("phone-text").textContent = shown && phone.state === "ready" ? STATES[shown.party.state]?.[0] ?? "" : PHONE_TEXTS[phone.state];
+  $("phone-text").textContent = shown && phone.state === "ready"
+    ? [STATES[shown.party.state]?.[0], talking && muted ? "muted" : ""].filter(Boolean).join(" · ") : PHONE_TEXTS[phone.state];
   $("phone-fault").textContent = fault;
   // Buttons that stay the same stay where they are: who is about to press one keeps it.
   const key = shown ? `${shown.call.call} ${shown.party.commands}` : "";
@@ -233,11 +253,15 @@ function drawPhone() {
   $("phone-form").hidden = on;
   $("phone-leave").hidden = !on;
   $("phone-mute").hidden = !talking;
+  $("phone-mute").textContent = muted ? "Unmute" : "Mute";
   $("phone-mute").ariaPressed = String(muted);
 }
 
 function deviceRow(device) {
-  const known = [...state.registrations.values()].filter((one) => one.device === device.device);
+  const all = [...state.registrations.values()].filter((one) => one.device === device.device);
+  // A telephone that has gone is no news of a device that is reached elsewhere.
+  const known = all.filter((one) => one.registered || !all.some((other) => other.registered)
+    || (one.server && one.server !== "browser" && one.cause !== "normal"));
   const station = device.kinds.includes("station");
   const [text, kind] = device.calls.length ? ["in a call", "info"]
     : device.reachable ? [known.some((one) => one.registered) || !station ? "registered" : "ready", "good"]
@@ -258,11 +282,19 @@ function drawDevices() {
   } else {
     $("devices").replaceChildren(make("li", {}, make("small", { textContent: "None yet. agent-endpoint extension add 6001 --generate" })));
   }
-  const able = devices.filter((device) => device.reachable && device.commands.includes("MakeCall"));
-  offer($("dial-device"), able, "none is free");
+  const known = devices.filter((device) => device.reachable);
+  offer($("dial-device"), known, "none is there");
   offer($("phone-device"), devices, "no device");
-  $("dial-go").disabled = able.length === 0;
+  drawDial();
   $("phone-use").disabled = devices.length === 0;
+}
+
+/** Who is chosen stays so while it is busy: a redial must not come from somebody else. */
+function drawDial() {
+  const chosen = state.devices.get($("dial-device").value);
+  const isFree = Boolean(chosen?.reachable && chosen.commands.includes("MakeCall"));
+  $("dial-go").disabled = !isFree;
+  $("dial-go").title = chosen && !isFree ? `${chosen.device} is in a call` : "";
 }
 
 /** What is chosen stays so; the device whose telephone this is comes first when it becomes free. */
@@ -338,6 +370,7 @@ function receive(frame) {
       phone.take(frame.registration);
     }
     for (const device of frame.devices) { state.devices.set(device.device, device); }
+    if (frame.event === "Failed") { state.failed = frame; tellFailed(); }
     feed(frame);
   }
   follow();
@@ -424,9 +457,13 @@ $("gate-form").addEventListener("submit", (event) => {
 $("forget").addEventListener("click", () => leave());
 $("dial").addEventListener("submit", async (event) => {
   event.preventDefault();
+  state.dialled = "";
   const placed = await command("/calls", { device: $("dial-device").value, destination: $("dial-destination").value.trim() });
-  if (placed) { $("dial-destination").value = ""; }
+  if (!placed) { return; }
+  $("dial-destination").value = "";
+  dialled(placed.call);
 });
+$("dial-device").addEventListener("change", drawDial);
 $("phone-form").addEventListener("submit", (event) => { event.preventDefault(); phone.use($("phone-device").value); });
 $("phone-leave").addEventListener("click", () => phone.leave());
 $("phone-mute").addEventListener("click", () => { phone.mute(!phone.muted); });
