@@ -172,11 +172,16 @@ async def test_the_call_goes_on_through_an_ice_restart_and_a_reload(
 async def test_the_telephone_comes_back_when_the_media_process_was_lost(
     desk: Desk, page: EndpointPage, customer: Baresip
 ) -> None:
+    await page.run(
+        "window.callers = new Set(); const from = document.getElementById('dial-device');"
+        "new MutationObserver(() => callers.add(from.value)).observe(from, { childList: true })"
+    )
     assert desk.endpoint.media.pid is not None
     os.kill(desk.endpoint.media.pid, signal.SIGKILL)
     await desk.event(DeviceUnregistered, device=AGENT, cause=Cause.MEDIA_LOST)
     await desk.event(DeviceRegistered, device=AGENT, server="browser")
     await page.state("ready")
+    assert await page.run("[...callers].join()") == AGENT
     await customer.dial(AGENT)
     await page.press("Answer")
     await hear({page: {CUSTOMER_HZ}, customer: {AGENT_HZ}})

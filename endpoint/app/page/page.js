@@ -282,7 +282,7 @@ function drawDevices() {
   } else {
     $("devices").replaceChildren(make("li", {}, make("small", { textContent: "None yet. agent-endpoint extension add 6001 --generate" })));
   }
-  const known = devices.filter((device) => device.reachable);
+  const known = devices.filter((device) => device.reachable || (phone.on && device.device === phone.device));
   offer($("dial-device"), known, "none is there");
   offer($("phone-device"), devices, "no device");
   drawDial();
@@ -294,7 +294,7 @@ function drawDial() {
   const chosen = state.devices.get($("dial-device").value);
   const isFree = Boolean(chosen?.reachable && chosen.commands.includes("MakeCall"));
   $("dial-go").disabled = !isFree;
-  $("dial-go").title = chosen && !isFree ? `${chosen.device} is in a call` : "";
+  $("dial-go").title = chosen && !isFree ? `${chosen.device} is ${chosen.reachable ? "in a call" : "not reachable"}` : "";
 }
 
 /** What is chosen stays so; the device whose telephone this is comes first when it becomes free. */
