@@ -22,11 +22,10 @@ from endpoint.media import messages as m
 from endpoint.media.latch import Address
 from endpoint.media.settings import MediaSettings
 from endpoint.media.transport import LocalIce, PacketReceiver, Send
-from endpoint.media.webrtc_dtls import DtlsAssociation, certificates
+from endpoint.media.webrtc_dtls import DtlsAssociation, certificates, strongest
 from endpoint.media.webrtc_ice import IceConnection, parse_candidates
 from endpoint.media.webrtc_servers import parse_server
 
-_STRONG_HASHES: Final = ("sha-256", "sha-384", "sha-512")
 _ICE_WORD: Final = re.compile(r"[0-9A-Za-z+/]+")
 _LINGER_S: Final = 0.5
 """So long an old path is heard after the first packet by the new one: some are on their way."""
@@ -278,7 +277,7 @@ class WebRtcTransport:
         """See `PacketTransport`. Other ICE values are the answer to a restart."""
         if not isinstance(remote, m.SetWebRtcRemote):
             raise MediaError("a WebRTC port never speaks plain RTP")
-        if not any(f.hash.lower() in _STRONG_HASHES for f in remote.fingerprints):
+        if not strongest(remote.fingerprints):
             raise MediaError("no fingerprint that can be trusted")
         if not (4 <= len(remote.ufrag) <= 256 and 22 <= len(remote.pwd) <= 256) or not (
             _ICE_WORD.fullmatch(remote.ufrag) and _ICE_WORD.fullmatch(remote.pwd)

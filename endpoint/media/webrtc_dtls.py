@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Final, cast
 
@@ -28,6 +28,7 @@ from OpenSSL import SSL
 from endpoint.media import messages as m
 from endpoint.media.srtp import SrtpSession
 
+_STRONG_HASHES: Final = ("sha-512", "sha-384", "sha-256")
 _MOST_WAITING: Final = 32
 _REPEAT_FLIGHT_S: Final = 0.06
 """OpenSSL repeats what was lost after a second; a call is up before that."""
@@ -73,6 +74,14 @@ class Certificates:
 
 
 certificates: Final = Certificates()
+
+
+def strongest(fingerprints: Sequence[m.Fingerprint]) -> list[m.Fingerprint]:
+    """Those of the strongest hash, one of which must match (RFC 8122 §5); none of a weak one."""
+    for name in _STRONG_HASHES:
+        if found := [f for f in fingerprints if f.hash.lower() == name]:
+            return found
+    return []
 
 
 class _Wire:
@@ -121,7 +130,7 @@ class DtlsAssociation(RTCDtlsTransport):
     ) -> None:
         """Make the handshake; then comes `connected`, or `over` with the reason."""
         self._set_role(remote.role.value)
-        prints = [RTCDtlsFingerprint(f.hash, f.value) for f in remote.fingerprints]
+        prints = [RTCDtlsFingerprint(f.hash, f.value) for f in strongest(remote.fingerprints)]
         handshake = self._handshake(RTCDtlsParameters(prints), connected)
         self._handshaking = tasks.create_task(handshake, name="DTLS handshake")
 
@@ -161,8 +170,14 @@ class DtlsAssociation(RTCDtlsTransport):
             self._tell_over(self, self._failure)
 
     def _validate_peer_identity(self, remoteParameters: RTCDtlsParameters) -> None:
+        # aiortc's wants all to match; a far end with several certificates tells those of each.
         self._failure = m.PortFailure.WRONG_FINGERPRINT
-        super()._validate_peer_identity(remoteParameters)
+        shown = self._ssl.get_peer_certificate(as_cryptography=True) if self._ssl else None
+        if shown is None or not any(
+            f.value.upper() == certificate_digest(shown, f.algorithm.lower())
+            for f in remoteParameters.fingerprints
+        ):
+            self._set_state(State.FAILED)
 
     def _setup_srtp(self) -> None:
         self._failure = m.PortFailure.NO_PROFILE

@@ -21,7 +21,7 @@ from endpoint.media import messages as m
 from endpoint.media.link import WorkerLink
 from endpoint.media.rtp import HEADER
 from endpoint.media.webrtc import WebRtcTransport
-from endpoint.media.webrtc_dtls import DtlsAssociation
+from endpoint.media.webrtc_dtls import DtlsAssociation, certificates
 from endpoint.media.webrtc_ice import IceConnection
 from tests.integration.endpoint.media.conftest import PhoneMaker
 from tests.integration.endpoint.media.sides import SETTINGS, Side, connect, plane
@@ -299,6 +299,40 @@ async def test_s14_a_wrong_fingerprint_ends_in_a_named_failure_and_no_media(
     await a.until_counted("A", lambda c: c.packets_received > 10)
     assert (await a.statistics("W")).packets_sent == 0
     assert (await b.statistics("W")).packets_received == 0
+
+
+def certified() -> dict[str, m.Fingerprint]:
+    """What is true of the certificate of this process, by hash."""
+    prints = certificates.current().getFingerprints()
+    return {f.algorithm: m.Fingerprint(f.algorithm, f.value) for f in prints}
+
+
+WRONG_256 = m.Fingerprint("sha-256", ":".join(["AB"] * 32))
+WRONG_512 = m.Fingerprint("SHA-512", ":".join(["AB"] * 64))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right", "is_believed"),
+    [
+        (WRONG_256, "sha-256", True),
+        (WRONG_256, "sha-512", True),
+        (m.Fingerprint("sha-1", "AB"), "sha-256", True),
+        (WRONG_512, "sha-256", False),
+    ],
+)
+async def test_s14_of_several_fingerprints_one_of_the_strongest_hash_must_match(
+    sides: tuple[Side, Side], wrong: m.Fingerprint, right: str, *, is_believed: bool
+) -> None:
+    """A far end may have several certificates (RFC 8122 §5); a weaker hash proves nothing."""
+    a, b = sides
+    await b.link.request(b.remote(a, m.DtlsRole.SERVER))
+    told = [wrong, certified()[right]]
+    await a.link.request(a.remote(b, m.DtlsRole.CLIENT, fingerprints=told))
+    if is_believed:
+        await a.until_notice(m.PortConnected)
+    else:
+        (failed,) = await a.until_notice(m.PortFailed)
+        assert failed == m.PortFailed("W", m.PortFailure.WRONG_FINGERPRINT)
 
 
 @pytest.mark.parametrize("prints", [[], [m.Fingerprint("md5", ":".join(["AB"] * 16))]])
