@@ -19,6 +19,7 @@ from aioice.candidate import Candidate
 
 from endpoint.errors import MediaError
 from endpoint.media import messages as m
+from endpoint.media.containment import contained
 from endpoint.media.latch import Address
 from endpoint.media.settings import MediaSettings
 from endpoint.media.transport import LocalIce, PacketReceiver, Send
@@ -81,13 +82,10 @@ class _Path:
         job.add_done_callback(self._jobs.discard)
 
     async def _guard(self, work: Callable[[], Coroutine[None, None, None]]) -> None:
-        try:
+        with contained("a WebRTC port broke"):
             await work()
-        except Exception as exc:
-            # One port's end; the tasks of all others must not end with it.
-            asyncio.get_running_loop().call_exception_handler(
-                {"message": "a WebRTC port broke", "exception": exc}
-            )
+            return
+        with contained("the end of a WebRTC port broke"):
             self.lost(m.PortFailure.BROKEN)
 
     def close(self) -> None:

@@ -26,6 +26,7 @@ from aiortc.rtcicetransport import RTCIceTransport
 from OpenSSL import SSL
 
 from endpoint.media import messages as m
+from endpoint.media.containment import contained
 from endpoint.media.srtp import SrtpSession
 
 _STRONG_HASHES: Final = ("sha-512", "sha-384", "sha-256")
@@ -155,19 +156,19 @@ class DtlsAssociation(RTCDtlsTransport):
     async def _handshake(
         self, parameters: RTCDtlsParameters, connected: Callable[[DtlsAssociation], None]
     ) -> None:
-        try:
+        failure = m.PortFailure.BROKEN
+        with contained("a DTLS handshake broke"):
             await self.start(parameters)
             if self.srtp is not None and self._state is State.CONNECTED:
                 connected(self)
                 return
-        except Exception as exc:
-            # One port's end; the tasks of all others must not end with it.
-            self._failure = m.PortFailure.BROKEN
-            asyncio.get_running_loop().call_exception_handler(
-                {"message": "a DTLS handshake broke", "exception": exc}
-            )
+            failure = self._failure
+        self._over(failure)
+
+    def _over(self, failure: m.PortFailure) -> None:
         if not self.is_over:
-            self._tell_over(self, self._failure)
+            with contained("the end of a DTLS association broke"):
+                self._tell_over(self, failure)
 
     def _validate_peer_identity(self, remoteParameters: RTCDtlsParameters) -> None:
         # aiortc's wants all to match; a far end with several certificates tells those of each.
@@ -199,8 +200,8 @@ class DtlsAssociation(RTCDtlsTransport):
 
     def _set_state(self, state: State) -> None:
         super()._set_state(state)
-        if state is State.CLOSED and not self.is_over:
-            self._tell_over(self, m.PortFailure.CLOSED)
+        if state is State.CLOSED:
+            self._over(m.PortFailure.CLOSED)
 
     # -- flights ------------------------------------------------------------------------------
 

@@ -32,6 +32,8 @@ CLIENT_HELLO = bytes.fromhex("16feff000000000000000000360100002a000000000000002a
 FATAL_ALERT = bytes.fromhex("15fefd00000000000000000002022f")
 NO_STUN = b"\x00\x01\x00\x04" + bytes(16)
 RTP = HEADER.pack(0x80, 0, 1, 160, 7) + bytes(160)
+WRONG_256 = m.Fingerprint("sha-256", ":".join(["AB"] * 32))
+WRONG_512 = m.Fingerprint("SHA-512", ":".join(["AB"] * 64))
 
 
 @pytest.fixture
@@ -282,18 +284,44 @@ async def test_a_mistake_of_ours_ends_no_other_call(
     assert len(shown) >= 3
 
 
+@pytest.mark.parametrize("breaks", ["handshake", "check"])
+async def test_a_mistake_where_a_port_fails_ends_no_other_call(
+    sides: tuple[Side, Side], phone: PhoneMaker, monkeypatch: pytest.MonkeyPatch, breaks: str
+) -> None:
+    """Where nobody can be told of the failure any more."""
+    a, b = sides
+    mistakes: asyncio.Queue[object] = asyncio.Queue()
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda loop, what: mistakes.put_nowait(what["exception"]))
+    one = await phone("A")
+    await a.connect(one)
+
+    def break_(self: object, *_: object) -> None:
+        raise RuntimeError("a mistake")
+
+    monkeypatch.setattr(WebRtcTransport, "fail", break_)
+    if breaks == "check":
+        monkeypatch.setattr(IceConnection, "check", break_)
+    else:
+        await b.link.request(b.remote(a, m.DtlsRole.SERVER))
+    await a.link.request(a.remote(b, m.DtlsRole.CLIENT, fingerprints=[WRONG_256]))
+    async with asyncio.timeout(20):
+        assert isinstance(await mistakes.get(), RuntimeError)
+    before = await a.statistics("A")
+    await a.until_counted("A", lambda c: c.packets_received > before.packets_received + 5)
+
+
 @pytest.mark.parametrize("role", m.DtlsRole)
 async def test_s14_a_wrong_fingerprint_ends_in_a_named_failure_and_no_media(
     sides: tuple[Side, Side], phone: PhoneMaker, role: m.DtlsRole
 ) -> None:
     a, b = sides
-    wrong = m.Fingerprint("sha-256", ":".join(["AB"] * 32))
     other = next(each for each in m.DtlsRole if each is not role)
     one = await phone("A")
     await a.connect(one)
     await a.link.request(m.SetRoutes("call", [m.RouteTo("A", "W"), m.RouteTo("W", "A")]))
     await b.link.request(b.remote(a, other))
-    await a.link.request(a.remote(b, role, fingerprints=[wrong]))
+    await a.link.request(a.remote(b, role, fingerprints=[WRONG_256]))
     (failed,) = await a.until_notice(m.PortFailed)
     assert failed == m.PortFailed("W", m.PortFailure.WRONG_FINGERPRINT)
     await a.until_counted("A", lambda c: c.packets_received > 10)
@@ -305,10 +333,6 @@ def certified() -> dict[str, m.Fingerprint]:
     """What is true of the certificate of this process, by hash."""
     prints = certificates.current().getFingerprints()
     return {f.algorithm: m.Fingerprint(f.algorithm, f.value) for f in prints}
-
-
-WRONG_256 = m.Fingerprint("sha-256", ":".join(["AB"] * 32))
-WRONG_512 = m.Fingerprint("SHA-512", ":".join(["AB"] * 64))
 
 
 @pytest.mark.parametrize(
@@ -349,9 +373,8 @@ async def test_s14_a_connected_port_takes_no_other_fingerprint_and_no_plain_remo
 ) -> None:
     a, b = sides
     await connect(a, b)
-    wrong = [m.Fingerprint("sha-256", ":".join(["AB"] * 32))]
     for changed in (
-        a.remote(b, m.DtlsRole.CLIENT, fingerprints=wrong),
+        a.remote(b, m.DtlsRole.CLIENT, fingerprints=[WRONG_256]),
         a.remote(b, m.DtlsRole.CLIENT, ufrag="abcd"),
         a.remote(b, m.DtlsRole.SERVER),
     ):
