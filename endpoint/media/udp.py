@@ -135,6 +135,8 @@ class UdpTransport:
         if self._remote is None or self._rtcp_to is None or to is None:
             return
         report = datagram if self._srtp is None else self._srtp.protect_rtcp(datagram)
+        if not report:
+            return
         with contextlib.suppress(OSError):
             if self._remote.rtcp_mux:
                 self._socket.sendto(report, to)

@@ -333,10 +333,12 @@ class WebRtcTransport:
         """See `PacketTransport`."""
         path = self._current
         srtp, way = path.association.srtp, path.connection.way
-        if not path.is_closed and srtp is not None and way is not None:
-            send_to, address = way
+        if path.is_closed or srtp is None or way is None:
+            return
+        send_to, address = way
+        if report := srtp.protect_rtcp(datagram):
             with contextlib.suppress(OSError):
-                send_to(srtp.protect_rtcp(datagram), address)
+                send_to(report, address)
 
     def close(self) -> None:
         """See `PacketTransport`; the goodbye to a TURN server goes out a moment later."""

@@ -42,13 +42,13 @@ def parse_server(server: m.IceServer) -> StunServer | TurnServer:
     """Read one.
 
     Raises:
-        MediaError: its URL is none that can be used; the text names it.
+        MediaError: its URL is none that can be used; the text names only what no credential is in.
     """
     match = _URL.fullmatch(server.url)
     if match is None:
         raise MediaError(
-            f"no ICE server: {server.url!r}; it is stun:host:port, turn:host:port?transport=udp "
-            "(or tcp) or turns:host:port"
+            "no ICE server: its URL is none of stun:host:port, turn:host:port?transport=udp (or "
+            "tcp), turns:host:port"
         )
     scheme, transport = match["scheme"].lower(), (match["transport"] or "").lower()
     port = int(match["port"] or (5349 if scheme == "turns" else 3478))

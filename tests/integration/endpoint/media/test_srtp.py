@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 
 import pytest
@@ -93,6 +94,28 @@ async def test_audio_digits_and_reports_go_both_ways(
         assert counted.packets_refused == counted.packets_foreign == counted.packets_lost == 0
         assert counted.srtp_profile is profile
         assert (await studio.statistics("B")).srtp_profile is None
+
+
+async def test_a_report_that_can_not_be_protected_is_not_sent(
+    studio: Studio, phone: PhoneMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """libsrtp refuses what is no report."""
+    a = await phone("A")
+    protect, refused = SrtpSession.protect_rtcp, asyncio.Event()
+
+    def refuse(self: SrtpSession, report: bytes) -> memoryview:
+        refused.set()
+        return protect(self, report[:4])
+
+    with monkeypatch.context() as patch:
+        patch.setattr(SrtpSession, "protect_rtcp", refuse)
+        address = await studio.link.request(m.OpenRtpPort("A"))
+        await studio.link.request(a.remote("A", srtp=m.SrtpKeys(OURS, THEIRS)))
+        a.talk_to(address)
+        async with asyncio.timeout(20):
+            await refused.wait()
+    await a.until(lambda: any(a.reports))
+    assert all(a.reports)
 
 
 async def test_what_is_not_authentic_or_replayed_changes_nothing(

@@ -20,9 +20,11 @@ from endpoint.errors import MediaError
 from endpoint.media import messages as m
 from endpoint.media.link import WorkerLink
 from endpoint.media.rtp import HEADER
+from endpoint.media.srtp import SrtpSession
 from endpoint.media.webrtc import WebRtcTransport
 from endpoint.media.webrtc_dtls import DtlsAssociation, certificates
 from endpoint.media.webrtc_ice import IceConnection
+from endpoint.media.webrtc_ice import _Protocol as IceProtocol
 from tests.integration.endpoint.media.conftest import PhoneMaker
 from tests.integration.endpoint.media.sides import SETTINGS, Side, connect, plane
 
@@ -309,6 +311,36 @@ async def test_a_mistake_where_a_port_fails_ends_no_other_call(
         assert isinstance(await mistakes.get(), RuntimeError)
     before = await a.statistics("A")
     await a.until_counted("A", lambda c: c.packets_received > before.packets_received + 5)
+
+
+async def test_a_report_that_can_not_be_protected_is_not_sent(
+    sides: tuple[Side, Side], phone: PhoneMaker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """libsrtp refuses what is no report."""
+    a, b = sides
+    for side, name in ((a, "A"), (b, "B")):
+        await side.add_phone(await phone(name))
+    protect, refused = SrtpSession.protect_rtcp, asyncio.Event()
+    receive, empty = IceProtocol.datagram_received, 0
+
+    def refuse(self: SrtpSession, report: bytes) -> memoryview:
+        refused.set()
+        return protect(self, report[:4])
+
+    def count(self: IceProtocol, data: bytes | str, addr: tuple[str, int]) -> None:
+        nonlocal empty
+        empty += not data
+        receive(self, data, addr)
+
+    monkeypatch.setattr(IceProtocol, "datagram_received", count)
+    with monkeypatch.context() as patch:
+        patch.setattr(SrtpSession, "protect_rtcp", refuse)
+        await connect(a, b)
+        async with asyncio.timeout(20):
+            await refused.wait()
+    for side in sides:
+        await side.until_counted("W", lambda c: c.round_trip_ms is not None)
+    assert not empty
 
 
 @pytest.mark.parametrize("role", m.DtlsRole)

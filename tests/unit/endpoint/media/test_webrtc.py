@@ -117,16 +117,32 @@ def test_a_server_is_read_from_its_url(url: str, server: StunServer | TurnServer
     "url",
     [
         "",
-        "http://turn.example.com",
-        "stuns:stun.example.com",
+        "http://secret",
+        "stuns:secret",
+        "turn:turn.example.com?transport=tls&credential=secret",
+        "turn:secret@turn.example.com",
+        "turn:user:secret@turn.example.com",
+        "turn:user:se@secret@turn.example.com",
+        "turn:turn.example.com:3478:secret",
+        "turn:2001:db8::1",
+        "turn:",
+    ],
+)
+def test_nothing_is_shown_of_a_url_that_can_not_be_read(url: str) -> None:
+    """Any part of it could be a credential."""
+    with pytest.raises(MediaError, match=r"^no ICE server: its URL is none of stun:") as refused:
+        parse_server(m.IceServer(url, "u", "secret"))
+    assert "secret" not in str(refused.value)
+    assert "user" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
         "stun:stun.example.com?transport=udp",
         "turn:turn.example.com:0",
         "turn:turn.example.com:70000",
-        "turn:turn.example.com?transport=tls",
         "turns:turn.example.com?transport=udp",
-        "turn:user@turn.example.com",
-        "turn:2001:db8::1",
-        "turn:",
     ],
 )
 def test_a_url_that_can_not_be_used_is_named(url: str) -> None:
