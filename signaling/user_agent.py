@@ -47,6 +47,14 @@ from signaling.sip.events import (
 from signaling.sip.flow import Flow
 from signaling.sip.headers import NameAddr
 from signaling.sip.invite import Role
+from signaling.sip.liveness import (
+    Liveness,
+    LivenessEvent,
+    LivenessSettings,
+    LivenessState,
+    PeerDown,
+    PeerUp,
+)
 from signaling.sip.message import Request
 from signaling.sip.registration import RegistrationState
 from signaling.sip.stack import Direction, Stack, StackConfig
@@ -55,6 +63,7 @@ from signaling.sip.uri import Uri
 from signaling.transport import DatagramTransport
 from signaling.transport.layer import TransportLayer, TransportSettings
 from signaling.transport.websocket import ConnectionState, WebSocketClient
+from signaling.watch import Watch
 
 __all__ = [
     "Account",
@@ -66,6 +75,11 @@ __all__ = [
     "InfoReceived",
     "InviteRequest",
     "InviteSession",
+    "LivenessEvent",
+    "LivenessSettings",
+    "LivenessState",
+    "PeerDown",
+    "PeerUp",
     "Progress",
     "Registered",
     "Registration",
@@ -80,11 +94,15 @@ __all__ = [
     "Unregistered",
     "UserAgent",
     "UserAgentConfig",
+    "Watch",
 ]
 
 log = structlog.get_logger(__name__)
 
 LEFT = "the user agent has been left"
+
+ANONYMOUS = "anonymous.invalid"
+"""The host of who need not say who it is (RFC 3261 §8.1.1.3, RFC 3323 §4.1)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +191,7 @@ class UserAgent:
         self._open_flows: set[Flow] = set()
         self._sessions: dict[str, InviteSession] = {}
         self._requests: dict[RequestId, asyncio.Future[RequestCompleted]] = {}
+        self._watches: list[Watch] = []
         self._invitations: Mailbox[InviteSession] = Mailbox()
         self._numbers = itertools.count(1)
         self._deciding = 0
@@ -377,8 +396,39 @@ class UserAgent:
         )
         waiter: asyncio.Future[RequestCompleted] = asyncio.get_running_loop().create_future()
         self._requests[request] = waiter
-        self.drain()
-        return await waiter
+        try:
+            self.drain()
+            return await waiter
+        finally:
+            if self._requests.pop(request, None) is not None:  # who asked has given up
+                self._stack.forget(request)
+                self.drain()
+
+    def watch(
+        self,
+        target: Uri,
+        *,
+        from_: NameAddr | None = None,
+        flow: Flow | None = None,
+        settings: LivenessSettings | None = None,
+    ) -> Watch:
+        """Ask a peer by OPTIONS whether it lives, until `Watch.stop`; returns at once.
+
+        Without a flow the target's host is resolved for each probe. `from_` None says nobody.
+        """
+        self._check_open()
+        chosen = settings or LivenessSettings()
+        watch = Watch(
+            self,
+            Liveness(chosen, self.config.random, now=self.now()),
+            chosen,
+            target,
+            from_=from_ or NameAddr("", Uri("sip", host=ANONYMOUS)),
+            flow=flow,
+        )
+        watch.start(self._spawn)
+        self._watches.append(watch)
+        return watch
 
     # -- the stack's driver ------------------------------------------------------------------------
 
@@ -561,14 +611,17 @@ class UserAgent:
         if self._closing:
             raise LocalProtocolError(LEFT)
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = self._group.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     async def _hang_up_all(self) -> None:
         self._closing = True
         self._invitations.close()
+        for watch in self._watches:
+            watch.stop()
         for session in list(self._sessions.values()):
             session.hang_up(503)
         self._accounts.unregister_all()

@@ -60,6 +60,11 @@ class Exchange:
             self._guess = self._proofs > 0
         self._send(now)
 
+    def forget(self) -> None:
+        """Wait no more; what still comes is passed over. Not for INVITE: its 2xx needs an ACK."""
+        if self.transaction is not None:
+            self.transaction.forget()
+
     @property
     def is_answered(self) -> bool:
         """Whether nothing is waited for any more."""

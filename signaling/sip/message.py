@@ -145,6 +145,15 @@ class Message(ABC):
         return None if text is None else parse_expires(text)
 
     @property
+    def retry_after_s(self) -> int:
+        """Retry-After in seconds, without comment and parameters; 0 where none can be read."""
+        text = (self.headers.get("Retry-After") or "").partition(";")[0].partition("(")[0]
+        try:
+            return parse_number(text.strip(LWS), UINT32_MAX, "Retry-After")
+        except SipParseError:
+            return 0
+
+    @property
     def content_type(self) -> str | None:
         """`type/subtype` in lower case, without parameters."""
         return self._typed("content-type", self._content_type)

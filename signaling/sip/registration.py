@@ -41,6 +41,9 @@ FATAL_STATUSES = frozenset({401, 403, 404, 405, 407, 410, 416, 420, 484, 485, 60
 MAX_EXPIRES_S = 86400
 """No Min-Expires above this is followed."""
 
+MAX_RETRY_AFTER_S = 3600
+"""No Retry-After above this is waited for."""
+
 
 @dataclass(frozen=True, slots=True)
 class RegistrationSettings:
@@ -299,10 +302,7 @@ class RegistrationUsage:
             self.state = RegistrationState.FAILED
             self._tell(RegistrationFailed(status, text, fatal=True))
             return
-        wanted = response.headers.get("Retry-After")
-        digits = (wanted or "").partition(";")[0].partition("(")[0].strip()
-        least_s = min(parse_expires(digits), 3600) if digits else 0
-        self._try_later(status, text, None, now, least_s)
+        self._try_later(status, text, None, now, min(response.retry_after_s, MAX_RETRY_AFTER_S))
 
     def _not_answered(self, attempt: int, failure: Failure, now: float) -> None:
         if attempt != self._attempt:

@@ -70,7 +70,7 @@ class Stack:
         self._layer = self._core.layer
         self._trace = trace
         self._undecided = Undecided(self._core)
-        self._requests: set[RequestId] = set()
+        self._requests: dict[RequestId, Exchange] = {}
         self._tag_key = self._core.token()
 
     def __repr__(self) -> str:
@@ -204,7 +204,7 @@ class Stack:
             body=body,
             content_type=content_type,
         )
-        Exchange(
+        exchange = Exchange(
             self._core,
             request,
             flow,
@@ -212,17 +212,24 @@ class Stack:
             on_failure=partial(self._request_failed, id),
             next_cseq=lambda: next(cseq),
             digest=DigestClient(credentials, self.config.random) if credentials else None,
-        ).start(now)
-        self._requests.add(id)
+        )
+        exchange.start(now)
+        self._requests[id] = exchange
         return id
+
+    def forget(self, request: RequestId) -> None:
+        """Wait no more for the answer to a `request`; nothing is told of it."""
+        exchange = self._requests.pop(request, None)
+        if exchange is not None:
+            exchange.forget()
 
     def _request_answered(self, id: RequestId, response: Response, now: float) -> None:
         if response.status >= 200:
-            self._requests.discard(id)
+            self._requests.pop(id, None)
             self._core.tell(RequestCompleted(id, response.status, response))
 
     def _request_failed(self, id: RequestId, failure: Failure, now: float) -> None:
-        self._requests.discard(id)
+        self._requests.pop(id, None)
         error = self._layer.last_error if failure is Failure.TRANSPORT else None
         self._core.tell(RequestCompleted(id, failure.status, None, error))
 

@@ -97,6 +97,13 @@ class Transaction(ABC):
         """Nothing can be sent or received on the flow any more."""
         self._step(Input.TRANSPORT_ERROR, now)
 
+    def forget(self) -> None:
+        """End at once, telling nobody: nothing is owed or waited for any more."""
+        if self.state is not State.TERMINATED:
+            self.state = State.TERMINATED
+            self._around.timers.stop(self, *TIMERS)
+            self._around.ended(self)
+
     def _step(self, happened: Input, now: float, message: Request | Response | None = None) -> None:
         row = self.table.get(self.state, {}).get(happened)
         if row is None:
@@ -284,13 +291,6 @@ class ServerTransaction(Transaction):
     def respond(self, response: Response, now: float) -> None:
         """Send a response; one that the state does not allow is discarded (RFC 3261 §17.2.1)."""
         self._step(_response_input(response.status), now, response)
-
-    def forget(self) -> None:
-        """End at once: after a challenge, which needs no state (RFC 3261 §8.2.7)."""
-        if self.state is not State.TERMINATED:
-            self.state = State.TERMINATED
-            self._around.timers.stop(self, *TIMERS)
-            self._around.ended(self)
 
     @property
     def is_answered(self) -> bool:
