@@ -23,7 +23,8 @@ from enum import StrEnum
 from functools import partial
 
 from signaling.errors import LocalProtocolError, TransportError
-from signaling.sip.answer import SDP, SentAnswer, sdp_of
+from signaling.sip.answer import SDP, sdp_of
+from signaling.sip.answering import Answering
 from signaling.sip.auth import DigestClient, DigestCredentials
 from signaling.sip.calling import Calling
 from signaling.sip.core import Core
@@ -47,9 +48,6 @@ from signaling.sip.reason import format_reason, q850_of
 from signaling.sip.reinvite import OfferSource, Reinvites
 from signaling.sip.transaction import Failure, ServerTransaction
 from signaling.sip.uri import Uri
-
-PROVISIONAL_REFRESH_S = 60.0
-"""A proxy forgets a call that shows no sign of life for longer (RFC 3261 §13.3.1.1)."""
 
 
 class Role(StrEnum):
@@ -115,11 +113,8 @@ class InviteUsage:
         self._dialog: Dialog | None = None
         """The one that is answered (UAC), or that we opened (UAS)."""
         self._calling = Calling(self, flow, self._digest) if role is Role.UAC else None
-        # UAS alone
-        self._server: ServerTransaction | None = None
-        self._answer: SentAnswer | None = None
-        self._last_provisional: tuple[int, bytes | None] | None = None
-        self._bye_after_ack: tuple[tuple[str, str], ...] | None = None
+        self._answering: Answering | None = None
+        """The other role's half; there from `adopt` on."""
 
     def __repr__(self) -> str:
         return f"<InviteUsage {self.id} {self.role} {self.remote.uri} {self.state} {self.call_id}>"
@@ -215,37 +210,19 @@ class InviteUsage:
 
     def adopt(self, server: ServerTransaction, now: float) -> None:
         """Take over the INVITE's transaction (for `Stack.open_session`)."""
-        self._server = server
         self.core.sessions[self.id] = self
-        server.on_cancel = self._cancelled
-        server.on_failure = self.failed
         self._dialog = Dialog.of_request(server.request, server.to_tag, server.source)
         self.core.dialogs[self._dialog.key] = self
-        if server.request.expires is not None:
-            self.core.timers.start(self, "expires", now + server.request.expires)
+        self._answering = Answering(self, server)
+        self._answering.start(now)
 
     def ring(self, sdp: bytes | None = None, *, status: int | None = None, now: float) -> None:
         """Send 180, or 183 with a description for early media (UAS). May be said again."""
         status = status or (183 if sdp else 180)
-        if self.is_caller or self.state not in _UNANSWERED or not 100 < status < 200:
+        if self._answering is None or self.state not in _UNANSWERED or not 100 < status < 200:
             raise self._forbidden("ring")
         self.state = SessionState.EARLY
-        self._last_provisional = (status, sdp)
-        self._send_provisional(now)
-
-    def _send_provisional(self, now: float) -> None:
-        if self._server is None or self._last_provisional is None:
-            return
-        status, sdp = self._last_provisional
-        self.core.timers.start(self, "provisional", now + PROVISIONAL_REFRESH_S)
-        self.core.respond(
-            self._server,
-            status,
-            headers=(self.contact, *self.core.offer_headers),
-            body=sdp or b"",
-            content_type=SDP if sdp else None,
-            now=now,
-        )
+        self._answering.ring(status, sdp, now)
 
     def accept(self, sdp: bytes, *, now: float) -> None:
         """UAS: answer 200 with our answer (or our offer, where the INVITE held none).
@@ -260,33 +237,19 @@ class InviteUsage:
             self._calling.acknowledge(self.dialog, sdp, now)
             self._reinvites.proceed(now)
             return
-        server = self._server
-        if server is None or self.state not in _UNANSWERED:
+        if self._answering is None or self.state not in _UNANSWERED:
             raise self._forbidden("accept")
-        self.core.timers.stop(self, "provisional", "expires")
         self.state = SessionState.ANSWERED
-        self._answer = SentAnswer(self.core, server, self._acknowledged, self._unacknowledged)
-        self._answer.send(sdp, (self.contact, *self.core.offer_headers), now)
+        self._answering.accept(sdp, now)
 
-    def _acknowledged(self, ack: Request, now: float) -> None:
-        self._answer = None
+    def acknowledged(self, sdp: bytes | None, now: float) -> None:
+        """The ACK of our 2xx came (from `Answering`)."""
         if self.has_ended:
-            if self._bye_after_ack is not None:
-                self.send_bye(self.dialog, self._bye_after_ack, now)
             return
         self.state = SessionState.CONFIRMED
-        description = None if self.request.body else sdp_of(ack)
-        self.sdp = description or self.sdp
-        self.tell(Confirmed(description))
+        self.sdp = sdp or self.sdp
+        self.tell(Confirmed(sdp))
         self._reinvites.proceed(now)
-
-    def _unacknowledged(self, now: float) -> None:
-        """§13.3.1.4: no ACK in 64*T1."""
-        self._answer = None
-        if self._bye_after_ack is not None:
-            self.send_bye(self.dialog, self._bye_after_ack, now)
-        else:
-            self.lose(408, "no ACK", now, bye=True)
 
     def reject(
         self,
@@ -297,7 +260,7 @@ class InviteUsage:
         now: float,
     ) -> None:
         """Refuse with 3xx-6xx (UAS)."""
-        if self._server is None or self.state not in _UNANSWERED or status < 300:
+        if self._answering is None or self.state not in _UNANSWERED or status < 300:
             raise self._forbidden("reject")
         self._refuse(status, reason, headers, now)
         q850 = q850_of(Headers(headers))
@@ -307,14 +270,11 @@ class InviteUsage:
         self, status: int, reason: str | None, headers: Sequence[tuple[str, str]], now: float
     ) -> None:
         self._drop_dialog()
-        if self._server is not None:
-            self.core.respond(self._server, status, reason, headers=headers, now=now)
+        if self._answering is not None:
+            self._answering.refuse(status, reason, headers, now)
 
-    def _cancelled(self, cancel: Request, now: float) -> None:
-        self._withdraw(q850_of(cancel.headers), now)
-
-    def _withdraw(self, q850: int | None, now: float) -> None:
-        """The caller wants no answer any more."""
+    def withdrawn(self, q850: int | None, now: float) -> None:
+        """The caller wants no answer any more (from `Answering`)."""
         self._refuse(487, None, (), now)
         text = "Request Terminated"
         self._end(Ended(by_remote=True, status=487, reason_text=text, q850=q850), now)
@@ -324,14 +284,14 @@ class InviteUsage:
     def bye(self, q850: int | None = None, *, now: float) -> None:
         """End an answered call. Before our 2xx is acknowledged, the BYE waits for the ACK (§15)."""
         headers = _reason_header(q850)
-        if self.state is SessionState.ANSWERED and self._calling is None:
-            self._bye_after_ack = headers
-        elif self.state is SessionState.ANSWERED and self._calling is not None:
-            self._calling.acknowledge(self.dialog, b"", now)
-        elif self.state is not SessionState.CONFIRMED:
+        if self.state not in (SessionState.ANSWERED, SessionState.CONFIRMED):
             raise self._forbidden("bye")
+        if self._calling is not None and self.state is SessionState.ANSWERED:
+            self._calling.acknowledge(self.dialog, b"", now)
         self._end(Ended(by_remote=False, q850=q850), now)
-        if self._bye_after_ack is None:
+        if self._answering is not None and self._answering.awaits_ack:
+            self._answering.bye_after_ack(headers)
+        else:
             self.send_bye(self.dialog, headers, now)
 
     def hang_up(self, status: int = 480, q850: int | None = None, *, now: float) -> None:
@@ -434,8 +394,8 @@ class InviteUsage:
 
     def receive_ack(self, ack: Request, now: float) -> None:
         """Take an ACK of our dialog."""
-        if self._answer is not None:
-            self._answer.receive_ack(ack, now)
+        if self._answering is not None and self._answering.awaits_ack:
+            self._answering.receive_ack(ack, now)
         else:
             self._reinvites.receive_ack(ack, now)
 
@@ -445,9 +405,8 @@ class InviteUsage:
             return  # an early dialog, that another fork may outlive
         if self.state in _UNANSWERED:
             self._refuse(487, None, (), now)  # §15.1.2
-        if self._answer is not None:
-            self._answer.stop()
-            self._answer = None
+        if self._answering is not None:
+            self._answering.forget_answer()
         self._drop_dialog()
         self._end(Ended(by_remote=True, q850=q850_of(request.headers)), now)
 
@@ -543,13 +502,6 @@ class InviteUsage:
         else:
             self._drop_dialog()
 
-    def handle_timer(self, name: str, now: float) -> None:
-        """`provisional`: repeat the last one. `expires`: the INVITE was good so long (§13.3.1)."""
-        if name == "provisional":
-            self._send_provisional(now)
-        else:
-            self._withdraw(None, now)
-
     # -- inside -------------------------------------------------------------------------------
 
     def _may_prove(self, dialog: Dialog) -> bool:
@@ -574,7 +526,8 @@ class InviteUsage:
         if self.has_ended:
             return
         self.state = SessionState.ENDED
-        self.core.timers.stop(self, "provisional", "expires")
+        if self._answering is not None:
+            self._answering.end_ringing()
         self._reinvites.end(now)
         for operation in list(self._infos):
             self._info_completed(operation, 481)
