@@ -18,6 +18,7 @@ from signaling.sip.events import (
     InfoReceived,
     OperationId,
     Progress,
+    Refreshed,
     ReinviteCompleted,
     Reinvited,
 )
@@ -29,7 +30,7 @@ from signaling.sip.message import Request
 from signaling.sip.reinvite import OfferSource
 from signaling.sip.uri import Uri
 
-SessionEvent = Progress | Answered | Confirmed | Reinvited | InfoReceived | Ended
+SessionEvent = Progress | Answered | Confirmed | Reinvited | Refreshed | InfoReceived | Ended
 """What `InviteSession.events` yields. Operations that are awaited answer their caller instead."""
 
 
@@ -239,7 +240,7 @@ class InviteSession:
                 self._ended = event
                 self._mailbox.put(event)
                 self._mailbox.close()
-            case Progress() | Answered() | Confirmed() | Reinvited() | InfoReceived():
+            case Progress() | Answered() | Confirmed() | Reinvited() | Refreshed() | InfoReceived():
                 self._mailbox.put(event)
 
     def _begun(self) -> InviteUsage:

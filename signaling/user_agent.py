@@ -36,6 +36,7 @@ from signaling.sip.events import (
     Event,
     InfoReceived,
     Progress,
+    Refreshed,
     RegistrationChanged,
     Reinvited,
     RequestAbandoned,
@@ -57,6 +58,7 @@ from signaling.sip.liveness import (
 )
 from signaling.sip.message import Request
 from signaling.sip.registration import RegistrationState
+from signaling.sip.session_timer import SessionTimerSettings
 from signaling.sip.stack import Direction, Stack, StackConfig
 from signaling.sip.transaction import TimerSettings
 from signaling.sip.uri import Uri
@@ -81,6 +83,7 @@ __all__ = [
     "PeerDown",
     "PeerUp",
     "Progress",
+    "Refreshed",
     "Registered",
     "Registration",
     "RegistrationEvent",
@@ -121,6 +124,7 @@ class UserAgentConfig:
     supported: tuple[str, ...] = ()
     info_packages: tuple[str, ...] = ()
     timers: TimerSettings = field(default_factory=TimerSettings)
+    session_timer: SessionTimerSettings = field(default_factory=SessionTimerSettings)
     maximum_pending: int = 1000
     """Requests that may wait for a decision at the same time; more are answered 503."""
     close_timeout_s: float = 3.0
@@ -176,6 +180,7 @@ class UserAgent:
                 allow=self.config.allow,
                 supported=self.config.supported,
                 info_packages=self.config.info_packages,
+                session_timer=self.config.session_timer,
                 timers=self.config.timers,
                 random=self.config.random,
             ),

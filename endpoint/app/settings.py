@@ -167,6 +167,25 @@ class SipSettings(Section):
     )
     minimum_expires_s: Annotated[int, Field(ge=1, le=3600)] = 60
     maximum_expires_s: Annotated[int, Field(ge=60, le=86_400)] = 7200
+    session_expires_s: Annotated[int, Field(ge=0, le=86_400)] = 1800
+    """How long a call lives without being refreshed, where the far end knows session timers.
+
+    0 asks nobody for it; what a far end asks for is done all the same.
+    """
+    minimum_session_expires_s: Annotated[int, Field(ge=3, le=3600)] = 90
+    """A far end that wants to be refreshed more often is refused (422).
+
+    RFC 4028 wants 90 at least; less is for tests.
+    """
+
+    @model_validator(mode="after")
+    def _session_lasts(self) -> Self:
+        if 0 < self.session_expires_s < self.minimum_session_expires_s:
+            raise ValueError(
+                f"session_expires_s is {self.session_expires_s}: expected 0, or not less than "
+                f"minimum_session_expires_s ({self.minimum_session_expires_s})"
+            )
+        return self
 
 
 class IceServerSettings(Section):

@@ -49,6 +49,7 @@ from signaling.sdp.crypto import CryptoSuite
 from signaling.server import SipServer, SipServerConfig
 from signaling.sip.auth import DigestAlgorithm, ha1
 from signaling.sip.flow import Flow
+from signaling.sip.session_timer import SessionTimerSettings
 from signaling.sip.stack import Direction
 from signaling.transport.websocket import WebSocketSettings
 from signaling.user_agent import TransportSettings, UserAgentConfig
@@ -271,6 +272,9 @@ def sip_config(config: Config) -> SipServerConfig:
             name=sip.user_agent,
             supported=(TRICKLE_ICE,),
             info_packages=(TRICKLE_ICE,),
+            session_timer=SessionTimerSettings(
+                sip.session_expires_s, sip.minimum_session_expires_s
+            ),
             transport=TransportSettings(
                 advertised_host=config.sip_advertised_host,
                 advertised_port=sip.advertised_port,

@@ -87,6 +87,7 @@ BEST_FIRST: tuple[Cause, ...] = (
     Cause.NORMAL,
     Cause.MEDIA_TIMEOUT,
     Cause.MEDIA_LOST,
+    Cause.SESSION_EXPIRED,
 )
 """Which of several phones' refusals says most of the person (after RFC 3261 §16.7 step 6)."""
 
@@ -158,6 +159,8 @@ def cause_of_end(ended: Ended, *, answered: bool, rang: bool) -> tuple[Cause, Si
     """Why a session ended that we did not end ourselves, and who let go."""
     if ended.error is not None:
         return cause_of_error(ended.error), Side.NETWORK
+    if ended.expired:
+        return Cause.SESSION_EXPIRED, Side.NETWORK
     if answered:
         if ended.status is not None:  # the peer stopped answering (RFC 3261 §12.2.1.2)
             return Cause.UNREACHABLE, Side.NETWORK

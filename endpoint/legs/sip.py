@@ -46,6 +46,7 @@ from signaling.user_agent import (
     InfoReceived,
     InviteSession,
     Progress,
+    Refreshed,
     Reinvited,
     SessionEvent,
 )
@@ -284,6 +285,8 @@ class SipLeg(Leg):
                 await self._acknowledged(sdp)
             case Reinvited(sdp=sdp):
                 await self._reinvited(session, sdp)
+            case Refreshed(offer=offer, sdp=sdp):
+                await self._refreshed(offer, sdp)
             case InfoReceived(content_type=content_type, body=body) if is_fragment(content_type):
                 await self._add_candidates(body)
             case InfoReceived(content_type=content_type, body=body):
@@ -338,6 +341,16 @@ class SipLeg(Leg):
             self._stop_timer()  # it has not gone, though its old audio was closed
         self._held_by_them = agreed.far_end_holds
         await self._agree(agreed)
+        self._say_hold()
+
+    async def _refreshed(self, offer: bytes, sdp: bytes) -> None:
+        """The far end changed something when its session was refreshed."""
+        try:
+            agreed = self._in_call.accept(SessionDescription.parse(offer), sdp)
+        except SdpError as exc:
+            log.info("answer to a refresh can't be used", leg=self.id, reason=str(exc))
+            return
+        await self._agree_on_answer(agreed)
         self._say_hold()
 
     async def _agree_on_answer(self, agreed: Negotiated) -> None:

@@ -48,6 +48,7 @@ from signaling.user_agent import (
     InviteRequest,
     InviteSession,
     Progress,
+    Refreshed,
     Registered,
     Registration,
     RegistrationFailed,
@@ -222,7 +223,7 @@ class Phone:
                 case Reinvited(sdp=sdp):
                     with suppress(LocalProtocolError):  # as above
                         await self._take_offer(session, sdp)
-                case InfoReceived():
+                case InfoReceived() | Refreshed():
                     pass
                 case Ended() as ended:
                     # The port stays open until the next call: audio that still comes is heard.

@@ -61,7 +61,8 @@ class Answering:
         """Send the 2xx, until its ACK comes."""
         self._core.timers.stop(self, "provisional", "expires")
         self._answer = SentAnswer(self._core, self._server, self._acknowledged, self._unanswered)
-        self._answer.send(sdp, self._headers, now)
+        agreed = self._session.session_refresh.answer(self._server.request, now)
+        self._answer.send(sdp, (*self._headers, *agreed), now)
 
     @property
     def _headers(self) -> tuple[tuple[str, str], ...]:

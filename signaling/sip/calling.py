@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 from signaling.sip.answer import sdp_of
 from signaling.sip.auth import DigestClient
 from signaling.sip.dialog import Dialog
-from signaling.sip.exchange import Exchange, credentials_of
+from signaling.sip.exchange import CREDENTIALS, Exchange, credentials_of
 from signaling.sip.flow import Flow
 from signaling.sip.headers import CSeq
 from signaling.sip.machines import State
 from signaling.sip.message import Headers, Request, Response
+from signaling.sip.session_timer import MAX_RAISES
 from signaling.sip.transaction import Failure
 
 if TYPE_CHECKING:
@@ -29,16 +30,10 @@ class Calling:
     def __init__(self, session: InviteUsage, flow: Flow, digest: DigestClient | None) -> None:
         self._session = session
         self._core = session.core
-        self._exchange = Exchange(
-            session.core,
-            session.request,
-            flow,
-            on_response=self._responded,
-            on_failure=self._failed,
-            next_cseq=lambda: self._exchange.request.cseq.number + 1,
-            digest=digest,
-            may_answer=lambda response: not session.has_ended,
-        )
+        self._digest = digest
+        self._exchange = self._attempt(session.request, flow)
+        self._raises = 0
+        """How often the INVITE was sent again for a 422."""
         self._forks: dict[str, Dialog] = {}
         """Early dialogs by the far end's tag."""
         self._early_sdp: dict[str, bytes] = {}
@@ -50,6 +45,19 @@ class Calling:
 
     def __repr__(self) -> str:
         return f"<Calling {self._exchange!r} forks={list(self._forks)}>"
+
+    def _attempt(self, invite: Request, flow: Flow, *, guess: bool = False) -> Exchange:
+        return Exchange(
+            self._core,
+            invite,
+            flow,
+            on_response=self._responded,
+            on_failure=self._failed,
+            next_cseq=lambda: self._exchange.request.cseq.number + 1,
+            digest=self._digest,
+            may_answer=lambda response: not self._session.has_ended,
+            guess=guess,
+        )
 
     def start(self, now: float) -> None:
         """Send the INVITE."""
@@ -101,7 +109,29 @@ class Calling:
         else:
             self._core.timers.stop(self, "cancel")
             self._forget_forks()
-            self._session.refused(response, now)
+            if response.status == 422 and self._may_ask_longer(response):
+                self._ask_longer(now)
+            else:
+                self._session.refused(response, now)
+
+    def _may_ask_longer(self, response: Response) -> bool:
+        if self._session.has_ended or self._raises == MAX_RAISES:
+            return False
+        return self._session.session_refresh.timer.raise_minimum(response)
+
+    def _ask_longer(self, now: float) -> None:
+        """Send the INVITE again, with the interval that was asked for (RFC 4028 §7.3)."""
+        self._raises += 1
+        before = self._exchange.request
+        headers = before.headers.copy()
+        for name in CREDENTIALS:  # their nonce count has been used
+            headers.remove(name)
+        headers.set("CSeq", str(CSeq(before.cseq.number + 1, "INVITE")))
+        for name, value in self._session.session_refresh.timer.ask():
+            headers.set(name, value)
+        again = Request("INVITE", before.uri, headers, before.body)
+        self._exchange = self._attempt(again, self._exchange.flow, guess=True)
+        self._exchange.start(now)
 
     def _failed(self, failure: Failure, now: float) -> None:
         self._core.timers.stop(self, "cancel")
@@ -143,7 +173,7 @@ class Calling:
             self.acknowledge(dialog, b"", now)
         else:
             self._acks[tag] = None
-        self._session.answered(dialog, description)
+        self._session.answered(dialog, response, description, now)
 
     def _dialog(self, response: Response) -> Dialog:
         return Dialog.of_response(self._exchange.request, response, self._exchange.flow)

@@ -14,6 +14,8 @@ from signaling.sip.headers import CSeq, NameAddr, Via
 from signaling.sip.layer import Trace, TransactionLayer
 from signaling.sip.message import Headers, Request, respond
 from signaling.sip.screening import Abilities
+from signaling.sip.session_timer import OPTION_TAG as TIMER
+from signaling.sip.session_timer import SessionTimerSettings
 from signaling.sip.transaction import ServerTransaction, TimerSettings
 from signaling.sip.uri import Uri
 
@@ -41,10 +43,11 @@ class StackConfig:
     accept: tuple[str, ...] = ("application/sdp",)
     """Media types of bodies in INVITE, in lower case."""
     supported: tuple[str, ...] = ()
-    """Option tags: what Require may name, and our Supported."""
+    """Option tags beside our own `timer`: what Require may name, and our Supported."""
     info_packages: tuple[str, ...] = ()
     """What INFO may bring us (RFC 6086 §5.2.2); empty says nothing of it."""
     timers: TimerSettings = field(default_factory=TimerSettings)
+    session_timer: SessionTimerSettings = field(default_factory=SessionTimerSettings)
     max_transactions: int = 5000
     """A new request that finds so many server transactions is refused: 503 with Retry-After."""
     retry_after_s: int = 5
@@ -59,7 +62,12 @@ class Core:
         self.config = config
         self.layer = TransactionLayer(config.timers, trace)
         self.timers = self.layer.timers
-        self.abilities = Abilities(config.allow, config.accept, config.supported)
+        self.abilities = Abilities(
+            config.allow,
+            config.accept,
+            (*config.supported, TIMER),
+            config.session_timer.minimum_s,
+        )
         self.dialogs: dict[DialogKey, InviteUsage] = {}
         self.sessions: dict[str, InviteUsage] = {}
         self.registrations: dict[str, RegistrationUsage] = {}
@@ -160,7 +168,7 @@ class Core:
     @property
     def offer_headers(self) -> tuple[tuple[str, str], ...]:
         """What an INVITE and its 2xx say of us (§13.2.1, §13.3.1.4)."""
-        said = (("Supported", self.config.supported), ("Recv-Info", self.config.info_packages))
+        said = (("Supported", self.abilities.supported), ("Recv-Info", self.config.info_packages))
         extra = tuple((name, ", ".join(words)) for name, words in said if words)
         return (self.abilities.allow_header, *extra)
 

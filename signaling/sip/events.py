@@ -81,6 +81,15 @@ class ReinviteCompleted:
 
 
 @dataclass(frozen=True, slots=True)
+class Refreshed:
+    """We repeated what was agreed on (RFC 4028 §7.4), and the far end answers otherwise now."""
+
+    offer: bytes
+    """As it was said before."""
+    sdp: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class InfoReceived:
     """An INFO in the dialog (RFC 6086); already answered 200."""
 
@@ -111,6 +120,8 @@ class Ended:
     """Cause of the Reason header field (RFC 3326), where one came or was sent."""
     error: TransportError | None = None
     """Set where the flow failed."""
+    expired: bool = False
+    """Nobody refreshed it in time (RFC 4028 §10)."""
 
 
 SessionEvent = (
@@ -119,6 +130,7 @@ SessionEvent = (
     | Confirmed
     | Reinvited
     | ReinviteCompleted
+    | Refreshed
     | InfoReceived
     | InfoCompleted
     | Ended

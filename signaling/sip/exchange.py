@@ -11,7 +11,7 @@ from signaling.sip.headers import CSeq
 from signaling.sip.message import Request, Response
 from signaling.sip.transaction import ClientTransaction, Failure
 
-_CREDENTIALS = ("Authorization", "Proxy-Authorization")
+CREDENTIALS = ("Authorization", "Proxy-Authorization")
 
 
 class Exchange:
@@ -109,7 +109,7 @@ class Exchange:
             return
         credentials = digest.authorise(self.request.method, str(self.request.uri))
         if credentials is not None:
-            for name in _CREDENTIALS:
+            for name in CREDENTIALS:
                 self.request.headers.remove(name)
             self.request.headers.add(*credentials)
             self._proofs += 1
@@ -123,4 +123,4 @@ class Exchange:
 def credentials_of(request: Request) -> list[tuple[str, str]]:
     """The credentials that a request of ours holds; its ACK holds the same (§22.1)."""
     headers = request.headers
-    return [(name, value) for name in _CREDENTIALS for value in headers.get_all(name)]
+    return [(name, value) for name in CREDENTIALS for value in headers.get_all(name)]

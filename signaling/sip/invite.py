@@ -45,9 +45,13 @@ from signaling.sip.flow import Flow
 from signaling.sip.headers import NameAddr
 from signaling.sip.message import Headers, Request, Response
 from signaling.sip.reason import format_reason, q850_of
+from signaling.sip.refresh import SessionRefresh
 from signaling.sip.reinvite import OfferSource, Reinvites
 from signaling.sip.transaction import Failure, ServerTransaction
 from signaling.sip.uri import Uri
+
+RECOVERY_ON_TIMER = 102
+"""The cause of Q.850 for a far end that keeps silent."""
 
 
 class Role(StrEnum):
@@ -103,6 +107,9 @@ class InviteUsage:
         self.state = SessionState.CALLING if role is Role.UAC else SessionState.PROCEEDING
         self.sdp: bytes | None = None if role is Role.UAC else sdp_of(request)
         """The far end's current description."""
+        self.local_sdp: bytes | None = request.body or None if role is Role.UAC else None
+        """Ours, as it was said last and not refused."""
+        self.session_refresh = SessionRefresh(self)
         self._flow = flow
         self._first_hop = request.uri.host
         self._contact_user = contact_user
@@ -190,11 +197,12 @@ class InviteUsage:
         self.sdp = sdp or self.sdp
         self.tell(Progress(response.status, response.reason, sdp))
 
-    def answered(self, dialog: Dialog, sdp: bytes | None) -> None:
+    def answered(self, dialog: Dialog, response: Response, sdp: bytes | None, now: float) -> None:
         """The first 2xx came; its ACK is out unless it waits for our answer."""
         self._dialog = dialog
         self.sdp = sdp or self.sdp
         self.state = SessionState.CONFIRMED if self.request.body else SessionState.ANSWERED
+        self.session_refresh.agree(response, now)
         self.tell(Answered(sdp))
 
     def refused(self, response: Response, now: float) -> None:
@@ -234,12 +242,14 @@ class InviteUsage:
             return
         if self._calling is not None and self.state is SessionState.ANSWERED:
             self.state = SessionState.CONFIRMED
+            self.local_sdp = sdp
             self._calling.acknowledge(self.dialog, sdp, now)
             self._reinvites.proceed(now)
             return
         if self._answering is None or self.state not in _UNANSWERED:
             raise self._forbidden("accept")
         self.state = SessionState.ANSWERED
+        self.local_sdp = sdp
         self._answering.accept(sdp, now)
 
     def acknowledged(self, sdp: bytes | None, now: float) -> None:
@@ -283,12 +293,20 @@ class InviteUsage:
 
     def bye(self, q850: int | None = None, *, now: float) -> None:
         """End an answered call. Before our 2xx is acknowledged, the BYE waits for the ACK (§15)."""
-        headers = _reason_header(q850)
+        self._end_by_bye(Ended(by_remote=False, q850=q850), now)
+
+    def expire(self, now: float) -> None:
+        """Nobody has refreshed the session in time (for `SessionRefresh`)."""
+        text = "the session expired"
+        self._end_by_bye(Ended(True, q850=RECOVERY_ON_TIMER, reason_text=text, expired=True), now)
+
+    def _end_by_bye(self, event: Ended, now: float) -> None:
+        headers = _reason_header(event.q850)
         if self.state not in (SessionState.ANSWERED, SessionState.CONFIRMED):
             raise self._forbidden("bye")
         if self._calling is not None and self.state is SessionState.ANSWERED:
             self._calling.acknowledge(self.dialog, b"", now)
-        self._end(Ended(by_remote=False, q850=q850), now)
+        self._end(event, now)
         if self._answering is not None and self._answering.awaits_ack:
             self._answering.bye_after_ack(headers)
         else:
@@ -319,6 +337,10 @@ class InviteUsage:
         operation = self._next_operation()
         self._reinvites.offer(operation, offer, now)
         return operation
+
+    def refresh(self, now: float) -> None:
+        """Say again what is agreed on, so that the session lives on (for `SessionRefresh`)."""
+        self._reinvites.refresh(now)
 
     def answer_reinvite(self, sdp: bytes, *, now: float) -> bool:
         """Answer `Reinvited` with 200 (our offer, where theirs was None).
@@ -528,6 +550,7 @@ class InviteUsage:
         self.state = SessionState.ENDED
         if self._answering is not None:
             self._answering.end_ringing()
+        self.session_refresh.stop()
         self._reinvites.end(now)
         for operation in list(self._infos):
             self._info_completed(operation, 481)

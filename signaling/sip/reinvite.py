@@ -9,9 +9,16 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from signaling.errors import LocalProtocolError
 from signaling.sip.answer import SDP, SentAnswer, sdp_of
-from signaling.sip.events import Confirmed, OperationId, ReinviteCompleted, Reinvited
+from signaling.sip.events import (
+    Confirmed,
+    OperationId,
+    Refreshed,
+    ReinviteCompleted,
+    Reinvited,
+)
 from signaling.sip.exchange import Exchange, credentials_of
 from signaling.sip.message import Request, Response
+from signaling.sip.session_timer import MAX_RAISES
 from signaling.sip.transaction import Failure, ServerTransaction
 
 if TYPE_CHECKING:
@@ -34,13 +41,18 @@ An offer that waits must be made late: its version is above that of all that was
 class Offer:
     """A re-INVITE of ours, from the wish to the ACK."""
 
-    def __init__(self, operation: OperationId, source: OfferSource) -> None:
+    def __init__(self, operation: OperationId | None, source: OfferSource) -> None:
         self.operation = operation
+        """None: a refresh, that nobody waits for."""
         self.source = source
+        self.sdp: bytes | None = None
+        """What was made of it when it was sent."""
         self.exchange: Exchange | None = None
         self.ack: Callable[[float], None] | None = None
         """Sends the ACK, once more for each repeated 2xx."""
         self.glares = 0
+        self.raises = 0
+        """How often it was sent again for a 422."""
 
     def __repr__(self) -> str:
         return f"<Offer {self.operation} {self.exchange!r} glares={self.glares}>"
@@ -76,10 +88,23 @@ class Reinvites:
         self._waiting.append(Offer(operation, source))
         self.proceed(now)
 
+    def refresh(self, now: float) -> None:
+        """Offer what is agreed on once more; not where an offer is under way, which does as well.
+
+        Its version is as it was: nothing has changed (RFC 4028 §7.4).
+        """
+        sdp = self._session.local_sdp
+        if sdp is not None and not self._waiting and not self._is_busy:
+            self._waiting.append(Offer(None, sdp))
+            self.proceed(now)
+
+    @property
+    def _is_busy(self) -> bool:
+        return any((self._offer, self._owing, self._incoming, self._answer))
+
     def proceed(self, now: float) -> None:
         """Send the next offer, if its turn has come."""
-        busy = self._offer or self._owing or self._incoming or self._answer
-        if busy or not self._waiting or not self._session.is_confirmed:
+        if self._is_busy or not self._waiting or not self._session.is_confirmed:
             return
         self._offer = self._waiting.popleft()
         self._send(now)
@@ -88,12 +113,16 @@ class Reinvites:
         offer, session = self._offer, self._session
         if offer is None:
             return
-        sdp = offer.source() if callable(offer.source) else offer.source
+        offer.sdp = offer.source() if callable(offer.source) else offer.source
         exchange = session.exchange(
             "INVITE",
-            headers=(session.contact, *self._core.offer_headers),
-            body=sdp or b"",
-            content_type=None if sdp is None else SDP,
+            headers=(
+                session.contact,
+                *self._core.offer_headers,
+                *session.session_refresh.timer.ask(),
+            ),
+            body=offer.sdp or b"",
+            content_type=None if offer.sdp is None else SDP,
             on_response=partial(self._answered, offer),
             on_failure=partial(self._failed, offer),
         )
@@ -111,10 +140,18 @@ class Reinvites:
         elif status == 491 and offer.glares < MAX_GLARES and not self._session.has_ended:
             offer.glares += 1
             self._core.timers.start(self, "glare", now + self._glare_pause_s())
+        elif status == 422 and self._may_ask_longer(offer, response):
+            offer.raises += 1
+            self._send(now)
         else:
             self._complete(offer, status, None, now)
             if status in (408, 481):  # §12.2.1.2: the far end has no such call
                 self._session.lose(status, response.reason, now, bye=status == 408)
+
+    def _may_ask_longer(self, offer: Offer, response: Response) -> bool:
+        if offer is not self._offer or offer.raises == MAX_RAISES:
+            return False
+        return self._session.session_refresh.timer.raise_minimum(response)
 
     def _accepted(self, offer: Offer, response: Response, now: float) -> None:
         if offer.ack is not None:
@@ -132,8 +169,12 @@ class Reinvites:
             self._owing = offer
         if session.has_ended:
             return
-        description = sdp_of(response)
-        session.sdp = description or session.sdp
+        session.session_refresh.agree(response, now)
+        session.local_sdp = offer.sdp or session.local_sdp
+        before, description = session.sdp, sdp_of(response)
+        session.sdp = description or before
+        if offer.operation is None and offer.sdp and description and description != before:
+            session.tell(Refreshed(offer.sdp, description))
         self._complete(offer, response.status, description, now)
 
     def _acknowledgement(self, offer: Offer, cseq: int, sdp: bytes) -> Callable[[float], None]:
@@ -156,7 +197,8 @@ class Reinvites:
         if offer is not self._offer:
             return
         self._offer = None
-        self._session.tell(ReinviteCompleted(offer.operation, status, sdp))
+        if offer.operation is not None:
+            self._session.tell(ReinviteCompleted(offer.operation, status, sdp))
         self.proceed(now)
 
     def accept(self, sdp: bytes, now: float) -> bool:
@@ -165,6 +207,7 @@ class Reinvites:
         if offer is None or offer.exchange is None:
             return False
         self._owing = None
+        self._session.local_sdp = sdp
         offer.ack = self._acknowledgement(offer, offer.exchange.request.cseq.number, sdp)
         offer.ack(now)
         self.proceed(now)
@@ -226,7 +269,9 @@ class Reinvites:
             partial(self._acknowledged, offered is None),
             self._unacknowledged,
         )
-        headers = (self._session.contact, *self._core.offer_headers)
+        self._session.local_sdp = sdp
+        agreed = self._session.session_refresh.answer(server.request, now)
+        headers = (self._session.contact, *self._core.offer_headers, *agreed)
         self._answer.send(sdp, headers, now)
         return True
 
@@ -285,4 +330,5 @@ class Reinvites:
             owing.ack = self._acknowledgement(owing, owing.exchange.request.cseq.number, b"")
             owing.ack(now)
         for offer in open_offers:
-            self._session.tell(ReinviteCompleted(offer.operation, 481))
+            if offer.operation is not None:
+                self._session.tell(ReinviteCompleted(offer.operation, 481))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from signaling.errors import SipParseError
 from signaling.sip.grammar import lower, split_values
 from signaling.sip.message import METHODS, Request
+from signaling.sip.session_timer import DEFAULT_MINIMUM_S, SessionExpires, minimum_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,8 @@ class Abilities:
     accept: tuple[str, ...]
     """Media types of bodies in INVITE."""
     supported: tuple[str, ...]
+    minimum_session_s: int = DEFAULT_MINIMUM_S
+    """Sessions that want to be refreshed more often are refused (RFC 4028 §9)."""
 
     @property
     def allow_header(self) -> tuple[str, str]:
@@ -53,8 +56,10 @@ def screen(request: Request, abilities: Abilities) -> Refusal | None:
         unsupported = [tag for tag in request.require if tag not in abilities.supported]
         if unsupported:
             return Refusal(420, (("Unsupported", ", ".join(unsupported)),))
-    if request.method == "INVITE":
-        return _screen_invite(request, abilities.accept)
+    if request.method == "INVITE" and (refusal := _screen_invite(request, abilities.accept)):
+        return refusal
+    if request.method in ("INVITE", "UPDATE"):
+        return _screen_session(request, abilities.minimum_session_s)
     return None
 
 
@@ -70,6 +75,16 @@ def _screen_invite(request: Request, accept: Sequence[str]) -> Refusal | None:
         return Refusal(406, (("Warning", '399 agent-endpoint "application/sdp is needed"'),))
     if not request.contacts and (request.via.branch or "").startswith("z9hG4bK"):
         return Refusal(400, reason="Missing Contact")  # §8.1.1.8; not so in RFC 2543
+    return None
+
+
+def _screen_session(request: Request, minimum_s: int) -> Refusal | None:
+    try:
+        said, _ = SessionExpires.of(request), minimum_of(request)
+    except SipParseError as error:
+        return Refusal(400, reason=f"Bad Request: {error}")
+    if said is not None and said.interval_s < minimum_s:
+        return Refusal(422, (("Min-SE", str(minimum_s)),))
     return None
 
 

@@ -50,6 +50,7 @@ from signaling.sip.layer import Direction, Trace
 from signaling.sip.message import Message, Request, Response, parse_message, respond
 from signaling.sip.registration import RegistrationSettings, RegistrationUsage
 from signaling.sip.screening import Refusal, screen
+from signaling.sip.session_timer import SessionTimer
 from signaling.sip.transaction import Failure
 from signaling.sip.undecided import Undecided
 from signaling.sip.uri import Uri
@@ -166,7 +167,12 @@ class Stack:
             call_id=self._core.token(),
             cseq=1,
             routes=routes,
-            headers=(self._core.contact(flow, user), *self._core.offer_headers, *headers),
+            headers=(
+                self._core.contact(flow, user),
+                *self._core.offer_headers,
+                *SessionTimer(self.config.session_timer).ask(),
+                *headers,
+            ),
             body=sdp or b"",
             content_type=SDP if sdp else None,
         )

@@ -427,3 +427,15 @@ def test_a_key_of_the_whole_file_below_a_table_is_sent_above_it(home: Path) -> N
     (mistake,) = mistakes()
     assert mistake.startswith("account.0.host (agent-endpoint.toml): unknown key here; put host")
     assert mistake.endswith("above the first [table] of the file")
+
+
+@pytest.mark.parametrize(("given", "is_right"), [("0", True), ("90", True), ("89", False)])
+def test_a_session_lasts_at_least_what_is_taken_from_others(
+    home: Path, given: str, is_right: bool
+) -> None:
+    write(home / "agent-endpoint.toml", f"[sip]\nsession_expires_s = {given}\n")
+    if is_right:
+        assert load().config.sip.session_expires_s == int(given)
+    else:
+        (mistake,) = mistakes()
+        assert "session_expires_s is 89: expected 0, or not less than" in mistake

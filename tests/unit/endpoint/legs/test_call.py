@@ -27,7 +27,7 @@ from endpoint.media import messages as m
 from endpoint.media.link import WorkerLost
 from signaling.sdp.description import Direction, SessionDescription
 from signaling.sdp.negotiation import G722, PCMA, PCMU, TELEPHONE_EVENT
-from signaling.user_agent import Confirmed, InfoReceived, Reinvited
+from signaling.user_agent import Confirmed, InfoReceived, Refreshed, Reinvited
 from tests.unit.endpoint.legs.fakes import (
     WAIT_S,
     Desk,
@@ -172,6 +172,21 @@ async def test_the_phone_holds_and_retrieves(
     assert direction_in(answer) is Direction.SENDRECV
     assert await call.desk.next() == LegRetrieved(call.leg)
     assert call.remote.sending
+
+
+async def test_what_the_phone_changes_when_its_session_is_refreshed_is_done(call: Call) -> None:
+    call.desk.exchange.hold(call.leg)
+    offer = await call.offer()
+    call.answer(200, far_answer(offer))
+    assert await call.desk.next() == FarEndHold(call.leg, True, True, 200)
+    before = len(call.desk.media.all(m.SetRemote))
+    moved = far_answer(offer, rtp_port=30002)
+    call.session.tell(Refreshed(offer, b"nonsense"))
+    call.session.tell(Refreshed(offer, moved))
+    call.session.tell(InfoReceived("application/dtmf-relay", b"Signal=5\r\nDuration=160"))
+    assert await call.desk.next() == DigitDetected(call.leg, "5", 160)
+    assert len(call.desk.media.all(m.SetRemote)) == before + 1
+    assert call.remote.rtp_port == 30002
 
 
 async def test_a_hold_that_the_phone_takes_back_was_none(call: Call) -> None:

@@ -59,6 +59,7 @@ def test_a_refusal(status: int, q850: int | None, rang: bool, cause: Cause) -> N
         (Ended(by_remote=True, q850=102), True, Cause.MEDIA_TIMEOUT, Side.DEVICE),
         (Ended(by_remote=True, q850=127), True, Cause.NORMAL, Side.DEVICE),
         (Ended(by_remote=True, status=408), True, Cause.UNREACHABLE, Side.NETWORK),
+        (Ended(True, q850=102, expired=True), True, Cause.SESSION_EXPIRED, Side.NETWORK),
         (Ended(by_remote=True), False, Cause.CANCELLED, Side.DEVICE),
         (Ended(by_remote=True, status=487), False, Cause.CANCELLED, Side.DEVICE),
         (Ended(by_remote=True, status=486), False, Cause.BUSY, Side.DEVICE),
@@ -91,6 +92,7 @@ def test_a_cause_that_we_say_is_understood_by_ourselves() -> None:
         Cause.MEDIA_LOST: Cause.NETWORK_FAILURE,
         Cause.MEDIA_UNREACHABLE: Cause.INCOMPATIBLE_MEDIA,
         Cause.MEDIA_UNTRUSTED: Cause.INCOMPATIBLE_MEDIA,
+        Cause.SESSION_EXPIRED: Cause.NO_ANSWER,
     }
     for cause, codes in CAUSES.items():
         understood = cause_of_status(codes.sip_status, codes.q850)

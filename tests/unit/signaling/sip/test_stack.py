@@ -72,7 +72,7 @@ def test_options_tells_what_we_can(peer: Peer) -> None:
     answer = peer.last()
     assert answer.tokens("Allow") == ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "INFO")
     assert answer.headers.get("Accept") == "application/sdp"
-    assert answer.headers.get("Supported") == ""
+    assert answer.headers.get("Supported") == "timer"
 
 
 def test_unknown_acks_are_never_answered(peer: Peer) -> None:
