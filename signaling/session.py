@@ -9,6 +9,7 @@ from typing import Protocol
 
 from signaling.errors import LocalProtocolError, TransportError
 from signaling.mailbox import Mailbox
+from signaling.referral import Refer, Referred
 from signaling.sip.auth import DigestCredentials
 from signaling.sip.events import (
     Answered,
@@ -22,15 +23,20 @@ from signaling.sip.events import (
     ReinviteCompleted,
     Reinvited,
 )
+from signaling.sip.events import Referred as UsageReferred
 from signaling.sip.events import SessionEvent as UsageEvent
 from signaling.sip.flow import Flow
 from signaling.sip.headers import NameAddr
 from signaling.sip.invite import InviteUsage, Role
 from signaling.sip.message import Request
+from signaling.sip.refer import ReferIssuer
 from signaling.sip.reinvite import OfferSource
+from signaling.sip.replaces import Replaces
 from signaling.sip.uri import Uri
 
-SessionEvent = Progress | Answered | Confirmed | Reinvited | Refreshed | InfoReceived | Ended
+SessionEvent = (
+    Progress | Answered | Confirmed | Reinvited | Refreshed | InfoReceived | Referred | Ended
+)
 """What `InviteSession.events` yields. Operations that are awaited answer their caller instead."""
 
 
@@ -61,6 +67,12 @@ class Driver(Protocol):
     def drain(self) -> None:
         """Send and tell what the last mutation of the stack brought."""
 
+    def follow_refer(self, issuer: ReferIssuer) -> Refer:
+        """What becomes of a REFER of ours, from the next `drain` on."""
+
+    def session_of(self, usage: InviteUsage) -> InviteSession | None:
+        """The session that a usage belongs to, while it lives."""
+
 
 class InviteSession:
     """One call, in either role. `Ended` is its last event, and there is exactly one.
@@ -78,9 +90,12 @@ class InviteSession:
         local: NameAddr,
         remote: NameAddr,
         authenticated_user: str | None = None,
+        replaces: InviteSession | None = None,
     ) -> None:
         self.id = id
         """Unique in this user agent."""
+        self.replaces = replaces
+        """The call that this one takes over: it ends when this one is answered (RFC 3891)."""
         self.authenticated_user = authenticated_user
         """Who proved to be the caller by digest (at a `SipServer`), else None."""
         self._driver = driver
@@ -208,6 +223,21 @@ class InviteSession:
         status, _ = await self._completed(operation)
         return status
 
+    def refer(self, refer_to: NameAddr, *, referred_by: NameAddr | None = None) -> Refer:
+        """Ask the far end of an answered call to call somebody (RFC 3515).
+
+        What becomes of it is told by the `Refer` alone; the call itself goes on until somebody ends
+        it.
+        """
+        issuer = self._begun().refer(refer_to, referred_by=referred_by, now=self._driver.now())
+        refer = self._driver.follow_refer(issuer)
+        self._driver.drain()
+        return refer
+
+    def replaces_header(self) -> str:
+        """What lets who is told it take our place with the far end. Raises LocalProtocolError."""
+        return str(Replaces.of(self._begun().dialog))
+
     def events(self) -> AsyncIterator[SessionEvent]:
         """Everything that happens, in order; ends after `Ended`. One reader."""
         return self._mailbox
@@ -240,6 +270,10 @@ class InviteSession:
                 self._ended = event
                 self._mailbox.put(event)
                 self._mailbox.close()
+            case UsageReferred(referral):
+                usage = referral.replaced
+                replaced = None if usage is None else self._driver.session_of(usage)
+                self._mailbox.put(Referred(referral, self._driver, replaced))
             case Progress() | Answered() | Confirmed() | Reinvited() | Refreshed() | InfoReceived():
                 self._mailbox.put(event)
 

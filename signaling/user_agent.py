@@ -27,6 +27,7 @@ from signaling.account import (
 from signaling.errors import LocalProtocolError, TransportError
 from signaling.mailbox import Mailbox
 from signaling.peers import TrustedPeers
+from signaling.referral import Refer, Referred
 from signaling.session import InviteRequest, InviteSession, SessionEvent
 from signaling.sip.auth import DigestCredentials
 from signaling.sip.events import (
@@ -36,6 +37,10 @@ from signaling.sip.events import (
     Event,
     InfoReceived,
     Progress,
+    ReferAccepted,
+    ReferCompleted,
+    ReferProgress,
+    ReferralChanged,
     Refreshed,
     RegistrationChanged,
     Reinvited,
@@ -44,10 +49,11 @@ from signaling.sip.events import (
     RequestId,
     RequestReceived,
     SessionChanged,
+    SubscriptionChanged,
 )
 from signaling.sip.flow import Flow
 from signaling.sip.headers import NameAddr
-from signaling.sip.invite import Role
+from signaling.sip.invite import InviteUsage, Role
 from signaling.sip.liveness import (
     Liveness,
     LivenessEvent,
@@ -57,6 +63,7 @@ from signaling.sip.liveness import (
     PeerUp,
 )
 from signaling.sip.message import Request
+from signaling.sip.refer import ReferIssuer
 from signaling.sip.registration import RegistrationState
 from signaling.sip.session_timer import SessionTimerSettings
 from signaling.sip.stack import Direction, Stack, StackConfig
@@ -83,6 +90,11 @@ __all__ = [
     "PeerDown",
     "PeerUp",
     "Progress",
+    "Refer",
+    "ReferAccepted",
+    "ReferCompleted",
+    "ReferProgress",
+    "Referred",
     "Refreshed",
     "Registered",
     "Registration",
@@ -120,8 +132,11 @@ class UserAgentConfig:
 
     A plain user agent takes calls from these and from the servers that it has registered or
     connected with; from nobody else."""
-    allow: tuple[str, ...] = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "INFO")
-    supported: tuple[str, ...] = ()
+    allow: tuple[str, ...] = (
+        *("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "INFO"),
+        *("REFER", "NOTIFY"),
+    )
+    supported: tuple[str, ...] = ("replaces", "norefersub")
     info_packages: tuple[str, ...] = ()
     timers: TimerSettings = field(default_factory=TimerSettings)
     session_timer: SessionTimerSettings = field(default_factory=SessionTimerSettings)
@@ -195,6 +210,7 @@ class UserAgent:
         self._connections: dict[str, Flow] = {}
         self._open_flows: set[Flow] = set()
         self._sessions: dict[str, InviteSession] = {}
+        self._refers: dict[str, Refer] = {}
         self._requests: dict[RequestId, asyncio.Future[RequestCompleted]] = {}
         self._watches: list[Watch] = []
         self._invitations: Mailbox[InviteSession] = Mailbox()
@@ -461,6 +477,15 @@ class UserAgent:
         if self._closing and not (self._sessions or self._accounts or self._stack.unanswered_count):
             self._quiet.set()
 
+    def follow_refer(self, issuer: ReferIssuer) -> Refer:
+        """For sessions: see `Driver`."""
+        refer = self._refers[issuer.id] = Refer()
+        return refer
+
+    def session_of(self, usage: InviteUsage) -> InviteSession | None:
+        """For sessions: see `Driver`."""
+        return self._sessions.get(usage.id)
+
     def received(self, octets: bytes, flow: Flow) -> None:
         """For transports: one message came."""
         self._stack.receive_message(octets, flow, self.now())
@@ -510,6 +535,14 @@ class UserAgent:
                     session.deliver(event.event)
                     if session.ended is not None:
                         del self._sessions[event.session.id]
+            case ReferralChanged(referral, change):
+                refer = self._refers.get(referral.id)
+                if refer is not None:
+                    refer.deliver(change)
+                    if isinstance(change, ReferCompleted):
+                        del self._refers[referral.id]
+            case SubscriptionChanged():
+                pass  # nobody is waiting for the end of one
             case RegistrationChanged():
                 self._accounts.changed(event)
             case RequestCompleted():
@@ -554,7 +587,9 @@ class UserAgent:
 
     def _admit(self, event: RequestReceived, user: str | None) -> None:
         if event.request.method != "INVITE":
-            self._stack.respond(event.transaction, 405, now=self.now())
+            # A REFER is taken in a call alone: outside of one nobody is there to be transferred.
+            status = 403 if event.request.method == "REFER" else 405
+            self._stack.respond(event.transaction, status, now=self.now())
             return
         usage = self._stack.open_session(event.transaction, now=self.now())
         if usage is None:
@@ -566,6 +601,7 @@ class UserAgent:
             local=usage.local,
             remote=usage.remote,
             authenticated_user=user,
+            replaces=None if usage.replaces is None else self.session_of(usage.replaces),
         )
         self._sessions[usage.id] = session
         self._invitations.put(session)
@@ -641,6 +677,9 @@ class UserAgent:
         for session in self._sessions.values():
             session.fail(error)
         self._sessions.clear()
+        for refer in self._refers.values():
+            refer.deliver(ReferCompleted(503, LEFT))
+        self._refers.clear()
         for request, waiter in self._requests.items():
             if not waiter.done():
                 waiter.set_result(RequestCompleted(request, 503, None, error))

@@ -46,6 +46,7 @@ from signaling.user_agent import (
     InfoReceived,
     InviteSession,
     Progress,
+    Referred,
     Refreshed,
     Reinvited,
     SessionEvent,
@@ -293,6 +294,8 @@ class SipLeg(Leg):
                 digit = parse_info_digit(content_type, body)
                 if digit is not None:
                     self._emit(DigitDetected(self.id, *digit))
+            case Referred():
+                event.refuse(603)
             case Ended():
                 await self._ended(session, event)
 

@@ -48,6 +48,7 @@ from signaling.user_agent import (
     InviteRequest,
     InviteSession,
     Progress,
+    Referred,
     Refreshed,
     Registered,
     Registration,
@@ -225,6 +226,8 @@ class Phone:
                         await self._take_offer(session, sdp)
                 case InfoReceived() | Refreshed():
                     pass
+                case Referred() as referred:
+                    referred.refuse(603)
                 case Ended() as ended:
                     # The port stays open until the next call: audio that still comes is heard.
                     self._media.send(m.SetRoutes(group="call", routes=[]))

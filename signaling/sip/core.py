@@ -13,9 +13,11 @@ from signaling.sip.flow import Flow
 from signaling.sip.headers import CSeq, NameAddr, Via
 from signaling.sip.layer import Trace, TransactionLayer
 from signaling.sip.message import Headers, Request, respond
+from signaling.sip.replaces import Departed
 from signaling.sip.screening import Abilities
 from signaling.sip.session_timer import OPTION_TAG as TIMER
 from signaling.sip.session_timer import SessionTimerSettings
+from signaling.sip.subscription import Subscriptions
 from signaling.sip.transaction import ServerTransaction, TimerSettings
 from signaling.sip.uri import Uri
 
@@ -70,7 +72,9 @@ class Core:
         )
         self.dialogs: dict[DialogKey, InviteUsage] = {}
         self.sessions: dict[str, InviteUsage] = {}
+        self.departed = Departed()
         self.registrations: dict[str, RegistrationUsage] = {}
+        self.subscriptions = Subscriptions()
         self._events: list[Event] = []
         self._count = 0
 

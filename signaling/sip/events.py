@@ -12,6 +12,8 @@ from signaling.sip.uri import Uri
 
 if TYPE_CHECKING:
     from signaling.sip.invite import InviteUsage
+    from signaling.sip.notifier import NotifierUsage
+    from signaling.sip.refer import ReferIssuer, ReferRecipient
     from signaling.sip.registration import RegistrationUsage
 
 TransactionId = NewType("TransactionId", str)
@@ -106,6 +108,13 @@ class InfoCompleted:
 
 
 @dataclass(frozen=True, slots=True)
+class Referred:
+    """The far end asks us to call somebody (REFER): `accept` or `refuse` of it is owed."""
+
+    referral: ReferRecipient
+
+
+@dataclass(frozen=True, slots=True)
 class Ended:
     """The session is over; its last event, and there is exactly one."""
 
@@ -133,6 +142,7 @@ SessionEvent = (
     | Refreshed
     | InfoReceived
     | InfoCompleted
+    | Referred
     | Ended
 )
 
@@ -170,6 +180,51 @@ class Unregistered:
 
 
 RegistrationEvent = Registered | RegistrationFailed | Unregistered
+
+
+# -- of one subscription
+# ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionEnded:
+    """Nobody is notified any more."""
+
+    status: int | None
+    """What a NOTIFY was answered, where that ended it; 408 and 503 where it was not answered."""
+    reason: str = ""
+
+
+# -- of one REFER of ours
+# ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ReferAccepted:
+    """The far end tries; it has said nothing of the outcome."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReferProgress:
+    """A 100-199 of the call that was asked for."""
+
+    status: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ReferCompleted:
+    """What became of a REFER of ours; its last event, and there is exactly one."""
+
+    status: int | None
+    """Final status of the call that was asked for, or of the REFER where that was refused.
+
+    408 where nothing was heard in time, 503 where the flow failed. None: the far end tries, and
+    does not tell."""
+    reason: str = ""
+
+
+ReferEvent = ReferAccepted | ReferProgress | ReferCompleted
 
 
 # -- of the stack
@@ -224,4 +279,28 @@ class RegistrationChanged:
     event: RegistrationEvent
 
 
-Event = RequestReceived | RequestAbandoned | RequestCompleted | SessionChanged | RegistrationChanged
+@dataclass(frozen=True, slots=True)
+class SubscriptionChanged:
+    """A subscription at us has something to tell."""
+
+    subscription: NotifierUsage
+    event: SubscriptionEnded
+
+
+@dataclass(frozen=True, slots=True)
+class ReferralChanged:
+    """A REFER of ours has something to tell."""
+
+    referral: ReferIssuer
+    event: ReferEvent
+
+
+Event = (
+    RequestReceived
+    | RequestAbandoned
+    | RequestCompleted
+    | SessionChanged
+    | RegistrationChanged
+    | SubscriptionChanged
+    | ReferralChanged
+)

@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
 from functools import partial
 
-from signaling.errors import LocalProtocolError, TransportError
+from signaling.errors import LocalProtocolError, RemoteProtocolError, TransportError
 from signaling.sip.answer import SDP, sdp_of
 from signaling.sip.answering import Answering
 from signaling.sip.auth import DigestClient, DigestCredentials
@@ -37,6 +37,7 @@ from signaling.sip.events import (
     InfoReceived,
     OperationId,
     Progress,
+    Referred,
     SessionChanged,
     SessionEvent,
 )
@@ -45,6 +46,7 @@ from signaling.sip.flow import Flow
 from signaling.sip.headers import NameAddr
 from signaling.sip.message import Headers, Request, Response
 from signaling.sip.reason import format_reason, q850_of
+from signaling.sip.refer import ReferIssuer, ReferRecipient, refer_headers
 from signaling.sip.refresh import SessionRefresh
 from signaling.sip.reinvite import OfferSource, Reinvites
 from signaling.sip.transaction import Failure, ServerTransaction
@@ -114,7 +116,10 @@ class InviteUsage:
         self._first_hop = request.uri.host
         self._contact_user = contact_user
         self._digest = DigestClient(credentials, core.config.random) if credentials else None
+        self.replaces: InviteUsage | None = None
+        """The call that this one takes the place of when it is answered (RFC 3891; UAS)."""
         self._operations = 0
+        self._was_referred = False
         self._infos: dict[OperationId, None] = {}
         self._reinvites = Reinvites(self)
         self._dialog: Dialog | None = None
@@ -156,6 +161,11 @@ class InviteUsage:
     def is_confirmed(self) -> bool:
         """Whether both ends know that it is answered."""
         return self.state is SessionState.CONFIRMED
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether a 2xx was sent or received."""
+        return self.state in (SessionState.ANSWERED, SessionState.CONFIRMED)
 
     @property
     def has_ended(self) -> bool:
@@ -251,6 +261,8 @@ class InviteUsage:
         self.state = SessionState.ANSWERED
         self.local_sdp = sdp
         self._answering.accept(sdp, now)
+        if self.replaces is not None:
+            self.replaces.give_way(now)
 
     def acknowledged(self, sdp: bytes | None, now: float) -> None:
         """The ACK of our 2xx came (from `Answering`)."""
@@ -293,6 +305,8 @@ class InviteUsage:
 
     def bye(self, q850: int | None = None, *, now: float) -> None:
         """End an answered call. Before our 2xx is acknowledged, the BYE waits for the ACK (§15)."""
+        if not self.is_answered:
+            raise self._forbidden("bye")
         self._end_by_bye(Ended(by_remote=False, q850=q850), now)
 
     def expire(self, now: float) -> None:
@@ -300,13 +314,11 @@ class InviteUsage:
         text = "the session expired"
         self._end_by_bye(Ended(True, q850=RECOVERY_ON_TIMER, reason_text=text, expired=True), now)
 
-    def _end_by_bye(self, event: Ended, now: float) -> None:
-        headers = _reason_header(event.q850)
-        if self.state not in (SessionState.ANSWERED, SessionState.CONFIRMED):
-            raise self._forbidden("bye")
+    def _end_by_bye(self, over: Ended, now: float) -> None:
+        headers = _reason_header(over.q850)
         if self._calling is not None and self.state is SessionState.ANSWERED:
             self._calling.acknowledge(self.dialog, b"", now)
-        self._end(event, now)
+        self._end(over, now)
         if self._answering is not None and self._answering.awaits_ack:
             self._answering.bye_after_ack(headers)
         else:
@@ -388,6 +400,41 @@ class InviteUsage:
             del self._infos[operation]
             self.tell(InfoCompleted(operation, status))
 
+    def refer(
+        self,
+        refer_to: NameAddr,
+        *,
+        referred_by: NameAddr | None = None,
+        subscribe: bool = True,
+        now: float,
+    ) -> ReferIssuer:
+        """Ask the far end to call somebody (REFER, RFC 3515). Then `ReferralChanged`.
+
+        `subscribe` False asks not to be told what becomes of it (RFC 4488).
+        """
+        if not self.is_answered:
+            raise self._forbidden("refer")
+        request = self.core.dialog_request(
+            self.dialog,
+            "REFER",
+            headers=(
+                self.contact,
+                *refer_headers(refer_to, referred_by, subscribe=subscribe),
+            ),
+        )
+        issuer = ReferIssuer(self.core, request, self.dialog)
+        issuer.send(self._exchange_of(request, issuer.answered, issuer.failed, self.dialog), now)
+        return issuer
+
+    def give_way(self, now: float) -> None:
+        """Another call has taken its place (RFC 3891 §3): BYE, or CANCEL where nobody answered."""
+        over = Ended(by_remote=True, reason_text="Replaced", q850=16)
+        if self.is_answered:
+            self._end_by_bye(over, now)
+        elif self._calling is not None and not self.has_ended:
+            self._end(over, now)
+            self._calling.cancel(_reason_header(over.q850), now)
+
     def is_with(self, contact: Uri) -> bool:
         """Whether the far end names itself so in the dialog."""
         return self._dialog is not None and self._dialog.remote_target.equivalent(contact)
@@ -409,10 +456,26 @@ class InviteUsage:
         elif request.method == "INVITE":
             self._follow(server.source)
             self._reinvites.receive(request, server, now)
+        elif request.method == "REFER":
+            self._follow(server.source)
+            self._receive_refer(server, now)
         else:
             self._follow(server.source)
             self.core.respond(server, 200, now=now)
             self.tell(InfoReceived(request.headers.get("Content-Type") or "", request.body))
+
+    def _receive_refer(self, server: ServerTransaction, now: float) -> None:
+        is_first, self._was_referred = not self._was_referred, True
+        try:
+            if not self.is_answered:
+                raise RemoteProtocolError("the call is not answered", 403)
+            referral = ReferRecipient(
+                self.core, server, self.dialog, session=self, is_first=is_first
+            )
+        except RemoteProtocolError as error:
+            self.core.respond(server, error.status_hint, str(error), now=now)
+            return
+        self.tell(Referred(referral))
 
     def receive_ack(self, ack: Request, now: float) -> None:
         """Take an ACK of our dialog."""
@@ -463,11 +526,21 @@ class InviteUsage:
     ) -> Exchange:
         """A request in the dialog, ready to be started."""
         within = dialog or self.dialog
+        request = self.core.dialog_request(
+            within, method, headers=headers, body=body, content_type=content_type
+        )
+        return self._exchange_of(request, on_response, on_failure, within)
+
+    def _exchange_of(
+        self,
+        request: Request,
+        on_response: Callable[[Response, float], None],
+        on_failure: Callable[[Failure, float], None],
+        within: Dialog,
+    ) -> Exchange:
         return Exchange(
             self.core,
-            self.core.dialog_request(
-                within, method, headers=headers, body=body, content_type=content_type
-            ),
+            request,
             within.next_hop(),
             on_response=on_response,
             on_failure=on_failure,
@@ -555,6 +628,8 @@ class InviteUsage:
         for operation in list(self._infos):
             self._info_completed(operation, 481)
         self.core.sessions.pop(self.id, None)
+        if self._dialog is not None:
+            self.core.departed.note(self._dialog.key, now)
         self.tell(event)
 
     def _loss(self, failure: Failure) -> Ended:

@@ -75,6 +75,9 @@ def _screen_invite(request: Request, accept: Sequence[str]) -> Refusal | None:
         return Refusal(406, (("Warning", '399 agent-endpoint "application/sdp is needed"'),))
     if not request.contacts and (request.via.branch or "").startswith("z9hG4bK"):
         return Refusal(400, reason="Missing Contact")  # §8.1.1.8; not so in RFC 2543
+    if "Join" in request.headers and "Replaces" not in request.headers:
+        # RFC 3911 §4: who does not mix for others says so, instead of ringing.
+        return Refusal(488, reason="Join is not taken here")
     return None
 
 

@@ -34,7 +34,7 @@ from signaling.errors import RemoteProtocolError, SipParseError, TransportError
 from signaling.sip.answer import SDP
 from signaling.sip.auth import DigestClient, DigestCredentials
 from signaling.sip.core import Core, StackConfig
-from signaling.sip.dialog import DialogKey
+from signaling.sip.dialog import Dialog, DialogKey
 from signaling.sip.events import (
     Event,
     RequestCompleted,
@@ -48,18 +48,23 @@ from signaling.sip.headers import NameAddr, Via
 from signaling.sip.invite import InviteUsage, Role
 from signaling.sip.layer import Direction, Trace
 from signaling.sip.message import Message, Request, Response, parse_message, respond
+from signaling.sip.notifier import NotifierUsage
+from signaling.sip.refer import ReferIssuer, ReferRecipient, open_refer, refer_headers
 from signaling.sip.registration import RegistrationSettings, RegistrationUsage
+from signaling.sip.replaces import replaced_by
 from signaling.sip.screening import Refusal, screen
 from signaling.sip.session_timer import SessionTimer
-from signaling.sip.transaction import Failure
+from signaling.sip.subscription import MAX_EXPIRES_S, EventType
+from signaling.sip.transaction import Failure, ServerTransaction
 from signaling.sip.undecided import Undecided
 from signaling.sip.uri import Uri
 
 __all__ = ["Direction", "Stack", "StackConfig", "Trace"]
 
 _NO_DIALOG = Refusal(481)
-_IN_SESSION = ("BYE", "INVITE", "INFO")
-_ONLY_IN_DIALOG = ("BYE", "INFO", "PRACK", "UPDATE")
+_IN_SESSION = ("BYE", "INVITE", "INFO", "REFER")
+_OF_SUBSCRIPTIONS = ("NOTIFY", "SUBSCRIBE")
+_ONLY_IN_DIALOG = ("BYE", "INFO", "NOTIFY", "PRACK", "UPDATE")
 
 
 class Stack:
@@ -239,6 +244,31 @@ class Stack:
         error = self._layer.last_error if failure is Failure.TRANSPORT else None
         self._core.tell(RequestCompleted(id, failure.status, None, error))
 
+    def refer(
+        self,
+        target: Uri,
+        flow: Flow,
+        refer_to: NameAddr,
+        *,
+        from_: NameAddr,
+        to: NameAddr,
+        referred_by: NameAddr | None = None,
+        subscribe: bool = True,
+        credentials: DigestCredentials | None = None,
+        now: float,
+    ) -> ReferIssuer:
+        """Send a REFER outside any dialog (RFC 3515). Then `ReferralChanged`."""
+        return open_refer(
+            self._core,
+            target,
+            flow,
+            from_=from_,
+            to=to,
+            headers=refer_headers(refer_to, referred_by, subscribe=subscribe),
+            credentials=credentials,
+            now=now,
+        )
+
     def register(
         self,
         registrar: Uri,
@@ -308,9 +338,18 @@ class Stack:
             server.forget()
 
     def open_session(self, transaction: TransactionId, *, now: float) -> InviteUsage | None:
-        """Let an INVITE proceed: a session in state PROCEEDING. None if the caller is gone."""
+        """Let an INVITE proceed: a session in state PROCEEDING.
+
+        None if the caller is gone, or asks for the place of a call that it can't have (RFC 3891
+        §3): it is told so.
+        """
         server = self._undecided.get(transaction)
         if server is None or server.request.method != "INVITE":
+            return None
+        try:
+            replaces = replaced_by(server.request, self._core, now)
+        except RemoteProtocolError as error:
+            self.respond(transaction, error.status_hint, str(error), now=now)
             return None
         self._undecided.take(transaction)
         session = InviteUsage(
@@ -320,8 +359,55 @@ class Stack:
             server.source,
             contact_user=server.request.uri.user,
         )
+        session.replaces = replaces
         session.adopt(server, now)
         return session
+
+    def open_referral(self, transaction: TransactionId, *, now: float) -> ReferRecipient | None:
+        """Take a REFER outside any dialog: `accept` or `refuse` of it is owed.
+
+        None if nobody waits for it any more, or it can't be done: then it is told so.
+        """
+        server = self._undecided.get(transaction)
+        if server is None or server.request.method != "REFER":
+            return None
+        dialog = Dialog.of_request(server.request, server.to_tag, server.source)
+        try:
+            referral = ReferRecipient(self._core, server, dialog)
+        except RemoteProtocolError as error:
+            self.respond(transaction, error.status_hint, str(error), now=now)
+            return None
+        self._undecided.take(transaction)
+        return referral
+
+    def accept_subscription(
+        self, transaction: TransactionId, expires_s: int | None = None, *, now: float
+    ) -> NotifierUsage | None:
+        """Grant a SUBSCRIBE outside any dialog; its first `notify` is owed at once (RFC 6665).
+
+        `expires_s` None grants what it asks for, within MAX_EXPIRES_S. None if nobody waits for it
+        any more, or its Event can't be read: then it is told so.
+        """
+        server = self._undecided.get(transaction)
+        if server is None or server.request.method != "SUBSCRIBE":
+            return None
+        try:
+            event = EventType.of(server.request)
+        except RemoteProtocolError as error:
+            self.respond(transaction, error.status_hint, str(error), now=now)
+            return None
+        self._undecided.take(transaction)
+        asked = MAX_EXPIRES_S if server.request.expires is None else server.request.expires
+        granted = min(asked, MAX_EXPIRES_S if expires_s is None else expires_s)
+        notifier = NotifierUsage(
+            self._core,
+            event,
+            Dialog.of_request(server.request, server.to_tag, server.source),
+            expires_at=now + granted,
+            contact_user=server.request.uri.user,
+        )
+        notifier.answer(server.request, server, granted, now)
+        return notifier
 
     # -- counts -------------------------------------------------------------------------------
 
@@ -334,6 +420,7 @@ class Stack:
             self.session_count,
             self.timer_count,
             len(self._core.registrations),
+            len(self._core.subscriptions),
             len(self._undecided),
             len(self._requests),
         )
@@ -385,8 +472,9 @@ class Stack:
     def _receive_in_dialog(self, request: Request, flow: Flow, source: Flow, now: float) -> None:
         session = self._core.dialogs.get(_dialog_key(request))
         dialog = None if session is None else session.dialog_for(request)
+        dialog = dialog or self._core.subscriptions.dialog_for(request, source)
         refusal = screen(request, self._core.abilities)
-        if session is None or dialog is None:
+        if dialog is None:
             self._refuse(request, flow, _NO_DIALOG, now)
         elif refusal is not None:
             self._refuse(request, flow, refusal, now)
@@ -399,10 +487,27 @@ class Stack:
             server = self._layer.start_server(request, flow, source, dialog.local.tag or "", now)
             if request.method == "OPTIONS":
                 self._core.respond(server, 200, headers=self._core.abilities.headers, now=now)
+            elif request.method in _OF_SUBSCRIPTIONS:
+                self._receive_of_subscription(request, server, now)
+            elif session is None:  # its dialog lives by a subscription alone
+                self._core.respond(server, 481, now=now)
             elif request.method in _IN_SESSION:
                 session.receive(request, server, now)
             else:
                 self._undecided.ask(server, now)
+
+    def _receive_of_subscription(
+        self, request: Request, server: ServerTransaction, now: float
+    ) -> None:
+        try:
+            usage = self._core.subscriptions.find(request)
+        except RemoteProtocolError as error:
+            self._core.respond(server, error.status_hint, str(error), now=now)
+            return
+        if usage is None:
+            self._core.respond(server, 481, now=now)
+        else:
+            usage.receive(request, server, now)
 
     def _receive_outside(self, request: Request, flow: Flow, source: Flow, now: float) -> None:
         refusal = screen(request, self._core.abilities)
