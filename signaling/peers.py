@@ -14,6 +14,8 @@ class TrustedPeers:
 
     def __contains__(self, host: str) -> bool:
         """Whether a source address is trusted; what is no address never is."""
+        if not self._networks:
+            return False
         try:
             address = ipaddress.ip_address(host)
         except ValueError:

@@ -31,6 +31,7 @@ from signaling.registrar import (
     Unregistered,
 )
 from signaling.sip.auth import DigestAlgorithm, DigestServer, Verdict
+from signaling.sip.bans import Ban
 from signaling.sip.flow import Flow
 from signaling.sip.headers import AuthCredentials, NameAddr
 from signaling.sip.message import Request
@@ -178,6 +179,14 @@ class SipServer:
         """
         return self.user_agent.invitations()
 
+    def bans(self) -> list[Ban]:
+        """Sources that are not listened to, for they guessed passwords."""
+        return self.user_agent.guard.bans(self.user_agent.now())
+
+    def lift_ban(self, host: str) -> bool:
+        """Listen to a source again, given by any address of it; False where it is not banned."""
+        return self.user_agent.guard.lift(host)
+
     # -- decisions --------------------------------------------------------------------------------
 
     async def _decide(self, request: Request, flow: Flow) -> Admit | Answer:
@@ -235,6 +244,8 @@ class SipServer:
                 pass
             case Verdict.WRONG | Verdict.REPLAYED:
                 log.info("digest refused", source=str(flow), user=username, verdict=str(verdict))
+                if verdict is Verdict.WRONG:  # a replay is what phones do that don't count
+                    self.user_agent.distrust(flow, username)
                 if self._on_refused is not None:
                     self._on_refused(flow, username)
             case Verdict.BAD_REQUEST:

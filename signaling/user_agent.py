@@ -52,6 +52,7 @@ from signaling.sip.events import (
     SubscriptionChanged,
 )
 from signaling.sip.flow import Flow
+from signaling.sip.guard import Guard, GuardSettings, SourceBanned, SourceLimited
 from signaling.sip.headers import NameAddr
 from signaling.sip.invite import InviteUsage, Role
 from signaling.sip.liveness import (
@@ -64,6 +65,7 @@ from signaling.sip.liveness import (
 )
 from signaling.sip.message import Request
 from signaling.sip.refer import ReferIssuer
+from signaling.sip.overload import CallLimits, Overload
 from signaling.sip.registration import RegistrationState
 from signaling.sip.session_timer import SessionTimerSettings
 from signaling.sip.stack import Direction, Stack, StackConfig
@@ -140,6 +142,14 @@ class UserAgentConfig:
     info_packages: tuple[str, ...] = ()
     timers: TimerSettings = field(default_factory=TimerSettings)
     session_timer: SessionTimerSettings = field(default_factory=SessionTimerSettings)
+    guard: GuardSettings = field(default_factory=GuardSettings)
+    """Rates and bans of what comes in."""
+    exempt: tuple[str, ...] = ()
+    """Networks that the guard lets pass, as it does those of `trusted_peers`."""
+    calls: CallLimits = field(default_factory=CallLimits)
+    """Over these, new calls are refused."""
+    is_short: Callable[[], bool] = lambda: False
+    """Whether descriptors or memory are nearly used up: then too."""
     maximum_pending: int = 1000
     """Requests that may wait for a decision at the same time; more are answered 503."""
     close_timeout_s: float = 3.0
@@ -187,6 +197,10 @@ class UserAgent:
         self._handler = handler or self._decide
         self._on_flow_closed = on_flow_closed
         self._peers = TrustedPeers(self.config.trusted_peers)
+        exempt = TrustedPeers((*self.config.trusted_peers, *self.config.exempt))
+        self.guard = Guard(self.config.guard, exempt.__contains__)
+        """What is not read, and whom it has banned."""
+        self._overload = Overload(self.config.calls)
         self._layer = TransportLayer(self, self.config.transport, self.config.random)
         self._stack = Stack(
             StackConfig(
@@ -308,8 +322,14 @@ class UserAgent:
         self._layer.attach(transport)
 
     def keep(self, flow: Flow) -> None:
-        """Lift the idle limit of a WebSocket whose user has proved who it is."""
+        """A flow's user has proved who it is: no idle limit, and the guard knows it."""
         self._layer.keep(flow)
+        self.guard.know(flow, self.now())
+
+    def distrust(self, flow: Flow, user: str | None) -> None:
+        """A flow's user gave a wrong digest: the guard counts those."""
+        self.guard.failed(flow, user, self.now())
+        self._heed_guard()
 
     # -- registrations -----------------------------------------------------------------------------
 
@@ -462,7 +482,7 @@ class UserAgent:
         while True:
             failed: dict[Flow, TransportError] = {}
             for flow, octets in self._stack.take_output():
-                if flow not in failed:
+                if flow not in failed and self._may_send(flow, octets):
                     try:
                         self._layer.send(flow, octets)
                     except TransportError as failure:
@@ -488,8 +508,33 @@ class UserAgent:
 
     def received(self, octets: bytes, flow: Flow) -> None:
         """For transports: one message came."""
-        self._stack.receive_message(octets, flow, self.now())
+        now = self.now()
+        if not self.guard.admits(flow, len(octets), now):
+            self._heed_guard()
+            return
+        self._stack.receive_message(octets, flow, now)
         self.drain()
+
+    def _may_send(self, flow: Flow, octets: bytes) -> bool:
+        """Who is sent a request is known from then on; an answer may be too much for a stranger."""
+        if octets.startswith(b"SIP/2.0 "):
+            return self.guard.may_answer(flow, len(octets), self.now())
+        self.guard.know(flow, self.now())
+        return True
+
+    def _heed_guard(self) -> None:
+        for notice in self.guard.take_notices():
+            match notice:
+                case SourceBanned(ban, for_s):
+                    log.warning(
+                        "source banned: too many wrong passwords",
+                        source=ban.source,
+                        user=ban.user,
+                        failures=ban.failures,
+                        for_s=round(for_s),
+                    )
+                case SourceLimited(source):
+                    log.warning("messages dropped: over the rate", source=source)
 
     def opened(self, flow: Flow) -> None:
         """For transports: a connection is up."""
@@ -505,6 +550,7 @@ class UserAgent:
     def closed(self, flow: Flow, error: TransportError | None) -> None:
         """For transports: a connection is gone."""
         self._open_flows.discard(flow)
+        self.guard.closed(flow)
         if self._connections.get(flow.listener) == flow:
             del self._connections[flow.listener]
         self._stack.flow_closed(flow, self.now(), error)
@@ -590,6 +636,12 @@ class UserAgent:
             # A REFER is taken in a call alone: outside of one nobody is there to be transferred.
             status = 403 if event.request.method == "REFER" else 405
             self._stack.respond(event.transaction, status, now=self.now())
+            return
+        short, now = self.config.is_short(), self.now()
+        if not self._overload.admits(len(self._sessions), now, is_short=short):
+            retry = (("Retry-After", str(self.config.calls.retry_after_s)),)
+            self._stack.respond(event.transaction, 503, headers=retry, now=now)
+            log.warning("call refused: overload", calls=len(self._sessions), short=short)
             return
         usage = self._stack.open_session(event.transaction, now=self.now())
         if usage is None:

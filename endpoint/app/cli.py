@@ -16,6 +16,7 @@ from rich.text import Text
 
 from endpoint import __version__
 from endpoint.app import telemetry
+from endpoint.app.bancommands import bans_app
 from endpoint.app.callcommands import calls_app
 from endpoint.app.config import Loaded
 from endpoint.app.context import ConfigFile
@@ -43,6 +44,7 @@ app = typer.Typer(
 app.add_typer(config_app, name="config")
 app.add_typer(extension_app, name="extension")
 app.add_typer(database_app, name="database")
+app.add_typer(bans_app, name="bans")
 app.add_typer(calls_app)
 app.command("token")(show_token)
 

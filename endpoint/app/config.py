@@ -28,7 +28,8 @@ PREFIX = "AGENT_ENDPOINT_"
 FILE_VARIABLE = PREFIX + "CONFIG"
 LISTS = (
     *("account", "http.origins", "media.ice_servers", "media.srtp_suites"),
-    *("sip.digest_algorithms", "sip.domains", "station"),
+    *("sip.digest_algorithms", "sip.domains", "sip.limits.exempt"),
+    "station",
 )
 """Keys that a variable gives as JSON."""
 _SECRET = ("account", "credential", "ice_servers", "password", "token", "url")

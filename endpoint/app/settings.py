@@ -134,6 +134,39 @@ class HttpSettings(Section):
         return self
 
 
+class SipLimits(Section):
+    """`[sip.limits]`: how much is taken from whom; see docs/security.md."""
+
+    source_messages_per_second: Count = 200
+    """Of one address' strangers; ten times as many at once."""
+    stranger_messages_per_second: Count = 1000
+    """Of all strangers together; five times as many at once."""
+    flow_messages_per_second: Count = 2000
+    """Of one phone or proxy that has proved who it is; five times as many at once."""
+    failed_digests: Count = 10
+    """Wrong passwords of one address in a minute that have it banned."""
+    ban_s: Seconds = 300
+    exempt: list[str] = []
+    """Networks, as `192.0.2.0/24`, that are neither limited nor banned."""
+    calls_per_second: Count = 50
+    """New calls that come in; twice as many at once. More are 503 with Retry-After."""
+    calls: Count = 2000
+    """At once."""
+    retry_after_s: Annotated[int, Field(ge=1, le=3600)] = 5
+
+    @field_validator("exempt")
+    @classmethod
+    def _networks(cls, networks: list[str]) -> list[str]:
+        for network in networks:
+            try:
+                ipaddress.ip_network(network, strict=False)
+            except ValueError:
+                raise ValueError(
+                    f"{network!r} is no network: expected an address, or as 192.0.2.0/24"
+                ) from None
+        return networks
+
+
 class SipSettings(Section):
     """`[sip]`: the embedded sipWsServer, and how we speak SIP."""
 
@@ -167,6 +200,7 @@ class SipSettings(Section):
     )
     minimum_expires_s: Annotated[int, Field(ge=1, le=3600)] = 60
     maximum_expires_s: Annotated[int, Field(ge=60, le=86_400)] = 7200
+    limits: SipLimits = SipLimits()
     session_expires_s: Annotated[int, Field(ge=0, le=86_400)] = 1800
     """How long a call lives without being refreshed, where the far end knows session timers.
 

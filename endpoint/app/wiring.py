@@ -16,6 +16,7 @@ from aiohttp import web
 
 from endpoint.app import certificates
 from endpoint.app.access import SIP_PATH, Access
+from endpoint.app.bans import BanRoutes
 from endpoint.app.directory import Directory
 from endpoint.app.eventsocket import EventSocket
 from endpoint.app.http import LOOPBACK, HttpServer
@@ -25,7 +26,7 @@ from endpoint.app.native import NativeView
 from endpoint.app.ports import PortTaken, is_taken
 from endpoint.app.rest import RestRoutes
 from endpoint.app.secrecy import check_secrets, weakness
-from endpoint.app.settings import AccountSettings, Config, StationSettings
+from endpoint.app.settings import AccountSettings, Config, SipLimits, StationSettings
 from endpoint.app.state import Running, StateDirectory
 from endpoint.callcontrol.controller import CallController, ControllerSettings
 from endpoint.callcontrol.events import CallCleared
@@ -48,7 +49,11 @@ from signaling.registrar import RegistrarSettings
 from signaling.sdp.crypto import CryptoSuite
 from signaling.server import SipServer, SipServerConfig
 from signaling.sip.auth import DigestAlgorithm, ha1
+from signaling.sip.bans import BanRule
 from signaling.sip.flow import Flow
+from signaling.sip.guard import GuardSettings
+from signaling.sip.overload import CallLimits
+from signaling.sip.rates import Rate
 from signaling.sip.session_timer import SessionTimerSettings
 from signaling.sip.stack import Direction
 from signaling.transport.websocket import WebSocketSettings
@@ -217,6 +222,7 @@ class Endpoint:
         view = NativeView(self.controller, self.exchange, directory)
         routes: list[web.RouteDef] = [
             *RestRoutes(view, config.http.body_timeout_s).routes(),
+            *BanRoutes(self.server).routes(),
             *MediaRoutes(view, self.exchange.browsers, config.http.body_timeout_s).routes(),
             *EventSocket(view).routes(),
         ]
@@ -270,6 +276,13 @@ def sip_config(config: Config) -> SipServerConfig:
         digest_algorithms=tuple(DigestAlgorithm(name) for name in sip.digest_algorithms),
         user_agent=UserAgentConfig(
             name=sip.user_agent,
+            guard=guard_settings(sip.limits),
+            exempt=tuple(sip.limits.exempt),
+            calls=CallLimits(
+                rate=Rate(sip.limits.calls_per_second, 2 * sip.limits.calls_per_second),
+                at_once=sip.limits.calls,
+                retry_after_s=sip.limits.retry_after_s,
+            ),
             supported=(TRICKLE_ICE,),
             info_packages=(TRICKLE_ICE,),
             session_timer=SessionTimerSettings(
@@ -291,6 +304,18 @@ def sip_config(config: Config) -> SipServerConfig:
             maximum_expires_s=sip.maximum_expires_s,
             domains=frozenset(domain.lower() for domain in sip.domains),
         ),
+    )
+
+
+def guard_settings(limits: SipLimits) -> GuardSettings:
+    """Facts for the guard of the sipWsServer."""
+    source, strangers = limits.source_messages_per_second, limits.stranger_messages_per_second
+    flow = limits.flow_messages_per_second
+    return GuardSettings(
+        source_rate=Rate(source, 10 * source),
+        stranger_rate=Rate(strangers, 5 * strangers),
+        flow_rate=Rate(flow, 5 * flow),
+        bans=BanRule(failures=limits.failed_digests, ban_s=limits.ban_s),
     )
 
 

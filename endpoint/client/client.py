@@ -110,6 +110,14 @@ class EndpointClient:
         """How the parties of a call are heard and hear, by the last seconds."""
         return await self._ask("GET", f"/calls/{quote(call, safe='')}/quality", wire.CallQuality)
 
+    async def bans(self) -> list[wire.Ban]:
+        """Sources of SIP that are not listened to."""
+        return (await self._ask("GET", "/bans", wire.Bans)).bans
+
+    async def lift_ban(self, source: str) -> None:
+        """Listen to a source again, by any address of it."""
+        await self._send("DELETE", f"/bans/{quote(source, safe='/:')}")
+
     # -- commands: events tell what becomes of what was accepted ----------------------------------
 
     async def make_call(

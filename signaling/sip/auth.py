@@ -206,9 +206,10 @@ class Verdict(StrEnum):
     MISSING = "missing"
     """No credentials for our realm."""
     WRONG = "wrong"
-    """Unknown user or wrong response: the same to the far end."""
+    """Unknown user or wrong response, over a nonce that this source was given: a guess."""
     STALE = "stale"
-    """Right, but the nonce is too old, or was made for another source or by another server."""
+    """The nonce is too old, or was made for another source or by another server; whether the
+    response is right is not looked at."""
     REPLAYED = "replayed"
     """Right, but nonce and count were used before."""
     BAD_REQUEST = "bad_request"
@@ -288,6 +289,10 @@ class DigestServer:
         count = _nonce_count(given["nc"]) if qop else 1
         if count is None or not _same_uri(given["uri"], uri):
             return Verdict.BAD_REQUEST
+        if not self._is_current(given["nonce"], source, now):
+            # Before the response is looked at: else an invented nonce would do to try passwords,
+            # and what is counted as a wrong one could come from a forged address.
+            return Verdict.STALE
         algorithm = _algorithm(given)
         if algorithm not in self.algorithms:
             return Verdict.WRONG
@@ -306,8 +311,6 @@ class DigestServer:
         right = hmac.compare_digest(_octets(expected), _octets(given["response"].lower()))
         if not right or secret is None:
             return Verdict.WRONG
-        if not self._is_current(given["nonce"], source, now):
-            return Verdict.STALE
         return Verdict.OK if self._use(given["nonce"], count, now) else Verdict.REPLAYED
 
     def _find(self, credentials: Sequence[AuthCredentials]) -> dict[str, str] | None:
@@ -318,10 +321,10 @@ class DigestServer:
         return None
 
     def _nonce(self, source: str, issued_ms: int, salt: str | None = None) -> str:
-        salt = salt or f"{self._random.getrandbits(64):016x}"
+        salt = salt or f"{self._random.getrandbits(32):08x}"
         text = f"{issued_ms:x}.{salt}"
         mac = hmac.digest(self._key, _octets(f"{text}.{source}.{self.realm}"), "sha256")
-        return f"{text}.{mac.hex()[:32]}"
+        return f"{text}.{mac.hex()[:24]}"  # no longer: an answer to a stranger must be short
 
     def _is_current(self, nonce: str, source: str, now: float) -> bool:
         issued, _, rest = nonce.partition(".")

@@ -11,6 +11,7 @@ from unittest.mock import Mock
 import pytest
 import typer
 
+from endpoint.app.bans import BanRoutes
 from endpoint.app.cli import app
 from endpoint.app.eventsocket import EventSocket
 from endpoint.app.exitcodes import ExitCode
@@ -21,6 +22,7 @@ from endpoint.app.settings import Config
 from endpoint.callcontrol.events import Event
 from endpoint.gateways.native.messages import API
 from endpoint.legs.browser import BrowserStations
+from signaling.server import SipServer
 
 pytestmark = pytest.mark.unit
 
@@ -90,7 +92,7 @@ def test_the_commands_are_those_of_the_program() -> None:
     told = {
         name.split()[0] for cell in cells if "`" in cell for name in re.findall(r"`([^`]+)`", cell)
     }
-    subcommands = {"list", "remove", "check"}
+    subcommands = {"list", "remove", "check", "lift"}
     assert told - subcommands == set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
 
 
@@ -113,9 +115,12 @@ def test_the_requests_of_the_native_interface_are_those_that_are_served() -> Non
     routes = [
         *RestRoutes(view, 1.0, started_at=0.0).routes(),
         *MediaRoutes(view, Mock(spec=BrowserStations), 1.0).routes(),
+        *BanRoutes(Mock(spec=SipServer)).routes(),
         *EventSocket(view).routes(),
     ]
-    assert told == {(route.method, route.path.removeprefix(API)) for route in routes}
+    assert told == {
+        (route.method, route.path.removeprefix(API).replace(":.+", "")) for route in routes
+    }
 
 
 def test_the_ports_of_the_readme_are_the_defaults() -> None:

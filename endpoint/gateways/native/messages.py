@@ -211,6 +211,25 @@ class Health(Struct, frozen=True):
     draining: bool
 
 
+class Ban(Struct, frozen=True):
+    """A source of SIP that is not listened to."""
+
+    source: str
+    """An IPv4 address, or an IPv6 network of 64 bits."""
+    user: str
+    """Whose password was tried last; empty where nobody's."""
+    failures: int
+    """Wrong passwords that led to it."""
+    left_s: float
+    """How long it lasts yet."""
+
+
+class Bans(Struct, frozen=True):
+    """`GET /bans`."""
+
+    bans: list[Ban]
+
+
 class Calls(Struct, frozen=True):
     """`GET /calls`."""
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import pytest
 
@@ -30,6 +32,50 @@ CLAIM = (
 """Names a user, so that it is looked up."""
 METHODS = ["REGISTER", "INVITE", "MESSAGE", "SUBSCRIBE", "PUBLISH", "REFER"]
 METHODS += ["NOTIFY", "INFO", "UPDATE", "PRACK", "BYE", "CANCEL"]
+
+
+TABLE = Path(__file__).parents[3] / "docs" / "security.md"
+PEER = "127.0.0.2"
+
+
+def told_answers() -> Iterator[tuple[str, str, str]]:
+    """Method, who, and what the table of the documentation says."""
+    text = TABLE.read_text().partition("<!-- answers: begin -->")[2].partition("<!--")[0]
+    for line in text.strip().splitlines()[2:]:
+        methods, *answers = (cell.strip() for cell in line.strip("|").split("|"))
+        for method in re.findall(r"`(\w+)`", methods):
+            for who, answer in zip(("stranger", "own", "other", "peer"), answers, strict=True):
+                yield method, who, answer
+
+
+@pytest.mark.parametrize(("method", "who", "answer"), list(told_answers()))
+async def test_s1_requests_are_answered_as_the_table_says(
+    server_context, trusting_context, method, who, answer
+):
+    config = SipServerConfig(realm=REALM, user_agent=UserAgentConfig(trusted_peers=(PEER,)))
+    async with (
+        Stage(server_context, trusting_context, config) as stage,
+        RawClient(stage.udp_port, PEER if who == "peer" else "127.0.0.1") as client,
+    ):
+        headers: tuple[str, ...] = ()
+        if who in ("own", "other"):
+            # By the challenge of a REGISTER: a nonce serves any method.
+            challenge = md5_challenge(await client.ask(client.request("REGISTER")))
+            value = digest(challenge, method, "sip:127.0.0.1", "6001", USERS["6001"])
+            headers = (f"Authorization: {value}",)
+        user = "6002" if who == "other" else "6001"
+        client.send(client.request(method, user=user, headers=headers))
+        match answer:
+            case "nothing":
+                assert await client.is_answered()
+                assert client.recorder.messages.empty()
+            case "a call":
+                offered = await stage.invitation()
+                assert offered.authenticated_user == ("6001" if who == "own" else None)
+                offered.reject(486)
+                assert (await client.response()).status == 486
+            case status:
+                assert (await client.response()).status == int(status)
 
 
 @pytest.mark.parametrize("method", METHODS)

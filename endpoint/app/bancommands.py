@@ -1,0 +1,61 @@
+"""`bans list` and `bans lift`: who is not listened to, and why a phone is refused."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from endpoint.app.context import ConfigFile, running_client
+from endpoint.app.exitcodes import ExitCode
+from endpoint.app.output import CommandFailed, Json, Output
+from endpoint.app.setupcommands import loaded_or_fail
+from endpoint.client.errors import RequestRefused
+from endpoint.gateways.native import messages as wire
+
+bans_app = typer.Typer(
+    help="Sources that are not listened to: they tried too many passwords.", no_args_is_help=True
+)
+
+
+@bans_app.command("list")
+def list_bans(config: ConfigFile = None, as_json: Json = False) -> None:
+    """Every source that is banned, whose password was tried, and for how long yet."""
+    output = Output(as_json)
+    loaded = loaded_or_fail(output, config)
+
+    async def read() -> list[wire.Ban]:
+        async with running_client(loaded.config) as client:
+            return await client.bans()
+
+    found = output.run(read())
+    table = Table(box=None, pad_edge=False)
+    for title in ("source", "user tried last", "wrong passwords", "seconds left"):
+        table.add_column(title)
+    for ban in found:
+        table.add_row(ban.source, Text(ban.user), str(ban.failures), f"{ban.left_s:.0f}")
+    output.result({"ok": True, "bans": found}, table if found else "Nobody is banned.")
+
+
+@bans_app.command("lift")
+def lift_ban(
+    source: Annotated[str, typer.Argument(help="As `bans list` shows it, or an address of it.")],
+    config: ConfigFile = None,
+    as_json: Json = False,
+) -> None:
+    """Listen to a source again."""
+    output = Output(as_json)
+    loaded = loaded_or_fail(output, config)
+
+    async def lift() -> None:
+        async with running_client(loaded.config) as client:
+            try:
+                await client.lift_ban(source)
+            except RequestRefused as error:
+                raise CommandFailed(ExitCode.FAILED, f"{source} is not banned") from error
+
+    output.run(lift())
+    result = {"ok": True, "source": source}
+    output.result(result, Text.assemble(("✔ ", "green"), f"{source} is listened to again"))

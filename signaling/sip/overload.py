@@ -1,0 +1,43 @@
+"""Overload: new calls over what we can carry are refused, so that those that live go on.
+
+RFC 3261 §21.5.4: 503 with Retry-After, else the caller takes it for a fault (500).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from signaling.sip.rates import Bucket, Rate
+
+
+@dataclass(frozen=True, slots=True)
+class CallLimits:
+    """What we carry."""
+
+    rate: Rate = field(default_factory=lambda: Rate(50, 100))
+    """New calls that come in, whoever makes them."""
+    at_once: int = 2000
+    """Sessions, those of calls that we place among them."""
+    retry_after_s: int = 5
+
+
+class Overload:
+    """Asked for each new INVITE, once it is known who sends it: strangers can't use it up."""
+
+    def __init__(self, limits: CallLimits) -> None:
+        self.limits = limits
+        self._bucket: Bucket | None = None
+
+    def __repr__(self) -> str:
+        return f"<Overload {self._bucket!r}>"
+
+    def admits(self, sessions: int, now: float, *, is_short: bool = False) -> bool:
+        """Whether one more call may come in.
+
+        `sessions`: those that live. `is_short`: descriptors or memory are nearly used up.
+        """
+        if is_short or sessions >= self.limits.at_once:
+            return False
+        if self._bucket is None:
+            self._bucket = Bucket(self.limits.rate, now)
+        return self._bucket.take(now)
