@@ -54,6 +54,7 @@ _STATUS = {
     "shutting_down": 503,
     "internal_error": 500,
     "bad_digits": 400,
+    "dial_limit": 429,
     # of a dial string
     "two_dashes": 400,
     "empty_extension": 400,

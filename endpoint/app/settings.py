@@ -326,6 +326,10 @@ class CallSettings(Section):
     """Ringing for longer is `no_answer`."""
     drain_timeout_s: Seconds = 10
     """At SIGTERM calls may go on for so long; then they are hung up."""
+    dials_per_minute: Count = 10
+    """Of one device, by command and at its telephone together."""
+    at_once: Count = 4
+    """Calls that one device may be in; it dials no more then."""
 
 
 class AccountSettings(Section):

@@ -29,6 +29,7 @@ from endpoint.app.secrecy import check_secrets, weakness
 from endpoint.app.settings import AccountSettings, Config, SipLimits, StationSettings
 from endpoint.app.state import Running, StateDirectory
 from endpoint.callcontrol.controller import CallController, ControllerSettings
+from endpoint.callcontrol.dials import DialLimits
 from endpoint.callcontrol.events import CallCleared
 from endpoint.callcontrol.model import CallSettings
 from endpoint.errors import ConfigurationError, StorageError
@@ -212,7 +213,8 @@ class Endpoint:
                 self.exchange,
                 journal,
                 settings=ControllerSettings(
-                    calls=CallSettings(no_answer_s=config.calls.answer_timeout_s)
+                    calls=CallSettings(no_answer_s=config.calls.answer_timeout_s),
+                    dials=DialLimits(config.calls.dials_per_minute, config.calls.at_once),
                 ),
                 extension=self._extension,
             )

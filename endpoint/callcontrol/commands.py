@@ -44,6 +44,8 @@ class Rejection(StrEnum):
     """There is nobody at the other end yet."""
     BAD_DIGITS = "bad_digits"
     """Something else than `0-9*#A-D`, or nothing at all."""
+    DIAL_LIMIT = "dial_limit"
+    """The device has dialled too often within a minute, or is in too many calls."""
     SHUTTING_DOWN = "shutting_down"
     """No new calls: the endpoint is about to stop."""
     INTERNAL_ERROR = "internal_error"

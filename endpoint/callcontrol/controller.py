@@ -24,9 +24,10 @@ from endpoint.callcontrol.commands import (
     MakeCall,
     Rejection,
 )
+from endpoint.callcontrol.dials import DialLimits, Dials
 from endpoint.callcontrol.events import CallEvents
 from endpoint.callcontrol.feed import EventFeed, Subscription
-from endpoint.callcontrol.machine import EndEverything
+from endpoint.callcontrol.machine import DialRefused, EndEverything
 from endpoint.callcontrol.model import Call, CallId, CallSettings, Connection, Interaction
 from endpoint.callcontrol.refusals import check_allowed, refused
 from endpoint.callcontrol.runner import CallRecords, ExtensionLookup, InteractionRunner
@@ -41,6 +42,7 @@ from endpoint.legs.base import (
     LegId,
     LegOffered,
     LegReleased,
+    LegRole,
     RegistrationEvent,
 )
 
@@ -57,6 +59,8 @@ class ControllerSettings:
 
     calls: CallSettings = field(default_factory=CallSettings)
     """How long calls wait for what."""
+    dials: DialLimits = field(default_factory=DialLimits)
+    """How much one device may dial."""
     history: int = 4096
     """How many events are kept for those who read late."""
     drain_timeout_s: float = 5.0
@@ -121,6 +125,7 @@ class CallController:
         self._runners: dict[InteractionId, InteractionRunner] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._legs: dict[LegId, InteractionRunner] = {}
+        self._dials = Dials(self.settings.dials)
         self._registrations: dict[tuple[DeviceId, str], RegistrationEvent] = {}
         self._is_closing = False
 
@@ -231,6 +236,8 @@ class CallController:
             for each in self._runners.values()
         ):
             raise refused(Rejection.DEVICE_BUSY, command, f"{command.device} dials already")
+        if (limit := self._over_dial_limit(command.device)) is not None:
+            raise refused(Rejection.DIAL_LIMIT, command, limit)
         return self._start(self._new_interaction(), dialling=command.device)
 
     def _find(self, command: CallCommand) -> tuple[InteractionRunner, CallId]:
@@ -300,9 +307,19 @@ class CallController:
         if self._is_closing:
             self.exchange.release(offer.leg, Cause.UNREACHABLE)
             return
+        dials = offer.role is LegRole.STATION
+        limit = self._over_dial_limit(offer.calling) if dials else None
         runner = self._start(offer.interaction)
         self.expect(offer.leg, runner)
-        runner.tell(offer)
+        runner.tell(offer if limit is None else DialRefused(offer, limit))
+
+    def _over_dial_limit(self, device: DeviceId) -> str | None:
+        """Count a dial; why the device may not, where it may not."""
+        calls = sum(1 for _ in self._connections_of(device))
+        limit = self._dials.count(device, calls, asyncio.get_running_loop().time())
+        if limit is not None:
+            log.warning("dial refused", device=device, reason=limit)
+        return limit
 
     def _pass_on(self, event: LegEvent) -> None:
         if isinstance(event, LegReleased):

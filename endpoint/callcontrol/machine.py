@@ -92,7 +92,17 @@ class EndEverything:
     """For a person."""
 
 
-Stimulus = Command | LegEvent | TimerFired | EndEverything
+@dataclass(frozen=True, slots=True)
+class DialRefused:
+    """A phone of ours dials more than it may."""
+
+    offer: LegOffered
+    """Its call, that comes about no further than to be told as failed."""
+    text: str
+    """Which limit it is."""
+
+
+Stimulus = Command | LegEvent | DialRefused | TimerFired | EndEverything
 
 
 def step(
@@ -117,6 +127,8 @@ def step(
             _generate_digits(turn, stimulus)
         case ClearConnection():
             _clear_connection(turn, *_subject(turn, stimulus))
+        case DialRefused(offer, text):
+            _refuse_dial(turn, offer, Cause.DIAL_LIMIT, text)
         case LegOffered(role=LegRole.STATION):
             _own_phone_dials(turn, stimulus)
         case LegOffered():
@@ -235,15 +247,18 @@ def _own_phone_dials(turn: Turn, offer: LegOffered) -> None:
     try:
         dialled = parse_dial_string(offer.called)
     except DialStringError as error:
-        number = DeviceId(offer.called.partition("-")[0])
-        call, caller = _offered(turn, offer, DialString(number), ConnectionState.INITIATED)
-        turn.publish(told.ServiceInitiated(**turn.facts(call, caller)))
-        bad_number = ended_by_us(Cause.UNKNOWN_DEVICE, text=str(error))
-        turn.end(call.id, caller, bad_number, failed=True)
+        _refuse_dial(turn, offer, Cause.UNKNOWN_DEVICE, str(error))
         return
     call, caller = _offered(turn, offer, dialled, ConnectionState.INITIATED)
     turn.publish(told.ServiceInitiated(**turn.facts(call, caller)))
     _originate(turn, call.id, caller)
+
+
+def _refuse_dial(turn: Turn, offer: LegOffered, cause: Cause, text: str) -> None:
+    number = DeviceId(offer.called.partition("-")[0])
+    call, caller = _offered(turn, offer, DialString(number), ConnectionState.INITIATED)
+    turn.publish(told.ServiceInitiated(**turn.facts(call, caller)))
+    turn.end(call.id, caller, ended_by_us(cause, text=text), failed=True)
 
 
 def _call_comes_in(turn: Turn, offer: LegOffered) -> None:

@@ -40,6 +40,7 @@ class Cause(StrEnum):
     MEDIA_UNREACHABLE = "media_unreachable"
     MEDIA_UNTRUSTED = "media_untrusted"
     SESSION_EXPIRED = "session_expired"
+    DIAL_LIMIT = "dial_limit"
     OVERLOAD = "overload"
     NETWORK_FAILURE = "network_failure"
     PROTOCOL_ERROR = "protocol_error"
@@ -333,6 +334,7 @@ CAUSES: dict[Cause, CauseCodes] = {
     Cause.MEDIA_UNREACHABLE: CauseCodes(488, 3),
     Cause.MEDIA_UNTRUSTED: CauseCodes(488, 57),
     Cause.SESSION_EXPIRED: CauseCodes(408, 102),
+    Cause.DIAL_LIMIT: CauseCodes(403, 21),
     Cause.OVERLOAD: CauseCodes(503, 42),
     Cause.NETWORK_FAILURE: CauseCodes(503, 38),
     Cause.PROTOCOL_ERROR: CauseCodes(500, 111),

@@ -76,6 +76,7 @@ BEST_FIRST: tuple[Cause, ...] = (
     Cause.MEDIA_UNTRUSTED,
     Cause.MEDIA_UNREACHABLE,
     Cause.UNAUTHORISED,
+    Cause.DIAL_LIMIT,
     Cause.NOT_REGISTERED,
     Cause.UNKNOWN_DEVICE,
     Cause.OVERLOAD,

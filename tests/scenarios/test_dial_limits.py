@@ -1,0 +1,94 @@
+"""Toll fraud (S12): how much one device may dial, by command and at its telephone."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from structlog.testing import capture_logs
+
+from endpoint.callcontrol import events as told
+from endpoint.callcontrol.controller import ControllerSettings
+from endpoint.callcontrol.dials import DialLimits
+from endpoint.errors import CommandRejected
+from endpoint.legs.base import Cause, LegRole
+from tests.fakes.exchange import FakeLeg
+from tests.scenarios.desk import Desk, open_desk
+
+pytestmark = pytest.mark.scenario
+
+
+def limits(per_minute: int | None = 3, at_once: int | None = None) -> ControllerSettings:
+    return ControllerSettings(dials=DialLimits(per_minute, at_once))
+
+
+async def dial_and_give_up(desk: Desk, device: str = "6001") -> None:
+    await desk.dialled(device)
+    await desk.clear(device)
+    await desk.told(told.CallCleared)
+
+
+async def phone_dials(desk: Desk, device: str = "6001") -> FakeLeg:
+    """A phone dials by itself; gives up where it is let."""
+    phone = desk.exchange.offer(device, "10086", LegRole.STATION)
+    await desk.told(told.ServiceInitiated, device)
+    if phone.release_cause is None:
+        phone.hang_up()
+    await desk.told(told.CallCleared)
+    return phone
+
+
+async def test_s12_a_device_dials_so_often_a_minute_and_no_more() -> None:
+    async with open_desk(limits()) as desk:
+        for _ in range(3):
+            await dial_and_give_up(desk)
+        with capture_logs() as logs, pytest.raises(CommandRejected) as caught:
+            await desk.dial("6001", "10086")
+        assert caught.value.reason == "dial_limit"
+        assert "calls.dials_per_minute" in str(caught.value)
+        assert "wait 60 s" in str(caught.value)
+        assert [log["device"] for log in logs if log["event"] == "dial refused"] == ["6001"]
+        assert desk.controller.calls() == ()
+        await dial_and_give_up(desk, "6002")
+        await asyncio.sleep(60)
+        await dial_and_give_up(desk)
+
+
+async def test_s12_a_phone_that_dials_too_often_is_refused_with_a_cause() -> None:
+    """By command and at the phone together."""
+    async with open_desk(limits()) as desk:
+        await dial_and_give_up(desk)
+        for _ in range(2):
+            assert (await phone_dials(desk)).release_cause is None
+        assert (await phone_dials(desk)).release_cause is Cause.DIAL_LIMIT
+        failed = [event for event in desk.events if isinstance(event, told.Failed)]
+        assert (failed[-1].device, failed[-1].cause) == ("6001", Cause.DIAL_LIMIT)
+        assert (failed[-1].q850, "within a minute" in failed[-1].text) == (21, True)
+        assert desk.records.written[-1].ending.cause is Cause.DIAL_LIMIT
+
+
+async def test_s12_a_device_is_in_so_many_calls_at_once() -> None:
+    async with open_desk(limits(None, at_once=1)) as desk:
+        await desk.talking("6001")
+        assert (await phone_dials(desk)).release_cause is Cause.DIAL_LIMIT
+        await desk.clear("6001")
+        await desk.told(told.CallCleared)
+        assert (await phone_dials(desk)).release_cause is None
+
+
+async def test_s12_calls_that_come_in_are_not_counted() -> None:
+    async with open_desk(limits(per_minute=1)) as desk:
+        for _ in range(3):
+            outside, _ = await desk.coming_in("10086", "6001")
+            outside.hang_up()
+            await desk.told(told.CallCleared)
+        await dial_and_give_up(desk)
+
+
+async def test_nothing_is_kept_of_who_does_not_dial_any_more() -> None:
+    async with open_desk(limits()) as desk:
+        for number in range(50):
+            await dial_and_give_up(desk, f"6{number:03}")
+        await asyncio.sleep(60)
+        await dial_and_give_up(desk)
+        assert len(desk.controller._dials) == 1
