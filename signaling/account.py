@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from signaling.errors import TransportError
 from signaling.mailbox import Mailbox
@@ -102,6 +102,16 @@ class Registration:
     def flow(self) -> Flow | None:
         """How the registrar is reached now; calls of the account go the same way."""
         return self._usage.flow
+
+    @property
+    def credentials(self) -> DigestCredentials | None:
+        """The account's, for the registrar's realm alone: what calls of the account may prove.
+
+        None where the registrar has not asked for any: then whoever does is not the registrar, but
+        somebody whom a call reached (S15).
+        """
+        realm = self._usage.realm
+        return replace(self.account.credentials, realm=realm) if realm is not None else None
 
     async def outcome(self) -> RegistrationEvent:
         """The first thing that became of it: `Registered` or `RegistrationFailed`."""

@@ -343,7 +343,11 @@ class AccountSettings(Section):
     domain: str = ""
     """Host of the address of record; by default the server's."""
     realm: str = ""
-    """The only realm whose challenge is answered; by default any that this server asks for."""
+    """The only realm whose challenge is answered.
+
+    By default the one by which this server registers us; where it does so without a password and
+    asks for one in calls, its realm is to be set here.
+    """
     password: SecretStr | None = None
     password_file: Path | None = None
     """File that holds the password in its first line; keeps it out of this file."""

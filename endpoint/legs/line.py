@@ -130,7 +130,7 @@ class AccountSettings:
     ha1: Mapping[str, str] | None = None
     """Algorithm → HA1, where the password is not kept. Needs `realm`."""
     realm: str | None = None
-    """Prove who we are to this realm alone; None: to the server's, whatever it is called."""
+    """Prove who we are to this realm alone; None: to the one that the server registers us by."""
     display_name: str = ""
     expires_s: int = 600
     ssl_context: ssl.SSLContext | None = None
@@ -259,7 +259,7 @@ class OutsideAccounts:
                 from_=NameAddr(_shown(name), aor),
                 to=NameAddr("", uri),
                 flow=flow,
-                credentials=outside.account.credentials,
+                credentials=outside.registration.credentials,
                 contact_user=aor.user,
                 protection=outside.settings.protection,
             )

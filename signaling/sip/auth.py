@@ -127,6 +127,11 @@ class DigestClient:
         return False
 
     @property
+    def realm(self) -> str | None:
+        """The only realm that is answered: configured, else that of the first challenge."""
+        return self._realm
+
+    @property
     def is_stale(self) -> bool:
         """Whether the kept challenge says that our last answer was right but late."""
         challenge = self._challenge

@@ -115,6 +115,11 @@ class RegistrationUsage:
     def __repr__(self) -> str:
         return f"<RegistrationUsage {self.aor} {self.state} contact={self.contact}>"
 
+    @property
+    def realm(self) -> str | None:
+        """The realm that the registrar asks for; None where it has asked for nothing yet."""
+        return self._digest.realm
+
     # -- the driver's wishes ------------------------------------------------------------------
 
     def flow_available(self, flow: Flow, *, now: float) -> None:

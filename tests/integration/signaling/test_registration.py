@@ -64,6 +64,16 @@ async def test_wrong_password_and_unknown_user_are_refused_alike_and_for_good(st
     assert stage.targets(user) == []
 
 
+async def test_s15_calls_of_an_account_answer_its_registrar_s_realm_alone(stage):
+    phone = await stage.phone("6001", TransportKind.UDP)
+    registration = phone.register()
+    assert registration.credentials is None, "not asked for yet"
+    await phone.registration_event()
+    assert registration.account.credentials.realm is None
+    assert registration.credentials is not None
+    assert registration.credentials.realm == REALM
+
+
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_phone_takes_its_binding_back(stage, kind):
     phone = await (await stage.phone("6001", kind)).registered()

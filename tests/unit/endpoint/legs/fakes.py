@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from endpoint.errors import MediaError
@@ -20,6 +20,7 @@ from signaling.sdp.dtls import Fingerprint
 from signaling.sdp.ice import IceDescription
 from signaling.sdp.negotiation import LocalAudio, make_answer, make_offer
 from signaling.sdp.security import Dtls
+from signaling.sip.auth import DigestCredentials
 from signaling.sip.flow import Flow, TransportKind
 from signaling.sip.headers import NameAddr
 from signaling.sip.uri import Uri
@@ -189,6 +190,14 @@ class FakeRegistration:
     account: Account
     flow: Flow | None = None
     taken_back: bool = False
+    realm: str | None = "pbx"
+    """By which the server registers the account."""
+
+    @property
+    def credentials(self) -> DigestCredentials | None:
+        if self.realm is None:
+            return None
+        return replace(self.account.credentials, realm=self.realm)
 
     def unregister(self) -> None:
         self.taken_back = True

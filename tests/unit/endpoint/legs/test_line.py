@@ -111,6 +111,21 @@ async def test_who_has_an_account_calls_through_it(desk: Desk) -> None:
     await desk.next()
 
 
+@pytest.mark.parametrize("realm", ["pbx", None])
+async def test_s15_calls_of_an_account_prove_who_it_is_to_its_server_alone(
+    desk: Desk, realm: str | None
+) -> None:
+    """To the realm that it was registered by; to nobody where it was not asked for anything."""
+    (await registered(desk)).realm = realm
+    desk.exchange.place(place("95588", DEVICE))
+    session = await desk.session()
+    assert session.invitation is not None
+    said = session.invitation.credentials
+    assert (said.realm if said is not None else None) == realm
+    session.end(status=486)
+    await desk.next()
+
+
 @pytest.mark.parametrize(
     ("server", "media", "offered"),
     [
