@@ -64,8 +64,8 @@ from signaling.sip.liveness import (
     PeerUp,
 )
 from signaling.sip.message import Request
-from signaling.sip.refer import ReferIssuer
 from signaling.sip.overload import CallLimits, Overload
+from signaling.sip.refer import ReferIssuer
 from signaling.sip.registration import RegistrationState
 from signaling.sip.session_timer import SessionTimerSettings
 from signaling.sip.stack import Direction, Stack, StackConfig
