@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
@@ -19,6 +18,7 @@ from signaling.registrar import (
 )
 from signaling.sip.flow import Flow, TransportKind
 from signaling.sip.message import Request, parse_message
+from tests.unit.signaling.sip.machine import brief, long
 
 pytestmark = pytest.mark.unit
 
@@ -470,5 +470,5 @@ class AnyOrder(RuleBasedStateMachine):
                     self.told.remove(place(event.binding))
 
 
-TestAnyOrder = AnyOrder.TestCase
-TestAnyOrder.settings = settings(max_examples=300, stateful_step_count=30, deadline=None)
+TestAnyOrder = brief(AnyOrder)
+TestAnyOrderForLong = long(AnyOrder)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from random import Random
 
 import pytest
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
 
@@ -23,6 +22,7 @@ from signaling.sip.events import (
     SessionEvent,
 )
 from signaling.sip.invite import InviteUsage, Role
+from tests.unit.signaling.sip.machine import brief, long
 from tests.unit.signaling.sip.network import DELAY_S, Network, Party
 
 pytestmark = pytest.mark.unit
@@ -185,11 +185,5 @@ def _events_of(party: Party, session: InviteUsage) -> list[SessionEvent]:
     ]
 
 
-TestCalls = Calls.TestCase
-TestCalls.settings = settings(
-    max_examples=60,
-    stateful_step_count=40,
-    deadline=None,
-    derandomize=True,
-    suppress_health_check=list(HealthCheck),
-)
+TestCalls = brief(Calls)
+TestCallsForLong = long(Calls)

@@ -4,32 +4,40 @@ from __future__ import annotations
 
 import pytest
 
+from signaling.registrar import Registrar
 from signaling.sip.auth import DigestCredentials
 from signaling.sip.events import (
     Answered,
     Confirmed,
     Ended,
+    Event,
     Progress,
     Registered,
     RegistrationFailed,
     ReinviteCompleted,
     Reinvited,
+    RequestCompleted,
+    RequestReceived,
     Unregistered,
 )
-from signaling.sip.message import Request
+from signaling.sip.headers import STAR, NameAddr
+from signaling.sip.message import Request, Response
 from signaling.sip.registration import RegistrationUsage
 from tests.unit.signaling.sip.guard import Guard
 from tests.unit.signaling.sip.network import ANSWER, OFFER, Network, Party
+from tests.unit.signaling.sip.peer import Peer
 
 pytestmark = pytest.mark.unit
 
 
-def register(alice: Party, registrar: Party, password: str = "wonderland") -> RegistrationUsage:
+def register(
+    alice: Party, registrar: Party, password: str = "wonderland", aor: Party | None = None
+) -> RegistrationUsage:
     credentials = DigestCredentials("alice", "example.com", password)
     return alice.do(
         alice.stack.register,
         registrar.uri,
-        alice.address.uri,
+        (aor or alice).address.uri,
         alice.network.flow(alice, registrar),
         credentials=credentials,
     )
@@ -53,6 +61,63 @@ def test_2_1_successful_new_registration(network: Network, alice: Party, registr
     assert (first.cseq.number, second.cseq.number) == (1, 2)
     assert "Authorization" not in first.headers
     assert alice.told(Registered)[0].expires_s == 600
+
+
+def bind(registrar: Party) -> Registrar:
+    """Let a party keep bindings, without asking who is there."""
+    kept = Registrar()
+
+    def handle(event: Event) -> None:
+        assert isinstance(event, RequestReceived)
+        answer = kept.register(event.request, event.flow, registrar.network.now)
+        registrar.do(
+            registrar.stack.respond, event.transaction, answer.status, headers=answer.headers
+        )
+
+    registrar.on_event = handle
+    return kept
+
+
+def test_2_2_update_of_contact_list(network: Network, alice: Party, registrar: Party) -> None:
+    """Another phone of the same user: the answer lists both."""
+    bind(registrar)
+    at_work = network.party("work")
+    register(alice, registrar)
+    network.run(1)
+    register(at_work, registrar, aor=alice)
+    network.run(1)
+    answers = [message for message in registrar.sent if isinstance(message, Response)]
+    bound = [contact.uri.host for contact in contacts(answers[-1])]
+    assert bound == [at_work.host, alice.host]
+
+
+def test_2_3_request_for_current_contact_list(
+    network: Network, alice: Party, registrar: Party
+) -> None:
+    """A REGISTER without a Contact changes nothing."""
+    kept = bind(registrar)
+    register(alice, registrar)
+    network.run(1)
+    before = kept.bindings("alice", network.now)
+    alice.do(
+        alice.stack.request,
+        "REGISTER",
+        registrar.uri,
+        network.flow(alice, registrar),
+        from_=alice.address,
+        to=alice.address,
+    )
+    network.run(1)
+    (done,) = (event for event in alice.events if isinstance(event, RequestCompleted))
+    assert done.response is not None
+    (contact,) = contacts(done.response)
+    assert (contact.uri, contact.expires) == (alice.uri, 599)
+    assert kept.bindings("alice", network.now) == before
+
+
+def contacts(response: Response) -> tuple[NameAddr, ...]:
+    assert response.contacts is not STAR
+    return response.contacts
 
 
 def test_2_4_cancellation_of_registration(network: Network, alice: Party, registrar: Party) -> None:
@@ -109,6 +174,69 @@ def test_3_1_successful_session_establishment(network: Network, alice: Party, bo
     assert bob.session_events() == [Confirmed(), Ended(by_remote=False)]
     assert (call.sdp, incoming.sdp) == (ANSWER, OFFER)
     network.assert_idle()
+
+
+PROXIES = (
+    ("Record-Route", "<sip:ss2.biloxi.example.com;lr>, <sip:192.0.2.111;lr>"),
+    ("Contact", "<sip:bob@client.biloxi.example.com>"),
+)
+
+
+def test_3_2_session_establishment_through_two_proxies(peer: Peer) -> None:
+    """Our caller's half: ACK and BYE take the route back, the proxy next to us first."""
+    session = peer.call()
+    peer.answer(100, tag=None)
+    peer.answer(180, headers=PROXIES)
+    invite = peer.requests()[-1]
+    peer.answer(200, to=invite, headers=PROXIES, sdp=b"answer")
+    peer.do(session.bye)
+    ack, bye = (message for message in peer.out[1:] if isinstance(message, Request))
+    for message in (ack, bye):
+        assert str(message.uri) == "sip:bob@client.biloxi.example.com"
+        assert [str(route.uri) for route in message.routes] == [
+            "sip:192.0.2.111;lr",
+            "sip:ss2.biloxi.example.com;lr",
+        ]
+    assert {flow.host for flow in peer.flows[1:]} == {"192.0.2.111"}
+
+
+def test_3_2_the_called_half(peer: Peer) -> None:
+    """As F6 to F8 of the RFC: our answers keep every Via and Record-Route, our BYE the order."""
+    vias = ("Via", "SIP/2.0/UDP client.atlanta.example.com;branch=z9hG4bK74bf9")
+    session = peer.established_incoming(
+        headers=(vias, ("Record-Route", "<sip:192.0.2.222;lr>, <sip:ss1.atlanta.example.com;lr>"))
+    )
+    answer = next(m for m in peer.out if isinstance(m, Response) and m.status == 200)
+    assert [via.host for via in answer.vias] == ["192.0.2.1", "client.atlanta.example.com"]
+    assert len(answer.record_routes) == 2
+    peer.do(session.bye)
+    bye = peer.requests()[-1]
+    hosts = [route.uri.host for route in bye.routes]
+    assert hosts == ["192.0.2.222", "ss1.atlanta.example.com"]
+
+
+def test_3_3_session_with_proxy_authentication(peer: Peer) -> None:
+    """Of the two proxies one is ours to answer: the same Call-ID, the next CSeq, a proof."""
+    session = peer.call(credentials=DigestCredentials("alice", "atlanta.example.com", "secret"))
+    challenge = 'Digest realm="atlanta.example.com", qop="auth", nonce="f84f1cec41e6cbe5aea9c8e8"'
+    peer.answer(407, headers=(("Proxy-Authenticate", challenge),))
+    first, again = (m for m in peer.out if isinstance(m, Request) and m.method == "INVITE")
+    assert (first.call_id, first.from_) == (again.call_id, again.from_)
+    assert (first.cseq.number, again.cseq.number) == (1, 2)
+    assert 'realm="atlanta.example.com"' in (again.headers.get("Proxy-Authorization") or "")
+    peer.answer(200, to=again, headers=PROXIES, sdp=b"answer")
+    assert session.is_confirmed
+
+
+def test_3_5_session_through_a_sip_alg(peer: Peer) -> None:
+    """It puts itself on the way, and other addresses into the description."""
+    session = peer.call()
+    alg = (("Record-Route", "<sip:192.0.2.128;lr>"), ("Contact", "<sip:bob@192.0.2.201>"))
+    peer.answer(200, headers=alg, sdp=b"the answer of the ALG")
+    assert session.sdp == b"the answer of the ALG"
+    peer.do(session.bye)
+    assert {flow.host for flow in peer.flows[1:]} == {"192.0.2.128"}
+    assert str(peer.requests()[-1].uri) == "sip:bob@192.0.2.201"
 
 
 def test_3_6_session_with_the_description_in_the_ack(
