@@ -12,6 +12,8 @@ from signaling.errors import TransportError
 from signaling.sip.flow import Flow, TransportKind
 from signaling.transport import Receiver
 
+RECEIVE_BUFFER = 4 * 1024 * 1024
+
 
 class UdpTransport(asyncio.DatagramProtocol):
     """One bound UDP socket. Made by `open`."""
@@ -90,6 +92,10 @@ class UdpTransport(asyncio.DatagramProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """The socket is bound."""
         self._socket = cast(asyncio.DatagramTransport, transport)  # no subclass of it, before 3.12
+        # As much as the system grants: in a flood what is short is first the queue, and phones'
+        # messages are lost with the rest.
+        bound = transport.get_extra_info("socket")
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
         self.address = transport.get_extra_info("sockname")[:2]
 
     def datagram_received(self, octets: bytes, address: tuple[str | Any, int]) -> None:

@@ -31,7 +31,7 @@ DOCUMENTS = sorted(
     [*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/*.md"), *REPOSITORY.glob("certs/*.md")]
 )
 RFC_ROW = re.compile(r"^\| \d{4} \|")
-HAZARD_ROW = re.compile(r"^\| [SF]\d+ \|")
+HAZARD_ROW = re.compile(r"^\| [SFP]\d+(, [SFP]\d+)* \|")
 ONE_SCREEN = 60
 
 

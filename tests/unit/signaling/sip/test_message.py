@@ -468,6 +468,17 @@ def test_an_unusual_status_has_no_phrase() -> None:
 @given(messages)
 @settings(max_examples=2000, deadline=None, derandomize=True)
 def test_any_message_survives_the_wire(message: Message) -> None:
+    survives_the_wire(message)
+
+
+@pytest.mark.soak
+@given(messages)
+@settings(max_examples=100_000, deadline=None, derandomize=True)
+def test_p5_a_hundred_thousand_messages_survive_the_wire(message: Message) -> None:
+    survives_the_wire(message)
+
+
+def survives_the_wire(message: Message) -> None:
     octets = message.serialise()
     again = parse_message(octets, stream=True)
     assert again == message
