@@ -12,7 +12,12 @@ from signaling.session import Driver
 from signaling.sip import events as stack_events
 from signaling.sip.auth import DigestCredentials
 from signaling.sip.flow import Flow
-from signaling.sip.registration import RegistrationState, RegistrationUsage
+from signaling.sip.headers import NameAddr
+from signaling.sip.registration import (
+    RegistrationSettings,
+    RegistrationState,
+    RegistrationUsage,
+)
 from signaling.sip.stack import Stack
 from signaling.sip.uri import Uri
 
@@ -32,7 +37,11 @@ class Account:
     display_name: str = ""
     expires_s: int = 600
     instance: str | None = None
-    """`+sip.instance`: the phone's lasting name, a URN (RFC 5626 §4.1)."""
+    """`+sip.instance`: the phone's lasting name, a URN (RFC 5626 §4.1).
+
+    With it the registrar is asked to reach us over our own flow alone (outbound)."""
+    gruu: bool = False
+    """Be the GRUU that the registrar gives in calls (RFC 5627). Needs an instance."""
 
     @property
     def registrar_uri(self) -> Uri:
@@ -113,6 +122,11 @@ class Registration:
         realm = self._usage.realm
         return replace(self.account.credentials, realm=realm) if realm is not None else None
 
+    @property
+    def service_route(self) -> tuple[NameAddr, ...]:
+        """The proxies that its calls go by, as the registrar wishes (RFC 3608)."""
+        return self._usage.service_route
+
     async def outcome(self) -> RegistrationEvent:
         """The first thing that became of it: `Registered` or `RegistrationFailed`."""
         return await asyncio.shield(self._outcome)
@@ -163,6 +177,7 @@ class Accounts:
             display_name=account.display_name,
             expires_s=account.expires_s,
             instance=account.instance,
+            settings=RegistrationSettings(gruu=account.gruu),
             now=self._driver.now(),
         )
         registration = Registration(account, usage, self._driver)
@@ -224,9 +239,10 @@ class Accounts:
         return [one for one in held if one.account.connection == connection]
 
     def _tell_unreachable(self, registration: Registration, error: TransportError) -> None:
-        """Once for each reason."""
+        """Once for each reason. What was refused for good needs another password, not a way."""
         told = registration.last_event
-        if not (isinstance(told, RegistrationFailed) and told.text == str(error)):
+        known = isinstance(told, RegistrationFailed) and (told.fatal or told.text == str(error))
+        if not known:
             account = registration.account
             self._tell(registration, RegistrationFailed(account, None, str(error), False, error))
 

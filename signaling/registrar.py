@@ -1,5 +1,8 @@
 """The registrar's bindings (RFC 3261 §10.3, RFC 5626 §6), pure: `now` in, events out.
 
+Which proxies lead to a phone is kept with its binding (Path, RFC 3327). An instance that asks for
+it is told its GRUUs (RFC 5627).
+
 An address of record is known by its user part alone: one registrar serves one tenant, and a phone
 may name it by any of its `domains` (none given: by any host). Parameters, port and scheme of the To
 URI do not matter.
@@ -10,9 +13,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from random import Random, SystemRandom
+from secrets import token_bytes
 
 from signaling.errors import SipParseError
-from signaling.sip.flow import Flow
+from signaling.sip.flow import Flow, TransportKind
+from signaling.sip.grammar import lower
+from signaling.sip.gruu import Gruus, is_gruu
 from signaling.sip.headers import STAR, NameAddr
 from signaling.sip.message import Request
 from signaling.sip.uri import Uri
@@ -29,6 +36,10 @@ class RegistrarSettings:
     """Bindings an address of record may hold."""
     domains: frozenset[str] = frozenset()
     """Hosts that we serve, lower case; empty admits any."""
+    stream_flow_timer_s: int = 120
+    """How often a phone with outbound must show that its connection lives (RFC 5626 §5.4)."""
+    datagram_flow_timer_s: int = 29
+    """The same over UDP, where a NAT forgets soon (RFC 5626 §4.4.2)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +56,11 @@ class Binding:
     """By which it was registered."""
     q: float
     instance: str | None = None
-    """`+sip.instance` where a `reg-id` came too (RFC 5626 §6)."""
+    """The URN of `+sip.instance`, without its angle brackets (RFC 5626 §4.1)."""
     reg_id: int | None = None
+    """Which of its flows, where the instance has several (RFC 5626 §4.2)."""
+    path: tuple[NameAddr, ...] = ()
+    """The proxies that lead to it, ours first: the Route of what is sent to it (RFC 3327 §5.3)."""
 
     @property
     def bound_to_flow(self) -> bool:
@@ -59,13 +73,19 @@ class Binding:
         A phone with an instance may bind one URI over several flows, told apart by `reg-id`.
         """
         if new.reg_id is not None and self.reg_id is not None:
-            return (self.instance, self.reg_id) == (new.instance, new.reg_id)
+            return self.is_of(new.instance) and self.reg_id == new.reg_id
         return self.contact.uri.equivalent(new.contact.uri)
 
     def is_same_as(self, new: Binding) -> bool:
         """Whether a new binding but refreshes this one."""
         named = (self.instance, self.reg_id) == (new.instance, new.reg_id)
         return named and self.contact.uri.equivalent(new.contact.uri)
+
+    def is_of(self, instance: str | None) -> bool:
+        """Whether it is that instance's; URNs are the same in any case (RFC 8141 §3.1)."""
+        if instance is None or self.instance is None:
+            return instance is self.instance
+        return lower(instance) == lower(self.instance)
 
 
 class Loss(StrEnum):
@@ -136,10 +156,13 @@ class _Update:
 class Registrar:
     """Bindings of all users. Not thread-safe; every method leaves it consistent."""
 
-    def __init__(self, settings: RegistrarSettings | None = None) -> None:
+    def __init__(
+        self, settings: RegistrarSettings | None = None, random: Random | None = None
+    ) -> None:
         self.settings = settings or RegistrarSettings()
         self._bindings: dict[str, list[Binding]] = {}
         self._events: list[RegistrarEvent] = []
+        self._gruus = Gruus(token_bytes(32), random or SystemRandom())
 
     def check(self, request: Request) -> RegisterAnswer | None:
         """What is wrong with a REGISTER whoever sent it (steps 1 and 5); None where nothing is."""
@@ -161,12 +184,43 @@ class Registrar:
             return RegisterAnswer(400, str(error))
         self._store(user, update.bindings)
         self._events.extend(update.events)
-        return self._answer(user, request, now)
+        return self._answer(user, request, flow, now)
 
     def bindings(self, user: str, now: float) -> list[Binding]:
         """Where a user can be reached now: highest q first, among equals the latest refreshed."""
         held = reversed(self._bindings.get(user, ()))
         return sorted((b for b in held if b.expires_at > now), key=lambda b: -b.q)
+
+    def phones(self, user: str, now: float, instance: str | None = None) -> list[Binding]:
+        """Those bindings to ring together, at one instance alone where one is given.
+
+        An instance that has several flows is rung by its latest alone; the others are for when that
+        one fails (RFC 5626 §5.3).
+        """
+        rung: list[Binding] = []
+        for binding in self.bindings(user, now):
+            again = binding.reg_id is not None and any(
+                other.reg_id is not None and other.is_of(binding.instance) for other in rung
+            )
+            if not again and (instance is None or binding.is_of(instance)):
+                rung.append(binding)
+        return rung
+
+    def resolve(self, uri: Uri) -> tuple[str, str | None] | None:
+        """The user that an address of ours leads to, and the instance where it is a GRUU.
+
+        None where it leads to nobody: a temporary GRUU whose instance is registered no more.
+        """
+        if is_gruu(uri):
+            return self._gruus.resolve(uri)
+        return None if uri.user is None else (uri.user, None)
+
+    def names(self, uri: Uri, binding: Binding) -> bool:
+        """Whether an address is that of a binding: its contact, or a GRUU of its instance."""
+        if is_gruu(uri):
+            user, instance = self._gruus.resolve(uri) or ("", None)
+            return user == binding.user and instance is not None and binding.is_of(instance)
+        return binding.contact.uri.equivalent(uri)
 
     def users(self) -> list[str]:
         """All users that have a binding."""
@@ -220,11 +274,16 @@ class Registrar:
             return self._remove_all(held, request)
         if sum(contact.parameter("reg-id") is not None for contact in contacts) > 1:
             raise _Refused(400, "More Than One reg-id")  # RFC 5626 §6
+        path = _path(request)
+        outbound = _first_hop_knows_outbound(request, path)
         update = _Update(held, list(held))
         for contact in contacts:
             if not contact.uri.is_sip:
                 raise _Refused(400, "Contact Is Not A SIP Address")
             expires_s = self._granted(contact, request)
+            reg_id = _reg_id(contact)
+            if reg_id is not None and not outbound and "outbound" in request.supported:
+                raise _Refused(439, "First Hop Lacks Outbound Support")  # RFC 5626 §6
             self._apply(
                 update,
                 Binding(
@@ -236,7 +295,8 @@ class Registrar:
                     flow=flow,
                     q=_q(contact),
                     instance=_instance(contact),
-                    reg_id=_reg_id(contact),
+                    reg_id=reg_id if outbound else None,
+                    path=path,
                 ),
                 expires_s,
             )
@@ -279,26 +339,42 @@ class Registrar:
             update.bindings.append(new)
             update.events.append(Registered(new, expires_s, refreshed=len(gone) < len(old)))
 
-    def _answer(self, user: str, request: Request, now: float) -> RegisterAnswer:
+    def _answer(self, user: str, request: Request, flow: Flow, now: float) -> RegisterAnswer:
         """Step 8: every current binding, with what is left of its life."""
         headers = []
         for binding in self.bindings(user, now):
             left_s = max(1, round(binding.expires_at - now))
             contact = binding.contact.with_parameter("expires", str(left_s))
+            if "gruu" in request.supported and binding.instance is not None:
+                public, temporary = self._gruus.issue(
+                    request.to.uri, user, binding.instance, binding.call_id
+                )
+                contact = contact.with_parameter("pub-gruu", str(public))
+                contact = contact.with_parameter("temp-gruu", str(temporary))
             headers.append(("Contact", str(contact)))
+        if "path" in request.supported:
+            headers += [("Path", str(hop)) for hop in _path(request)]  # RFC 3327 §5.3
         contacts = request.contacts
         outbound = contacts is not STAR and any(
             _reg_id(contact) is not None for contact in contacts
         )
         if outbound and "outbound" in request.supported:
             headers.append(("Require", "outbound"))  # RFC 5626 §6
+            if len(request.vias) == 1:  # else its flow ends at the first proxy, which says so
+                headers.append(("Flow-Timer", str(self._flow_timer_s(flow))))
         return RegisterAnswer(200, headers=headers)
+
+    def _flow_timer_s(self, flow: Flow) -> int:
+        if flow.transport is TransportKind.UDP:
+            return self.settings.datagram_flow_timer_s
+        return self.settings.stream_flow_timer_s
 
     def _store(self, user: str, bindings: list[Binding]) -> None:
         if bindings:
             self._bindings[user] = bindings
         else:
             self._bindings.pop(user, None)
+        self._gruus.keep(user, [binding.instance for binding in bindings if binding.instance])
 
 
 def _refuse_stale(binding: Binding, call_id: str, cseq: int) -> None:
@@ -319,7 +395,29 @@ def _q(contact: NameAddr) -> float:
 
 
 def _instance(contact: NameAddr) -> str | None:
-    return contact.parameter("+sip.instance") if _reg_id(contact) is not None else None
+    text = contact.parameter("+sip.instance") or ""
+    return text.removeprefix("<").removesuffix(">") or None
+
+
+def _path(request: Request) -> tuple[NameAddr, ...]:
+    """The proxies that lead to the phone, ours first. Raises SipParseError, and _Refused.
+
+    Kept too where the phone does not say that it knows Path (RFC 3327 §5.3): nothing else reaches
+    it.
+    """
+    hops = tuple(
+        hop for line in request.headers.get_all("Path") for hop in NameAddr.parse_many(line)
+    )
+    if not all(hop.uri.is_sip and hop.uri.has_parameter("lr") for hop in hops):
+        raise _Refused(400, "Path Is Not Of Loose Routers")
+    return hops
+
+
+def _first_hop_knows_outbound(request: Request, path: Sequence[NameAddr]) -> bool:
+    """Whether the phone's flow ends here, or at a proxy that keeps it (RFC 5626 §6, §5.1)."""
+    if path:
+        return path[-1].uri.has_parameter("ob")
+    return len(request.vias) == 1
 
 
 def _reg_id(contact: NameAddr) -> int | None:

@@ -46,7 +46,15 @@ from signaling.user_agent import (
     UserAgentConfig,
 )
 
-__all__ = ["Credentials", "Expired", "Registered", "SipServer", "SipServerConfig", "Unregistered"]
+__all__ = [
+    "Credentials",
+    "Expired",
+    "PhoneAddress",
+    "Registered",
+    "SipServer",
+    "SipServerConfig",
+    "Unregistered",
+]
 
 log = structlog.get_logger(__name__)
 
@@ -56,6 +64,16 @@ class Credentials(Protocol):
 
     async def lookup(self, username: str, realm: str) -> Sequence[tuple[str, str]]:
         """(algorithm, HA1 in hex) pairs of a user; empty for one that is not known."""
+
+
+@dataclass(frozen=True, slots=True)
+class PhoneAddress:
+    """Where one phone is: the target, flow and routes of an `InviteRequest`."""
+
+    uri: Uri
+    flow: Flow
+    routes: tuple[NameAddr, ...] = ()
+    """The proxies that lead to it (Path, RFC 3327)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +113,15 @@ class SipServer:
             nonce_lifetime_s=config.nonce_lifetime_s,
             random=config.user_agent.random,
         )
-        self._registrar = Registrar(config.registrar)
+        self._registrar = Registrar(config.registrar, config.user_agent.random)
         self._registrations: Mailbox[RegistrarEvent] = Mailbox()
         self._timer: asyncio.TimerHandle | None = None
         self.user_agent = UserAgent(
-            replace(config.user_agent, allow=(*config.user_agent.allow, "REGISTER", "MESSAGE")),
+            replace(
+                config.user_agent,
+                allow=(*config.user_agent.allow, "REGISTER", "MESSAGE"),
+                supported=(*config.user_agent.supported, "path", "outbound", "gruu"),
+            ),
             handler=self._decide,
             on_flow_closed=self._flow_closed,
             trace=trace,
@@ -150,15 +172,25 @@ class SipServer:
 
     # -- phones and calls -------------------------------------------------------------------------
 
-    def targets(self, user: str) -> list[tuple[Uri, Flow]]:
-        """Where a user's phones are, best q first, for `InviteRequest.target` and `.flow`.
+    def targets(self, user: str, instance: str | None = None) -> list[PhoneAddress]:
+        """Where a user's phones are, best q first; with an instance that one's alone.
 
         A WebSocket phone is reached over its own open socket, a UDP phone at its contact, from the
         socket that it registered with. One whose contact names another address than it registered
-        from is behind NAT, and reached where it came from.
+        from is behind NAT, and reached where it came from. A phone behind proxies is reached
+        through them.
         """
-        bindings = self._registrar.bindings(user, self.user_agent.now())
-        return [(binding.contact.uri, _flow(binding)) for binding in bindings]
+        phones = self._registrar.phones(user, self.user_agent.now(), instance)
+        return [
+            PhoneAddress(binding.contact.uri, _flow(binding), binding.path) for binding in phones
+        ]
+
+    def resolve(self, uri: Uri) -> tuple[str, str | None] | None:
+        """The user that an address of ours leads to, and the instance where it is a GRUU.
+
+        None where it leads to nobody.
+        """
+        return self._registrar.resolve(uri)
 
     def bindings(self, user: str) -> list[Binding]:
         """All that is known of a user's phones, best q first."""
@@ -262,7 +294,7 @@ class SipServer:
     def _drain(self) -> None:
         for event in self._registrar.take_events():
             if isinstance(event, Registered) and event.binding.bound_to_flow:
-                self.user_agent.came_back(event.binding.contact.uri, event.binding.flow)
+                self._came_back(event.binding)
             self._registrations.put(event)
         if self._timer is not None:
             self._timer.cancel()
@@ -270,6 +302,9 @@ class SipServer:
         deadline = self._registrar.next_deadline()
         if deadline is not None:
             self._timer = asyncio.get_running_loop().call_at(deadline, self._expire)
+
+    def _came_back(self, binding: Binding) -> None:
+        self.user_agent.came_back(lambda uri: self._registrar.names(uri, binding), binding.flow)
 
     def _expire(self) -> None:
         self._registrar.handle_timer(self.user_agent.now())
@@ -297,7 +332,8 @@ def _identities(request: Request) -> list[str | None]:
 
 
 def _flow(binding: Binding) -> Flow:
-    contact, flow = binding.contact.uri, binding.flow
+    flow = binding.flow
+    contact = binding.path[0].uri if binding.path else binding.contact.uri
     if binding.bound_to_flow or contact.host != flow.host:
         return flow
     return replace(flow, port=contact.port or flow.transport.default_port)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -56,6 +56,8 @@ class InviteRequest:
     headers: Sequence[tuple[str, str]] = ()
     contact_user: str | None = None
     """User part of our Contact; None takes the From user."""
+    routes: Sequence[NameAddr] = ()
+    """The proxies on the way; the first one is at the end of the flow."""
 
 
 class Driver(Protocol):
@@ -141,6 +143,11 @@ class InviteSession:
     def flow(self) -> Flow | None:
         """How the far end is reached; None before the INVITE was sent."""
         return self._usage.flow if self._usage is not None else None
+
+    @property
+    def remote_target(self) -> Uri | None:
+        """How the far end names itself in the dialog; None while there is none."""
+        return self._usage.remote_target if self._usage is not None else None
 
     @property
     def sdp(self) -> bytes | None:
@@ -244,10 +251,12 @@ class InviteSession:
 
     # -- for the user agent ------------------------------------------------------------------------
 
-    def follow(self, flow: Flow, contact: Uri | None = None) -> None:
-        """The far end, if its Contact is this one, is reached over another flow from now on."""
-        if self._usage is not None and (contact is None or self._usage.is_with(contact)):
-            self._usage.use_flow(flow)
+    def follow(self, flow: Flow, names: Callable[[Uri], bool] | None = None) -> None:
+        """The far end is reached over another flow from now on: if its Contact is so named."""
+        if self._usage is not None:
+            target = self._usage.remote_target
+            if names is None or (target is not None and names(target)):
+                self._usage.use_flow(flow)
 
     def begin(self, usage: InviteUsage) -> None:
         """The INVITE is sent."""

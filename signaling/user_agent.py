@@ -359,10 +359,13 @@ class UserAgent:
         """Whether something can be sent on a flow; datagrams always can."""
         return flow.connection == 0 or flow in self._open_flows
 
-    def came_back(self, contact: Uri, flow: Flow) -> None:
-        """Calls with this far end, whose connection was lost, go on over its new one."""
+    def came_back(self, names: Callable[[Uri], bool], flow: Flow) -> None:
+        """Calls whose connection was lost go on over this one, where it is their far end's.
+
+        `names` knows the Contact of the far end that came back.
+        """
         for session in self._stranded():
-            session.follow(flow, contact)
+            session.follow(flow, names)
 
     def _stranded(self) -> list[InviteSession]:
         """Calls whose connection was lost."""
@@ -397,6 +400,10 @@ class UserAgent:
         else:
             self._spawn(self._begin_when_found(session, invitation))
         return session
+
+    def sessions(self) -> list[InviteSession]:
+        """The calls that live."""
+        return list(self._sessions.values())
 
     def invitations(self) -> AsyncIterator[InviteSession]:
         """Calls that come in, to ring, accept or reject; ends with the agent. One reader."""
@@ -689,6 +696,7 @@ class UserAgent:
                 credentials=invitation.credentials,
                 headers=invitation.headers,
                 contact_user=invitation.contact_user,
+                routes=invitation.routes,
                 now=self.now(),
             )
         except LocalProtocolError as error:

@@ -361,6 +361,13 @@ class AccountSettings(Section):
     By default `webrtc` where the server is reached over WS or WSS, else `rtp`. An offer from there
     is answered as it is made.
     """
+    outbound: bool = True
+    """Ask the server to reach us over our own connection (RFC 5626); one that can't is not hurt."""
+    gruu: bool = False
+    """Ask for an address that leads to this very telephone, and use it in calls (RFC 5627).
+
+    Only for servers that lead what is sent to such an address to us. Needs `outbound`.
+    """
 
     @field_validator("device")
     @classmethod

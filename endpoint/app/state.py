@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import UUID, uuid4
 
 import msgspec
 
@@ -62,6 +63,11 @@ class StateDirectory:
     def recordings(self) -> Path:
         """Where WAV files go."""
         return self.path / "recordings"
+
+    @property
+    def installation_file(self) -> Path:
+        """The name of this installation, a UUID in one line."""
+        return self.path / "installation"
 
     @property
     def tls(self) -> Path:
@@ -117,6 +123,22 @@ class StateDirectory:
             return msgspec.json.decode((self.path / "running.json").read_bytes(), type=Running)
         except (OSError, msgspec.DecodeError):
             return None
+
+    def installation(self) -> UUID:
+        """What this installation is called for ever; made when it has no name.
+
+        Raises `ConfigurationError`.
+        """
+        try:
+            return UUID(self.installation_file.read_text(encoding="ascii").strip())
+        except FileNotFoundError:
+            name = uuid4()
+            write_private(self.installation_file, f"{name}\n".encode("ascii"))
+            return name
+        except (OSError, ValueError) as error:
+            raise ConfigurationError(
+                [f"{self.installation_file}: can't be read: {error}, expected a UUID"]
+            ) from error
 
     def token(self) -> str:
         """The bearer token; made when there is none."""

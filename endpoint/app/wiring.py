@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
+from uuid import UUID, uuid5
 
 import structlog
 from aiohttp import web
@@ -184,7 +185,7 @@ class Endpoint:
         now = certificates.wall_clock()
         self.certificate = await asyncio.to_thread(certificates.provide, config, self.state, now)
         tls = certificates.server_context(self.certificate)
-        accounts = outside_accounts(config)
+        accounts = outside_accounts(config, self.state.installation())
 
         self.server = SipServer(sip_config(config), self.extensions, trace=self._trace)
         access = Access(self.token, config.http.origins)
@@ -374,13 +375,15 @@ def station(settings: StationSettings) -> FileStation:
     )
 
 
-def outside_accounts(config: Config) -> Sequence[line.AccountSettings]:
+def outside_accounts(
+    config: Config, installation: UUID | None = None
+) -> Sequence[line.AccountSettings]:
     """Accounts at outside sipWsServers. Raises `ConfigurationError`."""
     mistakes: list[str] = []
     accounts: list[line.AccountSettings] = []
     for settings in config.account:
         try:
-            accounts.append(outside_account(settings))
+            accounts.append(outside_account(settings, installation))
         except ConfigurationError as error:
             mistakes += error.mistakes
     if mistakes:
@@ -388,8 +391,13 @@ def outside_accounts(config: Config) -> Sequence[line.AccountSettings]:
     return accounts
 
 
-def outside_account(settings: AccountSettings) -> line.AccountSettings:
-    """One account. Raises `ConfigurationError`."""
+def outside_account(
+    settings: AccountSettings, installation: UUID | None = None
+) -> line.AccountSettings:
+    """One account; its telephone is known by the name of the installation, where there is one.
+
+    Raises `ConfigurationError`.
+    """
     key = f"account {settings.device}"
     try:
         password = settings.read_password()
@@ -418,6 +426,12 @@ def outside_account(settings: AccountSettings) -> line.AccountSettings:
         expires_s=settings.expires_s,
         ssl_context=context,
         media=Protection(settings.media) if settings.media is not None else None,
+        instance=(
+            uuid5(installation, settings.device).urn
+            if installation is not None and settings.outbound
+            else None
+        ),
+        gruu=settings.gruu,
     )
 
 

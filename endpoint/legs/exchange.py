@@ -281,7 +281,7 @@ class LegExchange(Exchange):
         if (browser := self.browsers.of(device)) is not None:
             return browser.encodings
         phones = self._server.targets(device)
-        kinds = {self._registrar.protection(flow) for _, flow in phones}
+        kinds = {self._registrar.protection(phone.flow) for phone in phones}
         return (OPUS.encoding,) if kinds == {Protection.WEBRTC} else ()
 
     def _live(self, leg: Leg) -> None:
@@ -298,6 +298,8 @@ class LegExchange(Exchange):
             await leg.run()
         finally:
             self._legs.pop(leg.id, None)
+            if all(other.interaction != leg.interaction for other in self._legs.values()):
+                self._registrar.forget(leg.interaction)
 
     def _do(self, leg: LegId, action: Callable[[Leg], None]) -> None:
         found = self._legs.get(leg)
@@ -324,12 +326,13 @@ class LegExchange(Exchange):
     def _offer(self, session: InviteSession) -> None:
         caller = session.remote
         calling, name = caller.uri.user or caller.uri.host, caller.display_name
-        called, role = session.request.uri.user or "", LegRole.LINE
+        called, instance = self._server.resolve(session.request.uri) or ("", None)
+        role = LegRole.LINE
         protection = self._registrar.protection(session.flow)
         if session.authenticated_user is not None:
             calling, role = session.authenticated_user, LegRole.STATION
         elif (account := self._accounts.owner(session)) is not None:
-            called = account.settings.device
+            called, instance = account.settings.device, None
             protection = account.settings.protection
         if not called or self._closing:
             session.hang_up(404 if not called else 503)
@@ -342,6 +345,8 @@ class LegExchange(Exchange):
             role=role,
             calling_name=name,
         )
+        if instance is not None:
+            self._registrar.narrow(offered.interaction, offered.called, instance)
         self._live(
             OfferedLeg(
                 session,

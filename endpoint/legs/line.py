@@ -18,6 +18,7 @@ from endpoint.legs.base import (
     DeviceId,
     DeviceRegistered,
     DeviceUnregistered,
+    InteractionId,
     LegRole,
     PlaceLeg,
 )
@@ -64,6 +65,8 @@ class Target:
     contact_user: str | None = None
     protection: Protection = Protection.RTP
     """How audio is to go there."""
+    routes: tuple[NameAddr, ...] = ()
+    """The proxies on the way (Path of a phone, Service-Route of an account)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,15 +100,34 @@ class OwnRegistrar:
         self._domain = domain
         self._websocket_media = websocket_media
         self._telephone_media = telephone_media
+        self._instances: dict[InteractionId, tuple[DeviceId, str]] = {}
+
+    def narrow(self, interaction: InteractionId, device: DeviceId, instance: str) -> None:
+        """In this interaction the device is that one phone: its GRUU was called (RFC 5627)."""
+        self._instances[interaction] = device, instance
+
+    def forget(self, interaction: InteractionId) -> None:
+        """The interaction is over."""
+        self._instances.pop(interaction, None)
 
     def targets(self, request: PlaceLeg) -> Sequence[Target] | Refusal:
-        """The device's phones: every binding, best first."""
+        """The device's phones, best first."""
+        device, instance = self._instances.get(request.interaction, (None, None))
+        if device != request.device:
+            instance = None
         caller = Uri("sip", request.calling, host=self._domain)
         from_ = NameAddr(_shown(request.calling_name), caller)
         to = NameAddr("", Uri("sip", request.device, host=self._domain))
         return [
-            Target(uri=uri, flow=flow, from_=from_, to=to, protection=self.protection(flow))
-            for uri, flow in self._server.targets(request.device)
+            Target(
+                uri=phone.uri,
+                flow=phone.flow,
+                routes=phone.routes,
+                from_=from_,
+                to=to,
+                protection=self.protection(phone.flow),
+            )
+            for phone in self._server.targets(request.device, instance)
         ]
 
     def protection(self, flow: Flow | None) -> Protection:
@@ -137,6 +159,10 @@ class AccountSettings:
     """Whose certificates a WSS server may show; None: the system's."""
     media: Protection | None = None
     """What is offered there; None: WebRTC to a WebSocket server, else RTP."""
+    instance: str | None = None
+    """The telephone's lasting name, a URN; with it the server is asked for outbound (RFC 5626)."""
+    gruu: bool = False
+    """Be the GRUU that the server gives in calls (RFC 5627)."""
 
     @property
     def over_websocket(self) -> bool:
@@ -224,6 +250,8 @@ class OutsideAccounts:
             connection=name if over_websocket else None,
             display_name=settings.display_name,
             expires_s=settings.expires_s,
+            instance=settings.instance,
+            gruu=settings.gruu,
         )
         registration = self._user_agent.register(account)
         outside = OutsideAccount(settings, account, registration)
@@ -262,6 +290,7 @@ class OutsideAccounts:
                 credentials=outside.registration.credentials,
                 contact_user=aor.user,
                 protection=outside.settings.protection,
+                routes=outside.registration.service_route,
             )
         ]
 

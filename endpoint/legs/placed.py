@@ -98,6 +98,7 @@ class PlacedLeg(SipLeg):
                     credentials=target.credentials,
                     headers=AUTO_ANSWER_HEADERS if self._picks_up else (),
                     contact_user=target.contact_user,
+                    routes=target.routes,
                 )
             )
             self._forks[session.id] = _Fork(session, audio, offer)

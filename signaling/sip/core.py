@@ -166,8 +166,10 @@ class Core:
         request.headers.add_first("Via", str(via))
 
     def contact(self, flow: Flow, user: str | None) -> tuple[str, str]:
-        """Our Contact header field."""
-        return "Contact", str(NameAddr("", self.config.local_uri(flow, user)))
+        """Our Contact header field; that of an account, where one is registered over the flow."""
+        own = (each.call_contact for each in self.registrations.values() if each.serves(flow, user))
+        uri = next((uri for uri in own if uri is not None), None)
+        return "Contact", str(NameAddr("", uri or self.config.local_uri(flow, user)))
 
     @property
     def offer_headers(self) -> tuple[tuple[str, str], ...]:

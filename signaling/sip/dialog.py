@@ -115,8 +115,11 @@ class Dialog:
         A connection is used as long as it lives. With datagrams the address of the URI is taken,
         where it is one and can be reached. What a NAT hides is reached by the old flow alone: a
         far end that calls itself otherwise than we see it, a private address seen as a public one.
+        So is a GRUU, whose host is its registrar's, and who asks for it by `ob` (RFC 5626 §4.3).
         """
-        hidden = self.own_name == self.remote_target.host != self.flow.host
+        target = self.remote_target
+        hidden = self.own_name == target.host != self.flow.host
+        hidden = hidden or target.has_parameter("gr") or target.has_parameter("ob")
         if self.flow.reliable or (hidden and not self.route_set):
             return self.flow
         uri = self.route_set[0].uri if self.route_set else self.remote_target

@@ -435,9 +435,10 @@ class InviteUsage:
             self._end(over, now)
             self._calling.cancel(_reason_header(over.q850), now)
 
-    def is_with(self, contact: Uri) -> bool:
-        """Whether the far end names itself so in the dialog."""
-        return self._dialog is not None and self._dialog.remote_target.equivalent(contact)
+    @property
+    def remote_target(self) -> Uri | None:
+        """How the far end names itself in the dialog; None while there is none."""
+        return self._dialog.remote_target if self._dialog is not None else None
 
     def use_flow(self, flow: Flow) -> None:
         """The far end, or the server before it, is reached over another flow from now on."""

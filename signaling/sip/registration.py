@@ -6,19 +6,26 @@
     TRYING --refusal, time-out--> FAILED --pause--> TRYING        (fatal: FAILED until `retry`)
     any --flow lost--> WAITING
     any --unregister--> UNREGISTERING --any end--> UNREGISTERED
+    FAILED for good --flow_available--> FAILED     (a password does not get right by reconnecting)
 
 Refreshed from the expiry that the registrar *granted*; after failures the pause doubles, with
 jitter (RFC 5626 §4.5). A password that is refused is told once and not tried again: a registrar
 would lock the account.
+
+Where there is an instance, the registrar is asked to keep the flow (outbound, RFC 5626), and for
+GRUUs where they are wanted (RFC 5627). The way that it wants our requests to go (Service-Route, RFC
+3608) is kept as `service_route`, how we name ourselves in calls as `call_contact`.
 """
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
+from typing import TypeGuard
 
-from signaling.errors import TransportError
+from signaling.errors import SipParseError, TransportError
 from signaling.sip.auth import DigestClient, DigestCredentials
 from signaling.sip.core import Core
 from signaling.sip.events import (
@@ -30,13 +37,18 @@ from signaling.sip.events import (
 )
 from signaling.sip.exchange import Exchange
 from signaling.sip.flow import Flow
+from signaling.sip.grammar import lower
 from signaling.sip.headers import STAR, NameAddr, parse_expires
+from signaling.sip.keepalive import KeepAlive
 from signaling.sip.message import Response
 from signaling.sip.transaction import Failure
 from signaling.sip.uri import Uri
 
 FATAL_STATUSES = frozenset({401, 403, 404, 405, 407, 410, 416, 420, 484, 485, 604})
 """What does not get better by waiting."""
+
+BAD_CREDENTIALS_STATUSES = frozenset({401, 403, 407})
+"""What a new flow does not mend either."""
 
 MAX_EXPIRES_S = 86400
 """No Min-Expires above this is followed."""
@@ -54,9 +66,11 @@ class RegistrationSettings:
     refresh_margin_s: float = 5.0
     backoff_base_s: float = 2.0
     """Longest first pause after a failure; doubles up to the cap. Pauses are 50-100 % of it."""
-    backoff_cap_s: float = 60.0
+    backoff_cap_s: float = 30.0
     learn_address: bool = True
     """Over UDP, register the address that the registrar sees us at, where it is another."""
+    gruu: bool = False
+    """Ask for a GRUU, and be it in calls (RFC 5627). Needs an instance."""
 
 
 class RegistrationState(StrEnum):
@@ -95,6 +109,10 @@ class RegistrationUsage:
         """How the registrar is reached."""
         self.contact: Uri | None = None
         """What is bound, or being bound."""
+        self.service_route: tuple[NameAddr, ...] = ()
+        """The Route of the account's requests outside dialogs (RFC 3608 §5.1)."""
+        self.gruu: Uri | None = None
+        """Our public GRUU, where the registrar has given one."""
         self._core = core
         self._registrar = registrar
         self._identity = NameAddr(display_name, aor)
@@ -109,6 +127,23 @@ class RegistrationUsage:
         self._attempt = 0
         """Number of the last REGISTER; what comes for an older one is of no interest."""
         self._learned: tuple[str, int] | None = None
+        self._is_learning = False
+        """Whether the REGISTER under way tells what the last one taught."""
+        self._bound: Uri | None = None
+        """What the registrar holds of us, as far as we know."""
+        self._outbound = instance is not None
+        """Whether to ask for outbound."""
+        self._keeps_flow = False
+        """Whether the registrar reaches us over our flow alone (it said: outbound)."""
+        self._refused_for_good = False
+        self._keepalive = KeepAlive(
+            core.timers,
+            core.layer.send,
+            core.token,
+            core.config.random.uniform,
+            on_lost=self._flow_failed,
+            on_moved=self._register,
+        )
         self._told: RegistrationEvent | None = None
         core.registrations[self.id] = self
 
@@ -120,6 +155,23 @@ class RegistrationUsage:
         """The realm that the registrar asks for; None where it has asked for nothing yet."""
         return self._digest.realm
 
+    def serves(self, flow: Flow, user: str | None) -> bool:
+        """Whether calls of that user over that flow are the account's."""
+        return flow == self.flow and user == self.aor.user
+
+    @property
+    def call_contact(self) -> Uri | None:
+        """How we name ourselves in the account's calls; None before we are registered.
+
+        A GRUU where we have one; else what is bound, with `ob` where the registrar keeps our flow,
+        so that what comes later in a dialog comes over it too (RFC 5626 §4.3).
+        """
+        if self._bound is None:
+            return None
+        if self.gruu is not None:
+            return self.gruu
+        return self._bound.with_parameter("ob") if self._keeps_flow else self._bound
+
     # -- the driver's wishes ------------------------------------------------------------------
 
     def flow_available(self, flow: Flow, *, now: float) -> None:
@@ -127,12 +179,17 @@ class RegistrationUsage:
         if self.state in (RegistrationState.UNREGISTERING, RegistrationState.UNREGISTERED):
             return
         self.flow, self._learned, self._failures = flow, None, 0
-        self._register(now)
+        if not self._refused_for_good:
+            self._register(now)
 
     def retry(self, *, now: float) -> None:
-        """Try again now, also after a fatal failure."""
-        if self.flow is not None and self.state is RegistrationState.FAILED:
-            self._failures = 0
+        """Try again now, or as soon as there is a flow; also after a fatal failure."""
+        if self.state is not RegistrationState.FAILED:
+            return
+        self._failures, self._refused_for_good = 0, False
+        if self.flow is None:
+            self.state = RegistrationState.WAITING
+        else:
             self._register(now)
 
     def unregister(self, *, now: float) -> None:
@@ -143,7 +200,7 @@ class RegistrationUsage:
         """
         if self.state in (RegistrationState.UNREGISTERING, RegistrationState.UNREGISTERED):
             return
-        self._core.timers.stop(self, "refresh", "retry")
+        self._stop_timers()
         if self.flow is None or self.contact is None:
             self._unregistered()
             return
@@ -158,9 +215,11 @@ class RegistrationUsage:
             return
         self.flow = None
         self._attempt += 1
-        self._core.timers.stop(self, "refresh", "retry")
+        self._stop_timers()
         if self.state is RegistrationState.UNREGISTERING:
             self._unregistered()
+            return
+        if self._refused_for_good:
             return
         self.state = RegistrationState.WAITING
         text = str(error) if error else "the connection is lost"
@@ -170,6 +229,10 @@ class RegistrationUsage:
         """`refresh` or `retry`: register again."""
         self._register(now)
 
+    def receive_stun(self, octets: bytes, flow: Flow, now: float) -> None:
+        """A STUN message came, perhaps the answer to a keep-alive of ours."""
+        self._keepalive.receive_stun(octets, flow, now)
+
     # -- inside -------------------------------------------------------------------------------
 
     def _register(self, now: float) -> None:
@@ -178,7 +241,7 @@ class RegistrationUsage:
             self.state = RegistrationState.TRYING
         self._send(self._expires_s, now)
 
-    def _send(self, expires_s: int, now: float, *, obsolete: Uri | None = None) -> None:
+    def _send(self, expires_s: int, now: float) -> None:
         flow = self.flow
         if flow is None:
             return
@@ -186,15 +249,11 @@ class RegistrationUsage:
             self.contact = self._own_contact(flow)
         contact = NameAddr("", self.contact).with_parameter("expires", str(expires_s))
         contacts = [("Contact", str(self._with_instance(contact)))]
-        if obsolete is not None:
-            removed = NameAddr("", obsolete).with_parameter("expires", "0")
+        if self._is_stale(self._bound):
+            removed = NameAddr("", self._bound).with_parameter("expires", "0")
             contacts.append(("Contact", str(removed)))
-        supported = list(self._core.config.supported)
-        if self._instance is not None:
-            supported += ["path", "outbound"]
         headers = [*contacts, ("Expires", str(expires_s)), self._core.abilities.allow_header]
-        if supported:
-            headers.append(("Supported", ", ".join(supported)))
+        headers.append(("Supported", ", ".join(self._supported())))
         request = self._core.request(
             "REGISTER",
             self._registrar,
@@ -217,6 +276,28 @@ class RegistrationUsage:
             guess=True,
         ).start(now)
 
+    def _is_stale(self, bound: Uri | None) -> TypeGuard[Uri]:
+        """Whether the registrar holds an address of ours that is not ours any more.
+
+        One that a registrar with outbound replaces by itself, since instance and reg-id stay.
+        """
+        if bound is None or self.contact is None or self._keeps_flow:
+            return False
+        return not bound.equivalent(self.contact)
+
+    def _supported(self) -> list[str]:
+        """Option tags; a Service-Route comes unasked (RFC 3608 §6.1), a Path does not."""
+        tags = [*self._core.config.supported, "path"]
+        if self._outbound:
+            tags.append("outbound")
+        if self._wants_gruu:
+            tags.append("gruu")
+        return list(dict.fromkeys(tags))
+
+    @property
+    def _wants_gruu(self) -> bool:
+        return self._settings.gruu and self._instance is not None
+
     def _is_newest(self, attempt: int, response: Response) -> bool:
         return attempt == self._attempt
 
@@ -236,7 +317,7 @@ class RegistrationUsage:
         if self._instance is None:
             return contact
         named = contact.with_parameter("+sip.instance", f"<{self._instance}>")
-        return named.with_parameter("reg-id", "1")
+        return named.with_parameter("reg-id", "1") if self._outbound else named
 
     def _responded(self, attempt: int, response: Response, now: float) -> None:
         if response.status < 200 or not self._is_newest(attempt, response):
@@ -247,6 +328,9 @@ class RegistrationUsage:
             self._granted(response, now)
         elif response.status == 423 and self._raise_expiry(response):
             self._register(now)
+        elif response.status == 439 and self._outbound:
+            self._outbound = False  # the first proxy can't keep our flow (RFC 5626 §11.6)
+            self._register(now)
         else:
             self._refused(response, now)
 
@@ -255,14 +339,17 @@ class RegistrationUsage:
         contact, seen = self.contact, _seen_address(response)
         if contact is None:
             return
-        if self._is_elsewhere(contact, seen):
-            self._learned = seen
-            self._send(self._expires_s, now, obsolete=contact)
+        self._bound = contact
+        was_learning, self._is_learning = self._is_learning, False
+        if self._is_elsewhere(contact, seen) and not was_learning:
+            self._learned, self._is_learning = seen, True
+            self._send(self._expires_s, now)
             return
         expires_s = self._granted_expiry(response)
         if expires_s < 1:
             self._try_later(response.status, "the registrar keeps no binding", None, now, 0)
             return
+        self._take_wishes(response, now)
         settings = self._settings
         early = expires_s * settings.refresh_fraction - settings.refresh_margin_s
         pause = max(early, expires_s / 2, 1.0)
@@ -270,9 +357,33 @@ class RegistrationUsage:
         self.state = RegistrationState.REGISTERED
         self._tell(Registered(contact, expires_s, seen))
 
+    def _take_wishes(self, response: Response, now: float) -> None:
+        """What the registrar says of how we are reached, and how to send."""
+        self.service_route = _service_route(response)
+        self.gruu = self._granted_gruu(response) if self._wants_gruu else None
+        self._keeps_flow = self._outbound and _requires(response, "outbound")
+        text = response.headers.get("Flow-Timer") or ""
+        flow_timer_s = int(text[:6]) if text.isascii() and text.isdigit() else None
+        if self.flow is not None and (self._keeps_flow or flow_timer_s is not None):
+            self._keepalive.start(self.flow, flow_timer_s, now)
+        else:
+            self._keepalive.stop()
+
+    def _granted_gruu(self, response: Response) -> Uri | None:
+        """The public GRUU beside our instance (RFC 5627 §4.2)."""
+        contacts = response.contacts
+        for contact in () if contacts is STAR else contacts:
+            text = contact.parameter("pub-gruu")
+            named = contact.parameter("+sip.instance") or ""
+            if text and lower(named) == lower(f"<{self._instance}>"):
+                with contextlib.suppress(SipParseError):
+                    gruu = Uri.parse(text)
+                    return gruu if gruu.is_sip else None
+        return None
+
     def _is_elsewhere(self, contact: Uri, seen: tuple[str, int] | None) -> bool:
-        """Whether the registrar sees us at an address that we have not told it (once a flow)."""
-        if seen is None or self.flow is None or self.flow.reliable or self._learned is not None:
+        """Whether the registrar sees us at an address that we have not told it."""
+        if seen is None or self.flow is None or self.flow.reliable:
             return False
         return self._settings.learn_address and seen != (contact.host, contact.port or 5060)
 
@@ -304,6 +415,8 @@ class RegistrationUsage:
             self._digest.forget()
             text = "wrong password or unknown user"
         if status in FATAL_STATUSES:
+            self._stop_timers()
+            self._refused_for_good = status in BAD_CREDENTIALS_STATUSES
             self.state = RegistrationState.FAILED
             self._tell(RegistrationFailed(status, text, fatal=True))
             return
@@ -320,6 +433,15 @@ class RegistrationUsage:
             error = self._core.layer.last_error or TransportError("the registrar does not answer")
             self._try_later(failure.status, str(error), error, now, 0)
 
+    def _flow_failed(self, now: float) -> None:
+        """No keep-alive is answered: register anew at once (RFC 5626 §4.4.2)."""
+        if self.state is RegistrationState.REGISTERED:
+            self._register(now)
+
+    def _stop_timers(self) -> None:
+        self._core.timers.stop(self, "refresh", "retry")
+        self._keepalive.stop()
+
     def _try_later(
         self, status: int, text: str, error: TransportError | None, now: float, least_s: float
     ) -> None:
@@ -334,7 +456,8 @@ class RegistrationUsage:
 
     def _unregistered(self) -> None:
         self.state = RegistrationState.UNREGISTERED
-        self.contact = None
+        self.contact = self._bound = None
+        self._stop_timers()
         self._core.registrations.pop(self.id, None)
         self._tell(Unregistered())
 
@@ -353,6 +476,25 @@ def _essence(event: RegistrationEvent | None) -> object:
             return event.status, event.text, event.fatal
         case Unregistered() | None:
             return event
+
+
+def _requires(response: Response, tag: str) -> bool:
+    with contextlib.suppress(SipParseError):
+        return tag in response.require
+    return False
+
+
+def _service_route(response: Response) -> tuple[NameAddr, ...]:
+    """The Service-Route; none where it can't be read, or is not of loose routers (RFC 3608 §5)."""
+    try:
+        hops = tuple(
+            hop
+            for line in response.headers.get_all("Service-Route")
+            for hop in NameAddr.parse_many(line)
+        )
+    except SipParseError:
+        return ()
+    return hops if all(hop.uri.is_sip and hop.uri.has_parameter("lr") for hop in hops) else ()
 
 
 def _seen_address(response: Response) -> tuple[str, int] | None:

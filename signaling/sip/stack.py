@@ -31,6 +31,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from signaling.errors import RemoteProtocolError, SipParseError, TransportError
+from signaling.sip import stun
 from signaling.sip.answer import SDP
 from signaling.sip.auth import DigestClient, DigestCredentials
 from signaling.sip.core import Core, StackConfig
@@ -90,11 +91,15 @@ class Stack:
     def receive_message(self, octets: bytes, flow: Flow, now: float) -> None:
         """Take one datagram, one WebSocket message or one framed stream message.
 
-        Never raises for what is in it. Keep-alives (CRLF) are passed over.
+        Never raises for what is in it. Keep-alives of CRLF are passed over, those of STUN are
+        answered.
         """
         if self._trace is not None:
             self._trace(Direction.RECEIVED, flow, octets, now)
         if not octets.strip(b"\r\n\0\t "):
+            return
+        if not flow.reliable and stun.is_stun(octets):
+            self._receive_stun(octets, flow, now)
             return
         stream = flow.transport in (TransportKind.TCP, TransportKind.TLS)
         try:
@@ -103,6 +108,15 @@ class Stack:
             self._refuse_malformed(error, flow, now)
         else:
             self.receive_parsed(message, flow, now)
+
+    def _receive_stun(self, octets: bytes, flow: Flow, now: float) -> None:
+        """A keep-alive over UDP, or the answer to one of ours (RFC 5626 §8)."""
+        answer = stun.answer(octets, flow.host, flow.port)
+        if answer is not None:
+            self._layer.send(flow, answer, now)
+            return
+        for registration in list(self._core.registrations.values()):
+            registration.receive_stun(octets, flow, now)
 
     def receive_parsed(self, message: Message | SipParseError, flow: Flow, now: float) -> None:
         """The same for what `framing.StreamFramer` has read; it is not traced."""

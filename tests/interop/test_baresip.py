@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,6 +26,7 @@ from endpoint.callcontrol.events import (
     Retrieved,
 )
 from endpoint.legs.base import Cause, DeviceId, DeviceRegistered, DeviceUnregistered, Side
+from signaling.sip import stun
 
 from .desk import Desk
 from .peers.baresip import Baresip
@@ -192,3 +195,44 @@ async def test_the_phone_takes_its_binding_back_when_it_ends(desk: Desk, tmp_pat
     async with Baresip(tmp_path / "customer", CUSTOMER, desk.sip, password=desk.password):
         await desk.event(DeviceRegistered, device=CUSTOMER)
     assert (await desk.event(DeviceUnregistered, device=CUSTOMER)).cause is Cause.NORMAL
+
+
+async def test_its_flow_is_kept_kept_alive_by_stun_and_named_by_a_gruu(
+    desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """RFC 5626, RFC 5627: it asks for both; its Contact in calls is then an address of ours."""
+    shown = asyncio.Event()
+
+    def answer(octets: bytes, host: str, port: int) -> bytes | None:
+        shown.set()
+        return stun_answer(octets, host, port)
+
+    stun_answer = stun.answer
+    monkeypatch.setattr(stun, "answer", answer)
+    registrar = desk.endpoint.server._registrar
+    registrar.settings = replace(registrar.settings, datagram_flow_timer_s=2)
+    async with Baresip(
+        tmp_path / "outbound",
+        CUSTOMER,
+        desk.sip,
+        password=desk.password,
+        tone_hz=CUSTOMER_HZ,
+        account=";sipnat=outbound",
+        uuid="9b2f0c3e-7d41-4d0a-9a53-0c1f6b1f2a77",
+    ) as phone:
+        await desk.event(DeviceRegistered, device=CUSTOMER)
+        (binding,) = desk.endpoint.server.bindings(CUSTOMER)
+        assert (binding.reg_id, binding.instance is not None) == (1, True)
+        async with asyncio.timeout(10):
+            await shown.wait()
+        await talking(desk, phone)
+        (session,) = desk.endpoint.server.user_agent.sessions()
+        assert session.remote_target is not None
+        assert desk.endpoint.server.resolve(session.remote_target) == (CUSTOMER, binding.instance)
+        await desk.do(ClearConnection(AGENT))
+        await phone.closed()
+        await phone.dial(AGENT)
+        await phone.established()
+        await desk.event(Established, device=AGENT)
+        await desk.do(ClearConnection(AGENT))
+        await phone.closed()

@@ -95,6 +95,25 @@ async def test_it_makes_a_call_holds_retrieves_presses_keys_and_ends_it(
     assert (await desk.cleared()).cause is Cause.NORMAL
 
 
+async def test_it_is_given_a_gruu_names_itself_so_and_is_reached_by_it(
+    desk: Desk, browser: JsSip
+) -> None:
+    """It asks for outbound and a GRUU by itself; its Contact is then an address of ours."""
+    (binding,) = desk.endpoint.server.bindings(AGENT)
+    assert binding.instance is not None
+    assert binding.reg_id == 1
+    await browser.dial(CUSTOMER)
+    await browser.established()
+    await desk.event(Established, device=CUSTOMER)
+    (session,) = desk.endpoint.server.user_agent.sessions()
+    assert session.remote_target is not None
+    assert desk.endpoint.server.resolve(session.remote_target) == (AGENT, binding.instance)
+    await desk.do(HoldCall(CUSTOMER))
+    assert (await browser.event("hold"))["by"] == "remote"
+    await desk.do(ClearConnection(CUSTOMER))
+    assert (await browser.closed())["by"] == "remote"
+
+
 async def test_it_takes_a_call_and_is_held_by_command(desk: Desk, browser: JsSip) -> None:
     await desk.do(MakeCall(CUSTOMER, AGENT))
     assert (await browser.ringing())["peer"] == CUSTOMER

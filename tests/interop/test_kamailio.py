@@ -149,6 +149,39 @@ async def test_the_customer_calls_holds_retrieves_presses_keys_and_hangs_up(
     assert (await desk.cleared()).cause is Cause.NORMAL
 
 
+@pytest.mark.parametrize("scheme", ["wss", "udp"])
+async def test_the_agent_is_known_by_the_gruu_that_kamailio_gives(
+    kamailio: Kamailio, tmp_path: Path, scheme: str
+) -> None:
+    """What the customer's telephone sends in the call goes to that address, by Kamailio to us."""
+    url = kamailio.wss_url if scheme == "wss" else f"sip:{kamailio.address}"
+    async with (
+        outside(kamailio, url, tmp_path / "state", gruu=True) as desk,
+        Baresip(
+            tmp_path / "customer",
+            CUSTOMER,
+            kamailio.address,
+            password=kamailio.password,
+            tone_hz=CUSTOMER_HZ,
+        ) as customer,
+    ):
+        await desk.event(DeviceRegistered, device=AGENT)
+        for begin in (desk.do(MakeCall(AGENT, CUSTOMER)), customer.dial(AGENT)):
+            await begin
+            if begin.__name__ == "do":
+                await customer.ringing()
+                await customer.accept()
+            await desk.event(Established)
+            await hear({desk.ear(AGENT): {CUSTOMER_HZ}, customer: {AGENT_HZ}})
+            await customer.hold()
+            await desk.event(Held, device=CUSTOMER)
+            await customer.hang_up()
+            assert (await desk.cleared()).cause is Cause.NORMAL
+        log = (tmp_path / "customer" / "baresip-6002.log").read_text()
+        assert f"sip:{AGENT}@" in log
+        assert ";gr=urn:uuid:" in log
+
+
 async def test_a_browser_behind_kamailio_calls_the_agent(
     kamailio: Kamailio, tmp_path: Path
 ) -> None:

@@ -170,10 +170,9 @@ async def test_a_phone_behind_a_broken_connection_is_gone_at_once(world: World):
     flow = transport.connect(SERVER.host, 5060)
     heard = await anext(world.server.registrations())
     assert isinstance(heard, registrar.Registered)
-    ((target, reached),) = world.server.targets("6001")
-    assert target.host.endswith(".invalid")
-    assert reached is not None
-    assert reached.connection == flow.connection
+    (phone,) = world.server.targets("6001")
+    assert phone.uri.host.endswith(".invalid")
+    assert phone.flow.connection == flow.connection
     transport.disconnect(flow)
     heard = await anext(world.server.registrations())
     assert isinstance(heard, registrar.Unregistered)

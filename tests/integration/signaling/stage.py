@@ -187,7 +187,7 @@ class Stage:
         )
 
     def targets(self, user: str) -> list[tuple[Uri, Flow]]:
-        return self.server.targets(user)
+        return [(phone.uri, phone.flow) for phone in self.server.targets(user)]
 
     async def invitation(self) -> InviteSession:
         return await within(self.server.invitations())

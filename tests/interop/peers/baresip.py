@@ -69,6 +69,8 @@ class Baresip:
         answer: `manual` or `auto`.
         codecs: SDP names in order.
         domain: host part of its address where it differs from the registrar's.
+        account: more parameters of its account, as `;sipnat=outbound`.
+        uuid: names it for ever, `+sip.instance`; by default it has no such name.
     """
 
     def __init__(
@@ -83,6 +85,8 @@ class Baresip:
         answer: str = "manual",
         codecs: str = "PCMU,PCMA",
         domain: str | None = None,
+        account: str = "",
+        uuid: str = "",
     ) -> None:
         self.user = user
         self.domain = domain or registrar
@@ -95,12 +99,13 @@ class Baresip:
         self._directory = directory
         self._control_port = free_port(socket.SOCK_STREAM)
         self._register = register
+        self._uuid = uuid
         self._account = (
             f"<sip:{user}@{self.domain}>"
             f";auth_user={user};auth_pass={password}"
             f';outbound="sip:{registrar};transport=udp"'
             f";regint={60 if register else 0}"
-            f";answermode={answer};audio_codecs={codecs}\n"
+            f";answermode={answer};audio_codecs={codecs}{account}\n"
         )
         self._stack = AsyncExitStack()
         self._control: asyncio.Transport
@@ -122,7 +127,7 @@ class Baresip:
             "accounts": self._account,
             "contacts": "",
             "current_contact": "",
-            "uuid": "",
+            "uuid": self._uuid,
         }.items():
             (self._directory / name).write_text(text)
         self._refuse_encoder_dumps()

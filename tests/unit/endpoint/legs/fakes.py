@@ -20,6 +20,7 @@ from signaling.sdp.dtls import Fingerprint
 from signaling.sdp.ice import IceDescription
 from signaling.sdp.negotiation import LocalAudio, make_answer, make_offer
 from signaling.sdp.security import Dtls
+from signaling.server import PhoneAddress
 from signaling.sip.auth import DigestCredentials
 from signaling.sip.flow import Flow, TransportKind
 from signaling.sip.headers import NameAddr
@@ -190,6 +191,7 @@ class FakeRegistration:
     account: Account
     flow: Flow | None = None
     taken_back: bool = False
+    service_route: tuple[NameAddr, ...] = ()
     realm: str | None = "pbx"
     """By which the server registers the account."""
 
@@ -223,6 +225,10 @@ class FakeUserAgent:
         return self.events
 
 
+def _udp(uri: Uri) -> Flow:
+    return Flow(TransportKind.UDP, uri.host, uri.port or 5060, "udp")
+
+
 class FakeServer:
     """Our sipWsServer, with phones of which the test says where they are."""
 
@@ -233,8 +239,12 @@ class FakeServer:
         self.offered: Mailbox[FakeSession] = Mailbox()
         self.events: Mailbox[Any] = Mailbox()
 
-    def targets(self, user: str) -> list[tuple[Uri, Flow | None]]:
-        return self.phones.get(user, [])
+    def targets(self, user: str, instance: str | None = None) -> list[PhoneAddress]:
+        phones = self.phones.get(user, [])
+        return [PhoneAddress(uri, flow or _udp(uri)) for uri, flow in phones]
+
+    def resolve(self, uri: Uri) -> tuple[str, str | None] | None:
+        return (uri.user, None) if uri.user else None
 
     def invite(self, invitation: InviteRequest) -> FakeSession:
         session = FakeSession(invitation=invitation)

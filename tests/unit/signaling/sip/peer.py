@@ -19,6 +19,7 @@ from signaling.sip.headers import NameAddr
 from signaling.sip.invite import InviteUsage
 from signaling.sip.message import Message, Request, Response, parse_message, respond
 from signaling.sip.stack import Stack, StackConfig
+from signaling.sip.stun import is_stun
 from signaling.sip.uri import Uri
 from tests.unit.signaling.sip.messages import request
 from tests.unit.signaling.sip.network import summary
@@ -56,6 +57,8 @@ class Peer:
 
     def drain(self) -> None:
         for flow, octets in self.stack.take_output():
+            if octets == b"\r\n\r\n" or is_stun(octets):
+                continue
             self.out.append(parse_message(octets))
             self.flows.append(flow)
         self.events += self.stack.take_events()
@@ -68,6 +71,10 @@ class Peer:
     def receive(self, message: Message | bytes, flow: Flow | None = None) -> None:
         octets = message if isinstance(message, bytes) else message.serialise()
         self.stack.receive_message(octets, flow or self.flow, self.now)
+        self.drain()
+
+    def receive_stun(self, octets: bytes) -> None:
+        self.stack.receive_message(octets, self.flow, self.now)
         self.drain()
 
     def run(self, seconds: float = 1e6) -> None:

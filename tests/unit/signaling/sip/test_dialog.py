@@ -7,9 +7,11 @@ import pytest
 from signaling.errors import RemoteProtocolError
 from signaling.sip.dialog import Dialog, DialogKey, flow_towards
 from signaling.sip.flow import Flow, TransportKind
+from signaling.sip.headers import NameAddr
 from signaling.sip.message import Request, Response
 from signaling.sip.uri import Uri
 from tests.unit.signaling.sip.messages import request, response
+from tests.unit.signaling.sip.peer import FAR
 
 pytestmark = pytest.mark.unit
 
@@ -161,3 +163,16 @@ def test_connection_is_used_whatever_the_contact_says() -> None:
 def test_first_route_is_the_next_hop() -> None:
     assert caller("<sip:192.0.2.50:5070;lr>").next_hop().port == 5070
     assert repr(caller()) == "<Dialog c1 sip:bob@192.0.2.2 tag=t1 cseq=1/None>"
+
+
+@pytest.mark.parametrize("parameter", ["gr=urn:uuid:1", "ob"])
+def test_a_gruu_and_outbound_are_reached_by_the_flow_that_there_is(parameter: str) -> None:
+    """RFC 5627, RFC 5626 §4.3: the host is a registrar's, or we are asked for the flow."""
+    dialog = Dialog(
+        call_id="c",
+        local=NameAddr.parse("<sip:bob@192.0.2.2>;tag=b"),
+        remote=NameAddr.parse("<sip:alice@192.0.2.1>;tag=a"),
+        remote_target=Uri.parse(f"sip:alice@192.0.2.77:5070;{parameter}"),
+        flow=FAR,
+    )
+    assert dialog.next_hop() == FAR
