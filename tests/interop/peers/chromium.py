@@ -14,7 +14,7 @@ from aiohttp import web
 
 from .driven import DrivenJsSip
 from .feed import PeerError
-from .jssip import PACKAGE, require_package
+from .jssip import PACKAGE, bundle
 from .process import Process, require
 from .sound import TONES_HZ, tones_by_power, write_tone
 
@@ -107,9 +107,11 @@ class Chromium(DrivenJsSip):
     async def __aenter__(self) -> Self:
         program = require("chromium", "chromium")
         self._directory.mkdir(parents=True, exist_ok=True)
+        # JsSIP ships no file for browsers.
+        scripts = await bundle(self._directory, "page.js", "digits.js")
         async with AsyncExitStack() as stack:
             profile = stack.enter_context(TemporaryDirectory(ignore_cleanup_errors=True))
-            port = await stack.enter_async_context(self._pages(await self._bundled()))
+            port = await stack.enter_async_context(self._pages(scripts))
             self.process = await stack.enter_async_context(
                 Process(
                     [program, *self._arguments(port, profile)],
@@ -199,7 +201,7 @@ class Chromium(DrivenJsSip):
         return float((2 * energy) ** 0.5)
 
     async def digits_heard(self, count: int) -> str:
-        """Wait until its AnalyserNode has found so many digits (ITU-T Q.23).
+        """Wait until its audio worklet has found so many digits (ITU-T Q.23).
 
         A page is told of no telephone-event, but Chromium plays those that it receives. The same
         digit at once again counts as one.
@@ -234,33 +236,12 @@ class Chromium(DrivenJsSip):
             f"{self.origin}/",
         ]
 
-    async def _bundled(self) -> Path:
-        """Return the page's script in one file: JsSIP ships none for browsers."""
-        require_package()
-        script = self._directory / "page.js"
-        async with Process(
-            [
-                PACKAGE / "node_modules" / ".bin" / "esbuild",
-                PACKAGE / "page" / "page.js",
-                "--bundle",
-                f"--outfile={script}",
-            ],
-            directory=self._directory,
-            name="esbuild",
-        ) as bundler:
-            if await bundler.wait() != 0:
-                raise PeerError(f"the page can't be bundled\n{bundler.log.read_text()}")
-        return script
-
     @asynccontextmanager
-    async def _pages(self, script: Path) -> AsyncIterator[int]:
+    async def _pages(self, scripts: Path) -> AsyncIterator[int]:
         """Serve the page and its driver's socket; yield the port."""
 
         async def index(_: web.Request) -> web.FileResponse:
             return web.FileResponse(PACKAGE / "page" / "index.html")
-
-        async def bundle(_: web.Request) -> web.FileResponse:
-            return web.FileResponse(script)
 
         async def driver(request: web.Request) -> web.WebSocketResponse:
             self._driver = web.WebSocketResponse()
@@ -273,7 +254,11 @@ class Chromium(DrivenJsSip):
 
         app = web.Application()
         app.add_routes(
-            [web.get("/", index), web.get("/page.js", bundle), web.get("/driver", driver)]
+            [
+                web.get("/", index),
+                web.get("/driver", driver),
+                web.static("/", scripts),
+            ]
         )
         runner = web.AppRunner(app, shutdown_timeout=0)
         await runner.setup()

@@ -15,7 +15,7 @@ import aiohttp
 
 from .chromium import HEADLESS, MEDIA
 from .feed import PeerError
-from .jssip import PACKAGE
+from .jssip import bundle
 from .process import Process, require
 from .sound import TONES_HZ, tones_by_power, write_tone
 
@@ -26,9 +26,6 @@ _WINDOW_S = 0.6
 _PROMPTED = "DevTools listening on ws://"
 _PREPARED = """
 (() => {
-  const module = {};
-  %s
-  const Ear = module.exports;
   // A tone is what a microphone's noise suppression removes.
   const raw = { echoCancellation: false, noiseSuppression: false, autoGainControl: false };
   const open = navigator.mediaDevices?.getUserMedia.bind(navigator.mediaDevices);
@@ -42,7 +39,7 @@ _PREPARED = """
   let ear = null;
   window.measure = frequencies => {
     const stream = document.getElementById('phone-speaker').srcObject;
-    ear ??= new Ear(() => {});
+    ear ??= new Ear();
     if (stream !== null && stream !== heard) ear.listen(stream);
     heard = stream;
     if (stream === null) return { energy: 0, powers: frequencies.map(() => 0) };
@@ -89,6 +86,7 @@ class EndpointPage:
                 "--use-fake-ui-for-media-stream",
                 f"--use-file-for-fake-audio-capture={wav}",
             ]
+        scripts = await bundle(self._directory, "ear.js", arguments=["--global-name=Ear"])
         async with AsyncExitStack() as stack:
             profile = stack.enter_context(TemporaryDirectory(ignore_cleanup_errors=True))
             arguments = [
@@ -114,9 +112,9 @@ class EndpointPage:
                 http.ws_connect(place["webSocketDebuggerUrl"], max_msg_size=0)
             )
             await self._command("Page.enable")
-            ear = (PACKAGE / "page" / "ear.js").read_text()
             await self._command(
-                "Page.addScriptToEvaluateOnNewDocument", source=_PREPARED.replace("%s", ear)
+                "Page.addScriptToEvaluateOnNewDocument",
+                source=(scripts / "ear.js").read_text() + _PREPARED,
             )
             await self._command("Page.navigate", url=self._address)
             await self.until("document.getElementById('link')?.dataset.link === 'live'")

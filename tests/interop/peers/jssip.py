@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Self
@@ -10,6 +11,7 @@ from typing import Self
 import pytest
 
 from .driven import DrivenJsSip, Event
+from .feed import PeerError
 from .process import Process, require
 from .tone_party import ToneParty
 
@@ -20,6 +22,26 @@ def require_package() -> None:
     """Fail where what tests/interop/jssip needs from npm is missing."""
     if not (PACKAGE / "node_modules").is_dir():
         pytest.fail("tests/interop/jssip has no node_modules: run make peers")
+
+
+async def bundle(directory: Path, *names: str, arguments: Sequence[str] = ()) -> Path:
+    """Make of each script of the page one file without `require`; return where they are."""
+    require_package()
+    made = directory / "bundled"
+    async with Process(
+        [
+            PACKAGE / "node_modules" / ".bin" / "esbuild",
+            *(PACKAGE / "page" / name for name in names),
+            "--bundle",
+            f"--outdir={made}",
+            *arguments,
+        ],
+        directory=directory,
+        name="esbuild",
+    ) as bundler:
+        if await bundler.wait() != 0:
+            raise PeerError(f"the page can't be bundled\n{bundler.log.read_text()}")
+    return made
 
 
 class JsSip(DrivenJsSip):

@@ -21,7 +21,7 @@ function tell(event) {
 addEventListener('error', ({ message }) => tell({ event: 'page_error', text: message }));
 addEventListener('unhandledrejection', ({ reason }) => tell({ event: 'page_error', text: String(reason) }));
 
-const ear = new Ear(digit => tell({ event: 'digit_heard', digit }));
+const ear = new Ear();
 let microphone = null;
 let connection = null; // the call's, or the bare one
 
@@ -111,6 +111,7 @@ const COMMANDS = {
   // {"microphone": …} false: a page that was granted nothing
   open: async ({ title, microphone: wanted, frequencies_hz: frequencies }) => {
     element('who').textContent = document.title = title;
+    await ear.findDigits(digit => tell({ event: 'digit_heard', digit }));
     showLevels(frequencies);
     if (wanted) {
       microphone = await navigator.mediaDevices.getUserMedia(
