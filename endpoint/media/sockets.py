@@ -75,15 +75,47 @@ def _bind(host: str, port: int) -> socket.socket:
     bound = socket.socket(family, socket.SOCK_DGRAM)
     try:
         bound.setblocking(False)
-        if family is socket.AF_INET:
-            bound.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, _EXPEDITED_FORWARDING)
-        else:
-            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_TCLASS, _EXPEDITED_FORWARDING)
+        level, option = _traffic_class(family)
+        bound.setsockopt(level, option, _EXPEDITED_FORWARDING)
         bound.bind((host, port))
     except OSError:
         bound.close()
         raise
     return bound
+
+
+def _traffic_class(family: int) -> tuple[int, int]:
+    if family == socket.AF_INET:
+        return socket.IPPROTO_IP, socket.IP_TOS
+    return socket.IPPROTO_IPV6, socket.IPV6_TCLASS
+
+
+def open_facing(bound: socket.socket, address: tuple[str, int]) -> socket.socket:
+    """A second socket on the port of `bound` that hears `address` alone; `bound` hears the others.
+
+    The kernel then tells them apart, and knows the way: half a microsecond less each, sent or read.
+
+    Raises:
+        OSError: it can't be had; `bound` is as it was.
+    """
+    facing = socket.socket(bound.family, socket.SOCK_DGRAM)
+    try:
+        facing.setblocking(False)
+        level, option = _traffic_class(bound.family)
+        facing.setsockopt(level, option, _EXPEDITED_FORWARDING)
+        # Shared for this moment alone: a port that is taken stays an error for everybody else.
+        for one in (bound, facing):
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        try:
+            facing.bind(bound.getsockname())
+        finally:
+            for one in (bound, facing):
+                one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 0)
+        facing.connect(address)
+    except OSError:
+        facing.close()
+        raise
+    return facing
 
 
 def disconnect(connected: socket.socket) -> None:

@@ -13,6 +13,7 @@ import re
 import socket
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
+from time import monotonic
 from typing import Final
 
 from aioice.candidate import Candidate
@@ -22,9 +23,9 @@ from endpoint.media import messages as m
 from endpoint.media.containment import contained
 from endpoint.media.latch import Address
 from endpoint.media.settings import MediaSettings
-from endpoint.media.transport import LocalIce, PacketReceiver, Send
+from endpoint.media.transport import LocalIce, PacketReceiver, ReceiveInto, Send
 from endpoint.media.webrtc_dtls import DtlsAssociation, certificates, strongest
-from endpoint.media.webrtc_ice import IceConnection, parse_candidates
+from endpoint.media.webrtc_ice import READ_AT_MOST, HostTransport, IceConnection, parse_candidates
 from endpoint.media.webrtc_servers import parse_server
 
 _ICE_WORD: Final = re.compile(r"[0-9A-Za-z+/]+")
@@ -158,6 +159,9 @@ class WebRtcTransport:
         self._leaving: asyncio.TimerHandle | None = None
         self._size = 0
         self._came_by: _Path
+        self._direct: HostTransport | None = None
+        """Where the port reads by itself what the far end sends."""
+        self._receive_facing: ReceiveInto
 
     async def open(self) -> LocalIce:
         """Gather.
@@ -252,15 +256,15 @@ class WebRtcTransport:
     def outlet(self) -> Send | None:
         """See `PacketTransport`."""
         path = self._current
-        srtp, way = path.association.srtp, path.connection.way
-        if path.is_closed or srtp is None or way is None:
+        srtp, outlet = path.association.srtp, path.connection.outlet
+        if path.is_closed or srtp is None or outlet is None:
             return None
-        protect, (send_to, address) = srtp.protect, way
+        protect = srtp.protect
 
         def send(packet: bytes | memoryview) -> None:
             if protected := protect(packet):
                 try:
-                    send_to(protected, address)
+                    outlet(protected)
                 except OSError:
                     return  # not to be tried again with the same index
 
@@ -332,13 +336,12 @@ class WebRtcTransport:
     def send_rtcp(self, datagram: bytes) -> None:
         """See `PacketTransport`."""
         path = self._current
-        srtp, way = path.association.srtp, path.connection.way
-        if path.is_closed or srtp is None or way is None:
+        srtp, outlet = path.association.srtp, path.connection.outlet
+        if path.is_closed or srtp is None or outlet is None:
             return
-        send_to, address = way
         if report := srtp.protect_rtcp(datagram):
             with contextlib.suppress(OSError):
-                send_to(report, address)
+                outlet(report)
 
     def close(self) -> None:
         """See `PacketTransport`; the goodbye to a TURN server goes out a moment later."""
@@ -356,6 +359,7 @@ class WebRtcTransport:
             if path is self._prepared:
                 self._up(path)
             elif path is self._current:
+                self._read_directly()
                 self._receiver.outlet_changed()
         elif path is not self._old and path.remote is not None:
             association.send = path.connection.send_datagram
@@ -378,6 +382,7 @@ class WebRtcTransport:
             if not before.is_closed:
                 self._old = before
         path.association.send = path.connection.send_datagram
+        self._read_directly()
         self._receiver.outlet_changed()
         if path.association.srtp is not None:
             self._tell(m.PortConnected(self.name, path.association.srtp.profile))
@@ -401,6 +406,7 @@ class WebRtcTransport:
             self._tell(notice(self.name, failure))
         else:
             path.close()
+            self._read_directly()
             self._receiver.outlet_changed()
             # The restart that is under way tells how it ends.
             if self._prepared is None or self._prepared.remote is None:
@@ -421,17 +427,53 @@ class WebRtcTransport:
     def receive(self, size: int, path: _Path) -> None:
         """A datagram in `BUFFER` that may be SRTP, from the far end's address."""
         self._size, self._came_by = size, path
-        self._receiver.inbound.read()
+        if self._direct is None:
+            self._receiver.inbound.read()
+        elif size := self._unprotect(path, size):
+            # By another way than the one that is read directly: queued, or relayed.
+            self._receiver.inbound.receive(size, monotonic())
 
     def _receive_into(self, buffer: bytearray) -> int:
-        srtp = self._came_by.association.srtp
-        size = srtp.unprotect(self._size) if srtp is not None else 0
-        if not size:
-            self.refused_packets += 1
+        if not (size := self._unprotect(self._came_by, self._size)):
             raise BlockingIOError
         if self._old is not None and self._leaving is None and self._came_by is self._current:
             self._leaving = self._loop.call_later(_LINGER_S, self._drop_old)
         return size
+
+    def _unprotect(self, path: _Path, size: int) -> int:
+        """Make what is in `BUFFER` clear. Returns its size then; 0: refused, and counted."""
+        srtp = path.association.srtp
+        size = srtp.unprotect(size) if srtp is not None else 0
+        if not size:
+            self.refused_packets += 1
+        return size
+
+    def _read_directly(self) -> None:
+        """Let the port read the far end's socket by itself, where there is no other path."""
+        connection = self._current.connection
+        before = self._direct
+        self._direct = direct = (
+            connection.direct if self._old is None and self._current.is_up else None
+        )
+        if before is not None and before is not direct:
+            before.read_facing(None)
+        inbound = self._receiver.inbound
+        inbound.receive_into = self._receive_into
+        if direct is not None and direct.facing is not None:
+            self._receive_facing = direct.facing.recv_into
+            inbound.receive_into = self._receive_direct
+            direct.read_facing(inbound.read)
+
+    def _receive_direct(self, buffer: bytearray) -> int:
+        """Read the socket that faces the far end, on to its next packet of audio."""
+        for _ in range(READ_AT_MOST):
+            size = self._receive_facing(buffer)
+            if 127 < buffer[0] < 192 and size:
+                if size := self._unprotect(self._current, size):
+                    return size
+            elif self._direct is not None:
+                self._direct.receive_other(size)
+        raise BlockingIOError
 
     # -- paths that are no longer used --------------------------------------------------------
 
@@ -444,7 +486,9 @@ class WebRtcTransport:
         if self._leaving is not None:
             self._leaving.cancel()
             self._leaving = None
-        self._drop(path)
+        if path is not None:
+            self._drop(path)
+            self._read_directly()
 
     def _drop(self, path: _Path | None) -> None:
         if path is None:

@@ -25,7 +25,8 @@ from endpoint.errors import MediaError
 from endpoint.media import messages as m
 from endpoint.media.latch import Address
 from endpoint.media.settings import MediaSettings
-from endpoint.media.transport import BUFFER, LARGEST, VIEWS
+from endpoint.media.sockets import open_facing
+from endpoint.media.transport import BUFFER, LARGEST, VIEWS, Send
 from endpoint.media.webrtc_servers import StunServer, TurnServer
 
 _MOST_CANDIDATES: Final = 64
@@ -33,7 +34,8 @@ _MOST_PROVEN: Final = 100
 """Whoever has our password could name any number of third parties as its own addresses, each of
 which we would check (RFC 8445 §6.1.2.5 and §19.5.1)."""
 _MOST_CONFLICTS: Final = 8
-_READ_AT_MOST: Final = 16
+READ_AT_MOST: Final = 16
+"""Datagrams a turn that are no audio."""
 _GOODBYE_S: Final = 2.0
 """A TURN server that has died is not waited for any longer; aioice would, for a minute."""
 _CONSENT_RETRANSMISSIONS: Final = 2
@@ -83,21 +85,25 @@ class _Protocol(ice.StunProtocol):
             self._connection.dtls_received(data, (addr[0], addr[1]))
 
 
-class _HostTransport(asyncio.DatagramTransport):
-    """Our own socket. SRTP stays in the buffer that it is read into; the rest is the protocol's.
+class HostTransport(asyncio.DatagramTransport):
+    """Our own port. SRTP stays in the buffer that it is read into; the rest is the protocol's.
 
     asyncio's and uvloop's would make an object of every packet, and ask the kernel twice for it.
+    Whom the nominated pair leads to has a socket of its own on the same port: see `face`.
     """
 
     def __init__(
         self, bound: socket.socket, protocol: _Protocol, connection: IceConnection
     ) -> None:
         super().__init__()
+        self.facing: socket.socket | None = None
+        """Connected to the far end; None before there is a pair, or where it can't be had."""
+        self._faced: Address | None = None
         self._socket = bound
         self._protocol = protocol
         self._connection = connection
         self._loop = asyncio.get_running_loop()
-        self._loop.add_reader(bound, self._read)
+        self._loop.add_reader(bound, self._read, bound)
         protocol.connection_made(self)
 
     def sendto(self, data: Any, addr: Any = None) -> None:
@@ -105,19 +111,49 @@ class _HostTransport(asyncio.DatagramTransport):
         with contextlib.suppress(OSError):
             self._socket.sendto(data, addr)
 
+    def outlet(self, address: Address) -> Send:
+        """How packets go to an address. What can't be sent is an OSError."""
+        if self.facing is not None and self._faced == address:
+            return self.facing.send
+        return lambda packet: self._socket.sendto(packet, address)
+
+    def face(self, address: Address | None) -> None:
+        """Have a socket for this far end alone, in place of one for another."""
+        if self.facing is not None:
+            self._loop.remove_reader(self.facing)
+            self.facing.close()
+            self.facing = None
+        if address is not None:
+            with contextlib.suppress(OSError):
+                self.facing = open_facing(self._socket, address)
+                self._faced = address
+                self.read_facing(None)
+
+    def read_facing(self, reader: Callable[[], None] | None) -> None:
+        """Let another read what comes from the far end; None: as what comes from elsewhere."""
+        if self.facing is not None:
+            arguments = (reader,) if reader is not None else (self._read, self.facing)
+            self._loop.add_reader(self.facing, *arguments)
+
+    def receive_other(self, size: int) -> None:
+        """A datagram in `BUFFER`, of the far end, that is no SRTP."""
+        if self._faced is not None:
+            self._protocol.datagram_received(bytes(VIEWS[size]), self._faced)
+
     def close(self) -> None:
-        """Give the socket back."""
+        """Give the port back."""
         if self._socket.fileno() >= 0:
+            self.face(None)
             self._loop.remove_reader(self._socket)
             self._socket.close()
             self._loop.call_soon(self._protocol.connection_lost, None)
 
-    def _read(self) -> None:
+    def _read(self, source: socket.socket) -> None:
         # On to the next packet of audio: where the loop turns by the beat (see `Pace`), a flood of
         # anything else would fill the kernel's queue.
-        for _ in range(_READ_AT_MOST):
+        for _ in range(READ_AT_MOST):
             try:
-                size, address = self._socket.recvfrom_into(BUFFER)
+                size, address = source.recvfrom_into(BUFFER)
             except OSError:
                 return
             if 127 < BUFFER[0] < 192 and size:
@@ -150,7 +186,7 @@ class IceConnection(ice.Connection):
         self.proven: set[Address] = set()
         """Senders of checks that were made with our password, and pairs that work."""
         self._host_protocol: _Protocol | None = None
-        self._host_socket: socket.socket | None = None
+        self._host: HostTransport | None = None
         self._settings = settings
         self._open_socket = open_socket
         self._servers = servers
@@ -177,8 +213,7 @@ class IceConnection(ice.Connection):
         if self._relay_only:
             return
         bound, protocol = self._open_socket(), _Protocol(self)
-        _HostTransport(bound, protocol, self)
-        self._host_protocol, self._host_socket = protocol, bound
+        self._host_protocol, self._host = protocol, HostTransport(bound, protocol, self)
         address, port = bound.getsockname()[:2]
         address = self._settings.ice_host or address
         protocol.local_candidate = Candidate(
@@ -222,10 +257,12 @@ class IceConnection(ice.Connection):
         self, protocol: _Protocol, server: StunServer, preference: int
     ) -> Candidate | None:
         """How our socket is seen by a server of its own family."""
-        assert self._host_socket is not None
         loop = asyncio.get_running_loop()
+        is_ipv6 = ":" in protocol.local_candidate.host
         (_, _, _, _, address), *_ = await loop.getaddrinfo(
-            *server.address, family=self._host_socket.family, type=socket.SOCK_DGRAM
+            *server.address,
+            family=socket.AF_INET6 if is_ipv6 else socket.AF_INET,
+            type=socket.SOCK_DGRAM,
         )
         request = stun.Message(message_method=stun.Method.BINDING, message_class=stun.Class.REQUEST)
         response, _ = await protocol.request(request, (str(address[0]), server.address[1]))
@@ -312,15 +349,20 @@ class IceConnection(ice.Connection):
     # -- packets ------------------------------------------------------------------------------
 
     @property
-    def way(self) -> tuple[Callable[[memoryview, Address], object], Address] | None:
-        """How datagrams go along the nominated pair: a `sendto`, and where; None without one."""
+    def outlet(self) -> Send | None:
+        """How packets go along the nominated pair; None without one."""
         pair = self.nominated
         if pair is None:
             return None
-        if pair.protocol is self._host_protocol and self._host_socket is not None:
-            return self._host_socket.sendto, pair.remote_addr
-        relay = pair.protocol.transport
-        return lambda packet, address: relay.sendto(bytes(packet), address), pair.remote_addr
+        if self._host is not None and pair.protocol is self._host_protocol:
+            return self._host.outlet(pair.remote_addr)
+        relay, address = pair.protocol.transport, pair.remote_addr
+        return lambda packet: relay.sendto(bytes(packet), address)
+
+    @property
+    def direct(self) -> HostTransport | None:
+        """Our own port where it faces the far end; None where it does not."""
+        return self._host if self._host is not None and self._host.facing is not None else None
 
     def send_datagram(self, data: bytes) -> None:
         """Send along the nominated pair, if there is one."""
@@ -373,6 +415,9 @@ class IceConnection(ice.Connection):
         before = self.nominated
         super().check_complete(pair)
         if self.nominated is not None and self.nominated is not before:
+            if self._host is not None:
+                is_direct = self.nominated.protocol is self._host_protocol
+                self._host.face(self.nominated.remote_addr if is_direct else None)
             # connect() itself looks every 20 ms only, and later not at all.
             self.owner.pair_changed()
 
