@@ -8,6 +8,8 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Final, Self
 
+from endpoint.media.readers import Readers
+
 _LOOK_S: Final = 0.25
 _PACKETS_A_SECOND: Final = 50
 _WANTED: Final = 2.0
@@ -16,7 +18,7 @@ _WORTH_WAITING: Final = 1.5
 
 
 class Pace:
-    """Lets a loop turn once a beat while each beat brings several packets: `with Pace(…):`.
+    """Has audio read once a beat while each brings several packets: `with Pace(…):`.
 
     It holds the loop up for that, which only a process may do that has nothing but audio to do.
     With few streams, and where the work of a beat fills it, nothing ever waits.
@@ -27,6 +29,7 @@ class Pace:
         shortest_s: float,
         longest_s: float,
         streams: Callable[[], int],
+        readers: Readers,
         *,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
@@ -34,6 +37,7 @@ class Pace:
         self._shortest_s = self._beat_s = shortest_s
         self._longest_s = longest_s
         self._streams = streams
+        self._readers = readers
         self._clock = clock
         self._sleep = sleep
         self._loop = asyncio.get_running_loop()
@@ -53,6 +57,7 @@ class Pace:
         trace: TracebackType | None,
     ) -> None:
         self._is_beating = False
+        self._readers.asked_by_loop(True)
         if self._looking is not None:
             self._looking.cancel()
 
@@ -65,7 +70,8 @@ class Pace:
         if self._is_beating:
             wanted_s = _WANTED / packets_a_second
             self._beat_s = min(max(wanted_s, self._shortest_s), self._longest_s)
-        if self._is_beating and not was_beating:
+        if self._is_beating is not was_beating:
+            self._readers.asked_by_loop(was_beating)
             self._beat()
 
     def _beat(self) -> None:
@@ -75,4 +81,5 @@ class Pace:
         if now < self._due:
             self._sleep(self._due - now)
         self._due = max(self._due, now) + self._beat_s
+        self._readers.read()
         self._loop.call_soon(self._beat)

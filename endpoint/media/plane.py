@@ -21,6 +21,7 @@ from endpoint.media.clock import FrameClock
 from endpoint.media.hearing import Hearing
 from endpoint.media.player import Player
 from endpoint.media.port import RtpPort
+from endpoint.media.readers import Readers
 from endpoint.media.settings import MediaSettings
 from endpoint.media.sink import SinkPort
 from endpoint.media.sockets import PortRange
@@ -59,6 +60,7 @@ class Plane:
         self._hearing = Hearing(lambda name, text: tell(m.RecordingFailed(name, text)))
         self._open_events: set[RtpPort] = set()
         self._clock = FrameClock(self._tick)
+        self.readers = Readers()
         self._tasks = asyncio.TaskGroup()
         self._gathering: dict[m.PortName, tuple[int, asyncio.Task[None]]] = {}
         """WebRTC ports that gather candidates: the command to answer, and who does it."""
@@ -75,6 +77,7 @@ class Plane:
     ) -> None:
         self.close()
         await self._tasks.__aexit__(None, None, None)
+        self.readers.close()
 
     def handle(self, command: m.AnyCommand) -> None:
         """Do one command. It is answered before this returns, but for a file that is read."""
@@ -188,7 +191,7 @@ class Plane:
 
     def _open_rtp(self, command: m.OpenRtpPort) -> m.RtpAddress:
         self._free(command.port)
-        transport = UdpTransport(self._range.open_pair(), self._settings)
+        transport = UdpTransport(self._range.open_pair(), self._settings, self.readers)
         port = self._add_rtp(command, transport)
         return m.RtpAddress(*transport.address, port.ssrc, port.cname)
 
@@ -205,7 +208,7 @@ class Plane:
         loop = asyncio.get_running_loop()
         webrtc = await loop.run_in_executor(None, import_module, "endpoint.media.webrtc")
         transport: WebRtcTransport = webrtc.WebRtcTransport(
-            command, self._settings, self._range.open_one, self._tasks, self.tell
+            command, self._settings, self._range.open_one, self.readers, self._tasks, self.tell
         )
         local = await transport.open()
         port = self._add_rtp(command, transport)

@@ -8,6 +8,7 @@ when they move.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -16,13 +17,14 @@ from pylibsrtp import _binding
 
 from endpoint.errors import MediaError
 from endpoint.media.messages import SrtpKey, SrtpKeys, SrtpProfile
-from endpoint.media.transport import BUFFER, LARGEST
+from endpoint.media.transport import BUFFER, LARGEST, READ_AT_MOST, ReceiveInto, Send
 
 _ffi: Final[Any] = _binding.ffi
 _lib: Final[Any] = _binding.lib
 _OVERHEAD: Final = 16 + 4
 """The most that a profile of ours adds: a GCM tag, and the index in front of RTCP's."""
 _REPLAY_WINDOW: Final = 1024
+_SMALLEST: Final = 12
 _PROFILES: Final = {
     SrtpProfile.AES_CM_128_HMAC_SHA1_80: pylibsrtp.Policy.SRTP_PROFILE_AES128_CM_SHA1_80,
     SrtpProfile.AEAD_AES_128_GCM: pylibsrtp.Policy.SRTP_PROFILE_AEAD_AES_128_GCM,
@@ -76,7 +78,7 @@ class SrtpSession:
 
     def unprotect(self, size: int) -> int:
         """Make the packet in `BUFFER` clear, RTP or RTCP. Returns its size then; 0: refused."""
-        if size < 12:
+        if size < _SMALLEST:
             self.refused_packets += 1
             return 0
         _size[0] = size
@@ -96,25 +98,84 @@ class SrtpSession:
         BUFFER[: len(datagram)] = datagram
         return bytes(BUFFER[: self.unprotect(len(datagram))])
 
-    def protect(self, packet: bytes | memoryview) -> memoryview:
-        """Encrypt RTP, into a buffer that the next call uses again. Empty: its index was used."""
-        return self._protect(_lib.srtp_protect, packet)
-
     def protect_rtcp(self, datagram: bytes | memoryview) -> memoryview:
-        """Encrypt a report likewise."""
-        return self._protect(_lib.srtp_protect_rtcp, datagram)
-
-    def _protect(
-        self, close: Callable[[Any, Any, Any], int], packet: bytes | memoryview
-    ) -> memoryview:
-        size = len(packet)
+        """Encrypt a report, into a buffer that the next call uses again. Empty: it can't be."""
+        size = len(datagram)
         if size > LARGEST:
             return _NOTHING
-        _SENT[:size] = packet
+        _SENT[:size] = datagram
         _size[0] = size
-        if close(self._sends, _sent_pointer, _size):
+        if _lib.srtp_protect_rtcp(self._sends, _sent_pointer, _size):
             return _NOTHING
         return _SENT_VIEWS[int(_size[0])]
+
+    def protecting(self, send: Send) -> Send:
+        """The same way out, for RTP in the clear. What can't be encrypted or sent is dropped.
+
+        One call a packet, with all that it needs at hand.
+        """
+        protect, sends, sent, pointer, size_, views = (
+            _lib.srtp_protect,
+            self._sends,
+            _SENT,
+            _sent_pointer,
+            _size,
+            _SENT_VIEWS,
+        )
+
+        def send_protected(packet: bytes | memoryview) -> None:
+            size = len(packet)
+            if size > LARGEST:
+                return
+            sent[:size] = packet
+            size_[0] = size
+            if protect(sends, pointer, size_):
+                return
+            protected = views[size_[0]]
+            try:
+                send(protected)
+            except OSError:
+                # An ICMP error was told in place of sending. Tried again here, as whoever calls
+                # could only give the same index once more.
+                with contextlib.suppress(OSError):
+                    send(protected)
+
+        return send_protected
+
+    def clearing(
+        self, receive_into: ReceiveInto, other: Callable[[int], None] | None = None
+    ) -> ReceiveInto:
+        """The same way in, with what is authentic in the clear. What else comes is passed over.
+
+        Args:
+            receive_into: gets the next datagram.
+            other: takes what can't be RTP or RTCP, by its size; None: it is refused.
+        """
+        open_rtp, open_rtcp, receives, pointer, size_ = (
+            _lib.srtp_unprotect,
+            _lib.srtp_unprotect_rtcp,
+            self._receives,
+            _received_pointer,
+            _size,
+        )
+
+        def receive_cleared(buffer: bytearray) -> int:
+            # On to the next packet of audio: where the loop turns by the beat (see `Pace`), a
+            # flood of anything else would fill the kernel's queue.
+            for _ in range(READ_AT_MOST):
+                size = receive_into(buffer)
+                if size >= _SMALLEST and 127 < buffer[0] < 192:
+                    size_[0] = size
+                    open_ = open_rtcp if 192 <= buffer[1] <= 223 else open_rtp
+                    if not open_(receives, pointer, size_):
+                        return int(size_[0])
+                elif other is not None:
+                    other(size)
+                    continue
+                self.refused_packets += 1
+            raise BlockingIOError
+
+        return receive_cleared
 
 
 def _session(key: SrtpKey, ssrc_type: int) -> pylibsrtp.Session:

@@ -17,6 +17,9 @@ BUFFER: Final = bytearray(LARGEST)
 VIEWS: Final = [memoryview(BUFFER)[:size] for size in range(LARGEST + 1)]
 """The buffer cut at each size, so that the fast path makes no object to send a packet."""
 
+READ_AT_MOST: Final = 16
+"""Datagrams a turn that are no audio of the far end."""
+
 ReceiveInto = Callable[[bytearray], int]
 """Read a packet of the proven source, in the clear; OSError where there is none."""
 Send = Callable[[bytes | memoryview], object]

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from endpoint.errors import MediaError
 from endpoint.media import messages as m
 from endpoint.media.latch import Address, Latch
+from endpoint.media.readers import Readers
 from endpoint.media.rtcp import is_rtcp
 from endpoint.media.rtp import parse_rtp
 from endpoint.media.settings import MediaSettings
@@ -36,10 +37,16 @@ class UdpTransport:
     the kernel drops everybody else, uncounted. Until `set_remote` it accepts and sends nothing.
     """
 
-    def __init__(self, pair: tuple[socket.socket, socket.socket], settings: MediaSettings) -> None:
+    def __init__(
+        self,
+        pair: tuple[socket.socket, socket.socket],
+        settings: MediaSettings,
+        readers: Readers,
+    ) -> None:
         self.foreign_packets = 0
         self._socket, self._rtcp_socket = pair
         self._settings = settings
+        self._readers = readers
         self._loop = asyncio.get_running_loop()
         self._receiver: PacketReceiver
         self._remote: m.SetRemote | None = None
@@ -82,16 +89,15 @@ class UdpTransport:
         to = self._proven or self._signalled
         if self._remote is None or to is None or _is_nowhere(self._remote.host):
             return None
-        if self._srtp is not None:
-            return partial(self._send_protected, self._srtp, to)
-        return self._socket.send if self._is_connected else partial(self._send_to, to)
+        send = self._socket.send if self._is_connected else partial(self._send_to, to)
+        return send if self._srtp is None else self._srtp.protecting(send)
 
     def attach(self, receiver: PacketReceiver) -> None:
         """See `PacketTransport`."""
         self._receiver = receiver
         receiver.inbound.receive_into = self._socket.recv_into
-        self._loop.add_reader(self._socket, self._read_some)
-        self._loop.add_reader(self._rtcp_socket, self._read_rtcp)
+        self._readers.add(self._socket, self._read_some)
+        self._readers.add(self._rtcp_socket, self._read_rtcp)
 
     def set_remote(self, remote: m.Remote, now: float) -> None:
         """See `PacketTransport`. A new address starts the search for the source anew."""
@@ -147,7 +153,7 @@ class UdpTransport:
         """See `PacketTransport`."""
         self._trust_later(None)
         for opened in (self._socket, self._rtcp_socket):
-            self._loop.remove_reader(opened)
+            self._readers.remove(opened)
             opened.close()
 
     # -- SRTP ---------------------------------------------------------------------------------
@@ -165,30 +171,7 @@ class UdpTransport:
         renewed = SrtpSession(keys, self._srtp)
         self._refused_before = self.refused_packets
         self._srtp = renewed
-        self._receiver.inbound.receive_into = self._receive_protected
-
-    def _receive_protected(self, buffer: bytearray) -> int:
-        """Read the connected socket; what is refused is as if nothing had come."""
-        size = self._socket.recv_into(buffer)
-        if self._srtp is None or not (size := self._srtp.unprotect(size)):
-            raise BlockingIOError
-        return size
-
-    def _send_protected(
-        self, srtp: SrtpSession, address: Address, packet: bytes | memoryview
-    ) -> None:
-        protected = srtp.protect(packet)
-        if not protected:
-            return
-        # Tried again here where an ICMP error was told in place of sending: whoever calls could
-        # only give the same index once more.
-        for _ in range(2):
-            with contextlib.suppress(OSError):
-                if self._is_connected:
-                    self._socket.send(protected)
-                else:
-                    self._socket.sendto(protected, address)
-                return
+        self._receiver.inbound.receive_into = renewed.clearing(self._socket.recv_into)
 
     # -- whom it believes ---------------------------------------------------------------------
 
@@ -209,7 +192,7 @@ class UdpTransport:
             self._is_connected = False
             disconnect(self._socket)
         self._trust_later(None)
-        self._loop.add_reader(self._socket, self._read_some)
+        self._readers.add(self._socket, self._read_some)
 
     def _prove(self, address: Address) -> None:
         """This is the far end, until the control plane says another."""
@@ -237,7 +220,7 @@ class UdpTransport:
         """Once what came before the socket was connected is read, only the far end is heard."""
         for _ in range(_READ_AT_MOST):
             if not self._read_guarded():
-                self._loop.add_reader(self._socket, self._receiver.inbound.read)
+                self._readers.add(self._socket, self._receiver.inbound.read)
                 return
         self._trust_later(_TRUST_KERNEL_AFTER_S)
 

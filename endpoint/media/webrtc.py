@@ -22,10 +22,12 @@ from endpoint.errors import MediaError
 from endpoint.media import messages as m
 from endpoint.media.containment import contained
 from endpoint.media.latch import Address
+from endpoint.media.readers import Readers
 from endpoint.media.settings import MediaSettings
-from endpoint.media.transport import LocalIce, PacketReceiver, ReceiveInto, Send
+from endpoint.media.srtp import SrtpSession
+from endpoint.media.transport import LocalIce, PacketReceiver, Send
 from endpoint.media.webrtc_dtls import DtlsAssociation, certificates, strongest
-from endpoint.media.webrtc_ice import READ_AT_MOST, HostTransport, IceConnection, parse_candidates
+from endpoint.media.webrtc_ice import HostTransport, IceConnection, parse_candidates
 from endpoint.media.webrtc_servers import parse_server
 
 _ICE_WORD: Final = re.compile(r"[0-9A-Za-z+/]+")
@@ -136,12 +138,15 @@ class WebRtcTransport:
         command: m.OpenWebRtcPort,
         settings: MediaSettings,
         open_socket: Callable[[], socket.socket],
+        readers: Readers,
         tasks: asyncio.TaskGroup,
         tell: Callable[[m.Notice], None],
     ) -> None:
         self.name = command.port
         self.foreign_packets = 0
-        self.refused_packets = 0
+        self._sessions: list[SrtpSession] = []
+        """Of every handshake."""
+        self._readers = readers
         self._servers = [parse_server(server) for server in command.ice_servers]
         self._command = command
         self._settings = settings
@@ -161,7 +166,6 @@ class WebRtcTransport:
         self._came_by: _Path
         self._direct: HostTransport | None = None
         """Where the port reads by itself what the far end sends."""
-        self._receive_facing: ReceiveInto
 
     async def open(self) -> LocalIce:
         """Gather.
@@ -197,6 +201,7 @@ class WebRtcTransport:
                 settings,
                 self._open_socket,
                 self._servers,
+                self._readers,
                 relay_only=relay_only,
                 controlling=controlling,
             ),
@@ -241,6 +246,11 @@ class WebRtcTransport:
         )
 
     @property
+    def refused_packets(self) -> int:
+        """See `PacketTransport`."""
+        return sum(session.refused_packets for session in self._sessions)
+
+    @property
     def srtp_profile(self) -> m.SrtpProfile | None:
         """See `PacketTransport`."""
         srtp = self._current.association.srtp
@@ -259,16 +269,7 @@ class WebRtcTransport:
         srtp, outlet = path.association.srtp, path.connection.outlet
         if path.is_closed or srtp is None or outlet is None:
             return None
-        protect = srtp.protect
-
-        def send(packet: bytes | memoryview) -> None:
-            if protected := protect(packet):
-                try:
-                    outlet(protected)
-                except OSError:
-                    return  # not to be tried again with the same index
-
-        return send
+        return srtp.protecting(outlet)
 
     def attach(self, receiver: PacketReceiver) -> None:
         """See `PacketTransport`."""
@@ -368,6 +369,8 @@ class WebRtcTransport:
 
     def _connected(self, association: DtlsAssociation) -> None:
         """A handshake has ended well."""
+        if association.srtp is not None:
+            self._sessions.append(association.srtp)
         for path in (self._prepared, self._current):
             if path is not None and path.association is association and path.is_up:
                 self._up(path)
@@ -429,51 +432,30 @@ class WebRtcTransport:
         self._size, self._came_by = size, path
         if self._direct is None:
             self._receiver.inbound.read()
-        elif size := self._unprotect(path, size):
+        elif size := _clear(path, size):
             # By another way than the one that is read directly: queued, or relayed.
             self._receiver.inbound.receive(size, monotonic())
 
     def _receive_into(self, buffer: bytearray) -> int:
-        if not (size := self._unprotect(self._came_by, self._size)):
+        if not (size := _clear(self._came_by, self._size)):
             raise BlockingIOError
         if self._old is not None and self._leaving is None and self._came_by is self._current:
             self._leaving = self._loop.call_later(_LINGER_S, self._drop_old)
         return size
 
-    def _unprotect(self, path: _Path, size: int) -> int:
-        """Make what is in `BUFFER` clear. Returns its size then; 0: refused, and counted."""
-        srtp = path.association.srtp
-        size = srtp.unprotect(size) if srtp is not None else 0
-        if not size:
-            self.refused_packets += 1
-        return size
-
     def _read_directly(self) -> None:
         """Let the port read the far end's socket by itself, where there is no other path."""
-        connection = self._current.connection
-        before = self._direct
-        self._direct = direct = (
-            connection.direct if self._old is None and self._current.is_up else None
-        )
+        before, path, inbound = self._direct, self._current, self._receiver.inbound
+        srtp, direct = path.association.srtp, path.connection.direct
+        if self._old is not None or not path.is_up:
+            direct = None
+        self._direct = direct
         if before is not None and before is not direct:
             before.read_facing(None)
-        inbound = self._receiver.inbound
         inbound.receive_into = self._receive_into
-        if direct is not None and direct.facing is not None:
-            self._receive_facing = direct.facing.recv_into
-            inbound.receive_into = self._receive_direct
+        if direct is not None and direct.facing is not None and srtp is not None:
+            inbound.receive_into = srtp.clearing(direct.facing.recv_into, direct.receive_other)
             direct.read_facing(inbound.read)
-
-    def _receive_direct(self, buffer: bytearray) -> int:
-        """Read the socket that faces the far end, on to its next packet of audio."""
-        for _ in range(READ_AT_MOST):
-            size = self._receive_facing(buffer)
-            if 127 < buffer[0] < 192 and size:
-                if size := self._unprotect(self._current, size):
-                    return size
-            elif self._direct is not None:
-                self._direct.receive_other(size)
-        raise BlockingIOError
 
     # -- paths that are no longer used --------------------------------------------------------
 
@@ -496,6 +478,12 @@ class WebRtcTransport:
         if path.association is not self._current.association:
             path.association.end()
         path.close()
+
+
+def _clear(path: _Path, size: int) -> int:
+    """Make what is in `BUFFER` clear. Returns its size then; 0: refused."""
+    srtp = path.association.srtp
+    return srtp.unprotect(size) if srtp is not None else 0
 
 
 def _ice_of(remote: m.SetWebRtcRemote) -> tuple[str, str]:

@@ -15,6 +15,7 @@ import random
 import socket
 import struct
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from time import monotonic
 from typing import Any, Final, Protocol
 
@@ -24,9 +25,10 @@ from aioice.candidate import Candidate, candidate_foundation, candidate_priority
 from endpoint.errors import MediaError
 from endpoint.media import messages as m
 from endpoint.media.latch import Address
+from endpoint.media.readers import Readers
 from endpoint.media.settings import MediaSettings
 from endpoint.media.sockets import open_facing
-from endpoint.media.transport import BUFFER, LARGEST, VIEWS, Send
+from endpoint.media.transport import BUFFER, LARGEST, READ_AT_MOST, VIEWS, Send
 from endpoint.media.webrtc_servers import StunServer, TurnServer
 
 _MOST_CANDIDATES: Final = 64
@@ -34,8 +36,6 @@ _MOST_PROVEN: Final = 100
 """Whoever has our password could name any number of third parties as its own addresses, each of
 which we would check (RFC 8445 §6.1.2.5 and §19.5.1)."""
 _MOST_CONFLICTS: Final = 8
-READ_AT_MOST: Final = 16
-"""Datagrams a turn that are no audio."""
 _GOODBYE_S: Final = 2.0
 """A TURN server that has died is not waited for any longer; aioice would, for a minute."""
 _CONSENT_RETRANSMISSIONS: Final = 2
@@ -93,7 +93,11 @@ class HostTransport(asyncio.DatagramTransport):
     """
 
     def __init__(
-        self, bound: socket.socket, protocol: _Protocol, connection: IceConnection
+        self,
+        bound: socket.socket,
+        protocol: _Protocol,
+        connection: IceConnection,
+        readers: Readers,
     ) -> None:
         super().__init__()
         self.facing: socket.socket | None = None
@@ -102,8 +106,8 @@ class HostTransport(asyncio.DatagramTransport):
         self._socket = bound
         self._protocol = protocol
         self._connection = connection
-        self._loop = asyncio.get_running_loop()
-        self._loop.add_reader(bound, self._read, bound)
+        self._readers = readers
+        readers.add(bound, partial(self._read, bound))
         protocol.connection_made(self)
 
     def sendto(self, data: Any, addr: Any = None) -> None:
@@ -120,7 +124,7 @@ class HostTransport(asyncio.DatagramTransport):
     def face(self, address: Address | None) -> None:
         """Have a socket for this far end alone, in place of one for another."""
         if self.facing is not None:
-            self._loop.remove_reader(self.facing)
+            self._readers.remove(self.facing)
             self.facing.close()
             self.facing = None
         if address is not None:
@@ -132,8 +136,7 @@ class HostTransport(asyncio.DatagramTransport):
     def read_facing(self, reader: Callable[[], None] | None) -> None:
         """Let another read what comes from the far end; None: as what comes from elsewhere."""
         if self.facing is not None:
-            arguments = (reader,) if reader is not None else (self._read, self.facing)
-            self._loop.add_reader(self.facing, *arguments)
+            self._readers.add(self.facing, reader or partial(self._read, self.facing))
 
     def receive_other(self, size: int) -> None:
         """A datagram in `BUFFER`, of the far end, that is no SRTP."""
@@ -144,9 +147,9 @@ class HostTransport(asyncio.DatagramTransport):
         """Give the port back."""
         if self._socket.fileno() >= 0:
             self.face(None)
-            self._loop.remove_reader(self._socket)
+            self._readers.remove(self._socket)
             self._socket.close()
-            self._loop.call_soon(self._protocol.connection_lost, None)
+            asyncio.get_running_loop().call_soon(self._protocol.connection_lost, None)
 
     def _read(self, source: socket.socket) -> None:
         # On to the next packet of audio: where the loop turns by the beat (see `Pace`), a flood of
@@ -176,6 +179,7 @@ class IceConnection(ice.Connection):
         settings: MediaSettings,
         open_socket: Callable[[], socket.socket],
         servers: Sequence[StunServer | TurnServer],
+        readers: Readers,
         *,
         relay_only: bool,
         controlling: bool,
@@ -190,6 +194,7 @@ class IceConnection(ice.Connection):
         self._settings = settings
         self._open_socket = open_socket
         self._servers = servers
+        self._readers = readers
         self._relay_only = relay_only
         self._told: set[str] = set()
         """The far end's candidates."""
@@ -213,7 +218,10 @@ class IceConnection(ice.Connection):
         if self._relay_only:
             return
         bound, protocol = self._open_socket(), _Protocol(self)
-        self._host_protocol, self._host = protocol, HostTransport(bound, protocol, self)
+        self._host_protocol, self._host = (
+            protocol,
+            HostTransport(bound, protocol, self, self._readers),
+        )
         address, port = bound.getsockname()[:2]
         address = self._settings.ice_host or address
         protocol.local_candidate = Candidate(

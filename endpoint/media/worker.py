@@ -34,7 +34,7 @@ async def serve(end: socket.socket, settings: MediaSettings) -> None:
     channel = Channel(end, lambda record: plane.handle(m.decode_command(record)), gone.set)
     try:
         async with Plane(settings, lambda message: channel.send(m.encode(message))) as plane:
-            with Pace(*settings.beat_s, plane.streams):
+            with Pace(*settings.beat_s, plane.streams, plane.readers):
                 await gone.wait()
     finally:
         channel.close()

@@ -193,7 +193,7 @@ async def test_an_error_of_the_socket_does_not_end_the_search_for_foreign_packet
         each.setblocking(False)
         each.bind(("127.0.0.1", 0))
     owner = Plane(MediaSettings(), lambda message: None)
-    transport = UdpTransport(pair, MediaSettings())
+    transport = UdpTransport(pair, MediaSettings(), owner.readers)
     port = RtpPort("A", transport, MediaSettings(), owner, rtp_timeout_s=0)
     port.set_remote(a.remote("A"))
     a.send_audio(pair[0].getsockname())

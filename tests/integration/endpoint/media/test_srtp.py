@@ -38,8 +38,12 @@ class SecurePhone(Phone):
     def send_packet(self, to: tuple[str, int], payload_type: int, payload: bytes) -> None:
         self.sequence = (self.sequence + 1) & 0xFFFF
         header = HEADER.pack(0x80, payload_type, self.sequence, self.timestamp, self.ssrc)
-        self.last = bytes(self.session.protect(header + payload))
-        self.rtp.sendto(self.last, to)
+
+        def send(protected: bytes | memoryview) -> None:
+            self.last = bytes(protected)
+            self.rtp.sendto(self.last, to)
+
+        self.session.protecting(send)(header + payload)
 
     def _receive(self, opened: socket.socket) -> None:
         datagram = opened.recv(2048)

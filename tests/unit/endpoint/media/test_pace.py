@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from endpoint.media.pace import Pace
+from endpoint.media.readers import Readers
 from tests.virtual_time import VirtualTimeLoop, run_virtual
 
 pytestmark = pytest.mark.unit
@@ -34,6 +35,7 @@ def held_up(
             BEAT_S,
             LONGEST_S,
             lambda: streams(loop.time()),
+            Readers(),
             clock=loop.time,
             sleep=sleep,
         ):

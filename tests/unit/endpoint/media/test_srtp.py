@@ -31,18 +31,25 @@ def packet(number: int, payload: bytes = bytes(160)) -> bytes:
     return HEADER.pack(0x80, 0, number & 0xFFFF, number * 160 & 0xFFFFFFFF, 7) + payload
 
 
-def opened(session: SrtpSession, protected: bytes) -> bytes:
-    BUFFER[: len(protected)] = protected
-    return bytes(BUFFER[: session.unprotect(len(protected))])
+def protected(session: SrtpSession, clear: bytes) -> bytes:
+    """What is sent for a packet; empty where nothing is."""
+    out: list[bytes] = []
+    session.protecting(lambda sent: out.append(bytes(sent)))(clear)
+    return b"".join(out)
+
+
+def opened(session: SrtpSession, sent: bytes) -> bytes:
+    BUFFER[: len(sent)] = sent
+    return bytes(BUFFER[: session.unprotect(len(sent))])
 
 
 @pytest.mark.parametrize("profile", SrtpProfile)
 def test_what_one_end_protects_the_other_reads(profile: SrtpProfile) -> None:
     a, b = two_ends(profile)
     for number in range(65_530, 65_546):
-        protected = bytes(a.protect(packet(number)))
-        assert protected[12:172] != bytes(160)
-        assert opened(b, protected) == packet(number), "across the wrap too (RFC 3711 §3.3.1)"
+        sent = protected(a, packet(number))
+        assert sent[12:172] != bytes(160)
+        assert opened(b, sent) == packet(number), "across the wrap too (RFC 3711 §3.3.1)"
     report = bytes(a.protect_rtcp(RR))
     assert report[8:] != RR[8:] or len(report) > len(RR)
     assert b.unprotect_rtcp(report) == RR
@@ -63,31 +70,69 @@ def test_a_foreign_library_reads_it(profile: SrtpProfile) -> None:
         ssrc_type=pylibsrtp.Policy.SSRC_ANY_INBOUND,
         srtp_profile=number,
     )
-    assert pylibsrtp.Session(policy).unprotect(bytes(a.protect(packet(1)))) == packet(1)
+    assert pylibsrtp.Session(policy).unprotect(protected(a, packet(1))) == packet(1)
 
 
 def test_changed_replayed_short_and_clear_packets_are_counted_and_end_nothing() -> None:
     a, b = two_ends()
-    protected = bytes(a.protect(packet(1)))
-    assert opened(b, protected)
-    changed = bytearray(a.protect(packet(2)))
+    sent = protected(a, packet(1))
+    assert opened(b, sent)
+    changed = bytearray(protected(a, packet(2)))
     changed[20] ^= 1
-    for junk in (protected, bytes(changed), b"", b"\x80", packet(3), RR, bytes(2048)):
+    for junk in (sent, bytes(changed), b"", b"\x80", packet(3), RR, bytes(2048)):
         assert opened(b, junk) == b""
     assert b.unprotect_rtcp(b"") == b""
-    assert b.unprotect_rtcp(bytes(a.protect(packet(4)))) == b"", "not on the port of reports"
+    assert b.unprotect_rtcp(protected(a, packet(4))) == b"", "not on the port of reports"
     assert b.refused_packets == 9
     for _ in range(200):
         opened(b, bytes(172))
-    assert opened(b, bytes(a.protect(packet(5)))) == packet(5)
+    assert opened(b, protected(a, packet(5))) == packet(5)
+
+
+def test_what_is_no_audio_of_the_far_end_is_passed_over() -> None:
+    a, b = two_ends()
+    stun, forged = b"\x01\x01\x00\x00" + bytes(16), bytearray(protected(a, packet(1)))
+    forged[20] ^= 1
+    waiting = [stun, bytes(forged), protected(a, packet(2)), bytes(a.protect_rtcp(RR)), stun]
+    others: list[bytes] = []
+
+    def receive_into(buffer: bytearray) -> int:
+        if not waiting:
+            raise BlockingIOError
+        datagram = waiting.pop(0)
+        buffer[: len(datagram)] = datagram
+        return len(datagram)
+
+    receive = b.clearing(receive_into, lambda size: others.append(bytes(BUFFER[:size])))
+    assert bytes(BUFFER[: receive(BUFFER)]) == packet(2)
+    assert bytes(BUFFER[: receive(BUFFER)]) == RR
+    with pytest.raises(BlockingIOError):
+        receive(BUFFER)
+    assert others == [stun, stun]
+    assert b.refused_packets == 1
+
+
+def test_an_error_told_in_place_of_sending_costs_no_packet() -> None:
+    """An ICMP error of an earlier packet; the index can't be used for another one."""
+    a, b = two_ends()
+    out: list[bytes] = []
+    errors = [ConnectionRefusedError()]
+
+    def send(sent: bytes | memoryview) -> None:
+        if errors:
+            raise errors.pop()
+        out.append(bytes(sent))
+
+    a.protecting(send)(packet(1))
+    assert opened(b, out[0]) == packet(1)
 
 
 def test_an_index_is_used_once_only() -> None:
     """A source that repeats a number with other audio must not give the key stream away."""
     a, _ = two_ends(SrtpProfile.AEAD_AES_128_GCM)
-    assert a.protect(packet(1))
-    assert not a.protect(packet(1, b"\xff" * 160))
-    assert a.protect(packet(2))
+    assert protected(a, packet(1))
+    assert not protected(a, packet(1, b"\xff" * 160))
+    assert protected(a, packet(2))
 
 
 def test_a_new_key_of_one_direction_leaves_the_other_as_it_is() -> None:
@@ -96,12 +141,12 @@ def test_a_new_key_of_one_direction_leaves_the_other_as_it_is() -> None:
     ours, theirs, renewed = key(profile, 1), key(profile, 100), key(profile, 50)
     a, b = SrtpSession(SrtpKeys(ours, theirs)), SrtpSession(SrtpKeys(theirs, ours))
     for number in range(65_500, 65_600):
-        assert opened(b, bytes(a.protect(packet(number)))) == packet(number)
+        assert opened(b, protected(a, packet(number))) == packet(number)
     a = SrtpSession(SrtpKeys(ours, renewed), a)
     b = SrtpSession(SrtpKeys(renewed, ours), b)
-    assert not a.protect(packet(65_599, b"\xff" * 160)), "an index is used once only"
-    assert opened(b, bytes(a.protect(packet(65_600)))) == packet(65_600)
-    assert opened(a, bytes(b.protect(packet(1)))) == packet(1)
+    assert not protected(a, packet(65_599, b"\xff" * 160)), "an index is used once only"
+    assert opened(b, protected(a, packet(65_600))) == packet(65_600)
+    assert opened(a, protected(b, packet(1))) == packet(1)
 
 
 @pytest.mark.parametrize("size", [0, 16, 29, 31])
