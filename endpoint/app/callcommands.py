@@ -170,6 +170,32 @@ def retrieve(
 
 
 @calls_app.command()
+def transfer(
+    device: Device,
+    destination: Annotated[
+        str | None, typer.Argument(help="Who takes the device's place, as 6002.")
+    ] = None,
+    other: Annotated[
+        str | None,
+        typer.Option(help="Instead of a destination: another call of the device, by its name."),
+    ] = None,
+    call: CallOption = None,
+    config: ConfigFile = None,
+    as_json: Json = False,
+) -> None:
+    """Transfer a device's call; the device leaves when the other has answered."""
+    if (destination is None) == (other is None):
+        raise typer.BadParameter("expected a destination, or --other CALL")
+
+    async def ask(client: EndpointClient, who: str, which: str) -> wire.Accepted:
+        if other is not None:
+            return await client.bring_together(who, which, other)
+        return await client.transfer(who, which, destination or "")
+
+    _command(device, call, config, as_json, ask)
+
+
+@calls_app.command()
 def press(
     device: Device,
     digits: Annotated[str, typer.Argument(help="0-9, *, #, A-D.")],

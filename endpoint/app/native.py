@@ -50,12 +50,22 @@ class NativeView:
 
     def calls(self) -> list[wire.Call]:
         """The calls that live."""
-        return [encode_call(call, self.directory) for call in self.controller.calls()]
+        several = self._in_several_calls()
+        return [encode_call(call, self.directory, several) for call in self.controller.calls()]
 
     def call(self, call: str) -> wire.Call | None:
         """One call that lives, None where it is over or never was."""
         found = next((one for one in self.controller.calls() if one.id == call), None)
-        return encode_call(found, self.directory) if found else None
+        return encode_call(found, self.directory, self._in_several_calls()) if found else None
+
+    def _in_several_calls(self) -> set[str]:
+        live = [
+            each.device
+            for call in self.controller.calls()
+            for each in call.connections
+            if each.is_live
+        ]
+        return {device for device in live if live.count(device) > 1}
 
     async def quality(self, call: str) -> wire.CallQuality | None:
         """How the parties of a call that lives are heard and hear; None as in `call`."""

@@ -46,6 +46,7 @@ class RestRoutes:
             web.get(f"{calls}/{{call}}", self.call),
             web.get(f"{calls}/{{call}}/quality", self.quality),
             web.post(f"{calls}/{{call}}/digits", self.digits),
+            web.post(f"{calls}/{{call}}/transfer", self.transfer),
             *(
                 web.post(f"{calls}/{{call}}/{word}", self._about_device(command))
                 for word, command in about.items()
@@ -105,6 +106,19 @@ class RestRoutes:
         wanted = await read_body(request, wire.Press, timeout_s=self.body_timeout_s)
         call = CallId(request.match_info["call"])
         return await self._submit(do.GenerateDigits(DeviceId(wanted.device), wanted.digits, call))
+
+    async def transfer(self, request: web.Request) -> web.Response:
+        """`POST /calls/{call}/transfer`."""
+        wanted = await read_body(request, wire.TransferTo, timeout_s=self.body_timeout_s)
+        device, call = DeviceId(wanted.device), CallId(request.match_info["call"])
+        if bool(wanted.destination) == bool(wanted.other):
+            expected = "exactly one of destination and other"
+            return refusal(
+                400, wire.Refused("bad_field", f"expected {expected}", "$.destination", expected)
+            )
+        if wanted.other:
+            return await self._submit(do.TransferCall(device, CallId(wanted.other), call))
+        return await self._submit(do.SingleStepTransfer(device, wanted.destination, call))
 
     def _about_device(
         self, command: Callable[[DeviceId, CallId], do.CallCommand]

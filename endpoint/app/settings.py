@@ -368,6 +368,14 @@ class AccountSettings(Section):
 
     Only for servers that lead what is sent to such an address to us. Needs `outbound`.
     """
+    transfer: Literal["endpoint", "refer"] = "endpoint"
+    """Who does a transfer of a far end of this server.
+
+    `endpoint`: we call the new party and stay between the two. `refer`: the server is asked to
+    (REFER), and what it tells of that decides.
+    """
+    accept_refer: bool = False
+    """Whether far ends of this server may have us call somebody (REFER), at this account's cost."""
 
     @field_validator("device")
     @classmethod

@@ -286,7 +286,7 @@ def sip_config(config: Config) -> SipServerConfig:
                 at_once=sip.limits.calls,
                 retry_after_s=sip.limits.retry_after_s,
             ),
-            supported=(TRICKLE_ICE,),
+            supported=("replaces", "norefersub", TRICKLE_ICE),
             info_packages=(TRICKLE_ICE,),
             session_timer=SessionTimerSettings(
                 sip.session_expires_s, sip.minimum_session_expires_s
@@ -423,6 +423,9 @@ def outside_account(
         password=password,
         realm=settings.realm or None,
         display_name=settings.display_name,
+        transfers=line.Transfers(
+            by_refer=settings.transfer == "refer", accepts=settings.accept_refer
+        ),
         expires_s=settings.expires_s,
         ssl_context=context,
         media=Protection(settings.media) if settings.media is not None else None,

@@ -22,6 +22,8 @@ class CommandName(StrEnum):
     RETRIEVE_CALL = "RetrieveCall"
     GENERATE_DIGITS = "GenerateDigits"
     CLEAR_CONNECTION = "ClearConnection"
+    SINGLE_STEP_TRANSFER = "SingleStepTransfer"
+    TRANSFER_CALL = "TransferCall"
 
 
 class Rejection(StrEnum):
@@ -46,6 +48,8 @@ class Rejection(StrEnum):
     """Something else than `0-9*#A-D`, or nothing at all."""
     DIAL_LIMIT = "dial_limit"
     """The device has dialled too often within a minute, or is in too many calls."""
+    TRANSFERRING = "transferring"
+    """The call is being transferred already."""
     SHUTTING_DOWN = "shutting_down"
     """No new calls: the endpoint is about to stop."""
     INTERNAL_ERROR = "internal_error"
@@ -122,7 +126,41 @@ class ClearConnection:
     """Which call; not needed when the device is in one only."""
 
 
-CallCommand = AnswerCall | HoldCall | RetrieveCall | GenerateDigits | ClearConnection
+@dataclass(frozen=True, slots=True)
+class SingleStepTransfer:
+    """Let somebody else take the device's place: it leaves when that one has answered."""
+
+    name: ClassVar[CommandName] = CommandName.SINGLE_STEP_TRANSFER
+    device: DeviceId
+    """Who transfers."""
+    destination: str = field(repr=False)
+    """A dial string, as of `MakeCall`: who is to talk with the others."""
+    call: CallId | None = None
+    """Which call; not needed when the device is in one only."""
+
+
+@dataclass(frozen=True, slots=True)
+class TransferCall:
+    """Let the others of two calls of the device talk with each other; it leaves both."""
+
+    name: ClassVar[CommandName] = CommandName.TRANSFER_CALL
+    device: DeviceId
+    """Who transfers."""
+    other: CallId
+    """The call whose others come into the first; they may still ring."""
+    call: CallId
+    """The call that goes on; it must be established."""
+
+
+CallCommand = (
+    AnswerCall
+    | HoldCall
+    | RetrieveCall
+    | GenerateDigits
+    | ClearConnection
+    | SingleStepTransfer
+    | TransferCall
+)
 """Commands about a call that exists."""
 Command = MakeCall | CallCommand
 

@@ -23,6 +23,8 @@ from endpoint.callcontrol.commands import (
     CommandAccepted,
     MakeCall,
     Rejection,
+    SingleStepTransfer,
+    TransferCall,
 )
 from endpoint.callcontrol.dials import DialLimits, Dials
 from endpoint.callcontrol.events import CallEvents
@@ -32,6 +34,7 @@ from endpoint.callcontrol.model import Call, CallId, CallSettings, Connection, I
 from endpoint.callcontrol.refusals import check_allowed, refused
 from endpoint.callcontrol.runner import CallRecords, ExtensionLookup, InteractionRunner
 from endpoint.legs.base import (
+    CAUSES,
     Cause,
     DeviceId,
     DeviceRegistered,
@@ -44,6 +47,7 @@ from endpoint.legs.base import (
     LegReleased,
     LegRole,
     RegistrationEvent,
+    TransferAsked,
 )
 
 __all__ = ["CallController", "CallRecords", "ControllerSettings"]
@@ -171,6 +175,12 @@ class CallController:
             state = await runner.ask(command)
             return CommandAccepted(command.name, state.id, state.calls[-1].id)
         runner, call = self._find(command)
+        if isinstance(command, TransferCall):
+            self._gather(runner, command)
+        elif isinstance(command, SingleStepTransfer):
+            limit = self._over_dial_limit(command.device)
+            if limit is not None:
+                raise refused(Rejection.DIAL_LIMIT, command, limit)
         await runner.ask(replace(command, call=call))
         return CommandAccepted(command.name, runner.state.id, call)
 
@@ -270,6 +280,28 @@ class CallController:
                 if connection is not None and connection.is_live:
                     yield runner, call, connection
 
+    def _gather(self, runner: InteractionRunner, command: TransferCall) -> None:
+        """Two calls of a device that are to be one belong to one interaction."""
+        for other, call, _ in list(self._connections_of(command.device)):
+            if call.id == command.other and other is not runner:
+                runner.adopt(other)
+
+    def _may_transfer(self, runner: InteractionRunner, event: TransferAsked) -> bool:
+        """A phone that asks for a transfer dials, or brings two calls of its own together."""
+        leg = runner.state.leg(event.leg)
+        if leg is None:
+            return False
+        if event.replaces is None:
+            if self._over_dial_limit(leg.device) is None:
+                return True
+            self.exchange.tell_transfer(leg.id, CAUSES[Cause.DIAL_LIMIT].sip_status)
+            return False
+        other = self._legs.get(event.replaces)
+        theirs = None if other is None else other.state.leg(event.replaces)
+        if other not in (None, runner) and theirs is not None and theirs.device == leg.device:
+            runner.adopt(other)
+        return True
+
     def _start(
         self, interaction: InteractionId, *, dialling: DeviceId | None = None
     ) -> InteractionRunner:
@@ -307,6 +339,14 @@ class CallController:
         if self._is_closing:
             self.exchange.release(offer.leg, Cause.UNREACHABLE)
             return
+        if offer.replaces is not None:
+            runner = self._legs.get(offer.replaces)
+            if runner is None:
+                self.exchange.release(offer.leg, Cause.DECLINED)
+                return
+            self.expect(offer.leg, runner)
+            runner.tell(offer)
+            return
         dials = offer.role is LegRole.STATION
         limit = self._over_dial_limit(offer.calling) if dials else None
         runner = self._start(offer.interaction)
@@ -328,5 +368,7 @@ class CallController:
             runner = self._legs.get(event.leg)
         if runner is None:
             log.debug("leg event for no interaction", leg=event.leg, kind=type(event).__name__)
+            return
+        if isinstance(event, TransferAsked) and not self._may_transfer(runner, event):
             return
         runner.tell(event)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from endpoint.callcontrol.events import CallEvents
 from endpoint.callcontrol.model import CallRecord, Timer
-from endpoint.legs.base import Cause, InteractionId, LegId, PlaceLeg, Route
+from endpoint.legs.base import Cause, DeviceId, InteractionId, LegId, PlaceLeg, Route
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +73,28 @@ class SendDigits:
 
 
 @dataclass(frozen=True, slots=True)
+class Refer:
+    """Ask a leg's far end to call somebody itself."""
+
+    leg: LegId
+    """Up."""
+    destination: DeviceId
+    """Whom."""
+    replacing: LegId | None = None
+    """Another leg of ours, to that one: its call is to be taken over."""
+
+
+@dataclass(frozen=True, slots=True)
+class TellTransfer:
+    """Tell a phone what becomes of the transfer that it asked for."""
+
+    leg: LegId
+    """It asked; it may be gone."""
+    sip_status: int
+    """100 to 199: under way. Else the outcome; as the first word, 300 and above refuse it."""
+
+
+@dataclass(frozen=True, slots=True)
 class SetRoutes:
     """The whole truth of who hears whom in an interaction. First of a step's effects."""
 
@@ -124,6 +146,8 @@ Effect = (
     | Hold
     | Resume
     | SendDigits
+    | Refer
+    | TellTransfer
     | SetRoutes
     | StartTimer
     | CancelTimer

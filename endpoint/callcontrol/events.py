@@ -138,6 +138,30 @@ class DigitDetected(CallEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Transferring(CallEvent):
+    """The device's place in the call is to be taken by another, who is being called."""
+
+    transferred_to: DeviceId
+    """Who."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transferred(CallEvent):
+    """Another has taken the device's place in the call; the audio has already switched."""
+
+    transferred_to: DeviceId
+    """Who."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TransferFailed(CallEvent):
+    """Nobody took the device's place, for the cause that is told; those who are left talk on."""
+
+    transferred_to: DeviceId
+    """Who was to take it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Failed(CallEvent):
     """The device could not be reached. Its caller hears the busy tone for a while, where we can."""
 
@@ -169,6 +193,9 @@ CallEvents = (
     | DigitsGenerated
     | DigitsFailed
     | DigitDetected
+    | Transferring
+    | Transferred
+    | TransferFailed
     | Failed
     | ConnectionCleared
     | CallCleared

@@ -21,6 +21,7 @@ from datetime import datetime
 
 from endpoint.callcontrol import effects as do
 from endpoint.callcontrol import events as told
+from endpoint.callcontrol import transfer
 from endpoint.callcontrol.commands import (
     AnswerCall,
     CallCommand,
@@ -31,6 +32,8 @@ from endpoint.callcontrol.commands import (
     MakeCall,
     Rejection,
     RetrieveCall,
+    SingleStepTransfer,
+    TransferCall,
 )
 from endpoint.callcontrol.dialstring import DIGITS, DialString, parse_dial_string
 from endpoint.callcontrol.model import (
@@ -69,6 +72,8 @@ from endpoint.legs.base import (
     MediaInterrupted,
     MediaResumed,
     Side,
+    TransferAsked,
+    TransferOutcome,
 )
 
 _BEFORE_ANSWER = (LegProgress.PLACED, LegProgress.RINGING, LegProgress.ANSWERING)
@@ -113,7 +118,7 @@ def step(
     Raises: CommandRejected; then nothing has changed. Never for a leg event or a timer: one about a
     leg that is over, or that comes too late, has no effect.
     """
-    turn = Turn(state, now)
+    turn = Turn(state, now, transfer.somebody_left)
     match stimulus:
         case MakeCall():
             _make_call(turn, stimulus)
@@ -129,6 +134,12 @@ def step(
             _clear_connection(turn, *_subject(turn, stimulus))
         case DialRefused(offer, text):
             _refuse_dial(turn, offer, Cause.DIAL_LIMIT, text)
+        case SingleStepTransfer():
+            transfer.single_step_transfer(turn, *_subject(turn, stimulus), stimulus)
+        case TransferCall():
+            transfer.transfer_call(turn, *_subject(turn, stimulus), stimulus)
+        case LegOffered(replaces=str()):
+            transfer.takes_over(turn, stimulus)
         case LegOffered(role=LegRole.STATION):
             _own_phone_dials(turn, stimulus)
         case LegOffered():
@@ -143,6 +154,10 @@ def step(
             _leg_held(turn, stimulus)
         case LegRetrieved():
             _leg_retrieved(turn, stimulus)
+        case TransferAsked():
+            transfer.transfer_asked(turn, stimulus)
+        case TransferOutcome():
+            transfer.referral_ended(turn, stimulus)
         case (
             FarEndHold()
             | DigitDetected()
@@ -327,7 +342,9 @@ def _leg_alerting(turn: Turn, event: LegAlerting) -> None:
         if connection.state is not ConnectionState.NULL:
             continue  # The caller's own station rings, or the far end says it once more.
         rings = turn.put_connection(call.id, replace(connection, state=ConnectionState.ALERTING))
-        turn.put_call(replace(turn.call(call.id), delivered_at=turn.now))
+        if not call.is_established:
+            turn.put_call(replace(turn.call(call.id), delivered_at=turn.now))
+        transfer.rings(turn, call, leg)
         caller = turn.state.leg(call.connections[0].leg)
         if caller is not None and caller.progress is LegProgress.OFFERED:
             turn.effects.append(do.Alert(caller.id))
@@ -345,13 +362,15 @@ def _leg_answered(turn: Turn, event: LegAnswered) -> None:
     if leg is None or leg.progress in (LegProgress.UP, LegProgress.RELEASING):
         return
     turn.stop_timer(TimerKind.NO_ANSWER, leg.id)
-    turn.put_leg(replace(leg, progress=LegProgress.UP))
+    turn.put_leg(replace(leg, progress=LegProgress.UP, refers=event.refers))
     for call, connection in turn.live_connections(leg.id):
         if connection.state is ConnectionState.INITIATED:
             _originate(turn, call.id, connection)
         elif connection is not call.connections[0]:
             _called_one_answered(turn, call, connection)
         _establish(turn, call.id)
+        if call.transfer is not None and call.transfer.target == leg.id:
+            transfer.completed(turn, call.id)
 
 
 def _called_one_answered(turn: Turn, call: Call, connection: Connection) -> None:
@@ -492,6 +511,8 @@ def _timer_fired(turn: Turn, timer: Timer) -> None:
                 outcome = call.outcome or ended_by_us(Cause.NORMAL)
                 over = ended_by_us(outcome.cause, outcome.releasing_device)
                 turn.end(call.id, connection, over, failed=False)
+            case TimerKind.TRANSFER:
+                transfer.timed_out(turn, call)
             case TimerKind.POST_DIAL:
                 _dial_extension(turn, call.id, timer.leg)
 

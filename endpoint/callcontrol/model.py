@@ -72,6 +72,8 @@ class TimerKind(StrEnum):
     """The caller has heard the busy tone long enough."""
     POST_DIAL = "post_dial"
     """The pause between the answer and the extension's digits (seed 000 §1.8)."""
+    TRANSFER = "transfer"
+    """A far end that was asked to call somebody says nothing of the outcome."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,8 @@ class CallSettings:
 
     no_answer_s: float = 60.0
     """How long a leg may ring."""
+    refer_s: float = 120.0
+    """How long a far end that transfers may take to tell what came of it."""
     failure_tone_s: float = 3.0
     """How long a caller hears the busy tone when the call failed."""
 
@@ -125,6 +129,8 @@ class Leg:
     """How far it has come."""
     early_media: bool = False
     """The far end sends its own ring-back."""
+    refers: bool = False
+    """Its line wants transfers to be done by the far end (REFER)."""
     held_by_phone: bool = False
     """Its own phone holds (re-INVITE), so only that phone can be asked to come back."""
 
@@ -163,6 +169,24 @@ class PostDial:
 
 
 @dataclass(frozen=True, slots=True)
+class Transfer:
+    """A device is about to be replaced by another in its call."""
+
+    device: DeviceId
+    """Who transfers."""
+    leg: LegId
+    """Its leg; it may be gone already."""
+    to: DeviceId
+    """Who takes its place."""
+    target: LegId | None = None
+    """The leg of that one; none where the far end calls it (REFER)."""
+    referred: LegId | None = None
+    """The leg whose far end was asked to call it, where the line wants that."""
+    asked_by_phone: bool = False
+    """The device's phone asked for it, and is told what becomes of it."""
+
+
+@dataclass(frozen=True, slots=True)
 class Call:
     """Devices that talk, or are about to."""
 
@@ -188,8 +212,10 @@ class Call:
     """When caller and called could first talk (UTC)."""
     cleared_at: datetime | None = None
     """When its last connection ended (UTC)."""
+    transfer: Transfer | None = None
+    """The transfer that is under way."""
     outcome: Ending | None = None
-    """Why it ended: the ending of the first connection that failed or was cleared."""
+    """Why it ended: the ending of the first connection that left less than two others."""
 
     @property
     def is_established(self) -> bool:

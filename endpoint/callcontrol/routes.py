@@ -5,6 +5,8 @@ In each call:
 - those who are connected, on legs that are up, hear each other;
 - one who is connected alone hears why: music when the others hold the call, ring-back (or the far
   end's own) while somebody rings, the busy tone when somebody could not be reached;
+- while a call is transferred, those who are connected wait together, as soon as the new party
+  rings, and hear it ring; until then one who is alone does;
 - one who holds hears nothing of that call, also when the others hold it too.
 """
 
@@ -49,6 +51,11 @@ def held_legs(interaction: Interaction) -> frozenset[LegId]:
 def _routes_of(interaction: Interaction, call: Call) -> Iterator[Route]:
     parties = _parties(interaction, call)
     connected = [each for each in parties if each.state is ConnectionState.CONNECTED]
+    joining = _joining(interaction, call)
+    if joining is not None and (joining.state is ConnectionState.ALERTING or len(connected) == 1):
+        for waiting in connected:
+            yield Route(_rings(interaction, joining), waiting.leg)
+        return
     if len(connected) != 1:
         for speaker, listener in permutations(connected, 2):
             yield Route(speaker.leg, listener.leg)
@@ -67,11 +74,25 @@ def _heard_alone(
         return Source.MUSIC_ON_HOLD
     states = {each.state: each for each in call.connections}
     if ringing := states.get(ConnectionState.ALERTING):
-        leg = interaction.leg(ringing.leg)
-        return leg.id if leg is not None and leg.early_media else Source.RING_BACK
+        return _rings(interaction, ringing)
     if ConnectionState.FAIL in states:
         return Source.BUSY
     return None
+
+
+def _joining(interaction: Interaction, call: Call) -> Connection | None:
+    """Who is to take a place in the call and is being called."""
+    target = None if call.transfer is None else call.transfer.target
+    leg = None if target is None else interaction.leg(target)
+    if leg is None or leg.progress not in (LegProgress.PLACED, LegProgress.RINGING):
+        return None
+    return next((each for each in call.connections if each.leg == target and each.is_live), None)
+
+
+def _rings(interaction: Interaction, ringing: Connection) -> LegId | Source:
+    """The far end's own ring-back, or ours."""
+    leg = interaction.leg(ringing.leg)
+    return leg.id if leg is not None and leg.early_media else Source.RING_BACK
 
 
 def _parties(interaction: Interaction, call: Call) -> list[Connection]:

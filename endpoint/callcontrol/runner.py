@@ -12,12 +12,21 @@ from typing import Protocol
 import structlog
 
 from endpoint.callcontrol import effects as do
-from endpoint.callcontrol.commands import Command, MakeCall, Rejection
+from endpoint.callcontrol.commands import Command, MakeCall, Rejection, SingleStepTransfer
 from endpoint.callcontrol.events import CallEvents
 from endpoint.callcontrol.machine import EndEverything, Stimulus, TimerFired, step
 from endpoint.callcontrol.model import CallRecord, Interaction, Timer
+from endpoint.callcontrol.routes import routes
 from endpoint.errors import CommandRejected
-from endpoint.legs.base import Cause, DeviceId, Exchange, LegId, LegOffered, LegReleased
+from endpoint.legs.base import (
+    Cause,
+    DeviceId,
+    Exchange,
+    LegId,
+    LegOffered,
+    LegReleased,
+    TransferAsked,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -77,7 +86,8 @@ class InteractionRunner:
         """The device whose MakeCall opens it: busy from the start."""
         self._around = surroundings
         self._release_timeout_s = release_timeout_s
-        self._inbox: asyncio.Queue[tuple[Stimulus, _Asker | None]] = asyncio.Queue()
+        self._inbox: asyncio.Queue[tuple[Stimulus | None, _Asker | None]] = asyncio.Queue()
+        """None says only that it is time to look whether anything is left."""
         self._deadlines: dict[Timer, asyncio.TimerHandle] = {}
         self._released: set[LegId] = set()
 
@@ -101,6 +111,37 @@ class InteractionRunner:
         self._inbox.put_nowait((command, asker))
         return await asker
 
+    def adopt(self, other: InteractionRunner) -> None:
+        """Take everything of another interaction over, which has nothing left and ends.
+
+        What waits to be taken there is taken here. Nobody's audio changes.
+        """
+        exchange = self._around.exchange
+        theirs = other.state
+        deadlines = {timer: handle.when() for timer, handle in other._deadlines.items()}
+        waiting = [other._inbox.get_nowait() for _ in range(other._inbox.qsize())]
+        other.state = Interaction(theirs.id, theirs.settings)
+        other._inbox.put_nowait((None, None))
+        exchange.set_routes(theirs.id, [])
+        self.state = replace(
+            self.state,
+            calls=(*self.state.calls, *theirs.calls),
+            legs=(*self.state.legs, *theirs.legs),
+            timers=self.state.timers | theirs.timers,
+        )
+        self._released |= other._released
+        for leg in theirs.legs:
+            exchange.move(leg.id, self.state.id)
+            self._around.expect(leg.id, self)
+        exchange.set_routes(self.state.id, sorted(routes(self.state), key=repr))
+        loop = asyncio.get_running_loop()
+        for timer, when in deadlines.items():
+            other._deadlines.pop(timer).cancel()
+            if timer in theirs.timers:
+                self._deadlines[timer] = loop.call_at(when, self._deadline_passed, timer)
+        for stimulus, asker in waiting:
+            self._inbox.put_nowait((stimulus, asker))
+
     async def run(self) -> None:
         """Take stimuli until every call is cleared and every leg is over."""
         try:
@@ -117,7 +158,9 @@ class InteractionRunner:
             while not self._inbox.empty():
                 _refuse_late(*self._inbox.get_nowait())
 
-    async def _take(self, stimulus: Stimulus, asker: _Asker | None) -> None:
+    async def _take(self, stimulus: Stimulus | None, asker: _Asker | None) -> None:
+        if stimulus is None:
+            return
         try:
             stimulus = await self._without_alias(stimulus)
             self.state, effects = step(self.state, stimulus, self._around.clock())
@@ -133,10 +176,13 @@ class InteractionRunner:
 
     async def _without_alias(self, stimulus: Stimulus) -> Stimulus:
         """An alias leads to its extension before anything is decided: nobody is called by one."""
-        if isinstance(stimulus, MakeCall):
+        if isinstance(stimulus, MakeCall | SingleStepTransfer):
             return replace(stimulus, destination=await self._dialled(stimulus.destination))
         if isinstance(stimulus, LegOffered):
             return replace(stimulus, called=DeviceId(await self._dialled(stimulus.called)))
+        if isinstance(stimulus, TransferAsked):
+            number = DeviceId(await self._dialled(stimulus.destination))
+            return replace(stimulus, destination=number)
         return stimulus
 
     async def _dialled(self, text: str) -> str:
@@ -174,8 +220,12 @@ class InteractionRunner:
                 exchange.resume(leg)
             case do.SendDigits(leg, digits):
                 exchange.send_digits(leg, digits)
-            case do.SetRoutes(interaction, routes):
-                exchange.set_routes(interaction, sorted(routes, key=repr))
+            case do.Refer(leg, destination, replacing):
+                exchange.refer(leg, destination, replacing)
+            case do.TellTransfer(leg, sip_status):
+                exchange.tell_transfer(leg, sip_status)
+            case do.SetRoutes(interaction, whole):
+                exchange.set_routes(interaction, sorted(whole, key=repr))
             case do.StartTimer(timer, after_s):
                 self._deadlines[timer] = asyncio.get_running_loop().call_later(
                     after_s, self._deadline_passed, timer
@@ -215,7 +265,7 @@ def _refuse(asker: _Asker | None, rejection: CommandRejected) -> None:
         asker.set_exception(rejection)
 
 
-def _refuse_late(stimulus: Stimulus, asker: _Asker | None) -> None:
+def _refuse_late(stimulus: Stimulus | None, asker: _Asker | None) -> None:
     _refuse(asker, CommandRejected(Rejection.UNKNOWN_CALL, "the call is over"))
 
 

@@ -1,9 +1,9 @@
 """The table of call control: what a device may do in each state of its connection.
 
 Theory: a command is about one connection, and the connection's state decides (ECMA-269 §6.1.5). A
-command that is not in the row of the state is refused. Hold and digits also need somebody at the
-other end: while the far party still rings, the caller is `connected` and can only give up. The
-buttons that a client may show are derived from here, never kept beside it.
+command that is not in the row of the state is refused. Hold, digits and transfers also need
+somebody at the other end: while the far party still rings, the caller is `connected` and can only
+give up. The buttons that a client may show are derived from here, never kept beside it.
 """
 
 from __future__ import annotations
@@ -16,15 +16,35 @@ ALLOWED: dict[ConnectionState, frozenset[CommandName]] = {
     ConnectionState.INITIATED: frozenset({CommandName.CLEAR_CONNECTION}),
     ConnectionState.ALERTING: frozenset({CommandName.ANSWER_CALL, CommandName.CLEAR_CONNECTION}),
     ConnectionState.CONNECTED: frozenset(
-        {CommandName.HOLD_CALL, CommandName.GENERATE_DIGITS, CommandName.CLEAR_CONNECTION}
+        {
+            CommandName.HOLD_CALL,
+            CommandName.GENERATE_DIGITS,
+            CommandName.CLEAR_CONNECTION,
+            CommandName.SINGLE_STEP_TRANSFER,
+            CommandName.TRANSFER_CALL,
+        }
     ),
-    ConnectionState.HOLD: frozenset({CommandName.RETRIEVE_CALL, CommandName.CLEAR_CONNECTION}),
+    ConnectionState.HOLD: frozenset(
+        {
+            CommandName.RETRIEVE_CALL,
+            CommandName.CLEAR_CONNECTION,
+            CommandName.SINGLE_STEP_TRANSFER,
+            CommandName.TRANSFER_CALL,
+        }
+    ),
     ConnectionState.QUEUED: frozenset({CommandName.CLEAR_CONNECTION}),
     ConnectionState.FAIL: frozenset(),
 }
 """For each state, the commands that it allows. A missing entry is a refusal."""
 
-NEEDS_ESTABLISHED = frozenset({CommandName.HOLD_CALL, CommandName.GENERATE_DIGITS})
+NEEDS_ESTABLISHED = frozenset(
+    {
+        CommandName.HOLD_CALL,
+        CommandName.GENERATE_DIGITS,
+        CommandName.SINGLE_STEP_TRANSFER,
+        CommandName.TRANSFER_CALL,
+    }
+)
 """Commands that also need an established call."""
 
 

@@ -6,7 +6,7 @@ is left of its call, tell it. `machine.py` says when; this says what it takes.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime
 from typing import TypedDict
@@ -77,8 +77,15 @@ def ended_by_us(cause: Cause, device: DeviceId | None = None, text: str = "") ->
 class Turn:
     """The state on its way through one step. Drain `all_effects` once, at the end."""
 
-    def __init__(self, state: Interaction, now: datetime) -> None:
+    def __init__(
+        self,
+        state: Interaction,
+        now: datetime,
+        on_left: Callable[[Turn, CallId, Connection, Ending], None],
+    ) -> None:
+        """`on_left` hears of each device that has left a call, before what is left is settled."""
         self._before = state
+        self._on_left = on_left
         self.state = state
         """The state as it stands."""
         self.now = now
@@ -229,17 +236,19 @@ class Turn:
 
         failed: it could not be reached; its connection stays `fail` and its caller hears so.
         """
-        self._over(call, connection, ending, failed=failed)
+        self.over(call, connection, ending, failed=failed)
+        self._on_left(self, call, connection, ending)
         self._settle(call, ending, failed=failed)
 
-    def _over(
+    def over(
         self, call_id: CallId, connection: Connection, ending: Ending, *, failed: bool
     ) -> None:
+        """The same without looking at what is left."""
         state = ConnectionState.FAIL if failed else ConnectionState.NULL
         over = self.put_connection(call_id, replace(connection, state=state, ending=ending))
         self.release(over.leg, ending.cause)
         call = self.call(call_id)
-        if call.outcome is None:
+        if call.outcome is None and sum(each.is_live for each in call.connections) < 2:
             call = replace(call, outcome=ending)
             self.put_call(call)
         facts = self.end_facts(call, over, ending)
@@ -251,14 +260,13 @@ class Turn:
         left = [each for each in call.connections if each.is_live]
         if len(left) == 1:
             (last,) = left
-            caller = call.connections[0]
-            if failed and last is caller and self.is_up(caller):
+            if failed and self.is_up(last):
                 self.start_timer(
-                    TimerKind.FAILURE_TONE, caller.leg, self.state.settings.failure_tone_s
+                    TimerKind.FAILURE_TONE, last.leg, self.state.settings.failure_tone_s
                 )
                 return
             passed_on = ended_by_us(ending.cause, ending.releasing_device)
-            self._over(call_id, last, passed_on, failed=False)
+            self.over(call_id, last, passed_on, failed=False)
         elif left:
             return
         self._clear(call_id)

@@ -143,6 +143,14 @@ class EndpointClient:
         """Send DTMF to the others in the call."""
         return await self._about("digits", call, wire.Press(device, digits))
 
+    async def transfer(self, device: str, call: str, destination: str) -> wire.Accepted:
+        """Let somebody else take the device's place; it leaves when that one has answered."""
+        return await self._about("transfer", call, wire.TransferTo(device, destination))
+
+    async def bring_together(self, device: str, call: str, other: str) -> wire.Accepted:
+        """Let the others of two calls of the device talk; it leaves both, and `call` goes on."""
+        return await self._about("transfer", call, wire.TransferTo(device, other=other))
+
     async def clear(self, device: str, call: str) -> wire.Accepted:
         """Take the device out of the call."""
         return await self._about("clear", call, wire.OfDevice(device))

@@ -124,6 +124,11 @@ class LegOffered:
     LINE: somebody outside calls `called`.
     """
     calling_name: str = ""
+    replaces: LegId | None = None
+    """It came for the place of this leg, whose interaction it is in (RFC 3891): answer or release.
+
+    With the answer the old leg ends by itself.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +148,8 @@ class LegAnswered:
     """
 
     leg: LegId
+    refers: bool = False
+    """Its line wants transfers to be done by its far end: see `Exchange.refer`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +232,31 @@ class MediaResumed:
 
 
 @dataclass(frozen=True, slots=True)
+class TransferAsked:
+    """The leg's phone wants somebody else to take its place (REFER).
+
+    `tell_transfer` is owed.
+    """
+
+    leg: LegId
+    destination: DeviceId
+    """Who."""
+    replaces: LegId | None = None
+    """Another leg of the same phone, in the call with that one, which it leaves as well."""
+
+
+@dataclass(frozen=True, slots=True)
+class TransferOutcome:
+    """What became of our `refer`."""
+
+    leg: LegId
+    sip_status: int | None
+    """200 to 299: the far end has called whom we named, who has answered. None: it did not say."""
+    cause: Cause
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class DeviceRegistered:
     """A device can be reached now.
 
@@ -262,6 +294,8 @@ LegEvent = (
     | MediaConfirmed
     | MediaInterrupted
     | MediaResumed
+    | TransferAsked
+    | TransferOutcome
 )
 RegistrationEvent = DeviceRegistered | DeviceUnregistered
 
@@ -298,6 +332,22 @@ class Exchange(Protocol):
 
     def send_digits(self, leg: LegId, digits: str) -> None:
         """Send DTMF (`0-9*#A-D`) to the leg's far end. Then `DigitsSent`."""
+
+    def tell_transfer(self, leg: LegId, sip_status: int) -> None:
+        """Tell the phone that asked for a transfer (`TransferAsked`) what becomes of it.
+
+        100 to 199: under way; said first, it accepts. Else the outcome, or a refusal. The leg may
+        be over meanwhile: its phone is told nevertheless.
+        """
+
+    def refer(self, leg: LegId, destination: DeviceId, replacing: LegId | None = None) -> None:
+        """Ask the leg's far end to call somebody itself. Then `TransferOutcome`, unless it ends.
+
+        `replacing` is another leg of ours, to that one, whose call is to be taken over.
+        """
+
+    def move(self, leg: LegId, interaction: InteractionId) -> None:
+        """The leg belongs to another interaction from now on. Routes are not touched."""
 
     def set_routes(self, interaction: InteractionId, routes: Sequence[Route]) -> None:
         """The whole truth of who hears whom in this interaction.

@@ -32,10 +32,19 @@ from endpoint.legs.base import (
 )
 from endpoint.legs.browser import BrowserLeg, BrowserStations
 from endpoint.legs.leg import Leg, LegSettings
-from endpoint.legs.line import AccountSettings, Line, Lines, OutsideAccounts, OwnRegistrar
+from endpoint.legs.line import (
+    NO_TRANSFERS,
+    OF_OUR_PHONES,
+    AccountSettings,
+    Line,
+    Lines,
+    OutsideAccounts,
+    OwnRegistrar,
+)
 from endpoint.legs.offered import OfferedLeg
 from endpoint.legs.placed import PlacedLeg
 from endpoint.legs.ports import LegPorts
+from endpoint.legs.referrals import Referrals
 from endpoint.legs.sip import SipLeg
 from endpoint.legs.station import FileStation, StationLeg
 from endpoint.media import messages as m
@@ -107,6 +116,7 @@ class LegExchange(Exchange):
         self._lines = Lines((registrar, self._accounts, *trunks), extension)
         self._registrar = registrar
         self._legs: dict[LegId, Leg] = {}
+        self._referrals = Referrals(self._emit, self._leg_with)
         self._events: asyncio.Queue[LegEvent | RegistrationEvent | None] = asyncio.Queue()
         self._group = asyncio.TaskGroup()
         self._readers: list[asyncio.Task[None]] = []
@@ -187,6 +197,23 @@ class LegExchange(Exchange):
         """See `Exchange`."""
         self._do(leg, lambda found: found.send_digits(digits))
 
+    def tell_transfer(self, leg: LegId, sip_status: int) -> None:
+        """See `Exchange`."""
+        self._referrals.tell(leg, sip_status)
+
+    def refer(self, leg: LegId, destination: DeviceId, replacing: LegId | None = None) -> None:
+        """See `Exchange`."""
+        found = self._legs.get(leg)
+        other = None if replacing is None else self._legs.get(replacing)
+        if isinstance(found, SipLeg):
+            found.refer(destination, other if isinstance(other, SipLeg) else None)
+
+    def move(self, leg: LegId, interaction: InteractionId) -> None:
+        """See `Exchange`."""
+        found = self._legs.get(leg)
+        if found is not None:
+            found.interaction = interaction
+
     def set_routes(self, interaction: InteractionId, routes: Sequence[Route]) -> None:
         """See `Exchange`."""
         self._ports.set_routes(interaction, routes)
@@ -261,6 +288,7 @@ class LegExchange(Exchange):
             self.settings,
             self._emit,
             faced=partial(self._faced, request.interaction, request.role, request.calling),
+            referrals=self._referrals,
             resolve=self._lines.resolve,
             invite=self._server.invite,
         )
@@ -283,6 +311,12 @@ class LegExchange(Exchange):
         phones = self._server.targets(device)
         kinds = {self._registrar.protection(phone.flow) for phone in phones}
         return (OPUS.encoding,) if kinds == {Protection.WEBRTC} else ()
+
+    def _leg_with(self, session: InviteSession) -> LegId | None:
+        for leg in self._legs.values():
+            if isinstance(leg, SipLeg) and leg.session is session:
+                return leg.id
+        return None
 
     def _live(self, leg: Leg) -> None:
         if self._closing:
@@ -328,22 +362,30 @@ class LegExchange(Exchange):
         calling, name = caller.uri.user or caller.uri.host, caller.display_name
         called, instance = self._server.resolve(session.request.uri) or ("", None)
         role = LegRole.LINE
-        protection = self._registrar.protection(session.flow)
+        protection, transfers = self._registrar.protection(session.flow), NO_TRANSFERS
         if session.authenticated_user is not None:
             calling, role = session.authenticated_user, LegRole.STATION
+            transfers = OF_OUR_PHONES
         elif (account := self._accounts.owner(session)) is not None:
             called, instance = account.settings.device, None
-            protection = account.settings.protection
+            protection, transfers = account.settings.protection, account.settings.transfers
         if not called or self._closing:
             session.hang_up(404 if not called else 503)
             return
+        replaces = None if session.replaces is None else self._leg_with(session.replaces)
+        replaced = None if replaces is None else self._legs.get(replaces)
+        if session.replaces is not None and replaced is None:
+            session.hang_up(481)
+            return
+        own = InteractionId(secrets.token_hex(8))
         offered = LegOffered(
             leg=LegId(f"in-{secrets.token_hex(8)}"),
-            interaction=InteractionId(secrets.token_hex(8)),
+            interaction=own if replaced is None else replaced.interaction,
             calling=DeviceId(calling),
             called=DeviceId(called),
             role=role,
             calling_name=name,
+            replaces=replaces,
         )
         if instance is not None:
             self._registrar.narrow(offered.interaction, offered.called, instance)
@@ -355,7 +397,9 @@ class LegExchange(Exchange):
                 self.settings,
                 self._emit,
                 faced=partial(self._faced, offered.interaction, role, offered.called),
+                referrals=self._referrals,
                 protection=protection,
+                transfers=transfers,
             )
         )
 

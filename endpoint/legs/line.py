@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from endpoint.legs.audio_end import Protection
@@ -52,6 +52,21 @@ AUTO_ANSWER_HEADERS: tuple[tuple[str, str], ...] = (
 
 
 @dataclass(frozen=True, slots=True)
+class Transfers:
+    """What a line does about transfers (RFC 3515)."""
+
+    by_refer: bool = False
+    """Its far end is asked to call the new party, instead of our staying in the middle."""
+    accepts: bool = False
+    """Its far end may ask us for one, and is treated as its device would be."""
+
+
+NO_TRANSFERS = Transfers()
+OF_OUR_PHONES = Transfers(accepts=True)
+"""A phone that is registered with us may transfer whom it talks with."""
+
+
+@dataclass(frozen=True, slots=True)
 class Target:
     """One place to send an INVITE to."""
 
@@ -67,6 +82,8 @@ class Target:
     """How audio is to go there."""
     routes: tuple[NameAddr, ...] = ()
     """The proxies on the way (Path of a phone, Service-Route of an account)."""
+    transfers: Transfers = field(default_factory=Transfers)
+    """How who is reached there is transferred, and may transfer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +143,7 @@ class OwnRegistrar:
                 from_=from_,
                 to=to,
                 protection=self.protection(phone.flow),
+                transfers=OF_OUR_PHONES,
             )
             for phone in self._server.targets(request.device, instance)
         ]
@@ -163,6 +181,8 @@ class AccountSettings:
     """The telephone's lasting name, a URN; with it the server is asked for outbound (RFC 5626)."""
     gruu: bool = False
     """Be the GRUU that the server gives in calls (RFC 5627)."""
+    transfers: Transfers = field(default_factory=Transfers)
+    """How its far ends are transferred, and whether they may transfer."""
 
     @property
     def over_websocket(self) -> bool:
@@ -291,6 +311,7 @@ class OutsideAccounts:
                 contact_user=aor.user,
                 protection=outside.settings.protection,
                 routes=outside.registration.service_route,
+                transfers=outside.settings.transfers,
             )
         ]
 

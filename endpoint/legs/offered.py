@@ -11,7 +11,9 @@ from endpoint.legs.audio_end import Protection, codecs_for, encodings_of
 from endpoint.legs.base import LegEvent, LegOffered
 from endpoint.legs.info import TRICKLE_ICE
 from endpoint.legs.leg import GiveUp, LegSettings
+from endpoint.legs.line import Transfers
 from endpoint.legs.ports import LegPorts
+from endpoint.legs.referrals import Referrals
 from endpoint.legs.sip import SipLeg
 from signaling.errors import SdpError
 from signaling.sdp.description import SessionDescription
@@ -36,12 +38,22 @@ class OfferedLeg(SipLeg):
         emit: Callable[[LegEvent], None],
         *,
         faced: Callable[[], Sequence[str]],
+        referrals: Referrals,
         protection: Protection,
+        transfers: Transfers,
     ) -> None:
         """Make a leg; `protection` is what we offer a caller that offers nothing."""
         super().__init__(
-            offered.leg, offered.interaction, offered.role, ports, settings, emit, faced=faced
+            offered.leg,
+            offered.interaction,
+            offered.role,
+            ports,
+            settings,
+            emit,
+            faced=faced,
+            referrals=referrals,
         )
+        self._transfers = transfers
         self.session = session
         self._caller = session
         self._offered = offered

@@ -23,6 +23,7 @@ from endpoint.legs.cause import BEST_FIRST, MEDIA_FAILURES, cause_of_end
 from endpoint.legs.leg import GiveUp, LegSettings
 from endpoint.legs.line import AUTO_ANSWER_HEADERS, Refusal, Target
 from endpoint.legs.ports import LegPorts
+from endpoint.legs.referrals import Referrals
 from endpoint.legs.sip import SipLeg
 from endpoint.media import messages as m
 from signaling.errors import SdpError
@@ -37,6 +38,7 @@ class _Fork:
     """One of the INVITEs that ring together."""
 
     session: InviteSession
+    target: Target
     audio: AudioEnd
     offer: SessionDescription
     rang: bool = False
@@ -55,11 +57,19 @@ class PlacedLeg(SipLeg):
         emit: Callable[[LegEvent], None],
         *,
         faced: Callable[[], Sequence[str]],
+        referrals: Referrals,
         resolve: Callable[[PlaceLeg], Awaitable[Sequence[Target] | Refusal]],
         invite: Callable[[InviteRequest], InviteSession],
     ) -> None:
         super().__init__(
-            request.leg, request.interaction, request.role, ports, settings, emit, faced=faced
+            request.leg,
+            request.interaction,
+            request.role,
+            ports,
+            settings,
+            emit,
+            faced=faced,
+            referrals=referrals,
         )
         self._request = request
         self._resolve = resolve
@@ -101,7 +111,7 @@ class PlacedLeg(SipLeg):
                     routes=target.routes,
                 )
             )
-            self._forks[session.id] = _Fork(session, audio, offer)
+            self._forks[session.id] = _Fork(session, target, audio, offer)
             self._follow(session)
         if self._forks:
             self._after(self._settings.ring_timeout_s, self._ring_timed_out)
@@ -155,6 +165,7 @@ class PlacedLeg(SipLeg):
         if fork is None:
             return  # given up already, so its BYE is on the way
         self.session = session
+        self._transfers = fork.target.transfers
         self._give_up_forks(Cause.CANCELLED)
         self._use(fork.audio)
         await self._agree_on_answer(self._accepted(fork.offer, sdp))

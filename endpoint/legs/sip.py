@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
@@ -17,6 +18,7 @@ from endpoint.legs.audio_end import AudioEnd, Protection, codecs_for, encodings_
 from endpoint.legs.base import (
     CAUSES,
     Cause,
+    DeviceId,
     DigitDetected,
     FarEndHold,
     InteractionId,
@@ -29,16 +31,21 @@ from endpoint.legs.base import (
     MediaInterrupted,
     MediaResumed,
     Side,
+    TransferOutcome,
 )
-from endpoint.legs.cause import MEDIA_FAILURES, cause_of_end
+from endpoint.legs.cause import MEDIA_FAILURES, cause_of_end, cause_of_status
 from endpoint.legs.info import TRICKLE_HEADERS, is_fragment, parse_info_digit
 from endpoint.legs.leg import GiveUp, Leg, LegSettings
+from endpoint.legs.line import NO_TRANSFERS, Transfers
 from endpoint.legs.ports import LegPorts
+from endpoint.legs.referrals import Referrals
 from endpoint.media import messages as m
 from signaling.errors import LocalProtocolError, SdpError
 from signaling.sdp.description import Direction, SessionDescription
 from signaling.sdp.ice import FRAGMENT_CONTENT_TYPE
 from signaling.sdp.negotiation import Negotiated
+from signaling.sip.headers import NameAddr
+from signaling.sip.uri import Uri
 from signaling.user_agent import (
     Answered,
     Confirmed,
@@ -46,6 +53,7 @@ from signaling.user_agent import (
     InfoReceived,
     InviteSession,
     Progress,
+    Refer,
     Referred,
     Refreshed,
     Reinvited,
@@ -68,15 +76,24 @@ class SipLeg(Leg):
         emit: Callable[[LegEvent], None],
         *,
         faced: Callable[[], Sequence[str]],
+        referrals: Referrals,
     ) -> None:
-        """Make a leg; `faced` says what codecs whom it talks with takes, as far as known."""
+        """Make a leg; `faced` says what codecs whom it talks with takes, as far as known.
+
+        `referrals` takes a REFER of its far end.
+        """
         super().__init__(leg, interaction, role, ports, settings, emit)
         self._faced = faced
+        self._referrals = referrals
         self._changing = asyncio.Lock()
         """One re-INVITE of ours at a time."""
 
     session: InviteSession | None = None
     """The one that holds the call; a placed leg has none before the answer."""
+    _transfers: Transfers = NO_TRANSFERS
+    """What its line does about transfers."""
+    _referring: asyncio.Task[None] | None = None
+    """Waits for what its far end tells of a REFER of ours."""
     _audio: AudioEnd | None = None
     """What is heard of the leg: its call's audio; before the answer, that of who is heard early."""
     _awaited: SessionDescription | None = None
@@ -295,7 +312,7 @@ class SipLeg(Leg):
                 if digit is not None:
                     self._emit(DigitDetected(self.id, *digit))
             case Referred():
-                event.refuse(603)
+                self._referrals.ask(self.id, event, is_allowed=self._transfers.accepts)
             case Ended():
                 await self._ended(session, event)
 
@@ -317,7 +334,7 @@ class SipLeg(Leg):
     def _answer_is_final(self) -> None:
         self._talking = True
         self._stop_timer()
-        self._emit(LegAnswered(self.id))
+        self._emit(LegAnswered(self.id, refers=self._transfers.by_refer))
 
     async def _reinvited(self, session: InviteSession, sdp: bytes | None) -> None:
         """The far end offers anew: hold, retrieve, another address, or just the same again."""
@@ -438,9 +455,43 @@ class SipLeg(Leg):
             text = f"no audio came for {self._settings.media_timeout_s:g} s"
             self._end(Cause.MEDIA_TIMEOUT, Side.ENDPOINT, text=text)
 
+    # -- transfer -------------------------------------------------------------------------------
+
+    def refer(self, destination: DeviceId, other: SipLeg | None = None) -> None:
+        """See `Exchange.refer`; `other` is the leg whose call is to be taken over."""
+        self.post(partial(self._refer, destination, other))
+
+    async def _refer(self, destination: DeviceId, other: SipLeg | None) -> None:
+        session, consulted = self.session, None if other is None else other.session
+        if session is None or not self._talking:
+            self._emit(TransferOutcome(self.id, None, Cause.PROTOCOL_ERROR, "there is no call"))
+            return
+        if consulted is None:
+            far = session.remote.uri
+            to = Uri("sip", destination, host=far.host, port=far.port)
+        else:
+            replaces = (("Replaces", consulted.replaces_header()),)
+            to = dataclasses.replace(consulted.remote.uri, parameters=(), headers=replaces)
+        local = session.local.uri.without_parameters()
+        refer = session.refer(NameAddr("", to), referred_by=NameAddr("", local))
+        self._referring = self._tasks.create_task(self._follow_refer(refer))
+
+    async def _follow_refer(self, refer: Refer) -> None:
+        outcome = await refer.outcome()
+        status = outcome.status
+        if status is None:
+            cause, text = Cause.NETWORK_FAILURE, "the far end does not tell what came of it"
+        elif 200 <= status < 300:
+            cause, text = Cause.NORMAL, outcome.reason
+        else:
+            cause, text = cause_of_status(status, rang=True), outcome.reason
+        self._emit(TransferOutcome(self.id, status, cause, text))
+
     # -- the end --------------------------------------------------------------------------------
 
     def _let_far_end_go(self, cause: Cause) -> None:
+        if self._referring is not None:
+            self._referring.cancel()
         if self.session is not None:
             codes = CAUSES[cause]
             self.session.hang_up(codes.sip_status, codes.q850)

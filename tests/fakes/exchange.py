@@ -37,6 +37,8 @@ from endpoint.legs.base import (
     Route,
     Side,
     Source,
+    TransferAsked,
+    TransferOutcome,
 )
 
 
@@ -64,6 +66,12 @@ class FakeLeg:
     """What it received."""
     offers: list[str] = field(default_factory=list)
     """`hold` and `resume`, as it was asked."""
+    refers: bool = False
+    """Its line wants transfers by REFER."""
+    referred_to: str = ""
+    """Whom it was asked to call."""
+    transfer: list[int] = field(default_factory=list)
+    """What it was told of the transfer that it asked for."""
 
     def ring(self, *, early_media: bool = False) -> None:
         self.early_media = early_media
@@ -71,7 +79,16 @@ class FakeLeg:
 
     def answer(self) -> None:
         self.is_up = True
-        self.exchange.tell(LegAnswered(self.id))
+        self.exchange.tell(LegAnswered(self.id, refers=self.refers))
+
+    def ask_transfer(self, destination: str, replaces: FakeLeg | None = None) -> None:
+        """Its phone sends REFER."""
+        other = None if replaces is None else replaces.id
+        self.exchange.tell(TransferAsked(self.id, DeviceId(destination), other))
+
+    def tell_outcome(self, sip_status: int | None, cause: Cause = Cause.NORMAL) -> None:
+        """Its phone says by NOTIFY what came of our REFER."""
+        self.exchange.tell(TransferOutcome(self.id, sip_status, cause))
 
     def refuse(self, cause: Cause, *, by: Side = Side.DEVICE, text: str = "") -> None:
         """End it before it was answered, or give up as its caller."""
@@ -257,6 +274,18 @@ class FakeExchange:
         self._must(leg, party.is_up or party.is_over, "send_digits")
         party.digits += digits
         self.tell(DigitsSent(leg, digits))
+
+    def tell_transfer(self, leg: LegId, sip_status: int) -> None:
+        self.asked.append(f"tell {self.legs[leg].device} {sip_status}")
+        self.legs[leg].transfer.append(sip_status)
+
+    def refer(self, leg: LegId, destination: DeviceId, replacing: LegId | None = None) -> None:
+        self.asked.append(f"refer {self.legs[leg].device} {destination}")
+        self._must(leg, self.legs[leg].is_up or self.legs[leg].is_over, "refer")
+        self.legs[leg].referred_to = destination
+
+    def move(self, leg: LegId, interaction: InteractionId) -> None:
+        self.legs[leg].interaction = interaction
 
     def set_routes(self, interaction: InteractionId, routes: Sequence[Route]) -> None:
         self.asked.append("routes")

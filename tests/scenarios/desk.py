@@ -68,6 +68,13 @@ class Desk:
     async def digits(self, device: str, digits: str) -> None:
         await self.controller.submit(commands.GenerateDigits(DeviceId(device), digits))
 
+    async def transfer(self, device: str, destination: str, call: CallId | None = None) -> None:
+        command = commands.SingleStepTransfer(DeviceId(device), destination, call)
+        await self.controller.submit(command)
+
+    async def bring_together(self, device: str, other: CallId, call: CallId) -> None:
+        await self.controller.submit(commands.TransferCall(DeviceId(device), other, call))
+
     # -- what is told -----------------------------------------------------------------------------
 
     async def told(self, kind: type[E], device: str | None = None) -> E:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from endpoint.callcontrol import commands
 from endpoint.callcontrol import events as told
-from endpoint.callcontrol.model import ConnectionState
+from endpoint.callcontrol.model import CallId, ConnectionState
 from endpoint.errors import CommandRejected
 from endpoint.legs.base import Cause, DeviceId, LegRole
 from tests.fakes.exchange import FakeLeg
@@ -45,9 +45,19 @@ def agree(desk: Desk) -> None:
                 continue
             heard = desk.exchange.heard_on(me.leg)
             others = [each for each in call.connections if each is not me]
+            if me.state is ConnectionState.HOLD:
+                assert heard == set()
+                continue
+            if len(others) > 1:  # transferred, or about to be
+                wait = {str(each.leg) for each in others if each.leg in up}
+                joining = [each for each in others if legs[each.leg].early_media]
+                sounds = {"ringback", "busy", "moh", *(str(each.leg) for each in joining)}
+                assert heard <= wait or heard <= sounds
+                assert heard or not any(
+                    each.state is ConnectionState.CONNECTED for each in others if each.leg in up
+                )
+                continue
             match me.state, [each.state for each in others]:
-                case ConnectionState.HOLD, _:
-                    assert heard == set()
                 case ConnectionState.CONNECTED, [ConnectionState.CONNECTED]:
                     assert heard == ({others[0].leg} if others[0].leg in up else set())
                 case ConnectionState.CONNECTED, [ConnectionState.HOLD]:
@@ -79,6 +89,12 @@ async def command(desk: Desk, draw: Draw) -> None:
             await desk.controller.submit(commands.RetrieveCall(device, call))
         case commands.CommandName.GENERATE_DIGITS:
             await desk.controller.submit(commands.GenerateDigits(device, "7", call))
+        case commands.CommandName.SINGLE_STEP_TRANSFER:
+            to = draw(st.sampled_from([*OUTSIDE, *AGENTS]))
+            await desk.controller.submit(commands.SingleStepTransfer(device, to, call))
+        case commands.CommandName.TRANSFER_CALL:
+            two = [*own, CallId("none"), CallId("none")]
+            await desk.controller.submit(commands.TransferCall(device, two[1], two[0]))
         case commands.CommandName.CLEAR_CONNECTION:
             await desk.controller.submit(commands.ClearConnection(device, call))
 
@@ -86,7 +102,15 @@ async def command(desk: Desk, draw: Draw) -> None:
 def telephone(leg: FakeLeg, draw: Draw) -> None:
     """A telephone does what it may do in its state."""
     if leg.is_up:
-        acts = [leg.hang_up, leg.hold, leg.retrieve, leg.speak, leg.vanish, leg.lose_media]
+        acts = [
+            leg.hang_up,
+            leg.hold,
+            leg.retrieve,
+            leg.speak,
+            leg.vanish,
+            leg.lose_media,
+            lambda: leg.ask_transfer(draw(st.sampled_from(AGENTS))),
+        ]
     elif leg.offered:
         acts = [lambda: leg.refuse(Cause.CANCELLED)]
     else:

@@ -6,6 +6,7 @@ from collections.abc import Container
 
 import msgspec
 
+from endpoint.callcontrol.commands import CommandName
 from endpoint.callcontrol.events import Event, masked
 from endpoint.callcontrol.model import Call, Connection
 from endpoint.callcontrol.transitions import allowed_for
@@ -13,8 +14,16 @@ from endpoint.gateways.native import messages as wire
 from endpoint.legs.base import DeviceRegistered, DeviceUnregistered, RegistrationEvent
 
 
-def encode_call(call: Call, ours: Container[str]) -> wire.Call:
-    """A call, with what each device may do now. `ours`: the devices that we may command."""
+def encode_call(
+    call: Call, ours: Container[str], in_several: Container[str] = frozenset()
+) -> wire.Call:
+    """A call, with what each device may do now.
+
+    Args:
+        call: which.
+        ours: the devices that we may command.
+        in_several: those that are in another call too: it takes two to bring them together.
+    """
     return wire.Call(
         call=call.id,
         direction=str(call.direction),
@@ -24,20 +33,23 @@ def encode_call(call: Call, ours: Container[str]) -> wire.Call:
         started_at=call.started_at,
         delivered_at=call.delivered_at,
         established_at=call.established_at,
-        parties=[_party(call, connection, ours) for connection in call.connections],
+        parties=[_party(call, connection, ours, in_several) for connection in call.connections],
     )
 
 
-def _party(call: Call, connection: Connection, ours: Container[str]) -> wire.Party:
+def _party(
+    call: Call, connection: Connection, ours: Container[str], in_several: Container[str]
+) -> wire.Party:
+    allowed = allowed_for(call, connection)
+    if connection.device not in in_several:
+        allowed -= {CommandName.TRANSFER_CALL}
     return wire.Party(
         device=connection.device,
         role=str(connection.role),
         state=str(connection.state),
         media_confirmed=connection.media_confirmed,
         # Somebody outside has a telephone of his own.
-        commands=sorted(map(str, allowed_for(call, connection)))
-        if connection.device in ours
-        else [],
+        commands=sorted(map(str, allowed)) if connection.device in ours else [],
     )
 
 

@@ -52,6 +52,20 @@ class Press(Struct, frozen=True, forbid_unknown_fields=True):
     """`0-9*#A-D`."""
 
 
+class TransferTo(Struct, frozen=True, forbid_unknown_fields=True):
+    """`POST /calls/{call}/transfer`: to a destination, or to who is in another call of the device.
+
+    One of the two.
+    """
+
+    device: Device
+    """Who transfers, and leaves when the other has answered."""
+    destination: Annotated[str, Meta(max_length=128)] = ""
+    """A number or a device."""
+    other: Annotated[str, Meta(max_length=128)] = ""
+    """Another call of the device."""
+
+
 class MediaOffer(Struct, frozen=True, forbid_unknown_fields=True):
     """`POST /devices/{device}/media`, and `PUT` of a further offer."""
 

@@ -153,7 +153,13 @@ def test_config_check_tells_every_mistake(run: Run, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "command",
-    [("status",), ("hang-up", "6001"), ("hold", "6001"), ("press", "6001", "1")],
+    [
+        ("status",),
+        ("hang-up", "6001"),
+        ("hold", "6001"),
+        ("press", "6001", "1"),
+        ("transfer", "6001", "6002"),
+    ],
     ids=lambda command: command[0],
 )
 def test_without_an_endpoint_that_runs_it_is_unreachable(
@@ -307,7 +313,18 @@ def test_versions(run: Run) -> None:
 
 
 COMMANDS = (
-    *("serve", "demo", "register", "dial", "answer", "hang-up", "hold", "retrieve", "press"),
+    *(
+        "serve",
+        "demo",
+        "register",
+        "dial",
+        "answer",
+        "hang-up",
+        "hold",
+        "retrieve",
+        "press",
+        "transfer",
+    ),
     *("status", "config", "extension", "database", "token", "doctor", "version"),
 )
 

@@ -55,11 +55,16 @@ async def test_a_call_from_dialling_to_its_record(desk: Desk) -> None:
             "ClearConnection",
             "GenerateDigits",
             "HoldCall",
+            "SingleStepTransfer",
         ]
 
         await desk.client.hold("6002", call)
         held = await until(frames, "Held")
-        assert commands(held.call, "6002") == ["ClearConnection", "RetrieveCall"]
+        assert commands(held.call, "6002") == [
+            "ClearConnection",
+            "RetrieveCall",
+            "SingleStepTransfer",
+        ]
         await desk.client.retrieve("6002", call)
         await until(frames, "Retrieved")
 
@@ -80,6 +85,23 @@ async def test_a_call_from_dialling_to_its_record(desk: Desk) -> None:
     assert await desk.client.calls() == []
     (record,) = await desk.endpoint.records.latest()
     assert (record.call, record.calling, record.called) == (call, "6002", "6003")
+
+
+async def test_a_call_is_transferred(desk: Desk) -> None:
+    async with desk.client.events() as frames:
+        call = (await desk.client.make_call("6002", "6003")).call
+        await until(frames, "Established")
+        accepted = await desk.client.transfer("6002", call, "6004")
+        assert accepted.command == "SingleStepTransfer"
+        done = await until(frames, "TransferFailed")
+        assert (done.fields["device"], done.fields["transferred_to"]) == ("6002", "6004")
+        assert done.fields["cause"] == "unknown_device"
+        with pytest.raises(RequestRefused) as refused:
+            await desk.client.bring_together("6002", call, "no-such-call")
+        assert (refused.value.status, refused.value.reason) == (404, "unknown_call")
+        with pytest.raises(RequestRefused) as refused:
+            await desk.client.transfer("6002", call, "")
+        assert (refused.value.status, refused.value.reason) == (400, "bad_field")
 
 
 async def test_what_the_state_does_not_allow_is_409_with_a_stable_word(desk: Desk) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from endpoint.callcontrol.commands import Rejection
+from endpoint.callcontrol.events import CallEvents
 from endpoint.callcontrol.model import ConnectionState
 from endpoint.callcontrol.transitions import ALLOWED, NEEDS_ESTABLISHED
 from endpoint.legs.base import CAUSES, Cause
@@ -64,6 +66,15 @@ def test_the_state_table_is_the_transition_table() -> None:
 
 def test_every_reason_of_a_refusal_is_named() -> None:
     assert section("reasons") == ", ".join(f"`{each}`" for each in Rejection)
+
+
+def test_every_row_of_the_transfers_names_a_test_and_events_that_exist() -> None:
+    rows = [line.split("|") for line in section("transfers").splitlines()[2:]]
+    assert len(rows) > 10
+    events = {kind.__name__ for kind in get_args(CallEvents)}
+    for _, what, told, _, _, test, _ in rows:
+        assert set(re.findall(r"`([A-Z]\w+)`", told)) <= events, what
+        assert re.findall(r"`(test_\w+)`", test)[0] in TESTS, what
 
 
 def test_the_ten_failures_have_their_rows() -> None:

@@ -28,6 +28,8 @@ from endpoint.legs.base import (
     MediaInterrupted,
     MediaResumed,
     Side,
+    TransferAsked,
+    TransferOutcome,
 )
 from tests.unit.endpoint.callcontrol.walk import Walk
 
@@ -55,6 +57,9 @@ COMMANDS: list[Stimulus] = [
         commands.GenerateDigits(device, "1", call),
         commands.GenerateDigits(device, "x", call),
         commands.ClearConnection(device, call),
+        commands.SingleStepTransfer(device, "6002", call),
+        commands.SingleStepTransfer(device, "x y", call),
+        commands.TransferCall(device, CallId("other"), call or CallId("i-1")),
     )
 ]
 ENDS = [
@@ -76,7 +81,10 @@ def stimuli(walk: Walk) -> dict[str, list[Stimulus]]:
         "ring": [LegAlerting(leg, early) for leg in placed for early in (False, True)],
         # A placed leg may answer at any time; an offered one only when it was answered.
         "answer": [
-            LegAnswered(leg) for leg in open_legs if leg in placed or walk.legs[leg].asked_to_answer
+            LegAnswered(leg, refers)
+            for leg in open_legs
+            for refers in (False, True)
+            if leg in placed or walk.legs[leg].asked_to_answer
         ],
         "release": [LegReleased(leg, *end) for leg in open_legs for end in ENDS],
         "hold": [kind(leg) for leg in open_legs for kind in (LegHeld, LegRetrieved)],
@@ -90,6 +98,10 @@ def stimuli(walk: Walk) -> dict[str, list[Stimulus]]:
                 FarEndHold(leg, held=True, accepted=False),
                 DigitDetected(leg, "1", 100),
                 DigitsSent(leg, "1"),
+                TransferAsked(leg, OTHER),
+                TransferAsked(leg, OTHER, replaces=LegId("none")),
+                TransferOutcome(leg, 200, Cause.NORMAL),
+                TransferOutcome(leg, 603, Cause.DECLINED),
             )
         ],
     }

@@ -13,6 +13,7 @@ from endpoint.callcontrol import effects as do
 from endpoint.callcontrol import events as told
 from endpoint.callcontrol.machine import Stimulus, TimerFired, step
 from endpoint.callcontrol.model import (
+    Call,
     CallRecord,
     CallSettings,
     Connection,
@@ -126,7 +127,10 @@ class Walk:
             assert len(ends) == len(call.connections)
             assert isinstance(own[-1], told.CallCleared)
             assert sum(isinstance(each, told.CallCleared) for each in own) == 1
-            assert sum(isinstance(each, told.Established) for each in own) <= 1
+            begun = sum(isinstance(each, told.Transferring) for each in own)
+            done = sum(isinstance(each, told.Transferred) for each in own)
+            assert begun == done + sum(isinstance(each, told.TransferFailed) for each in own)
+            assert sum(isinstance(each, told.Established) for each in own) <= 1 + done
             assert own[-1].cause is record.ending.cause
             assert record.ending.q850 is not None
             assert len(record.connections) == len(call.connections)
@@ -182,6 +186,11 @@ class Walk:
             case do.SendDigits(leg, digits):
                 assert self.legs[leg].up
                 self.legs[leg].digits += digits
+            case do.Refer(leg, _):
+                assert self.legs[leg].up
+            case do.TellTransfer(leg, status):
+                assert leg in self.legs
+                assert 100 <= status < 700
             case do.StartTimer(timer, after_s):
                 assert timer not in self.timers
                 self.timers[timer] = after_s
@@ -224,6 +233,30 @@ class Walk:
     def _heard(self, connection: Connection) -> set[object]:
         return {each.source for each in self.routes if each.sink == connection.leg}
 
+    def _expected_of_several(
+        self, call: Call, connection: Connection, others: list[Connection]
+    ) -> set[object]:
+        """The same where somebody is, was, or was to be transferred."""
+        up = [each for each in others if each.is_live and self.legs[each.leg].up]
+        talking: set[object] = {each.leg for each in up if each.state is ConnectionState.CONNECTED}
+        target = None if call.transfer is None else call.transfer.target
+        for each in others:
+            if each.leg != target or not each.is_live or self.legs[each.leg].up:
+                continue
+            rings = each.state is ConnectionState.ALERTING
+            asked = self.state.leg(each.leg)
+            assert asked is not None
+            if asked.progress is not LegProgress.ANSWERING and (rings or not talking):
+                return {each.leg if asked.early_media else Source.RING_BACK}
+        if talking:
+            return talking
+        if any(each.state is ConnectionState.HOLD for each in up):
+            return {Source.MUSIC_ON_HOLD}
+        if Timer(TimerKind.FAILURE_TONE, connection.leg) in self.timers:
+            return {Source.BUSY}
+        assert any(each.is_live for each in others), "left alone"
+        return self._heard(connection)  # an answer is on its way
+
     def _expected(self, connection: Connection) -> set[object]:
         """What a party of a two-party call hears, said from its own end."""
         if not connection.is_live or not self.legs[connection.leg].up:
@@ -234,6 +267,8 @@ class Walk:
         others = [each for each in call.connections if each is not connection]
         if not others:
             return set()
+        if len(others) > 1:
+            return self._expected_of_several(call, connection, others)
         (other,) = others
         leg = self.state.leg(other.leg)
         up = other.is_live and self.legs[other.leg].up

@@ -123,6 +123,7 @@ class FakeSession:
         self.flow = flow
         self.sdp = sdp
         self.authenticated_user = user
+        self.replaces: FakeSession | None = None
         self.is_cancelled = False
         """Its re-INVITE is taken back before it is answered."""
         self.did: list[tuple[Any, ...]] = []

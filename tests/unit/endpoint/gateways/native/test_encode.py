@@ -45,7 +45,7 @@ def test_commands_are_offered_for_devices_of_ours_alone():
     parties = encode_call(CALL, {AGENT}).parties
 
     assert [(party.device, party.state, party.commands) for party in parties] == [
-        ("6001", "hold", ["ClearConnection", "RetrieveCall"]),
+        ("6001", "hold", ["ClearConnection", "RetrieveCall", "SingleStepTransfer"]),
         ("10086", "connected", []),
     ]
 

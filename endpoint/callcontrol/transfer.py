@@ -1,0 +1,314 @@
+"""Transfers: another device takes a device's place in its call, when it has answered.
+
+We stay in the middle: the new party is placed beside the others, in the same call, and the one who
+transfers is let go when it answers. Until it rings they talk on; then all who wait hear it ring.
+Where it can't be had, the call is as it was. Who transfers may leave before: the others wait on.
+Where the line of the one other party wants it, its far end is asked to call the new one (REFER),
+and what it tells of that decides.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from endpoint.callcontrol import effects as do
+from endpoint.callcontrol import events as told
+from endpoint.callcontrol.commands import Rejection, SingleStepTransfer, TransferCall
+from endpoint.callcontrol.dialstring import DialString, parse_dial_string
+from endpoint.callcontrol.model import (
+    Call,
+    CallId,
+    Connection,
+    ConnectionState,
+    Ending,
+    Leg,
+    LegProgress,
+    TimerKind,
+    Transfer,
+)
+from endpoint.callcontrol.refusals import refused
+from endpoint.callcontrol.turn import Turn, ended_by_us
+from endpoint.errors import DialStringError
+from endpoint.legs.base import (
+    CAUSES,
+    Cause,
+    LegOffered,
+    LegRole,
+    Side,
+    TransferAsked,
+    TransferOutcome,
+)
+
+_TRANSFERABLE = (ConnectionState.CONNECTED, ConnectionState.HOLD)
+
+
+def single_step_transfer(
+    turn: Turn, call: Call, own: Connection, command: SingleStepTransfer
+) -> None:
+    """Begin one by command. Raises CommandRejected."""
+    if call.transfer is not None:
+        why = f"call {call.id} is being transferred to {call.transfer.to}"
+        raise refused(Rejection.TRANSFERRING, command, why)
+    try:
+        dialled = parse_dial_string(command.destination)
+    except DialStringError as error:
+        raise refused(error.reason, command, str(error)) from error
+    _begin(turn, call, own, dialled)
+
+
+def transfer_call(turn: Turn, call: Call, own: Connection, command: TransferCall) -> None:
+    """Bring the others of two calls together, by command. Raises CommandRejected."""
+    if call.transfer is not None:
+        why = f"call {call.id} is being transferred to {call.transfer.to}"
+        raise refused(Rejection.TRANSFERRING, command, why)
+    other = turn.state.call(command.other)
+    if other is None or other.is_cleared or other.id == call.id:
+        raise refused(Rejection.UNKNOWN_CALL, command, f"there is no call {command.other}")
+    consulting = other.connection_of(command.device)
+    if consulting is None or not consulting.is_live:
+        why = f"{command.device} has no part in call {other.id}"
+        raise refused(Rejection.NOT_IN_CALL, command, why)
+    if not _bring_together(turn, call, own, other, consulting):
+        why = f"nobody in call {other.id} rings or talks"
+        raise refused(Rejection.INVALID_STATE, command, why)
+
+
+def transfer_asked(turn: Turn, event: TransferAsked) -> None:
+    """A phone asks for one: it may what a command may, and is told."""
+    for call, own in turn.live_connections(event.leg):
+        if own.state not in _TRANSFERABLE or not call.is_established or call.transfer is not None:
+            turn.effects.append(do.TellTransfer(event.leg, 488))
+        elif event.replaces is not None:
+            _attended_by_phone(turn, call, own, event)
+        else:
+            try:
+                dialled = parse_dial_string(event.destination)
+            except DialStringError:
+                turn.effects.append(do.TellTransfer(event.leg, 484))
+            else:
+                _begin(turn, call, own, dialled, asked_by_phone=True)
+        return
+    turn.effects.append(do.TellTransfer(event.leg, 481))
+
+
+def takes_over(turn: Turn, offer: LegOffered) -> None:
+    """Who came with the right to a device's place (Replaces) is answered, and gets it."""
+    leg = turn.put_leg(Leg(offer.leg, offer.calling, offer.role, LegProgress.ANSWERING))
+    for call, own in turn.live_connections(offer.replaces or offer.leg):
+        if call.is_established and call.transfer is None:
+            transfer = Transfer(own.device, own.leg, offer.calling, target=leg.id)
+            turn.put_call(replace(call, transfer=transfer))
+            turn.add_connection(call.id, leg, ConnectionState.NULL)
+            turn.effects.append(do.Answer(leg.id))
+            facts = turn.facts(turn.call(call.id), own)
+            turn.publish(told.Transferring(**facts, transferred_to=transfer.to))
+            return
+    turn.release(leg.id, Cause.DECLINED)
+
+
+def _attended_by_phone(turn: Turn, call: Call, own: Connection, event: TransferAsked) -> None:
+    for other in turn.state.calls:
+        for consulting in other.connections:
+            if consulting.leg == event.replaces and consulting.is_live and other.id != call.id:
+                if consulting.device != own.device:
+                    continue  # somebody else's call is not to be had by knowing its tags
+                if not _bring_together(turn, call, own, other, consulting, asked_by_phone=True):
+                    turn.effects.append(do.TellTransfer(event.leg, 488))
+                return
+    turn.effects.append(do.TellTransfer(event.leg, 481))
+
+
+# -- its way ------------------------------------------------------------------------------------
+
+
+def _begin(
+    turn: Turn, call: Call, own: Connection, dialled: DialString, *, asked_by_phone: bool = False
+) -> None:
+    transfer = Transfer(own.device, own.leg, dialled.number, asked_by_phone=asked_by_phone)
+    referred = _whose_line_refers(turn, call, own)
+    if referred is not None and dialled.post_dial is None:
+        transfer = replace(transfer, referred=referred.id)
+        turn.put_call(replace(call, transfer=transfer))
+        turn.effects.append(do.Refer(referred.id, dialled.number))
+        turn.start_timer(TimerKind.TRANSFER, referred.id, turn.state.settings.refer_s)
+    else:
+        leg = turn.place(
+            dialled.number,
+            LegRole.LINE,
+            calling=own.device,
+            calling_name=_name_of_others(call, own),
+        )
+        transfer = replace(transfer, target=leg.id)
+        turn.put_call(replace(call, transfer=transfer, post_dial=dialled.post_dial))
+        turn.add_connection(call.id, leg, ConnectionState.NULL)
+    _tell_phone(turn, transfer, 100)
+    facts = turn.facts(turn.call(call.id), own)
+    turn.publish(told.Transferring(**facts, transferred_to=transfer.to))
+
+
+def _bring_together(
+    turn: Turn,
+    call: Call,
+    own: Connection,
+    other: Call,
+    consulting: Connection,
+    *,
+    asked_by_phone: bool = False,
+) -> bool:
+    """Bring the other party of `other` into `call`; False where there is none to be had."""
+    found = [
+        each
+        for each in other.connections
+        if each.is_live and each is not consulting and each.state is not ConnectionState.INITIATED
+    ]
+    if len(found) != 1 or other.transfer is not None:
+        return False
+    (joining,) = found
+    referred = _whose_line_refers(turn, call, own)
+    transfer = Transfer(own.device, own.leg, joining.device, asked_by_phone=asked_by_phone)
+    leg = turn.state.leg(joining.leg)
+    if leg is None:
+        return False
+    if referred is not None and leg.refers and turn.is_up(joining):
+        transfer = replace(transfer, referred=referred.id)
+        turn.put_call(replace(call, transfer=transfer))
+        turn.effects.append(do.Refer(referred.id, joining.device, joining.leg))
+        turn.start_timer(TimerKind.TRANSFER, referred.id, turn.state.settings.refer_s)
+        _tell_phone(turn, transfer, 100)
+        facts = turn.facts(turn.call(call.id), own)
+        turn.publish(told.Transferring(**facts, transferred_to=transfer.to))
+        return True
+    transfer = replace(transfer, target=joining.leg)
+    turn.put_call(replace(call, transfer=transfer, post_dial=other.post_dial))
+    turn.add_connection(call.id, leg, joining.state)
+    _tell_phone(turn, transfer, 100)
+    facts = turn.facts(turn.call(call.id), own)
+    turn.publish(told.Transferring(**facts, transferred_to=transfer.to))
+    moved = ended_by_us(Cause.NORMAL, own.device, f"went on in call {call.id}")
+    turn.end(other.id, joining, moved, failed=False)
+    if leg.progress is LegProgress.UP:
+        completed(turn, call.id)
+    return True
+
+
+def rings(turn: Turn, call: Call, leg: Leg) -> None:
+    """The new party rings."""
+    if call.transfer is not None and call.transfer.target == leg.id:
+        _tell_phone(turn, call.transfer, 180)
+
+
+def completed(turn: Turn, call_id: CallId) -> None:
+    """The new party is there: who transferred is let go."""
+    call = turn.call(call_id)
+    transfer = call.transfer
+    if transfer is None:
+        return
+    turn.put_call(replace(call, transfer=None))
+    for each in call.connections:
+        if each.leg == transfer.target and each.is_live:
+            turn.publish(told.Established(**turn.facts(call, each)))
+    _tell_phone(turn, transfer, 200)
+    own = call.connection_of(transfer.device)
+    if own is None:
+        return
+    turn.publish(told.Transferred(**turn.facts(call, own), transferred_to=transfer.to))
+    if own.is_live and own.leg == transfer.leg:
+        over = ended_by_us(Cause.NORMAL, own.device, f"transferred to {transfer.to}")
+        turn.end(call_id, own, over, failed=False)
+
+
+def referral_ended(turn: Turn, event: TransferOutcome) -> None:
+    """The far end tells what became of the call that it was asked to make."""
+    for call, connection in turn.live_connections(event.leg):
+        transfer = call.transfer
+        if transfer is None or transfer.referred != event.leg:
+            continue
+        turn.stop_timer(TimerKind.TRANSFER, event.leg)
+        if event.sip_status is not None and 200 <= event.sip_status < 300:
+            completed_elsewhere(turn, call, connection)
+        else:
+            ending = Ending(
+                cause=event.cause,
+                released_by=Side.DEVICE,
+                sip_status=event.sip_status,
+                q850=CAUSES[event.cause].q850,
+                text=event.text,
+            )
+            failed(turn, call.id, ending)
+
+
+def completed_elsewhere(turn: Turn, call: Call, referred: Connection) -> None:
+    """The two talk without us: the call is over for us."""
+    transfer = call.transfer
+    if transfer is None:
+        return
+    turn.put_call(replace(call, transfer=None))
+    _tell_phone(turn, transfer, 200)
+    own = call.connection_of(transfer.device)
+    if own is not None:
+        turn.publish(told.Transferred(**turn.facts(call, own), transferred_to=transfer.to))
+    over = ended_by_us(Cause.NORMAL, transfer.device, f"transferred to {transfer.to}")
+    turn.end(call.id, referred, over, failed=False)
+
+
+def timed_out(turn: Turn, call: Call) -> None:
+    """The far end does not tell what became of it."""
+    failed(turn, call.id, ended_by_us(Cause.NO_ANSWER, text="the far end did not tell"))
+
+
+def somebody_left(turn: Turn, call_id: CallId, gone: Connection, ending: Ending) -> None:
+    """A connection ended while its call was being transferred: is there anybody left to join?"""
+    call = turn.call(call_id)
+    transfer = call.transfer
+    if transfer is None:
+        return
+    if gone.leg == transfer.target or transfer.referred is not None:
+        failed(turn, call_id, ending)
+        return
+    live = [each for each in call.connections if each.is_live]
+    waiting = [each for each in live if each.leg not in (transfer.target, transfer.leg)]
+    if waiting:
+        return
+    failed(turn, call_id, ending)
+    for each in live:
+        if each.leg == transfer.target:
+            cancelled = ended_by_us(Cause.CANCELLED, ending.releasing_device)
+            turn.over(call_id, each, cancelled, failed=False)
+
+
+def failed(turn: Turn, call_id: CallId, ending: Ending) -> None:
+    """Nobody takes the place; those who are there go on."""
+    call = turn.call(call_id)
+    transfer = call.transfer
+    if transfer is None:
+        return
+    if transfer.referred is not None:
+        turn.stop_timer(TimerKind.TRANSFER, transfer.referred)
+    turn.put_call(replace(call, transfer=None, post_dial=None))
+    _tell_phone(turn, transfer, ending.sip_status or CAUSES[ending.cause].sip_status)
+    own = call.connection_of(transfer.device)
+    if own is not None:
+        facts = turn.end_facts(call, own, ending)
+        turn.publish(told.TransferFailed(**facts, transferred_to=transfer.to))
+
+
+def _whose_line_refers(turn: Turn, call: Call, own: Connection) -> Leg | None:
+    """The one other party's leg, where its line wants its far end to do it."""
+    others = [each for each in call.connections if each.is_live and each is not own]
+    legs = [turn.state.leg(each.leg) for each in others]
+    if len(legs) == 1 and legs[0] is not None and legs[0].refers:
+        return legs[0]
+    return None
+
+
+def _name_of_others(call: Call, own: Connection) -> str:
+    """How who is transferred is shown to whom he comes to."""
+    others = [each.device for each in call.connections if each.is_live and each is not own]
+    if len(others) != 1:
+        return ""
+    return (call.calling_name if others[0] == call.calling else "") or others[0]
+
+
+def _tell_phone(turn: Turn, transfer: Transfer, sip_status: int) -> None:
+    if transfer.asked_by_phone:
+        turn.effects.append(do.TellTransfer(transfer.leg, sip_status))
