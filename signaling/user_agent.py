@@ -211,6 +211,7 @@ class UserAgent:
                 info_packages=self.config.info_packages,
                 session_timer=self.config.session_timer,
                 timers=self.config.timers,
+                retry_after_s=self.config.calls.retry_after_s,
                 random=self.config.random,
             ),
             trace=trace,
@@ -612,7 +613,9 @@ class UserAgent:
     async def _decide_on(self, event: RequestReceived) -> None:
         decision: Admit | Answer
         if self._closing or self._deciding >= self.config.maximum_pending:
-            decision = Answer(503, headers=(("Retry-After", "5"),))
+            decision = Answer(503)
+        elif event.request.method == "INVITE" and self.config.is_short():
+            decision = Answer(503)  # before the user is looked up, which may take what is left
         else:
             self._deciding += 1
             try:
@@ -644,11 +647,9 @@ class UserAgent:
             status = 403 if event.request.method == "REFER" else 405
             self._stack.respond(event.transaction, status, now=self.now())
             return
-        short, now = self.config.is_short(), self.now()
-        if not self._overload.admits(len(self._sessions), now, is_short=short):
-            retry = (("Retry-After", str(self.config.calls.retry_after_s)),)
-            self._stack.respond(event.transaction, 503, headers=retry, now=now)
-            log.warning("call refused: overload", calls=len(self._sessions), short=short)
+        if not self._overload.admits(len(self._sessions), self.now()):
+            self._stack.respond(event.transaction, 503, now=self.now())
+            log.warning("call refused: overload", calls=len(self._sessions))
             return
         usage = self._stack.open_session(event.transaction, now=self.now())
         if usage is None:

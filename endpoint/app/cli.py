@@ -22,6 +22,7 @@ from endpoint.app.config import Loaded
 from endpoint.app.context import ConfigFile
 from endpoint.app.doctor import check_accounts, examine
 from endpoint.app.exitcodes import ExitCode
+from endpoint.app.headroom import raise_descriptor_limit
 from endpoint.app.output import Json, Output
 from endpoint.app.settings import WILDCARDS, LogSettings
 from endpoint.app.setupcommands import (
@@ -74,6 +75,7 @@ def serve(config: ConfigFile = None, as_json: Json = False) -> None:
     output = Output(as_json)
     loaded = loaded_or_fail(output, config, files=True)
     telemetry.configure(loaded.config.log)
+    raise_descriptor_limit()
     output.run(_serve(loaded, output))
 
 

@@ -7,6 +7,7 @@ import os
 import ssl
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
@@ -20,6 +21,7 @@ from endpoint.app.access import SIP_PATH, Access
 from endpoint.app.bans import BanRoutes
 from endpoint.app.directory import Directory
 from endpoint.app.eventsocket import EventSocket
+from endpoint.app.headroom import Headroom
 from endpoint.app.http import LOOPBACK, HttpServer
 from endpoint.app.journal import RecordJournal
 from endpoint.app.media import MediaRoutes
@@ -187,7 +189,11 @@ class Endpoint:
         tls = certificates.server_context(self.certificate)
         accounts = outside_accounts(config, self.state.installation())
 
-        self.server = SipServer(sip_config(config), self.extensions, trace=self._trace)
+        facts = sip_config(config)
+        agent = replace(facts.user_agent, is_short=Headroom().is_short)
+        self.server = SipServer(
+            replace(facts, user_agent=agent), self.extensions, trace=self._trace
+        )
         access = Access(self.token, config.http.origins)
         self.http = HttpServer(
             config.http, access, tls, certificates.server_names(config), self.server.websocket_route

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import ctypes
+import errno
 import ipaddress
 import random
 import socket
@@ -49,8 +49,11 @@ class PortRange:
         for _ in range(len(self._pairs)):
             port = self._pairs[self._next]
             self._next = (self._next + 1) % len(self._pairs)
-            with contextlib.suppress(OSError):
+            try:
                 return _bind_pair(self._host, port)
+            except OSError as exc:
+                if exc.errno in (errno.EMFILE, errno.ENFILE):  # so it is with every other port
+                    raise MediaError("no descriptor is left for another port") from exc
         bounds = f"{self._pairs.start}-{self._pairs.stop}"
         raise MediaError(f"no free pair of RTP ports on {self._host} in {bounds}")
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from signaling.sip.dialog import Dialog, DialogKey
 from signaling.sip.events import Event
 from signaling.sip.flow import Flow
+from signaling.sip.grammar import lower
 from signaling.sip.headers import CSeq, NameAddr, Via
 from signaling.sip.layer import Trace, TransactionLayer
 from signaling.sip.message import Headers, Request, respond
@@ -191,7 +192,9 @@ class Core:
         content_type: str | None = None,
         now: float,
     ) -> None:
-        """Answer by a transaction."""
+        """Answer by a transaction. A 503 says when to come back: without it is a 500 (§21.5.4)."""
+        if status == 503 and not any(lower(name) == "retry-after" for name, _ in headers):
+            headers = (*headers, ("Retry-After", str(self.config.retry_after_s)))
         response = respond(
             server.request,
             status,

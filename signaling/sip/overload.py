@@ -31,12 +31,9 @@ class Overload:
     def __repr__(self) -> str:
         return f"<Overload {self._bucket!r}>"
 
-    def admits(self, sessions: int, now: float, *, is_short: bool = False) -> bool:
-        """Whether one more call may come in.
-
-        `sessions`: those that live. `is_short`: descriptors or memory are nearly used up.
-        """
-        if is_short or sessions >= self.limits.at_once:
+    def admits(self, sessions: int, now: float) -> bool:
+        """Whether one more call may come in beside the `sessions` that live."""
+        if sessions >= self.limits.at_once:
             return False
         if self._bucket is None:
             self._bucket = Bucket(self.limits.rate, now)

@@ -48,10 +48,11 @@ def surroundings(tmp_path: Path) -> dict[str, str]:
 
 @asynccontextmanager
 async def started(
-    surroundings: dict[str, str], *arguments: str, given: str = ""
+    surroundings: dict[str, str], *arguments: str, given: str = "", before: tuple[str, ...] = ()
 ) -> AsyncIterator[Process]:
+    """A command; `before` it, what runs it."""
     process = await asyncio.create_subprocess_exec(
-        *COMMAND, *arguments, stdin=PIPE, stdout=PIPE, stderr=PIPE, env=surroundings
+        *before, *COMMAND, *arguments, stdin=PIPE, stdout=PIPE, stderr=PIPE, env=surroundings
     )
     assert process.stdin is not None
     process.stdin.write(given.encode())

@@ -174,6 +174,32 @@ async def test_a_silent_connection_is_closed_and_a_kept_one_is_not(server, http)
         await silent.close()
 
 
+async def test_s8_a_frame_that_comes_an_octet_at_a_time_is_given_up(server):
+    """Whoever sends without end and says nothing is idle."""
+    listener = WebSocketListener("ws", server, WebSocketSettings(idle_timeout_s=0.5))
+    async with serve(listener, "127.0.0.1", 0) as (host, port):
+        _, writer = await asyncio.open_connection(host, port)
+        writer.write(
+            b"GET /sip HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: sip\r\n"
+            b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        )
+        await server.opening()
+        begun = b"\x81\xfe\x10\x00mask"  # text of 4096 octets, masked
+        async with asyncio.TaskGroup() as tasks:
+
+            async def drip() -> None:
+                for octet in (*begun, *bytes(4000)):
+                    writer.write(bytes([octet]))
+                    await asyncio.sleep(0.02)
+
+            dripping = tasks.create_task(drip())
+            _, error = await server.closing()
+            dripping.cancel()
+        assert "idle" in str(error)
+        writer.close()
+
+
 async def test_a_far_end_that_does_not_pong_is_gone(server, http):
     listener = WebSocketListener("ws", server, WebSocketSettings(heartbeat_s=0.1))
     async with serve(listener, "127.0.0.1", 0) as (host, port):

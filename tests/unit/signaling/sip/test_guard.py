@@ -232,5 +232,4 @@ def test_new_calls_have_a_rate_and_a_number_at_once() -> None:
     assert [overload.admits(9, 0.0) for _ in range(5)] == [True] * 4 + [False]
     assert overload.admits(9, 0.5)
     assert not overload.admits(10, 60.0)
-    assert not overload.admits(0, 60.0, is_short=True)
     assert overload.admits(0, 60.0)

@@ -1,0 +1,81 @@
+"""What the system lets this process have: descriptors and memory, and whether they run out."""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import structlog
+
+log = structlog.get_logger(__name__)
+
+DESCRIPTORS_LEFT = 16
+"""Fewer than these are kept for the calls that live: files, the database, their connections."""
+MEMORY_USED = 0.95
+"""Of what the control group, or RLIMIT_AS, allows."""
+_CGROUP = Path("/sys/fs/cgroup")
+_PAGE = resource.getpagesize()
+
+
+def raise_descriptor_limit() -> int:
+    """Take as many descriptors as the system grants without asking; returns how many."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
+
+
+def descriptors() -> tuple[int, int] | None:
+    """How many are open, and how many may be; None where the system does not tell."""
+    allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    try:
+        return len(os.listdir("/proc/self/fd")), allowed
+    except OSError as error:  # looking takes one too
+        return (allowed, allowed) if error.errno in (errno.EMFILE, errno.ENFILE) else None
+
+
+def memory() -> tuple[int, int] | None:
+    """Octets used and allowed; None where nothing limits them, or the system does not tell."""
+    allowed = resource.getrlimit(resource.RLIMIT_AS)[0]
+    try:
+        if allowed != resource.RLIM_INFINITY:
+            return int(Path("/proc/self/statm").read_text().split()[0]) * _PAGE, allowed
+        group = Path("/proc/self/cgroup").read_text().rpartition("::")[2].strip().lstrip("/")
+        limit = (_CGROUP / group / "memory.max").read_text().strip()
+        if limit.isdecimal():
+            return int((_CGROUP / group / "memory.current").read_text()), int(limit)
+    except (OSError, ValueError):
+        pass
+    return None
+
+
+@dataclass(slots=True)
+class Headroom:
+    """Whether one more call can be carried; says so in the log when that changes."""
+
+    read_descriptors: Callable[[], tuple[int, int] | None] = descriptors
+    read_memory: Callable[[], tuple[int, int] | None] = memory
+    _was_short: bool = field(default=False, init=False)
+
+    def is_short(self) -> bool:
+        """Whether descriptors or memory are nearly used up."""
+        lacks = self._lacks()
+        if lacks and not self._was_short:
+            log.error("no new calls are taken", reason=lacks)
+        elif self._was_short and not lacks:
+            log.info("new calls are taken again")
+        self._was_short = bool(lacks)
+        return self._was_short
+
+    def _lacks(self) -> str:
+        found = self.read_descriptors()
+        if found is not None and found[1] - found[0] < DESCRIPTORS_LEFT:
+            return f"{found[0]} of {found[1]} descriptors are open; see ulimit -n"
+        found = self.read_memory()
+        if found is not None and found[0] > MEMORY_USED * found[1]:
+            return f"{found[0] >> 20} of {found[1] >> 20} MiB of memory are used"
+        return ""
