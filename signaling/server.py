@@ -37,6 +37,7 @@ from signaling.sip.headers import AuthCredentials, NameAddr
 from signaling.sip.message import Request
 from signaling.sip.stack import Direction
 from signaling.sip.uri import Uri
+from signaling.supervision import Supervision
 from signaling.user_agent import (
     Admit,
     Answer,
@@ -100,8 +101,12 @@ class SipServer:
         *,
         on_refused: Callable[[Flow, str | None], None] | None = None,
         trace: Callable[[Direction, Flow, bytes, float], None] | None = None,
+        supervision: Supervision | None = None,
     ) -> None:
-        """`on_refused` hears of each wrong or replayed digest: its flow and the user it named."""
+        """`on_refused` hears of each wrong or replayed digest: its flow and the user it named.
+
+        `supervision` is the user agent's.
+        """
         self.config = config
         self._credentials = credentials
         self._on_refused = on_refused
@@ -125,6 +130,7 @@ class SipServer:
             handler=self._decide,
             on_flow_closed=self._flow_closed,
             trace=trace,
+            supervision=supervision,
         )
 
     def __repr__(self) -> str:

@@ -8,6 +8,7 @@ import itertools
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from random import Random, SystemRandom
 from types import TracebackType
 from typing import Any, Self
@@ -71,6 +72,7 @@ from signaling.sip.session_timer import SessionTimerSettings
 from signaling.sip.stack import Direction, Stack, StackConfig
 from signaling.sip.transaction import TimerSettings
 from signaling.sip.uri import Uri
+from signaling.supervision import Supervision
 from signaling.transport import DatagramTransport
 from signaling.transport.layer import TransportLayer, TransportSettings
 from signaling.transport.websocket import ConnectionState, WebSocketClient
@@ -192,8 +194,11 @@ class UserAgent:
         handler: RequestHandler | None = None,
         on_flow_closed: Callable[[Flow], None] | None = None,
         trace: Callable[[Direction, Flow, bytes, float], None] | None = None,
+        supervision: Supervision | None = None,
     ) -> None:
+        """`supervision` keeps our connections alive, and counts."""
         self.config = config or UserAgentConfig()
+        self._supervision = supervision or Supervision()
         self._handler = handler or self._decide
         self._on_flow_closed = on_flow_closed
         self._peers = TrustedPeers(self.config.trusted_peers)
@@ -310,7 +315,7 @@ class UserAgent:
         self._check_open()
         client = self._layer.connect(name, url, ssl_context, self._client_changed)
         self._clients[name] = client
-        self._spawn(client.run())
+        self._spawn(self._supervision.keep(f"connection {name}", client.run))
         return client
 
     async def disconnect(self, name: str) -> None:
@@ -347,7 +352,8 @@ class UserAgent:
             flow = self._connections.get(account.connection)
         registration = self._accounts.register(account, flow)
         if account.connection is None:
-            self._spawn(self._accounts.locate(registration, self._layer.flow_to))
+            locate = partial(self._accounts.locate, registration, self._layer.flow_to)
+            self._spawn(self._supervision.keep(f"way to {account.registrar_uri}", locate))
         elif account.connection in self._clients:
             self._client_changed(self._clients[account.connection])
         return registration

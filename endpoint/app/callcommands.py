@@ -255,7 +255,8 @@ def status(config: ConfigFile = None, as_json: Json = False) -> None:
         "registrations": registrations,
         "calls": calls,
     }
-    output.result(found, where, going if calls else "No calls.")
+    alarms = [Text(f"! {alarm}", "bold red") for alarm in health.alarms]
+    output.result(found, where, going if calls else "No calls.", *alarms)
 
 
 def _whereabouts(place: wire.Registration) -> str:

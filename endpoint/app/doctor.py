@@ -16,6 +16,7 @@ from typing import Any, Literal
 import signaling
 from endpoint.app import certificates
 from endpoint.app.config import Loaded, load
+from endpoint.app.context import running_client
 from endpoint.app.ports import can_bind, find_owner, is_taken
 from endpoint.app.secrecy import check_secrets
 from endpoint.app.settings import Config, is_loopback
@@ -27,6 +28,7 @@ from endpoint.app.wiring import (
     outside_accounts,
     server_host,
 )
+from endpoint.client.errors import EndpointUnreachable, RequestRefused
 from endpoint.errors import (
     ConfigurationError,
     EndpointError,
@@ -76,6 +78,7 @@ async def examine(named: Path | None) -> list[Check]:
     checks.append(check_configuration(loaded))
     for check in (check_state, check_token):
         checks.append(check(config, state))
+    checks += await check_running(config)
     checks += check_ports(config, state)
     checks += [check_certificate(config, state), check_clock(), *check_addresses(config)]
     checks += await check_media(config)
@@ -165,6 +168,20 @@ def check_token(config: Config, state: StateDirectory) -> Check:
             "agent-endpoint token --new",
         )
     return Check(name, "ok", str(state.token_file))
+
+
+async def check_running(config: Config) -> list[Check]:
+    """What the endpoint that runs here, if one does, says of itself."""
+    name = "endpoint"
+    try:
+        async with running_client(config) as client:
+            health = await client.health()
+    except (EndpointUnreachable, RequestRefused):
+        return []
+    if health.alarms:
+        return [Check(name, "failed", text, "look at its log") for text in health.alarms]
+    text = f"runs, {health.calls} calls, {health.registrations} devices are registered"
+    return [Check(name, "ok", text)]
 
 
 def check_ports(config: Config, state: StateDirectory) -> list[Check]:

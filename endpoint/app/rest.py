@@ -26,6 +26,8 @@ class RestRoutes:
 
     view: NativeView
     body_timeout_s: float
+    alarms: Callable[[], list[str]] = list
+    """What is begun anew too often."""
     started_at: float = field(default_factory=lambda: asyncio.get_running_loop().time())
 
     def routes(self) -> list[web.RouteDef]:
@@ -66,6 +68,7 @@ class RestRoutes:
                 registrations=len({one.device for one in registered}),
                 last_event=controller.last_number,
                 draining=not controller.takes_new_calls,
+                alarms=self.alarms(),
             )
         )
 

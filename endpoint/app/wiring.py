@@ -60,6 +60,7 @@ from signaling.sip.overload import CallLimits
 from signaling.sip.rates import Rate
 from signaling.sip.session_timer import SessionTimerSettings
 from signaling.sip.stack import Direction
+from signaling.supervision import Supervision
 from signaling.transport.websocket import WebSocketSettings
 from signaling.user_agent import TransportSettings, UserAgentConfig
 
@@ -97,6 +98,8 @@ class Endpoint:
         self._origins = origins or {}
         self._trace = trace
         self._stack = AsyncExitStack()
+        self.supervision = Supervision()
+        """Keeps alive what must live as long as we do."""
         self.token: str
         """The bearer token."""
         self.certificate: certificates.ServerCertificate
@@ -192,7 +195,10 @@ class Endpoint:
         facts = sip_config(config)
         agent = replace(facts.user_agent, is_short=Headroom().is_short)
         self.server = SipServer(
-            replace(facts, user_agent=agent), self.extensions, trace=self._trace
+            replace(facts, user_agent=agent),
+            self.extensions,
+            trace=self._trace,
+            supervision=self.supervision,
         )
         access = Access(self.token, config.http.origins)
         self.http = HttpServer(
@@ -200,7 +206,7 @@ class Endpoint:
         )
         # In before and so out after what its handlers use: they end when that ends.
         await enter(self.http)
-        self.media = await enter(WorkerLink(media_settings(config)))
+        self.media = await enter(WorkerLink(media_settings(config), supervision=self.supervision))
         await enter(self.server)
         self.sip_address = await self._listen_udp()
         self.exchange = await enter(
@@ -211,6 +217,7 @@ class Endpoint:
                 accounts=accounts,
                 stations=[station(entry) for entry in config.station],
                 extension=self._extension,
+                supervision=self.supervision,
             )
         )
         journal = RecordJournal(self.records, self.state.unwritten_calls)
@@ -224,13 +231,14 @@ class Endpoint:
                     dials=DialLimits(config.calls.dials_per_minute, config.calls.at_once),
                 ),
                 extension=self._extension,
+                keep=self.supervision.keep,
             )
         )
         directory = Directory(config, self.extensions)
         await directory.refresh()
         view = NativeView(self.controller, self.exchange, directory)
         routes: list[web.RouteDef] = [
-            *RestRoutes(view, config.http.body_timeout_s).routes(),
+            *RestRoutes(view, config.http.body_timeout_s, alarms=self.supervision.alarms).routes(),
             *BanRoutes(self.server).routes(),
             *MediaRoutes(view, self.exchange.browsers, config.http.body_timeout_s).routes(),
             *EventSocket(view).routes(),

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import structlog
 
@@ -91,6 +91,14 @@ class SteadyClock:
         return wall + timedelta(seconds=now - at)
 
 
+Keeper = Callable[[str, Callable[[], Coroutine[Any, Any, None]]], Coroutine[Any, Any, None]]
+"""Given a name and a work, does the work, and begins it anew where it dies."""
+
+
+async def _once(name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    await work()
+
+
 async def _no_alias(number: DeviceId) -> DeviceId | None:
     return None
 
@@ -100,6 +108,7 @@ class CallController:
 
     clock: the wall clock (UTC) for events and records. new_interaction: makes ids; call ids are
     made from them. extension: whom a dialled number means, where that is an extension of ours.
+    keep: keeps our reader of leg events alive.
     """
 
     def __init__(
@@ -111,6 +120,7 @@ class CallController:
         clock: Callable[[], datetime] | None = None,
         new_interaction: Callable[[], InteractionId] = random_interaction,
         extension: ExtensionLookup = _no_alias,
+        keep: Keeper = _once,
     ) -> None:
         self.exchange = exchange
         """Makes the legs."""
@@ -123,6 +133,7 @@ class CallController:
         self.extension = extension
         """Whom a number means."""
         self._new_interaction = new_interaction
+        self._keep = keep
         self._feed = EventFeed(self.settings.history)
         self._group = asyncio.TaskGroup()
         self._reader: asyncio.Task[None] | None = None
@@ -138,7 +149,8 @@ class CallController:
 
     async def __aenter__(self) -> Self:
         await self._group.__aenter__()
-        self._reader = self._group.create_task(self._read(), name="call control: leg events")
+        keeping = self._keep("leg events", self._read)
+        self._reader = self._group.create_task(keeping, name="call control: leg events, kept")
         return self
 
     async def __aexit__(
@@ -318,8 +330,16 @@ class CallController:
         return runner
 
     async def _run(self, runner: InteractionRunner) -> None:
+        task = asyncio.current_task()
         try:
             await runner.run()
+        except asyncio.CancelledError:
+            if self._is_closing or task is None:
+                raise
+            # Killed, and not by us: as any other fault it ends this interaction alone.
+            task.uncancel()
+            log.error("interaction was cancelled, its calls end", interaction=runner.state.id)
+            await runner.give_up()
         finally:
             del self._runners[runner.state.id]
             for leg in runner.state.legs:  # Only those of an interaction that broke.

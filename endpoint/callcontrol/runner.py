@@ -151,7 +151,7 @@ class InteractionRunner:
                 await self._take(*await self._inbox.get())
         except Exception:
             log.exception("interaction broke, its calls end", interaction=self.state.id)
-            await self._give_up()
+            await self.give_up()
         finally:
             for deadline in self._deadlines.values():
                 deadline.cancel()
@@ -241,7 +241,7 @@ class InteractionRunner:
     def _deadline_passed(self, timer: Timer) -> None:
         self.tell(TimerFired(timer))
 
-    async def _give_up(self) -> None:
+    async def give_up(self) -> None:
         """End every call with a cause, and wait for the legs for a while."""
         with suppress(Exception):
             end = EndEverything(Cause.PROTOCOL_ERROR, "an internal error ended the call")

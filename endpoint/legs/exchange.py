@@ -52,6 +52,7 @@ from endpoint.media.link import MediaLink, WorkerLost
 from signaling.registrar import Expired, Loss, Registered, Unregistered
 from signaling.sdp.negotiation import OPUS
 from signaling.server import SipServer
+from signaling.supervision import Supervision
 from signaling.user_agent import InviteSession
 
 _NO_ERROR = (None, None, None)
@@ -80,6 +81,7 @@ class LegExchange(Exchange):
         stations: Sequence[FileStation] = (),
         trunks: Sequence[Line] = (),
         extension: Callable[[DeviceId], Awaitable[DeviceId | None]] = _nobody,
+        supervision: Supervision | None = None,
     ) -> None:
         """Set up; nothing happens before entering.
 
@@ -92,7 +94,9 @@ class LegExchange(Exchange):
             trunks: further lines, tried last.
             extension: the extension of ours that a number means; None for a number that is not
                 ours. Tells 480 from 404.
+            supervision: keeps our readers alive, and counts.
         """
+        self._supervision = supervision or Supervision()
         self.settings = settings or LegSettings()
         self._server = server
         self._media = media
@@ -136,12 +140,13 @@ class LegExchange(Exchange):
             await self.__aexit__(None, None, None)
             raise
         for name, reader in (
-            ("invitations", self._read_invitations()),
-            ("registrations", self._read_registrations()),
-            ("accounts", self._read_accounts()),
-            ("media notices", self._read_notices()),
+            ("invitations", self._read_invitations),
+            ("registrations", self._read_registrations),
+            ("accounts", self._read_accounts),
+            ("media notices", self._read_notices),
         ):
-            self._readers.append(self._group.create_task(reader, name=name))
+            keeping = self._supervision.keep(name, reader)
+            self._readers.append(self._group.create_task(keeping, name=f"{name}, kept"))
         return self
 
     async def __aexit__(

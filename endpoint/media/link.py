@@ -23,6 +23,7 @@ from endpoint.media import messages as m
 from endpoint.media.channel import Channel, make_pair
 from endpoint.media.plane import Plane
 from endpoint.media.settings import MediaSettings
+from signaling.supervision import Supervision
 
 __all__ = ["LocalLink", "MediaLink", "MediaSettings", "WorkerLink", "WorkerLost"]
 
@@ -169,18 +170,25 @@ class WorkerLink:
     dies, or no longer answers, is replaced; a `WorkerLost` notice says so.
     """
 
-    def __init__(self, settings: MediaSettings | None = None) -> None:
+    def __init__(
+        self, settings: MediaSettings | None = None, *, supervision: Supervision | None = None
+    ) -> None:
+        """`supervision` counts how often a worker had to be replaced."""
         self._settings = settings or MediaSettings()
+        self._supervision = supervision or Supervision()
         self._exchange = _Exchange()
         self._channel: Channel | None = None
+        self._theirs: socket.socket | None = None
+        """The far end of the channel, until a worker has it."""
         self._process: asyncio.subprocess.Process | None = None
         self._group = asyncio.TaskGroup()
         self._closing = False
 
     async def __aenter__(self) -> Self:
         await self._group.__aenter__()
-        theirs = self._open_channel()
-        self._group.create_task(self._keep_running(theirs), name="media worker")
+        self._theirs = self._open_channel()
+        keeping = self._supervision.keep("media worker's keeper", self._keep_running)
+        self._group.create_task(keeping, name="media worker")
         try:
             await self.request(m.Ping())
         except BaseException:
@@ -263,21 +271,30 @@ class WorkerLink:
         )
         return theirs
 
-    async def _keep_running(self, theirs: socket.socket) -> None:
+    async def _keep_running(self) -> None:
         """Run worker after worker until the link closes."""
-        while True:
+        if self._theirs is None:  # whoever did this before died, and its worker with it
+            self._replace("its keeper died")
+        while self._theirs is not None:
+            theirs, self._theirs = self._theirs, None
             reason, has_answered = await self._run_worker(theirs)
             if self._closing:
                 return
             self._exchange.fail("the media worker is gone")
             log.error("media worker lost", reason=reason)
-            if not has_answered:
-                # It can't start: saying so fast does not help it.
+            too_often = self._supervision.restarted("media worker", reason)
+            if too_often or not has_answered:
+                # It can't start, or can't last: saying so fast does not help it.
                 await asyncio.sleep(self._settings.restart_delay_s)
                 if self._closing:
                     return
-            theirs = self._open_channel()
-            self._exchange.tell(WorkerLost(reason))
+            self._replace(reason)
+
+    def _replace(self, reason: str) -> None:
+        """Take requests for the next worker, and say that the last one is lost."""
+        self._exchange.fail("the media worker is gone")
+        self._theirs = self._open_channel()
+        self._exchange.tell(WorkerLost(reason))
 
     async def _run_worker(self, theirs: socket.socket) -> tuple[str, bool]:
         """Run one worker. Returns why it ended, and whether it had ever answered."""

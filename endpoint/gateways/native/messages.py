@@ -223,6 +223,8 @@ class Health(Struct, frozen=True):
     """Of devices that are registered now."""
     last_event: int
     draining: bool
+    alarms: list[str] = []
+    """What is begun anew again and again, for a person; see the log."""
 
 
 class Ban(Struct, frozen=True):
