@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 
 from endpoint.callcontrol.commands import ClearConnection, MakeCall
-from endpoint.callcontrol.events import Established
-from endpoint.legs.base import DeviceId, DeviceRegistered
+from endpoint.callcontrol.events import Established, Failed
+from endpoint.legs.base import Cause, DeviceId, DeviceRegistered
 from tests.integration.signaling.raw import RawClient
 from tests.integration.signaling.stage import REALM
 
 from .desk import Desk
 from .peers.baresip import Baresip
 from .peers.process import Process, require
-from .peers.sipp import SCENARIOS, register
+from .peers.sipp import SCENARIOS, Sipp, register
 from .peers.sipvicious import run
 
 pytestmark = pytest.mark.interop
@@ -97,6 +97,39 @@ async def test_s4_svcrack_finds_no_password_and_is_dropped(
     assert (ban.source, ban.user, ban.failures) == (HERE, PHONE, 10)
     await talk(desk)
     assert await registers_from_elsewhere(desk) == 200
+
+
+async def test_s12_a_telephone_that_dials_too_often_is_refused(tmp_path: Path) -> None:
+    """SIPp is let dial twice a minute."""
+    async with Desk(
+        tmp_path / "state",
+        extensions=[PHONE],
+        stations={AGENT: 1400},
+        settings={"calls": {"dials_per_minute": 2}},
+    ) as desk:
+        port = await register(tmp_path, desk.sip, user=PHONE, password=desk.password)
+
+        def dials(scenario: str, number: int) -> Sipp:
+            return Sipp(
+                tmp_path / str(number),
+                scenario,
+                desk.sip,
+                user=PHONE,
+                password=desk.password,
+                target=AGENT,
+                sip_port=port,
+                talk_ms=200,
+                status=403,
+            )
+
+        for number in range(2):
+            async with dials("uac", number) as sipp:
+                await sipp.finished()
+            await desk.cleared()
+        async with dials("uac_refused", 3) as sipp:
+            await sipp.finished()
+        failed = await desk.event(Failed, device=PHONE)
+        assert (failed.cause, failed.sip_status) == (Cause.DIAL_LIMIT, None)
 
 
 async def flooded(desk: Desk, directory: Path, seconds: int) -> Process:
