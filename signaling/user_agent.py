@@ -129,7 +129,9 @@ class UserAgentConfig:
     """Facts of the deployment, and limits."""
 
     name: str = "agent-endpoint"
-    """User-Agent and Server header fields."""
+    """User-Agent and Server header fields; empty sends none."""
+    hide_from: tuple[str, ...] = ()
+    """Networks that are sent neither."""
     transport: TransportSettings = field(default_factory=TransportSettings)
     trusted_peers: tuple[str, ...] = ()
     """Networks (`192.0.2.0/24`) whose calls are taken without asking who they are.
@@ -206,11 +208,13 @@ class UserAgent:
         self.guard = Guard(self.config.guard, exempt.__contains__)
         """What is not read, and whom it has banned."""
         self._overload = Overload(self.config.calls)
+        hidden = TrustedPeers(self.config.hide_from)
         self._layer = TransportLayer(self, self.config.transport, self.config.random)
         self._stack = Stack(
             StackConfig(
                 local_uri=self._layer.local_uri,
                 user_agent=self.config.name,
+                is_named_to=lambda flow: flow.host not in hidden,
                 allow=self.config.allow,
                 supported=self.config.supported,
                 info_packages=self.config.info_packages,
@@ -655,7 +659,8 @@ class UserAgent:
             return
         if not self._overload.admits(len(self._sessions), self.now()):
             self._stack.respond(event.transaction, 503, now=self.now())
-            log.warning("call refused: overload", calls=len(self._sessions))
+            if self._overload.is_news(self.now()):
+                log.warning("calls are refused: overload", calls=len(self._sessions))
             return
         usage = self._stack.open_session(event.transaction, now=self.now())
         if usage is None:

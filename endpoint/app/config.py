@@ -28,7 +28,7 @@ PREFIX = "AGENT_ENDPOINT_"
 FILE_VARIABLE = PREFIX + "CONFIG"
 LISTS = (
     *("account", "http.origins", "media.ice_servers", "media.srtp_suites"),
-    *("sip.digest_algorithms", "sip.domains", "sip.limits.exempt"),
+    *("sip.digest_algorithms", "sip.domains", "sip.hide_from", "sip.limits.exempt"),
     "station",
 )
 """Keys that a variable gives as JSON."""

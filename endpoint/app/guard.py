@@ -3,19 +3,26 @@
 aiohttp closes kept-alive connections that are idle, but waits for ever for a first request; a
 client that sends one header byte a second holds its connection open. This wraps aiohttp's
 protocol at the asyncio face and never looks at the bytes.
+
+A connection counts from the moment it is accepted. So TLS is begun here, behind the caps: asyncio's
+own listener tells of a connection only when its handshake is done.
 """
 
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import cast
+from types import TracebackType
+from typing import Final, Self, cast
 
 import structlog
 
 log = structlog.get_logger(__name__)
+
+_TELL_EVERY_S: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,24 +32,53 @@ class GuardLimits:
     connections: int
     connections_per_source: int
     header_timeout_s: float
+    """For the TLS handshake and the headers of the first request together."""
+
+
+def _always() -> bool:
+    return True
 
 
 class ConnectionGuard:
-    """Counts the connections of all listeners and closes those that never ask for anything."""
+    """Counts the connections of all listeners and closes those that never ask for anything.
 
-    def __init__(self, limits: GuardLimits) -> None:
+    `async with` it around the listeners: leaving gives up handshakes that are not done.
+    """
+
+    def __init__(self, limits: GuardLimits, has_room: Callable[[], bool] = _always) -> None:
+        """`has_room` says whether the process may have another descriptor."""
         self._limits = limits
+        self._has_room = has_room
         self._sources: Counter[str] = Counter()
         self._waiting: dict[asyncio.Transport, asyncio.TimerHandle] = {}
+        self._group = asyncio.TaskGroup()
+        self._handshakes: set[asyncio.Task[None]] = set()
+        self._told: dict[str, float] = {}
+
+    async def __aenter__(self) -> Self:
+        await self._group.__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        for handshake in self._handshakes:
+            handshake.cancel()
+        await self._group.__aexit__(None, None, None)
 
     @property
     def connections(self) -> int:
         """How many are open now."""
         return self._sources.total()
 
-    def around(self, factory: Callable[[], asyncio.Protocol]) -> Callable[[], asyncio.Protocol]:
-        """A protocol factory whose connections are watched."""
-        return lambda: _Guarded(self, factory())
+    def around(
+        self, factory: Callable[[], asyncio.Protocol], tls: ssl.SSLContext | None = None
+    ) -> Callable[[], asyncio.Protocol]:
+        """A protocol factory whose connections are watched, and by `tls` made secure."""
+        return lambda: _Guarded(self, factory(), tls)
 
     def request_began(self, transport: asyncio.BaseTransport | None) -> None:
         """A request's headers are complete: its connection is no slow client."""
@@ -52,7 +88,9 @@ class ConnectionGuard:
 
     def admit(self, transport: asyncio.Transport, source: str) -> bool:
         """Whether a new connection may stay."""
-        if self._sources.total() >= self._limits.connections:
+        if not self._has_room():
+            refusal = "no descriptors are left for it"
+        elif self._sources.total() >= self._limits.connections:
             refusal = "too many connections"
         elif self._sources[source] >= self._limits.connections_per_source:
             refusal = "too many connections from one source"
@@ -62,8 +100,25 @@ class ConnectionGuard:
                 self._limits.header_timeout_s, self._too_slow, transport, source
             )
             return True
-        log.warning("connection refused", reason=refusal, source=source)
+        self._tell("connection refused", refusal, source)
         return False
+
+    def secure(self, connection: _Guarded, transport: asyncio.Transport) -> None:
+        """Begin the handshake of an admitted connection."""
+        handshake = self._group.create_task(
+            connection.shake_hands(transport, self._limits.header_timeout_s)
+        )
+        self._handshakes.add(handshake)
+        handshake.add_done_callback(self._handshakes.discard)
+
+    def became(self, raw: asyncio.Transport, secured: asyncio.Transport, source: str) -> None:
+        """The handshake is done: requests come by another transport, within the same time."""
+        timer = self._waiting.pop(raw, None)
+        if timer is not None:
+            timer.cancel()
+            self._waiting[secured] = asyncio.get_running_loop().call_at(
+                timer.when(), self._too_slow, secured, source
+            )
 
     def closed(self, transport: asyncio.Transport, source: str) -> None:
         """An admitted connection is gone."""
@@ -74,17 +129,31 @@ class ConnectionGuard:
 
     def _too_slow(self, transport: asyncio.Transport, source: str) -> None:
         del self._waiting[transport]
-        log.warning("connection closed", reason="no request in time", source=source)
+        self._tell("connection closed", "no request in time", source)
         transport.abort()
+
+    def _tell(self, event: str, reason: str, source: str) -> None:
+        """Say it once in a while: whoever floods us must not flood the log."""
+        now = asyncio.get_running_loop().time()
+        if self._told.get(reason, now) <= now:
+            self._told[reason] = now + _TELL_EVERY_S
+            log.warning(event, reason=reason, source=source)
 
 
 class _Guarded(asyncio.Protocol):
     """Hands everything on to the protocol inside, between admission and the end."""
 
-    def __init__(self, guard: ConnectionGuard, inner: asyncio.Protocol) -> None:
+    def __init__(
+        self, guard: ConnectionGuard, inner: asyncio.Protocol, tls: ssl.SSLContext | None
+    ) -> None:
         self._guard = guard
         self._inner = inner
+        self._tls = tls
         self._transport: asyncio.Transport | None = None
+        """While it is admitted."""
+        self._is_begun = False
+        """The protocol inside knows of it."""
+        self._early = bytearray()
         self._source = ""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -95,24 +164,62 @@ class _Guarded(asyncio.Protocol):
             stream.abort()
             return
         self._transport = stream
+        if self._tls is None:
+            self._begin(stream)
+        else:
+            stream.pause_reading()
+            self._guard.secure(self, stream)
+
+    async def shake_hands(self, raw: asyncio.Transport, timeout_s: float) -> None:
+        """Begin TLS, then the protocol inside."""
+        assert self._tls is not None
+        loop, secured = asyncio.get_running_loop(), None
+        try:
+            secured = await loop.start_tls(
+                raw, self, self._tls, server_side=True, ssl_handshake_timeout=timeout_s
+            )
+        except OSError as error:  # of TLS, too slow, or gone
+            log.debug("no TLS handshake", source=self._source, reason=str(error))
+        finally:
+            if secured is None:
+                raw.abort()
+                self._leave()
+        if secured is not None and self._transport is not None:
+            self._guard.became(raw, secured, self._source)
+            self._transport = secured
+            self._begin(secured)
+
+    def _begin(self, transport: asyncio.Transport) -> None:
+        self._is_begun = True
         self._inner.connection_made(transport)
+        if self._early:
+            self._inner.data_received(bytes(self._early))
+            self._early.clear()
+
+    def _leave(self) -> None:
+        if self._transport is not None:
+            self._guard.closed(self._transport, self._source)
+            self._transport = None
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self._transport is None:
-            return
-        self._guard.closed(self._transport, self._source)
-        self._transport = None
-        self._inner.connection_lost(exc)
+        self._leave()
+        if self._is_begun:
+            self._is_begun = False
+            self._inner.connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        if self._transport is not None:
+        if self._is_begun:
             self._inner.data_received(data)
+        else:
+            self._early += data  # came in one piece with the end of the handshake
 
     def eof_received(self) -> bool | None:
-        return self._inner.eof_received() if self._transport is not None else None
+        return self._inner.eof_received() if self._is_begun else None
 
     def pause_writing(self) -> None:
-        self._inner.pause_writing()
+        if self._is_begun:
+            self._inner.pause_writing()
 
     def resume_writing(self) -> None:
-        self._inner.resume_writing()
+        if self._is_begun:
+            self._inner.resume_writing()

@@ -8,6 +8,7 @@ import resource
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from time import monotonic
 
 import structlog
 
@@ -15,8 +16,14 @@ log = structlog.get_logger(__name__)
 
 DESCRIPTORS_LEFT = 16
 """Fewer than these are kept for the calls that live: files, the database, their connections."""
+CONNECTIONS_LEFT = 128
+"""Fewer than these are given to no new connection, so that calls have them.
+
+More than asyncio accepts at a time (100): a listener that finds none at all is deaf for a second.
+"""
 MEMORY_USED = 0.95
 """Of what the control group, or RLIMIT_AS, allows."""
+LOOK_EVERY_S = 0.1
 _CGROUP = Path("/sys/fs/cgroup")
 _PAGE = resource.getpagesize()
 
@@ -59,10 +66,16 @@ class Headroom:
 
     read_descriptors: Callable[[], tuple[int, int] | None] = descriptors
     read_memory: Callable[[], tuple[int, int] | None] = memory
+    clock: Callable[[], float] = monotonic
     _was_short: bool = field(default=False, init=False)
+    _known_until: float = field(default=0.0, init=False)
 
     def is_short(self) -> bool:
-        """Whether descriptors or memory are nearly used up."""
+        """Whether descriptors or memory are nearly used up. Looks ten times a second at most."""
+        now = self.clock()
+        if now < self._known_until:
+            return self._was_short
+        self._known_until = now + LOOK_EVERY_S
         lacks = self._lacks()
         if lacks and not self._was_short:
             log.error("no new calls are taken", reason=lacks)
@@ -70,6 +83,11 @@ class Headroom:
             log.info("new calls are taken again")
         self._was_short = bool(lacks)
         return self._was_short
+
+    def has_room(self) -> bool:
+        """Whether descriptors are left for one more connection."""
+        found = self.read_descriptors()
+        return found is None or found[1] - found[0] >= CONNECTIONS_LEFT
 
     def _lacks(self) -> str:
         found = self.read_descriptors()

@@ -81,7 +81,9 @@ class HttpServer:
         tls: ssl.SSLContext,
         names: list[str],
         sip: WebSocketRoute,
+        has_room: Callable[[], bool] = lambda: True,
     ) -> None:
+        """`has_room` says whether the process may have another connection."""
         self._settings = settings
         self._access = access
         self._tls = tls
@@ -89,7 +91,8 @@ class HttpServer:
         self._guard = ConnectionGuard(
             GuardLimits(
                 settings.connections, settings.connections_per_source, settings.header_timeout_s
-            )
+            ),
+            has_room,
         )
         self.application = web.Application(
             middlewares=[self._outermost, access.middleware, answer_errors],
@@ -111,6 +114,7 @@ class HttpServer:
         """Without TLS; 0 where there is none."""
 
     async def __aenter__(self) -> Self:
+        await self._guard.__aenter__()
         return self
 
     async def __aexit__(
@@ -120,6 +124,7 @@ class HttpServer:
         trace: TracebackType | None,
     ) -> None:
         await self.stop_listening()
+        await self._guard.__aexit__(None, None, None)
         await self._runner.cleanup()
 
     async def listen(self, routes: list[web.RouteDef]) -> None:
@@ -154,9 +159,7 @@ class HttpServer:
         try:
             create = partial(
                 asyncio.get_running_loop().create_server,
-                self._guard.around(server),
-                ssl=tls,
-                ssl_handshake_timeout=self._settings.header_timeout_s if tls else None,
+                self._guard.around(server, tls),
             )
             dual = host == "::" and socket.has_dualstack_ipv6()
             listener = await (create(sock=_both_families(port)) if dual else create(host, port))

@@ -157,14 +157,7 @@ class SipLimits(Section):
     @field_validator("exempt")
     @classmethod
     def _networks(cls, networks: list[str]) -> list[str]:
-        for network in networks:
-            try:
-                ipaddress.ip_network(network, strict=False)
-            except ValueError:
-                raise ValueError(
-                    f"{network!r} is no network: expected an address, or as 192.0.2.0/24"
-                ) from None
-        return networks
+        return checked_networks(networks)
 
 
 class SipSettings(Section):
@@ -195,9 +188,10 @@ class SipSettings(Section):
     """
     domains: list[str] = []
     """Host names that our registrar serves; empty serves any."""
-    user_agent: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[\x21-\x7e ]+$")] = (
-        "agent-endpoint"
-    )
+    user_agent: Annotated[str, Field(max_length=64, pattern=r"^[\x21-\x7e ]*$")] = "agent-endpoint"
+    """Told to others as User-Agent and Server; empty tells nobody."""
+    hide_from: list[str] = []
+    """Networks, as `192.0.2.0/24`, that are told neither: those of carriers and outside servers."""
     minimum_expires_s: Annotated[int, Field(ge=1, le=3600)] = 60
     maximum_expires_s: Annotated[int, Field(ge=60, le=86_400)] = 7200
     limits: SipLimits = SipLimits()
@@ -211,6 +205,11 @@ class SipSettings(Section):
 
     RFC 4028 wants 90 at least; less is for tests.
     """
+
+    @field_validator("hide_from")
+    @classmethod
+    def _networks(cls, networks: list[str]) -> list[str]:
+        return checked_networks(networks)
 
     @model_validator(mode="after")
     def _session_lasts(self) -> Self:
@@ -548,6 +547,18 @@ class Config(Section):
 def _without_user(url: str) -> str:
     """What was found for an address; what stands before an @ may be a secret."""
     return "a user in the address" if "@" in url else repr(url)
+
+
+def checked_networks(networks: list[str]) -> list[str]:
+    """The networks, or ValueError that says which is none."""
+    for network in networks:
+        try:
+            ipaddress.ip_network(network, strict=False)
+        except ValueError:
+            raise ValueError(
+                f"{network!r} is no network: expected an address, or as 192.0.2.0/24"
+            ) from None
+    return networks
 
 
 def checked_device(device: str) -> str:

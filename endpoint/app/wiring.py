@@ -193,7 +193,8 @@ class Endpoint:
         accounts = outside_accounts(config, self.state.installation())
 
         facts = sip_config(config)
-        agent = replace(facts.user_agent, is_short=Headroom().is_short)
+        headroom = Headroom()
+        agent = replace(facts.user_agent, is_short=headroom.is_short)
         self.server = SipServer(
             replace(facts, user_agent=agent),
             self.extensions,
@@ -202,7 +203,12 @@ class Endpoint:
         )
         access = Access(self.token, config.http.origins)
         self.http = HttpServer(
-            config.http, access, tls, certificates.server_names(config), self.server.websocket_route
+            config.http,
+            access,
+            tls,
+            certificates.server_names(config),
+            self.server.websocket_route,
+            headroom.has_room,
         )
         # In before and so out after what its handlers use: they end when that ends.
         await enter(self.http)
@@ -293,6 +299,7 @@ def sip_config(config: Config) -> SipServerConfig:
         digest_algorithms=tuple(DigestAlgorithm(name) for name in sip.digest_algorithms),
         user_agent=UserAgentConfig(
             name=sip.user_agent,
+            hide_from=tuple(sip.hide_from),
             guard=guard_settings(sip.limits),
             exempt=tuple(sip.limits.exempt),
             calls=CallLimits(

@@ -41,6 +41,8 @@ class StackConfig:
     `sip:user@<random>.invalid;transport=ws` (RFC 7118 §5)."""
     user_agent: str = "agent-endpoint"
     """User-Agent and Server header fields; empty sends none."""
+    is_named_to: Callable[[Flow], bool] = lambda flow: True
+    """Whether the far end of a flow is sent them."""
     allow: tuple[str, ...] = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "INFO")
     """Methods taken; a registrar adds REGISTER. Known ones not here get 405, unknown ones 501."""
     accept: tuple[str, ...] = ("application/sdp",)
@@ -158,6 +160,8 @@ class Core:
     def stamp(self, request: Request, flow: Flow) -> None:
         """Put our Via with a fresh branch on top (§18.1.1); datagrams ask for rport (RFC 3581)."""
         here = self.config.local_uri(flow, None)
+        if not self.config.is_named_to(flow):
+            request.headers.remove("User-Agent")
         via = Via(flow.transport, here.host, here.port).with_parameter(
             "branch", f"z9hG4bK{self.token()}"
         )
@@ -200,13 +204,14 @@ class Core:
             status,
             reason,
             to_tag=server.to_tag if status > 100 else None,
-            headers=(*headers, *self.server_header),
+            headers=(*headers, *self.server_header(server.flow)),
             body=body,
             content_type=content_type,
         )
         server.respond(response, now)
 
-    @property
-    def server_header(self) -> tuple[tuple[str, str], ...]:
+    def server_header(self, flow: Flow) -> tuple[tuple[str, str], ...]:
         """Server (§20.35)."""
-        return (("Server", self.config.user_agent),) if self.config.user_agent else ()
+        if not self.config.user_agent or not self.config.is_named_to(flow):
+            return ()
+        return (("Server", self.config.user_agent),)

@@ -6,8 +6,11 @@ RFC 3261 §21.5.4: 503 with Retry-After, else the caller takes it for a fault (5
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Final
 
 from signaling.sip.rates import Bucket, Rate
+
+_TELL_EVERY_S: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +30,7 @@ class Overload:
     def __init__(self, limits: CallLimits) -> None:
         self.limits = limits
         self._bucket: Bucket | None = None
+        self._told_until = 0.0
 
     def __repr__(self) -> str:
         return f"<Overload {self._bucket!r}>"
@@ -38,3 +42,10 @@ class Overload:
         if self._bucket is None:
             self._bucket = Bucket(self.limits.rate, now)
         return self._bucket.take(now)
+
+    def is_news(self, now: float) -> bool:
+        """Whether a refusal is to be told: once a minute at most."""
+        if now < self._told_until:
+            return False
+        self._told_until = now + _TELL_EVERY_S
+        return True

@@ -570,7 +570,7 @@ class Stack:
             refusal.status,
             refusal.reason,
             to_tag=to_tag or self._stateless_tag(request),
-            headers=(*refusal.headers, *self._core.server_header),
+            headers=(*refusal.headers, *self._core.server_header(flow)),
         )
         self._layer.send(flow, response.serialise(), now)
 

@@ -387,7 +387,8 @@ class WebSocketClient:
 
     async def run(self) -> None:
         """Connect, serve, wait, again; until `close`."""
-        async with aiohttp.ClientSession() as session:
+        # What we are is for SIP to say, or not: aiohttp would name itself and Python.
+        async with aiohttp.ClientSession(skip_auto_headers=("User-Agent",)) as session:
             while not self._closing.is_set():
                 self._enter(ConnectionState.CONNECTING)
                 try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+from contextlib import suppress
 from pathlib import Path
 
 import aiohttp
@@ -201,6 +202,30 @@ async def test_one_source_holds_no_more_connections_than_its_share(state_directo
                 await reader.readexactly(1)
         for _, each in [*held, (reader, writer)]:
             each.close()
+
+
+async def test_s8_connections_without_a_handshake_count_and_are_closed(
+    state_directory: Path,
+) -> None:
+    http = {"connections_per_source": 3, "header_timeout_s": 1.0}
+    async with Endpoint(configuration(state_directory, http=http)) as endpoint:
+        port = endpoint.http.port
+        held = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3)]
+        held[0][1].write(b"\x16\x03\x01")  # a handshake begins so
+        held[1][1].write(b"GET / HTTP/1.1\r\n")  # and this is none
+        async with asyncio.timeout(15):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
+                await reader.readexactly(1)
+            for each, _ in held:
+                with suppress(ConnectionError):
+                    await each.read()
+        for _, each in [*held, (reader, writer)]:
+            each.close()
+        # There is room again.
+        trust = certificates.client_context(endpoint.certificate.authority)
+        _, writer = await asyncio.open_connection("localhost", port, ssl=trust)
+        writer.close()
 
 
 async def test_old_tls_is_refused_and_a_stranger_does_not_trust_our_ca(desk: Desk) -> None:

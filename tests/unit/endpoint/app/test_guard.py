@@ -106,3 +106,9 @@ async def test_there_is_a_limit_over_all_sources() -> None:
     watched = guard(total=2, header_timeout_s=60)
     all_of_them = [Connection(watched, f"192.0.2.{n}") for n in range(3)]
     assert [one.transport.aborted.is_set() for one in all_of_them] == [False, False, True]
+
+
+async def test_a_process_without_room_takes_no_connection() -> None:
+    watched = ConnectionGuard(GuardLimits(10, 10, 60), lambda: False)
+    assert Connection(watched).transport.aborted.is_set()
+    assert watched.connections == 0

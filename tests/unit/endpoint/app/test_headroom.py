@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import count
+
 import pytest
 from structlog.testing import capture_logs
 
@@ -31,7 +33,7 @@ def test_what_is_too_little(
 
 def test_it_is_said_once_that_it_begins_and_once_that_it_is_over() -> None:
     used = [10, 1024, 1024, 1024, 10, 10]
-    headroom = Headroom(lambda: (used.pop(0), 1024), lambda: None)
+    headroom = Headroom(lambda: (used.pop(0), 1024), lambda: None, count(1).__next__)
     with capture_logs() as logs:
         assert [headroom.is_short() for _ in range(6)] == [False, True, True, True, False, False]
     assert [log["event"] for log in logs] == [
@@ -39,6 +41,15 @@ def test_it_is_said_once_that_it_begins_and_once_that_it_is_over() -> None:
         "new calls are taken again",
     ]
     assert "ulimit -n" in logs[0]["reason"]
+
+
+def test_a_flood_of_calls_is_no_flood_of_looks() -> None:
+    looks: list[int] = []
+    moments = iter([10.0, 10.05, 10.09, 10.11])
+    headroom = Headroom(lambda: looks.append(1), lambda: None, moments.__next__)  # type: ignore[func-returns-value]  # None: not told
+    for _ in range(4):
+        headroom.is_short()
+    assert len(looks) == 2
 
 
 def test_this_process_has_some_left() -> None:

@@ -233,3 +233,11 @@ def test_new_calls_have_a_rate_and_a_number_at_once() -> None:
     assert overload.admits(9, 0.5)
     assert not overload.admits(10, 60.0)
     assert overload.admits(0, 60.0)
+
+
+def test_refused_calls_are_told_once_a_minute() -> None:
+    overload = Overload(CallLimits(at_once=0))
+    assert [overload.is_news(now) for now in (1.0, 2.0, 60.9, 61.0, 62.0)] == [
+        *(True, False, False),
+        *(True, False),
+    ]
