@@ -293,7 +293,7 @@ class Registrar:
                     cseq=cseq,
                     expires_at=now + expires_s,
                     flow=flow,
-                    q=_q(contact),
+                    q=contact.q,
                     instance=_instance(contact),
                     reg_id=reg_id if outbound else None,
                     path=path,
@@ -381,17 +381,6 @@ def _refuse_stale(binding: Binding, call_id: str, cseq: int) -> None:
     """Steps 6 and 7: a request no newer than what it would change fails as a whole."""
     if binding.call_id == call_id and cseq <= binding.cseq:
         raise _Refused(500, "CSeq Out Of Order")
-
-
-def _q(contact: NameAddr) -> float:
-    """The contact's preference, 0 to 1; 1 where absent or malformed (as §20.10's absence)."""
-    text = contact.parameter("q") or ""
-    whole, _, fraction = text.partition(".")
-    if whole not in ("0", "1") or not (
-        fraction == "" or (fraction.isascii() and fraction.isdigit())
-    ):
-        return 1.0
-    return min(float(text), 1.0)
 
 
 def _instance(contact: NameAddr) -> str | None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NewType
 
 from signaling.errors import TransportError
 from signaling.sip.flow import Flow
+from signaling.sip.headers import NameAddr
 from signaling.sip.message import Request, Response
 from signaling.sip.uri import Uri
 
@@ -129,6 +130,8 @@ class Ended:
     """Cause of the Reason header field (RFC 3326), where one came or was sent."""
     error: TransportError | None = None
     """Set where the flow failed."""
+    contacts: tuple[NameAddr, ...] = ()
+    """Where a 3xx says that the called one may be reached, the most wanted first."""
     expired: bool = False
     """Nobody refreshed it in time (RFC 4028 §10)."""
 

@@ -50,6 +50,7 @@ _NAME_ADDR = re.compile(
     rf'[ \t]*+(?:("(?:[^"\\]++|\\.)*+")|((?:[{TOKEN_CHARS} \t]|[^\x00-\x7f])*+))[ \t]*+<([^<>]*+)>',
     re.DOTALL,
 )
+_Q = re.compile(r"[01](?:\.[0-9]*+)?+")
 _LWS_RUN = re.compile(r"[ \t]++")
 _ADDR_SPEC = re.compile(r'[ \t]*+([^ \t;,?<>"]++)[ \t]*+')
 _VIA = re.compile(
@@ -129,6 +130,12 @@ class NameAddr:
         """The `expires` of a Contact in seconds; malformed counts as `MALFORMED_EXPIRES_S`."""
         text = self.parameter("expires")
         return None if text is None else parse_expires(text)
+
+    @property
+    def q(self) -> float:
+        """The preference of a Contact, 0 to 1; 1 where it says none, or nothing that is one."""
+        text = self.parameter("q") or ""
+        return min(float(text), 1.0) if _Q.fullmatch(text) else 1.0
 
     def parameter(self, name: str) -> str | None:
         """The value without quotes; "" where it has none, None where it is absent."""

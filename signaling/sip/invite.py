@@ -43,7 +43,7 @@ from signaling.sip.events import (
 )
 from signaling.sip.exchange import Exchange
 from signaling.sip.flow import Flow
-from signaling.sip.headers import NameAddr
+from signaling.sip.headers import STAR, NameAddr
 from signaling.sip.message import Headers, Request, Response
 from signaling.sip.reason import format_reason, q850_of
 from signaling.sip.refer import ReferIssuer, ReferRecipient, refer_headers
@@ -217,8 +217,16 @@ class InviteUsage:
 
     def refused(self, response: Response, now: float) -> None:
         """A 3xx-6xx came."""
-        status, reason, q850 = response.status, response.reason, q850_of(response.headers)
-        self._end(Ended(by_remote=True, status=status, reason_text=reason, q850=q850), now)
+        self._end(
+            Ended(
+                by_remote=True,
+                status=response.status,
+                reason_text=response.reason,
+                q850=q850_of(response.headers),
+                contacts=_alternatives(response),
+            ),
+            now,
+        )
 
     def failed(self, failure: Failure, now: float) -> None:
         """The INVITE's transaction failed, in either role."""
@@ -651,3 +659,9 @@ class InviteUsage:
 
 def _reason_header(q850: int | None) -> tuple[tuple[str, str], ...]:
     return () if q850 is None else (("Reason", format_reason(q850)),)
+
+
+def _alternatives(response: Response) -> tuple[NameAddr, ...]:
+    """Where a 3xx sends us (§8.1.3.4)."""
+    contacts = response.contacts if 300 <= response.status < 400 else ()
+    return () if contacts is STAR else tuple(sorted(contacts, key=lambda each: -each.q))

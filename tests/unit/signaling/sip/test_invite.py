@@ -136,6 +136,25 @@ def test_refusal_ends_the_session(peer: Peer, status: int) -> None:
     peer.assert_idle()
 
 
+def test_where_a_3xx_sends_us_is_told_with_the_most_wanted_first(peer: Peer) -> None:
+    peer.call()
+    contact = "<sip:a@x>;q=0.1, <sip:b@x>, <tel:+4930>;q=0.5, <sip:c@x>;q=nonsense"
+    peer.answer(300, headers=(("Contact", contact),))
+    (ended,) = peer.told(Ended)
+    said = [str(contact.uri) for contact in ended.contacts]
+    assert said == ["sip:b@x", "sip:c@x", "tel:+4930", "sip:a@x"]
+    peer.assert_idle()
+
+
+@pytest.mark.parametrize(("status", "contact"), [(486, "<sip:a@x>"), (302, None)])
+def test_a_refusal_without_another_place_sends_us_nowhere(
+    peer: Peer, status: int, contact: str | None
+) -> None:
+    peer.call()
+    peer.answer(status, headers=(("Contact", contact),) if contact else ())
+    assert [(ended.status, ended.contacts) for ended in peer.told(Ended)] == [(status, ())]
+
+
 # -- CANCEL -------------------------------------------------------------------------------------
 
 

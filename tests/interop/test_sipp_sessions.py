@@ -1,0 +1,132 @@
+"""SIPp in long and in awkward calls: session timers, forks, glare, a CANCEL that comes too late."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from endpoint.callcontrol.commands import ClearConnection, HoldCall, MakeCall
+from endpoint.callcontrol.events import Delivered, Established, FarEndAnswer, FarEndHold, Held
+from endpoint.legs.base import Cause, DeviceId, DeviceRegistered, Side
+
+from .desk import Desk
+from .peers.hearing import hear
+from .peers.sipp import Sipp, register
+
+pytestmark = pytest.mark.interop
+
+AGENT, PEER = DeviceId("6001"), DeviceId("7002")
+AGENT_HZ = 1400
+
+
+@pytest.fixture
+async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
+    """Sessions live for four seconds here: 1,800 is the same, and longer."""
+    async with Desk(
+        tmp_path / "state",
+        extensions=[PEER],
+        stations={AGENT: AGENT_HZ},
+        settings={
+            "sip": {"port": 0, "session_expires_s": 4, "minimum_session_expires_s": 3},
+            "calls": {"answer_timeout_s": 2.0},
+        },
+    ) as endpoint:
+        yield endpoint
+
+
+@pytest.fixture
+async def peer_port(desk: Desk, tmp_path: Path) -> int:
+    port = await register(tmp_path, desk.sip, user=PEER, password=desk.password)
+    await desk.event(DeviceRegistered, device=PEER)
+    return port
+
+
+def called(desk: Desk, directory: Path, scenario: str, port: int) -> Sipp:
+    return Sipp(directory, scenario, desk.sip, user=PEER, sip_port=port)
+
+
+async def test_we_call_and_refresh_the_session(desk: Desk, peer_port: int, tmp_path: Path) -> None:
+    """Twice in four seconds; then SIPp hangs up."""
+    async with called(desk, tmp_path, "uas_is_refreshed", peer_port) as sipp:
+        await desk.do(MakeCall(AGENT, PEER))
+        await desk.event(Established, device=PEER)
+        await hear({desk.ear(AGENT): {AGENT_HZ}})
+        await sipp.finished()
+    assert (await desk.cleared()).cause is Cause.NORMAL
+
+
+async def test_we_call_and_the_far_end_refreshes_until_it_falls_silent(
+    desk: Desk, peer_port: int, tmp_path: Path
+) -> None:
+    async with called(desk, tmp_path, "uas_refreshes", peer_port) as sipp:
+        await desk.do(MakeCall(AGENT, PEER))
+        await desk.event(Established, device=PEER)
+        await sipp.finished()
+    over = await desk.cleared()
+    assert (over.cause, over.released_by) == (Cause.SESSION_EXPIRED, Side.NETWORK)
+
+
+async def test_we_are_called_refuse_what_is_too_short_and_refresh_what_is_not(
+    desk: Desk, tmp_path: Path
+) -> None:
+    async with Sipp(
+        tmp_path,
+        "uac_session_timer",
+        desk.sip,
+        user=PEER,
+        password=desk.password,
+        target=AGENT,
+    ) as sipp:
+        await desk.event(Established, device=AGENT)
+        await sipp.finished()
+    assert (await desk.cleared()).cause is Cause.NORMAL
+
+
+async def test_the_far_end_wants_a_longer_session(
+    desk: Desk, peer_port: int, tmp_path: Path
+) -> None:
+    async with called(desk, tmp_path, "uas_wants_longer", peer_port) as sipp:
+        await desk.do(MakeCall(AGENT, PEER))
+        await desk.event(Established, device=PEER)
+        await desk.do(ClearConnection(AGENT))
+        await sipp.finished()
+    assert (await desk.cleared()).cause is Cause.NORMAL
+
+
+async def test_two_forks_ring_with_early_media_and_both_answer(
+    desk: Desk, peer_port: int, tmp_path: Path
+) -> None:
+    async with called(desk, tmp_path, "uas_forks", peer_port) as sipp:
+        await desk.do(MakeCall(AGENT, PEER))
+        await desk.event(Established, device=PEER)
+        await hear({desk.ear(AGENT): {AGENT_HZ}})
+        await desk.do(ClearConnection(AGENT))
+        await sipp.finished()
+    assert (await desk.cleared()).cause is Cause.NORMAL
+
+
+async def test_an_answer_that_crosses_our_cancel(
+    desk: Desk, peer_port: int, tmp_path: Path
+) -> None:
+    async with called(desk, tmp_path, "uas_answers_late", peer_port) as sipp:
+        await desk.do(MakeCall(AGENT, PEER))
+        await desk.event(Delivered, device=PEER)
+        await desk.do(ClearConnection(AGENT))
+        await sipp.finished()
+    assert (await desk.cleared()).cause is Cause.CANCELLED
+
+
+async def test_an_offer_that_meets_another_is_made_again(
+    desk: Desk, peer_port: int, tmp_path: Path
+) -> None:
+    async with called(desk, tmp_path, "uas_glare", peer_port) as sipp:
+        await desk.do(MakeCall(AGENT, PEER))
+        await desk.event(Established, device=PEER)
+        await desk.do(HoldCall(AGENT))
+        await desk.event(Held, device=AGENT)
+        assert (await desk.event(FarEndHold, held=True)).far_end is FarEndAnswer.ACCEPTED
+        await desk.do(ClearConnection(AGENT))
+        await sipp.finished()
+    await desk.cleared()
