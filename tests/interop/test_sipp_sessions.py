@@ -17,7 +17,7 @@ from .peers.sipp import Sipp, register
 
 pytestmark = pytest.mark.interop
 
-AGENT, PEER = DeviceId("6001"), DeviceId("7002")
+AGENT, PEER, OTHER = DeviceId("6001"), DeviceId("7002"), DeviceId("7003")
 AGENT_HZ = 1400
 
 
@@ -26,7 +26,7 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
     """Sessions live for four seconds here: 1,800 is the same, and longer."""
     async with Desk(
         tmp_path / "state",
-        extensions=[PEER],
+        extensions=[PEER, OTHER],
         stations={AGENT: AGENT_HZ},
         settings={
             "sip": {"port": 0, "session_expires_s": 4, "minimum_session_expires_s": 3},
@@ -45,6 +45,26 @@ async def peer_port(desk: Desk, tmp_path: Path) -> int:
 
 def called(desk: Desk, directory: Path, scenario: str, port: int) -> Sipp:
     return Sipp(directory, scenario, desk.sip, user=PEER, sip_port=port)
+
+
+def calling(
+    desk: Desk,
+    directory: Path,
+    scenario: str,
+    target: DeviceId,
+    *,
+    user: DeviceId = PEER,
+    talk_ms: int = 30_000,
+) -> Sipp:
+    return Sipp(
+        directory,
+        scenario,
+        desk.sip,
+        user=user,
+        password=desk.password,
+        target=target,
+        talk_ms=talk_ms,
+    )
 
 
 async def test_we_call_and_refresh_the_session(desk: Desk, peer_port: int, tmp_path: Path) -> None:
@@ -71,14 +91,7 @@ async def test_we_call_and_the_far_end_refreshes_until_it_falls_silent(
 async def test_we_are_called_refuse_what_is_too_short_and_refresh_what_is_not(
     desk: Desk, tmp_path: Path
 ) -> None:
-    async with Sipp(
-        tmp_path,
-        "uac_session_timer",
-        desk.sip,
-        user=PEER,
-        password=desk.password,
-        target=AGENT,
-    ) as sipp:
+    async with calling(desk, tmp_path, "uac_session_timer", AGENT) as sipp:
         await desk.event(Established, device=AGENT)
         await sipp.finished()
     assert (await desk.cleared()).cause is Cause.NORMAL
@@ -130,3 +143,25 @@ async def test_an_offer_that_meets_another_is_made_again(
         await desk.do(ClearConnection(AGENT))
         await sipp.finished()
     await desk.cleared()
+
+
+async def test_a_cancel_that_comes_too_late_ends_nothing(desk: Desk, tmp_path: Path) -> None:
+    async with calling(desk, tmp_path, "uac_late_cancel", AGENT, talk_ms=2500) as sipp:
+        await desk.event(Established, device=AGENT)
+        await hear({desk.ear(AGENT): {AGENT_HZ}})
+        await sipp.finished()
+    over = await desk.cleared()
+    assert (over.cause, over.released_by) == (Cause.NORMAL, Side.DEVICE)
+
+
+async def test_an_invite_is_good_no_longer_than_it_says(
+    desk: Desk, peer_port: int, tmp_path: Path
+) -> None:
+    """Expires: who is called is told that nobody wants it any more."""
+    async with (
+        called(desk, tmp_path, "uas_no_answer", peer_port) as rings,
+        calling(desk, tmp_path / "other", "uac_expires", PEER, user=OTHER) as expires,
+    ):
+        await expires.finished()
+        await rings.finished()
+    assert (await desk.cleared()).cause is Cause.CANCELLED
