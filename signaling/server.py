@@ -288,7 +288,9 @@ class SipServer:
                     self._on_refused(flow, username)
             case Verdict.BAD_REQUEST:
                 return Answer(400, "Bad Authorization")
-        challenges = self._digest.challenges(source, now, stale=verdict is Verdict.STALE)
+        # Who repeats a right answer, since ours to it was lost, has the right password.
+        stale = verdict in (Verdict.STALE, Verdict.REPLAYED)
+        challenges = self._digest.challenges(source, now, stale=stale)
         return Answer(401, headers=[("WWW-Authenticate", value) for value in challenges])
 
     # -- the registrar's driver -------------------------------------------------------------------

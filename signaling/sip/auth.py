@@ -94,6 +94,23 @@ class DigestCredentials:
         return f"DigestCredentials(username={self.username!r}, realm={self.realm!r}, …)"
 
 
+def says_stale(response: Response) -> bool:
+    """Whether a 401 or 407 says that the credentials were right, over a nonce of old."""
+    lines = [
+        line
+        for name in ("WWW-Authenticate", "Proxy-Authenticate")
+        for line in response.headers.get_all(name)
+    ]
+    return any(_parameter(line, "stale").lower() == "true" for line in lines)
+
+
+def _parameter(line: str, name: str) -> str:
+    try:
+        return AuthChallenge.parse(line).parameters.get(name, "")
+    except SipParseError:
+        return ""
+
+
 class DigestClient:
     """Answers challenges for one account. One object for each use that counts its own nonces."""
 

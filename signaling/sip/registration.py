@@ -26,7 +26,7 @@ from functools import partial
 from typing import TypeGuard
 
 from signaling.errors import SipParseError, TransportError
-from signaling.sip.auth import DigestClient, DigestCredentials
+from signaling.sip.auth import DigestClient, DigestCredentials, says_stale
 from signaling.sip.core import Core
 from signaling.sip.events import (
     Registered,
@@ -411,10 +411,11 @@ class RegistrationUsage:
 
     def _refused(self, response: Response, now: float) -> None:
         status, text = response.status, response.reason
+        is_late = status in (401, 407) and says_stale(response)
         if status in (401, 407):
             self._digest.forget()
-            text = "wrong password or unknown user"
-        if status in FATAL_STATUSES:
+            text = "the nonce is out of date" if is_late else "wrong password or unknown user"
+        if status in FATAL_STATUSES and not is_late:
             self._stop_timers()
             self._refused_for_good = status in BAD_CREDENTIALS_STATUSES
             self.state = RegistrationState.FAILED

@@ -169,6 +169,7 @@ async def test_a_replayed_register_is_challenged_again_and_binds_nothing(stage):
         await within(stage.server.registrations())
         replayed = await client.ask(client.request("REGISTER", headers=headers))
         assert replayed.status == 401
+        assert md5_challenge(replayed).parameters["stale"].lower() == "true"
         assert refused == ["6001"]
         assert len(stage.server.bindings("6001")) == 1
 

@@ -61,7 +61,8 @@ class Registrations(RuleBasedStateMachine):
             status, headers = self.refuses
             stack.respond(event.transaction, status, headers=headers, now=now)
         elif verdict is not Verdict.OK:
-            values = self.digest.challenges(event.flow.host, now, stale=verdict is Verdict.STALE)
+            stale = verdict in (Verdict.STALE, Verdict.REPLAYED)
+            values = self.digest.challenges(event.flow.host, now, stale=stale)
             headers = tuple(("WWW-Authenticate", value) for value in values)
             stack.respond(event.transaction, 401, headers=headers, now=now)
         else:
@@ -165,6 +166,8 @@ class Registrations(RuleBasedStateMachine):
         for which in range(len(NAMES)):
             self.goes(which)
         self.network.assert_idle()
+        # What was bound by a REGISTER whose answer was lost goes by itself.
+        self.registrar.handle_timer(self.network.now + 300)
         assert self.registrar.users() == []
 
 

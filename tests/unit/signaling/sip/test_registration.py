@@ -462,3 +462,16 @@ def test_challenge_of_an_old_register_is_not_answered(peer: Peer) -> None:
     challenge = 'Digest realm="example.com", nonce="n", qop="auth", algorithm=MD5'
     peer.receive(respond(old, 401, to_tag="r", headers=[("WWW-Authenticate", challenge)]))
     assert peer.ladder() == []
+
+
+def test_a_nonce_that_is_stale_again_is_no_wrong_password(peer: Peer) -> None:
+    """The registrar's answers were lost, and ours repeated: it is tried again after a pause."""
+    registration = register(peer)
+    for _ in range(3):
+        refuse(peer, 401, ("WWW-Authenticate", 'Digest realm="example.com", nonce="n", stale=TRUE'))
+    (failed,) = peer.told(RegistrationFailed)
+    assert (failed.status, failed.fatal) == (401, False)
+    assert failed.retry_in_s is not None
+    peer.run(failed.retry_in_s + 1)
+    grant(peer)
+    assert registration.state is RegistrationState.REGISTERED
