@@ -155,6 +155,11 @@ class InviteSession:
         return self._usage.sdp if self._usage is not None else None
 
     @property
+    def is_heard(self) -> bool:
+        """Whether anything came back for our INVITE, `100 Trying` too."""
+        return self._usage is not None and self._usage.is_heard
+
+    @property
     def ended(self) -> Ended | None:
         """How it ended; None while it lives."""
         return self._ended

@@ -82,6 +82,12 @@ def dial(
     destination: Annotated[str, typer.Argument(help="Number or device, as 10086 or 10086-W1234.")],
     device: Annotated[str, typer.Option("--from", help="The device of ours that dials.")],
     digits: Annotated[str, typer.Option(help="DTMF to send after the answer.")] = "",
+    show: Annotated[
+        str, typer.Option(metavar="NUMBER", help="The caller's number to show, of the trunk's.")
+    ] = "",
+    withhold: Annotated[
+        bool, typer.Option("--withhold", help="Do not let the far end know who calls.")
+    ] = False,
     duration: Duration = None,
     detach: Detach = False,
     wait: Wait = 30.0,
@@ -103,7 +109,9 @@ def dial(
                 await _reachable(client, device, wait)
             async with client.events() as frames:
                 await anext(frames)
-                accepted = await client.make_call(device, destination)
+                accepted = await client.make_call(
+                    device, destination, calling_number=show, withhold=withhold
+                )
                 story = _Story(accepted.call)
                 leave = detach and not started
                 return await _stay(
@@ -257,6 +265,32 @@ def status(config: ConfigFile = None, as_json: Json = False) -> None:
     }
     alarms = [Text(f"! {alarm}", "bold red") for alarm in health.alarms]
     output.result(found, where, going if calls else "No calls.", *alarms)
+
+
+@calls_app.command()
+def trunks(config: ConfigFile = None, as_json: Json = False) -> None:
+    """Trunks of the endpoint that runs, their peers, and why one takes no calls."""
+    output = Output(as_json)
+    loaded = loaded_or_fail(output, config)
+
+    async def main() -> list[wire.Trunk]:
+        async with running_client(loaded.config) as client:
+            return await client.trunks()
+
+    found = output.run(main())
+    table = Table(box=None, pad_edge=False)
+    for title in ("trunk", "is", "calls", "peer", "is", "because"):
+        table.add_column(title)
+    for trunk in found:
+        calls = (
+            f"{trunk.calls}" if trunk.most_calls is None else f"{trunk.calls}/{trunk.most_calls}"
+        )
+        head = (trunk.trunk, "up" if trunk.up else "down", calls)
+        for number, peer in enumerate(trunk.peers):
+            cells = (*(head if number == 0 else ("", "", "")), peer.peer, peer.state)
+            table.add_row(*cells, Text(peer.text))
+    result = {"ok": all(trunk.up for trunk in found), "trunks": found}
+    output.result(result, table if found else "No trunks.")
 
 
 def _whereabouts(place: wire.Registration) -> str:

@@ -29,7 +29,7 @@ FILE_VARIABLE = PREFIX + "CONFIG"
 LISTS = (
     *("account", "http.origins", "media.ice_servers", "media.srtp_suites"),
     *("sip.digest_algorithms", "sip.domains", "sip.hide_from", "sip.limits.exempt"),
-    "station",
+    *("station", "trunk"),
 )
 """Keys that a variable gives as JSON."""
 _SECRET = ("account", "credential", "ice_servers", "password", "token", "url")
@@ -252,6 +252,7 @@ def _mistake(model: type[BaseModel], fault: Mapping[str, Any], origins: Mapping[
 _TABLES = {
     "account": 'device = "6001", server = "wss://…"',
     "station": 'device = "6001", kind = "tone"',
+    "trunk": 'name = "carrier", peers = ["sip:203.0.113.10"]',
     "media.ice_servers": 'url = "stun:…"',
 }
 

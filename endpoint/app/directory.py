@@ -40,7 +40,9 @@ class Directory:
             log.exception("extensions can't be read")
             return
         names = {known.number: known.display_name for known in extensions}
-        accounts = {account.device: account.display_name for account in self._config.account}
+        accounts = {
+            account.device: account.display_name for account in self._config.device_accounts
+        }
         stations = {station.device for station in self._config.station}
         kinds = {"extension": names.keys(), "account": accounts.keys(), "station": stations}
         self._known = {

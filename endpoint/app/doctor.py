@@ -21,11 +21,13 @@ from endpoint.app.ports import can_bind, find_owner, is_taken
 from endpoint.app.secrecy import check_secrets
 from endpoint.app.settings import Config, is_loopback
 from endpoint.app.state import StateDirectory
+from endpoint.app.trunkcheck import findings
 from endpoint.app.wiring import (
     audio_settings,
     database_url,
     media_settings,
     outside_accounts,
+    outside_trunks,
     server_host,
 )
 from endpoint.client.errors import EndpointUnreachable, RequestRefused
@@ -85,6 +87,7 @@ async def examine(named: Path | None) -> list[Check]:
     checks += check_codecs()
     checks += await check_credentials(loaded, state)
     checks += check_accounts(config)
+    checks += await check_trunks(config)
     return checks
 
 
@@ -430,6 +433,7 @@ def check_accounts(config: Config) -> list[Check]:
     """Accounts at outside servers: readable, and reachable from where we are bound."""
     try:
         outside_accounts(config)
+        outside_trunks(config)
     except ConfigurationError as error:
         return [Check("accounts", "failed", line) for line in error.mistakes]
     checks = []
@@ -444,4 +448,20 @@ def check_accounts(config: Config) -> list[Check]:
         else:
             cure = f"agent-endpoint register {account.device} --once"
             checks.append(Check(name, "ok", f"at {account.server}; to try it: {cure}"))
+    return checks
+
+
+async def check_trunks(config: Config) -> list[Check]:
+    """Whether trunks can carry calls."""
+    checks = []
+    for trunk in config.trunk:
+        name = f"trunk {trunk.name}"
+        found = await findings(config, trunk)
+        for fatal, text, cure in found:
+            checks.append(Check(name, "failed" if fatal else "warning", text, cure))
+        if not found:
+            where = ", ".join(peer.uri for peer in trunk.peers) or f"account {trunk.account}"
+            checks.append(
+                Check(name, "ok", f"by {where}; while `serve` runs: agent-endpoint trunks")
+            )
     return checks

@@ -14,7 +14,14 @@ from endpoint.callcontrol.model import Connection
 from endpoint.errors import MediaError
 from endpoint.gateways.native import messages as wire
 from endpoint.gateways.native.encode import encode_call, encode_fields, encode_registration
-from endpoint.legs.base import Cause, DeviceRegistered, DeviceUnregistered, RegistrationEvent
+from endpoint.legs.base import (
+    Cause,
+    DeviceRegistered,
+    DeviceUnregistered,
+    RegistrationEvent,
+    TrunkDown,
+    TrunkUp,
+)
 from endpoint.legs.browser import BROWSER
 from endpoint.legs.exchange import LegExchange
 from endpoint.media.messages import Statistics
@@ -98,6 +105,21 @@ class NativeView:
         """What was last heard of each device at each server, where that is still news."""
         return [encode_registration(event) for event in still_news(self.controller.registrations())]
 
+    def trunks(self) -> list[wire.Trunk]:
+        """Every trunk, in the order in which they are tried."""
+        return [
+            wire.Trunk(
+                trunk=trunk.name,
+                up=trunk.up,
+                calls=trunk.calls,
+                most_calls=trunk.most_calls,
+                peers=[
+                    wire.TrunkPeer(peer.name, str(peer.state), peer.text) for peer in trunk.peers
+                ],
+            )
+            for trunk in self._exchange.trunks()
+        ]
+
     def devices(self) -> list[wire.DeviceState]:
         """Every device of ours, as last read from the directory."""
         return [self._device(known) for known in self.directory.all()]
@@ -112,6 +134,7 @@ class NativeView:
             calls=self.calls(),
             registrations=self.registrations(),
             devices=self.devices(),
+            trunks=self.trunks(),
         )
 
     def frame(self, numbered: NumberedEvent) -> wire.EventFrame:
@@ -119,9 +142,13 @@ class NativeView:
         event = numbered.event
         call: wire.Call | None = None
         registered: wire.Registration | None = None
+        trunk: wire.Trunk | None = None
         if isinstance(event, DeviceRegistered | DeviceUnregistered):
             registered = encode_registration(event)
             about = [event.device]
+        elif isinstance(event, TrunkUp | TrunkDown):
+            trunk = next((one for one in self.trunks() if one.trunk == event.trunk), None)
+            about = []
         else:
             call = self.call(event.call)
             about = [event.device, event.calling, event.called]
@@ -132,6 +159,7 @@ class NativeView:
             fields=encode_fields(event),
             call=call,
             registration=registered,
+            trunk=trunk,
             devices=[self._device(known) for known in self.directory.find(about)],
         )
 

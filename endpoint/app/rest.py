@@ -43,6 +43,7 @@ class RestRoutes:
             web.get(f"{wire.API}/health", self.health),
             web.get(f"{wire.API}/registrations", self.registrations),
             web.get(f"{wire.API}/devices", self.devices),
+            web.get(f"{wire.API}/trunks", self.trunks),
             web.get(calls, self.calls),
             web.post(calls, self.make_call),
             web.get(f"{calls}/{{call}}", self.call),
@@ -81,6 +82,10 @@ class RestRoutes:
         await self.view.directory.refresh()
         return _json(wire.Devices(self.view.devices()))
 
+    async def trunks(self, _request: web.Request) -> web.Response:
+        """`GET /trunks`."""
+        return _json(wire.Trunks(self.view.trunks()))
+
     async def calls(self, _request: web.Request) -> web.Response:
         """`GET /calls`."""
         await self.view.directory.refresh()
@@ -101,7 +106,13 @@ class RestRoutes:
         """`POST /calls`."""
         wanted = await read_body(request, wire.MakeCall, timeout_s=self.body_timeout_s)
         return await self._submit(
-            do.MakeCall(DeviceId(wanted.device), wanted.destination, wanted.calling_name)
+            do.MakeCall(
+                DeviceId(wanted.device),
+                wanted.destination,
+                wanted.calling_name,
+                wanted.calling_number,
+                wanted.withhold,
+            )
         )
 
     async def digits(self, request: web.Request) -> web.Response:

@@ -12,17 +12,17 @@ import socket
 from pathlib import Path
 from typing import Annotated, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import BaseModel, Field, SecretStr, field_validator, model_validator
 
-Port = Annotated[int, Field(ge=0, le=65535)]
-Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
+from endpoint.app.section import DEVICE as DEVICE
+from endpoint.app.section import STRICT, Count, Port, Seconds
+from endpoint.app.section import checked_device as checked_device
+from endpoint.app.trunksettings import TrunkSettings
+
 DigestName = Literal["SHA-512-256", "SHA-256", "MD5"]
 MediaKind = Literal["webrtc", "srtp", "rtp"]
 SrtpSuite = Literal["AES_CM_128_HMAC_SHA1_80", "AEAD_AES_256_GCM", "AEAD_AES_128_GCM"]
-Count = Annotated[int, Field(ge=1, le=1_000_000)]
 
-DEVICE = re.compile(r"[A-Za-z0-9_.+*#-]{1,64}")
-"""What a device may be called: a number, a short name."""
 ORIGIN = re.compile(r"https?://(\[[0-9a-f:]+\]|[a-z0-9.-]+)(:[0-9]{1,5})?")
 _TOKEN = re.compile(r"[A-Za-z0-9._~+-]+")
 """What both an `Authorization` header and a WebSocket subprotocol can carry."""
@@ -77,7 +77,7 @@ def advertised(host: str, configured: str) -> str:
 class Section(BaseModel):
     """Base of all sections: unknown keys are mistakes, values never change."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = STRICT
 
 
 class HttpSettings(Section):
@@ -376,6 +376,9 @@ class AccountSettings(Section):
     accept_refer: bool = False
     """Whether far ends of this server may have us call somebody (REFER), at this account's cost."""
 
+    dtmf: Literal["rfc4733", "info", "inband"] = "rfc4733"
+    """How digits are sent there and looked for; those in INFO are understood in any case."""
+
     @field_validator("device")
     @classmethod
     def _device(cls, device: str) -> str:
@@ -487,6 +490,7 @@ class Config(Section):
     log: LogSettings = LogSettings()
     account: list[AccountSettings] = []
     station: list[StationSettings] = []
+    trunk: list[TrunkSettings] = []
 
     @model_validator(mode="before")
     @classmethod
@@ -515,6 +519,26 @@ class Config(Section):
         if twice:
             raise ValueError(f"found {', '.join(twice)} twice, expected each device once")
         return entries
+
+    @model_validator(mode="after")
+    def _trunks_and_accounts(self) -> Self:
+        names = [trunk.name for trunk in self.trunk]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"trunk: found {', '.join(twice)} twice, expected each name once")
+        known = {account.device for account in self.account}
+        for trunk in self.trunk:
+            if trunk.account and trunk.account not in known:
+                raise ValueError(
+                    f"trunk {trunk.name}: found account {trunk.account!r}, "
+                    "expected the device of an [[account]]"
+                )
+        return self
+
+    @property
+    def device_accounts(self) -> list[AccountSettings]:
+        """Accounts of devices; the others are of trunks."""
+        of_trunks = {trunk.account for trunk in self.trunk}
+        return [account for account in self.account if account.device not in of_trunks]
 
     @property
     def sip_advertised_host(self) -> str:
@@ -559,10 +583,3 @@ def checked_networks(networks: list[str]) -> list[str]:
                 f"{network!r} is no network: expected an address, or as 192.0.2.0/24"
             ) from None
     return networks
-
-
-def checked_device(device: str) -> str:
-    """The device, or ValueError that says what was expected."""
-    if not DEVICE.fullmatch(device):
-        raise ValueError(f"{device!r}: expected 1 to 64 letters, digits or any of _ . + * # -")
-    return device

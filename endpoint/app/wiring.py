@@ -31,14 +31,15 @@ from endpoint.app.rest import RestRoutes
 from endpoint.app.secrecy import check_secrets, weakness
 from endpoint.app.settings import AccountSettings, Config, SipLimits, StationSettings
 from endpoint.app.state import Running, StateDirectory
+from endpoint.app.trunks import trunk_of
 from endpoint.callcontrol.controller import CallController, ControllerSettings
 from endpoint.callcontrol.dials import DialLimits
 from endpoint.callcontrol.events import CallCleared
 from endpoint.callcontrol.model import CallSettings
 from endpoint.errors import ConfigurationError, StorageError
-from endpoint.legs import line
+from endpoint.legs import line, trunk
 from endpoint.legs.audio_end import AudioSettings, Protection
-from endpoint.legs.base import DeviceId
+from endpoint.legs.base import DeviceId, DigitKind
 from endpoint.legs.exchange import LegExchange
 from endpoint.legs.info import TRICKLE_ICE
 from endpoint.legs.leg import LegSettings
@@ -191,6 +192,7 @@ class Endpoint:
         self.certificate = await asyncio.to_thread(certificates.provide, config, self.state, now)
         tls = certificates.server_context(self.certificate)
         accounts = outside_accounts(config, self.state.installation())
+        trunks = outside_trunks(config, self.state.installation())
 
         facts = sip_config(config)
         headroom = Headroom()
@@ -222,6 +224,7 @@ class Endpoint:
                 settings=leg_settings(config),
                 accounts=accounts,
                 stations=[station(entry) for entry in config.station],
+                trunks=trunks,
                 extension=self._extension,
                 supervision=self.supervision,
             )
@@ -299,7 +302,15 @@ def sip_config(config: Config) -> SipServerConfig:
         digest_algorithms=tuple(DigestAlgorithm(name) for name in sip.digest_algorithms),
         user_agent=UserAgentConfig(
             name=sip.user_agent,
-            hide_from=tuple(sip.hide_from),
+            hide_from=(
+                *sip.hide_from,
+                *(
+                    network
+                    for each in config.trunk
+                    if each.hide_topology
+                    for network in each.trusted_networks
+                ),
+            ),
             guard=guard_settings(sip.limits),
             exempt=tuple(sip.limits.exempt),
             calls=CallLimits(
@@ -307,6 +318,7 @@ def sip_config(config: Config) -> SipServerConfig:
                 at_once=sip.limits.calls,
                 retry_after_s=sip.limits.retry_after_s,
             ),
+            trusted_peers=tuple(net for each in config.trunk for net in each.trusted_networks),
             supported=("replaces", "norefersub", TRICKLE_ICE),
             info_packages=(TRICKLE_ICE,),
             session_timer=SessionTimerSettings(
@@ -399,10 +411,10 @@ def station(settings: StationSettings) -> FileStation:
 def outside_accounts(
     config: Config, installation: UUID | None = None
 ) -> Sequence[line.AccountSettings]:
-    """Accounts at outside sipWsServers. Raises `ConfigurationError`."""
+    """Accounts of devices at outside sipWsServers. Raises `ConfigurationError`."""
     mistakes: list[str] = []
     accounts: list[line.AccountSettings] = []
-    for settings in config.account:
+    for settings in config.device_accounts:
         try:
             accounts.append(outside_account(settings, installation))
         except ConfigurationError as error:
@@ -410,6 +422,20 @@ def outside_accounts(
     if mistakes:
         raise ConfigurationError(mistakes)
     return accounts
+
+
+def outside_trunks(
+    config: Config, installation: UUID | None = None
+) -> Sequence[trunk.TrunkSettings]:
+    """Lines to the public network. Raises `ConfigurationError`."""
+    accounts = {account.device: account for account in config.account}
+    return [
+        trunk_of(
+            each,
+            outside_account(accounts[each.account], installation) if each.account else None,
+        )
+        for each in config.trunk
+    ]
 
 
 def outside_account(
@@ -456,6 +482,7 @@ def outside_account(
             else None
         ),
         gruu=settings.gruu,
+        digits=DigitKind(settings.dtmf),
     )
 
 

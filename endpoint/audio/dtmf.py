@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from endpoint.audio.analysis import GoertzelBank
-from endpoint.audio.frame import FRAME_SAMPLES, SAMPLE_RATE_HZ, Samples
+from endpoint.audio.frame import FRAME_MS, FRAME_SAMPLES, SAMPLE_RATE_HZ, Samples
 from endpoint.audio.tones import Segment, level_of, render
 
 DIGITS = "0123456789*#ABCD"
@@ -54,7 +54,11 @@ class DtmfDetector:
 
     def receive_audio(self, samples: Samples) -> list[str]:
         """Take the next audio, of any length. Returns the digits that have ended in it."""
-        ended = []
+        return [digit for digit, _ in self.receive_presses(samples)]
+
+    def receive_presses(self, samples: Samples) -> list[tuple[str, int]]:
+        """The same, with the duration of each in ms."""
+        ended: list[tuple[str, int]] = []
         waiting = np.concatenate([self._rest, samples])
         whole = len(waiting) // FRAME_SAMPLES * FRAME_SAMPLES
         for block in waiting[:whole].reshape(-1, FRAME_SAMPLES):
@@ -62,7 +66,7 @@ class DtmfDetector:
         self._rest = waiting[whole:]
         return ended
 
-    def _receive_block(self, digit: str) -> list[str]:
+    def _receive_block(self, digit: str) -> list[tuple[str, int]]:
         if digit and digit == self._digit:
             self._blocks += 1
             self._misses = 0
@@ -70,7 +74,8 @@ class DtmfDetector:
         if not digit and self._digit and not self._misses:
             self._misses = 1
             return []
-        ended = [self._digit] if self._digit and self._blocks >= 2 else []
+        was_pressed = self._digit and self._blocks >= 2
+        ended = [(self._digit, self._blocks * FRAME_MS)] if was_pressed else []
         self._digit, self._blocks, self._misses = digit, 1 if digit else 0, 0
         return ended
 

@@ -67,6 +67,13 @@ class MakeCall:
     """A dial string: a number or a device, with post-dial digits if any (`10086-WW8001`)."""
     calling_name: str = ""
     """How the caller is shown to the far end."""
+    calling_number: str = ""
+    """The number to show there; empty: the one that the line has for the device.
+
+    One that the line may not show is the end of the call: `caller_not_allowed`.
+    """
+    withhold: bool = False
+    """The far end is not to know who calls."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,6 +48,8 @@ from endpoint.legs.base import (
     LegRole,
     RegistrationEvent,
     TransferAsked,
+    TrunkDown,
+    TrunkUp,
 )
 
 __all__ = ["CallController", "CallRecords", "ControllerSettings"]
@@ -349,6 +351,8 @@ class CallController:
         async for event in self.exchange.events():
             if isinstance(event, DeviceRegistered | DeviceUnregistered):
                 self._registrations[event.device, event.server] = event
+                self._feed.publish(event, self.clock())
+            elif isinstance(event, TrunkUp | TrunkDown):
                 self._feed.publish(event, self.clock())
             elif isinstance(event, LegOffered):
                 self._offered(event)

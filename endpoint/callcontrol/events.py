@@ -1,7 +1,7 @@
 """What call control tells (ECMA-269 names): past participles, each true when it is told.
 
 Every event names interaction, call, the device it is about and what that device now is to the call.
-Registrations are told in the same stream, as the legs report them.
+Registrations and trunks are told in the same stream, as the legs report them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,14 @@ from enum import StrEnum
 from typing import TypeVar
 
 from endpoint.callcontrol.model import CallId, ConnectionState
-from endpoint.legs.base import Cause, DeviceId, InteractionId, RegistrationEvent, Side
+from endpoint.legs.base import (
+    Cause,
+    DeviceId,
+    InteractionId,
+    RegistrationEvent,
+    Side,
+    TrunkEvent,
+)
 
 
 class FarEndAnswer(StrEnum):
@@ -70,6 +77,12 @@ class Delivered(CallEvent):
 
     calling_name: str = ""
     """How the caller is shown."""
+    withheld: bool = False
+    """The caller does not want to be known to whom is called."""
+    first_called: DeviceId | None = None
+    """Whom the caller dialled, where the call was sent on to us (calledDevice)."""
+    last_redirection: DeviceId | None = None
+    """Who sent it on to us (lastRedirectionDevice)."""
     early_media: bool = False
     """The caller hears the far end's own ring-back."""
 
@@ -201,7 +214,7 @@ CallEvents = (
     | CallCleared
 )
 """Everything that is told about calls."""
-Event = CallEvents | RegistrationEvent
+Event = CallEvents | RegistrationEvent | TrunkEvent
 """Everything that is told."""
 
 

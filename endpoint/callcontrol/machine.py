@@ -189,6 +189,8 @@ def _make_call(turn: Turn, command: MakeCall) -> None:
     # Its own phone shows whom it is about to talk to.
     leg = turn.place(command.device, LegRole.STATION, calling=dialled.number, auto_answer=True)
     call = _open_call(turn, CallDirection.OUTBOUND, command.device, dialled, command.calling_name)
+    call = replace(call, calling_number=command.calling_number, withheld=command.withhold)
+    turn.put_call(call)
     own = turn.add_connection(call.id, leg, ConnectionState.INITIATED)
     turn.publish(told.ServiceInitiated(**turn.facts(call, own)))
 
@@ -283,6 +285,7 @@ def _call_comes_in(turn: Turn, offer: LegOffered) -> None:
         LegRole.STATION,
         calling=offer.calling,
         calling_name=offer.calling_name,
+        withheld=offer.withheld,
     )
     turn.add_connection(call.id, station, ConnectionState.NULL)
 
@@ -294,6 +297,13 @@ def _offered(
     outbound = offer.role is LegRole.STATION
     direction = CallDirection.OUTBOUND if outbound else CallDirection.INBOUND
     call = _open_call(turn, direction, offer.calling, dialled, offer.calling_name)
+    call = replace(
+        call,
+        withheld=offer.withheld,
+        first_called=offer.first_called,
+        last_redirection=offer.last_redirection,
+    )
+    turn.put_call(call)
     caller = turn.add_connection(call.id, leg, state)
     return turn.call(call.id), caller
 
@@ -324,7 +334,12 @@ def _originate(turn: Turn, call_id: CallId, caller: Connection) -> None:
     call = turn.call(call_id)
     turn.publish(told.Originated(**turn.facts(call, caller)))
     line = turn.place(
-        call.called, LegRole.LINE, calling=call.calling, calling_name=call.calling_name
+        call.called,
+        LegRole.LINE,
+        calling=call.calling,
+        calling_name=call.calling_name,
+        calling_number=call.calling_number,
+        withheld=call.withheld,
     )
     turn.add_connection(call_id, line, ConnectionState.NULL)
 
@@ -352,6 +367,9 @@ def _leg_alerting(turn: Turn, event: LegAlerting) -> None:
             told.Delivered(
                 **turn.facts(call, rings),
                 calling_name=call.calling_name,
+                withheld=call.withheld,
+                first_called=call.first_called,
+                last_redirection=call.last_redirection,
                 early_media=leg.early_media,
             )
         )

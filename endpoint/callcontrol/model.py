@@ -202,6 +202,14 @@ class Call:
     """When it was asked for (UTC)."""
     calling_name: str = ""
     """How the caller is shown."""
+    calling_number: str = ""
+    """The number to show outside; empty: the one that the line has for the caller."""
+    withheld: bool = False
+    """The caller does not want to be known to whom is called."""
+    first_called: DeviceId | None = None
+    """Whom the caller dialled, where the call was sent on to us."""
+    last_redirection: DeviceId | None = None
+    """Who sent it on to us."""
     connections: tuple[Connection, ...] = ()
     """The caller's first. Ended ones stay: the record needs them."""
     post_dial: PostDial | None = None

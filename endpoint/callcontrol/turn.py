@@ -178,6 +178,8 @@ class Turn:
         *,
         calling: DeviceId,
         calling_name: str = "",
+        calling_number: str = "",
+        withheld: bool = False,
         auto_answer: bool = False,
     ) -> Leg:
         """Ask for a leg, and wait for its answer for as long as the settings say."""
@@ -195,6 +197,8 @@ class Turn:
                     role=role,
                     calling=calling,
                     calling_name=calling_name,
+                    calling_number=calling_number,
+                    withheld=withheld,
                     auto_answer=auto_answer,
                 )
             )

@@ -98,6 +98,10 @@ class EndpointClient:
         """The endpoint's own devices."""
         return (await self._ask("GET", "/devices", wire.Devices)).devices
 
+    async def trunks(self) -> list[wire.Trunk]:
+        """The lines to the public network, in the order in which they are tried."""
+        return (await self._ask("GET", "/trunks", wire.Trunks)).trunks
+
     async def calls(self) -> list[wire.Call]:
         """The calls that live."""
         return (await self._ask("GET", "/calls", wire.Calls)).calls
@@ -121,10 +125,16 @@ class EndpointClient:
     # -- commands: events tell what becomes of what was accepted ----------------------------------
 
     async def make_call(
-        self, device: str, destination: str, calling_name: str = ""
+        self,
+        device: str,
+        destination: str,
+        calling_name: str = "",
+        *,
+        calling_number: str = "",
+        withhold: bool = False,
     ) -> wire.Accepted:
         """Pick the device's station up and dial."""
-        body = wire.MakeCall(device, destination, calling_name)
+        body = wire.MakeCall(device, destination, calling_name, calling_number, withhold)
         return await self._ask("POST", "/calls", wire.Accepted, body)
 
     async def answer(self, device: str, call: str) -> wire.Accepted:

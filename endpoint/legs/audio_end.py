@@ -5,15 +5,18 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from enum import StrEnum
 
 from endpoint.audio.codec import codec_named
+from endpoint.audio.frame import SAMPLE_RATE_HZ
+from endpoint.legs.base import DigitKind
+from endpoint.legs.terms import AudioTerms, SrtpUse
+from endpoint.legs.terms import Protection as Protection
 from endpoint.media import messages as m
 from endpoint.media.link import MediaLink
 from signaling.errors import SdpError
 from signaling.sdp.crypto import Crypto, CryptoSuite
 from signaling.sdp.description import Codec, Direction, SessionDescription
-from signaling.sdp.dtls import DtlsRole, Fingerprint, has_fingerprint
+from signaling.sdp.dtls import DtlsRole, Fingerprint
 from signaling.sdp.ice import TRICKLE, Candidate, FragmentMedium, IceDescription, IceFragment
 from signaling.sdp.negotiation import (
     BROWSER_CODECS,
@@ -27,34 +30,11 @@ from signaling.sdp.negotiation import (
     make_offer,
     renewal_in,
 )
-from signaling.sdp.security import PLAIN_PROTOCOLS, AgreedDtls, AgreedSdes, Dtls, Sdes
+from signaling.sdp.security import AgreedDtls, AgreedSdes, Dtls, Sdes
 
 _G711 = ("PCMU", "PCMA")
 _DEFAULT_ORDER = ("relay", "srflx", "host")
 """Which candidate most far ends reach that know no ICE (RFC 8445 §5.1.3.1)."""
-
-
-class Protection(StrEnum):
-    """How audio travels."""
-
-    RTP = "rtp"
-    """In the clear."""
-    SRTP = "srtp"
-    """With keys in the SDP (SDES, RFC 4568): as secret as the signalling."""
-    WEBRTC = "webrtc"
-    """ICE and DTLS-SRTP: what browsers do."""
-
-    @classmethod
-    def of(cls, offer: SessionDescription) -> Protection:
-        """What an offer asks for; an answer never gives less."""
-        for medium in offer.media:
-            if medium.kind != "audio" or not medium.port:
-                continue
-            if has_fingerprint(offer, medium) or medium.protocol.upper().startswith("UDP/TLS/"):
-                return cls.WEBRTC
-            clear = medium.protocol.upper() in PLAIN_PROTOCOLS
-            return cls.RTP if clear and medium.attribute("crypto") is None else cls.SRTP
-        return cls.RTP
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +63,13 @@ class AudioEnd:
         port: m.PortName,
         protection: Protection,
         settings: AudioSettings | None = None,
+        terms: AudioTerms | None = None,
     ) -> None:
         self.port = port
         self.protection = protection
-        self.codecs = codecs_for(protection)
+        self.terms = terms or AudioTerms(protection)
+        """What its line wants."""
+        self.codecs = codecs_for(protection, terms=self.terms)
         """What we offer and take, most wanted first; may be changed until the first description."""
         self.own_order = False
         """The order of `codecs` holds in answers too, where else the offerer's does."""
@@ -130,7 +113,7 @@ class AudioEnd:
             rtp_timeout_s: a far end that sends nothing for so long is told of. 0: never.
             trickle: WebRTC: do not wait for candidates; `take_found` gets those that come later.
         """
-        settings = self._settings
+        settings, terms = self._settings, self.terms
         session_id = secrets.randbits(31)
         if self.protection is Protection.WEBRTC:
             opened = await self._link.request(
@@ -141,6 +124,8 @@ class AudioEnd:
                     relay_only=settings.ice_relay_only,
                     trickle=trickle,
                     rtp_timeout_s=rtp_timeout_s,
+                    detects_tones=terms.digits is DigitKind.INBAND,
+                    relays_digits=terms.digits is not DigitKind.INFO,
                 )
             )
             self._local = LocalAudio(
@@ -153,7 +138,13 @@ class AudioEnd:
             self._local = self._described(opened, tls_id=_new_tls_id())
             return
         address = await self._link.request(
-            m.OpenRtpPort(port=self.port, rtp_timeout_s=rtp_timeout_s)
+            m.OpenRtpPort(
+                port=self.port,
+                rtp_timeout_s=rtp_timeout_s,
+                strict_source=terms.strict_source,
+                detects_tones=terms.digits is DigitKind.INBAND,
+                relays_digits=terms.digits is not DigitKind.INFO,
+            )
         )
         self._local = LocalAudio(
             host=settings.advertised_host or address.host,
@@ -168,7 +159,8 @@ class AudioEnd:
                 Crypto(tag, suite, secrets.token_bytes(suite.key_salt_octets))
                 for tag, suite in enumerate(settings.srtp_suites, 1)
             )
-            self._local = replace(self._local, security=Sdes(tuple(keys)))
+            required = terms.srtp is not SrtpUse.OPTIONAL
+            self._local = replace(self._local, security=Sdes(tuple(keys), required))
 
     def close(self) -> None:
         """Close the port. Once, and only if it was opened."""
@@ -241,6 +233,10 @@ class AudioEnd:
             await self._link.request(m.AddCandidates(self.port, candidates, complete))
 
     # -- offer and answer -----------------------------------------------------------------------
+
+    def face(self, faced: Sequence[str] = (), *, offering: bool = True) -> None:
+        """Choose the codecs by whom the leg talks with; see `codecs_for`."""
+        self.codecs = codecs_for(self.protection, faced, offering=offering, terms=self.terms)
 
     def offer(self, direction: Direction = Direction.SENDRECV) -> SessionDescription:
         """Our offer, to be sent now."""
@@ -375,37 +371,50 @@ class AudioEnd:
         )
 
     def _audio(self) -> LocalAudio:
-        return replace(self._local, codecs=self.codecs, own_order=self.own_order)
+        own_order = self.own_order or bool(self.terms.codecs)
+        return replace(self._local, codecs=self.codecs, own_order=own_order)
 
 
 def codecs_for(
-    protection: Protection, faced: Sequence[str] = (), *, offering: bool = True
+    protection: Protection,
+    faced: Sequence[str] = (),
+    *,
+    offering: bool = True,
+    terms: AudioTerms | None = None,
 ) -> tuple[Codec, ...]:
     """What an end offers or takes, so that whom it faces can be forwarded to.
 
     Args:
         protection: browsers have other codecs than telephones.
+        terms: of its line. Codecs that they name are all there are, in their order.
         offering: G.722, which telephones like best, is offered only where it can be forwarded.
         faced: encodings that the other leg takes, most wanted first; empty where nothing is known,
             which counts as G.711.
     """
+    terms = terms or AudioTerms(protection)
     known: tuple[Codec, ...] = DEFAULT_CODECS
-    if protection is Protection.WEBRTC:
+    if terms.codecs:
+        known = (*BROWSER_CODECS, G722)
+    elif protection is Protection.WEBRTC:
         known = BROWSER_CODECS
     elif G722.encoding in faced or not offering:
         known = (*DEFAULT_CODECS, G722)
-    wanted = [*faced, *(encoding for encoding in _G711 if encoding not in faced)]
+    wanted = terms.codecs or (*faced, *(encoding for encoding in _G711 if encoding not in faced))
 
     def rank(codec: Codec) -> int:
         return wanted.index(codec.encoding) if codec.encoding in wanted else len(wanted)
 
-    return tuple(sorted(filter(_is_usable, known), key=rank))
+    return tuple(sorted((codec for codec in known if _is_usable(codec, terms)), key=rank))
 
 
-def _is_usable(codec: Codec) -> bool:
-    """This machine can decode and encode it: Opus needs libopus."""
+def _is_usable(codec: Codec, terms: AudioTerms) -> bool:
+    """The line has it, and this machine can decode and encode it: Opus needs libopus."""
     name, rate_hz = codec.encoding, codec.clock_rate_hz
-    return name == TELEPHONE_EVENT or codec_named(name, rate_hz) is not None
+    if name == TELEPHONE_EVENT:
+        wide = not terms.codecs or "OPUS" in terms.codecs or rate_hz == SAMPLE_RATE_HZ
+        return terms.digits is DigitKind.EVENTS and wide
+    is_wanted = not terms.codecs or name in terms.codecs
+    return is_wanted and codec_named(name, rate_hz) is not None
 
 
 def encodings_of(agreed: Negotiated) -> tuple[str, ...]:

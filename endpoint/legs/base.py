@@ -19,6 +19,8 @@ DeviceId = NewType("DeviceId", str)
 calls a device.
 """
 InteractionId = NewType("InteractionId", str)
+WITHHELD = DeviceId("anonymous")
+"""Somebody who calls and does not want to be known; also what records keep of him."""
 
 
 class Cause(StrEnum):
@@ -43,6 +45,9 @@ class Cause(StrEnum):
     DIAL_LIMIT = "dial_limit"
     OVERLOAD = "overload"
     NETWORK_FAILURE = "network_failure"
+    CALLER_NOT_ALLOWED = "caller_not_allowed"
+    TRUNKS_DOWN = "trunks_down"
+    TRUNK_FULL = "trunk_full"
     PROTOCOL_ERROR = "protocol_error"
 
 
@@ -55,6 +60,17 @@ class Side(StrEnum):
     """We did: a command, a time-out, a lost media worker."""
     NETWORK = "network"
     """Something between: a proxy, a trunk, an unreachable server."""
+
+
+class DigitKind(StrEnum):
+    """How a DTMF digit travels."""
+
+    EVENTS = "rfc4733"
+    """As telephone-events beside the audio (RFC 4733)."""
+    INFO = "info"
+    """In INFO requests: `application/dtmf-relay` or `application/dtmf`."""
+    INBAND = "inband"
+    """As tones in the audio."""
 
 
 class Source(Enum):
@@ -96,6 +112,10 @@ class PlaceLeg:
     calling: DeviceId
     """Who is shown as the caller, and whose outside account is used where the device has one."""
     calling_name: str = ""
+    calling_number: str = ""
+    """The number to show outside; empty: the one that the line has for the device."""
+    withheld: bool = False
+    """The called one is not to know who calls."""
     auto_answer: bool = False
     """A station that should pick up by itself, because a command dials for it.
 
@@ -129,6 +149,12 @@ class LegOffered:
 
     With the answer the old leg ends by itself.
     """
+    withheld: bool = False
+    """The caller does not want to be known: from outside `calling` is `WITHHELD` then."""
+    first_called: DeviceId | None = None
+    """Whom the caller dialled, where the call was sent on to us (CSTA calledDevice)."""
+    last_redirection: DeviceId | None = None
+    """Who sent it on to us (CSTA lastRedirectionDevice)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +222,8 @@ class DigitDetected:
     leg: LegId
     digit: str
     duration_ms: int
+    kind: DigitKind = DigitKind.EVENTS
+    """How it came."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,6 +328,31 @@ LegEvent = (
 RegistrationEvent = DeviceRegistered | DeviceUnregistered
 
 
+@dataclass(frozen=True, slots=True)
+class TrunkUp:
+    """A trunk takes calls: one of its peers at least answers, or its account is registered."""
+
+    trunk: str
+    text: str = ""
+    """For a person: which peers do not."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrunkDown:
+    """A trunk takes no calls: none of its peers answers, or its account is not registered."""
+
+    trunk: str
+    cause: Cause
+    sip_status: int | None = None
+    text: str = ""
+    """For a person: what each peer said last."""
+
+
+TrunkEvent = TrunkUp | TrunkDown
+ExchangeEvent = LegEvent | RegistrationEvent | TrunkEvent
+"""Everything that an exchange tells."""
+
+
 class Exchange(Protocol):
     """What call control may ask of the legs.
 
@@ -355,7 +408,7 @@ class Exchange(Protocol):
         Takes effect before later calls do.
         """
 
-    def events(self) -> AsyncIterator[LegEvent | RegistrationEvent]:
+    def events(self) -> AsyncIterator[ExchangeEvent]:
         """Everything that happens, in order. One reader."""
 
 
@@ -387,6 +440,9 @@ CAUSES: dict[Cause, CauseCodes] = {
     Cause.DIAL_LIMIT: CauseCodes(403, 21),
     Cause.OVERLOAD: CauseCodes(503, 42),
     Cause.NETWORK_FAILURE: CauseCodes(503, 38),
+    Cause.CALLER_NOT_ALLOWED: CauseCodes(403, 50),
+    Cause.TRUNKS_DOWN: CauseCodes(503, 38),
+    Cause.TRUNK_FULL: CauseCodes(503, 34),
     Cause.PROTOCOL_ERROR: CauseCodes(500, 111),
 }
 """For each cause, what we say when we refuse or end a leg for it."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from types import TracebackType
 from typing import Self
@@ -14,19 +15,22 @@ import structlog
 from endpoint.errors import MediaError
 from endpoint.legs.audio_end import Protection
 from endpoint.legs.base import (
+    CAUSES,
+    WITHHELD,
     Cause,
     DeviceId,
     DeviceRegistered,
     DeviceUnregistered,
+    DigitDetected,
+    DigitKind,
     Exchange,
+    ExchangeEvent,
     InteractionId,
-    LegEvent,
     LegId,
     LegOffered,
     LegReleased,
     LegRole,
     PlaceLeg,
-    RegistrationEvent,
     Route,
     Side,
 )
@@ -36,7 +40,6 @@ from endpoint.legs.line import (
     NO_TRANSFERS,
     OF_OUR_PHONES,
     AccountSettings,
-    Line,
     Lines,
     OutsideAccounts,
     OwnRegistrar,
@@ -47,11 +50,14 @@ from endpoint.legs.ports import LegPorts
 from endpoint.legs.referrals import Referrals
 from endpoint.legs.sip import SipLeg
 from endpoint.legs.station import FileStation, StationLeg
+from endpoint.legs.terms import AudioTerms
+from endpoint.legs.trunk import Trunk, Trunks, TrunkSettings, TrunkState
 from endpoint.media import messages as m
 from endpoint.media.link import MediaLink, WorkerLost
 from signaling.registrar import Expired, Loss, Registered, Unregistered
 from signaling.sdp.negotiation import OPUS
 from signaling.server import SipServer
+from signaling.sip.identity import Claim, caller_of, number_of, redirection_of
 from signaling.supervision import Supervision
 from signaling.user_agent import InviteSession
 
@@ -79,7 +85,7 @@ class LegExchange(Exchange):
         settings: LegSettings | None = None,
         accounts: Sequence[AccountSettings] = (),
         stations: Sequence[FileStation] = (),
-        trunks: Sequence[Line] = (),
+        trunks: Sequence[TrunkSettings] = (),
         extension: Callable[[DeviceId], Awaitable[DeviceId | None]] = _nobody,
         supervision: Supervision | None = None,
     ) -> None:
@@ -91,7 +97,8 @@ class LegExchange(Exchange):
             settings: deployment facts and waits.
             accounts: devices registered at outside sipWsServers.
             stations: devices without signalling, reached when no phone of theirs is registered.
-            trunks: further lines, tried last.
+            trunks: ways to numbers that are not ours. The networks of theirs must be among those
+                that the server trusts.
             extension: the extension of ours that a number means; None for a number that is not
                 ours. Tells 480 from 404.
             supervision: keeps our readers alive, and counts.
@@ -117,11 +124,14 @@ class LegExchange(Exchange):
             websocket_media=self.settings.websocket_media,
             telephone_media=self.settings.telephone_media,
         )
-        self._lines = Lines((registrar, self._accounts, *trunks), extension)
+        self._trunks = Trunks(
+            server.user_agent, self._accounts, trunks, self.settings.domain, self._emit
+        )
+        self._lines = Lines((registrar, self._accounts), extension, self._trunks)
         self._registrar = registrar
         self._legs: dict[LegId, Leg] = {}
         self._referrals = Referrals(self._emit, self._leg_with)
-        self._events: asyncio.Queue[LegEvent | RegistrationEvent | None] = asyncio.Queue()
+        self._events: asyncio.Queue[ExchangeEvent | None] = asyncio.Queue()
         self._group = asyncio.TaskGroup()
         self._readers: list[asyncio.Task[None]] = []
         self._leg_tasks: set[asyncio.Task[None]] = set()
@@ -144,6 +154,7 @@ class LegExchange(Exchange):
             ("registrations", self._read_registrations),
             ("accounts", self._read_accounts),
             ("media notices", self._read_notices),
+            ("trunks", self._trunks.run),
         ):
             keeping = self._supervision.keep(name, reader)
             self._readers.append(self._group.create_task(keeping, name=f"{name}, kept"))
@@ -223,7 +234,7 @@ class LegExchange(Exchange):
         """See `Exchange`."""
         self._ports.set_routes(interaction, routes)
 
-    async def events(self) -> AsyncIterator[LegEvent | RegistrationEvent]:
+    async def events(self) -> AsyncIterator[ExchangeEvent]:
         """See `Exchange`. Ends when the exchange closes."""
         while (event := await self._events.get()) is not None:
             yield event
@@ -241,6 +252,10 @@ class LegExchange(Exchange):
     def unregister(self, device: DeviceId) -> None:
         """Take a device's outside account back. Then `DeviceUnregistered`."""
         self._accounts.remove(device)
+
+    def trunks(self) -> list[TrunkState]:
+        """How each trunk is now, in the order in which they are tried."""
+        return [trunk.state for trunk in self._trunks]
 
     def set_station(self, station: FileStation) -> None:
         """Give a device a station without signalling, in place of one that it has."""
@@ -339,6 +354,7 @@ class LegExchange(Exchange):
             self._legs.pop(leg.id, None)
             if all(other.interaction != leg.interaction for other in self._legs.values()):
                 self._registrar.forget(leg.interaction)
+            self._trunks.leave(leg.id)
 
     def _do(self, leg: LegId, action: Callable[[Leg], None]) -> None:
         found = self._legs.get(leg)
@@ -347,10 +363,26 @@ class LegExchange(Exchange):
         else:
             action(found)
 
-    def _emit(self, event: LegEvent | RegistrationEvent) -> None:
-        if isinstance(event, LegReleased):
-            self._legs.pop(event.leg, None)
+    def _emit(self, event: ExchangeEvent) -> None:
+        match event:
+            case LegReleased():
+                self._legs.pop(event.leg, None)
+                self._trunks.leave(event.leg)
+            case DigitDetected():
+                self._relay_digit(event)
+            case _:
+                pass
         self._events.put_nowait(event)
+
+    def _relay_digit(self, pressed: DigitDetected) -> None:
+        """Send a digit on that does not go with the audio.
+
+        Telephone-events and tones do, except to a far end that takes digits in INFO alone.
+        """
+        for leg in self._ports.only_listeners_of(pressed.leg):
+            hearer = self._legs.get(leg)
+            if hearer is not None and DigitKind.INFO in (pressed.kind, hearer.digit_kind):
+                hearer.send_digits(pressed.digit)
 
     # -- readers --------------------------------------------------------------------------------
 
@@ -363,17 +395,20 @@ class LegExchange(Exchange):
                 session.hang_up(500)
 
     def _offer(self, session: InviteSession) -> None:
-        caller = session.remote
-        calling, name = caller.uri.user or caller.uri.host, caller.display_name
-        called, instance = self._server.resolve(session.request.uri) or ("", None)
-        role = LegRole.LINE
-        protection, transfers = self._registrar.protection(session.flow), NO_TRANSFERS
+        """See whose call it is, and for whom: a phone's, an account's, a trunk's, a stranger's."""
+        leg = LegId(f"in-{secrets.token_hex(8)}")
+        trunk: Trunk | None = None
+        called: str | None
+        called, instance = self._server.resolve(session.request.uri) or (None, None)
+        terms, transfers = AudioTerms(self._registrar.protection(session.flow)), NO_TRANSFERS
         if session.authenticated_user is not None:
-            calling, role = session.authenticated_user, LegRole.STATION
             transfers = OF_OUR_PHONES
-        elif (account := self._accounts.owner(session)) is not None:
+        elif (account := self._accounts.owner(session)) is not None and not account.settings.trunk:
             called, instance = account.settings.device, None
-            protection, transfers = account.settings.protection, account.settings.transfers
+            terms, transfers = account.settings.audio, account.settings.transfers
+        elif (trunk := self._trunks.of(session)) is not None:
+            called, instance = trunk.device_for(session), None
+            terms = trunk.settings.audio
         if not called or self._closing:
             session.hang_up(404 if not called else 503)
             return
@@ -382,16 +417,14 @@ class LegExchange(Exchange):
         if session.replaces is not None and replaced is None:
             session.hang_up(481)
             return
-        own = InteractionId(secrets.token_hex(8))
-        offered = LegOffered(
-            leg=LegId(f"in-{secrets.token_hex(8)}"),
-            interaction=own if replaced is None else replaced.interaction,
-            calling=DeviceId(calling),
-            called=DeviceId(called),
-            role=role,
-            calling_name=name,
-            replaces=replaces,
-        )
+        if trunk is not None and not trunk.enter(leg):
+            log.warning("trunk is full, a call is refused", trunk=trunk.name)
+            full = CAUSES[Cause.TRUNK_FULL]
+            session.hang_up(full.sip_status, full.q850)
+            return
+        offered = _offered(leg, session, DeviceId(called), trunk)
+        if replaced is not None:
+            offered = replace(offered, interaction=replaced.interaction, replaces=replaced.id)
         if instance is not None:
             self._registrar.narrow(offered.interaction, offered.called, instance)
         self._live(
@@ -401,9 +434,9 @@ class LegExchange(Exchange):
                 self._ports,
                 self.settings,
                 self._emit,
-                faced=partial(self._faced, offered.interaction, role, offered.called),
+                faced=partial(self._faced, offered.interaction, offered.role, offered.called),
                 referrals=self._referrals,
-                protection=protection,
+                terms=terms,
                 transfers=transfers,
             )
         )
@@ -427,7 +460,7 @@ class LegExchange(Exchange):
     async def _read_accounts(self) -> None:
         async for event in self._server.user_agent.registration_events():
             notice = await self._accounts.take(event)
-            if notice is not None:
+            if notice is not None and not self._trunks.take(notice):
                 self._emit(notice)
 
     async def _read_notices(self) -> None:
@@ -453,6 +486,33 @@ class LegExchange(Exchange):
             await self._ports.open_sounds()
         except MediaError as exc:  # the next WorkerLost comes here again
             log.warning("sounds not opened", reason=str(exc))
+
+
+def _offered(
+    leg: LegId, session: InviteSession, called: DeviceId, trunk: Trunk | None
+) -> LegOffered:
+    """What is told of a call that came in."""
+    request = session.request
+    trusted = trunk is not None and trunk.settings.claim is not Claim.NONE
+    caller = caller_of(request, trusted=trusted)
+    uri, name = caller.address.uri, caller.address.display_name
+    calling, role = number_of(uri) or uri.host, LegRole.LINE
+    if session.authenticated_user is not None:
+        calling, role = session.authenticated_user, LegRole.STATION
+    elif caller.is_withheld:
+        calling, name = WITHHELD, ""
+    before = redirection_of(request.headers) if trusted else None
+    return LegOffered(
+        leg=leg,
+        interaction=InteractionId(secrets.token_hex(8)),
+        calling=DeviceId(calling),
+        called=called,
+        role=role,
+        calling_name=name,
+        withheld=caller.is_withheld,
+        first_called=DeviceId(number_of(before.first_called)) if before else None,
+        last_redirection=DeviceId(number_of(before.last)) if before else None,
+    )
 
 
 _LOSSES: dict[Loss, Cause] = {

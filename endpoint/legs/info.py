@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from enum import StrEnum
 
 from signaling.sdp.ice import FRAGMENT_CONTENT_TYPE
 
@@ -12,15 +13,40 @@ TRICKLE_HEADERS = (("Info-Package", TRICKLE_ICE), ("Content-Disposition", "Info-
 """Of an INFO that brings candidates (RFC 6086 §5.2.1)."""
 DIGITS = "0123456789*#ABCD"
 DEFAULT_DURATION_MS = 250
+SENT_DURATION_MS = 160
+"""What we say of digits that we send: nobody has pressed them for any time."""
 MAX_DURATION_MS = 60_000
 
 _RELAY_LINE = re.compile(r"\s*([A-Za-z]+)\s*[=:]\s*(\S+)\s*")
 _NUMBERED = {"10": "*", "11": "#", "12": "A", "13": "B", "14": "C", "15": "D"}
 
 
+class InfoForm(StrEnum):
+    """How a digit is written."""
+
+    RELAY = "application/dtmf-relay"
+    """With its duration."""
+    BARE = "application/dtmf"
+    """Alone."""
+
+    @property
+    def other(self) -> InfoForm:
+        """For a far end that does not know this one."""
+        return InfoForm.BARE if self is InfoForm.RELAY else InfoForm.RELAY
+
+
 def is_fragment(content_type: str) -> bool:
     """The INFO brings ICE candidates (RFC 8840 §9)."""
     return content_type.partition(";")[0].strip().lower() == FRAGMENT_CONTENT_TYPE
+
+
+def format_info_digit(digit: str, form: InfoForm) -> tuple[str, bytes]:
+    """Content type and body of an INFO that brings a digit."""
+    match form:
+        case InfoForm.RELAY:
+            return form, f"Signal={digit}\r\nDuration={SENT_DURATION_MS}\r\n".encode()
+        case InfoForm.BARE:
+            return form, digit.encode()
 
 
 def parse_info_digit(content_type: str, body: bytes) -> tuple[str, int] | None:

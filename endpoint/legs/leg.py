@@ -14,6 +14,7 @@ from endpoint.legs.audio_end import AudioSettings, Protection
 from endpoint.legs.base import (
     Cause,
     DigitDetected,
+    DigitKind,
     DigitsSent,
     InteractionId,
     LegEvent,
@@ -55,6 +56,8 @@ class LegSettings:
     """A browser that hangs up closes its audio first: so long its BYE may take."""
     browser_grace_s: float = 15.0
     """A browser that was lost may come back so long, by an ICE restart or a new session."""
+    digit_pause_s: float = 0.25
+    """Between two digits in INFO: who makes tones of them needs so long for each."""
     shutdown_timeout_s: float = 3.0
     """How long closing waits for the far ends of all legs."""
     music_file: str | None = None
@@ -134,6 +137,11 @@ class Leg(ABC):
         self.post(lambda: self._lose_media(reason))
 
     @property
+    def digit_kind(self) -> DigitKind:
+        """How digits go to the leg's far end."""
+        return DigitKind.EVENTS
+
+    @property
     def encodings(self) -> tuple[str, ...]:
         """Codecs that can be sent to the leg's far end, as far as known, most wanted first."""
         return ()
@@ -209,8 +217,9 @@ class Leg(ABC):
                 if not self._confirmed:
                     self._confirmed = True
                     self._emit(MediaConfirmed(self.id))
-            case m.DigitReceived(digit=digit, duration_ms=duration_ms):
-                self._emit(DigitDetected(self.id, digit, duration_ms))
+            case m.DigitReceived(digit=digit, duration_ms=duration_ms, in_band=in_band):
+                kind = DigitKind.INBAND if in_band else DigitKind.EVENTS
+                self._emit(DigitDetected(self.id, digit, duration_ms, kind))
             case m.DigitsSent(digits=digits):
                 self._emit(DigitsSent(self.id, digits))
             case m.MediaTimedOut():

@@ -1,7 +1,8 @@
 """Lines: how a device is reached, and how the outside reaches us.
 
 A line is asked for the places to send an INVITE to. The first line that leads to the device wins:
-our own registrar, then the caller's account at an outside sipWsServer. A trunk is one more `Line`.
+our own registrar, the caller's account at an outside sipWsServer, and for numbers that are not ours
+the trunks (`trunk.py`).
 """
 
 from __future__ import annotations
@@ -12,23 +13,27 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from endpoint.legs.audio_end import Protection
 from endpoint.legs.base import (
     Cause,
     DeviceId,
     DeviceRegistered,
     DeviceUnregistered,
+    DigitKind,
     InteractionId,
+    LegId,
     LegRole,
     PlaceLeg,
+    Side,
 )
 from endpoint.legs.base import RegistrationEvent as RegistrationNotice
 from endpoint.legs.cause import cause_of_error, cause_of_status
+from endpoint.legs.terms import AudioTerms, Protection
 from signaling.errors import SipParseError
 from signaling.server import SipServer
 from signaling.sip.auth import DigestCredentials
 from signaling.sip.flow import Flow, TransportKind
 from signaling.sip.headers import NameAddr
+from signaling.sip.identity import ANONYMOUS
 from signaling.sip.uri import Uri
 from signaling.user_agent import (
     Account,
@@ -49,6 +54,20 @@ AUTO_ANSWER_HEADERS: tuple[tuple[str, str], ...] = (
     ("Answer-Mode", "Auto"),
 )
 """Ask a phone to pick up by itself: two conventions of the field, and RFC 5373."""
+
+
+class Way(Protocol):
+    """What a target belongs to, where that counts its calls and wants to know of failures."""
+
+    name: str
+    first_response_s: float
+    """Longer than this nobody waits for a first response, `100 Trying` among them."""
+
+    def enter(self, leg: LegId) -> bool:
+        """Count a leg's call, until the leg is over or enters another way. False: it is full."""
+
+    def fail(self) -> None:
+        """It did not take a call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,12 +97,17 @@ class Target:
     """The one way there; None resolves the URI's host."""
     credentials: DigestCredentials | None = None
     contact_user: str | None = None
-    protection: Protection = Protection.RTP
+    audio: AudioTerms = field(default_factory=AudioTerms)
     """How audio is to go there."""
     routes: tuple[NameAddr, ...] = ()
     """The proxies on the way (Path of a phone, Service-Route of an account)."""
     transfers: Transfers = field(default_factory=Transfers)
     """How who is reached there is transferred, and may transfer."""
+    headers: tuple[tuple[str, str], ...] = ()
+    """Further ones of the INVITE."""
+    turn: int = 0
+    """Those of a later turn are rung where none of an earlier one has taken the call."""
+    way: Way | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,13 +117,14 @@ class Refusal:
     cause: Cause
     text: str
     sip_status: int | None = None
+    refused_by: Side = Side.NETWORK
 
 
 class Line(Protocol):
     """A way to devices."""
 
     def targets(self, request: PlaceLeg) -> Sequence[Target] | Refusal:
-        """Where to send the INVITE, all at once; empty: this line does not lead there."""
+        """Where to send the INVITE, all of a turn at once; empty: it does not lead there."""
 
 
 class OwnRegistrar:
@@ -133,7 +158,7 @@ class OwnRegistrar:
         if device != request.device:
             instance = None
         caller = Uri("sip", request.calling, host=self._domain)
-        from_ = NameAddr(_shown(request.calling_name), caller)
+        from_ = ANONYMOUS if request.withheld else NameAddr(shown(request.calling_name), caller)
         to = NameAddr("", Uri("sip", request.device, host=self._domain))
         return [
             Target(
@@ -142,7 +167,7 @@ class OwnRegistrar:
                 routes=phone.routes,
                 from_=from_,
                 to=to,
-                protection=self.protection(phone.flow),
+                audio=AudioTerms(self.protection(phone.flow)),
                 transfers=OF_OUR_PHONES,
             )
             for phone in self._server.targets(request.device, instance)
@@ -175,6 +200,10 @@ class AccountSettings:
     expires_s: int = 600
     ssl_context: ssl.SSLContext | None = None
     """Whose certificates a WSS server may show; None: the system's."""
+    digits: DigitKind = DigitKind.EVENTS
+    """How they are sent there, and looked for."""
+    trunk: str = ""
+    """Whose account it is where it is no device's: calls to it are for many."""
     media: Protection | None = None
     """What is offered there; None: WebRTC to a WebSocket server, else RTP."""
     instance: str | None = None
@@ -195,6 +224,11 @@ class AccountSettings:
         if self.media is not None:
             return self.media
         return Protection.WEBRTC if self.over_websocket else Protection.RTP
+
+    @property
+    def audio(self) -> AudioTerms:
+        """What its server wants of audio."""
+        return AudioTerms(self.protection, digits=self.digits)
 
 
 @dataclass(slots=True)
@@ -293,6 +327,12 @@ class OutsideAccounts:
         outside = self._of_device.get(request.calling)
         if outside is None or request.role is LegRole.STATION:
             return []
+        if request.calling_number not in ("", outside.account.aor.user):
+            return Refusal(
+                Cause.CALLER_NOT_ALLOWED,
+                f"the account at {outside.server} shows {outside.account.aor.user} and no other",
+                refused_by=Side.ENDPOINT,
+            )
         flow = outside.registration.flow
         if flow is None or outside.failure is not None:
             return outside.failure or Refusal(
@@ -300,20 +340,25 @@ class OutsideAccounts:
             )
         aor = outside.account.aor
         uri = Uri("sip", request.device, host=aor.host, port=aor.port)
-        name = request.calling_name or outside.settings.display_name
+        name = shown(request.calling_name or outside.settings.display_name)
         return [
             Target(
                 uri=uri,
-                from_=NameAddr(_shown(name), aor),
+                from_=ANONYMOUS if request.withheld else NameAddr(name, aor),
                 to=NameAddr("", uri),
                 flow=flow,
                 credentials=outside.registration.credentials,
                 contact_user=aor.user,
-                protection=outside.settings.protection,
+                audio=outside.settings.audio,
                 routes=outside.registration.service_route,
                 transfers=outside.settings.transfers,
+                headers=(("Privacy", "id"),) if request.withheld else (),
             )
         ]
+
+    def of(self, device: DeviceId) -> OutsideAccount | None:
+        """A device's account."""
+        return self._of_device.get(device)
 
     def owner(self, session: InviteSession) -> OutsideAccount | None:
         """The account that an INVITE came in on."""
@@ -359,21 +404,28 @@ class Lines:
     """All lines, in the order in which they are tried."""
 
     def __init__(
-        self, lines: Sequence[Line], extension: Callable[[DeviceId], Awaitable[DeviceId | None]]
+        self,
+        lines: Sequence[Line],
+        extension: Callable[[DeviceId], Awaitable[DeviceId | None]],
+        trunks: Line,
     ) -> None:
+        """Set up; `extension` says which numbers are ours, and so not for the trunks."""
         self._lines = lines
         self._extension = extension
+        self._trunks = trunks
 
     async def resolve(self, request: PlaceLeg) -> Sequence[Target] | Refusal:
         """Where to send the INVITE for a leg; never empty."""
         for line in self._lines:
             if found := line.targets(request):
                 return found
-        if await self._extension(request.device) is None:
-            return Refusal(Cause.UNKNOWN_DEVICE, f"nobody knows {request.device}", 404)
-        return Refusal(Cause.NOT_REGISTERED, f"no phone of {request.device} is registered", 480)
+        if await self._extension(request.device) is not None:
+            return Refusal(Cause.NOT_REGISTERED, f"no phone of {request.device} is registered", 480)
+        return self._trunks.targets(request) or Refusal(
+            Cause.UNKNOWN_DEVICE, f"nobody knows {request.device}", 404
+        )
 
 
-def _shown(name: str) -> str:
+def shown(name: str) -> str:
     """A display name without what could end a header field."""
     return "".join(character for character in name if character.isprintable())[:128]

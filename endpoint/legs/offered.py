@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import structlog
 
 from endpoint.errors import MediaError
-from endpoint.legs.audio_end import Protection, codecs_for, encodings_of
+from endpoint.legs.audio_end import encodings_of
 from endpoint.legs.base import LegEvent, LegOffered
 from endpoint.legs.info import TRICKLE_ICE
 from endpoint.legs.leg import GiveUp, LegSettings
@@ -15,6 +15,7 @@ from endpoint.legs.line import Transfers
 from endpoint.legs.ports import LegPorts
 from endpoint.legs.referrals import Referrals
 from endpoint.legs.sip import SipLeg
+from endpoint.legs.terms import AudioTerms
 from signaling.errors import SdpError
 from signaling.sdp.description import SessionDescription
 from signaling.sdp.negotiation import Negotiated
@@ -39,10 +40,10 @@ class OfferedLeg(SipLeg):
         *,
         faced: Callable[[], Sequence[str]],
         referrals: Referrals,
-        protection: Protection,
+        terms: AudioTerms,
         transfers: Transfers,
     ) -> None:
-        """Make a leg; `protection` is what we offer a caller that offers nothing."""
+        """Make a leg; `terms` say what we offer a caller that offers nothing."""
         super().__init__(
             offered.leg,
             offered.interaction,
@@ -57,7 +58,7 @@ class OfferedLeg(SipLeg):
         self.session = session
         self._caller = session
         self._offered = offered
-        self._protection = protection
+        self._terms = terms
         self._foreseen: Negotiated | None = None
         """What may come of the caller's offer; None: the INVITE held none."""
 
@@ -72,15 +73,18 @@ class OfferedLeg(SipLeg):
         self._follow(self._caller)
         offer = self._caller.sdp
         try:
-            protection = self._protection
+            terms = self._terms
+            protection = terms.protection
             if offer is not None:
-                protection = Protection.of(SessionDescription.parse(offer))
+                protection = terms.protection_for(SessionDescription.parse(offer))
             # Who takes candidates later need not wait for them, nor let others wait.
             trickle = offer is not None and TRICKLE_ICE in self._caller.request.supported
-            audio = await self._open_audio(protection, controlling=offer is None, trickle=trickle)
+            audio = await self._open_audio(
+                protection, controlling=offer is None, trickle=trickle, terms=terms
+            )
             self._use(audio)
             if offer is not None:
-                audio.codecs = codecs_for(protection, offering=False)
+                audio.face(offering=False)
                 self._foreseen = audio.foresee(offer)
         except SdpError as exc:
             self._refuse_unsaid(exc.status_hint, str(exc))

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
 from endpoint.errors import MediaError, MediaUnavailable
-from endpoint.legs.audio_end import AudioEnd, codecs_for
+from endpoint.legs.audio_end import AudioEnd
 from endpoint.legs.base import (
     CAUSES,
     Cause,
@@ -42,12 +45,18 @@ class _Fork:
     audio: AudioEnd
     offer: SessionDescription
     rang: bool = False
+    progressed: bool = False
+    """Something is on its way there: nobody else may be rung in its place."""
     early_sdp: bytes | None = None
     """The first answer that came with ringing."""
 
 
 class PlacedLeg(SipLeg):
-    """Rings all the phones of a device; the first answer wins, the others are cancelled."""
+    """Rings all the phones of a device; the first answer wins, the others are cancelled.
+
+    Over a line that leads there in several ways, the next is tried where one does not take the
+    call, and nothing has rung there.
+    """
 
     def __init__(
         self,
@@ -74,6 +83,8 @@ class PlacedLeg(SipLeg):
         self._request = request
         self._resolve = resolve
         self._invite = invite
+        self._turns: deque[list[Target]] = deque()
+        """Who is rung next."""
         self._forks: dict[str, _Fork] = {}
         self._refusals: list[LegReleased] = []
         self._said_alerting = False
@@ -88,15 +99,40 @@ class PlacedLeg(SipLeg):
     async def _ring(self) -> None:
         targets = await self._resolve(self._request)
         if isinstance(targets, Refusal):
-            self._end(targets.cause, Side.NETWORK, sip_status=targets.sip_status, text=targets.text)
+            self._end(
+                targets.cause,
+                targets.refused_by,
+                sip_status=targets.sip_status,
+                text=targets.text,
+            )
             return
+        by_turn = itertools.groupby(targets, key=lambda target: target.turn)
+        self._turns = deque(list(group) for _, group in by_turn)
+        await self._ring_next()
+
+    async def _ring_next(self) -> None:
+        while self._turns and not self._forks:
+            await self._ring_all([t for t in self._turns.popleft() if self._enters(t)])
+        if self._forks:
+            self._after(self._settings.ring_timeout_s, self._ring_timed_out)
+        else:
+            self._end_refused()
+
+    def _enters(self, target: Target) -> bool:
+        if target.way is None or target.way.enter(self.id):
+            return True
+        text = f"trunk {target.way.name} has no line free"
+        self._refusals.append(LegReleased(self.id, Cause.TRUNK_FULL, Side.ENDPOINT, text=text))
+        return False
+
+    async def _ring_all(self, targets: Sequence[Target]) -> None:
         # An end for each phone: each has its own ICE, its own keys, and may send early media.
         ends = await asyncio.gather(*(self._open_fork(target) for target in targets))
         faced = self._faced()
         for target, audio in zip(targets, ends, strict=True):
             if audio is None:
                 continue
-            audio.codecs = codecs_for(target.protection, faced)
+            audio.face(faced)
             offer = audio.offer(self._direction)
             session = self._invite(
                 InviteRequest(
@@ -106,27 +142,37 @@ class PlacedLeg(SipLeg):
                     sdp=offer.serialise(),
                     flow=target.flow,
                     credentials=target.credentials,
-                    headers=AUTO_ANSWER_HEADERS if self._picks_up else (),
+                    headers=(*target.headers, *(AUTO_ANSWER_HEADERS if self._picks_up else ())),
                     contact_user=target.contact_user,
                     routes=target.routes,
                 )
             )
-            self._forks[session.id] = _Fork(session, target, audio, offer)
+            fork = self._forks[session.id] = _Fork(session, target, audio, offer)
             self._follow(session)
-        if self._forks:
-            self._after(self._settings.ring_timeout_s, self._ring_timed_out)
-        else:
-            self._end_refused()
+            if target.way is not None:
+                asyncio.get_running_loop().call_later(
+                    target.way.first_response_s, self.post, partial(self._give_up_silent, fork)
+                )
 
     async def _open_fork(self, target: Target) -> AudioEnd | None:
         """One phone for which no port opens leaves the others to ring."""
         try:
-            return await self._open_audio(target.protection, controlling=True)
+            terms = target.audio
+            return await self._open_audio(terms.protection, controlling=True, terms=terms)
         except GiveUp as exc:
             log.warning("phone not rung", leg=self.id, phone=str(target.uri), reason=str(exc))
             end = LegReleased(self.id, exc.cause, Side.ENDPOINT, text=str(exc))
             self._refusals.append(end)
             return None
+
+    async def _give_up_silent(self, fork: _Fork) -> None:
+        """Before its transaction gives up by itself, after half a minute."""
+        if fork.session.is_heard or self._forks.pop(fork.session.id, None) is None:
+            return
+        fork.session.hang_up()
+        text = f"{fork.target.uri.host} does not answer"
+        end = LegReleased(self.id, Cause.UNREACHABLE, Side.NETWORK, 408, text=text)
+        await self._lose_fork(fork, end)
 
     async def _ring_timed_out(self) -> None:
         if self.session is None:  # else the answer came while the deadline was on its way
@@ -136,6 +182,7 @@ class PlacedLeg(SipLeg):
         fork = self._forks.get(session.id)
         if fork is None:
             return
+        fork.progressed = True
         fork.rang = fork.rang or progress.status == 180
         if progress.sdp is not None and fork.early_sdp is None:
             fork.early_sdp = progress.sdp
@@ -200,6 +247,11 @@ class PlacedLeg(SipLeg):
         """One of the phones is out; with the last of them, or where it speaks for all, the leg."""
         self._ports.close_end(fork.audio)
         self._refusals.append(end)
+        if fork.target.way is not None and _is_failure(fork, end):
+            fork.target.way.fail()
+            if not self._forks and not self._released:
+                await self._ring_next()
+                return
         if not self._forks or for_all:
             self._end_refused()
         elif fork is self._early:
@@ -250,3 +302,10 @@ class PlacedLeg(SipLeg):
     def _let_far_end_go(self, cause: Cause) -> None:
         super()._let_far_end_go(cause)
         self._give_up_forks(cause)
+
+
+def _is_failure(fork: _Fork, end: LegReleased) -> bool:
+    """The way failed, not whom it leads to: another way may do better (RFC 3263 §4.3)."""
+    status = end.sip_status
+    no_way = status is None or status == 408 or 500 <= status < 600
+    return no_way and end.released_by is Side.NETWORK and not fork.progressed

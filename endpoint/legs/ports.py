@@ -10,6 +10,7 @@ from endpoint.audio import tones
 from endpoint.errors import MediaError
 from endpoint.legs.audio_end import AudioEnd, AudioSettings, Protection
 from endpoint.legs.base import InteractionId, LegId, Route, Source
+from endpoint.legs.terms import AudioTerms
 from endpoint.media import messages as m
 from endpoint.media.link import MediaLink
 
@@ -98,9 +99,11 @@ class LegPorts:
         controlling: bool,
         rtp_timeout_s: float,
         trickle: bool = False,
+        terms: AudioTerms | None = None,
     ) -> AudioEnd:
         """Open one end of a leg's audio, that is in no route yet. Raises MediaError."""
-        end = AudioEnd(self._link, f"{leg}.{next(self._numbers)}", protection, self._audio)
+        port = f"{leg}.{next(self._numbers)}"
+        end = AudioEnd(self._link, port, protection, self._audio, terms)
         self._legs[end.port] = leg
         try:
             await end.open(controlling=controlling, rtp_timeout_s=rtp_timeout_s, trickle=trickle)
@@ -192,6 +195,15 @@ class LegPorts:
         else:
             self._routes.pop(interaction, None)
         self._say(interaction)
+
+    def only_listeners_of(self, leg: LegId) -> list[LegId]:
+        """The legs that hear this one, and nobody else."""
+        return [
+            route.sink
+            for routes in self._routes.values()
+            for route in routes
+            if route.source == leg and sum(other.sink == route.sink for other in routes) == 1
+        ]
 
     async def send_digits(self, leg: LegId, digits: str) -> None:
         """Send DTMF to a leg's far end; the notice `DigitsSent` follows. Raises MediaError."""

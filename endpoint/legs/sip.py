@@ -14,12 +14,14 @@ from functools import partial
 import structlog
 
 from endpoint.errors import MediaError, MediaUnavailable
-from endpoint.legs.audio_end import AudioEnd, Protection, codecs_for, encodings_of
+from endpoint.legs.audio_end import AudioEnd, Protection, encodings_of
 from endpoint.legs.base import (
     CAUSES,
     Cause,
     DeviceId,
     DigitDetected,
+    DigitKind,
+    DigitsSent,
     FarEndHold,
     InteractionId,
     LegAnswered,
@@ -34,11 +36,19 @@ from endpoint.legs.base import (
     TransferOutcome,
 )
 from endpoint.legs.cause import MEDIA_FAILURES, cause_of_end, cause_of_status
-from endpoint.legs.info import TRICKLE_HEADERS, is_fragment, parse_info_digit
+from endpoint.legs.info import (
+    DIGITS,
+    TRICKLE_HEADERS,
+    InfoForm,
+    format_info_digit,
+    is_fragment,
+    parse_info_digit,
+)
 from endpoint.legs.leg import GiveUp, Leg, LegSettings
 from endpoint.legs.line import NO_TRANSFERS, Transfers
 from endpoint.legs.ports import LegPorts
 from endpoint.legs.referrals import Referrals
+from endpoint.legs.terms import AudioTerms
 from endpoint.media import messages as m
 from signaling.errors import LocalProtocolError, SdpError
 from signaling.sdp.description import Direction, SessionDescription
@@ -87,6 +97,8 @@ class SipLeg(Leg):
         self._referrals = referrals
         self._changing = asyncio.Lock()
         """One re-INVITE of ours at a time."""
+        self._informing = asyncio.Lock()
+        """One digit at a time, in their order."""
 
     session: InviteSession | None = None
     """The one that holds the call; a placed leg has none before the answer."""
@@ -105,6 +117,8 @@ class SipLeg(Leg):
     _said_held: bool = False
     _is_interrupted: bool = False
     """The far end was lost, and a new way to it is looked for."""
+    _info_form: InfoForm = InfoForm.RELAY
+    """Of the digits that we send in INFO; the other one where the far end knows that alone."""
 
     # -- media ----------------------------------------------------------------------------------
 
@@ -115,8 +129,18 @@ class SipLeg(Leg):
             return ()
         return encodings_of(self._audio.current)
 
+    @property
+    def digit_kind(self) -> DigitKind:
+        """See `Leg`."""
+        return self._audio.terms.digits if self._audio is not None else DigitKind.EVENTS
+
     async def _open_audio(
-        self, protection: Protection, *, controlling: bool, trickle: bool = False
+        self,
+        protection: Protection,
+        *,
+        controlling: bool,
+        trickle: bool = False,
+        terms: AudioTerms | None = None,
     ) -> AudioEnd:
         """Open one end of audio, that is in no route yet."""
         try:
@@ -126,6 +150,7 @@ class SipLeg(Leg):
                 controlling=controlling,
                 rtp_timeout_s=self._settings.media_timeout_s,
                 trickle=trickle,
+                terms=terms,
             )
         except MediaUnavailable:
             raise
@@ -166,13 +191,13 @@ class SipLeg(Leg):
     def _offer(self) -> SessionDescription:
         """What we offer now, so that what can be forwarded comes first."""
         audio = self._in_call
-        audio.codecs = codecs_for(audio.protection, self._wanted)
+        audio.face(self._wanted)
         return audio.offer(self._direction)
 
     async def _answer_to(self, offer: bytes) -> tuple[SessionDescription, Negotiated]:
         """Our answer, likewise, and what comes of it. Raises SdpError and MediaError."""
         audio = self._in_call
-        audio.codecs = codecs_for(audio.protection, self._wanted, offering=False)
+        audio.face(self._wanted, offering=False)
         audio.own_order = True
         return await audio.answer(offer, self._direction)
 
@@ -310,7 +335,7 @@ class SipLeg(Leg):
             case InfoReceived(content_type=content_type, body=body):
                 digit = parse_info_digit(content_type, body)
                 if digit is not None:
-                    self._emit(DigitDetected(self.id, *digit))
+                    self._emit(DigitDetected(self.id, *digit, DigitKind.INFO))
             case Referred():
                 self._referrals.ask(self.id, event, is_allowed=self._transfers.accepts)
             case Ended():
@@ -391,6 +416,41 @@ class SipLeg(Leg):
     async def _ended(self, session: InviteSession, ended: Ended) -> None:
         cause, side = cause_of_end(ended, answered=self._talking, rang=False)
         self._end(cause, side, sip_status=ended.status, q850=ended.q850, text=ended.reason_text)
+
+    # -- digits ---------------------------------------------------------------------------------
+
+    async def _send_digits(self, digits: str) -> None:
+        session = self.session
+        if self.digit_kind is not DigitKind.INFO or session is None:
+            await super()._send_digits(digits)
+        elif not digits or any(digit not in DIGITS for digit in digits):
+            self._emit(DigitsSent(self.id, ""))
+        else:
+            self._tasks.create_task(self._inform(session, digits), name=f"digits {self.id}")
+
+    async def _inform(self, session: InviteSession, digits: str) -> None:
+        """Send digits in INFO, one after the other; all that the far end has taken count."""
+        sent = ""
+        async with self._informing:
+            for digit in digits:
+                if sent:
+                    await asyncio.sleep(self._settings.digit_pause_s)
+                if not await self._inform_of(session, digit):
+                    break
+                sent += digit
+        if not self._released:
+            self._emit(DigitsSent(self.id, sent))
+
+    async def _inform_of(self, session: InviteSession, digit: str) -> bool:
+        """Whether the far end has taken a digit, in the one form or the other."""
+        try:
+            status = await session.info(*format_info_digit(digit, self._info_form))
+            if status == 415:
+                self._info_form = self._info_form.other
+                status = await session.info(*format_info_digit(digit, self._info_form))
+        except LocalProtocolError:
+            return False
+        return 200 <= status < 300
 
     # -- hold -----------------------------------------------------------------------------------
 

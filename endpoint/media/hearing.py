@@ -1,4 +1,4 @@
-"""Listeners and recordings: what hears along on a port without touching its audio."""
+"""Listeners, recordings, detectors of digits: what hears along and touches no audio."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from endpoint.audio.dtmf import DtmfDetector
 from endpoint.audio.frame import FRAME_MS, SAMPLE_RATE_HZ, WIDEBAND_HZ, Samples
 from endpoint.errors import MediaError
 from endpoint.media.messages import Heard, PortName, RecordingInfo
@@ -42,15 +43,27 @@ class _Ear:
 
 
 class Hearing:
-    """All listeners and recordings of a plane. `failed` is told of a recording that stopped."""
+    """All that hears along in a plane.
 
-    def __init__(self, failed: Callable[[str, str], None]) -> None:
+    `failed` is told of a recording that stopped, `pressed` of a digit that a far end sent as tones,
+    with its duration in ms.
+    """
+
+    def __init__(
+        self, failed: Callable[[str, str], None], pressed: Callable[[PortName, str, int], None]
+    ) -> None:
         self._failed = failed
+        self._pressed = pressed
+        self._detectors: dict[PortName, tuple[DtmfDetector, _Ear]] = {}
         self._listeners: dict[PortName, tuple[Listener, _Ear]] = {}
         self._recordings: dict[str, tuple[Recording, _Ear]] = {}
 
     def __bool__(self) -> bool:
-        return bool(self._listeners or self._recordings)
+        return bool(self._listeners or self._recordings or self._detectors)
+
+    def detect_digits(self, port: RtpPort) -> None:
+        """Look for tones of digits in what comes from a far end, until the port closes."""
+        self._detectors[port.name] = DtmfDetector(), _Ear(port, port.inbound.tap(), None)
 
     def listen(self, port: RtpPort | SinkPort, keep_s: float) -> None:
         """Keep what a port hears (a sink) or gets from its far end (RTP)."""
@@ -93,6 +106,9 @@ class Hearing:
     def forget(self, port: RtpPort | SinkPort) -> None:
         """A port closes: its listener goes, its recordings are finished."""
         self._stop_listening(port.name)
+        if port.name in self._detectors:
+            _, ear = self._detectors.pop(port.name)
+            ear.detach()
         for name, (_, ear) in list(self._recordings.items()):
             if ear.port is port:
                 try:
@@ -102,6 +118,11 @@ class Hearing:
 
     def tick(self, now: float) -> None:
         """Move all on by 20 ms."""
+        for port, (detector, ear) in self._detectors.items():
+            for digit, duration_ms in detector.receive_presses(
+                ear.hear_received(now, SAMPLE_RATE_HZ)
+            ):
+                self._pressed(port, digit, duration_ms)
         for listener, ear in self._listeners.values():
             is_far = isinstance(ear.port, RtpPort)
             hear = ear.hear_received if is_far else ear.hear_sent

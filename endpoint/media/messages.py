@@ -264,6 +264,13 @@ class OpenRtpPort(Command[RtpAddress], frozen=True):
     port: PortName
     rtp_timeout_s: float = 0.0
     """Nothing received for so long while receiving is expected: `MediaTimedOut`. 0: never."""
+    strict_source: bool = False
+    """Only the address of `SetRemote` is believed, however long nothing comes from there."""
+    detects_tones: bool = False
+    """Digits are looked for in the audio too (ITU-T Q.24): `DigitReceived`, `in_band`."""
+    relays_digits: bool = True
+    """Digits of others' telephone-events are sent on to this far end, if only as tones. False: they
+    go another way."""
 
 
 class SetRemote(Command[Done], frozen=True):
@@ -307,6 +314,9 @@ class OpenWebRtcPort(Command[WebRtcAddress], frozen=True):
     trickle: bool = False
     """Answer at once; what the servers say follows as `CandidatesFound` (RFC 8838)."""
     rtp_timeout_s: float = 0.0
+    detects_tones: bool = False
+    relays_digits: bool = True
+    """As in `OpenRtpPort`, both."""
 
 
 class RestartIce(Command[WebRtcAddress], frozen=True):
@@ -562,6 +572,8 @@ class DigitReceived(Struct, frozen=True, tag=True):
     port: PortName
     digit: str
     duration_ms: int
+    in_band: bool = False
+    """It was heard as tones, which whoever hears the far end has heard too."""
 
 
 class DigitsSent(Struct, frozen=True, tag=True):

@@ -57,7 +57,12 @@ class Plane:
             ended=lambda player: tell(m.PlaybackEnded(player.name)),
             digits_sent=lambda port, digits: tell(m.DigitsSent(port.name, digits)),
         )
-        self._hearing = Hearing(lambda name, text: tell(m.RecordingFailed(name, text)))
+        self._hearing = Hearing(
+            failed=lambda name, text: tell(m.RecordingFailed(name, text)),
+            pressed=lambda port, digit, duration_ms: tell(
+                m.DigitReceived(port, digit, duration_ms, in_band=True)
+            ),
+        )
         self._open_events: set[RtpPort] = set()
         self._clock = FrameClock(self._tick)
         self.readers = Readers()
@@ -191,7 +196,10 @@ class Plane:
 
     def _open_rtp(self, command: m.OpenRtpPort) -> m.RtpAddress:
         self._free(command.port)
-        transport = UdpTransport(self._range.open_pair(), self._settings, self.readers)
+        pair = self._range.open_pair()
+        transport = UdpTransport(
+            pair, self._settings, self.readers, strict_source=command.strict_source
+        )
         port = self._add_rtp(command, transport)
         return m.RtpAddress(*transport.address, port.ssrc, port.cname)
 
@@ -200,6 +208,9 @@ class Plane:
     ) -> RtpPort:
         timeout_s = command.rtp_timeout_s
         port = RtpPort(command.port, transport, self._settings, self, rtp_timeout_s=timeout_s)
+        port.relays_digits = command.relays_digits
+        if command.detects_tones:
+            self._hearing.detect_digits(port)
         self._switchboard.add(port)
         return port
 

@@ -59,6 +59,8 @@ class RtpPort:
     ) -> None:
         self.name = name
         self.remote: m.Remote | None = None
+        self.relays_digits = True
+        """Digits of others may be sent on to its far end."""
         self._transport = transport
         self._settings = settings
         self._owner = owner

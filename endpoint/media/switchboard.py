@@ -126,7 +126,7 @@ class Switchboard:
         """A digit ended. Who hears that far end alone, but not its events, gets it sent anew."""
         for name in self._table.sinks_of(port.name):
             sink, feed = self._ports.get(name), self._feeds.get(name)
-            if not isinstance(sink, RtpPort) or not sink.can_send:
+            if not isinstance(sink, RtpPort) or not sink.can_send or not sink.relays_digits:
                 continue
             if isinstance(feed, Forwarded):
                 is_passed_on = port.inbound.event_type in dict(feed.payload_types)

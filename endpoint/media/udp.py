@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
+import math
 import socket
 from collections.abc import Sequence
 from functools import partial
@@ -42,8 +43,12 @@ class UdpTransport:
         pair: tuple[socket.socket, socket.socket],
         settings: MediaSettings,
         readers: Readers,
+        *,
+        strict_source: bool = False,
     ) -> None:
+        """Take a pair of bound sockets; with `strict_source` no address but the signalled one."""
         self.foreign_packets = 0
+        self._is_strict = strict_source
         self._socket, self._rtcp_socket = pair
         self._settings = settings
         self._readers = readers
@@ -180,8 +185,8 @@ class UdpTransport:
         self._latch = Latch(
             signalled,
             now,
-            other_port_s=self._settings.latch_other_port_s,
-            other_host_s=self._settings.latch_other_host_s,
+            other_port_s=math.inf if self._is_strict else self._settings.latch_other_port_s,
+            other_host_s=math.inf if self._is_strict else self._settings.latch_other_host_s,
         )
         self._proven = None
         self._is_doubted = False

@@ -59,6 +59,12 @@ class Calling:
             guess=guess,
         )
 
+    @property
+    def is_heard(self) -> bool:
+        """Whether any response came."""
+        transaction = self._exchange.transaction
+        return transaction is not None and transaction.state is not State.CALLING
+
     def start(self, now: float) -> None:
         """Send the INVITE."""
         self._exchange.start(now)

@@ -158,6 +158,11 @@ class InviteUsage:
         return self.role is Role.UAC
 
     @property
+    def is_heard(self) -> bool:
+        """Whether anything came back for the INVITE, `100 Trying` too (UAC)."""
+        return self._calling is None or self._calling.is_heard
+
+    @property
     def is_confirmed(self) -> bool:
         """Whether both ends know that it is answered."""
         return self.state is SessionState.CONFIRMED

@@ -18,6 +18,7 @@ BEARER_SUBPROTOCOL = "bearer."
 """Browsers can't set a header on a WebSocket: they offer `bearer.TOKEN` as a second subprotocol."""
 
 Device = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.+*#-]+\Z")]
+CallingNumber = Annotated[str, Meta(max_length=32, pattern=r"^[A-Za-z0-9_.+*#-]*\Z")]
 DialText = Annotated[str, Meta(min_length=1, max_length=128)]
 Digits = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[0-9*#A-D]+\Z")]
 
@@ -34,6 +35,10 @@ class MakeCall(Struct, frozen=True, forbid_unknown_fields=True):
     """A number or a device, with post-dial digits if any (`10086-WW8001`)."""
     calling_name: Annotated[str, Meta(max_length=64)] = ""
     """How the caller is shown to the far end."""
+    calling_number: CallingNumber = ""
+    """The number to show there; by default the one that the line has for the device."""
+    withhold: bool = False
+    """The far end is not to know who calls."""
 
 
 class OfDevice(Struct, frozen=True, forbid_unknown_fields=True):
@@ -130,7 +135,13 @@ class Call(Struct, frozen=True):
     """`outbound` or `inbound`."""
     calling: str
     calling_name: str
+    withheld: bool
+    """The caller does not want to be known; a caller from outside is `anonymous` then."""
     called: str
+    first_called: str | None
+    """Whom the caller dialled, where the call was sent on to us."""
+    last_redirection: str | None
+    """Who sent it on to us."""
     started_at: datetime
     delivered_at: datetime | None
     established_at: datetime | None
@@ -199,6 +210,30 @@ class Registration(Struct, frozen=True):
     text: str
 
 
+class TrunkPeer(Struct, frozen=True):
+    """One far end of a trunk."""
+
+    peer: str
+    """Its address."""
+    state: str
+    """`up`, `down`, `unknown`: it has not been asked yet."""
+    text: str
+    """Why it takes no calls; empty when it does."""
+
+
+class Trunk(Struct, frozen=True):
+    """A line to the public network."""
+
+    trunk: str
+    up: bool
+    """Calls may go over it."""
+    calls: int
+    """Now, both ways."""
+    most_calls: int | None
+    """At once; none: as many as there are."""
+    peers: list[TrunkPeer]
+
+
 class DeviceState(Struct, frozen=True):
     """One device of ours."""
 
@@ -258,6 +293,12 @@ class Registrations(Struct, frozen=True):
     registrations: list[Registration]
 
 
+class Trunks(Struct, frozen=True):
+    """`GET /trunks`."""
+
+    trunks: list[Trunk]
+
+
 class Devices(Struct, frozen=True):
     """`GET /devices`."""
 
@@ -281,6 +322,7 @@ class Snapshot(Struct, frozen=True, tag="snapshot"):
     calls: list[Call]
     registrations: list[Registration]
     devices: list[DeviceState]
+    trunks: list[Trunk] = []
 
 
 class EventFrame(Struct, frozen=True, tag="event"):
@@ -297,6 +339,8 @@ class EventFrame(Struct, frozen=True, tag="event"):
     """The event's call as it is now; absent when it is over."""
     registration: Registration | None = None
     """Of a registration event: the device's state now."""
+    trunk: Trunk | None = None
+    """Of `TrunkUp` and `TrunkDown`: the trunk now."""
     devices: list[DeviceState] = []
     """The devices that the event is about."""
 

@@ -46,6 +46,7 @@ module_path {modules}
 module g711.so
 module aubridge.so
 module aufile.so
+module srtp.so
 module sndfile.so
 module_tmp uuid.so
 module_tmp account.so
@@ -71,6 +72,8 @@ class Baresip:
         domain: host part of its address where it differs from the registrar's.
         account: more parameters of its account, as `;sipnat=outbound`.
         uuid: names it for ever, `+sip.instance`; by default it has no such name.
+        says: a WAV file, in place of the tone.
+        outbound: send all by the registrar; else straight to whom it dials.
     """
 
     def __init__(
@@ -87,6 +90,8 @@ class Baresip:
         domain: str | None = None,
         account: str = "",
         uuid: str = "",
+        says: Path | None = None,
+        outbound: bool = True,
     ) -> None:
         self.user = user
         self.domain = domain or registrar
@@ -100,13 +105,15 @@ class Baresip:
         self._control_port = free_port(socket.SOCK_STREAM)
         self._register = register
         self._uuid = uuid
+        proxy = f'"sip:{registrar};transport=udp"'
         self._account = (
             f"<sip:{user}@{self.domain}>"
             f";auth_user={user};auth_pass={password}"
-            f';outbound="sip:{registrar};transport=udp"'
+            f"{f';outbound={proxy}' if outbound else ''}"
             f";regint={60 if register else 0}"
             f";answermode={answer};audio_codecs={codecs}{account}\n"
         )
+        self._says = says
         self._stack = AsyncExitStack()
         self._control: asyncio.Transport
         self.process: Process
@@ -114,7 +121,7 @@ class Baresip:
     async def __aenter__(self) -> Self:
         program = require("baresip", "baresip-core")
         self._directory.mkdir(parents=True, exist_ok=True)
-        wav = write_tone(self._directory / "says.wav", self.tone_hz)
+        wav = self._says or write_tone(self._directory / "says.wav", self.tone_hz)
         config = CONFIG.format(
             sip_port=self.sip_port,
             control_port=self._control_port,

@@ -27,6 +27,8 @@ class Kamailio:
         directory: for its log, run files and certificate.
         rtpengine: control socket of an rtpengine (`udp:127.0.0.1:2223`); None: media goes straight.
         ca: who signs its certificate; a new CA where None.
+        trunk: `host:port` of a customer whose calls need no password and who has all numbers
+            that begin with `+`.
     """
 
     host = "127.0.0.1"
@@ -34,7 +36,12 @@ class Kamailio:
     password = "kamailio-8f3c"
 
     def __init__(
-        self, directory: Path, *, rtpengine: str | None = None, ca: trustme.CA | None = None
+        self,
+        directory: Path,
+        *,
+        rtpengine: str | None = None,
+        ca: trustme.CA | None = None,
+        trunk: str | None = None,
     ) -> None:
         self.ca = ca or trustme.CA()
         self.sip_port = free_port()
@@ -42,6 +49,7 @@ class Kamailio:
             free_port(socket.SOCK_STREAM) for _ in range(3)
         )
         self._rtpengine = rtpengine
+        self._trunk = trunk
         self._directory = directory
         self._stack = AsyncExitStack()
         self.process: Process
@@ -93,6 +101,8 @@ class Kamailio:
         }
         if self._rtpengine is not None:
             environment["RTPENGINE"] = self._rtpengine
+        if self._trunk is not None:
+            environment["SIP_TRUNK"] = self._trunk
         async with AsyncExitStack() as stack:
             self.process = await stack.enter_async_context(
                 Process(

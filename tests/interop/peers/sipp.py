@@ -45,6 +45,7 @@ class Sipp:
         self.sip_port = sip_port or free_port()
         self.rtp_port = free_rtp_port()
         """Where it echoes."""
+        self._messages = directory / f"sipp-{user}-{scenario}-messages.log"
         self._directory = directory
         self._server = server
         self._values = {"talk_ms": talk_ms, "status": status}
@@ -86,6 +87,10 @@ class Sipp:
 
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
+
+    def messages(self) -> str:
+        """Every SIP message that it sent and received."""
+        return self._messages.read_text(errors="replace").replace("\r", "")
 
     async def finished(self, *, timeout_s: float = GLOBAL_TIMEOUT_S) -> None:
         """Wait until the scenario ran to its end as written.

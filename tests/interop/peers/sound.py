@@ -19,6 +19,12 @@ MUSIC_HZ = {523, 659}
 PROGRESS_HZ = 425
 """Ring-back and busy (ITU-T E.180)."""
 TONES_HZ = (*PARTY_TONES_HZ, *sorted(MUSIC_HZ), PROGRESS_HZ)
+DTMF_HZ = {
+    key: (row_hz, column_hz)
+    for row_hz, keys in zip((697, 770, 852, 941), ("123A", "456B", "789C", "*0#D"), strict=True)
+    for column_hz, key in zip((1209, 1336, 1477, 1633), keys, strict=True)
+}
+"""Row and column of each digit (ITU-T Q.23)."""
 
 _PRESENT = 0.15
 """Share of the window's energy that makes a tone heard. G.711 noise is 38 dB lower."""
@@ -40,6 +46,33 @@ def write_tone(path: Path, frequency_hz: int, duration_s: float = 120.0) -> Path
         file.setframerate(RATE_HZ)
         file.writeframes(tone(frequency_hz, duration_s).tobytes())
     return path
+
+
+def write_digits(path: Path, digits: str, duration_s: float = 120.0) -> Path:
+    """Write a WAV of DTMF digits, 100 ms each and 100 ms apart, over and over (ITU-T Q.23)."""
+    pause = np.zeros(RATE_HZ // 10, np.int16)
+    pairs = [DTMF_HZ[digit] for digit in digits]
+    keys = [tone(low, 0.1, peak=6000) + tone(high, 0.1, peak=6000) for low, high in pairs]
+    once = np.concatenate([part for key in keys for part in (key, pause)])
+    repeated = np.tile(once, int(duration_s * RATE_HZ / once.size) + 1)
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(RATE_HZ)
+        file.writeframes(repeated.astype(np.int16).tobytes())
+    return path
+
+
+def dtmf_in(samples: Samples) -> set[str]:
+    """Return the DTMF digits in the window, by windows of 40 ms."""
+    size = RATE_HZ // 25
+    found: set[str] = set()
+    for start in range(0, samples.size - size + 1, size):
+        tones = tones_in(
+            samples[start : start + size], {hz for pair in DTMF_HZ.values() for hz in pair}
+        )
+        found |= {digit for digit, pair in DTMF_HZ.items() if tones == set(pair)}
+    return found
 
 
 def tones_in(samples: Samples, among: Iterable[int] = TONES_HZ) -> set[int]:

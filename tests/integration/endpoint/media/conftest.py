@@ -29,9 +29,11 @@ class Studio:
         self.notices: list[m.Notice | WorkerLost] = []
         self._noticed = asyncio.Event()
 
-    async def connect(self, phone: Phone, *, talks: bool = True, timeout_s: float = 0.0) -> None:
-        """Open a port for a phone and tell each of the other."""
-        address = await self.link.request(m.OpenRtpPort(phone.name, timeout_s))
+    async def connect(
+        self, phone: Phone, *, talks: bool = True, timeout_s: float = 0.0, **port: bool
+    ) -> None:
+        """Open a port for a phone and tell each of the other; `port`: more of `OpenRtpPort`."""
+        address = await self.link.request(m.OpenRtpPort(phone.name, timeout_s, **port))
         self.addresses[phone.name] = address
         await self.link.request(phone.remote(phone.name))
         if talks:

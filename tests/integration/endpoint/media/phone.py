@@ -127,6 +127,11 @@ class Phone:
         self._frames_sent = -1
         self.talk_to(address)
 
+    def say(self, voice: list[bytes]) -> None:
+        """Say these packets over and over in place of the tone."""
+        self._voice = voice
+        self._frames_sent = -1
+
     def press(self, digit: str, *, lost: Collection[int] = ()) -> None:
         """Send the seven packets of a key press of 100 ms, but those that get lost."""
         to = self._to

@@ -14,7 +14,7 @@ from endpoint.media.plane import Plane
 from endpoint.media.port import RtpPort
 from endpoint.media.rtp import HEADER
 from endpoint.media.udp import UdpTransport
-from tests.integration.endpoint.media.conftest import PhoneMaker, Studio
+from tests.integration.endpoint.media.conftest import SETTINGS, PhoneMaker, Studio
 from tests.integration.endpoint.media.phone import Phone
 
 pytestmark = pytest.mark.integration
@@ -95,6 +95,26 @@ async def test_s10_who_was_there_first_is_not_who_is_believed(
     assert not attacker.reports
     assert (a.hears(), b.hears()) == ({"B"}, {"A"})
     assert (await studio.statistics("A")).packets_foreign >= 200
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2"])
+async def test_s10_a_strict_port_never_believes_who_sprays_while_its_peer_is_silent(
+    studio: Studio, phone: PhoneMaker, host: str
+) -> None:
+    """Elsewhere another host wins after `latch_other_host_s`: here long after it, nobody has."""
+    a, b, attacker = await phone("A"), await phone("B"), await phone("X", host=host)
+    await studio.connect(a, talks=False, strict_source=True)
+    await studio.connect(b)
+    await studio.route("AB", "BA")
+    attacker.talk_to(studio.addresses["A"])
+    waited_s = 1.5 * SETTINGS.latch_other_host_s
+    await studio.until_counted("A", lambda c: c.packets_foreign >= waited_s / 0.02)
+    assert (await studio.statistics("A")).remote == ""
+    assert not attacker.heard
+    a.talk_to(studio.addresses["A"])
+    await b.until_packets(25)
+    assert (a.hears(), b.hears()) == ({"B"}, {"A"})
+    assert not attacker.heard
 
 
 async def test_before_the_remote_is_known_nothing_is_accepted_and_nothing_is_sent(

@@ -1,7 +1,11 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
+from endpoint.audio.codec import G711, encode
+from endpoint.audio.dtmf import render_digit
+from endpoint.audio.frame import frames_of
 from endpoint.errors import MediaError
 from endpoint.media import messages as m
 from tests.integration.endpoint.media.conftest import PhoneMaker, Studio
@@ -82,6 +86,41 @@ async def test_every_press_is_told_once_whatever_was_lost(
     digits = await studio.until_notice(m.DigitReceived, 6)
     assert "".join(notice.digit for notice in digits) == "1123#0"
     assert digits[0].duration_ms == 100
+
+
+async def test_tones_are_found_while_they_are_forwarded_untouched(
+    studio: Studio, phone: PhoneMaker
+) -> None:
+    a, b = await phone("A", PCMU), await phone("B", PCMU)
+    await studio.connect(a, talks=False, detects_tones=True)
+    await studio.connect(b)
+    await studio.route("AB", "BA")
+    pause = np.zeros(1600, dtype=np.int16)
+    keys = [part for digit in "19#D" for part in (render_digit(digit, 100), pause)]
+    frames = frames_of(np.concatenate([*keys, pause, pause]), 8000)
+    a.say([encode(G711.PCMU, frame) for frame in frames])
+    a.talk_to(studio.addresses["A"])
+    told = await studio.until_notice(m.DigitReceived, 4)
+    assert "".join(notice.digit for notice in told[:4]) == "19#D"
+    assert all(notice.in_band and 60 <= notice.duration_ms <= 120 for notice in told)
+    assert b.digits_in_audio().startswith("19#")
+    sent = {encode(G711.PCMU, frame) for frame in frames}
+    assert all(bytes(each.packet.payload) in sent for each in b.heard)
+    assert_one_legal_sender(b)
+
+
+async def test_digits_that_go_another_way_are_not_sent_on_as_tones(
+    studio: Studio, phone: PhoneMaker
+) -> None:
+    a, b, c = await phone("A"), await phone("B", PCMU), await phone("C", PCMU)
+    await studio.connect(a)
+    await studio.connect(b, talks=False, relays_digits=False)
+    await studio.connect(c, talks=False)
+    await studio.route("AB", "AC")
+    await b.until_packets(10)
+    a.press("5")
+    await c.until(lambda: c.digits_in_audio() == "5")
+    assert b.digits_in_audio() == ""
 
 
 @pytest.mark.parametrize(

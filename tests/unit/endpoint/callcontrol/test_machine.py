@@ -26,6 +26,7 @@ from endpoint.callcontrol.model import (
 from endpoint.callcontrol.transitions import ALLOWED, allowed_for
 from endpoint.errors import CommandRejected
 from endpoint.legs.base import (
+    WITHHELD,
     Cause,
     DeviceId,
     DigitsSent,
@@ -131,6 +132,47 @@ def test_the_far_party_is_called_when_the_station_is_up() -> None:
     assert effects[2] == do.Place(
         PlaceLeg(LINE, InteractionId("i"), B, LegRole.LINE, calling=A, calling_name="Ann")
     )
+
+
+def test_the_line_is_told_which_number_to_show_and_the_own_station_is_not() -> None:
+    walk = Walk()
+    wanted = commands.MakeCall(A, "10086", calling_number="+49301", withhold=True)
+    (station, *_) = walk.take(wanted)
+    assert station == do.Place(
+        PlaceLeg(STATION, InteractionId("i"), A, LegRole.STATION, calling=B, auto_answer=True)
+    )
+    line = walk.take(LegAnswered(STATION))[2]
+    assert isinstance(line, do.Place)
+    assert (line.request.calling_number, line.request.withheld) == ("+49301", True)
+
+
+def test_a_phone_of_ours_that_withholds_its_number_does_so_outside() -> None:
+    walk = Walk()
+    offer = LegOffered(OFFERED, InteractionId("i"), A, B, LegRole.STATION, withheld=True)
+    places = [each for each in walk.take(offer) if isinstance(each, do.Place)]
+    assert [place.request.withheld for place in places] == [True]
+
+
+def test_who_was_called_first_and_who_is_withheld_are_told_where_it_rings() -> None:
+    walk = Walk()
+    offer = LegOffered(
+        OFFERED,
+        InteractionId("i"),
+        WITHHELD,
+        A,
+        LegRole.LINE,
+        withheld=True,
+        first_called=DeviceId("6000"),
+        last_redirection=DeviceId("6009"),
+    )
+    (place, _) = walk.take(offer)
+    assert isinstance(place, do.Place)
+    assert (place.request.calling, place.request.withheld) == (WITHHELD, True)
+    published = [each for each in walk.take(LegAlerting(STATION)) if isinstance(each, do.Publish)]
+    (delivered,) = (each.event for each in published)
+    assert isinstance(delivered, told.Delivered)
+    assert (delivered.calling, delivered.withheld) == (WITHHELD, True)
+    assert (delivered.first_called, delivered.last_redirection) == ("6000", "6009")
 
 
 def test_routes_stand_before_events() -> None:

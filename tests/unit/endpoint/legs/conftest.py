@@ -8,6 +8,7 @@ import pytest
 from endpoint.legs.base import DeviceId
 from endpoint.legs.exchange import LegExchange
 from endpoint.legs.leg import LegSettings
+from endpoint.legs.trunk import TrunkSettings
 from tests.unit.endpoint.legs.fakes import Desk, FakeMedia, FakeServer
 
 
@@ -22,10 +23,20 @@ def leg_settings() -> LegSettings:
 
 
 @pytest.fixture
-async def desk(leg_settings: LegSettings) -> AsyncIterator[Desk]:
+def trunks() -> list[TrunkSettings]:
+    """Overridden by modules that have some."""
+    return []
+
+
+@pytest.fixture
+async def desk(leg_settings: LegSettings, trunks: list[TrunkSettings]) -> AsyncIterator[Desk]:
     server, media = FakeServer(), FakeMedia()
     exchange = LegExchange(
-        cast("Any", server), cast("Any", media), settings=leg_settings, extension=extension
+        cast("Any", server),
+        cast("Any", media),
+        settings=leg_settings,
+        extension=extension,
+        trunks=trunks,
     )
     desk = Desk(server, media, await exchange.__aenter__())
     yield desk

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from endpoint.errors import MediaError
-from endpoint.legs.base import LegEvent, RegistrationEvent
+from endpoint.legs.base import ExchangeEvent
 from endpoint.legs.exchange import LegExchange
 from endpoint.media import messages as m
 from endpoint.media.link import WorkerLost
@@ -22,8 +22,10 @@ from signaling.sdp.negotiation import LocalAudio, make_answer, make_offer
 from signaling.sdp.security import Dtls
 from signaling.server import PhoneAddress
 from signaling.sip.auth import DigestCredentials
+from signaling.sip.fields import Headers
 from signaling.sip.flow import Flow, TransportKind
 from signaling.sip.headers import NameAddr
+from signaling.sip.liveness import LivenessEvent
 from signaling.sip.uri import Uri
 from signaling.user_agent import Account, Ended, InviteRequest, SessionEvent
 
@@ -98,6 +100,9 @@ class FakeMedia:
 @dataclass
 class FakeRequest:
     uri: Uri
+    from_: NameAddr
+    to: NameAddr
+    headers: Headers = field(default_factory=Headers)
     supported: tuple[str, ...] = ()
 
 
@@ -115,11 +120,15 @@ class FakeSession:
         user: str | None = None,
         flow: Flow | None = FLOW,
         invitation: InviteRequest | None = None,
+        headers: Sequence[tuple[str, str]] = (),
     ) -> None:
         self.id = f"call-{next(self._numbers)}"
         self.invitation = invitation
         self.remote = NameAddr("", Uri("sip", caller, host="example.test"))
-        self.request = FakeRequest(Uri("sip", called, host="example.test"))
+        uri = Uri("sip", called, host="example.test")
+        self.request = FakeRequest(uri, self.remote, NameAddr("", uri), Headers(headers))
+        self.is_heard = False
+        """Something came back for its INVITE."""
         self.flow = flow
         self.sdp = sdp
         self.authenticated_user = user
@@ -130,6 +139,9 @@ class FakeSession:
         self.ended: Ended | None = None
         self.offers: asyncio.Queue[bytes] = asyncio.Queue()
         self.answers: asyncio.Queue[tuple[int, bytes | None]] = asyncio.Queue()
+        self.informed: list[tuple[str, bytes]] = []
+        self.takes_info: dict[str, int] = {}
+        """Content type to the status that an INFO of it gets; 200 where it has none."""
         self._acted = asyncio.Condition()
         self._mailbox: Mailbox[SessionEvent] = Mailbox()
 
@@ -157,6 +169,10 @@ class FakeSession:
     async def reinvite(self, offer: Callable[[], bytes]) -> tuple[int, bytes | None]:
         self.offers.put_nowait(offer())
         return await self.answers.get()
+
+    async def info(self, content_type: str, body: bytes) -> int:
+        self.informed.append((content_type, body))
+        return self.takes_info.get(content_type, 200)
 
     def events(self) -> AsyncIterator[SessionEvent]:
         return self._mailbox
@@ -207,7 +223,26 @@ class FakeRegistration:
 
 
 @dataclass
+class FakeWatch:
+    """A peer that is asked by OPTIONS; the test says what it answers."""
+
+    target: Uri
+    told: Mailbox[LivenessEvent] = field(default_factory=Mailbox)
+    suspected: int = 0
+
+    def events(self) -> AsyncIterator[LivenessEvent]:
+        return self.told
+
+    def suspect(self) -> None:
+        self.suspected += 1
+
+    def stop(self) -> None:
+        self.told.close()
+
+
+@dataclass
 class FakeUserAgent:
+    watches: dict[str, FakeWatch] = field(default_factory=dict)
     connections: dict[str, str] = field(default_factory=dict)
     registrations: list[FakeRegistration] = field(default_factory=list)
     events: Mailbox[Any] = field(default_factory=Mailbox)
@@ -217,6 +252,9 @@ class FakeUserAgent:
 
     async def disconnect(self, name: str) -> None:
         self.connections.pop(name, None)
+
+    def watch(self, target: Uri, *, settings: Any = None) -> FakeWatch:
+        return self.watches.setdefault(str(target), FakeWatch(target))
 
     def register(self, account: Account) -> FakeRegistration:
         self.registrations.append(FakeRegistration(account))
@@ -269,7 +307,7 @@ class Desk:
     server: FakeServer
     media: FakeMedia
     exchange: LegExchange
-    _events: AsyncIterator[LegEvent | RegistrationEvent] | None = None
+    _events: AsyncIterator[ExchangeEvent] | None = None
     _closed: bool = False
 
     async def close(self) -> None:
@@ -278,7 +316,7 @@ class Desk:
             self._closed = True
             await self.exchange.__aexit__(None, None, None)
 
-    async def next(self) -> LegEvent | RegistrationEvent:
+    async def next(self) -> ExchangeEvent:
         if self._events is None:
             self._events = self.exchange.events()
         async with asyncio.timeout(WAIT_S):

@@ -10,6 +10,7 @@ import pytest
 from endpoint.legs.base import (
     Cause,
     DigitDetected,
+    DigitKind,
     DigitsSent,
     FarEndHold,
     LegAnswered,
@@ -184,7 +185,7 @@ async def test_what_the_phone_changes_when_its_session_is_refreshed_is_done(call
     call.session.tell(Refreshed(offer, b"nonsense"))
     call.session.tell(Refreshed(offer, moved))
     call.session.tell(InfoReceived("application/dtmf-relay", b"Signal=5\r\nDuration=160"))
-    assert await call.desk.next() == DigitDetected(call.leg, "5", 160)
+    assert await call.desk.next() == DigitDetected(call.leg, "5", 160, DigitKind.INFO)
     assert len(call.desk.media.all(m.SetRemote)) == before + 1
     assert call.remote.rtp_port == 30002
 
@@ -292,7 +293,7 @@ async def test_digits_of_the_phone_by_either_way(call: Call) -> None:
     call.desk.media.tell(m.DigitReceived(port=call.port, digit="5", duration_ms=120))
     assert await call.desk.next() == DigitDetected(call.leg, "5", 120)
     call.session.tell(InfoReceived("application/dtmf-relay", b"Signal=#\r\nDuration=160"))
-    assert await call.desk.next() == DigitDetected(call.leg, "#", 160)
+    assert await call.desk.next() == DigitDetected(call.leg, "#", 160, DigitKind.INFO)
 
 
 async def test_digits_to_the_phone(call: Call) -> None:

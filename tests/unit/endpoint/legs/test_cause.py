@@ -89,6 +89,9 @@ def test_a_cause_that_we_say_is_understood_by_ourselves() -> None:
         Cause.NORMAL: Cause.NOT_REGISTERED,  # 480 without ringing and without a telling Q.850
         Cause.CERTIFICATE_REFUSED: Cause.NETWORK_FAILURE,  # said only to others, as a fault of ours
         Cause.DIAL_LIMIT: Cause.UNAUTHORISED,
+        Cause.CALLER_NOT_ALLOWED: Cause.UNAUTHORISED,
+        Cause.TRUNKS_DOWN: Cause.NETWORK_FAILURE,
+        Cause.TRUNK_FULL: Cause.OVERLOAD,
         Cause.MEDIA_TIMEOUT: Cause.NO_ANSWER,
         Cause.MEDIA_LOST: Cause.NETWORK_FAILURE,
         Cause.MEDIA_UNREACHABLE: Cause.INCOMPATIBLE_MEDIA,

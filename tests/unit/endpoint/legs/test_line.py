@@ -12,6 +12,7 @@ from endpoint.legs.base import (
     DeviceId,
     DeviceRegistered,
     DeviceUnregistered,
+    DigitKind,
     InteractionId,
     LegId,
     LegOffered,
@@ -21,6 +22,7 @@ from endpoint.legs.base import (
 )
 from endpoint.legs.leg import LegSettings
 from endpoint.legs.line import AccountSettings
+from endpoint.media import messages as m
 from signaling.errors import CertificateRefused, SipParseError
 from signaling.registrar import Binding, Expired, Loss
 from signaling.registrar import Registered as Bound
@@ -165,6 +167,18 @@ class TestSecretPhones:
             session.end(status=486)
         assert offered == [Protection.SRTP, Protection.WEBRTC]
         await desk.next()
+
+
+async def test_digits_go_as_the_account_says(desk: Desk) -> None:
+    await registered(desk, FLOW, server="sip:192.0.2.7", digits=DigitKind.INFO)
+    desk.exchange.place(place("95588", DEVICE))
+    session = await desk.session()
+    assert session.invitation is not None
+    assert b"telephone-event" not in (session.invitation.sdp or b"")
+    (opened,) = desk.media.all(m.OpenRtpPort)
+    assert not opened.relays_digits
+    session.end(status=486)
+    await desk.next()
 
 
 def test_a_server_that_is_reached_by_udp_is_offered_rtp() -> None:

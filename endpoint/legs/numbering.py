@@ -1,0 +1,44 @@
+"""Numbers on their way to a line or from it: which rule takes one, and what becomes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class NumberRule:
+    """Takes a number, or all that begin alike."""
+
+    match: str
+    """The number, or its beginning and then `*`; `*` alone takes every number."""
+    strip: int = 0
+    """So many characters are taken off its beginning,"""
+    add: str = ""
+    """and these put there."""
+    to: str = ""
+    """What it becomes, whatever it was; then `strip` and `add` are of no use."""
+
+    def takes(self, number: str) -> bool:
+        """Whether the rule is for this number."""
+        return matches(number, self.match)
+
+    def rewrite(self, number: str) -> str:
+        """What becomes of a number that it takes."""
+        return self.to or self.add + number[self.strip :]
+
+
+def matches(number: str, pattern: str) -> bool:
+    """Whether a pattern, as in `NumberRule.match`, is for a number."""
+    # A key `*` that is dialled is no pattern: the last character of a pattern alone is.
+    if pattern.endswith("*"):
+        return number.startswith(pattern[:-1])
+    return number == pattern
+
+
+def rewrite(number: str, rules: Iterable[NumberRule]) -> str | None:
+    """What the first rule that takes a number makes of it; None: none does, or nothing stays."""
+    for rule in rules:
+        if rule.takes(number):
+            return rule.rewrite(number) or None
+    return None

@@ -1,0 +1,348 @@
+"""Trunks: lines to the public network, through peers that take turns, or through an account.
+
+A number that is not ours goes to the first trunk that takes it, can show the caller's number, lives
+and has a line free; where that one fails before anything rang, to its next peer, and then to the
+next trunk. What a trunk's networks send us is taken without a digest, and is for the device that
+the called number means.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from random import Random, SystemRandom
+
+from endpoint.legs.base import (
+    Cause,
+    DeviceId,
+    LegId,
+    LegRole,
+    PlaceLeg,
+    RegistrationEvent,
+    Side,
+    TrunkDown,
+    TrunkEvent,
+    TrunkUp,
+)
+from endpoint.legs.line import AccountSettings, OutsideAccounts, Refusal, Target, Way, shown
+from endpoint.legs.numbering import NumberRule, matches, rewrite
+from endpoint.legs.peer import AccountPeer, Peer, PeerSettings, StaticPeer, in_order
+from endpoint.legs.terms import AudioTerms
+from signaling.peers import TrustedPeers
+from signaling.sip.headers import NameAddr
+from signaling.sip.identity import ANONYMOUS, Claim, identity_headers, number_of
+from signaling.sip.liveness import LivenessSettings, LivenessState
+from signaling.sip.uri import Uri
+from signaling.user_agent import InviteSession, UserAgent
+
+
+@dataclass(frozen=True, slots=True)
+class TrunkSettings:
+    """A line to the public network."""
+
+    name: str
+    peers: tuple[PeerSettings, ...] = ()
+    account: AccountSettings | None = None
+    """In place of peers: registered at its server, whose calls come over that registration."""
+    networks: tuple[str, ...] = ()
+    """Where its calls come from; what comes from there needs no digest."""
+    order: int = 1
+    """A lower one is tried before a higher one."""
+    outgoing: tuple[NumberRule, ...] = (NumberRule("*"),)
+    """Which numbers it takes, and how they are dialled there."""
+    incoming: tuple[NumberRule, ...] = ()
+    """Which of its numbers mean which devices; a call for another one is refused."""
+    numbers: tuple[str, ...] = ()
+    """The callers' numbers that it may show, also as beginnings with `*`; empty: any."""
+    device_numbers: Mapping[DeviceId, str] = field(default_factory=dict)
+    """What is shown for a device that asks for nothing else."""
+    default_number: str = ""
+    """What is shown for all others; empty: the device itself."""
+    domain: str = ""
+    """Host of our address there, as some peers want it; empty: our own. Not with an account."""
+    claim: Claim = Claim.ASSERTED
+    """How the number is said; with `NONE` the trunk's own word for who calls is not believed."""
+    audio: AudioTerms = field(default_factory=AudioTerms)
+    most_calls: int | None = None
+    """At once, both ways."""
+    first_response_s: float = 4.0
+    """See `Way`."""
+    liveness: LivenessSettings | None = field(default_factory=LivenessSettings)
+    """How its peers are asked whether they live; None: they are taken to."""
+
+
+@dataclass(frozen=True, slots=True)
+class PeerState:
+    """How one of its peers is."""
+
+    name: str
+    state: LivenessState
+    text: str
+    """Why it takes no calls."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrunkState:
+    """How a trunk is now."""
+
+    name: str
+    up: bool
+    calls: int
+    most_calls: int | None
+    peers: tuple[PeerState, ...]
+
+
+def peers_of(
+    settings: TrunkSettings, user_agent: UserAgent, accounts: OutsideAccounts, domain: str
+) -> Sequence[Peer]:
+    """The ends of a trunk, that are not open yet."""
+    if settings.account is not None:
+        return [AccountPeer(accounts, settings.name, settings.account)]
+    here = settings.domain or domain
+    return [StaticPeer(user_agent, each, here, settings.liveness) for each in settings.peers]
+
+
+class Trunk(Way):
+    """One trunk, its peers and its calls."""
+
+    def __init__(
+        self, settings: TrunkSettings, peers: Sequence[Peer], occupy: Callable[[LegId, Trunk], bool]
+    ) -> None:
+        self.settings = settings
+        self.name = settings.name
+        self.first_response_s = settings.first_response_s
+        self.peers = peers
+        self.calls: set[LegId] = set()
+        self._occupy = occupy
+        self._networks = TrustedPeers(settings.networks)
+
+    def __repr__(self) -> str:
+        return f"<Trunk {self.name} {len(self.calls)} calls>"
+
+    # -- as a way -------------------------------------------------------------------------------
+
+    def enter(self, leg: LegId) -> bool:
+        """See `Way`."""
+        return self._occupy(leg, self)
+
+    def fail(self) -> None:
+        """See `Way`: its peers are asked at once whether they live."""
+        for peer in self.peers:
+            peer.suspect()
+
+    @property
+    def is_full(self) -> bool:
+        """No further call may go over it."""
+        most = self.settings.most_calls
+        return most is not None and len(self.calls) >= most
+
+    @property
+    def is_up(self) -> bool:
+        """Some peer may take calls."""
+        return any(peer.is_up for peer in self.peers)
+
+    def refuses(self, request: PlaceLeg) -> Refusal | None:
+        """Why the trunk takes no such call now, whatever its number."""
+        number = self.number_for(request)
+        if not self.may_show(number):
+            return Refusal(
+                Cause.CALLER_NOT_ALLOWED,
+                f"trunk {self.name} does not show {number}: "
+                "give one of its numbers, or the device one in its device_numbers",
+                refused_by=Side.ENDPOINT,
+            )
+        if not self.is_up:
+            text = "; ".join(peer.failure.text for peer in self.peers if peer.failure is not None)
+            return Refusal(
+                Cause.TRUNKS_DOWN, f"trunk {self.name} is down: {text}", refused_by=Side.ENDPOINT
+            )
+        if self.is_full:
+            most = self.settings.most_calls
+            return Refusal(
+                Cause.TRUNK_FULL,
+                f"trunk {self.name} has all of its {most} calls",
+                refused_by=Side.ENDPOINT,
+            )
+        return None
+
+    @property
+    def state(self) -> TrunkState:
+        """How it is now."""
+        peers = tuple(
+            PeerState(peer.name, peer.state, peer.failure.text if peer.failure else "")
+            for peer in self.peers
+        )
+        return TrunkState(self.name, self.is_up, len(self.calls), self.settings.most_calls, peers)
+
+    # -- numbers --------------------------------------------------------------------------------
+
+    def dialled(self, number: str) -> str | None:
+        """How a number is dialled there; None for one that it does not take."""
+        return rewrite(number, self.settings.outgoing)
+
+    def number_for(self, request: PlaceLeg) -> str:
+        """The number that is to be shown for a caller."""
+        settings = self.settings
+        of_device = settings.device_numbers.get(request.calling) or settings.default_number
+        return request.calling_number or of_device or request.calling
+
+    def may_show(self, number: str) -> bool:
+        """Whether the trunk lets us show it."""
+        numbers = self.settings.numbers
+        return not numbers or any(matches(number, pattern) for pattern in numbers)
+
+    def owns(self, session: InviteSession) -> bool:
+        """The INVITE came from one of its networks, or over its registration."""
+        flow = session.flow
+        if flow is None:
+            return False
+        return flow.host in self._networks or any(peer.leads_to(flow) for peer in self.peers)
+
+    def device_for(self, session: InviteSession) -> DeviceId | None:
+        """Whom an INVITE of the trunk is for; None for a number that is no device's.
+
+        Some servers call the account that is registered and tell the number in To alone.
+        """
+        request = session.request
+        for uri in (request.uri, request.to.uri):
+            device = rewrite(number_of(uri), self.settings.incoming)
+            if device is not None:
+                return DeviceId(device)
+            if number_of(uri) not in [peer.user for peer in self.peers]:
+                return None
+        return None
+
+    # -- calls out ------------------------------------------------------------------------------
+
+    def targets(self, request: PlaceLeg, number: str, random: Random) -> Iterator[Target]:
+        """An INVITE for each peer that may take calls, in the order in which they are tried."""
+        shown_number = self.number_for(request)
+        claim = self.settings.claim
+        for peer in in_order([peer for peer in self.peers if peer.is_up], random):
+            caller = NameAddr(
+                shown(request.calling_name), Uri("sip", shown_number, host=peer.domain)
+            )
+            uri = peer.uri(number)
+            yield Target(
+                uri=uri,
+                from_=ANONYMOUS if request.withheld else caller,
+                to=NameAddr("", uri.without_parameters()),
+                flow=peer.flow,
+                routes=peer.routes,
+                credentials=peer.credentials,
+                contact_user=peer.user,
+                audio=self.settings.audio,
+                headers=identity_headers(caller, claim, withheld=request.withheld),
+                way=self,
+            )
+
+
+class Trunks:
+    """All trunks, as one line; `tell` hears of each that goes up or down."""
+
+    def __init__(
+        self,
+        user_agent: UserAgent,
+        accounts: OutsideAccounts,
+        settings: Iterable[TrunkSettings],
+        domain: str,
+        tell: Callable[[TrunkEvent], None],
+        random: Random | None = None,
+    ) -> None:
+        """Set up; registered ones have their accounts among `accounts`, once they are `open`."""
+        self._tell = tell
+        self._random = random or SystemRandom()
+        self._of_leg: dict[LegId, Trunk] = {}
+        self._told: dict[str, bool] = {}
+        self._trunks = [
+            Trunk(each, peers_of(each, user_agent, accounts, domain), self._occupy)
+            for each in sorted(settings, key=lambda each: each.order)
+        ]
+
+    def __repr__(self) -> str:
+        return f"<Trunks {self._trunks}>"
+
+    def __iter__(self) -> Iterator[Trunk]:
+        return iter(self._trunks)
+
+    # -- their life -----------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Open all peers and follow what becomes of them, until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            for trunk in self._trunks:
+                for peer in trunk.peers:
+                    tasks.create_task(peer.run(partial(self._turned, trunk)))
+
+    def take(self, notice: RegistrationEvent) -> bool:
+        """News of an account; False where it is none of a trunk's."""
+        return any(peer.take(notice) for trunk in self._trunks for peer in trunk.peers)
+
+    def _turned(self, trunk: Trunk) -> None:
+        """Tell, where some peer takes calls now and none did, or the other way round."""
+        states = [peer.state for peer in trunk.peers]
+        if LivenessState.UP in states:
+            up = True
+        elif all(state is LivenessState.DOWN for state in states):
+            up = False
+        else:
+            return  # not known yet
+        if self._told.get(trunk.name) is up:
+            return
+        self._told[trunk.name] = up
+        failures = [peer.failure for peer in trunk.peers if peer.failure is not None]
+        text = "; ".join(failure.text for failure in failures)
+        if up:
+            self._tell(TrunkUp(trunk.name, text))
+        else:
+            last = failures[-1]
+            self._tell(TrunkDown(trunk.name, last.cause, last.sip_status, text))
+
+    # -- calls ----------------------------------------------------------------------------------
+
+    def targets(self, request: PlaceLeg) -> Sequence[Target] | Refusal:
+        """See `Line`. What stands against all trunks that take the number is the refusal."""
+        if request.role is LegRole.STATION:
+            return []
+        found: list[Target] = []
+        against: list[Refusal] = []
+        for trunk in self._trunks:
+            number = trunk.dialled(request.device)
+            if number is None:
+                continue
+            refusal = trunk.refuses(request)
+            if refusal is None:
+                found += trunk.targets(request, number, self._random)
+            else:
+                against.append(refusal)
+        if found or not against:
+            return [replace(target, turn=turn) for turn, target in enumerate(found)]
+        return max(against, key=lambda refusal: _NEAREST.index(refusal.cause))
+
+    def of(self, session: InviteSession) -> Trunk | None:
+        """The trunk that an INVITE came from; of several there, the one whose number is called."""
+        owners = [trunk for trunk in self._trunks if trunk.owns(session)]
+        called = (trunk for trunk in owners if trunk.device_for(session) is not None)
+        return next(called, owners[0] if owners else None)
+
+    def leave(self, leg: LegId) -> None:
+        """The leg is over, or was refused."""
+        trunk = self._of_leg.pop(leg, None)
+        if trunk is not None:
+            trunk.calls.discard(leg)
+
+    def _occupy(self, leg: LegId, trunk: Trunk) -> bool:
+        if self._of_leg.get(leg) is trunk:
+            return True
+        self.leave(leg)
+        if trunk.is_full:
+            return False
+        self._of_leg[leg] = trunk
+        trunk.calls.add(leg)
+        return True
+
+
+_NEAREST = (Cause.CALLER_NOT_ALLOWED, Cause.TRUNKS_DOWN, Cause.TRUNK_FULL)
+"""What is told where trunks refuse for several reasons: the last of these, which came nearest."""
