@@ -329,6 +329,8 @@ class CallSettings(Section):
     """Of one device, by command and at its telephone together."""
     at_once: Count = 4
     """Calls that one device may be in; it dials no more then."""
+    maximum_redirections: Annotated[int, Field(ge=0, le=10)] = 3
+    """So often a call may be sent elsewhere (3xx) before it is answered; 0: never."""
 
 
 class AccountSettings(Section):

@@ -396,6 +396,7 @@ def leg_settings(config: Config) -> LegSettings:
         telephone_media=Protection(config.media.telephones),
         media_timeout_s=config.media.rtp_timeout_s,
         browser_grace_s=config.media.browser_grace_s,
+        maximum_redirections=config.calls.maximum_redirections,
     )
 
 

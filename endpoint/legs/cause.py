@@ -8,7 +8,7 @@ from signaling.errors import CertificateRefused
 from signaling.user_agent import Ended
 
 _STATUS: dict[int, Cause] = {
-    300: Cause.UNREACHABLE,  # redirections are not followed: the caller is told instead
+    300: Cause.UNREACHABLE,  # a redirection that was not followed, see `redirection`
     301: Cause.UNREACHABLE,
     302: Cause.UNREACHABLE,
     305: Cause.UNREACHABLE,

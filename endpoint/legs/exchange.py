@@ -47,6 +47,7 @@ from endpoint.legs.line import (
 from endpoint.legs.offered import OfferedLeg
 from endpoint.legs.placed import PlacedLeg
 from endpoint.legs.ports import LegPorts
+from endpoint.legs.redirection import Deflection, Redirections
 from endpoint.legs.referrals import Referrals
 from endpoint.legs.sip import SipLeg
 from endpoint.legs.station import FileStation, StationLeg
@@ -129,6 +130,7 @@ class LegExchange(Exchange):
         )
         self._lines = Lines((registrar, self._accounts), extension, self._trunks)
         self._registrar = registrar
+        self._extension = extension
         self._legs: dict[LegId, Leg] = {}
         self._referrals = Referrals(self._emit, self._leg_with)
         self._events: asyncio.Queue[ExchangeEvent | None] = asyncio.Queue()
@@ -295,7 +297,7 @@ class LegExchange(Exchange):
 
     # -- legs -----------------------------------------------------------------------------------
 
-    def _leg_for(self, request: PlaceLeg) -> Leg:
+    def _leg_for(self, request: PlaceLeg, redirections: Redirections | None = None) -> Leg:
         browser = self.browsers.of(request.device)
         if browser is not None:
             return BrowserLeg(request, browser, self._ports, self.settings, self._emit)
@@ -311,7 +313,41 @@ class LegExchange(Exchange):
             referrals=self._referrals,
             resolve=self._lines.resolve,
             invite=self._server.invite,
+            redirections=redirections
+            or Redirections(request.leg, request.device, self.settings.maximum_redirections),
+            deflect=self._deflect,
         )
+
+    async def _deflect(self, leg: PlacedLeg, to: Deflection) -> bool:
+        """Reach a leg elsewhere, as a phone of ours asks; False where that may not be.
+
+        An outside caller, and an agent's own telephone, may be sent to devices of ours alone: it
+        would be the phone that dials then, and nobody that may.
+        """
+        device, request = await self._extension(to.number), leg.request
+        is_ours = device is not None or self._is_station(to.number)
+        device = device or to.number
+        if leg.is_leaving:
+            return False
+        if request.auto_answer:
+            refusal = "a device that dials is not called elsewhere"
+        elif request.role is LegRole.STATION and not is_ours:
+            refusal = f"{request.calling} may call devices of ours alone"
+        elif not leg.redirections.enter(device):
+            refusal = "the call has been there"
+        else:
+            log.info("call deflected", leg=leg.id, device=request.device, to=device)
+            leg.give_way()
+            elsewhere = replace(request, device=device, interaction=leg.interaction)
+            self._live(self._leg_for(elsewhere, leg.redirections))
+            return True
+        leg.redirections.refuse(to.number, refusal)
+        return False
+
+    def _is_station(self, device: DeviceId) -> bool:
+        """Whether a device has a telephone here, whatever the directory says."""
+        is_page = self.browsers.of(device) is not None
+        return is_page or device in self._stations or bool(self._server.targets(device))
 
     def _faced(
         self, interaction: InteractionId, role: LegRole, device: DeviceId
@@ -351,10 +387,11 @@ class LegExchange(Exchange):
         try:
             await leg.run()
         finally:
-            self._legs.pop(leg.id, None)
+            if self._legs.get(leg.id, leg) is leg:  # else another one goes on in its place
+                self._legs.pop(leg.id, None)
+                self._trunks.leave(leg.id)
             if all(other.interaction != leg.interaction for other in self._legs.values()):
                 self._registrar.forget(leg.interaction)
-            self._trunks.leave(leg.id)
 
     def _do(self, leg: LegId, action: Callable[[Leg], None]) -> None:
         found = self._legs.get(leg)

@@ -50,6 +50,8 @@ class LegSettings:
     """An answered leg that hears nothing for so long, and is not held, is released. 0: never."""
     ring_timeout_s: float = 180.0
     """A placed leg that nobody answers is given up. Call control mostly gives up earlier."""
+    maximum_redirections: int = 3
+    """So often a call that is being placed may be sent elsewhere by 3xx."""
     reinvite_timeout_s: float = 40.0
     """Longer than the stack's own 32 s: a re-INVITE has an outcome by then."""
     goodbye_s: float = 2.0
@@ -98,6 +100,8 @@ class Leg(ABC):
         self._timer: asyncio.TimerHandle | None = None
         self._released = False
         self._confirmed = False
+        self.is_leaving = False
+        """Its release was asked for."""
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.id}{' released' if self._released else ''}>"
@@ -114,6 +118,7 @@ class Leg(ABC):
 
     def release(self, cause: Cause) -> None:
         """See `Exchange.release`."""
+        self.is_leaving = True
         self.post(lambda: self._release(cause))
 
     def hold(self) -> None:

@@ -108,6 +108,10 @@ class Target:
     turn: int = 0
     """Those of a later turn are rung where none of an earlier one has taken the call."""
     way: Way | None = None
+    is_phone: bool = False
+    """A telephone that is registered with us: where it redirects to is a number, for any line."""
+    hosts: frozenset[str] = frozenset()
+    """Of a line outside: hosts of it beside the target's own, where a 3xx may lead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,6 +173,7 @@ class OwnRegistrar:
                 to=to,
                 audio=AudioTerms(self.protection(phone.flow)),
                 transfers=OF_OUR_PHONES,
+                is_phone=True,
             )
             for phone in self._server.targets(request.device, instance)
         ]

@@ -26,6 +26,7 @@ from endpoint.legs.cause import BEST_FIRST, MEDIA_FAILURES, cause_of_end
 from endpoint.legs.leg import GiveUp, LegSettings
 from endpoint.legs.line import AUTO_ANSWER_HEADERS, Refusal, Target
 from endpoint.legs.ports import LegPorts
+from endpoint.legs.redirection import Deflection, Redirections
 from endpoint.legs.referrals import Referrals
 from endpoint.legs.sip import SipLeg
 from endpoint.media import messages as m
@@ -55,7 +56,7 @@ class PlacedLeg(SipLeg):
     """Rings all the phones of a device; the first answer wins, the others are cancelled.
 
     Over a line that leads there in several ways, the next is tried where one does not take the
-    call, and nothing has rung there.
+    call, and nothing has rung there. Where none is left, redirections are followed.
     """
 
     def __init__(
@@ -69,7 +70,10 @@ class PlacedLeg(SipLeg):
         referrals: Referrals,
         resolve: Callable[[PlaceLeg], Awaitable[Sequence[Target] | Refusal]],
         invite: Callable[[InviteRequest], InviteSession],
+        redirections: Redirections,
+        deflect: Callable[[PlacedLeg, Deflection], Awaitable[bool]],
     ) -> None:
+        """Make a leg; `deflect` lets another leg go on in its place, if it may."""
         super().__init__(
             request.leg,
             request.interaction,
@@ -80,7 +84,9 @@ class PlacedLeg(SipLeg):
             faced=faced,
             referrals=referrals,
         )
-        self._request = request
+        self.request = request
+        self.redirections = redirections
+        self._deflect = deflect
         self._resolve = resolve
         self._invite = invite
         self._turns: deque[list[Target]] = deque()
@@ -97,7 +103,7 @@ class PlacedLeg(SipLeg):
         await self._ring()
 
     async def _ring(self) -> None:
-        targets = await self._resolve(self._request)
+        targets = await self._resolve(self.request)
         if isinstance(targets, Refusal):
             self._end(
                 targets.cause,
@@ -116,7 +122,28 @@ class PlacedLeg(SipLeg):
         if self._forks:
             self._after(self._settings.ring_timeout_s, self._ring_timed_out)
         else:
-            self._end_refused()
+            await self._go_elsewhere()
+
+    async def _go_elsewhere(self) -> None:
+        """Try where a 3xx has sent us, one after the other; else it was the end."""
+        while (goal := self.redirections.next()) is not None:
+            match goal:
+                case Target():
+                    if self._enters(goal):
+                        await self._ring_all([goal])
+                    if self._forks:
+                        return
+                case Deflection():
+                    if await self._deflect(self, goal):
+                        return
+        self._end_refused()
+
+    def give_way(self) -> None:
+        """Another leg, of the same name, goes on with the call: this one is over without a word."""
+        self._released = True
+        self._stop_timer()
+        if self._early is not None:
+            self._emit(LegAlerting(self.id))
 
     def _enters(self, target: Target) -> bool:
         if target.way is None or target.way.enter(self.id):
@@ -228,6 +255,7 @@ class PlacedLeg(SipLeg):
             return  # we gave it up
         cause, side = cause_of_end(ended, answered=False, rang=fork.rang)
         end = LegReleased(self.id, cause, side, ended.status, ended.q850, ended.reason_text)
+        self.redirections.take(fork.target, ended.contacts)
         # A 6xx refuses for all phones of the device (RFC 3261 §16.7 step 5).
         await self._lose_fork(fork, end, for_all=ended.status is not None and ended.status >= 600)
 
@@ -252,8 +280,10 @@ class PlacedLeg(SipLeg):
             if not self._forks and not self._released:
                 await self._ring_next()
                 return
-        if not self._forks or for_all:
+        if for_all:
             self._end_refused()
+        elif not self._forks:
+            await self._go_elsewhere()
         elif fork is self._early:
             await self._lose_early_media()
 

@@ -236,6 +236,7 @@ class Trunk(Way):
                 audio=self.settings.audio,
                 headers=identity_headers(caller, claim, withheld=request.withheld),
                 way=self,
+                hosts=frozenset(each.uri(number).host for each in self.peers),
             )
 
 

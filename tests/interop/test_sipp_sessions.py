@@ -1,4 +1,4 @@
-"""SIPp in long and in awkward calls: session timers, forks, glare, a CANCEL that comes too late."""
+"""SIPp in long and in awkward calls: session timers, forks, glare, late answers, forwarding."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ async def peer_port(desk: Desk, tmp_path: Path) -> int:
     return port
 
 
-def called(desk: Desk, directory: Path, scenario: str, port: int) -> Sipp:
-    return Sipp(directory, scenario, desk.sip, user=PEER, sip_port=port)
+def called(desk: Desk, directory: Path, scenario: str, port: int, *, user: DeviceId = PEER) -> Sipp:
+    return Sipp(directory, scenario, desk.sip, user=user, sip_port=port)
 
 
 def calling(
@@ -165,3 +165,42 @@ async def test_an_invite_is_good_no_longer_than_it_says(
         await expires.finished()
         await rings.finished()
     assert (await desk.cleared()).cause is Cause.CANCELLED
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "elsewhere.example;maddr=192.0.2.1"])
+async def test_a_phone_that_forwards_its_calls_leads_to_a_number(
+    desk: Desk, peer_port: int, tmp_path: Path, host: str
+) -> None:
+    """302: the number is reached where it is registered, whatever host the phone names."""
+    port = await register(tmp_path / "other", desk.sip, user=OTHER, password=desk.password)
+    await desk.event(DeviceRegistered, device=OTHER)
+    contact = f"<sip:{OTHER}@{host}>"
+    async with (
+        Sipp(
+            tmp_path, "uas_redirects", desk.sip, user=PEER, sip_port=peer_port, contact=contact
+        ) as forwards,
+        called(desk, tmp_path / "other", "uas", port, user=OTHER) as answers,
+    ):
+        await desk.do(MakeCall(AGENT, PEER))
+        await desk.event(Established, device=PEER)
+        await forwards.finished()
+        await hear({desk.ear(AGENT): {AGENT_HZ}})
+        await desk.do(ClearConnection(AGENT))
+        await answers.finished()
+    assert (await desk.cleared()).cause is Cause.NORMAL
+
+
+async def test_s12_a_phone_that_forwards_to_nobody_of_ours(
+    desk: Desk, peer_port: int, tmp_path: Path
+) -> None:
+    async with Sipp(
+        tmp_path,
+        "uas_redirects",
+        desk.sip,
+        user=PEER,
+        sip_port=peer_port,
+        contact="<sip:0900123@127.0.0.1:9>",
+    ) as sipp:
+        await desk.do(MakeCall(AGENT, PEER))
+        await sipp.finished()
+    assert (await desk.cleared()).cause is Cause.UNKNOWN_DEVICE

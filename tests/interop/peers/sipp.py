@@ -26,6 +26,7 @@ class Sipp:
         sip_port: local port; a free one where None. Register and answer on the same port.
         talk_ms: how long a call lasts whose far end does not hang up.
         status: of a refusal, as `486`.
+        contact: where it sends its callers, as `<sip:7003@elsewhere>`.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class Sipp:
         sip_port: int | None = None,
         talk_ms: int = 30_000,
         status: int = 486,
+        contact: str = "",
     ) -> None:
         self.scenario = scenario
         self.sip_port = sip_port or free_port()
@@ -48,7 +50,7 @@ class Sipp:
         self._messages = directory / f"sipp-{user}-{scenario}-messages.log"
         self._directory = directory
         self._server = server
-        self._values = {"talk_ms": talk_ms, "status": status}
+        self._values = {"talk_ms": talk_ms, "status": status, "contact": contact}
         self._keys = {"target": target}
         self._user, self._password = user, password
         self._stack = AsyncExitStack()

@@ -1,0 +1,331 @@
+"""Calls that are sent elsewhere by 3xx: whom they reach, and whom they may not (S12)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from endpoint.legs.base import (
+    Cause,
+    DeviceId,
+    DeviceRegistered,
+    InteractionId,
+    LegAlerting,
+    LegAnswered,
+    LegEvent,
+    LegId,
+    LegReleased,
+    LegRole,
+    MediaConfirmed,
+    PlaceLeg,
+    Side,
+    TrunkUp,
+)
+from endpoint.legs.leg import LegSettings
+from endpoint.legs.line import AccountSettings
+from endpoint.legs.numbering import NumberRule
+from endpoint.legs.peer import PeerSettings
+from endpoint.legs.station import FileStation
+from endpoint.legs.trunk import TrunkSettings
+from endpoint.media import messages as m
+from signaling.sip.flow import Flow, TransportKind
+from signaling.sip.headers import NameAddr
+from signaling.sip.uri import Uri
+from signaling.user_agent import Answered, Progress, Registered
+from tests.unit.endpoint.legs.fakes import Desk, FakeSession, far_answer
+
+pytestmark = pytest.mark.unit
+
+LEG = LegId("b")
+WSS = Flow(TransportKind.WSS, "203.0.113.1", 8443, "account-1", 4)
+REFUSED = LegReleased(LEG, Cause.UNREACHABLE, Side.NETWORK, 302, None, "Moved Temporarily")
+
+
+@pytest.fixture
+def leg_settings() -> LegSettings:
+    return LegSettings(domain="example.test", shutdown_timeout_s=0.0, ring_timeout_s=60.0)
+
+
+@pytest.fixture
+def trunks() -> list[TrunkSettings]:
+    peers = tuple(PeerSettings(Uri.parse(f"sip:192.0.2.{i}")) for i in (1, 2))
+    rules = (NumberRule("0*"),)
+    return [TrunkSettings("carrier", peers, outgoing=rules, liveness=None, first_response_s=60.0)]
+
+
+def place(
+    device: str = "6002", *, calling: str = "6001", role: LegRole = LegRole.LINE, **facts: Any
+) -> PlaceLeg:
+    return PlaceLeg(LEG, InteractionId("i"), DeviceId(device), role, DeviceId(calling), **facts)
+
+
+async def called(desk: Desk, **facts: Any) -> FakeSession:
+    """6001, or whoever is said, calls 6002, whose telephone rings."""
+    desk.server.add_phone("6002")
+    desk.exchange.place(place(**facts))
+    return await desk.session()
+
+
+async def told(desk: Desk) -> LegEvent:
+    """What is told next of the leg."""
+    while isinstance(event := await desk.next(), TrunkUp | DeviceRegistered | MediaConfirmed):
+        pass
+    assert isinstance(event, LegAlerting | LegAnswered | LegReleased)
+    return event
+
+
+def redirect(session: FakeSession, *contacts: str, status: int = 302) -> None:
+    places = tuple(NameAddr.parse(contact) for contact in contacts)
+    session.end(status=status, reason_text="Moved Temporarily", contacts=places)
+
+
+def target(session: FakeSession) -> str:
+    assert session.invitation is not None
+    return str(session.invitation.target)
+
+
+async def answer(desk: Desk, session: FakeSession) -> None:
+    assert session.invitation is not None
+    session.tell(Answered(far_answer(session.invitation.sdp)))
+    assert await told(desk) == LegAnswered(LEG)
+    desk.exchange.release(LEG, Cause.NORMAL)
+    await told(desk)
+    await desk.settle()
+
+
+# -- a telephone of ours ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "contact",
+    [
+        "<sip:6003@example.test>",
+        "<sip:6003@203.0.113.66:5099;transport=tcp;maddr=203.0.113.67?Route=%3Csip:x%3E>",
+        "<tel:60-03>",
+        "<sip:6003;phone-context=example.test@elsewhere.example>",
+    ],
+)
+async def test_a_phone_of_ours_deflects_to_a_number_and_never_to_a_place(
+    desk: Desk, contact: str
+) -> None:
+    """Call forwarding: whatever host it names, the number is reached where it is registered."""
+    desk.server.add_phone("6003", host="198.51.100.33")
+    first = await called(desk)
+    first.tell(Progress(180, "Ringing"))
+    assert await told(desk) == LegAlerting(LEG)
+    redirect(first, contact)
+    second = await desk.session()
+    assert target(second) == "sip:6003@198.51.100.33"
+    assert second.invitation is not None
+    assert str(second.invitation.from_) == "<sip:6001@example.test>"
+    second.tell(Progress(180, "Ringing"))
+    assert await told(desk) == LegAlerting(LEG)
+    await answer(desk, second)
+
+
+async def test_early_media_of_who_deflects_is_heard_no_more(desk: Desk) -> None:
+    desk.server.add_phone("6003")
+    first = await called(desk)
+    assert first.invitation is not None
+    first.tell(Progress(183, "Session Progress", far_answer(first.invitation.sdp)))
+    assert await told(desk) == LegAlerting(LEG, early_media=True)
+    redirect(first, "<sip:6003@x>")
+    assert await told(desk) == LegAlerting(LEG)
+    await answer(desk, await desk.session())
+
+
+async def test_a_deflection_to_a_station_without_a_phone_is_answered_there(desk: Desk) -> None:
+    desk.exchange.set_station(
+        FileStation(DeviceId("7000"), cadence=(m.Segment(frequencies_hz=[440], duration_ms=100),))
+    )
+    redirect(await called(desk, role=LegRole.STATION, calling="+4930"), "<sip:7000@x>")
+    assert await told(desk) == LegAlerting(LEG)
+    desk.exchange.answer(LEG)
+    assert await told(desk) == LegAnswered(LEG)
+    desk.exchange.release(LEG, Cause.NORMAL)
+    await told(desk)
+    await desk.settle()
+
+
+async def test_a_deflection_goes_where_the_caller_could_dial_itself(desk: Desk) -> None:
+    """6001 may dial outside by the trunk: so may who forwards its call."""
+    redirect(await called(desk), "<sip:0301234@x>")
+    second = await desk.session()
+    assert target(second) in ("sip:0301234@192.0.2.1", "sip:0301234@192.0.2.2")
+    await answer(desk, second)
+
+
+@pytest.mark.parametrize(
+    ("role", "facts"),
+    [
+        (LegRole.STATION, {"calling": "+4930999"}),
+        (LegRole.STATION, {"calling": "0900123", "auto_answer": True}),
+    ],
+    ids=["outside caller", "own telephone of who dials"],
+)
+async def test_s12_nobody_else_is_led_outside(
+    desk: Desk, role: LegRole, facts: dict[str, Any]
+) -> None:
+    """A phone that forwards to a premium number must not make us pay for it."""
+    redirect(await called(desk, role=role, **facts), "<sip:0900123@x>")
+    assert await told(desk) == REFUSED
+    await desk.settle()
+    assert desk.server.sessions.empty()
+
+
+@pytest.mark.parametrize(
+    "contact", ["<sip:example.test>", "<mailto:6003@example.test>", "<sip:60%0d%0a03@x>"]
+)
+async def test_what_names_no_number_is_not_followed(desk: Desk, contact: str) -> None:
+    redirect(await called(desk), contact)
+    assert await told(desk) == REFUSED
+    await desk.settle()
+
+
+async def test_an_unknown_number_is_told_as_such(desk: Desk) -> None:
+    redirect(await called(desk), "<sip:60999@x>", "<sip:7777@x>")
+    event = await told(desk)
+    assert isinstance(event, LegReleased)
+    assert (event.cause, event.sip_status) == (Cause.NOT_REGISTERED, 480)
+    await desk.settle()
+
+
+async def test_s12_a_ring_of_deflections_is_broken(desk: Desk) -> None:
+    desk.server.add_phone("6003")
+    redirect(await called(desk), "<sip:6003@x>")
+    redirect(await desk.session(), "<sip:6002@x>")
+    assert await told(desk) == REFUSED
+    await desk.settle()
+
+
+async def test_s12_after_three_redirections_it_is_enough(desk: Desk) -> None:
+    for i in range(3, 8):
+        desk.server.add_phone(f"600{i}")
+    redirect(await called(desk), "<sip:6003@x>")
+    for i in range(4, 7):
+        redirect(await desk.session(), f"<sip:600{i}@x>")
+    assert await told(desk) == REFUSED
+    await desk.settle()
+    assert desk.server.sessions.empty()
+
+
+async def test_other_phones_of_the_device_ring_on(desk: Desk) -> None:
+    """One of two phones forwards: the person may still take the other one."""
+    desk.server.add_phone("6002", host="198.51.100.2")
+    first = await called(desk)
+    second = await desk.session()
+    desk.server.add_phone("6003")
+    redirect(first, "<sip:6003@x>")
+    second.end(status=486, reason_text="Busy")
+    await answer(desk, await desk.session())
+
+
+async def test_a_refusal_for_all_is_the_end(desk: Desk) -> None:
+    desk.server.add_phone("6002", host="198.51.100.2")
+    first = await called(desk)
+    second = await desk.session()
+    redirect(first, "<sip:6003@x>")
+    second.end(status=603, reason_text="Decline")
+    event = await told(desk)
+    assert isinstance(event, LegReleased)
+    assert event.cause is Cause.DECLINED
+    await desk.settle()
+
+
+async def test_who_gives_up_while_it_is_sent_elsewhere_rings_nobody(desk: Desk) -> None:
+    first = await called(desk)
+    desk.server.add_phone("6003")
+    redirect(first, "<sip:6003@x>")
+    desk.exchange.release(LEG, Cause.CANCELLED)
+    event = await told(desk)
+    assert isinstance(event, LegReleased)
+    await desk.settle()
+    assert desk.server.sessions.empty()
+
+
+async def test_who_gives_up_after_it_was_sent_elsewhere_is_heard_there(desk: Desk) -> None:
+    first = await called(desk)
+    desk.server.add_phone("6003")
+    redirect(first, "<sip:6003@x>")
+    second = await desk.session()
+    desk.exchange.release(LEG, Cause.CANCELLED)
+    assert await second.until("hang_up") == ("hang_up", 487, 16)
+    assert await told(desk) == LegReleased(LEG, Cause.CANCELLED, Side.ENDPOINT)
+    await desk.settle()
+
+
+# -- outside ------------------------------------------------------------------------------------
+
+
+async def outside(desk: Desk) -> FakeSession:
+    """6001 dials 10086 by its account at pbx.example."""
+    desk.exchange.register(
+        AccountSettings(
+            DeviceId("6001"),
+            uri="sip:6001@pbx.example",
+            server="wss://pbx.example:8443/sip",
+            username="6001",
+            password="secret",
+        )
+    )
+    registration = desk.server.user_agent.registrations[-1]
+    registration.flow = WSS
+    contact = Uri("sip", "6001", host="x.invalid")
+    desk.server.user_agent.events.put(Registered(registration.account, contact, 300))
+    while not isinstance(await desk.next(), DeviceRegistered):
+        pass
+    desk.exchange.place(place("10086"))
+    return await desk.session()
+
+
+async def test_a_server_outside_redirects_within_its_own_hosts(desk: Desk) -> None:
+    """By the same connection, as who we are there; without the orders that a contact may hold."""
+    first = await outside(desk)
+    redirect(first, "<sip:10087@pbx.example;maddr=203.0.113.67?Route=%3Csip:x%3E>")
+    second = await desk.session()
+    assert target(second) == "sip:10087@pbx.example"
+    assert second.invitation is not None
+    assert second.invitation.flow == WSS
+    assert second.invitation.credentials is not None
+    assert str(second.invitation.to) == "<sip:10086@pbx.example>"
+    second.end(status=486, reason_text="Busy")
+    await told(desk)
+    await desk.settle()
+
+
+async def test_contacts_are_tried_one_after_the_other(desk: Desk) -> None:
+    """300 Multiple Choices; the most wanted comes first (see `Ended.contacts`)."""
+    first = await outside(desk)
+    redirect(first, *(f"<sip:1{i}@pbx.example>" for i in range(5)), status=300)
+    for i in range(3):
+        session = await desk.session()
+        assert target(session) == f"sip:1{i}@pbx.example"
+        session.end(status=486, reason_text="Busy")
+    event = await told(desk)
+    assert isinstance(event, LegReleased)
+    assert event.cause is Cause.BUSY
+    await desk.settle()
+
+
+@pytest.mark.parametrize(
+    "contact",
+    ["<sip:10087@evil.example>", "<sip:10086@pbx.example>", "<tel:+49900>", "<sip:x@203.0.113.1>"],
+)
+async def test_s12_a_server_outside_leads_to_no_other_host_and_not_round(
+    desk: Desk, contact: str
+) -> None:
+    redirect(await outside(desk), contact)
+    assert await told(desk) == REFUSED
+    await desk.settle()
+
+
+async def test_a_trunk_redirects_to_its_other_host(desk: Desk) -> None:
+    desk.exchange.place(place("0301234"))
+    first = await desk.session()
+    other = {"sip:0301234@192.0.2.1": "192.0.2.2", "sip:0301234@192.0.2.2": "192.0.2.1"}
+    host = other[target(first)]
+    redirect(first, f"<sip:0301234@{host}:5071>")
+    second = await desk.session()
+    assert target(second) == f"sip:0301234@{host}:5071"
+    await answer(desk, second)
