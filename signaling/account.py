@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from random import Random
 
 from signaling.errors import TransportError
 from signaling.mailbox import Mailbox
@@ -20,6 +21,7 @@ from signaling.sip.registration import (
 )
 from signaling.sip.stack import Stack
 from signaling.sip.uri import Uri
+from signaling.transport.tls import TlsPolicy
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,11 @@ class Account:
     registrar: Uri | None = None
     """Where to register; None takes the address of record's host."""
     connection: str | None = None
-    """The name given to `UserAgent.connect`; None sends over UDP to the registrar's host."""
+    """The name given to `UserAgent.connect`; None goes where the registrar's URI says.
+
+    That is over UDP, TCP or TLS; over the latter two by connections of the account's own."""
+    tls: TlsPolicy | None = None
+    """Whom to believe where the registrar is reached by TLS; None: the system's CAs."""
     display_name: str = ""
     expires_s: int = 600
     instance: str | None = None
@@ -93,6 +99,7 @@ class Registration:
             asyncio.get_running_loop().create_future()
         )
         self.last_event: RegistrationEvent | None = None
+        self._changed = asyncio.Event()
 
     def __repr__(self) -> str:
         return f"<Registration {self.account.name} {self.state}>"
@@ -149,17 +156,37 @@ class Registration:
     def deliver(self, event: RegistrationEvent) -> None:
         """For the user agent: note what happened."""
         self.last_event = event
+        self.wake()
         if not self._outcome.done():
             self._outcome.set_result(event)
+
+    def wake(self) -> None:
+        """For the user agent: something may have changed."""
+        self._changed.set()
+
+    async def changed(self) -> None:
+        """For the user agent: until then."""
+        await self._changed.wait()
+        self._changed.clear()
 
 
 class Accounts:
     """All accounts of one user agent, and one stream of what becomes of them."""
 
-    def __init__(self, stack: Stack, driver: Driver, *, maximum_delay_s: float) -> None:
+    def __init__(
+        self,
+        stack: Stack,
+        driver: Driver,
+        *,
+        first_delay_s: float,
+        maximum_delay_s: float,
+        random: Random,
+    ) -> None:
         self._stack = stack
         self._driver = driver
+        self._first_delay_s = first_delay_s
         self._maximum_delay_s = maximum_delay_s
+        self._random = random
         self._registrations: dict[str, Registration] = {}
         self.events: Mailbox[RegistrationEvent] = Mailbox(1000)  # of a reader that is not there
 
@@ -185,20 +212,39 @@ class Accounts:
         self._driver.drain()
         return registration
 
-    async def locate(
+    async def keep_located(
         self, registration: Registration, flow_to: Callable[[Uri], Awaitable[Flow]]
     ) -> None:
-        """Resolve the registrar of an account that registers over UDP, as often as it takes."""
-        delay_s = 1.0
-        while registration.state is RegistrationState.WAITING:
-            try:
-                flow = await flow_to(registration.account.registrar_uri)
-            except TransportError as error:
-                self._tell_unreachable(registration, error)
-                await asyncio.sleep(delay_s)
-                delay_s = min(2 * delay_s, self._maximum_delay_s)
-            else:
+        """Find the way to the registrar of a URI whenever there is none, until un-registered."""
+        failures = 0
+        while registration.state is not RegistrationState.UNREGISTERED:
+            if registration.state is RegistrationState.WAITING:
+                await asyncio.sleep(self._pause_s(failures))
+                failures += 1
+                try:
+                    flow = await flow_to(registration.account.registrar_uri)
+                except TransportError as error:
+                    self._tell_unreachable(registration, error)
+                    continue
                 registration.flow_available(flow)
+            elif registration.state is RegistrationState.REGISTERED:
+                failures = 0
+            await registration.changed()
+
+    def _pause_s(self, failures: int) -> float:
+        """Doubles, with jitter, so that a restarted server's clients spread out."""
+        if not failures:
+            return 0.0
+        pause_s: float = min(
+            self._maximum_delay_s, self._first_delay_s * 2 ** min(failures - 1, 16)
+        )
+        stretch: float = self._random.uniform(1.0, 1.25)
+        return pause_s * stretch
+
+    def flow_closed(self) -> None:
+        """Some flow is gone: whose was it?"""
+        for registration in self._registrations.values():
+            registration.wake()
 
     def unregister_all(self) -> None:
         """Take every account back."""

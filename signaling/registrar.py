@@ -220,7 +220,10 @@ class Registrar:
         if is_gruu(uri):
             user, instance = self._gruus.resolve(uri) or ("", None)
             return user == binding.user and instance is not None and binding.is_of(instance)
-        return binding.contact.uri.equivalent(uri)
+        contact = binding.contact.uri
+        if binding.flow.transport.is_stream:  # who connects anew has another port
+            return (contact.user, contact.host) == (uri.user, uri.host)
+        return contact.equivalent(uri)
 
     def users(self) -> list[str]:
         """All users that have a binding."""

@@ -1,4 +1,4 @@
-"""The embedded sipWsServer: a registrar with digest over UDP, WS and WSS, and calls of its phones.
+"""The embedded sipWsServer: a registrar with digest over every transport, and calls of its phones.
 
 Every REGISTER, and every other request outside a dialog that is not from a trusted peer, must prove
 its user by digest; From (and To of a REGISTER) must name that very user. Who is unknown gets the
@@ -159,6 +159,16 @@ class SipServer:
         """Bind a UDP socket; returns the bound address. Raises TransportError."""
         return await self.user_agent.listen_udp(host, port)
 
+    async def listen_tcp(self, host: str, port: int) -> tuple[str, int]:
+        """Accept TCP connections; returns the bound address. Raises TransportError."""
+        return await self.user_agent.listen_tcp(host, port)
+
+    async def listen_tls(
+        self, host: str, port: int, ssl_context: ssl.SSLContext
+    ) -> tuple[str, int]:
+        """Accept TLS connections; returns the bound address. Raises TransportError."""
+        return await self.user_agent.listen_tls(host, port, ssl_context)
+
     async def listen_websocket(
         self,
         host: str,
@@ -181,10 +191,10 @@ class SipServer:
     def targets(self, user: str, instance: str | None = None) -> list[PhoneAddress]:
         """Where a user's phones are, best q first; with an instance that one's alone.
 
-        A WebSocket phone is reached over its own open socket, a UDP phone at its contact, from the
-        socket that it registered with. One whose contact names another address than it registered
-        from is behind NAT, and reached where it came from. A phone behind proxies is reached
-        through them.
+        A phone that came by a connection is reached over that very one, a UDP phone at its contact,
+        from the socket that it registered with. One whose contact names another address than it
+        registered from is behind NAT, and reached where it came from. A phone behind proxies is
+        reached through them.
         """
         phones = self._registrar.phones(user, self.user_agent.now(), instance)
         return [
@@ -236,6 +246,7 @@ class SipServer:
             if isinstance(proved, Answer):
                 return proved
             user = proved
+        self.user_agent.keep(flow)
         if request.method == "MESSAGE":
             return Answer(415, headers=[("Accept", "")])  # none of the media types of texts
         return Admit(user)

@@ -25,7 +25,7 @@ from signaling.account import (
     RegistrationFailed,
     Unregistered,
 )
-from signaling.errors import LocalProtocolError, TransportError
+from signaling.errors import LocalProtocolError, SipParseError, TransportError
 from signaling.mailbox import Mailbox
 from signaling.peers import TrustedPeers
 from signaling.referral import Refer, Referred
@@ -64,7 +64,7 @@ from signaling.sip.liveness import (
     PeerDown,
     PeerUp,
 )
-from signaling.sip.message import Request
+from signaling.sip.message import Message, Request
 from signaling.sip.overload import CallLimits, Overload
 from signaling.sip.refer import ReferIssuer
 from signaling.sip.registration import RegistrationState
@@ -74,7 +74,8 @@ from signaling.sip.transaction import TimerSettings
 from signaling.sip.uri import Uri
 from signaling.supervision import Supervision
 from signaling.transport import DatagramTransport
-from signaling.transport.layer import TransportLayer, TransportSettings
+from signaling.transport.layer import STREAMS, TransportLayer, TransportSettings
+from signaling.transport.tls import TlsPolicy
 from signaling.transport.websocket import ConnectionState, WebSocketClient
 from signaling.watch import Watch
 
@@ -213,6 +214,7 @@ class UserAgent:
         self._stack = Stack(
             StackConfig(
                 local_uri=self._layer.local_uri,
+                stream_for=self._layer.stream_for,
                 user_agent=self.config.name,
                 is_named_to=lambda flow: flow.host not in hidden,
                 allow=self.config.allow,
@@ -228,7 +230,9 @@ class UserAgent:
         self._accounts = Accounts(
             self._stack,
             self,
+            first_delay_s=self.config.transport.websocket.first_delay_s,
             maximum_delay_s=self.config.transport.websocket.maximum_delay_s,
+            random=self.config.random,
         )
         self._clients: dict[str, WebSocketClient] = {}
         self._connections: dict[str, Flow] = {}
@@ -291,6 +295,19 @@ class UserAgent:
         """Bind a UDP socket, IPv4 or IPv6; returns the bound address. Raises TransportError."""
         return await self._layer.listen_udp(host, port)
 
+    async def listen_tcp(self, host: str, port: int) -> tuple[str, int]:
+        """Accept TCP connections; returns the bound address. Raises TransportError."""
+        return await self._layer.listen_stream(host, port, None)
+
+    async def listen_tls(
+        self, host: str, port: int, ssl_context: ssl.SSLContext
+    ) -> tuple[str, int]:
+        """Accept TLS connections, see `tls.server_context`; returns the bound address.
+
+        Raises TransportError.
+        """
+        return await self._layer.listen_stream(host, port, ssl_context)
+
     async def listen_websocket(
         self,
         host: str,
@@ -322,9 +339,26 @@ class UserAgent:
         self._spawn(self._supervision.keep(f"connection {name}", client.run))
         return client
 
+    def open_streams(self, name: str, tls: TlsPolicy | None = None) -> None:
+        """Have TCP and TLS connections of that name, for `flow_to`: for an account, or a trunk.
+
+        `tls` says whose certificates are believed. Far ends are told to come back over these very
+        connections, and what they ask there is taken as from a server of ours.
+        """
+        self._check_open()
+        self._layer.open_streams(name, tls)
+
+    async def flow_to(self, target: Uri, by: str = STREAMS) -> Flow:
+        """The way to a URI; opens a TCP or TLS connection, or uses one again, where it asks for it.
+
+        `by` names connections of `open_streams`. Raises TransportError, and CertificateRefused.
+        """
+        return await self._layer.flow_to(target, by)
+
     async def disconnect(self, name: str) -> None:
-        """Close for good what `connect` keeps open; its name is free again. Harmless if unknown."""
-        if self._clients.pop(name, None) is not None:
+        """Close what `connect` or `open_streams` keeps open for good. Harmless if unknown."""
+        self._clients.pop(name, None)
+        if name in self._layer:
             await self._layer.remove(name)
 
     def attach(self, transport: DatagramTransport) -> None:
@@ -356,19 +390,27 @@ class UserAgent:
             flow = self._connections.get(account.connection)
         registration = self._accounts.register(account, flow)
         if account.connection is None:
-            locate = partial(self._accounts.locate, registration, self._layer.flow_to)
+            self._layer.open_streams(account.name, account.tls)
+            locate = partial(self._keep_located, registration)
             self._spawn(self._supervision.keep(f"way to {account.registrar_uri}", locate))
         elif account.connection in self._clients:
             self._client_changed(self._clients[account.connection])
         return registration
+
+    async def _keep_located(self, registration: Registration) -> None:
+        name = registration.account.name
+        await self._accounts.keep_located(
+            registration, lambda uri: self._layer.flow_to(uri, by=name)
+        )
+        await self.disconnect(name)
 
     def is_server_of_ours(self, flow: Flow) -> bool:
         """Whether a flow leads to a server that we connected to, or hold an account at."""
         return self._connections.get(flow.listener) == flow or self._accounts.leads_to(flow)
 
     def is_open(self, flow: Flow) -> bool:
-        """Whether something can be sent on a flow; datagrams always can."""
-        return flow.connection == 0 or flow in self._open_flows
+        """Whether something can be sent on a flow without connecting; datagrams always can."""
+        return flow in self._open_flows or not flow.reliable
 
     def came_back(self, names: Callable[[Uri], bool], flow: Flow) -> None:
         """Calls whose connection was lost go on over this one, where it is their far end's.
@@ -524,13 +566,15 @@ class UserAgent:
         """For sessions: see `Driver`."""
         return self._sessions.get(usage.id)
 
-    def received(self, octets: bytes, flow: Flow) -> None:
-        """For transports: one message came."""
+    def received(
+        self, octets: bytes, flow: Flow, message: Message | SipParseError | None = None
+    ) -> None:
+        """For transports: one message came; `message` is what it is, where that is read already."""
         now = self.now()
         if not self.guard.admits(flow, len(octets), now):
             self._heed_guard()
             return
-        self._stack.receive_message(octets, flow, now)
+        self._stack.receive_message(octets, flow, now, message)
         self.drain()
 
     def _may_send(self, flow: Flow, octets: bytes) -> bool:
@@ -569,10 +613,13 @@ class UserAgent:
         """For transports: a connection is gone."""
         self._open_flows.discard(flow)
         self.guard.closed(flow)
+        if flow.is_address and error is not None:
+            self._layer.unreachable(flow)
         if self._connections.get(flow.listener) == flow:
             del self._connections[flow.listener]
         self._stack.flow_closed(flow, self.now(), error)
         self.drain()
+        self._accounts.flow_closed()
         if self._on_flow_closed is not None:
             self._on_flow_closed(flow)
 

@@ -113,6 +113,10 @@ def _announce(endpoint: Endpoint, loaded: Loaded, output: Output) -> None:
     table.add_row("token", f"{token}   (agent-endpoint token)")
     table.add_row("SIP over WSS", running.wss)
     table.add_row("SIP over UDP", running.sip_udp)
+    if running.sip_tcp:
+        table.add_row("SIP over TCP", running.sip_tcp)
+    if running.sip_tls:
+        table.add_row("SIP over TLS", running.sip_tls)
     if running.plain_url:
         table.add_row("without TLS", f"{running.plain_url}   (this machine only)")
     authority = endpoint.certificate.authority
@@ -132,6 +136,8 @@ def _announce(endpoint: Endpoint, loaded: Loaded, output: Output) -> None:
         "page": running.url,
         "wss": running.wss,
         "sip_udp": running.sip_udp,
+        "sip_tcp": running.sip_tcp,
+        "sip_tls": running.sip_tls,
         "plain": running.plain_url,
         "token": token,
         "ca": str(authority) if authority else None,

@@ -198,7 +198,10 @@ def _config(directory: Path) -> Config:
         http=HttpSettings(
             port=free(http.host, http.port), plain_port=free("127.0.0.1", http.plain_port)
         ),
-        sip=SipSettings(port=free(sip.host, sip.port, udp=True)),
+        sip=SipSettings(
+            port=free(sip.host, sip.port, udp=True) and free(sip.host, sip.port),
+            tls_port=free(sip.host, sip.tls_port),
+        ),
         state=StateSettings(directory=directory),
     )
 

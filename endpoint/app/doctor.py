@@ -193,6 +193,8 @@ def check_ports(config: Config, state: StateDirectory) -> list[Check]:
     wanted = [
         ("http.port", http.host, http.port, False),
         ("sip.port", sip.host, sip.port, True),
+        *([("sip.port", sip.host, sip.port, False)] if sip.tcp else []),
+        *([("sip.tls_port", sip.host, sip.tls_port, False)] if sip.tls else []),
         ("media.port_first", media.host, media.port_first + media.port_first % 2, True),
     ]
     if http.plain:

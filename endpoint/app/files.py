@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from endpoint.app import certificates
 from endpoint.audio.wav import read_wav
 from endpoint.errors import AudioError, ConfigurationError
+from signaling.transport.tls import client_context
 
 Tree = dict[str, Any]
 Mistake = tuple[str, str]
@@ -53,9 +54,13 @@ def unusable(tree: Tree) -> Iterator[Mistake]:
     http = tree.get("http")
     if isinstance(http, dict):
         yield from _certificate(http.get("certificate"), http.get("key"))
+    sip = tree.get("sip")
+    if isinstance(sip, dict):
+        yield from _authority("sip.tls_client_ca", sip.get("tls_client_ca"))
     for index, account in _tables(tree, "account"):
         yield from _password_file(f"account.{index}.password_file", account.get("password_file"))
         yield from _authority(f"account.{index}.ca", account.get("ca"))
+        yield from _chain(f"account.{index}", account.get("certificate"), account.get("key"))
     for index, station in _tables(tree, "station"):
         if station.get("kind") == "file":
             yield from _wav(f"station.{index}.path", station.get("path"))
@@ -98,6 +103,17 @@ def _authority(key: str, path: object) -> Iterator[Mistake]:
         certificates.client_context(Path(path))
     except (OSError, ssl.SSLError) as error:
         yield key, f"found {_tried(path, error)}, expected a PEM file of a CA's certificate"
+
+
+def _chain(key: str, certificate: object, private_key: object) -> Iterator[Mistake]:
+    """What a client shows."""
+    if not (isinstance(certificate, str) and isinstance(private_key, str)):
+        return
+    try:
+        client_context(certificate=Path(certificate), key=Path(private_key))
+    except (OSError, ssl.SSLError) as error:
+        where = f"{_whole(certificate)} and {_whole(private_key)}"
+        yield f"{key}.certificate", f"found {where} ({error}), expected a PEM chain and its key"
 
 
 def _wav(key: str, path: object) -> Iterator[Mistake]:

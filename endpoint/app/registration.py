@@ -28,7 +28,7 @@ async def keep_registered(
         # An address of loopback would lead nowhere from there: tell the one that faces the server.
         agent = replace(agent, transport=replace(agent.transport, advertised_host=None))
     async with UserAgent(agent) as user_agent:
-        if account.server.startswith("sip:"):
+        if account.server.startswith("sip:") and not account.over_tls:
             host = "127.0.0.1" if is_loopback(server_host(account.server)) else "0.0.0.0"
             await user_agent.listen_udp(host, 0)
         accounts = OutsideAccounts(user_agent)

@@ -18,6 +18,7 @@ from endpoint.app.section import DEVICE as DEVICE
 from endpoint.app.section import STRICT, Count, Port, Seconds
 from endpoint.app.section import checked_device as checked_device
 from endpoint.app.trunksettings import TrunkSettings
+from signaling.transport.tls import parse_pin
 
 DigestName = Literal["SHA-512-256", "SHA-256", "MD5"]
 MediaKind = Literal["webrtc", "srtp", "rtp"]
@@ -29,6 +30,11 @@ _TOKEN = re.compile(r"[A-Za-z0-9._~+-]+")
 
 _ICE_URL = re.compile(
     r"(stun|turns?):(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(:[0-9]{1,5})?(\?transport=(udp|tcp))?"
+)
+
+_SERVER = re.compile(
+    r"wss?://[^\s@/]+(/\S*)?|sip:[^\s@/;]+(;transport=(udp|tcp|tls))?|sips:[^\s@/;]+(;transport=tcp)?",
+    re.IGNORECASE,
 )
 
 PORTS = range(1, 65_536)
@@ -148,6 +154,10 @@ class SipLimits(Section):
     ban_s: Seconds = 300
     exempt: list[str] = []
     """Networks, as `192.0.2.0/24`, that are neither limited nor banned."""
+    connections: Count = 2000
+    """TCP and TLS connections that may be open."""
+    connections_per_source: Count = 20
+    """From one address; more are needed where many phones are behind one NAT."""
     calls_per_second: Count = 50
     """New calls that come in; twice as many at once. More are 503 with Retry-After."""
     calls: Count = 2000
@@ -165,13 +175,24 @@ class SipSettings(Section):
 
     host: str = "127.0.0.1"
     port: Port = 5060
-    """UDP."""
+    """UDP and TCP."""
+    tcp: bool = True
+    """Take TCP connections on `port`."""
+    tls: bool = True
+    """Take TLS connections on `tls_port`, with the certificate of `[http]`."""
+    tls_port: Port = 5061
+    """By default any free one where `port` is 0."""
+    tls_client_ca: Path | None = None
+    """PEM file: then only who shows a certificate of this CA may connect by TLS (mutual TLS)."""
     advertised_host: str = ""
     """What Contact and Via say.
 
     By default the bound address, or our own where that is a wildcard.
     """
     advertised_port: Port | None = None
+    """What others are told in place of `port`."""
+    advertised_tls_port: Port | None = None
+    """What others are told in place of `tls_port`."""
     realm: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._-]+$")] = (
         "agent-endpoint"
     )
@@ -219,6 +240,13 @@ class SipSettings(Section):
                 f"minimum_session_expires_s ({self.minimum_session_expires_s})"
             )
         return self
+
+    @model_validator(mode="before")
+    @classmethod
+    def _any_free_port_for_all(cls, given: object) -> object:
+        if isinstance(given, dict) and str(given.get("port")) == "0":
+            return {"tls_port": 0, **given}
+        return given
 
 
 class IceServerSettings(Section):
@@ -338,7 +366,11 @@ class AccountSettings(Section):
 
     device: str
     server: str
-    """`wss://host[:port][/path]`, `ws://…`, or `sip:host[:port]` for UDP."""
+    """`wss://host[:port][/path]`, `ws://…`, or `sip:host[:port]`.
+
+    The latter is UDP; `;transport=tcp` or `;transport=tls` behind it say otherwise, and so does
+    `sips:host[:port]`.
+    """
     username: str = ""
     """By default the device."""
     domain: str = ""
@@ -354,6 +386,15 @@ class AccountSettings(Section):
     """File that holds the password in its first line; keeps it out of this file."""
     ca: Path | None = None
     """PEM file of the CA that signed the server's certificate; by default the system's CAs."""
+    pin: str = ""
+    """SHA-256 of the server's public key, as `sha256//BASE64` or in hex; for SIP over TLS.
+
+    Without `ca` it is all that counts: whoever has this key is the server.
+    """
+    certificate: Path | None = None
+    """PEM chain that we show where the server asks for one (SIP over TLS)."""
+    key: Path | None = None
+    """PEM private key of `certificate`."""
     display_name: str = ""
     expires_s: Annotated[int, Field(ge=10, le=86_400)] = 600
     media: MediaKind | None = None
@@ -389,14 +430,13 @@ class AccountSettings(Section):
     @field_validator("server")
     @classmethod
     def _server(cls, server: str) -> str:
-        if re.match(r"sips:|tls:|tcp:", server) or re.search(r";transport=(tcp|tls)", server, re.I):
-            raise ValueError(f"{server!r}: SIP over TCP and TLS is not built yet; use UDP or WSS")
-        if not re.fullmatch(r"(wss?://|sip:)[^\s@/]+(/\S*)?", server):
+        if not _SERVER.fullmatch(server):
             raise ValueError(
                 f"{_without_user(server)}: expected wss://host[:port][/path], "
-                "ws://host[:port][/path] or sip:host[:port]"
+                "ws://host[:port][/path], sip:host[:port], with ;transport=tcp or ;transport=tls "
+                "where wanted, or sips:host[:port]"
             )
-        port = re.search(r":([0-9]+)(/|$)", server)
+        port = re.search(r":([0-9]+)(/|;|$)", server)
         if port and int(port[1]) not in PORTS:
             raise ValueError(f"found {server!r}, expected a port from 1 to 65535")
         return server
@@ -413,6 +453,26 @@ class AccountSettings(Section):
         if (self.password is None) == (self.password_file is None):
             raise ValueError("expected exactly one of password and password_file")
         return self
+
+    @field_validator("pin")
+    @classmethod
+    def _readable_pin(cls, pin: str) -> str:
+        if pin:
+            parse_pin(pin)
+        return pin
+
+    @model_validator(mode="after")
+    def _tls_settings_are_for_tls(self) -> Self:
+        if (self.certificate is None) != (self.key is None):
+            raise ValueError("certificate and key go together: expected both, or neither")
+        if not self.over_tls and (self.pin or self.certificate is not None):
+            raise ValueError("pin, certificate and key are for sips:host or sip:host;transport=tls")
+        return self
+
+    @property
+    def over_tls(self) -> bool:
+        """The server is reached by SIP over TLS."""
+        return self.server.startswith("sips:") or self.server.lower().endswith("transport=tls")
 
     def read_password(self) -> str:
         """The password, from wherever it is. Raises OSError for a file that can't be read."""

@@ -36,6 +36,9 @@ class Running(msgspec.Struct, frozen=True):
     wss: str
     certificate: str
     """PEM of the certificate that it shows: commands trust the holder of its key alone."""
+    sip_tcp: str = ""
+    """`host:port`; empty where there is none."""
+    sip_tls: str = ""
 
 
 @dataclass(frozen=True, slots=True)

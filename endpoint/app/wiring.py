@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import re
 import ssl
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
@@ -62,6 +65,8 @@ from signaling.sip.rates import Rate
 from signaling.sip.session_timer import SessionTimerSettings
 from signaling.sip.stack import Direction
 from signaling.supervision import Supervision
+from signaling.transport.stream import StreamSettings
+from signaling.transport.tls import TlsPolicy, client_context, parse_pin, server_context
 from signaling.transport.websocket import WebSocketSettings
 from signaling.user_agent import TransportSettings, UserAgentConfig
 
@@ -113,6 +118,10 @@ class Endpoint:
         self.http: HttpServer
         self.sip_address: tuple[str, int]
         """Where SIP over UDP is bound."""
+        self.sip_tcp_address: tuple[str, int] | None = None
+        """Where SIP over TCP is bound, if it is."""
+        self.sip_tls_address: tuple[str, int] | None = None
+        """Where SIP over TLS is bound, if it is."""
 
     async def __aenter__(self) -> Self:
         try:
@@ -125,6 +134,8 @@ class Endpoint:
             page=self.url,
             sip_over_wss=self.wss_url,
             sip_over_udp=self.running.sip_udp,
+            sip_over_tcp=self.running.sip_tcp or None,
+            sip_over_tls=self.running.sip_tls or None,
             plain_http=self.running.plain_url or None,
             state=str(self.state.path),
         )
@@ -152,13 +163,14 @@ class Endpoint:
     @property
     def running(self) -> Running:
         """Where we are, for other commands on this machine."""
-        host, port = self.sip_address
         plain = self.http.plain_port
         return Running(
             pid=os.getpid(),
             url=self.url,
             plain_url=f"http://{LOOPBACK}:{plain}" if plain else "",
-            sip_udp=f"[{host}]:{port}" if ":" in host else f"{host}:{port}",
+            sip_udp=_shown(self.sip_address),
+            sip_tcp=_shown(self.sip_tcp_address),
+            sip_tls=_shown(self.sip_tls_address),
             wss=self.wss_url,
             certificate=self.certificate.leaf,
         )
@@ -216,7 +228,7 @@ class Endpoint:
         await enter(self.http)
         self.media = await enter(WorkerLink(media_settings(config), supervision=self.supervision))
         await enter(self.server)
-        self.sip_address = await self._listen_udp()
+        await self._listen_sip()
         self.exchange = await enter(
             LegExchange(
                 self.server,
@@ -256,15 +268,32 @@ class Endpoint:
         self._stack.push_async_callback(self.http.stop_listening)
         self._stack.enter_context(self.state.announced(self.running))
 
-    async def _listen_udp(self) -> tuple[str, int]:
+    async def _listen_sip(self) -> None:
         sip = self.config.sip
-        try:
-            return await self.server.listen_udp(sip.host, sip.port)
-        except TransportError as error:
-            cause = error.__cause__
-            if isinstance(cause, OSError) and is_taken(cause):
-                raise PortTaken("SIP over UDP", sip.host, sip.port, "sip.port", udp=True) from error
-            raise ConfigurationError([f"sip.host: found {sip.host!r}: {error}"]) from error
+        self.sip_address, self.sip_tcp_address, self.sip_tls_address = await self._listen_on(
+            sip.host, sip.port, sip.tls_port
+        )
+        if sip.host == "::":  # every address of this machine, those of IPv4 too
+            (_, port), tls = self.sip_address, self.sip_tls_address
+            await self._listen_on("0.0.0.0", port, tls[1] if tls else 0)
+
+    async def _listen_on(
+        self, host: str, port: int, tls_port: int
+    ) -> tuple[tuple[str, int], tuple[str, int] | None, tuple[str, int] | None]:
+        """Bind one address; where UDP, TCP and TLS are taken then."""
+        sip, server = self.config.sip, self.server
+        tcp: tuple[str, int] | None = None
+        tls: tuple[str, int] | None = None
+        with _named("SIP over UDP", host, port, "sip.port", udp=True):
+            udp = await server.listen_udp(host, port)
+        if sip.tcp:
+            with _named("SIP over TCP", host, port, "sip.port"):
+                tcp = await server.listen_tcp(host, port)
+        if sip.tls:
+            context = sip_tls_context(self.certificate, sip.tls_client_ca)
+            with _named("SIP over TLS", host, tls_port, "sip.tls_port"):
+                tls = await server.listen_tls(host, tls_port, context)
+        return udp, tcp, tls
 
     async def _extension(self, device: DeviceId) -> DeviceId | None:
         try:
@@ -275,6 +304,25 @@ class Endpoint:
             log.exception("aliases can't be read")
             return None
         return DeviceId(number) if number is not None else None
+
+
+@contextlib.contextmanager
+def _named(use: str, host: str, port: int, setting: str, *, udp: bool = False) -> Iterator[None]:
+    """Says which setting is in the way of a listener."""
+    try:
+        yield
+    except TransportError as error:
+        cause = error.__cause__
+        if isinstance(cause, OSError) and is_taken(cause):
+            raise PortTaken(use, host, port, setting, udp=udp) from error
+        raise ConfigurationError([f"sip.host: found {host!r}: {error}"]) from error
+
+
+def _shown(address: tuple[str, int] | None) -> str:
+    if address is None:
+        return ""
+    host, port = address
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 # -- from settings to the settings of each part -----------------------------------------------
@@ -327,6 +375,12 @@ def sip_config(config: Config) -> SipServerConfig:
             transport=TransportSettings(
                 advertised_host=config.sip_advertised_host,
                 advertised_port=sip.advertised_port,
+                advertised_tcp_port=sip.advertised_port,
+                advertised_tls_port=sip.advertised_tls_port,
+                stream=StreamSettings(
+                    maximum_connections=sip.limits.connections,
+                    maximum_connections_per_source=sip.limits.connections_per_source,
+                ),
                 websocket=WebSocketSettings(
                     maximum_connections_per_source=config.http.connections_per_source,
                     maximum_connections=config.http.connections,
@@ -353,6 +407,41 @@ def guard_settings(limits: SipLimits) -> GuardSettings:
         flow_rate=Rate(flow, 5 * flow),
         bans=BanRule(failures=limits.failed_digests, ban_s=limits.ban_s),
     )
+
+
+def sip_tls_context(
+    certificate: certificates.ServerCertificate, client_authority: Path | None
+) -> ssl.SSLContext:
+    """What SIP over TLS is served with. Raises `ConfigurationError`."""
+    try:
+        return server_context(
+            certificate.certificate, certificate.key, client_authority=client_authority
+        )
+    except (OSError, ssl.SSLError) as error:
+        found = f"found {str(client_authority)!r} ({error})"
+        raise ConfigurationError(
+            [f"sip.tls_client_ca: {found}, expected a PEM file of a CA's certificate"]
+        ) from error
+
+
+def tls_policy(
+    key: str, *, ca: Path | None, pin: str, certificate: Path | None, private_key: Path | None
+) -> TlsPolicy:
+    """Whom to believe, and what to show, where we connect by TLS. Raises `ConfigurationError`.
+
+    Args:
+        key: of the setting that it is for, for messages.
+        ca: PEM file of a CA in place of the system's.
+        pin: of the far end's public key; empty for none.
+        certificate: PEM chain of ours.
+        private_key: PEM key of it.
+    """
+    try:
+        context = client_context(ca, certificate=certificate, key=private_key, pinned=bool(pin))
+    except (OSError, ssl.SSLError) as error:
+        files = ", ".join(str(path) for path in (ca, certificate, private_key) if path is not None)
+        raise ConfigurationError([f"{key}: found {files} ({error}), expected PEM files"]) from error
+    return TlsPolicy(context, parse_pin(pin) if pin else None)
 
 
 def media_settings(config: Config) -> MediaSettings:
@@ -461,6 +550,15 @@ def outside_account(
             raise ConfigurationError(
                 [f"{key}: ca: found {str(settings.ca)!r} ({error}), expected a PEM file"]
             ) from error
+    tls: TlsPolicy | None = None
+    if settings.over_tls:
+        tls = tls_policy(
+            key,
+            ca=settings.ca,
+            pin=settings.pin,
+            certificate=settings.certificate,
+            private_key=settings.key,
+        )
     username = settings.username or settings.device
     domain = settings.domain or server_host(settings.server)
     return line.AccountSettings(
@@ -476,6 +574,7 @@ def outside_account(
         ),
         expires_s=settings.expires_s,
         ssl_context=context,
+        tls=tls,
         media=Protection(settings.media) if settings.media is not None else None,
         instance=(
             uuid5(installation, settings.device).urn
@@ -489,7 +588,8 @@ def outside_account(
 
 def server_host(server: str) -> str:
     """The host of a server's address, IPv6 in brackets."""
-    host = urlsplit(server.replace("sip:", "sip://", 1)).hostname or ""
+    address = server.partition(";")[0]
+    host = urlsplit(re.sub(r"^(sips?):", r"\1://", address)).hostname or ""
     return f"[{host}]" if ":" in host else host
 
 

@@ -35,6 +35,7 @@ from signaling.sip.flow import Flow, TransportKind
 from signaling.sip.headers import NameAddr
 from signaling.sip.identity import ANONYMOUS
 from signaling.sip.uri import Uri
+from signaling.transport.tls import TlsPolicy
 from signaling.user_agent import (
     Account,
     InviteSession,
@@ -193,7 +194,7 @@ class AccountSettings:
     uri: str
     """Address of record, as `sip:6002@pbx.example`."""
     server: str
-    """`wss://host:port/path`, `ws://…`, or `sip:host:port` for UDP."""
+    """`wss://host:port/path`, `ws://…`, or a SIP URI, as `sip:host:port` or `sips:host`."""
     username: str
     """For the digest; mostly the user of `uri`."""
     password: str | None = None
@@ -205,6 +206,8 @@ class AccountSettings:
     expires_s: int = 600
     ssl_context: ssl.SSLContext | None = None
     """Whose certificates a WSS server may show; None: the system's."""
+    tls: TlsPolicy | None = None
+    """The same of a server that is reached by SIP over TLS."""
     digits: DigitKind = DigitKind.EVENTS
     """How they are sent there, and looked for."""
     trunk: str = ""
@@ -311,6 +314,7 @@ class OutsideAccounts:
             expires_s=settings.expires_s,
             instance=settings.instance,
             gruu=settings.gruu,
+            tls=settings.tls,
         )
         registration = self._user_agent.register(account)
         outside = OutsideAccount(settings, account, registration)

@@ -205,7 +205,7 @@ class Calling:
             headers.add(name, value)
         self._core.layer.start_client(
             Request("CANCEL", invite.uri, headers),
-            self._exchange.flow,
+            self._exchange.way,
             now,
             lambda response, now: None,
             lambda failure, now: None,

@@ -29,6 +29,11 @@ if TYPE_CHECKING:
 MAX_FORWARDS = "70"
 
 
+def no_stream(flow: Flow) -> Flow | None:
+    """The way by TCP of who has none."""
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class StackConfig:
     """Facts of the deployment."""
@@ -39,6 +44,10 @@ class StackConfig:
     With a user it is our Contact; its host and port alone are the sent-by of our Via. It must be
     the same as long as the flow lives. A WebSocket client has
     `sip:user@<random>.invalid;transport=ws` (RFC 7118 §5)."""
+    stream_for: Callable[[Flow], Flow | None] = no_stream
+    """The way by TCP to who is reached by datagrams, for requests that are too large for those."""
+    datagram_octets: int = 1300
+    """A larger request goes by TCP, where there is a way (RFC 3261 §18.1.1)."""
     user_agent: str = "agent-endpoint"
     """User-Agent and Server header fields; empty sends none."""
     is_named_to: Callable[[Flow], bool] = lambda flow: True
@@ -158,23 +167,31 @@ class Core:
         )
 
     def stamp(self, request: Request, flow: Flow) -> None:
-        """Put our Via with a fresh branch on top (§18.1.1); datagrams ask for rport (RFC 3581)."""
+        """Put our Via with a fresh branch on top (§18.1.1); asks where we are seen (RFC 3581)."""
         here = self.config.local_uri(flow, None)
         if not self.config.is_named_to(flow):
             request.headers.remove("User-Agent")
         via = Via(flow.transport, here.host, here.port).with_parameter(
             "branch", f"z9hG4bK{self.token()}"
         )
-        if not flow.reliable:
+        if flow.transport.is_stream or not flow.reliable:  # who connects by WebSocket is nowhere
             via = via.with_parameter("rport")
         request.headers.set("Via")
         request.headers.add_first("Via", str(via))
 
-    def contact(self, flow: Flow, user: str | None) -> tuple[str, str]:
+    def contact_uri(self, flow: Flow, user: str | None, *, secure: bool) -> Uri:
+        """Our URI for a Contact; who is asked for by `sips` answers by `sips` (§8.1.1.8)."""
+        uri = self.config.local_uri(flow, user)
+        if not (secure and flow.secure):
+            return uri
+        kept = tuple(each for each in uri.parameters if each != ("transport", "tls"))
+        return Uri("sips", uri.user, uri.password, uri.host, uri.port, kept)
+
+    def contact(self, flow: Flow, user: str | None, *, secure: bool = False) -> tuple[str, str]:
         """Our Contact header field; that of an account, where one is registered over the flow."""
         own = (each.call_contact for each in self.registrations.values() if each.serves(flow, user))
         uri = next((uri for uri in own if uri is not None), None)
-        return "Contact", str(NameAddr("", uri or self.config.local_uri(flow, user)))
+        return "Contact", str(NameAddr("", uri or self.contact_uri(flow, user, secure=secure)))
 
     @property
     def offer_headers(self) -> tuple[tuple[str, str], ...]:

@@ -112,22 +112,27 @@ class Dialog:
     def next_hop(self) -> Flow:
         """Where our next request goes: to the first Route or the target, by the flow that we have.
 
-        A connection is used as long as it lives. With datagrams the address of the URI is taken,
-        where it is one and can be reached. What a NAT hides is reached by the old flow alone: a
-        far end that calls itself otherwise than we see it, a private address seen as a public one.
-        So is a GRUU, whose host is its registrar's, and who asks for it by `ob` (RFC 5626 §4.3).
+        A connection is used as long as it lives. Else the address of the URI is taken, where it is
+        one and can be reached. What a NAT hides is reached by the old flow alone: a far end that
+        calls itself otherwise than we see it, a private address seen as a public one. So is a GRUU,
+        whose host is its registrar's, and who asks for it by `ob` (RFC 5626 §4.3).
         """
         target = self.remote_target
         hidden = self.own_name == target.host != self.flow.host
         hidden = hidden or target.has_parameter("gr") or target.has_parameter("ob")
-        if self.flow.reliable or (hidden and not self.route_set):
+        if not self.flow.is_address or (hidden and not self.route_set):
             return self.flow
         uri = self.route_set[0].uri if self.route_set else self.remote_target
         return flow_towards(uri, self.flow)
 
+    def flow_closed(self, flow: Flow) -> None:
+        """A connection is gone; over TCP and TLS the next request opens another."""
+        if self.flow == flow and flow.connection and flow.transport.is_stream:
+            self.flow = flow.at(flow.host, flow.port)
+
 
 def flow_towards(uri: Uri, flow: Flow) -> Flow:
-    """The datagram flow to the address that a URI holds, or `flow` itself if that is better."""
+    """The flow to the address that a URI holds, or `flow` itself if that is better."""
     address, seen = _address(uri.host), _address(flow.host)
     if address is None or (address == seen and uri.port == flow.port):
         return flow
@@ -139,7 +144,7 @@ def flow_towards(uri: Uri, flow: Flow) -> Flow:
         if hidden or address.version != seen.version:
             return flow
     port = uri.port or flow.transport.default_port
-    return Flow(flow.transport, uri.host, port, flow.listener)
+    return flow.at(uri.host, port)
 
 
 def contact_of(message: Message) -> Uri | None:

@@ -39,6 +39,7 @@ class Exchange:
         self.request = request
         """As sent last."""
         self.flow = flow
+        """Where the far end is; a large request may go there by TCP, see `way`."""
         self.transaction: ClientTransaction | None = None
         self._core = core
         self._on_response = on_response
@@ -49,6 +50,8 @@ class Exchange:
         self._guess = guess
         self._proofs = 0
         self._forwarded = False
+        self._heard = False
+        self._streamless = False
 
     def __repr__(self) -> str:
         return f"<Exchange {self.request.method} {self.transaction!r}>"
@@ -66,18 +69,45 @@ class Exchange:
             self.transaction.forget()
 
     @property
+    def way(self) -> Flow:
+        """By which the request went last: what cancels it goes the same way."""
+        return self.flow if self.transaction is None else self.transaction.flow
+
+    @property
     def is_answered(self) -> bool:
         """Whether nothing is waited for any more."""
         return self.transaction is not None and self.transaction.is_answered
 
     def _send(self, now: float) -> None:
         self._core.stamp(self.request, self.flow)
-        layer = self._core.layer
-        self.transaction = layer.start_client(
-            self.request, self.flow, now, self._received, self._on_failure
+        flow, on_failure = self.flow, self._on_failure
+        stream = self._stream()
+        if stream is not None:
+            flow, on_failure = stream, self._stream_failed
+            self._core.stamp(self.request, flow)
+        self.transaction = self._core.layer.start_client(
+            self.request, flow, now, self._received, on_failure
         )
 
+    def _stream(self) -> Flow | None:
+        """The way for a request that is too large for a datagram (RFC 3261 §18.1.1)."""
+        config = self._core.config
+        if self.flow.reliable or self._streamless:
+            return None
+        if len(self.request.serialise()) <= config.datagram_octets:
+            return None
+        return config.stream_for(self.flow)
+
+    def _stream_failed(self, failure: Failure, now: float) -> None:
+        """Who takes no TCP gets the datagram all the same (§18.1.1)."""
+        self._streamless = True
+        if failure is Failure.TRANSPORT and not self._heard:
+            self._send(now)
+        else:
+            self._on_failure(failure, now)
+
     def _received(self, response: Response, now: float) -> None:
+        self._heard = True
         if 100 < response.status < 200:
             self._forwarded = True
         elif response.status in (401, 407) and self._prove(response):

@@ -26,6 +26,11 @@ class TransportKind(StrEnum):
         return self in (TransportKind.TLS, TransportKind.WSS)
 
     @property
+    def is_stream(self) -> bool:
+        """Whether messages must be cut out of a stream of octets (RFC 3261 §18.3)."""
+        return self in (TransportKind.TCP, TransportKind.TLS)
+
+    @property
     def default_port(self) -> int:
         """The port of a URI or Via that names none (RFC 3261 §18.2.2, RFC 7118 §5)."""
         return _DEFAULT_PORTS[self]
@@ -51,7 +56,12 @@ class Flow:
     listener: str = ""
     """Name of the local listener, or of the client connection."""
     connection: int = 0
-    """0 for datagrams; for a stream or WebSocket a number that is never used again."""
+    """For a stream or WebSocket a number that is never used again.
+
+    0 for datagrams; over TCP and TLS it means whichever connection leads there, a new one where
+    none does: see `at`."""
+    name: str = ""
+    """What a TLS far end must prove to be called, where we connect to it; empty: its address."""
 
     @property
     def reliable(self) -> bool:
@@ -62,6 +72,15 @@ class Flow:
     def secure(self) -> bool:
         """Whether it is encrypted."""
         return self.transport.secure
+
+    @property
+    def is_address(self) -> bool:
+        """Whether it is a place that can be sent to without a connection being there already."""
+        return self.connection == 0 and (self.transport.is_stream or not self.reliable)
+
+    def at(self, host: str, port: int) -> Flow:
+        """The far end at an address, by the same transport and listener but no connection."""
+        return Flow(self.transport, host, port, self.listener, 0, self.name)
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host

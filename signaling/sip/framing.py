@@ -40,30 +40,41 @@ class StreamFramer:
         """Whether a message has begun and is not complete."""
         return bool(self._buffer) and not self._lost
 
+    @property
+    def waits_for_body(self) -> bool:
+        """Whether the headers of such a message are complete."""
+        return self._head is not None
+
     def receive_data(self, octets: bytes) -> list[Framed]:
         """Everything that is complete now.
 
         After a fatal SipParseError nothing comes any more: answer it, then close the connection.
         """
+        return [item for item, _ in self.receive_frames(octets)]
+
+    def receive_frames(self, octets: bytes) -> list[tuple[Framed, bytes]]:
+        """The same, each with the octets that it was read from."""
         if self._lost:
             return []
         self._buffer += octets
-        found: list[Framed] = []
+        found: list[tuple[Framed, bytes]] = []
         while (item := self._next()) is not None:
             found.append(item)
-            if isinstance(item, SipParseError) and item.fatal:
+            if isinstance(item[0], SipParseError) and item[0].fatal:
                 self._lost = True
                 self._buffer.clear()
                 break
         return found
 
-    def _next(self) -> Framed | None:
+    def _next(self) -> tuple[Framed, bytes] | None:
         if self._head is None:
             if self._skip_line_ends():
-                return KeepAlive()
+                return KeepAlive(), b"\r\n\r\n"
             failed = self._read_head()
-            if failed is not None or self._head is None:
-                return failed
+            if failed is not None:
+                return failed, bytes(self._buffer[: self._limits.message_octets])
+            if self._head is None:
+                return None
         return self._cut(self._head)
 
     def _skip_line_ends(self) -> bool:
@@ -97,17 +108,17 @@ class StreamFramer:
         self._head, self._head_end, self._searched = head, end + 4, 0
         return None
 
-    def _cut(self, head: Head) -> Message | SipParseError | None:
+    def _cut(self, head: Head) -> tuple[Framed, bytes] | None:
         end = self._head_end + (head.content_length or 0)
         if len(self._buffer) < end:
             return None
-        body = bytes(self._buffer[self._head_end : end])
+        octets = bytes(self._buffer[:end])
         del self._buffer[:end]
         self._head = None
         try:
-            return head.message(body, self._limits)
+            return head.message(octets[self._head_end :], self._limits), octets
         except SipParseError as exc:
-            return exc.with_traceback(None)
+            return exc.with_traceback(None), octets
 
     @staticmethod
     def _refuse(head: Head, text: str, status: int = 400) -> SipParseError:

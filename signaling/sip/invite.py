@@ -187,7 +187,8 @@ class InviteUsage:
     @property
     def contact(self) -> tuple[str, str]:
         """Our Contact header field."""
-        return self.core.contact(self.flow, self._contact_user)
+        secure = self.request.uri.scheme == "sips"
+        return self.core.contact(self.flow, self._contact_user, secure=secure)
 
     # -- UAC: the INVITE ----------------------------------------------------------------------
 
@@ -458,6 +459,11 @@ class InviteUsage:
         self._flow = flow
         if self._dialog is not None:
             self._dialog.flow = flow
+
+    def flow_closed(self, flow: Flow) -> None:
+        """A connection is gone (the stack asks every session)."""
+        if self._dialog is not None:
+            self._dialog.flow_closed(flow)
 
     # -- requests of the far end --------------------------------------------------------------
 

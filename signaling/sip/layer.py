@@ -137,9 +137,12 @@ class TransactionLayer:
         """Tell every transaction on the flow."""
         self.last_error = error or TransportError(f"{flow} is closed")
         try:
-            for transaction in [*self._clients.values(), *self._servers.values()]:
-                if transaction.flow == flow:
-                    transaction.flow_failed(now)
+            for client in list(self._clients.values()):
+                if client.flow == flow:
+                    client.flow_failed(now)
+            for server in list(self._servers.values()):
+                if server.flow == flow:
+                    server.flow_closed(now)
         finally:
             self.last_error = None
 

@@ -68,7 +68,7 @@ class RegistrationSettings:
     """Longest first pause after a failure; doubles up to the cap. Pauses are 50-100 % of it."""
     backoff_cap_s: float = 30.0
     learn_address: bool = True
-    """Over UDP, register the address that the registrar sees us at, where it is another."""
+    """Register the address that the registrar sees us at, where it is another (not WebSocket)."""
     gruu: bool = False
     """Ask for a GRUU, and be it in calls (RFC 5627). Needs an instance."""
 
@@ -306,7 +306,7 @@ class RegistrationUsage:
         return self._cseq
 
     def _own_contact(self, flow: Flow) -> Uri:
-        uri = self._core.config.local_uri(flow, self.aor.user)
+        uri = self._core.contact_uri(flow, self.aor.user, secure=self.aor.scheme == "sips")
         if self._learned is None:
             return uri
         host, port = self._learned
@@ -383,7 +383,8 @@ class RegistrationUsage:
 
     def _is_elsewhere(self, contact: Uri, seen: tuple[str, int] | None) -> bool:
         """Whether the registrar sees us at an address that we have not told it."""
-        if seen is None or self.flow is None or self.flow.reliable:
+        flow = self.flow
+        if seen is None or flow is None or (flow.reliable and not flow.transport.is_stream):
             return False
         return self._settings.learn_address and seen != (contact.host, contact.port or 5060)
 

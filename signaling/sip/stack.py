@@ -43,7 +43,7 @@ from signaling.sip.events import (
     TransactionId,
 )
 from signaling.sip.exchange import Exchange
-from signaling.sip.flow import Flow, TransportKind
+from signaling.sip.flow import Flow
 from signaling.sip.grammar import split_values
 from signaling.sip.headers import NameAddr, Via
 from signaling.sip.invite import InviteUsage, Role
@@ -88,11 +88,17 @@ class Stack:
 
     # -- driver: in ---------------------------------------------------------------------------
 
-    def receive_message(self, octets: bytes, flow: Flow, now: float) -> None:
+    def receive_message(
+        self,
+        octets: bytes,
+        flow: Flow,
+        now: float,
+        message: Message | SipParseError | None = None,
+    ) -> None:
         """Take one datagram, one WebSocket message or one framed stream message.
 
-        Never raises for what is in it. Keep-alives of CRLF are passed over, those of STUN are
-        answered.
+        `message` is what they are, where `framing.StreamFramer` has read them already. Never raises
+        for what is in it. Keep-alives of CRLF are passed over, those of STUN are answered.
         """
         if self._trace is not None:
             self._trace(Direction.RECEIVED, flow, octets, now)
@@ -101,13 +107,17 @@ class Stack:
         if not flow.reliable and stun.is_stun(octets):
             self._receive_stun(octets, flow, now)
             return
-        stream = flow.transport in (TransportKind.TCP, TransportKind.TLS)
-        try:
-            message = parse_message(octets, stream=stream)
-        except SipParseError as error:
-            self._refuse_malformed(error, flow, now)
-        else:
-            self.receive_parsed(message, flow, now)
+        if message is None:
+            try:
+                message = parse_message(octets, stream=flow.transport.is_stream)
+            except SipParseError as error:
+                message = error
+        if isinstance(message, Response):
+            self._layer.receive_response(message, now)
+        elif isinstance(message, Request):
+            self._receive_request(message, flow, now)
+        elif isinstance(message, SipParseError):
+            self._refuse_malformed(message, flow, now)
 
     def _receive_stun(self, octets: bytes, flow: Flow, now: float) -> None:
         """A keep-alive over UDP, or the answer to one of ours (RFC 5626 §8)."""
@@ -118,22 +128,16 @@ class Stack:
         for registration in list(self._core.registrations.values()):
             registration.receive_stun(octets, flow, now)
 
-    def receive_parsed(self, message: Message | SipParseError, flow: Flow, now: float) -> None:
-        """The same for what `framing.StreamFramer` has read; it is not traced."""
-        if isinstance(message, Response):
-            self._layer.receive_response(message, now)
-        elif isinstance(message, Request):
-            self._receive_request(message, flow, now)
-        elif isinstance(message, SipParseError):
-            self._refuse_malformed(message, flow, now)
-
     def flow_closed(self, flow: Flow, now: float, error: TransportError | None = None) -> None:
         """A connection is gone, or sending to a datagram peer failed (ICMP).
 
         Transactions on it fail at once, and registrations over it wait for `flow_available`.
-        Answered calls go on.
+        Answered calls go on. Over TCP and TLS another connection may be opened: our answers, and
+        the next requests of calls, go to the address (§18.2.2).
         """
         self._layer.flow_closed(flow, now, error)
+        for session in {*self._core.sessions.values(), *self._core.dialogs.values()}:
+            session.flow_closed(flow)
         for registration in list(self._core.registrations.values()):
             registration.flow_closed(flow, error, now)
 
@@ -187,7 +191,7 @@ class Stack:
             cseq=1,
             routes=routes,
             headers=(
-                self._core.contact(flow, user),
+                self._core.contact(flow, user, secure=target.scheme == "sips"),
                 *self._core.offer_headers,
                 *SessionTimer(self.config.session_timer).ask(),
                 *headers,

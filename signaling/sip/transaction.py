@@ -292,6 +292,14 @@ class ServerTransaction(Transaction):
         """Send a response; one that the state does not allow is discarded (RFC 3261 §17.2.1)."""
         self._step(_response_input(response.status), now, response)
 
+    def flow_closed(self, now: float) -> None:
+        """The flow is gone. An answer may have another way, over a new connection (§18.2.2)."""
+        flow = self.flow
+        if flow.connection and flow.transport.is_stream:
+            self.flow = flow.at(flow.host, self.request.via.port or flow.transport.default_port)
+        else:
+            self.flow_failed(now)
+
     @property
     def is_answered(self) -> bool:
         """Whether a final response went out, or none can."""

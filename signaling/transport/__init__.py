@@ -8,21 +8,27 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from signaling.errors import TransportError
+from signaling.errors import SipParseError, TransportError
 from signaling.sip.flow import Flow
+from signaling.sip.message import Message
 
 
 class Receiver(Protocol):
     """Whom a transport delivers to; never from inside `send`."""
 
-    def received(self, octets: bytes, flow: Flow) -> None:
-        """One message (or one datagram) came."""
+    def received(
+        self, octets: bytes, flow: Flow, message: Message | SipParseError | None = None
+    ) -> None:
+        """One message (or one datagram) came; `message` is what it is, where it is read already."""
 
     def opened(self, flow: Flow) -> None:
         """A connection is up and can be sent on."""
 
     def closed(self, flow: Flow, error: TransportError | None) -> None:
-        """A connection is gone, once for each `opened`; no `error` where it ended in good order."""
+        """A connection is gone, once for each `opened`; no `error` where it ended in good order.
+
+        Also of an address (a flow of no connection): what was sent there is lost.
+        """
 
 
 class Transport(Protocol):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import ssl
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -14,6 +16,9 @@ from signaling.errors import LocalProtocolError, TransportError
 from signaling.sip.flow import Flow, TransportKind
 from signaling.sip.uri import Uri
 from signaling.transport import DatagramTransport, Receiver, Transport
+from signaling.transport.stream import StreamSettings
+from signaling.transport.tcp import StreamTransport
+from signaling.transport.tls import TlsPolicy
 from signaling.transport.udp import UdpTransport, address_towards, is_numeric, resolve
 from signaling.transport.websocket import (
     OriginRule,
@@ -26,6 +31,9 @@ from signaling.transport.websocket import (
 
 WEBSOCKET_LISTENER = "ws"
 """Name of the listener behind `websocket_route`."""
+MAXIMUM_STREAMLESS = 1000
+STREAMS = "stream"
+"""Name of the TCP and TLS connections that belong to nobody in particular."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +44,14 @@ class TransportSettings:
     """What far ends are told to reach us at; None: the local address that faces them."""
     advertised_port: int | None = None
     """The same for UDP ports; None: the bound one."""
+    advertised_tcp_port: int | None = None
+    advertised_tls_port: int | None = None
+    streamless_s: float = 600.0
+    """How long an address that took no TCP connection is not tried for large requests."""
+    stream: StreamSettings = field(default_factory=StreamSettings)
+    """Of TCP and TLS."""
+    tls: TlsPolicy | None = None
+    """Whom we believe where we connect by TLS; None: whom the system's CAs vouch for."""
     websocket: WebSocketSettings = field(default_factory=WebSocketSettings)
     origin_rule: OriginRule = refuse_browsers
     """Which pages may connect to the WebSocket listener."""
@@ -51,9 +67,17 @@ class TransportLayer:
         self._websocket = WebSocketListener(
             WEBSOCKET_LISTENER, receiver, settings.websocket, settings.origin_rule
         )
-        self._transports: dict[str, Transport] = {WEBSOCKET_LISTENER: self._websocket}
+        self._streams = StreamTransport(
+            STREAMS, receiver, settings.stream, tls=settings.tls, random=random
+        )
+        self._transports: dict[str, Transport] = {
+            WEBSOCKET_LISTENER: self._websocket,
+            STREAMS: self._streams,
+        }
         self._datagrams: list[DatagramTransport] = []
         self._invalid_hosts: dict[str, str] = {}
+        self._streamless: dict[tuple[str, int], float] = {}
+        """Addresses that took no TCP connection, and until when that is believed."""
         self._servers = AsyncExitStack()
 
     def __repr__(self) -> str:
@@ -69,6 +93,15 @@ class TransportLayer:
         transport = await UdpTransport.open(name, host, port, self._receiver)
         self.attach(transport)
         return transport.address
+
+    async def listen_stream(
+        self, host: str, port: int, ssl_context: ssl.SSLContext | None
+    ) -> tuple[str, int]:
+        """Accept TCP connections, TLS ones with a context; returns the bound address.
+
+        Raises TransportError.
+        """
+        return await self._streams.listen(host, port, ssl_context)
 
     async def listen_websocket(
         self, host: str, port: int, *, ssl_context: ssl.SSLContext | None, path: str
@@ -102,6 +135,16 @@ class TransportLayer:
         self._transports[name] = client
         return client
 
+    def open_streams(self, name: str, tls: TlsPolicy | None) -> None:
+        """TCP and TLS connections of their own name and policy, for `flow_to`; harmless if known.
+
+        Far ends are told to come back over these very connections, not to our listeners.
+        """
+        if name not in self._transports:
+            self._transports[name] = StreamTransport(
+                name, self._receiver, self._settings.stream, tls=tls, random=self._random
+            )
+
     def attach(self, transport: DatagramTransport) -> None:
         """Use a datagram transport made elsewhere."""
         self._check_new(transport.name)
@@ -111,13 +154,14 @@ class TransportLayer:
     async def remove(self, name: str) -> None:
         """Close one transport; its name is free again."""
         await self._transports[name].close()
-        del self._transports[name]
+        self._transports.pop(name, None)  # the layer may have been closed meanwhile
         self._invalid_hosts.pop(name, None)
 
     def keep(self, flow: Flow) -> None:
-        """Lift the idle limit of a WebSocket whose user has proved who it is."""
-        if flow.listener == WEBSOCKET_LISTENER:
-            self._websocket.keep(flow)
+        """Lift the idle limit of a connection whose user has proved who it is."""
+        transport = self._transports.get(flow.listener)
+        if isinstance(transport, WebSocketListener | StreamTransport):
+            transport.keep(flow)
 
     def send(self, flow: Flow, octets: bytes) -> None:
         """Send one message. Raises TransportError where the flow is gone."""
@@ -127,31 +171,68 @@ class TransportLayer:
         transport.send(flow, octets)
 
     def is_ours(self, flow: Flow) -> bool:
-        """Whether it is a connection that we opened."""
+        """Whether it is a connection to a server that we have an account or a name for."""
+        if flow.transport.is_stream:
+            return flow.listener != STREAMS
         return flow.connection != 0 and self._local_address(flow) is None
 
     async def close(self) -> None:
         """Close every socket."""
-        for transport in self._transports.values():
+        for transport in list(self._transports.values()):
             await transport.close()
         await self._servers.aclose()
         self._transports.clear()
 
     # -- the way to a far end ---------------------------------------------------------------------
 
-    async def flow_to(self, uri: Uri) -> Flow:
-        """The datagram flow to a URI's host. Raises TransportError."""
-        transport = (uri.parameter("transport") or "udp").lower()
-        if transport != "udp" or uri.scheme != "sip":
-            raise TransportError(f"{uri} asks for a connection, and there is none")
-        host, port = uri.parameter("maddr") or uri.host, uri.port or 5060
+    async def flow_to(self, uri: Uri, by: str = STREAMS) -> Flow:
+        """The way to a URI: over UDP, or a TCP or TLS connection that is opened or used again.
+
+        `by` names the connections to use, see `open_streams`. Raises TransportError.
+        """
+        secure = uri.scheme == "sips"
+        transport = (uri.parameter("transport") or ("tls" if secure else "udp")).lower()
+        kind = {"udp": TransportKind.UDP, "tcp": TransportKind.TCP, "tls": TransportKind.TLS}.get(
+            transport
+        )
+        if secure and kind is TransportKind.TCP:
+            kind = TransportKind.TLS  # RFC 3261 §19.1.4: TLS over that transport
+        if kind is None or (secure and kind is TransportKind.UDP):
+            raise TransportError(f"{uri} asks for a transport that we do not have")
+        name = uri.parameter("maddr") or uri.host
+        host, port = name, uri.port or kind.default_port
+        if kind is TransportKind.UDP:
+            if not is_numeric(host):
+                families = [":" in transport.local_host for transport in self._datagrams]
+                host, port = await resolve(
+                    host, port, ipv4=False in families, ipv6=True in families
+                )
+            return self._listener_towards(host).flow_to(host, port)
+        streams = self._transports.get(by)
+        if not isinstance(streams, StreamTransport):
+            raise TransportError(f"there are no connections named {by}")
         if not is_numeric(host):
-            families = [":" in transport.local_host for transport in self._datagrams]
-            host, port = await resolve(host, port, ipv4=False in families, ipv6=True in families)
-        return self._listener_towards(host).flow_to(host, port)
+            host, port = await resolve(host, port)
+        return await streams.connect(kind, host, port, uri.host)
+
+    def stream_for(self, flow: Flow) -> Flow | None:
+        """The way by TCP to who is reached by UDP; None where it was tried in vain lately."""
+        if self._now() < self._streamless.get((flow.host, flow.port), 0.0):
+            return None
+        return Flow(TransportKind.TCP, flow.host, flow.port, STREAMS)
+
+    def unreachable(self, flow: Flow) -> None:
+        """Nobody takes connections at an address: don't try it again and again by `stream_for`."""
+        now = self._now()
+        if len(self._streamless) >= MAXIMUM_STREAMLESS:
+            kept = {place: until for place, until in self._streamless.items() if until > now}
+            self._streamless = {} if len(kept) >= MAXIMUM_STREAMLESS else kept
+        self._streamless[flow.host, flow.port] = now + self._settings.streamless_s
 
     def local_uri(self, flow: Flow, user: str | None) -> Uri:
         """What the far end of a flow is told to reach us at."""
+        if flow.transport.is_stream:
+            return self._stream_uri(flow, user)
         address = self._local_address(flow)
         if flow.transport is not TransportKind.UDP and address is None:
             # A WebSocket client can't be connected to, and says so (RFC 7118 §5).
@@ -161,10 +242,36 @@ class TransportLayer:
                 self._invalid_hosts[flow.listener] = host
             return Uri("sip", user, host=host, parameters=(("transport", "ws"),))
         host, port = address or ("localhost", 5060)
-        host = self._settings.advertised_host or host
+        host = self._told(host, flow)
         if flow.transport is TransportKind.UDP:
             return Uri("sip", user, host=host, port=self._settings.advertised_port or port)
         return Uri("sip", user, host=host, port=port, parameters=(("transport", "ws"),))
+
+    def _stream_uri(self, flow: Flow, user: str | None) -> Uri:
+        """Our listener; without one, the connection itself, for who finds it by its address."""
+        host, port = self._local_address(flow) or ("", 0)
+        if not host:
+            with contextlib.suppress(TransportError):
+                host = address_towards(flow.host)
+        tls = flow.transport is TransportKind.TLS
+        if flow.listener == STREAMS:
+            listening = self._streams.listening(flow.transport, flow.host)
+            told = self._settings.advertised_tls_port if tls else self._settings.advertised_tcp_port
+            port = (told if listening else None) or listening or port
+        return Uri(
+            "sip",
+            user,
+            host=self._told(host or "localhost", flow),
+            port=port or flow.transport.default_port,
+            parameters=(("transport", "tls" if tls else "tcp"),),
+        )
+
+    def _told(self, host: str, flow: Flow) -> str:
+        """Our host as a far end is told: as advertised, but for an address of another family."""
+        told = self._settings.advertised_host
+        if not told or (is_numeric(told) and is_numeric(flow.host) and _differ(told, flow.host)):
+            return host
+        return told
 
     def _local_address(self, flow: Flow) -> tuple[str, int] | None:
         transport = self._transports.get(flow.listener)
@@ -182,6 +289,15 @@ class TransportLayer:
         order += [t for t in family if t.local_host in ("0.0.0.0", "::")]
         return (order or family)[0]
 
+    @staticmethod
+    def _now() -> float:
+        return asyncio.get_running_loop().time()
+
     def _check_new(self, name: str) -> None:
         if name in self._transports:
             raise LocalProtocolError(f"there is a transport named {name} already")
+
+
+def _differ(host: str, other: str) -> bool:
+    """Whether one is an IPv4 and the other an IPv6 address."""
+    return (":" in host) != (":" in other)

@@ -33,9 +33,18 @@ class UdpTransport(asyncio.DatagramProtocol):
         """Bind; port 0 takes a free one. Raises TransportError where the address is not free."""
         loop = asyncio.get_running_loop()
         try:
-            _, transport = await loop.create_datagram_endpoint(
-                lambda: cls(name, receiver), local_addr=(host, port)
-            )
+            family, address = await address_to_bind(host, port, socket.SOCK_DGRAM)
+            bound = socket.socket(family, socket.SOCK_DGRAM)
+            try:
+                if family == socket.AF_INET6:  # what comes by IPv4 is for a listener of IPv4
+                    bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+                bound.bind(address)
+                _, transport = await loop.create_datagram_endpoint(
+                    lambda: cls(name, receiver), sock=bound
+                )
+            except BaseException:
+                bound.close()
+                raise
         except OSError as error:
             raise TransportError(
                 f"UDP {host}:{port} can't be bound: {error.strerror or error}"
@@ -122,6 +131,17 @@ class UdpTransport(asyncio.DatagramProtocol):
         self._socket = None
         if not self._closed.done():
             self._closed.set_result(None)
+
+
+async def address_to_bind(
+    host: str, port: int, kind: socket.SocketKind
+) -> tuple[socket.AddressFamily, tuple[Any, ...]]:
+    """The family and address of a host of ours. Raises OSError."""
+    found = await asyncio.get_running_loop().getaddrinfo(
+        host, port, type=kind, flags=socket.AI_PASSIVE
+    )
+    family, _, _, _, address = found[0]
+    return family, address
 
 
 def is_numeric(host: str) -> bool:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 
-from signaling.errors import TransportError
+from signaling.errors import SipParseError, TransportError
 from signaling.sip.flow import Flow
+from signaling.sip.message import Message
 
 PATIENCE_S = 20.0
 """Bounds every wait in these tests; nothing takes as long unless it is broken."""
@@ -20,7 +21,9 @@ class Recorder:
         default_factory=asyncio.Queue
     )
 
-    def received(self, octets: bytes, flow: Flow) -> None:
+    def received(
+        self, octets: bytes, flow: Flow, message: Message | SipParseError | None = None
+    ) -> None:
         self.messages.put_nowait((octets, flow))
 
     def opened(self, flow: Flow) -> None:

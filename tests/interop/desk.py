@@ -102,6 +102,16 @@ class Desk:
         return f"{host}:{port}"
 
     @property
+    def sip_tcp(self) -> str:
+        """The same over TCP."""
+        return self.endpoint.running.sip_tcp
+
+    @property
+    def sip_tls(self) -> str:
+        """The same over TLS."""
+        return self.endpoint.running.sip_tls
+
+    @property
     def ca_file(self) -> Path:
         """PEM of the CA that signed the endpoint's certificate."""
         authority = self.endpoint.certificate.authority

@@ -1,9 +1,10 @@
-"""baresip registered at our own server over UDP: calls both ways, with audio proved by tones."""
+"""baresip registered at our own server: calls both ways, with audio proved by tones."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -236,3 +237,46 @@ async def test_its_flow_is_kept_kept_alive_by_stun_and_named_by_a_gruu(
         await desk.event(Established, device=AGENT)
         await desk.do(ClearConnection(AGENT))
         await phone.closed()
+
+
+@pytest.mark.parametrize("way", ["tcp", "tls"])
+async def test_over_tcp_and_over_tls_with_srtp(tmp_path: Path, way: str) -> None:
+    """Registered, called, held and calling over a connection."""
+    secret = way == "tls"
+    async with AsyncExitStack() as stack:
+        desk = await stack.enter_async_context(
+            Desk(
+                tmp_path / "state",
+                extensions=[CUSTOMER],
+                stations={AGENT: AGENT_HZ},
+                settings={"media": {"telephones": "srtp" if secret else "rtp"}},
+            )
+        )
+        customer = await stack.enter_async_context(
+            Baresip(
+                tmp_path / "customer",
+                CUSTOMER,
+                desk.sip_tls if secret else desk.sip_tcp,
+                password=desk.password,
+                tone_hz=CUSTOMER_HZ,
+                transport=way,
+                ca_file=desk.ca_file if secret else None,
+                srtp=secret,
+            )
+        )
+        registered = await desk.event(DeviceRegistered, device=CUSTOMER)
+        assert f"transport={way}" in registered.contact
+        await talking(desk, customer)
+        await desk.do(HoldCall(AGENT))
+        await desk.event(Held, device=AGENT)
+        await hear({desk.ear(AGENT): set(), customer: MUSIC_HZ})
+        await desk.do(ClearConnection(AGENT))
+        await customer.closed()
+        await desk.cleared()
+
+        await customer.dial(AGENT)
+        await customer.established()
+        await desk.event(Established, device=AGENT)
+        await hear({desk.ear(AGENT): {CUSTOMER_HZ}, customer: {AGENT_HZ}})
+        await customer.hang_up()
+        assert (await desk.cleared()).cause is Cause.NORMAL

@@ -51,7 +51,7 @@ def outside(kamailio: Kamailio, server: str, directory: Path, **account: object)
                     "server": server,
                     "domain": kamailio.address,
                     "password": kamailio.password,
-                    "ca": str(kamailio.ca_file) if server.startswith("wss") else None,
+                    "ca": str(kamailio.ca_file) if _is_secret(server) else None,
                     "expires_s": 60,
                     "media": "rtp",
                     **account,
@@ -61,8 +61,16 @@ def outside(kamailio: Kamailio, server: str, directory: Path, **account: object)
     )
 
 
+def _is_secret(server: str) -> bool:
+    return server.startswith(("wss:", "sips:")) or server.endswith("=tls")
+
+
 @pytest.fixture(
-    params=[("wss", "rtp"), ("ws", "rtp"), ("udp", "rtp"), ("wss", "webrtc")], ids="-".join
+    params=[
+        *[(scheme, "rtp") for scheme in ("wss", "ws", "udp", "tcp", "tls")],
+        ("wss", "webrtc"),
+    ],
+    ids="-".join,
 )
 def way(request: pytest.FixtureRequest) -> tuple[str, str]:
     """How signalling goes to the server, and how audio."""
@@ -83,7 +91,13 @@ async def server(way: tuple[str, str], tmp_path: Path) -> AsyncIterator[Kamailio
 @pytest.fixture
 async def desk(server: Kamailio, way: tuple[str, str], tmp_path: Path) -> AsyncIterator[Desk]:
     scheme, media = way
-    urls = {"wss": server.wss_url, "ws": server.ws_url, "udp": f"sip:{server.address}"}
+    urls = {
+        "wss": server.wss_url,
+        "ws": server.ws_url,
+        "udp": f"sip:{server.address}",
+        "tcp": server.tcp_uri,
+        "tls": server.tls_uri,
+    }
     async with outside(server, urls[scheme], tmp_path / "state", media=media) as endpoint:
         await endpoint.event(DeviceRegistered, device=AGENT)
         yield endpoint
@@ -249,10 +263,26 @@ async def test_a_wrong_password(kamailio: Kamailio, tmp_path: Path) -> None:
         assert (refused.cause, refused.sip_status) == (Cause.UNAUTHORISED, 401)
 
 
-async def test_a_certificate_that_nobody_vouches_for(kamailio: Kamailio, tmp_path: Path) -> None:
-    async with outside(kamailio, kamailio.wss_url, tmp_path / "state", ca=None) as desk:
+@pytest.mark.parametrize("way", ["wss", "tls"])
+async def test_a_certificate_that_nobody_vouches_for(
+    kamailio: Kamailio, tmp_path: Path, way: str
+) -> None:
+    server = kamailio.wss_url if way == "wss" else kamailio.tls_uri
+    async with outside(kamailio, server, tmp_path / "state", ca=None) as desk:
         refused = await desk.event(DeviceUnregistered, device=AGENT)
         assert refused.cause is Cause.CERTIFICATE_REFUSED
+        assert 'add ca = "FILE.pem"' in refused.text
+
+
+async def test_a_certificate_of_another_name(tmp_path: Path) -> None:
+    """RFC 5922 §7.3: the name that was asked for must be proved, though the CA is trusted."""
+    async with (
+        Kamailio(tmp_path / "kamailio", names=["pbx.example"]) as kamailio,
+        outside(kamailio, kamailio.tls_uri, tmp_path / "state") as desk,
+    ):
+        refused = await desk.event(DeviceUnregistered, device=AGENT)
+        assert refused.cause is Cause.CERTIFICATE_REFUSED
+        assert "not for 127.0.0.1, but for pbx.example" in refused.text
 
 
 async def test_a_server_that_is_not_there(kamailio: Kamailio, tmp_path: Path) -> None:

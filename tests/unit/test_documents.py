@@ -126,7 +126,8 @@ def test_the_requests_of_the_native_interface_are_those_that_are_served() -> Non
 def test_the_ports_of_the_readme_are_the_defaults() -> None:
     text = (REPOSITORY / "README.md").read_text()
     config = Config()
-    for port in (config.http.port, config.http.plain_port, config.sip.port):
+    sip, http = config.sip, config.http
+    for port in (http.port, http.plain_port, sip.port, sip.tls_port):
         assert re.search(rf"^\| {port} (TCP|UDP) \|", text, re.MULTILINE), port
     assert f"| {config.media.port_first}–{config.media.port_last} UDP |" in text
 

@@ -18,7 +18,7 @@ def authority() -> trustme.CA:
 @pytest.fixture
 def server_context(authority: trustme.CA) -> ssl.SSLContext:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    authority.issue_cert("127.0.0.1").configure_cert(context)
+    authority.issue_cert("127.0.0.1", "::1").configure_cert(context)
     return context
 
 

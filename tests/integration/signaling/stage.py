@@ -15,6 +15,7 @@ from signaling.sip.auth import DigestCredentials, ha1
 from signaling.sip.flow import Flow, TransportKind
 from signaling.sip.headers import NameAddr
 from signaling.sip.uri import Uri
+from signaling.transport.tls import TlsPolicy
 from signaling.transport.websocket import WebSocketSettings
 from signaling.user_agent import (
     Account,
@@ -37,7 +38,9 @@ OFFER = (
     b"m=audio 4000 RTP/AVP 0\r\n"
 )
 ANSWER = OFFER.replace(b"4000", b"5000")
-KINDS = (TransportKind.UDP, TransportKind.WS, TransportKind.WSS)
+KINDS = tuple(TransportKind)
+WEBSOCKETS = (TransportKind.WS, TransportKind.WSS)
+STREAMS = (TransportKind.TCP, TransportKind.TLS)
 
 
 class StaticCredentials:
@@ -76,6 +79,7 @@ class Phone:
     kind: TransportKind
     agent: UserAgent
     exit: AsyncExitStack
+    tls: TlsPolicy | None = None
     registration: Registration | None = None
 
     def register(self, *, password: str | None = None, expires_s: int = 600) -> Registration:
@@ -84,8 +88,9 @@ class Phone:
                 name=self.user,
                 aor=Uri("sip", self.user, host="127.0.0.1"),
                 credentials=self.credentials(password),
-                registrar=Uri("sip", host="127.0.0.1", port=self.stage.udp_port),
-                connection=None if self.kind is TransportKind.UDP else "server",
+                registrar=self.stage.registrar(self.kind),
+                connection="server" if self.kind in WEBSOCKETS else None,
+                tls=self.tls,
                 expires_s=expires_s,
             )
         )
@@ -136,12 +141,14 @@ class Stage:
         self.server_context = server_context
         self.trusting_context = trusting_context
         self.server = SipServer(config or SipServerConfig(realm=REALM), StaticCredentials())
-        self.udp_port = self.ws_port = self.wss_port = 0
+        self.udp_port = self.tcp_port = self.tls_port = self.ws_port = self.wss_port = 0
         self._exit = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
         await self._exit.enter_async_context(self.server)
         _, self.udp_port = await self.server.listen_udp("127.0.0.1", 0)
+        _, self.tcp_port = await self.server.listen_tcp("127.0.0.1", 0)
+        _, self.tls_port = await self.server.listen_tls("127.0.0.1", 0, self.server_context)
         _, self.ws_port = await self.server.listen_websocket("127.0.0.1", 0)
         _, self.wss_port = await self.server.listen_websocket(
             "127.0.0.1", 0, ssl_context=self.server_context
@@ -150,6 +157,21 @@ class Stage:
 
     async def __aexit__(self, *error: object) -> None:
         await self._exit.aclose()
+
+    def cut(self, flow: Flow) -> None:
+        """The server loses a TCP or TLS connection, without a word."""
+        self.server.user_agent._layer._streams._connections[flow.connection].close()
+
+    def registrar(self, kind: TransportKind) -> Uri:
+        """Where phones of a kind register."""
+        match kind:
+            case TransportKind.TCP:
+                tcp = (("transport", "tcp"),)
+                return Uri("sip", host="127.0.0.1", port=self.tcp_port, parameters=tcp)
+            case TransportKind.TLS:
+                return Uri("sips", host="127.0.0.1", port=self.tls_port)
+            case _:
+                return Uri("sip", host="127.0.0.1", port=self.udp_port)
 
     async def phone(
         self, user: str, kind: TransportKind, *, ssl_context: ssl.SSLContext | None = None
@@ -163,15 +185,17 @@ class Stage:
         exit_ = AsyncExitStack()
         agent = await exit_.enter_async_context(UserAgent(config))
         self._exit.push_async_callback(exit_.aclose)
+        context = ssl_context or self.trusting_context
         match kind:
             case TransportKind.UDP:
                 await agent.listen_udp("127.0.0.1", 0)
             case TransportKind.WS:
                 agent.connect("server", f"ws://127.0.0.1:{self.ws_port}/sip")
             case TransportKind.WSS:
-                context = ssl_context or self.trusting_context
                 agent.connect("server", f"wss://127.0.0.1:{self.wss_port}/sip", context)
-        return Phone(self, user, kind, agent, exit_)
+            case TransportKind.TCP | TransportKind.TLS:
+                pass  # the account connects
+        return Phone(self, user, kind, agent, exit_, TlsPolicy(context))
 
     def call(self, user: str, sdp: bytes | None = OFFER) -> InviteSession:
         """The server calls the best of a user's phones."""

@@ -6,12 +6,14 @@ import asyncio
 
 import pytest
 
+from signaling import registrar
 from signaling.errors import LocalProtocolError, TransportError
 from signaling.sip.auth import DigestCredentials
-from signaling.sip.flow import TransportKind
+from signaling.sip.flow import Flow, TransportKind
 from signaling.sip.headers import NameAddr
 from signaling.sip.invite import Role
 from signaling.sip.uri import Uri
+from signaling.transport.tls import TlsPolicy
 from signaling.user_agent import (
     Answered,
     Confirmed,
@@ -21,6 +23,7 @@ from signaling.user_agent import (
     InviteSession,
     Progress,
     Reinvited,
+    TransportSettings,
     UserAgent,
     UserAgentConfig,
 )
@@ -29,10 +32,12 @@ from tests.integration.signaling.stage import (
     ANSWER,
     KINDS,
     OFFER,
+    STREAMS,
     USERS,
     Stage,
     ending,
     next_event,
+    until,
 )
 
 pytestmark = pytest.mark.integration
@@ -142,6 +147,88 @@ async def test_info_in_a_call(stage, kind):
     assert await next_event(offered) == InfoReceived("application/dtmf-relay", b"Signal=5\r\n")
     offered.bye()
     await ending(dialled)
+
+
+@pytest.mark.parametrize("kind", STREAMS)
+async def test_a_call_outlives_its_connection_and_goes_on_over_the_next(stage, kind):
+    phone = await (await stage.phone("6001", kind)).registered()
+    placed = stage.call("6001")
+    ringing = await phone.invitation()
+    ringing.accept(ANSWER)
+    assert isinstance(await next_event(placed), Answered)
+    assert isinstance(await next_event(ringing), Confirmed)
+    before = placed.flow
+    stage.cut(before)
+    await until(stage.server.registrations(), registrar.Registered)
+    placed.bye()
+    assert (await ending(ringing)).by_remote
+    assert placed.flow != before
+
+
+async def test_an_answer_whose_connection_is_lost_goes_to_the_sent_by(stage):
+    """RFC 3261 §18.2.2."""
+    arrived: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        arrived.put_nowait(await reader.readuntil(b"\r\n\r\n"))
+        writer.close()
+
+    lost: asyncio.Queue[Flow] = asyncio.Queue()
+    config = UserAgentConfig(trusted_peers=("127.0.0.1",))
+    async with (
+        UserAgent(config, on_flow_closed=lost.put_nowait) as called,
+        await asyncio.start_server(take, "127.0.0.1", 0) as to,
+    ):
+        _, port = await called.listen_tcp("127.0.0.1", 0)
+        sent_by = to.sockets[0].getsockname()[1]
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(
+            (
+                f"INVITE sip:6001@127.0.0.1:{port} SIP/2.0\r\n"
+                f"Via: SIP/2.0/TCP 127.0.0.1:{sent_by};branch=z9hG4bKgone\r\n"
+                "Max-Forwards: 70\r\nFrom: <sip:10086@127.0.0.1>;tag=1\r\n"
+                "To: <sip:6001@127.0.0.1>\r\nCall-ID: gone\r\nCSeq: 1 INVITE\r\n"
+                f"Contact: <sip:10086@127.0.0.1:{sent_by};transport=tcp>\r\n"
+                "Content-Length: 0\r\n\r\n"
+            ).encode()
+        )
+        async with asyncio.timeout(PATIENCE_S):
+            ringing = await anext(called.invitations())
+            writer.close()
+            await lost.get()
+            ringing.reject(486)
+            assert (await arrived.get()).startswith(b"SIP/2.0 486 ")
+
+
+async def test_a_call_to_where_nobody_listens_is_503(stage, unused_tcp_port):
+    """RFC 3261 §8.1.3.1: a connection that fails is a 503."""
+    async with UserAgent() as caller:
+        target = Uri.parse(f"sip:6001@127.0.0.1:{unused_tcp_port};transport=tcp")
+        me = NameAddr("", Uri("sip", "me", host="127.0.0.1"))
+        session = caller.invite(InviteRequest(target, me, NameAddr("", target), sdp=OFFER))
+        ended = await ending(session)
+    assert (ended.status, ended.by_remote) == (503, True)
+    assert "refused" in str(ended.error)
+
+
+async def test_who_is_asked_for_by_sips_is_told_a_sips_contact(stage):
+    """RFC 3261 §8.1.1.8, §12.1.1."""
+    async with UserAgent(UserAgentConfig(trusted_peers=("127.0.0.1",))) as called:
+        _, port = await called.listen_tls("127.0.0.1", 0, stage.server_context)
+        trusting = TransportSettings(tls=TlsPolicy(stage.trusting_context))
+        async with UserAgent(UserAgentConfig(transport=trusting)) as caller:
+            target = Uri.parse(f"sips:6001@127.0.0.1:{port}")
+            me = NameAddr("", Uri("sips", "me", host="127.0.0.1"))
+            placed = caller.invite(InviteRequest(target, me, NameAddr("", target), sdp=OFFER))
+            async with asyncio.timeout(PATIENCE_S):
+                ringing = await anext(called.invitations())
+            (contact,) = ringing.request.contacts
+            assert (contact.uri.scheme, contact.uri.parameter("transport")) == ("sips", None)
+            ringing.accept(ANSWER)
+            assert isinstance(await next_event(placed), Answered)
+            assert isinstance(await next_event(ringing), Confirmed)
+            placed.bye()
+            await ending(ringing)
 
 
 @pytest.mark.parametrize("kind", [TransportKind.WS, TransportKind.WSS])

@@ -21,6 +21,7 @@ from signaling.user_agent import (
 from tests.integration.signaling.stage import (
     KINDS,
     REALM,
+    STREAMS,
     Stage,
     StaticCredentials,
     until,
@@ -47,8 +48,12 @@ async def test_a_phone_registers_and_can_be_reached(stage: Stage, kind: Transpor
     if kind is TransportKind.UDP:
         assert (flow.host, flow.port) == (target.host, target.port)
         assert target.host == "127.0.0.1"
+        return
+    assert flow == heard.binding.flow
+    if kind.is_stream:
+        assert (flow.host, flow.port) == (target.host, target.port)
+        assert target.parameter("transport") == kind.lower()
     else:
-        assert flow == heard.binding.flow
         assert target.host.endswith(".invalid")
         assert target.parameter("transport") == "ws"
 
@@ -139,8 +144,48 @@ async def test_after_a_restart_of_the_server_a_phone_comes_back_by_itself(stage,
         assert len(second.targets("6001")) == 1
 
 
-async def test_a_certificate_that_is_not_trusted_is_named_as_the_cause(stage):
-    phone = await stage.phone("6001", TransportKind.WSS, ssl_context=ssl.create_default_context())
+@pytest.mark.parametrize("kind", STREAMS)
+async def test_a_lost_connection_is_made_anew_and_the_old_contact_is_taken_back(stage, kind):
+    phone = await (await stage.phone("6001", kind)).registered()
+    ((_, before),) = stage.targets("6001")
+    stage.cut(before)
+    events = stage.server.registrations()
+    heard = await within(events)
+    assert isinstance(heard, registrar.Unregistered)
+    assert heard.loss is registrar.Loss.CONNECTION_LOST
+    await until(phone.agent.registration_events(), RegistrationFailed)
+    await until(events, registrar.Registered)
+    ((target, after),) = stage.targets("6001")
+    assert after != before
+    assert target.port == after.port
+    await until(phone.agent.registration_events(), Registered)
+
+
+@pytest.mark.parametrize("kind", STREAMS)
+async def test_a_refused_connection_is_tried_again_until_the_server_is_there(
+    stage, kind, unused_tcp_port
+):
+    port = unused_tcp_port
+    if kind is TransportKind.TCP:
+        stage.tcp_port = port
+    else:
+        stage.tls_port = port
+    phone = await stage.phone("6001", kind)
+    phone.register()
+    event = await phone.registration_event()
+    assert isinstance(event, RegistrationFailed)
+    assert "refused" in event.text
+    async with SipServer(SipServerConfig(realm=REALM), StaticCredentials()) as server:
+        if kind is TransportKind.TCP:
+            await server.listen_tcp("127.0.0.1", port)
+        else:
+            await server.listen_tls("127.0.0.1", port, stage.server_context)
+        assert isinstance(await phone.registration_event(), Registered)
+
+
+@pytest.mark.parametrize("kind", [TransportKind.WSS, TransportKind.TLS])
+async def test_a_certificate_that_is_not_trusted_is_named_as_the_cause(stage, kind):
+    phone = await stage.phone("6001", kind, ssl_context=ssl.create_default_context())
     phone.register()
     event = await phone.registration_event()
     assert isinstance(event, RegistrationFailed)

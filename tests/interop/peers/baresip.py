@@ -21,7 +21,7 @@ from .sound import RATE_HZ, Samples, tones_in, write_tone
 Event = dict[str, Any]
 
 MODULES = "/usr/lib/baresip/modules"
-_REGISTER_ANSWER = re.compile(r"\{\d+/UDP/v4\} \d{3} |reg: \S+: ")
+_REGISTER_ANSWER = re.compile(r"\{\d+/(UDP|TCP|TLS)/v4\} \d{3} |reg: \S+: ")
 _WAV_HEADER = 44
 _LIFE_S = 150
 """Longer than any test may take."""
@@ -54,6 +54,7 @@ module_app menu.so
 module_app ctrl_tcp.so
 ctrl_tcp_listen 127.0.0.1:{control_port}
 snd_path {directory}
+{certificates}
 """
 
 
@@ -74,6 +75,9 @@ class Baresip:
         uuid: names it for ever, `+sip.instance`; by default it has no such name.
         says: a WAV file, in place of the tone.
         outbound: send all by the registrar; else straight to whom it dials.
+        transport: `udp`, `tcp` or `tls`.
+        ca_file: whose certificate the registrar must show over TLS.
+        srtp: audio by SRTP with keys in the SDP, and no other.
     """
 
     def __init__(
@@ -92,6 +96,9 @@ class Baresip:
         uuid: str = "",
         says: Path | None = None,
         outbound: bool = True,
+        transport: str = "udp",
+        ca_file: Path | None = None,
+        srtp: bool = False,
     ) -> None:
         self.user = user
         self.domain = domain or registrar
@@ -105,15 +112,17 @@ class Baresip:
         self._control_port = free_port(socket.SOCK_STREAM)
         self._register = register
         self._uuid = uuid
-        proxy = f'"sip:{registrar};transport=udp"'
+        proxy = f'"sip:{registrar};transport={transport}"'
         self._account = (
             f"<sip:{user}@{self.domain}>"
             f";auth_user={user};auth_pass={password}"
             f"{f';outbound={proxy}' if outbound else ''}"
+            f"{';mediaenc=srtp-mand' if srtp else ''}"
             f";regint={60 if register else 0}"
             f";answermode={answer};audio_codecs={codecs}{account}\n"
         )
         self._says = says
+        self._ca_file = ca_file
         self._stack = AsyncExitStack()
         self._control: asyncio.Transport
         self.process: Process
@@ -128,6 +137,7 @@ class Baresip:
             tone=wav,
             modules=MODULES,
             directory=self._directory,
+            certificates=f"sip_cafile {self._ca_file}" if self._ca_file is not None else "",
         )
         for name, text in {
             "config": config,

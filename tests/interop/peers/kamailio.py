@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Self
@@ -29,6 +30,7 @@ class Kamailio:
         ca: who signs its certificate; a new CA where None.
         trunk: `host:port` of a customer whose calls need no password and who has all numbers
             that begin with `+`.
+        names: whom the certificate is for.
     """
 
     host = "127.0.0.1"
@@ -42,6 +44,7 @@ class Kamailio:
         rtpengine: str | None = None,
         ca: trustme.CA | None = None,
         trunk: str | None = None,
+        names: Sequence[str] = ("localhost", "127.0.0.1"),
     ) -> None:
         self.ca = ca or trustme.CA()
         self.sip_port = free_port()
@@ -50,6 +53,7 @@ class Kamailio:
         )
         self._rtpengine = rtpengine
         self._trunk = trunk
+        self._names = names
         self._directory = directory
         self._stack = AsyncExitStack()
         self.process: Process
@@ -70,6 +74,16 @@ class Kamailio:
         return f"wss://{self.host}:{self.wss_port}"
 
     @property
+    def tcp_uri(self) -> str:
+        """Where SIP over TCP is served."""
+        return f"sip:{self.address};transport=tcp"
+
+    @property
+    def tls_uri(self) -> str:
+        """Where SIP over TLS is served; the certificate also names `localhost`."""
+        return f"sip:{self.host}:{self.tls_port};transport=tls"
+
+    @property
     def ca_file(self) -> Path:
         """PEM of the CA that signed its certificate."""
         return self._directory / "ca.pem"
@@ -83,7 +97,7 @@ class Kamailio:
     async def __aenter__(self) -> Self:
         program = require("kamailio", "kamailio kamailio-tls-modules kamailio-websocket-modules")
         self._directory.mkdir(parents=True, exist_ok=True)
-        certificate = self.ca.issue_cert("localhost", self.host)
+        certificate = self.ca.issue_cert(*self._names)
         certificate_file, key_file = self._directory / "server.pem", self._directory / "server.key"
         certificate_file.write_bytes(b"".join(pem.bytes() for pem in certificate.cert_chain_pems))
         certificate.private_key_pem.write_to_path(str(key_file))

@@ -3,15 +3,59 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from endpoint.app.settings import AccountSettings, Config
+from endpoint.app.settings import AccountSettings, Config, SipSettings
 
 pytestmark = pytest.mark.unit
 
 
-@pytest.mark.parametrize("server", ["sip:pbx;transport=tcp", "sips:pbx", "tls:pbx:5061"])
-def test_a_transport_that_is_not_built_yet_is_named(server: str) -> None:
-    with pytest.raises(ValidationError, match="not built yet"):
-        AccountSettings.model_validate({"device": "6001", "server": server, "password": "x"})
+PIN = "sha256//" + 43 * "A" + "="
+
+
+def account(server: str, **settings: object) -> AccountSettings:
+    given = {"device": "6001", "server": server, "password": "x", **settings}
+    return AccountSettings.model_validate(given)
+
+
+@pytest.mark.parametrize(
+    ("server", "over_tls"),
+    [
+        ("sip:pbx", False),
+        ("sip:pbx;transport=udp", False),
+        ("sip:pbx:5070;transport=tcp", False),
+        ("sip:[2001:db8::1]:5070;transport=TLS", True),
+        ("sips:pbx.example.com", True),
+        ("sips:192.0.2.1:5061;transport=tcp", True),
+        ("wss://pbx/ws", False),
+    ],
+)
+def test_a_server_says_by_which_transport_it_is_reached(server: str, over_tls: bool) -> None:
+    assert account(server).over_tls is over_tls
+    assert account(server).server == server
+
+
+@pytest.mark.parametrize(
+    "server", ["tls:pbx:5061", "sip:pbx;transport=sctp", "sips:pbx;transport=udp", "sip:u@pbx"]
+)
+def test_a_server_by_another_transport_is_refused_with_what_was_expected(server: str) -> None:
+    with pytest.raises(ValidationError, match="expected wss://") as refused:
+        account(server)
+    assert "u@" not in str(refused.value).partition("[type")[0]
+
+
+def test_what_is_for_tls_is_refused_elsewhere() -> None:
+    assert account("sips:pbx", pin=PIN).pin == PIN
+    with pytest.raises(ValidationError, match="are for sips:"):
+        account("sip:pbx", pin=PIN)
+    with pytest.raises(ValidationError, match="expected sha256"):
+        account("sips:pbx", pin="sha256//short")
+    with pytest.raises(ValidationError, match="expected both, or neither"):
+        account("sips:pbx", certificate="me.pem")
+
+
+def test_with_any_free_port_for_sip_that_of_tls_is_free_too() -> None:
+    assert SipSettings().tls_port == 5061
+    assert SipSettings(port=0).tls_port == 0
+    assert SipSettings(port=0, tls_port=5071).tls_port == 5071
 
 
 def test_what_is_exempt_from_limits_is_a_network() -> None:
