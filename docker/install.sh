@@ -15,6 +15,7 @@ peers=(
   baresip-core
   chromium
   coturn
+  dnsmasq-base
   gcc # for the load of the bench
   kamailio
   kamailio-tls-modules

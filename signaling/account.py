@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from random import Random
+from typing import Protocol
 
 from signaling.errors import TransportError
 from signaling.mailbox import Mailbox
@@ -21,6 +21,7 @@ from signaling.sip.registration import (
 )
 from signaling.sip.stack import Stack
 from signaling.sip.uri import Uri
+from signaling.transport.layer import Ways
 from signaling.transport.tls import TlsPolicy
 
 
@@ -100,6 +101,7 @@ class Registration:
         )
         self.last_event: RegistrationEvent | None = None
         self._changed = asyncio.Event()
+        self._wants_way = False
 
     def __repr__(self) -> str:
         return f"<Registration {self.account.name} {self.state}>"
@@ -142,15 +144,16 @@ class Registration:
         """Try again now, also after a fatal failure."""
         self._usage.retry(now=self._driver.now())
         self._driver.drain()
+        self.wake()
 
     def unregister(self) -> None:
         """Remove the binding; then `Unregistered`."""
         self._usage.unregister(now=self._driver.now())
         self._driver.drain()
 
-    def flow_available(self, flow: Flow) -> None:
-        """For the user agent: there is a (new) way to the registrar."""
-        self._usage.flow_available(flow, now=self._driver.now())
+    def flow_available(self, flow: Flow, alternative: bool | None = None) -> None:
+        """For the user agent: there is a (new) way to the registrar, and perhaps another."""
+        self._usage.flow_available(flow, alternative=alternative, now=self._driver.now())
         self._driver.drain()
 
     def deliver(self, event: RegistrationEvent) -> None:
@@ -164,10 +167,30 @@ class Registration:
         """For the user agent: something may have changed."""
         self._changed.set()
 
+    def want_way(self) -> None:
+        """For the user agent: it has waited long enough, another way to the registrar is wanted."""
+        self._wants_way = True
+        self.wake()
+
+    def takes_way(self) -> bool:
+        """For the user agent: whether one is wanted so; asked once."""
+        wanted, self._wants_way = self._wants_way, False
+        return wanted
+
     async def changed(self) -> None:
         """For the user agent: until then."""
         await self._changed.wait()
         self._changed.clear()
+
+
+class Wayfinder(Protocol):
+    """Who knows the ways to a URI."""
+
+    async def ways_to(self, uri: Uri, by: str) -> Ways:
+        """The ways, best first, by connections of a name. Raises TransportError."""
+
+    def avoid(self, flow: Flow) -> None:
+        """There was no answer by a flow."""
 
 
 class Accounts:
@@ -212,21 +235,30 @@ class Accounts:
         self._driver.drain()
         return registration
 
-    async def keep_located(
-        self, registration: Registration, flow_to: Callable[[Uri], Awaitable[Flow]]
-    ) -> None:
-        """Find the way to the registrar of a URI whenever there is none, until un-registered."""
-        failures = 0
+    async def keep_located(self, registration: Registration, finder: Wayfinder) -> None:
+        """Find the way to the registrar of a URI whenever there is none, until un-registered.
+
+        Where one fails, the next is taken at once (RFC 3263 §4.3); after the last, all again.
+        """
+        account, ways, failures = registration.account, Ways(), 0
+        flow: Flow | None = None
         while registration.state is not RegistrationState.UNREGISTERED:
             if registration.state is RegistrationState.WAITING:
-                await asyncio.sleep(self._pause_s(failures))
-                failures += 1
+                if flow is not None:
+                    finder.avoid(flow)
                 try:
-                    flow = await flow_to(registration.account.registrar_uri)
+                    has_waited = registration.takes_way()
+                    if not ways.has_more:
+                        if not has_waited:
+                            await asyncio.sleep(self._pause_s(failures))
+                            failures += 1
+                        ways = await finder.ways_to(account.registrar_uri, account.name)
+                    flow = await ways.next()
                 except TransportError as error:
+                    flow = None
                     self._tell_unreachable(registration, error)
                     continue
-                registration.flow_available(flow)
+                registration.flow_available(flow, alternative=ways.has_more)
             elif registration.state is RegistrationState.REGISTERED:
                 failures = 0
             await registration.changed()
@@ -276,6 +308,8 @@ class Accounts:
                 self._tell(registration, Registered(account, contact, expires_s))
             case stack_events.RegistrationFailed(status, text, fatal, _, error):
                 self._tell(registration, RegistrationFailed(account, status, text, fatal, error))
+            case stack_events.WayWanted():
+                registration.want_way()
             case stack_events.Unregistered():
                 del self._registrations[change.registration.id]
                 self._tell(registration, Unregistered(account))

@@ -51,7 +51,10 @@ class InviteRequest:
     sdp: bytes | None = None
     """Our offer; None asks the far end to offer in its 2xx."""
     flow: Flow | None = None
-    """Where to send it; None resolves the target's host and uses UDP."""
+    """Where to send it; None goes where the first of `routes`, or the target, leads (RFC 3263)."""
+    by: str | None = None
+    """The connections to use then, see `UserAgent.open_streams`; None: those of nobody in
+    particular."""
     credentials: DigestCredentials | None = None
     headers: Sequence[tuple[str, str]] = ()
     contact_user: str | None = None
@@ -266,6 +269,10 @@ class InviteSession:
     def begin(self, usage: InviteUsage) -> None:
         """The INVITE is sent."""
         self._usage = usage
+
+    def begin_again(self) -> None:
+        """It is about to be sent another way: there was no answer by the last one."""
+        self._usage = None
 
     def fail(self, error: TransportError) -> None:
         """The far end can't be reached at all."""

@@ -74,7 +74,7 @@ from signaling.sip.transaction import TimerSettings
 from signaling.sip.uri import Uri
 from signaling.supervision import Supervision
 from signaling.transport import DatagramTransport
-from signaling.transport.layer import STREAMS, TransportLayer, TransportSettings
+from signaling.transport.layer import STREAMS, TransportLayer, TransportSettings, Ways
 from signaling.transport.tls import TlsPolicy
 from signaling.transport.websocket import ConnectionState, WebSocketClient
 from signaling.watch import Watch
@@ -120,6 +120,8 @@ __all__ = [
 log = structlog.get_logger(__name__)
 
 LEFT = "the user agent has been left"
+NO_ANSWER = (408, 503)
+"""Statuses that stand for a server that does not answer, or can't serve (RFC 3263 §4.3)."""
 
 ANONYMOUS = "anonymous.invalid"
 """The host of who need not say who it is (RFC 3261 §8.1.1.3, RFC 3323 §4.1)."""
@@ -238,6 +240,8 @@ class UserAgent:
         self._connections: dict[str, Flow] = {}
         self._open_flows: set[Flow] = set()
         self._sessions: dict[str, InviteSession] = {}
+        self._searches: dict[str, tuple[InviteSession, InviteRequest, Ways]] = {}
+        """Calls that nobody has answered in any way yet, and how else they may go."""
         self._refers: dict[str, Refer] = {}
         self._requests: dict[RequestId, asyncio.Future[RequestCompleted]] = {}
         self._watches: list[Watch] = []
@@ -398,11 +402,8 @@ class UserAgent:
         return registration
 
     async def _keep_located(self, registration: Registration) -> None:
-        name = registration.account.name
-        await self._accounts.keep_located(
-            registration, lambda uri: self._layer.flow_to(uri, by=name)
-        )
-        await self.disconnect(name)
+        await self._accounts.keep_located(registration, self._layer)
+        await self.disconnect(registration.account.name)
 
     def is_server_of_ours(self, flow: Flow) -> bool:
         """Whether a flow leads to a server that we connected to, or hold an account at."""
@@ -481,8 +482,43 @@ class UserAgent:
         """
         if self._closing:
             raise TransportError(LEFT)
+        ways = Ways()
         if flow is None:
-            flow = await self._layer.flow_to(target)
+            ways = await self._layer.ways_to(target)
+            flow = await ways.next()
+        while True:
+            completed = await self._ask(
+                method,
+                target,
+                flow,
+                from_=from_,
+                to=to,
+                headers=headers,
+                body=body,
+                content_type=content_type,
+                credentials=credentials,
+            )
+            if completed.status not in NO_ANSWER or not ways.has_more:
+                return completed
+            self._layer.avoid(flow)
+            try:
+                flow = await ways.next()
+            except TransportError:
+                return completed
+
+    async def _ask(
+        self,
+        method: str,
+        target: Uri,
+        flow: Flow,
+        *,
+        from_: NameAddr,
+        to: NameAddr,
+        headers: Sequence[tuple[str, str]],
+        body: bytes,
+        content_type: str | None,
+        credentials: DigestCredentials | None,
+    ) -> RequestCompleted:
         request = self._stack.request(
             method,
             target,
@@ -614,7 +650,7 @@ class UserAgent:
         self._open_flows.discard(flow)
         self.guard.closed(flow)
         if flow.is_address and error is not None:
-            self._layer.unreachable(flow)
+            self._layer.avoid(flow)
         if self._connections.get(flow.listener) == flow:
             del self._connections[flow.listener]
         self._stack.flow_closed(flow, self.now(), error)
@@ -642,7 +678,7 @@ class UserAgent:
         match event:
             case SessionChanged():
                 session = self._sessions.get(event.session.id)
-                if session is not None:
+                if session is not None and not self._goes_another_way(event):
                     session.deliver(event.event)
                     if session.ended is not None:
                         del self._sessions[event.session.id]
@@ -732,9 +768,14 @@ class UserAgent:
 
     # -- finding the way ---------------------------------------------------------------------------
 
-    async def _begin_when_found(self, session: InviteSession, invitation: InviteRequest) -> None:
+    async def _begin_when_found(
+        self, session: InviteSession, invitation: InviteRequest, ways: Ways | None = None
+    ) -> None:
+        hop = invitation.routes[0].uri if invitation.routes else invitation.target
         try:
-            flow = await self._layer.flow_to(invitation.target)
+            if ways is None:
+                ways = await self._layer.ways_to(hop, invitation.by or STREAMS)
+            flow = await ways.next()
         except TransportError as error:
             session.fail(error)
             return
@@ -742,9 +783,30 @@ class UserAgent:
             session.fail(TransportError(LEFT))
             raise
         if session.ended is None:
-            self._begin(session, invitation, flow)
+            self._begin(session, invitation, flow, ways)
 
-    def _begin(self, session: InviteSession, invitation: InviteRequest, flow: Flow) -> None:
+    def _goes_another_way(self, event: SessionChanged) -> bool:
+        """Where an INVITE had no answer at all, or a 503, the next way is taken (RFC 3263 §4.3)."""
+        search = self._searches.pop(event.session.id, None)
+        if search is None or not isinstance(event.event, Ended):
+            return False
+        session, invitation, ways = search
+        failed = event.event.by_remote and event.event.status in NO_ANSWER
+        if self._closing or not (failed and ways.has_more):
+            return False
+        self._layer.avoid(event.session.flow)
+        del self._sessions[event.session.id]
+        session.begin_again()
+        self._spawn(self._begin_when_found(session, invitation, ways))
+        return True
+
+    def _begin(
+        self,
+        session: InviteSession,
+        invitation: InviteRequest,
+        flow: Flow,
+        ways: Ways | None = None,
+    ) -> None:
         try:
             usage = self._stack.invite(
                 invitation.target,
@@ -763,6 +825,8 @@ class UserAgent:
             return
         session.begin(usage)
         self._sessions[usage.id] = session
+        if ways is not None and ways.has_more:
+            self._searches[usage.id] = session, invitation, ways
         self.drain()
 
     # -- the end -----------------------------------------------------------------------------------

@@ -184,6 +184,11 @@ class SipSettings(Section):
     """By default any free one where `port` is 0."""
     tls_client_ca: Path | None = None
     """PEM file: then only who shows a certificate of this CA may connect by TLS (mutual TLS)."""
+    dns: str = ""
+    """DNS server that is asked where SIP servers are, as `192.0.2.53` or `192.0.2.53:5353`.
+
+    By default those of the system.
+    """
     advertised_host: str = ""
     """What Contact and Via say.
 
@@ -240,6 +245,13 @@ class SipSettings(Section):
                 f"minimum_session_expires_s ({self.minimum_session_expires_s})"
             )
         return self
+
+    @field_validator("dns")
+    @classmethod
+    def _numeric_server(cls, dns: str) -> str:
+        if dns:
+            dns_server(dns)
+        return dns
 
     @model_validator(mode="before")
     @classmethod
@@ -645,3 +657,20 @@ def checked_networks(networks: list[str]) -> list[str]:
                 f"{network!r} is no network: expected an address, or as 192.0.2.0/24"
             ) from None
     return networks
+
+
+def dns_server(text: str) -> tuple[str, int]:
+    """Address and port of a DNS server, or ValueError that says what was expected."""
+    host, port = text, 53
+    match = re.fullmatch(
+        r"\[([0-9A-Fa-f:.]+)\](?::([0-9]{1,5}))?|([0-9.]+)(?::([0-9]{1,5}))?", text
+    )
+    if match:
+        host, port = match[1] or match[3], int(match[2] or match[4] or 53)
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        port = 0
+    if port not in PORTS:
+        raise ValueError(f"found {text!r}, expected an address, as 192.0.2.53 or 192.0.2.53:5353")
+    return host, port

@@ -32,7 +32,7 @@ from endpoint.app.native import NativeView
 from endpoint.app.ports import PortTaken, is_taken
 from endpoint.app.rest import RestRoutes
 from endpoint.app.secrecy import check_secrets, weakness
-from endpoint.app.settings import AccountSettings, Config, SipLimits, StationSettings
+from endpoint.app.settings import AccountSettings, Config, SipLimits, StationSettings, dns_server
 from endpoint.app.state import Running, StateDirectory
 from endpoint.app.trunks import trunk_of
 from endpoint.callcontrol.controller import CallController, ControllerSettings
@@ -65,6 +65,7 @@ from signaling.sip.rates import Rate
 from signaling.sip.session_timer import SessionTimerSettings
 from signaling.sip.stack import Direction
 from signaling.supervision import Supervision
+from signaling.transport.locating import DnsResolver
 from signaling.transport.stream import StreamSettings
 from signaling.transport.tls import TlsPolicy, client_context, parse_pin, server_context
 from signaling.transport.websocket import WebSocketSettings
@@ -374,6 +375,7 @@ def sip_config(config: Config) -> SipServerConfig:
             ),
             transport=TransportSettings(
                 advertised_host=config.sip_advertised_host,
+                resolver=DnsResolver(*dns_server(sip.dns)) if sip.dns else None,
                 advertised_port=sip.advertised_port,
                 advertised_tcp_port=sip.advertised_port,
                 advertised_tls_port=sip.advertised_tls_port,

@@ -182,7 +182,15 @@ class Unregistered:
     """The binding was removed at our wish; the registration is over."""
 
 
-RegistrationEvent = Registered | RegistrationFailed | Unregistered
+@dataclass(frozen=True, slots=True)
+class WayWanted:
+    """The way that we had to the registrar fails, or shall be looked for anew: another is wanted.
+
+    Told only where the driver said that it knows how to find one (RFC 3263 §4.3).
+    """
+
+
+RegistrationEvent = Registered | RegistrationFailed | Unregistered | WayWanted
 
 
 # -- of one subscription

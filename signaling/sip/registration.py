@@ -34,6 +34,7 @@ from signaling.sip.events import (
     RegistrationEvent,
     RegistrationFailed,
     Unregistered,
+    WayWanted,
 )
 from signaling.sip.exchange import Exchange
 from signaling.sip.flow import Flow
@@ -127,6 +128,7 @@ class RegistrationUsage:
         self._attempt = 0
         """Number of the last REGISTER; what comes for an older one is of no interest."""
         self._learned: tuple[str, int] | None = None
+        self._alternative: bool | None = None
         self._is_learning = False
         """Whether the REGISTER under way tells what the last one taught."""
         self._bound: Uri | None = None
@@ -174,11 +176,18 @@ class RegistrationUsage:
 
     # -- the driver's wishes ------------------------------------------------------------------
 
-    def flow_available(self, flow: Flow, *, now: float) -> None:
-        """There is a (new) way to the registrar: register over it at once."""
+    def flow_available(self, flow: Flow, *, alternative: bool | None = None, now: float) -> None:
+        """There is a (new) way to the registrar: register over it at once.
+
+        `alternative` says whether another one is known, that is asked for by `WayWanted` at once
+        where there is no answer by this one, or a 503; else it is, after a pause. None: this is the
+        only way there ever is, and the same is tried again.
+        """
         if self.state in (RegistrationState.UNREGISTERING, RegistrationState.UNREGISTERED):
             return
-        self.flow, self._learned, self._failures = flow, None, 0
+        self.flow, self._learned, self._alternative = flow, None, alternative
+        if alternative is None:
+            self._failures = 0
         if not self._refused_for_good:
             self._register(now)
 
@@ -227,7 +236,10 @@ class RegistrationUsage:
 
     def handle_timer(self, name: str, now: float) -> None:
         """`refresh` or `retry`: register again."""
-        self._register(now)
+        if name == "retry" and self._alternative is not None:
+            self._want_way()
+        else:
+            self._register(now)
 
     def receive_stun(self, octets: bytes, flow: Flow, now: float) -> None:
         """A STUN message came, perhaps the answer to a keep-alive of ours."""
@@ -452,9 +464,19 @@ class RegistrationUsage:
         bound = min(settings.backoff_cap_s, settings.backoff_base_s * 2 ** min(self._failures, 16))
         self._failures += 1
         pause = max(bound * self._core.config.random.uniform(0.5, 1.0), least_s)
+        if self._alternative and (error is not None or status == 503):
+            self._want_way()
+            return
         self._core.timers.start(self, "retry", now + pause)
         self.state = RegistrationState.FAILED
         self._tell(RegistrationFailed(status, text, fatal=False, retry_in_s=pause, error=error))
+
+    def _want_way(self) -> None:
+        self.flow = None
+        self._attempt += 1
+        self._stop_timers()
+        self.state = RegistrationState.WAITING
+        self._core.tell(RegistrationChanged(self, WayWanted()))
 
     def _unregistered(self) -> None:
         self.state = RegistrationState.UNREGISTERED
@@ -476,7 +498,7 @@ def _essence(event: RegistrationEvent | None) -> object:
             return event.contact, event.public_address
         case RegistrationFailed():
             return event.status, event.text, event.fatal
-        case Unregistered() | None:
+        case Unregistered() | WayWanted() | None:
             return event
 
 

@@ -5,21 +5,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from random import Random
 
 from aiohttp import web
 
-from signaling.errors import LocalProtocolError, TransportError
+from signaling.errors import CertificateRefused, LocalProtocolError, TransportError
 from signaling.sip.flow import Flow, TransportKind
 from signaling.sip.uri import Uri
 from signaling.transport import DatagramTransport, Receiver, Transport
+from signaling.transport.locating import Destination, DnsResolver, Locator, Resolver
 from signaling.transport.stream import StreamSettings
 from signaling.transport.tcp import StreamTransport
 from signaling.transport.tls import TlsPolicy
-from signaling.transport.udp import UdpTransport, address_towards, is_numeric, resolve
+from signaling.transport.udp import UdpTransport, address_towards, is_numeric
 from signaling.transport.websocket import (
     OriginRule,
     WebSocketClient,
@@ -31,7 +32,7 @@ from signaling.transport.websocket import (
 
 WEBSOCKET_LISTENER = "ws"
 """Name of the listener behind `websocket_route`."""
-MAXIMUM_STREAMLESS = 1000
+MAXIMUM_AVOIDED = 1000
 STREAMS = "stream"
 """Name of the TCP and TLS connections that belong to nobody in particular."""
 
@@ -46,8 +47,10 @@ class TransportSettings:
     """The same for UDP ports; None: the bound one."""
     advertised_tcp_port: int | None = None
     advertised_tls_port: int | None = None
-    streamless_s: float = 600.0
-    """How long an address that took no TCP connection is not tried for large requests."""
+    avoid_s: float = 300.0
+    """How long others are preferred to a place that did not answer."""
+    resolver: Resolver | None = None
+    """Who knows where names are; None: the system, and its DNS servers."""
     stream: StreamSettings = field(default_factory=StreamSettings)
     """Of TCP and TLS."""
     tls: TlsPolicy | None = None
@@ -55,6 +58,40 @@ class TransportSettings:
     websocket: WebSocketSettings = field(default_factory=WebSocketSettings)
     origin_rule: OriginRule = refuse_browsers
     """Which pages may connect to the WebSocket listener."""
+
+
+_STREAM_KINDS = (TransportKind.TCP, TransportKind.TLS)
+
+
+class Ways:
+    """The ways to one URI, best first: where one fails, the next is asked for (RFC 3263 §4.3)."""
+
+    def __init__(
+        self,
+        places: Sequence[Destination] = (),
+        open_: Callable[[Destination], Awaitable[Flow]] | None = None,
+    ) -> None:
+        self._places = list(places)
+        self._open = open_
+
+    def __repr__(self) -> str:
+        return f"<Ways {self._places}>"
+
+    @property
+    def has_more(self) -> bool:
+        """Whether one is left that was not tried."""
+        return bool(self._places)
+
+    async def next(self) -> Flow:
+        """The next that can be gone. Raises TransportError where there is none left: why not."""
+        failure: TransportError | None = None
+        while self._places and self._open is not None:
+            try:
+                return await self._open(self._places.pop(0))
+            except TransportError as error:
+                if not isinstance(failure, CertificateRefused):  # of all reasons it says the most
+                    failure = error
+        raise failure or TransportError("there is no other way")
 
 
 class TransportLayer:
@@ -76,8 +113,9 @@ class TransportLayer:
         }
         self._datagrams: list[DatagramTransport] = []
         self._invalid_hosts: dict[str, str] = {}
-        self._streamless: dict[tuple[str, int], float] = {}
-        """Addresses that took no TCP connection, and until when that is believed."""
+        self._locator = Locator(settings.resolver or DnsResolver(), random)
+        self._avoided: dict[tuple[TransportKind, str, int], float] = {}
+        """Places that did not answer, and until when others are tried first."""
         self._servers = AsyncExitStack()
 
     def __repr__(self) -> str:
@@ -185,49 +223,53 @@ class TransportLayer:
 
     # -- the way to a far end ---------------------------------------------------------------------
 
-    async def flow_to(self, uri: Uri, by: str = STREAMS) -> Flow:
-        """The way to a URI: over UDP, or a TCP or TLS connection that is opened or used again.
+    async def ways_to(self, uri: Uri, by: str = STREAMS) -> Ways:
+        """The ways to a URI (RFC 3263); connections are opened as they are asked for.
 
-        `by` names the connections to use, see `open_streams`. Raises TransportError.
+        `by` names the connections to use, see `open_streams`. Raises TransportError where the URI
+        leads nowhere, or not by a transport of ours.
         """
-        secure = uri.scheme == "sips"
-        transport = (uri.parameter("transport") or ("tls" if secure else "udp")).lower()
-        kind = {"udp": TransportKind.UDP, "tcp": TransportKind.TCP, "tls": TransportKind.TLS}.get(
-            transport
-        )
-        if secure and kind is TransportKind.TCP:
-            kind = TransportKind.TLS  # RFC 3261 §19.1.4: TLS over that transport
-        if kind is None or (secure and kind is TransportKind.UDP):
-            raise TransportError(f"{uri} asks for a transport that we do not have")
-        name = uri.parameter("maddr") or uri.host
-        host, port = name, uri.port or kind.default_port
-        if kind is TransportKind.UDP:
-            if not is_numeric(host):
-                families = [":" in transport.local_host for transport in self._datagrams]
-                host, port = await resolve(
-                    host, port, ipv4=False in families, ipv6=True in families
-                )
-            return self._listener_towards(host).flow_to(host, port)
         streams = self._transports.get(by)
         if not isinstance(streams, StreamTransport):
             raise TransportError(f"there are no connections named {by}")
-        if not is_numeric(host):
-            host, port = await resolve(host, port)
-        return await streams.connect(kind, host, port, uri.host)
+        ipv6 = {":" in transport.local_host for transport in self._datagrams}
+        families = {(TransportKind.UDP, each) for each in ipv6}
+        families |= {(kind, each) for kind in _STREAM_KINDS for each in (False, True)}
+        found = await self._locator.locate(uri, families)
+        # Who has failed lately comes last; RFC 3263 §4.3 leaves it to us when to try it again.
+        found.sort(key=lambda place: self._is_avoided(place.transport, place.host, place.port))
+        return Ways(found, lambda place: self._open(place, streams))
+
+    async def flow_to(self, uri: Uri, by: str = STREAMS) -> Flow:
+        """The first way to a URI that can be gone, see `ways_to`. Raises TransportError."""
+        ways = await self.ways_to(uri, by)
+        return await ways.next()
+
+    async def _open(self, place: Destination, streams: StreamTransport) -> Flow:
+        if place.transport is TransportKind.UDP:
+            return self._listener_towards(place.host).flow_to(place.host, place.port)
+        try:
+            return await streams.connect(place.transport, place.host, place.port, place.name)
+        except TransportError:
+            self.avoid(Flow(place.transport, place.host, place.port))
+            raise
 
     def stream_for(self, flow: Flow) -> Flow | None:
         """The way by TCP to who is reached by UDP; None where it was tried in vain lately."""
-        if self._now() < self._streamless.get((flow.host, flow.port), 0.0):
+        if self._is_avoided(TransportKind.TCP, flow.host, flow.port):
             return None
         return Flow(TransportKind.TCP, flow.host, flow.port, STREAMS)
 
-    def unreachable(self, flow: Flow) -> None:
-        """Nobody takes connections at an address: don't try it again and again by `stream_for`."""
+    def avoid(self, flow: Flow) -> None:
+        """There was no answer by a flow: for a while, try others first."""
         now = self._now()
-        if len(self._streamless) >= MAXIMUM_STREAMLESS:
-            kept = {place: until for place, until in self._streamless.items() if until > now}
-            self._streamless = {} if len(kept) >= MAXIMUM_STREAMLESS else kept
-        self._streamless[flow.host, flow.port] = now + self._settings.streamless_s
+        if len(self._avoided) >= MAXIMUM_AVOIDED:
+            kept = {place: until for place, until in self._avoided.items() if until > now}
+            self._avoided = {} if len(kept) >= MAXIMUM_AVOIDED else kept
+        self._avoided[flow.transport, flow.host, flow.port] = now + self._settings.avoid_s
+
+    def _is_avoided(self, kind: TransportKind, host: str, port: int) -> bool:
+        return self._now() < self._avoided.get((kind, host, port), 0.0)
 
     def local_uri(self, flow: Flow, user: str | None) -> Uri:
         """What the far end of a flow is told to reach us at."""

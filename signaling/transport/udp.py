@@ -153,18 +153,6 @@ def is_numeric(host: str) -> bool:
     return True
 
 
-async def resolve(host: str, port: int, *, ipv4: bool = True, ipv6: bool = True) -> tuple[str, int]:
-    """The first address of a host that a family of ours can reach. Raises TransportError."""
-    try:
-        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_DGRAM)
-    except (OSError, UnicodeError) as error:
-        raise TransportError(f"host {host} can't be resolved: {error}") from error
-    for family, _, _, _, address in found:
-        if (family == socket.AF_INET and ipv4) or (family == socket.AF_INET6 and ipv6):
-            return str(address[0]), int(address[1])
-    raise TransportError(f"host {host} has no address that a listener of ours can reach")
-
-
 def address_towards(host: str) -> str:
     """The local address that faces a numeric host. Sends nothing. Raises TransportError."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET

@@ -8,7 +8,7 @@ import pytest
 
 from signaling.errors import TransportError
 from signaling.sip.flow import Flow, TransportKind
-from signaling.transport.udp import UdpTransport, address_towards, is_numeric, resolve
+from signaling.transport.udp import UdpTransport, address_towards, is_numeric
 from tests.fakes.receiver import Recorder
 
 pytestmark = pytest.mark.integration
@@ -89,14 +89,6 @@ async def test_a_wildcard_listener_tells_the_address_that_faces_the_far_end():
         assert one.local_address(flow) == ("127.0.0.1", one.address[1])
     finally:
         await one.close()
-
-
-async def test_names_resolve_to_a_family_that_is_asked_for():
-    assert await resolve("localhost", 5060, ipv6=False) == ("127.0.0.1", 5060)
-    with pytest.raises(TransportError, match="no address"):
-        await resolve("127.0.0.1", 5060, ipv4=False)
-    with pytest.raises(TransportError, match="can't be resolved"):
-        await resolve("no-such-host.invalid", 5060)
 
 
 def test_numeric_hosts():

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from endpoint.app.settings import AccountSettings, Config, SipSettings
+from endpoint.app.settings import AccountSettings, Config, SipSettings, dns_server
 
 pytestmark = pytest.mark.unit
 
@@ -63,3 +63,23 @@ def test_what_is_exempt_from_limits_is_a_network() -> None:
     assert Config.model_validate({"sip": {"limits": limits}}).sip.limits.exempt == limits["exempt"]
     with pytest.raises(ValidationError, match="is no network"):
         Config.model_validate({"sip": {"limits": {"exempt": ["pbx.example.com"]}}})
+
+
+@pytest.mark.parametrize(
+    ("written", "server"),
+    [
+        ("192.0.2.53", ("192.0.2.53", 53)),
+        ("192.0.2.53:5353", ("192.0.2.53", 5353)),
+        ("[2001:db8::53]", ("2001:db8::53", 53)),
+        ("[2001:db8::53]:5353", ("2001:db8::53", 5353)),
+    ],
+)
+def test_a_dns_server_is_an_address(written: str, server: tuple[str, int]) -> None:
+    assert SipSettings(dns=written).dns == written
+    assert dns_server(written) == server
+
+
+@pytest.mark.parametrize("written", ["dns.example.com", "192.0.2", "192.0.2.53:0", "192.0.2.53:x"])
+def test_what_is_no_dns_server(written: str) -> None:
+    with pytest.raises(ValidationError, match="expected an address"):
+        SipSettings(dns=written)

@@ -8,7 +8,7 @@ import pytest
 
 from signaling.errors import TransportError
 from signaling.sip.auth import DigestCredentials, Verdict
-from signaling.sip.events import Registered, RegistrationFailed, Unregistered
+from signaling.sip.events import Registered, RegistrationFailed, Unregistered, WayWanted
 from signaling.sip.flow import Flow, TransportKind
 from signaling.sip.headers import STAR, NameAddr
 from signaling.sip.message import Request, Response, respond
@@ -316,6 +316,46 @@ def test_unreachable_datagram_registrar_is_tried_again_on_the_same_flow(peer: Pe
     assert registration.flow == FAR
     peer.run(3)
     assert peer.ladder()[-1] == "REGISTER"
+
+
+# -- several ways (RFC 3263 §4.3) ---------------------------------------------------------------
+
+
+def test_a_way_that_fails_is_left_at_once_where_another_is_known(peer: Peer) -> None:
+    registration = register(peer, None)
+    peer.do(registration.flow_available, FAR, alternative=True)
+    refuse(peer, 503, ("Retry-After", "60"))
+    assert peer.told(WayWanted)
+    assert peer.told(RegistrationFailed) == []
+    assert (registration.state, registration.flow) == (RegistrationState.WAITING, None)
+    peer.do(registration.flow_available, BEHIND_NAT, alternative=False)
+    assert peer.flows[-1] == BEHIND_NAT
+    grant(peer)
+    assert registration.state is RegistrationState.REGISTERED
+
+
+def test_after_the_last_way_all_are_wanted_again_after_growing_pauses(peer: Peer) -> None:
+    registration = register(peer, None)
+    for count in range(1, 4):
+        peer.do(registration.flow_available, FAR, alternative=False)
+        refuse(peer, 503, ("Retry-After", "20"))
+        assert registration.state is RegistrationState.FAILED
+        peer.run(19)
+        assert len(peer.told(WayWanted)) == count - 1
+        peer.run(15)
+        assert len(peer.told(WayWanted)) == count
+    (failed,) = peer.told(RegistrationFailed)
+    assert failed.status == 503
+
+
+def test_a_late_answer_by_a_way_that_was_left_changes_nothing(peer: Peer) -> None:
+    registration = register(peer, None)
+    peer.do(registration.flow_available, FAR, alternative=True)
+    late = respond(last_register(peer), 200, to_tag="r")
+    peer.stack.flow_closed(FAR, peer.now, TransportError("port unreachable"))
+    peer.drain()
+    peer.receive(late)
+    assert registration.state is RegistrationState.WAITING
 
 
 # -- connections --------------------------------------------------------------------------------
