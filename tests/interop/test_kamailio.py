@@ -23,6 +23,11 @@ from endpoint.callcontrol.events import (
     Retrieved,
 )
 from endpoint.legs.base import Cause, DeviceId, DeviceRegistered, DeviceUnregistered
+from signaling.sip.flow import Flow, TransportKind
+from signaling.sip.headers import NameAddr
+from signaling.sip.stack import Direction
+from signaling.sip.uri import Uri
+from signaling.user_agent import UserAgent
 
 from .desk import Desk
 from .peers.baresip import Baresip
@@ -69,6 +74,7 @@ def _is_secret(server: str) -> bool:
     params=[
         *[(scheme, "rtp") for scheme in ("wss", "ws", "udp", "tcp", "tls")],
         ("wss", "webrtc"),
+        ("udp", "webrtc"),
     ],
     ids="-".join,
 )
@@ -283,6 +289,25 @@ async def test_a_certificate_of_another_name(tmp_path: Path) -> None:
         refused = await desk.event(DeviceUnregistered, device=AGENT)
         assert refused.cause is Cause.CERTIFICATE_REFUSED
         assert "not for 127.0.0.1, but for pbx.example" in refused.text
+
+
+async def test_a_request_that_is_too_large_for_a_datagram_goes_by_tcp(kamailio: Kamailio) -> None:
+    sent: list[TransportKind] = []
+
+    def note(direction: Direction, flow: Flow, octets: bytes, now: float) -> None:
+        if direction is Direction.SENT:
+            sent.append(flow.transport)
+
+    async with UserAgent(trace=note) as agent:
+        await agent.listen_udp("127.0.0.1", 0)
+        target = Uri.parse(f"sip:{kamailio.address}")
+        me = NameAddr("", Uri.parse("sip:6001@127.0.0.1"))
+        for body in (b"", bytes(1300)):
+            done = await agent.request(
+                "OPTIONS", target, from_=me, to=me, body=body, content_type="text/plain"
+            )
+            assert done.status == 200
+    assert sent == [TransportKind.UDP, TransportKind.TCP]
 
 
 async def test_a_server_that_is_not_there(kamailio: Kamailio, tmp_path: Path) -> None:

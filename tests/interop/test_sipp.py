@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -25,6 +26,9 @@ from endpoint.callcontrol.events import (
     Retrieved,
 )
 from endpoint.legs.base import Cause, DeviceId, DeviceRegistered, Side
+from signaling.sip.headers import NameAddr
+from signaling.sip.uri import Uri
+from signaling.user_agent import Answered, InviteRequest, UserAgent
 
 from .desk import Desk
 from .peers.feed import PeerError
@@ -35,6 +39,10 @@ pytestmark = pytest.mark.interop
 
 AGENT, PEER = DeviceId("6001"), DeviceId("7002")
 AGENT_HZ = 1400
+OFFER = (
+    b"v=0\r\no=- 1 1 IN IP4 127.0.0.1\r\ns=-\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n"
+    b"m=audio 4000 RTP/AVP 0\r\n"
+)
 
 
 @pytest.fixture
@@ -81,6 +89,41 @@ async def test_sipp_calls_in_and_hangs_up(desk: Desk, tmp_path: Path) -> None:
         await hear({desk.ear(AGENT): {AGENT_HZ}})
         await sipp.finished()
     assert (await desk.cleared()).cause is Cause.NORMAL
+
+
+@pytest.mark.parametrize("ends", ["SIPp", "agent"])
+async def test_sipp_calls_in_over_tcp(desk: Desk, tmp_path: Path, ends: str) -> None:
+    async with Sipp(
+        tmp_path,
+        "uac",
+        desk.sip_tcp,
+        user=PEER,
+        password=desk.password,
+        target=AGENT,
+        talk_ms=4000 if ends == "SIPp" else 30_000,
+        tcp=True,
+    ) as sipp:
+        await desk.event(Established, device=AGENT)
+        await hear({desk.ear(AGENT): {AGENT_HZ}})
+        if ends == "agent":
+            await desk.do(ClearConnection(AGENT))
+        await sipp.finished()
+    assert (await desk.cleared()).cause is Cause.NORMAL
+
+
+async def test_sipp_is_called_over_tcp(tmp_path: Path) -> None:
+    async with (
+        Sipp(tmp_path, "uas", "127.0.0.1:9", user=PEER, tcp=True) as sipp,
+        UserAgent() as agent,
+    ):
+        me = NameAddr("", Uri.parse("sip:6001@127.0.0.1"))
+        target = Uri.parse(f"sip:7002@127.0.0.1:{sipp.sip_port};transport=tcp")
+        placed = agent.invite(InviteRequest(target, me, NameAddr("", target), sdp=OFFER))
+        async with asyncio.timeout(15):
+            async for event in placed.events():
+                if isinstance(event, Answered):
+                    placed.bye()
+        await sipp.finished()
 
 
 async def test_sipp_calls_in_and_the_agent_hangs_up(desk: Desk, tmp_path: Path) -> None:

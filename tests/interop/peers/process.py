@@ -52,9 +52,9 @@ def free_rtp_port() -> int:
             return port
 
 
-def in_use(port: int) -> bool:
-    """Tell whether somebody has bound a UDP port of 127.0.0.1 (or of every address)."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+def in_use(port: int, kind: socket.SocketKind = socket.SOCK_DGRAM) -> bool:
+    """Tell whether somebody has bound a port of 127.0.0.1 (or of every address)."""
+    with socket.socket(socket.AF_INET, kind) as probe:
         try:
             probe.bind(("127.0.0.1", port))
         except OSError:
@@ -147,15 +147,21 @@ class Process:
         if self._on_line is not None:
             self._on_line(line)
 
-    async def listening(self, port: int, *, timeout_s: float = 10.0) -> None:
-        """Wait until it, or somebody, has bound a UDP port.
+    async def listening(
+        self,
+        port: int,
+        kind: socket.SocketKind = socket.SOCK_DGRAM,
+        *,
+        timeout_s: float = 10.0,
+    ) -> None:
+        """Wait until it, or somebody, has bound a port.
 
         Raises:
             PeerError: it has not in time, or it ended before.
         """
         try:
             async with asyncio.timeout(timeout_s):
-                while not in_use(port):  # a port says nothing when it is bound
+                while not in_use(port, kind):  # a port says nothing when it is bound
                     if self.returncode is not None:
                         raise PeerError(f"{self.name} ended with {self.returncode}, see {self.log}")
                     await asyncio.sleep(0.01)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Self
@@ -27,6 +28,7 @@ class Sipp:
         talk_ms: how long a call lasts whose far end does not hang up.
         status: of a refusal, as `486`.
         contact: where it sends its callers, as `<sip:7003@elsewhere>`.
+        tcp: it speaks SIP over TCP, by one connection.
     """
 
     def __init__(
@@ -42,9 +44,11 @@ class Sipp:
         talk_ms: int = 30_000,
         status: int = 486,
         contact: str = "",
+        tcp: bool = False,
     ) -> None:
         self.scenario = scenario
-        self.sip_port = sip_port or free_port()
+        self._kind = socket.SOCK_STREAM if tcp else socket.SOCK_DGRAM
+        self.sip_port = sip_port or free_port(self._kind)
         self.rtp_port = free_rtp_port()
         """Where it echoes."""
         self._messages = directory / f"sipp-{user}-{scenario}-messages.log"
@@ -68,6 +72,7 @@ class Sipp:
         stem = self._directory / f"sipp-{self._user}-{self.scenario}"
         arguments: list[str | Path] = [program, self._server, "-sf", scenario]
         arguments += ["-i", "127.0.0.1", "-p", str(self.sip_port), "-s", self._user]
+        arguments += ["-t", "t1" if self._kind is socket.SOCK_STREAM else "u1"]
         arguments += ["-au", self._user, "-ap", self._password]
         if self.scenario.startswith("uac"):
             # Its digest's uri would be the server's alone; RFC 7616 §3.4 wants the Request-URI.
@@ -83,7 +88,7 @@ class Sipp:
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(self.process)
             if self.scenario.startswith("uas"):
-                await self.process.listening(self.sip_port)
+                await self.process.listening(self.sip_port, self._kind)
             self._stack = stack.pop_all()
         return self
 
