@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +46,8 @@ class Case:
     shows: Callable[[Counts], int]
     least_found: float = 0.97
     """The share of frames in which the tone is."""
+    long_kinds: Sequence[Kind] = tuple(Kind)
+    """What is heard for a minute."""
     settles_ms: int = 0
     """The gap that a path leaves which becomes longer at once is nobody's fault."""
 
@@ -66,8 +68,14 @@ CASES = {
     "duplicates 5 %": Case(Impairment(duplicate=0.05), lambda did: did.duplicated),
     "delay 300 ms": Case(Impairment(delay_ms=300), lambda did: did.received, settles_ms=500),
     "MTU 1200": Case(Impairment(mtu=1200), lambda did: did.received),
-    # G.711 takes 80 with its headers: a fifth is lost.
-    "rate 64 kbit/s": Case(Impairment(rate_kbit_s=64), lambda did: did.received, 0.94),
+    # G.711 takes 80 with its headers: a fifth is lost, and of consent checks, which have to find a
+    # full queue's gaps both ways, so many that after half a minute ICE rightly gives up.
+    "rate 64 kbit/s": Case(
+        Impairment(rate_kbit_s=64),
+        lambda did: did.received,
+        0.94,
+        [kind for kind in Kind if kind is not Kind.WEBRTC],
+    ),
 }
 
 
@@ -81,12 +89,14 @@ class Run:
     counts: Counts
 
 
-async def listen(tmp_path: Path, case: Case, times: Times) -> dict[Kind, Run]:
+async def listen(
+    tmp_path: Path, case: Case, times: Times, kinds: Sequence[Kind] = tuple(Kind)
+) -> dict[Kind, Run]:
     """Both signals over each kind of stream, all at once, each over a network of its own."""
     counts: dict[Kind, Counts] = {}
     async with two_planes(SETTINGS) as sides, AsyncExitStack() as stack:
         streams = []
-        for kind in Kind:
+        for kind in kinds:
             for player in ("tone", "stairs"):
                 proxy = await stack.enter_async_context(Proxy(case.good, seed=12))
                 stream = Stream(sides, proxy, kind, f"{kind}, {player}")
@@ -115,7 +125,7 @@ async def listen(tmp_path: Path, case: Case, times: Times) -> dict[Kind, Run]:
             climb(tmp_path / f"{kind}, stairs"),
             counts[kind],
         )
-        for kind in Kind
+        for kind in kinds
     }
 
 
@@ -125,9 +135,7 @@ async def test_f8_f9_the_tone_goes_on_in_order_and_hardly_later(
     tmp_path: Path, case: Case, times: Times
 ) -> None:
     """Over RTP, SRTP, WebRTC with G.711 and with Opus: nothing twice, no call lost."""
-    if times is LONG and case.bad.rate_kbit_s is not None:
-        pytest.skip("G.711 does not fit: of its consent checks so many are lost that ICE gives up")
-    runs = await listen(tmp_path, case, times)
+    runs = await listen(tmp_path, case, times, case.long_kinds if times is LONG else tuple(Kind))
     for kind, run in runs.items():
         latest_ms = run.climb.delay_ms(times.good_ms, times.bad_until_ms)
         assert case.shows(run.counts), kind
