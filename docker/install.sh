@@ -24,6 +24,8 @@ peers=(
   postgresql
   rtpengine-daemon
   sip-tester
+  sngrep
+  tshark
 )
 tools=(git make nodejs npm python3-venv)
 

@@ -369,6 +369,10 @@ class UserAgent:
         """Use a datagram transport made elsewhere: another socket, or a `MemoryTransport`."""
         self._layer.attach(transport)
 
+    def local_address(self, flow: Flow) -> tuple[str, int] | None:
+        """Address and port of our end of a flow; None where that is not known."""
+        return self._layer.local_address(flow)
+
     def keep(self, flow: Flow) -> None:
         """A flow's user has proved who it is: no idle limit, and the guard knows it."""
         self._layer.keep(flow)

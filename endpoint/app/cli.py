@@ -32,6 +32,7 @@ from endpoint.app.setupcommands import (
     loaded_or_fail,
     show_token,
 )
+from endpoint.app.tracecommands import trace_app
 from endpoint.app.wiring import Endpoint
 
 app = typer.Typer(
@@ -47,6 +48,7 @@ app.add_typer(extension_app, name="extension")
 app.add_typer(database_app, name="database")
 app.add_typer(bans_app, name="bans")
 app.add_typer(calls_app)
+app.add_typer(trace_app)
 app.command("token")(show_token)
 
 

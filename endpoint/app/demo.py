@@ -32,7 +32,7 @@ from endpoint.app.wiring import Endpoint, add_extension
 from endpoint.client.client import EndpointClient
 from endpoint.legs.audio_end import Protection
 from endpoint.rig.fleet import MUSIC_ON_HOLD, Fleet, Party
-from endpoint.rig.ladder import TracedMessage, draw, rungs
+from endpoint.rig.ladder import draw, rungs
 from endpoint.rig.matrix import HearingMatrix, matrix
 from endpoint.rig.orders import AnswerMode, CallState
 from endpoint.rig.walk import ProofFailed, Step, StepResult, WalkSettings, walk
@@ -40,6 +40,7 @@ from endpoint.storage.extensions import Extension
 from signaling.sip.flow import Flow
 from signaling.sip.message import parse_message
 from signaling.sip.stack import Direction
+from signaling.sip.trace import TracedMessage
 
 log = structlog.get_logger(__name__)
 
@@ -149,9 +150,7 @@ async def staged(directory: Path) -> AsyncIterator[Stage]:
     trace: list[TracedMessage] = []
 
     def remember(direction: Direction, flow: Flow, octets: bytes, at: float) -> None:
-        sent = direction is Direction.SENT
-        peer = f"{flow.host}:{flow.port}"
-        trace.append(TracedMessage(at, sent, str(flow.transport), peer, octets))
+        trace.append(TracedMessage(at, direction is Direction.SENT, flow, octets))
 
     async with AsyncExitStack() as lives:
         enter = lives.enter_async_context
@@ -261,7 +260,7 @@ def _show_ladder(stage: Stage, console: Console) -> None:
     parties = {address: name for address, (name, _) in _registered(stage.trace).items()}
     calls = [
         rung
-        for rung in rungs(stage.trace, lambda peer: parties.get(peer, peer))
+        for rung in rungs(stage.trace, lambda peer, _: parties.get(peer, peer))
         if "REGISTER" not in rung.label
     ]
     console.print("\n[bold]Who said what in SIP[/] [dim](seconds)[/]")

@@ -218,6 +218,9 @@ class SipSettings(Section):
     """Told to others as User-Agent and Server; empty tells nobody."""
     hide_from: list[str] = []
     """Networks, as `192.0.2.0/24`, that are told neither: those of carriers and outside servers."""
+    trace_bytes: Annotated[int, Field(ge=0, le=1 << 30)] = 16_777_216
+    """How much of what was said is kept in memory, for `agent-endpoint trace`; 0: nothing."""
+    capture: CaptureSettings | None = None
     minimum_expires_s: Annotated[int, Field(ge=1, le=3600)] = 60
     maximum_expires_s: Annotated[int, Field(ge=60, le=86_400)] = 7200
     limits: SipLimits = SipLimits()
@@ -259,6 +262,30 @@ class SipSettings(Section):
         if isinstance(given, dict) and str(given.get("port")) == "0":
             return {"tls_port": 0, **given}
         return given
+
+
+class CaptureSettings(Section):
+    """`[sip.capture]`: a server as Homer that is sent all SIP, by HEP3 over UDP."""
+
+    server: str
+    """`host:port`, as `homer.example.com:9060`."""
+    id: Annotated[int, Field(ge=0, le=0xFFFF_FFFF)] = 2001
+    """Which capture agent we are."""
+    password: SecretStr | None = None
+
+    @field_validator("server")
+    @classmethod
+    def _host_and_port(cls, server: str) -> str:
+        match = re.fullmatch(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})", server)
+        if match is None or int(match[2]) not in PORTS:
+            raise ValueError(f"found {server!r}, expected host:port, as homer.example.com:9060")
+        return server
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host, without brackets, and port."""
+        host, _, port = self.server.rpartition(":")
+        return host.strip("[]"), int(port)
 
 
 class IceServerSettings(Section):

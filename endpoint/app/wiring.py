@@ -22,6 +22,7 @@ from aiohttp import web
 from endpoint.app import certificates
 from endpoint.app.access import SIP_PATH, Access
 from endpoint.app.bans import BanRoutes
+from endpoint.app.capture import Capture
 from endpoint.app.directory import Directory
 from endpoint.app.eventsocket import EventSocket
 from endpoint.app.headroom import Headroom
@@ -34,6 +35,7 @@ from endpoint.app.rest import RestRoutes
 from endpoint.app.secrecy import check_secrets, weakness
 from endpoint.app.settings import AccountSettings, Config, SipLimits, StationSettings, dns_server
 from endpoint.app.state import Running, StateDirectory
+from endpoint.app.traces import TraceRoutes, Traces
 from endpoint.app.trunks import trunk_of
 from endpoint.callcontrol.controller import CallController, ControllerSettings
 from endpoint.callcontrol.dials import DialLimits
@@ -207,13 +209,19 @@ class Endpoint:
         accounts = outside_accounts(config, self.state.installation())
         trunks = outside_trunks(config, self.state.installation())
 
+        capture = await enter(Capture(config.sip.capture)) if config.sip.capture else None
+        traces = Traces(
+            config.sip.trace_bytes,
+            lambda flow: self.server.user_agent.local_address(flow),
+            capture.send if capture is not None else None,
+        )
         facts = sip_config(config)
         headroom = Headroom()
         agent = replace(facts.user_agent, is_short=headroom.is_short)
         self.server = SipServer(
             replace(facts, user_agent=agent),
             self.extensions,
-            trace=self._trace,
+            trace=self._trace or traces.remember,
             supervision=self.supervision,
         )
         access = Access(self.token, config.http.origins)
@@ -262,6 +270,7 @@ class Endpoint:
         routes: list[web.RouteDef] = [
             *RestRoutes(view, config.http.body_timeout_s, alarms=self.supervision.alarms).routes(),
             *BanRoutes(self.server).routes(),
+            *TraceRoutes(traces, self.exchange.sip_calls).routes(),
             *MediaRoutes(view, self.exchange.browsers, config.http.body_timeout_s).routes(),
             *EventSocket(view).routes(),
         ]

@@ -165,6 +165,19 @@ class EndpointClient:
         """Take the device out of the call."""
         return await self._about("clear", call, wire.OfDevice(device))
 
+    async def traces(self) -> wire.Traces:
+        """The calls whose SIP is kept, the latest last."""
+        return await self._ask("GET", "/traces", wire.Traces)
+
+    async def trace(self, call: str) -> wire.Trace:
+        """What was said in SIP in a call, also in one that is over."""
+        return await self._ask("GET", f"/calls/{quote(call, safe='')}/trace", wire.Trace)
+
+    async def trace_as(self, call: str, kind: str) -> bytes:
+        """The same as a file: `text`, `svg` or `pcapng`."""
+        path = f"/calls/{quote(call, safe='')}/trace?format={quote(kind, safe='')}"
+        return await self._send("GET", path)
+
     # -- a page's audio ---------------------------------------------------------------------------
 
     async def open_media(self, device: str, sdp: str) -> wire.Media:

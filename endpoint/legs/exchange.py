@@ -50,6 +50,7 @@ from endpoint.legs.ports import LegPorts
 from endpoint.legs.redirection import Deflection, Redirections
 from endpoint.legs.referrals import Referrals
 from endpoint.legs.sip import SipLeg
+from endpoint.legs.sipcalls import SipCalls
 from endpoint.legs.station import FileStation, StationLeg
 from endpoint.legs.terms import AudioTerms
 from endpoint.legs.trunk import Trunk, Trunks, TrunkSettings, TrunkState
@@ -131,6 +132,8 @@ class LegExchange(Exchange):
         self._lines = Lines((registrar, self._accounts), extension, self._trunks)
         self._registrar = registrar
         self._extension = extension
+        self.sip_calls = SipCalls()
+        """Asked by whoever draws a ladder."""
         self._legs: dict[LegId, Leg] = {}
         self._referrals = Referrals(self._emit, self._leg_with)
         self._events: asyncio.Queue[ExchangeEvent | None] = asyncio.Queue()
@@ -189,7 +192,7 @@ class LegExchange(Exchange):
 
     def place(self, request: PlaceLeg) -> None:
         """See `Exchange`."""
-        self._live(self._leg_for(request))
+        self._live(self._leg_for(request), request.device)
 
     def alert(self, leg: LegId) -> None:
         """See `Exchange`."""
@@ -339,7 +342,7 @@ class LegExchange(Exchange):
             log.info("call deflected", leg=leg.id, device=request.device, to=device)
             leg.give_way()
             elsewhere = replace(request, device=device, interaction=leg.interaction)
-            self._live(self._leg_for(elsewhere, leg.redirections))
+            self._live(self._leg_for(elsewhere, leg.redirections), elsewhere.device)
             return True
         leg.redirections.refuse(to.number, refusal)
         return False
@@ -374,11 +377,12 @@ class LegExchange(Exchange):
                 return leg.id
         return None
 
-    def _live(self, leg: Leg) -> None:
+    def _live(self, leg: Leg, device: DeviceId) -> None:
         if self._closing:
             self._emit(LegReleased(leg.id, Cause.OVERLOAD, Side.ENDPOINT, text="shutting down"))
             return
         self._legs[leg.id] = leg
+        self.sip_calls.began(leg, device)
         task = self._group.create_task(self._run(leg), name=f"leg {leg.id}")
         self._leg_tasks.add(task)
         task.add_done_callback(self._leg_tasks.discard)
@@ -390,6 +394,7 @@ class LegExchange(Exchange):
             if self._legs.get(leg.id, leg) is leg:  # else another one goes on in its place
                 self._legs.pop(leg.id, None)
                 self._trunks.leave(leg.id)
+            self.sip_calls.ended(leg)
             if all(other.interaction != leg.interaction for other in self._legs.values()):
                 self._registrar.forget(leg.interaction)
 
@@ -475,7 +480,8 @@ class LegExchange(Exchange):
                 referrals=self._referrals,
                 terms=terms,
                 transfers=transfers,
-            )
+            ),
+            offered.calling,
         )
 
     async def _read_registrations(self) -> None:

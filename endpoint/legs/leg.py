@@ -106,6 +106,11 @@ class Leg(ABC):
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.id}{' released' if self._released else ''}>"
 
+    @property
+    def sip_call_ids(self) -> Sequence[str]:
+        """Of the SIP calls that it has had so far; none where it is no SIP leg."""
+        return ()
+
     # -- asked by the exchange ------------------------------------------------------------------
 
     def alert(self) -> None:

@@ -95,6 +95,7 @@ class SipLeg(Leg):
         super().__init__(leg, interaction, role, ports, settings, emit)
         self._faced = faced
         self._referrals = referrals
+        self._sessions: list[InviteSession] = []
         self._changing = asyncio.Lock()
         """One re-INVITE of ours at a time."""
         self._informing = asyncio.Lock()
@@ -119,6 +120,11 @@ class SipLeg(Leg):
     """The far end was lost, and a new way to it is looked for."""
     _info_form: InfoForm = InfoForm.RELAY
     """Of the digits that we send in INFO; the other one where the far end knows that alone."""
+
+    @property
+    def sip_call_ids(self) -> Sequence[str]:
+        """See `Leg`."""
+        return [each.call_id for each in self._sessions if each.call_id]
 
     # -- media ----------------------------------------------------------------------------------
 
@@ -312,6 +318,7 @@ class SipLeg(Leg):
 
     def _follow(self, session: InviteSession) -> None:
         """Have the session's events taken as steps, in order, until it has ended."""
+        self._sessions.append(session)
         self._tasks.create_task(self._pump(session), name=f"session {session.id}")
 
     async def _pump(self, session: InviteSession) -> None:

@@ -7,62 +7,53 @@ from dataclasses import dataclass
 
 from signaling.errors import SipParseError
 from signaling.sip.message import Response, parse_message
-
-
-@dataclass(frozen=True, slots=True)
-class TracedMessage:
-    """One SIP message on the wire, as the endpoint sent or received it."""
-
-    at: float
-    """Seconds on the endpoint's monotonic clock."""
-    sent: bool
-    """True: from the endpoint to the peer."""
-    transport: str
-    peer: str
-    """`host:port` of the far end."""
-    octets: bytes
+from signaling.sip.trace import TracedMessage
 
 
 @dataclass(frozen=True, slots=True)
 class Rung:
     """One arrow of the ladder."""
 
-    at: float
-    sent: bool
-    transport: str
+    message: TracedMessage
     party: str
     label: str
-    call_id: str
+    call_id: str = ""
+    is_refusal: bool = False
+    """A final response that is not 2xx, nor a challenge."""
+
+    @property
+    def at(self) -> float:
+        """Seconds, by the clock of the trace."""
+        return self.message.at
+
+    @property
+    def sent(self) -> bool:
+        """True: from the endpoint to the party."""
+        return self.message.sent
 
 
-def rungs(trace: Iterable[TracedMessage], name_of: Callable[[str], str] = str) -> list[Rung]:
-    """The arrows of a trace.
+def rungs(trace: Iterable[TracedMessage], name_of: Callable[[str, str], str]) -> list[Rung]:
+    """The arrows of a trace, keep-alives left out.
 
-    `name_of` gives the party behind a `host:port`. What is no SIP message is left out.
+    `name_of` gives the party behind a `host:port` in a SIP call, by its Call-ID.
     """
-    found = []
-    for message in trace:
-        try:
-            parsed = parse_message(message.octets)
-        except SipParseError:
-            continue
-        if isinstance(parsed, Response):
-            label = f"{parsed.status} {parsed.reason} ({parsed.cseq.method})"
-        else:
-            label = parsed.cseq.method
-        if parsed.body:
-            label += f" [{_direction(parsed.body)}]"
-        found.append(
-            Rung(
-                message.at,
-                message.sent,
-                message.transport,
-                name_of(message.peer),
-                label,
-                parsed.call_id,
-            )
-        )
-    return found
+    return [_rung(message, name_of) for message in trace if message.octets.strip()]
+
+
+def _rung(message: TracedMessage, name_of: Callable[[str, str], str]) -> Rung:
+    try:
+        parsed = parse_message(message.octets)
+    except SipParseError as error:
+        return Rung(message, name_of(message.peer, ""), f"malformed: {error}", is_refusal=True)
+    if isinstance(parsed, Response):
+        label = f"{parsed.status} {parsed.reason} ({parsed.cseq.method})"
+        refuses = parsed.status >= 300 and parsed.status not in (401, 407)
+    else:
+        label, refuses = parsed.cseq.method, False
+    if parsed.body:
+        label += f" [{_direction(parsed.body)}]"
+    party = name_of(message.peer, parsed.call_id)
+    return Rung(message, party, label, parsed.call_id, refuses)
 
 
 def _direction(body: bytes) -> str:

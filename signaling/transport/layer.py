@@ -212,7 +212,7 @@ class TransportLayer:
         """Whether it is a connection to a server that we have an account or a name for."""
         if flow.transport.is_stream:
             return flow.listener != STREAMS
-        return flow.connection != 0 and self._local_address(flow) is None
+        return flow.connection != 0 and self.local_address(flow) is None
 
     async def close(self) -> None:
         """Close every socket."""
@@ -271,11 +271,16 @@ class TransportLayer:
     def _is_avoided(self, kind: TransportKind, host: str, port: int) -> bool:
         return self._now() < self._avoided.get((kind, host, port), 0.0)
 
+    def local_address(self, flow: Flow) -> tuple[str, int] | None:
+        """Address and port of our end of a flow; None where that is not known."""
+        transport = self._transports.get(flow.listener)
+        return transport.local_address(flow) if transport is not None else None
+
     def local_uri(self, flow: Flow, user: str | None) -> Uri:
         """What the far end of a flow is told to reach us at."""
         if flow.transport.is_stream:
             return self._stream_uri(flow, user)
-        address = self._local_address(flow)
+        address = self.local_address(flow)
         if flow.transport is not TransportKind.UDP and address is None:
             # A WebSocket client can't be connected to, and says so (RFC 7118 §5).
             host = self._invalid_hosts.get(flow.listener)
@@ -291,7 +296,7 @@ class TransportLayer:
 
     def _stream_uri(self, flow: Flow, user: str | None) -> Uri:
         """Our listener; without one, the connection itself, for who finds it by its address."""
-        host, port = self._local_address(flow) or ("", 0)
+        host, port = self.local_address(flow) or ("", 0)
         if not host:
             with contextlib.suppress(TransportError):
                 host = address_towards(flow.host)
@@ -314,10 +319,6 @@ class TransportLayer:
         if not told or (is_numeric(told) and is_numeric(flow.host) and _differ(told, flow.host)):
             return host
         return told
-
-    def _local_address(self, flow: Flow) -> tuple[str, int] | None:
-        transport = self._transports.get(flow.listener)
-        return transport.local_address(flow) if transport is not None else None
 
     def _listener_towards(self, host: str) -> DatagramTransport:
         """The listener for a numeric host: on the address that faces it, else a wildcard one."""

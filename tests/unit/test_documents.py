@@ -19,9 +19,11 @@ from endpoint.app.media import MediaRoutes
 from endpoint.app.native import NativeView
 from endpoint.app.rest import RestRoutes
 from endpoint.app.settings import Config
+from endpoint.app.traces import TraceRoutes, Traces
 from endpoint.callcontrol.events import Event
 from endpoint.gateways.native.messages import API
 from endpoint.legs.browser import BrowserStations
+from endpoint.legs.sipcalls import SipCalls
 from signaling.server import SipServer
 
 pytestmark = pytest.mark.unit
@@ -116,6 +118,7 @@ def test_the_requests_of_the_native_interface_are_those_that_are_served() -> Non
         *RestRoutes(view, 1.0, started_at=0.0).routes(),
         *MediaRoutes(view, Mock(spec=BrowserStations), 1.0).routes(),
         *BanRoutes(Mock(spec=SipServer)).routes(),
+        *TraceRoutes(Mock(spec=Traces), SipCalls()).routes(),
         *EventSocket(view).routes(),
     ]
     assert told == {

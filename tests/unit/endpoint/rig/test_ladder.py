@@ -1,8 +1,13 @@
 from __future__ import annotations
 
+from xml.etree import ElementTree
+
 import pytest
 
-from endpoint.rig.ladder import TracedMessage, draw, rungs
+from endpoint.rig.ladder import Rung, draw, rungs
+from endpoint.rig.laddersvg import draw_svg
+from signaling.sip.flow import Flow, TransportKind
+from signaling.sip.trace import TracedMessage
 
 pytestmark = pytest.mark.unit
 
@@ -18,16 +23,23 @@ OK = (
     b"CSeq: 1 INVITE\r\nContent-Length: 0\r\n\r\n"
 )
 NAMES = {"127.0.0.1:1": "6001", "127.0.0.1:2": "10086"}
+AGENT = Flow(TransportKind.WSS, "127.0.0.1", 1, "ws", 1)
+CUSTOMER = Flow(TransportKind.UDP, "127.0.0.1", 2)
+BUSY = OK.replace(b"200 OK", b"486 <b>Busy</b> Here")
 TRACE = [
-    TracedMessage(10.0, sent=False, transport="WSS", peer="127.0.0.1:1", octets=INVITE),
-    TracedMessage(10.001, sent=True, transport="UDP", peer="127.0.0.1:2", octets=INVITE),
-    TracedMessage(10.5, sent=False, transport="UDP", peer="127.0.0.1:2", octets=b"\r\n\r\n"),
-    TracedMessage(11.0, sent=False, transport="UDP", peer="127.0.0.1:2", octets=OK),
+    TracedMessage(10.0, sent=False, flow=AGENT, octets=INVITE),
+    TracedMessage(10.001, sent=True, flow=CUSTOMER, octets=INVITE),
+    TracedMessage(10.5, sent=False, flow=CUSTOMER, octets=b"\r\n\r\n"),
+    TracedMessage(11.0, sent=False, flow=CUSTOMER, octets=OK),
 ]
 
 
+def ladder(trace: list[TracedMessage]) -> list[Rung]:
+    return rungs(trace, lambda peer, call_id: NAMES[peer])
+
+
 def test_rungs_name_the_party_and_say_what_the_description_asks_for():
-    found = rungs(TRACE, NAMES.__getitem__)
+    found = ladder(TRACE)
 
     assert [(rung.party, rung.sent, rung.label) for rung in found] == [
         ("6001", False, "INVITE [sdp sendonly]"),
@@ -37,7 +49,7 @@ def test_rungs_name_the_party_and_say_what_the_description_asks_for():
 
 
 def test_arrows_point_from_the_sender_to_the_receiver():
-    lines = draw(rungs(TRACE, NAMES.__getitem__), ["6001", "10086"])
+    lines = draw(ladder(TRACE), ["6001", "10086"])
 
     assert lines[0].split() == ["6001", "endpoint", "10086"]
     assert [("▶" in line, "◀" in line) for line in lines[1:]] == [
@@ -51,3 +63,36 @@ def test_arrows_point_from_the_sender_to_the_receiver():
 
 def test_nothing_traced_draws_nothing():
     assert draw([], ["6001"]) == []
+
+
+def test_what_can_not_be_read_has_its_place_too():
+    broken = TracedMessage(
+        12.0, sent=False, flow=CUSTOMER, octets=b"NONSENSE\r\nCall-ID: one\r\n\r\n"
+    )
+    (rung,) = ladder([broken])
+    assert rung.label.startswith("malformed")
+    assert rung.is_refusal
+
+
+def test_the_picture_has_an_arrow_a_message_and_shows_refusals():
+    refused = TracedMessage(12.0, sent=False, flow=CUSTOMER, octets=BUSY)
+    svg = draw_svg(ladder([*TRACE, refused]), ["6001", "10086"], title="SIP of call 1")
+
+    root = ElementTree.fromstring(svg)
+    space = {"s": "http://www.w3.org/2000/svg"}
+    assert [t.text for t in root.findall("s:text", space)] == ["6001", "endpoint", "10086"]
+    arrows = root.findall(".//s:line[@class='arrow']", space)
+    assert [float(a.get("x2", 0)) > float(a.get("x1", 0)) for a in arrows] == [
+        True,
+        True,
+        False,
+        False,
+    ]
+    assert len(root.findall("s:g[@class='refused']", space)) == 1
+
+
+def test_what_a_far_end_writes_is_no_markup_of_the_picture():
+    refused = TracedMessage(12.0, sent=False, flow=CUSTOMER, octets=BUSY)
+    svg = draw_svg(ladder([refused]), ["6001", "10086"])
+    assert "<b>" not in svg
+    assert "&lt;b&gt;Busy&lt;/b&gt; Here" in svg

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import pytest
+
+from signaling.sip.flow import Flow, TransportKind
+from signaling.sip.trace import MESSAGES_A_CALL, TraceBook, TracedMessage, without_secrets
+
+pytestmark = pytest.mark.unit
+
+FLOW = Flow(TransportKind.UDP, "192.0.2.1", 5060)
+
+
+def message(
+    call_id: str, at: float = 0.0, *, name: bytes = b"Call-ID", size: int = 0
+) -> TracedMessage:
+    text = b"OPTIONS sip:a@b SIP/2.0\r\n" + name + b": " + call_id.encode() + b"\r\n\r\n"
+    return TracedMessage(at, True, FLOW, text + b"x" * size)
+
+
+@pytest.mark.parametrize(
+    ("clear", "blotted"),
+    [
+        (
+            b'Authorization: Digest username="6001", realm="r", nonce="n", response="0123abcd"',
+            b'Authorization: Digest username="6001", realm="r", nonce="n", response="xxxxxxxx"',
+        ),
+        (b"Proxy-Authorization: Basic c2VjcmV0", b"Proxy-Authorization: Basic xxxxxxxx"),
+        (b'Authentication-Info: rspauth="ab12"', b'Authentication-Info: rspauth="xxxx"'),
+        (
+            b"a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:c2VjcmV0c2VjcmV0|2^20|1:4",
+            b"a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:xxxxxxxxxxxxxxxx|2^20|1:4",
+        ),
+        (b"a=ice-pwd:secretsecretsecret22ch", b"a=ice-pwd:" + b"x" * 22),
+        (
+            b"Content-Type: application/dtmf-relay\r\n\r\nSignal= 5\r\nDuration= 160",
+            b"Content-Type: application/dtmf-relay\r\n\r\nSignal= x\r\nDuration= 160",
+        ),
+        (b"Content-Type: application/dtmf\r\n\r\n5", b"Content-Type: application/dtmf\r\n\r\nx"),
+        (b"To: <sip:10086@b>;tag=1", b"To: <sip:10086@b>;tag=1"),
+    ],
+)
+def test_secrets_are_blotted_out_and_nothing_else(clear: bytes, blotted: bytes) -> None:
+    before, after = b"INFO sip:a@b SIP/2.0\r\n", b"\r\nCall-ID: one\r\n\r\n"
+    if b"\r\n\r\n" in clear:
+        after = b""
+    assert without_secrets(before + clear + after) == before + blotted + after
+
+
+@pytest.mark.parametrize("name", [b"Call-ID", b"call-id", b"i", b"CALL-ID "])
+def test_a_call_is_found_however_its_header_is_spelled(name: bytes) -> None:
+    book = TraceBook(10_000)
+    book.add(message("one", name=name))
+    assert len(book.of(["one"])) == 1
+
+
+def test_messages_of_several_calls_come_in_order_each_once() -> None:
+    book = TraceBook(10_000)
+    said = [message("one", 1), message("two", 2), message("one", 3), message("three", 4)]
+    for each in said:
+        book.add(each)
+    assert book.of(["two", "one", "two"]) == said[:3]
+    assert book.of(["four"]) == []
+
+
+def test_the_call_that_was_silent_longest_is_forgotten_first() -> None:
+    size = len(message("one").octets)
+    book = TraceBook(3 * size)
+    for call_id in ("one", "two", "one", "six"):
+        book.add(message(call_id))
+    assert [len(book.of([call_id])) for call_id in ("one", "two", "six")] == [2, 0, 1]
+
+
+def test_a_call_that_goes_on_for_ever_keeps_its_latest() -> None:
+    book = TraceBook(1 << 30)
+    for at in range(MESSAGES_A_CALL + 10):
+        book.add(message("one", at))
+    kept = book.of(["one"])
+    assert (len(kept), kept[0].at) == (MESSAGES_A_CALL, 10)
+
+
+def test_memory_is_bounded_whatever_comes() -> None:
+    book = TraceBook(1000)
+    book.add(message("huge", size=2000))
+    book.add(TracedMessage(0, False, FLOW, b"\r\n\r\n"))
+    book.add(TracedMessage(0, False, FLOW, b"no call at all"))
+    assert repr(book) == "<TraceBook 0 calls, 0 octets>"
+
+
+def test_both_ends_of_a_way_are_of_one_family() -> None:
+    flow = Flow(TransportKind.TLS, "2001:db8::1", 5061)
+    sent = TracedMessage(0, True, flow, b"", ("192.0.2.7", 5061))
+    assert [(str(host), port) for host, port in sent.way] == [("::", 5061), ("2001:db8::1", 5061)]
+    named = TracedMessage(0, False, Flow(TransportKind.WSS, "pbx.example.com", 443), b"")
+    assert [(str(host), port) for host, port in named.way] == [("0.0.0.0", 443), ("0.0.0.0", 0)]
