@@ -1,4 +1,4 @@
-"""Figures of the media plane, as ratios to a peer under the same load in the same run.
+"""Figures of media plane and signalling, as ratios to a peer under the same load in the same run.
 
 `python -m tests.bench [BENCH …]`. Ends with one table, or with `--json` one object. Exit status 1
 where a limit was missed, 2 where something must be installed first. docs/bench.md says what each
@@ -25,6 +25,7 @@ from tests.bench.report import Row, as_json, show
 from tests.bench.rooms import rooms
 from tests.bench.rtpload import Ground, Missing
 from tests.bench.setting_up import first_audio, memory
+from tests.bench.signalling import calls, registrations
 from tests.bench.switching import hold
 from tests.bench.transcode import transcode
 
@@ -43,6 +44,8 @@ BENCHES: Mapping[str, Bench] = {
     "recovery": recovery,
     "rooms": rooms,
     "transcode": transcode,
+    "registrations": registrations,
+    "calls": calls,
 }
 
 
@@ -70,6 +73,9 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=6.0, help="length of one run")
     parser.add_argument("--rounds", type=int, default=3, help="of which the best one counts")
     parser.add_argument("--times", type=int, default=40, help="set-ups, holds")
+    parser.add_argument(
+        "--calls-seconds", type=float, default=180.0, help="how long calls are placed"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object only")
     arguments = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("critical"))
@@ -88,6 +94,7 @@ def main() -> int:
                 seconds=arguments.seconds,
                 rounds=arguments.rounds,
                 times=arguments.times,
+                calls_s=arguments.calls_seconds,
             )
             rows = asyncio.run(run(arguments.bench or list(BENCHES), ground))
     except Missing as missing:

@@ -137,6 +137,7 @@ class Ground:
         seconds: float = 6.0,
         rounds: int = 3,
         times: int = 40,
+        calls_s: float = 180.0,
     ) -> None:
         self.folder = folder
         self.say = say
@@ -147,6 +148,8 @@ class Ground:
         self.rounds = rounds
         self.times = times
         """How often what is done once a call is done."""
+        self.calls_s = calls_s
+        """How long calls are placed."""
         self.ports = free_ports(legs)
         cores = sorted(os.sched_getaffinity(0))
         self.relay_core, self.load_core = cores[-1], cores[0]
