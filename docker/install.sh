@@ -21,6 +21,7 @@ peers=(
   kamailio-tls-modules
   kamailio-websocket-modules
   libc6-dev
+  linphone-cli
   postgresql
   rtpengine-daemon
   sip-tester

@@ -212,6 +212,10 @@ class Baresip:
         """End the current call: BYE, CANCEL or 486, as its state needs."""
         await self.command("hangup")
 
+    async def transfer(self, target: str) -> None:
+        """Send REFER for the current call (1.0.0 knows no Replaces)."""
+        await self.command("transfer", target if ":" in target else f"sip:{target}@{self.domain}")
+
     async def send_digits(self, digits: str) -> None:
         """Send telephone-events (RFC 4733)."""
         await self.command("sndcode", digits)
