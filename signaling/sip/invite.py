@@ -594,7 +594,15 @@ class InviteUsage:
         return lambda now: self.core.layer.send(flow, octets, now)
 
     def send_bye(self, dialog: Dialog, headers: Iterable[tuple[str, str]], now: float) -> None:
-        """Send BYE; the dialog is kept for requests that cross it until it is answered."""
+        """Send BYE; the dialog is kept for requests that cross it until it is answered.
+
+        A last NOTIFY goes first: many a far end listens to none after the BYE, and would not hear
+        what became of its REFER.
+        """
+        notifier = self.core.subscriptions.last_word_in(dialog)
+        if notifier is not None:
+            notifier.on_told = lambda now: self._say_bye_late(dialog, headers, now)
+            return
 
         def answered(response: Response, now: float) -> None:
             if response.status >= 200:
@@ -606,6 +614,10 @@ class InviteUsage:
         self.exchange(
             "BYE", headers=headers, on_response=answered, on_failure=failed, dialog=dialog
         ).start(now)
+
+    def _say_bye_late(self, dialog: Dialog, headers: Iterable[tuple[str, str]], now: float) -> None:
+        if dialog.key in self.core.dialogs:  # else the far end has said BYE meanwhile
+            self.send_bye(dialog, headers, now)
 
     def lose(self, status: int, text: str, now: float, *, bye: bool) -> None:
         """The far end has no such call, or does not answer (§12.2.1.2)."""

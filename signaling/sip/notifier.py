@@ -80,6 +80,8 @@ class NotifierUsage:
         self._waiting: _Notice | None = None
         self._sent: _Notice | None = None
         """On its way."""
+        self.on_told: Callable[[float], None] | None = None
+        """Called once, when the last NOTIFY was answered, or will not be."""
         self._is_over = False
         """The last NOTIFY is on its way or waits."""
         core.subscriptions.add(self)
@@ -87,6 +89,11 @@ class NotifierUsage:
 
     def __repr__(self) -> str:
         return f"<NotifierUsage {self.id} {self.event} {self.dialog}>"
+
+    @property
+    def says_its_last_word(self) -> bool:
+        """The last NOTIFY is on its way, or about to be."""
+        return self._is_over and not self.has_ended
 
     @property
     def end_point(self) -> tuple[str, str]:
@@ -212,3 +219,5 @@ class NotifierUsage:
         self.core.timers.stop(self, "expires")
         self.core.subscriptions.remove(self)
         self._on_end(self, SubscriptionEnded(status, text), now)
+        if self.on_told is not None:
+            self.on_told(now)

@@ -44,6 +44,8 @@ class SubscriberUsage:
     def __repr__(self) -> str:
         return f"<SubscriberUsage {self.event} {self.call_id}>"
 
+    says_its_last_word = False
+
     @property
     def end_point(self) -> tuple[str, str]:
         """What a request to it names: Call-ID and our tag."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 from signaling.errors import RemoteProtocolError, SipParseError
 from signaling.sip.dialog import Dialog
@@ -75,15 +75,19 @@ class SubscriptionState:
 
     @classmethod
     def of(cls, notify: Request) -> SubscriptionState:
-        """Of a NOTIFY; raises RemoteProtocolError. What nobody knows counts as active (§4.1.3)."""
+        """Of a NOTIFY; raises RemoteProtocolError where it is missing.
+
+        A word that nobody knows counts as active (§4.1.3). The word is what matters: parameters
+        that can't be read are left out, as linphone's `terminated;reason=reason=noresource`.
+        """
         text = notify.headers.get("Subscription-State")
         if text is None:
             raise RemoteProtocolError("Subscription-State is missing", 400)
         word, _, rest = text.partition(";")
         try:
             parameters = parse_parameters(f";{rest}") if rest else ()
-        except SipParseError as error:
-            raise RemoteProtocolError("the Subscription-State is malformed", 400) from error
+        except SipParseError:
+            parameters = ()
         word = word.strip(LWS).lower()
         activity = Activity(word) if word in set(Activity) else Activity.ACTIVE
         expires = find_parameter(parameters, "expires")
@@ -138,6 +142,13 @@ class Subscriptions:
                 dialog.remote_cseq, dialog.local_cseq = None, 1
                 usage.adopt(dialog)
                 return dialog
+        return None
+
+    def last_word_in(self, dialog: Dialog) -> NotifierUsage | None:
+        """The usage of a dialog whose last NOTIFY is on its way."""
+        for usage in self._usages.get((dialog.call_id, dialog.local.tag or ""), []):
+            if usage.dialog is dialog and usage.says_its_last_word:
+                return cast("NotifierUsage", usage)
         return None
 
     def find(self, request: Request) -> Usage | None:

@@ -66,6 +66,8 @@ class FakeLeg:
     """What it received."""
     offers: list[str] = field(default_factory=list)
     """`hold` and `resume`, as it was asked."""
+    replaces: FakeLeg | None = None
+    """Whose place it came for."""
     refers: bool = False
     """Its line wants transfers by REFER."""
     referred_to: str = ""
@@ -78,6 +80,8 @@ class FakeLeg:
         self.exchange.tell(LegAlerting(self.id, early_media=early_media))
 
     def answer(self) -> None:
+        if self.replaces is not None:
+            self.replaces.hang_up()
         self.is_up = True
         self.exchange.tell(LegAnswered(self.id, refers=self.refers))
 
@@ -160,19 +164,31 @@ class FakeExchange:
         status = CAUSES[cause].sip_status
         self.tell(DeviceUnregistered(DeviceId(device), cause, status, server))
 
-    def offer(self, calling: str, called: str, role: LegRole) -> FakeLeg:
-        """A call comes in, or a phone of ours dials."""
+    def offer(
+        self, calling: str, called: str, role: LegRole, *, replaces: FakeLeg | None = None
+    ) -> FakeLeg:
+        """A call comes in, or a phone of ours dials; it may come for another leg's place."""
         number = next(self._numbers)
         leg = FakeLeg(
             self,
             LegId(f"offered{number}"),
-            InteractionId(f"in{number}"),
+            InteractionId(f"in{number}") if replaces is None else replaces.interaction,
             DeviceId(calling),
             role,
             offered=True,
+            replaces=replaces,
         )
         self.legs[leg.id] = leg
-        self.tell(LegOffered(leg.id, leg.interaction, DeviceId(calling), DeviceId(called), role))
+        self.tell(
+            LegOffered(
+                leg.id,
+                leg.interaction,
+                DeviceId(calling),
+                DeviceId(called),
+                role,
+                replaces=None if replaces is None else replaces.id,
+            )
+        )
         return leg
 
     async def placed(self, device: str) -> FakeLeg:

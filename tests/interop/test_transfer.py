@@ -17,10 +17,14 @@ from endpoint.callcontrol.events import (
 )
 from endpoint.legs.base import Cause, DeviceId, DeviceRegistered
 
-from .desk import Desk
+from .desk import Desk, Ear
 from .peers.baresip import Baresip
 from .peers.hearing import hear
+from .peers.jssip import JsSip
 from .peers.kamailio import Kamailio
+from .peers.linphone import Linphone
+from .peers.sipp import Sipp, register
+from .peers.sound import MUSIC_HZ
 from .test_kamailio import outside
 
 pytestmark = pytest.mark.interop
@@ -206,3 +210,206 @@ async def test_whom_we_refer_a_baresip_phone_to_declines_and_the_call_goes_on(
     await hear({referring.ear(AGENT): {CUSTOMER_HZ}})
     await referring.do(ClearConnection(AGENT))
     await referring.cleared()
+
+
+@pytest.mark.parametrize(("status", "cause"), [(603, Cause.DECLINED), (486, Cause.BUSY)])
+async def test_sipp_refuses_our_refer_and_the_call_goes_on(
+    referring: Desk, server: Kamailio, tmp_path: Path, status: int, cause: Cause
+) -> None:
+    port = await register(tmp_path, server.address, user=CUSTOMER, password=server.password)
+    async with Sipp(
+        tmp_path,
+        "uas_refuses_refer",
+        server.address,
+        user=CUSTOMER,
+        sip_port=port,
+        status=status,
+    ) as sipp:
+        await referring.do(MakeCall(AGENT, CUSTOMER))
+        await referring.event(Established, device=CUSTOMER)
+        await hear({referring.ear(AGENT): {AGENT_HZ}})  # it echoes
+        await referring.do(SingleStepTransfer(AGENT, COLLEAGUE))
+        failed = await referring.event(TransferFailed, device=AGENT)
+        assert (failed.sip_status, failed.cause) == (status, cause)
+        await hear({referring.ear(AGENT): {AGENT_HZ}})
+        await referring.do(ClearConnection(AGENT))
+        await sipp.finished()
+
+
+# -- attended, with Replaces ----------------------------------------------------------------------
+
+
+@pytest.fixture
+async def stations(tmp_path: Path) -> AsyncIterator[Desk]:
+    """Customer and colleague are tone stations; the agent has a telephone with two lines."""
+    async with Desk(
+        tmp_path / "state",
+        extensions=[AGENT, NOBODY],
+        stations={CUSTOMER: CUSTOMER_HZ, COLLEAGUE: COLLEAGUE_HZ},
+        settings={"media": {"websocket_phones": "rtp"}},
+    ) as endpoint:
+        yield endpoint
+
+
+@pytest.fixture
+async def linphone(stations: Desk, tmp_path: Path) -> AsyncIterator[Linphone]:
+    async with Linphone(
+        tmp_path / "linphone",
+        AGENT,
+        stations.sip,
+        password=stations.password,
+        tone_hz=AGENT_HZ,
+    ) as phone:
+        yield phone
+
+
+def brought_together(desk: Desk) -> dict[Ear, set[int]]:
+    """Customer and colleague hear each other, and nobody else."""
+    return {desk.ear(CUSTOMER): {COLLEAGUE_HZ}, desk.ear(COLLEAGUE): {CUSTOMER_HZ}}
+
+
+async def test_linphone_consults_and_brings_its_two_calls_together(
+    stations: Desk, linphone: Linphone
+) -> None:
+    await linphone.dial(CUSTOMER)
+    await stations.event(Established, device=CUSTOMER)
+    await hear({linphone: {CUSTOMER_HZ}, stations.ear(CUSTOMER): {AGENT_HZ}})
+    await linphone.hold()
+    await hear({stations.ear(CUSTOMER): MUSIC_HZ})
+    await linphone.dial(COLLEAGUE, call=2)
+    await stations.event(Established, device=COLLEAGUE)
+    await hear({stations.ear(COLLEAGUE): {AGENT_HZ}, stations.ear(CUSTOMER): MUSIC_HZ})
+    linphone.transfer_to_call(1, 2)
+    done = await stations.event(Transferred, device=AGENT)
+    assert done.transferred_to == COLLEAGUE
+    await linphone.ended(1)
+    await hear(brought_together(stations))
+    await stations.do(ClearConnection(CUSTOMER))
+    await stations.cleared()
+
+
+async def test_linphone_transfers_blindly(stations: Desk, linphone: Linphone) -> None:
+    await linphone.dial(CUSTOMER)
+    await stations.event(Established, device=CUSTOMER)
+    linphone.transfer(1, COLLEAGUE)
+    await stations.event(Transferred, device=AGENT)
+    await linphone.ended(1)
+    await hear(brought_together(stations))
+
+
+@pytest.fixture
+async def browser(stations: Desk, tmp_path: Path) -> AsyncIterator[JsSip]:
+    async with JsSip(
+        tmp_path / "browser",
+        AGENT,
+        stations.endpoint.wss_url,
+        domain="localhost",
+        password=stations.password,
+        ca_file=stations.ca_file,
+        tone_hz=1130,
+    ) as phone:
+        await stations.event(DeviceRegistered, device=AGENT)
+        yield phone
+
+
+async def test_jssip_consults_and_brings_its_two_calls_together(
+    stations: Desk, browser: JsSip
+) -> None:
+    await browser.dial(CUSTOMER)
+    await browser.established()
+    await stations.event(Established, device=CUSTOMER)
+    assert await browser.hold()
+    await hear({stations.ear(CUSTOMER): MUSIC_HZ})
+    await browser.dial(COLLEAGUE)
+    await browser.established()
+    await stations.event(Established, device=COLLEAGUE)
+    await browser.transfer(COLLEAGUE, attended=True)
+    assert await browser.referred("accepted") == 200
+    await browser.closed()
+    await stations.event(Transferred, device=AGENT)
+    await hear(brought_together(stations))
+
+
+async def test_jssip_is_told_that_its_transfer_failed_and_talks_on(
+    stations: Desk, browser: JsSip
+) -> None:
+    await browser.dial(CUSTOMER)
+    await browser.established()
+    await stations.event(Established, device=CUSTOMER)
+    await browser.transfer(NOBODY)
+    assert await browser.referred("failed") == 480
+    failed = await stations.event(TransferFailed, device=AGENT)
+    assert failed.cause is Cause.NOT_REGISTERED
+    await hear({browser: {CUSTOMER_HZ}, stations.ear(CUSTOMER): {1130}})
+    await browser.hang_up()
+    await stations.cleared()
+
+
+async def test_a_linphone_comes_to_our_agent_for_the_place_of_another(
+    server: Kamailio, tmp_path: Path
+) -> None:
+    """An INVITE with Replaces: the customer's boss sends the customer to our agent."""
+    boss, url = DeviceId("6003"), f"sip:{server.address}"
+    linphones = (
+        Linphone(tmp_path / name, user, server.address, password=server.password, tone_hz=tone_hz)
+        for name, user, tone_hz in (("boss", boss, 1800), ("customer", CUSTOMER, CUSTOMER_HZ))
+    )
+    first, second = linphones
+    async with (
+        outside(server, url, tmp_path / "outside") as desk,
+        first as calling,
+        second as customer,
+    ):
+        await desk.event(DeviceRegistered, device=AGENT)
+        await calling.call(CUSTOMER)
+        await customer.answer()
+        await calling.connected(1)
+        await calling.hold()
+        await calling.dial(AGENT, call=2)
+        await desk.event(Established, device=AGENT)
+        await hear({desk.ear(AGENT): {1800}})
+        calling.transfer_to_call(1, 2)
+        done = await desk.event(Transferred, device=boss)
+        assert done.transferred_to == CUSTOMER
+        await calling.ended(2)
+        await hear({desk.ear(AGENT): {CUSTOMER_HZ}, customer: {AGENT_HZ}})
+        await desk.do(ClearConnection(AGENT))
+        await desk.cleared()
+
+
+async def test_we_refer_with_replaces_where_the_line_wants_it(
+    server: Kamailio, tmp_path: Path
+) -> None:
+    """The agent's telephone is ours, both its calls go by an account with `transfer = "refer"`."""
+
+    def behind_kamailio(user: DeviceId, tone_hz: int) -> Linphone:
+        return Linphone(
+            tmp_path / user, user, server.address, password=server.password, tone_hz=tone_hz
+        )
+
+    account = {
+        "device": AGENT,
+        "server": f"sip:{server.address}",
+        "domain": server.address,
+        "password": server.password,
+        "transfer": "refer",
+    }
+    async with (
+        Desk(tmp_path / "state", extensions=[AGENT], settings={"account": [account]}) as desk,
+        Linphone(tmp_path / AGENT, AGENT, desk.sip, password=desk.password) as agent,
+        behind_kamailio(CUSTOMER, CUSTOMER_HZ) as customer,
+        behind_kamailio(COLLEAGUE, COLLEAGUE_HZ) as colleague,
+    ):
+        await agent.call(CUSTOMER)
+        await customer.answer()
+        await agent.connected(1)
+        await agent.hold()
+        await agent.call(COLLEAGUE)
+        await colleague.answer()
+        await agent.connected(2)
+        await desk.event(Established, device=COLLEAGUE)
+        agent.transfer_to_call(1, 2)
+        done = await desk.event(Transferred, device=AGENT)
+        assert done.transferred_to == COLLEAGUE
+        await agent.ended(1)
+        await hear({customer: {COLLEAGUE_HZ}, colleague: {CUSTOMER_HZ}})

@@ -23,6 +23,7 @@ module.exports = function makePhone(settings, tell, media, onConnection = () => 
   });
 
   let session = null;
+  const live = [];
 
   phone.on('connected', () => tell({ event: 'connected' }));
   phone.on('disconnected', ({ code, reason }) => tell({ event: 'disconnected', code, reason }));
@@ -33,6 +34,7 @@ module.exports = function makePhone(settings, tell, media, onConnection = () => 
 
   phone.on('newRTCSession', ({ originator, session: started, request }) => {
     session = started;
+    live.push(started);
     if (started.connection) onConnection(started.connection);
     else started.on('peerconnection', ({ peerconnection }) => onConnection(peerconnection));
     const peer = started.remote_identity.uri.user;
@@ -45,8 +47,10 @@ module.exports = function makePhone(settings, tell, media, onConnection = () => 
     started.on('hold', ({ originator: by }) => tell({ event: 'hold', by }));
     started.on('unhold', ({ originator: by }) => tell({ event: 'unhold', by }));
     started.on('newDTMF', ({ originator: by, dtmf }) => tell({ event: 'dtmf', by, digit: dtmf.tone }));
-    const over = name => ({ originator: by, cause, message }) =>
+    const over = name => ({ originator: by, cause, message }) => {
+      live.splice(live.indexOf(started), 1);
       tell({ event: name, by, cause, status: message?.status_code ?? null });
+    };
     started.on('ended', over('ended'));
     started.on('failed', over('failed'));
   });
@@ -65,6 +69,16 @@ module.exports = function makePhone(settings, tell, media, onConnection = () => 
       session.renegotiate({ rtcOfferConstraints: { iceRestart: true } }, () => done(true)) || done(false)),
     dtmf: ({ digits, transport }) =>
       session.sendDTMF(digits, { transportType: transport, duration: 100, interToneGap: 70 }),
+    // Sends its first call elsewhere; with `attended`, to whom its last call is with (Replaces).
+    refer: ({ target, attended }) => {
+      const said = what => ({ response, request, status_line: line }) => tell({
+        event: 'refer', what, status: line?.status_code ?? response?.status_code ?? null,
+      });
+      const names = ['requestSucceeded', 'requestFailed', 'trying', 'progress', 'accepted', 'failed'];
+      const eventHandlers = Object.fromEntries(names.map(name => [name, said(name)]));
+      const replaces = attended ? live.at(-1) : undefined;
+      return Boolean(live[0].refer(target, { replaces, eventHandlers }));
+    },
     hang_up: () => session.terminate(),
     drop: () => phone.transport.socket.disconnect(),
     stop: () => phone.stop(),

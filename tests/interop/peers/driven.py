@@ -96,6 +96,18 @@ class DrivenJsSip(ABC):
         """Offer sendrecv (re-INVITE); tell whether the far end agreed."""
         return bool(await self.command("unhold"))
 
+    async def transfer(self, target: str, *, attended: bool = False) -> None:
+        """Send its first call elsewhere (REFER); `attended`: to whom its last call is with."""
+        await self.command("refer", target=f"sip:{target}@{self.domain}", attended=attended)
+
+    async def referred(self, what: str) -> int | None:
+        """Wait until it was told so of its REFER: `accepted` or `failed` are the outcomes."""
+        event = await self.events.next(
+            lambda e: e["event"] == "refer" and e["what"] == what, f"refer {what}"
+        )
+        status = event["status"]
+        return None if status is None else int(status)
+
     async def hang_up(self) -> None:
         """End the call: BYE, CANCEL or a refusal, as its state needs."""
         await self.command("hang_up")
