@@ -300,10 +300,11 @@ class CallController:
             if call.id == command.other and other is not runner:
                 runner.adopt(other)
 
-    def _may_transfer(self, runner: InteractionRunner, event: TransferAsked) -> bool:
+    def _may_transfer(self, runner: InteractionRunner | None, event: TransferAsked) -> bool:
         """A phone that asks for a transfer dials, or brings two calls of its own together."""
-        leg = runner.state.leg(event.leg)
-        if leg is None:
+        leg = None if runner is None else runner.state.leg(event.leg)
+        if runner is None or leg is None:
+            self.exchange.tell_transfer(event.leg, 481)
             return False
         if event.replaces is None:
             if self._over_dial_limit(leg.device) is None:
@@ -390,9 +391,9 @@ class CallController:
             runner = self._legs.pop(event.leg, None)
         else:
             runner = self._legs.get(event.leg)
+        if isinstance(event, TransferAsked) and not self._may_transfer(runner, event):
+            return
         if runner is None:
             log.debug("leg event for no interaction", leg=event.leg, kind=type(event).__name__)
-            return
-        if isinstance(event, TransferAsked) and not self._may_transfer(runner, event):
             return
         runner.tell(event)

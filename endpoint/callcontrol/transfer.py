@@ -137,6 +137,7 @@ def _begin(
             LegRole.LINE,
             calling=own.device,
             calling_name=_name_of_others(call, own),
+            referred_by=own.device,
         )
         transfer = replace(transfer, target=leg.id)
         turn.put_call(replace(call, transfer=transfer, post_dial=dialled.post_dial))

@@ -181,6 +181,7 @@ class Turn:
         calling_number: str = "",
         withheld: bool = False,
         auto_answer: bool = False,
+        referred_by: DeviceId | None = None,
     ) -> Leg:
         """Ask for a leg, and wait for its answer for as long as the settings say."""
         number = self.state.legs_made + 1
@@ -200,6 +201,7 @@ class Turn:
                     calling_number=calling_number,
                     withheld=withheld,
                     auto_answer=auto_answer,
+                    referred_by=referred_by,
                 )
             )
         )

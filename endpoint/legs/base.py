@@ -121,6 +121,8 @@ class PlaceLeg:
 
     Said in SIP as `Call-Info: answer-after=0`.
     """
+    referred_by: DeviceId | None = None
+    """Who transfers somebody to it; said in SIP as `Referred-By` (RFC 3892)."""
 
 
 # -- what legs tell ---------------------------------------------------------------------------

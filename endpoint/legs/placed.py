@@ -32,6 +32,8 @@ from endpoint.legs.sip import SipLeg
 from endpoint.media import messages as m
 from signaling.errors import SdpError
 from signaling.sdp.description import SessionDescription
+from signaling.sip.headers import NameAddr
+from signaling.sip.uri import Uri
 from signaling.user_agent import Ended, InviteRequest, InviteSession, Progress
 
 log = structlog.get_logger(__name__)
@@ -169,7 +171,7 @@ class PlacedLeg(SipLeg):
                     sdp=offer.serialise(),
                     flow=target.flow,
                     credentials=target.credentials,
-                    headers=(*target.headers, *(AUTO_ANSWER_HEADERS if self._picks_up else ())),
+                    headers=self._headers(target),
                     contact_user=target.contact_user,
                     routes=target.routes,
                 )
@@ -180,6 +182,13 @@ class PlacedLeg(SipLeg):
                 asyncio.get_running_loop().call_later(
                     target.way.first_response_s, self.post, partial(self._give_up_silent, fork)
                 )
+
+    def _headers(self, target: Target) -> tuple[tuple[str, str], ...]:
+        headers = (*target.headers, *(AUTO_ANSWER_HEADERS if self._picks_up else ()))
+        if self._request.referred_by is None:
+            return headers
+        referrer = Uri("sip", self._request.referred_by, host=target.from_.uri.host)
+        return (*headers, ("Referred-By", str(NameAddr("", referrer))))
 
     async def _open_fork(self, target: Target) -> AudioEnd | None:
         """One phone for which no port opens leaves the others to ring."""

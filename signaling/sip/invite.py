@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
 from functools import partial
 
-from signaling.errors import LocalProtocolError, RemoteProtocolError, TransportError
+from signaling.errors import LocalProtocolError, TransportError
 from signaling.sip.answer import SDP, sdp_of
 from signaling.sip.answering import Answering
 from signaling.sip.auth import DigestClient, DigestCredentials
@@ -37,7 +37,6 @@ from signaling.sip.events import (
     InfoReceived,
     OperationId,
     Progress,
-    Referred,
     SessionChanged,
     SessionEvent,
 )
@@ -46,7 +45,7 @@ from signaling.sip.flow import Flow
 from signaling.sip.headers import STAR, NameAddr
 from signaling.sip.message import Headers, Request, Response
 from signaling.sip.reason import format_reason, q850_of
-from signaling.sip.refer import ReferIssuer, ReferRecipient, refer_headers
+from signaling.sip.refer import ReferIssuer, Refers, refer_headers
 from signaling.sip.refresh import SessionRefresh
 from signaling.sip.reinvite import OfferSource, Reinvites
 from signaling.sip.transaction import Failure, ServerTransaction
@@ -119,7 +118,7 @@ class InviteUsage:
         self.replaces: InviteUsage | None = None
         """The call that this one takes the place of when it is answered (RFC 3891; UAS)."""
         self._operations = 0
-        self._was_referred = False
+        self._refers = Refers(self)
         self._infos: dict[OperationId, None] = {}
         self._reinvites = Reinvites(self)
         self._dialog: Dialog | None = None
@@ -428,17 +427,7 @@ class InviteUsage:
         """
         if not self.is_answered:
             raise self._forbidden("refer")
-        request = self.core.dialog_request(
-            self.dialog,
-            "REFER",
-            headers=(
-                self.contact,
-                *refer_headers(refer_to, referred_by, subscribe=subscribe),
-            ),
-        )
-        issuer = ReferIssuer(self.core, request, self.dialog)
-        issuer.send(self._exchange_of(request, issuer.answered, issuer.failed, self.dialog), now)
-        return issuer
+        return self._refers.send(refer_headers(refer_to, referred_by, subscribe=subscribe), now)
 
     def give_way(self, now: float) -> None:
         """Another call has taken its place (RFC 3891 §3): BYE, or CANCEL where nobody answered."""
@@ -478,24 +467,11 @@ class InviteUsage:
             self._reinvites.receive(request, server, now)
         elif request.method == "REFER":
             self._follow(server.source)
-            self._receive_refer(server, now)
+            self._refers.receive(server, now)
         else:
             self._follow(server.source)
             self.core.respond(server, 200, now=now)
             self.tell(InfoReceived(request.headers.get("Content-Type") or "", request.body))
-
-    def _receive_refer(self, server: ServerTransaction, now: float) -> None:
-        is_first, self._was_referred = not self._was_referred, True
-        try:
-            if not self.is_answered:
-                raise RemoteProtocolError("the call is not answered", 403)
-            referral = ReferRecipient(
-                self.core, server, self.dialog, session=self, is_first=is_first
-            )
-        except RemoteProtocolError as error:
-            self.core.respond(server, error.status_hint, str(error), now=now)
-            return
-        self.tell(Referred(referral))
 
     def receive_ack(self, ack: Request, now: float) -> None:
         """Take an ACK of our dialog."""
@@ -549,15 +525,16 @@ class InviteUsage:
         request = self.core.dialog_request(
             within, method, headers=headers, body=body, content_type=content_type
         )
-        return self._exchange_of(request, on_response, on_failure, within)
+        return self.exchange_of(request, on_response, on_failure, within)
 
-    def _exchange_of(
+    def exchange_of(
         self,
         request: Request,
         on_response: Callable[[Response, float], None],
         on_failure: Callable[[Failure, float], None],
         within: Dialog,
     ) -> Exchange:
+        """The same for a request that is made already."""
         return Exchange(
             self.core,
             request,

@@ -87,6 +87,29 @@ class NotifierUsage:
         core.subscriptions.add(self)
         core.timers.start(self, "expires", expires_at)
 
+    @classmethod
+    def granted(
+        cls,
+        core: Core,
+        event: EventType,
+        server: ServerTransaction,
+        expires_s: int | None,
+        now: float,
+    ) -> NotifierUsage:
+        """The usage of a SUBSCRIBE outside any dialog, which is answered 200."""
+        request = server.request
+        asked = MAX_EXPIRES_S if request.expires is None else request.expires
+        granted_s = min(asked, MAX_EXPIRES_S if expires_s is None else expires_s)
+        notifier = cls(
+            core,
+            event,
+            Dialog.of_request(request, server.to_tag, server.source),
+            expires_at=now + granted_s,
+            contact_user=request.uri.user,
+        )
+        notifier.answer(request, server, granted_s, now)
+        return notifier
+
     def __repr__(self) -> str:
         return f"<NotifierUsage {self.id} {self.event} {self.dialog}>"
 

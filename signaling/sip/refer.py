@@ -26,6 +26,7 @@ from signaling.sip.events import (
     ReferEvent,
     ReferProgress,
     ReferralChanged,
+    Referred,
     SubscriptionEnded,
 )
 from signaling.sip.exchange import Exchange
@@ -263,6 +264,42 @@ class ReferRecipient:
 
     def _unsubscribed(self, notifier: NotifierUsage, event: SubscriptionEnded, now: float) -> None:
         self._notifier = None
+
+
+class Refers:
+    """The REFERs of one call, in both directions."""
+
+    def __init__(self, session: InviteUsage) -> None:
+        self._session = session
+        self._was_asked = False
+
+    def __repr__(self) -> str:
+        return f"<Refers of {self._session!r}>"
+
+    def send(self, headers: tuple[tuple[str, str], ...], now: float) -> ReferIssuer:
+        """Send one in the dialog."""
+        session = self._session
+        dialog = session.dialog
+        request = session.core.dialog_request(dialog, "REFER", headers=(session.contact, *headers))
+        issuer = ReferIssuer(session.core, request, dialog)
+        exchange = session.exchange_of(request, issuer.answered, issuer.failed, dialog)
+        issuer.send(exchange, now)
+        return issuer
+
+    def receive(self, server: ServerTransaction, now: float) -> None:
+        """Take one; what can't be done is answered so."""
+        session = self._session
+        is_first, self._was_asked = not self._was_asked, True
+        try:
+            if not session.is_answered:
+                raise RemoteProtocolError("the call is not answered", 403)
+            referral = ReferRecipient(
+                session.core, server, session.dialog, session=session, is_first=is_first
+            )
+        except RemoteProtocolError as error:
+            session.core.respond(server, error.status_hint, str(error), now=now)
+            return
+        session.tell(Referred(referral))
 
 
 def _declines_subscription(message: Request | Response) -> bool:

@@ -55,7 +55,7 @@ from signaling.sip.registration import RegistrationSettings, RegistrationUsage
 from signaling.sip.replaces import replaced_by
 from signaling.sip.screening import Refusal, screen
 from signaling.sip.session_timer import SessionTimer
-from signaling.sip.subscription import MAX_EXPIRES_S, EventType
+from signaling.sip.subscription import EventType
 from signaling.sip.transaction import Failure, ServerTransaction
 from signaling.sip.undecided import Undecided
 from signaling.sip.uri import Uri
@@ -415,17 +415,7 @@ class Stack:
             self.respond(transaction, error.status_hint, str(error), now=now)
             return None
         self._undecided.take(transaction)
-        asked = MAX_EXPIRES_S if server.request.expires is None else server.request.expires
-        granted = min(asked, MAX_EXPIRES_S if expires_s is None else expires_s)
-        notifier = NotifierUsage(
-            self._core,
-            event,
-            Dialog.of_request(server.request, server.to_tag, server.source),
-            expires_at=now + granted,
-            contact_user=server.request.uri.user,
-        )
-        notifier.answer(server.request, server, granted, now)
-        return notifier
+        return NotifierUsage.granted(self._core, event, server, expires_s, now)
 
     # -- counts -------------------------------------------------------------------------------
 

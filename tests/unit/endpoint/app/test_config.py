@@ -9,7 +9,9 @@ import pytest
 
 from endpoint.app.config import Loaded, load, values
 from endpoint.app.settings import Config, HttpSettings, SipSettings, advertised, is_loopback
+from endpoint.app.wiring import outside_accounts
 from endpoint.errors import ConfigurationError
+from endpoint.legs.line import Transfers
 
 pytestmark = pytest.mark.unit
 
@@ -180,6 +182,19 @@ def test_mistakes_in_how_audio_travels_are_told(home: Path) -> None:
     for line in expected:
         assert any(mistake.startswith(line) for mistake in told), (line, told)
     assert len(told) == len(expected)
+
+
+def test_an_account_says_who_transfers(home: Path) -> None:
+    account = '[[account]]\ndevice = "6001"\nserver = "ws://a"\npassword = "x"\n'
+    write(home / "agent-endpoint.toml", account)
+    (plain,) = outside_accounts(load().config)
+    assert plain.transfers == Transfers(by_refer=False, accepts=False)
+    write(home / "agent-endpoint.toml", account + 'transfer = "refer"\naccept_refer = true\n')
+    (referring,) = outside_accounts(load().config)
+    assert referring.transfers == Transfers(by_refer=True, accepts=True)
+    write(home / "agent-endpoint.toml", account + 'transfer = "bounce"\n')
+    (mistake,) = mistakes()
+    assert "found 'bounce', expected 'endpoint' or 'refer'" in mistake
 
 
 def test_only_a_relay_hides_an_address(home: Path) -> None:

@@ -27,7 +27,7 @@ from signaling.sip.flow import Flow, TransportKind
 from signaling.sip.headers import NameAddr
 from signaling.sip.liveness import LivenessEvent
 from signaling.sip.uri import Uri
-from signaling.user_agent import Account, Ended, InviteRequest, SessionEvent
+from signaling.user_agent import Account, Ended, InviteRequest, Refer, SessionEvent
 
 WAIT_S = 5.0
 E = TypeVar("E")
@@ -125,6 +125,7 @@ class FakeSession:
         self.id = f"call-{next(self._numbers)}"
         self.invitation = invitation
         self.remote = NameAddr("", Uri("sip", caller, host="example.test"))
+        self.local = NameAddr("", Uri("sip", called, host="example.test"))
         uri = Uri("sip", called, host="example.test")
         self.request = FakeRequest(uri, self.remote, NameAddr("", uri), Headers(headers))
         self.is_heard = False
@@ -165,6 +166,14 @@ class FakeSession:
 
     def reject_reinvite(self, status: int) -> None:
         self._do("reject_reinvite", status)
+
+    def refer(self, refer_to: NameAddr, *, referred_by: NameAddr | None = None) -> Refer:
+        self._do("refer", str(refer_to), str(referred_by))
+        self.referring = Refer()
+        return self.referring
+
+    def replaces_header(self) -> str:
+        return f"{self.id};to-tag=1;from-tag=2"
 
     async def reinvite(self, offer: Callable[[], bytes]) -> tuple[int, bytes | None]:
         self.offers.put_nowait(offer())
