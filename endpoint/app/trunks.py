@@ -43,6 +43,9 @@ def trunk_of(settings: TrunkSettings, account: line.AccountSettings | None) -> t
             digits=DigitKind(settings.dtmf),
             strict_source=settings.media_source == "sdp",
         ),
+        transfers=line.Transfers(
+            by_refer=settings.transfer == "refer", accepts=settings.accept_refer
+        ),
         most_calls=settings.most_calls,
         first_response_s=settings.first_response_s,
         liveness=_liveness(interval_s) if interval_s else None,

@@ -137,6 +137,10 @@ class TrunkSettings(Section):
     `symmetric` finds a far end behind NAT, and who sprays while that is silent may win. With `sdp`
     a stranger never does.
     """
+    transfer: Literal["endpoint", "refer"] = "endpoint"
+    """Who does a transfer of a far end, as of an account."""
+    accept_refer: bool = False
+    """Whether far ends may have us call somebody, as of an account."""
     hide_topology: bool = False
     """As `sip.hide_from`, for `networks`."""
     most_calls: Count | None = None

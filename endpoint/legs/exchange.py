@@ -450,7 +450,7 @@ class LegExchange(Exchange):
             terms, transfers = account.settings.audio, account.settings.transfers
         elif (trunk := self._trunks.of(session)) is not None:
             called, instance = trunk.device_for(session), None
-            terms = trunk.settings.audio
+            terms, transfers = trunk.settings.audio, trunk.settings.transfers
         if not called or self._closing:
             session.hang_up(404 if not called else 503)
             return

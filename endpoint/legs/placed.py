@@ -185,8 +185,8 @@ class PlacedLeg(SipLeg):
 
     def _headers(self, target: Target) -> tuple[tuple[str, str], ...]:
         headers = (*target.headers, *(AUTO_ANSWER_HEADERS if self._picks_up else ()))
-        if self._request.referred_by is None:
-            return headers
+        if self._request.referred_by is None or target.way is not None:
+            return headers  # a trunk has no need to know our extensions
         referrer = Uri("sip", self._request.referred_by, host=target.from_.uri.host)
         return (*headers, ("Referred-By", str(NameAddr("", referrer))))
 

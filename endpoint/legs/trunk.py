@@ -26,7 +26,16 @@ from endpoint.legs.base import (
     TrunkEvent,
     TrunkUp,
 )
-from endpoint.legs.line import AccountSettings, OutsideAccounts, Refusal, Target, Way, shown
+from endpoint.legs.line import (
+    NO_TRANSFERS,
+    AccountSettings,
+    OutsideAccounts,
+    Refusal,
+    Target,
+    Transfers,
+    Way,
+    shown,
+)
 from endpoint.legs.numbering import NumberRule, matches, rewrite
 from endpoint.legs.peer import AccountPeer, Peer, PeerSettings, StaticPeer, in_order
 from endpoint.legs.terms import AudioTerms
@@ -65,6 +74,8 @@ class TrunkSettings:
     claim: Claim = Claim.ASSERTED
     """How the number is said; with `NONE` the trunk's own word for who calls is not believed."""
     audio: AudioTerms = field(default_factory=AudioTerms)
+    transfers: Transfers = NO_TRANSFERS
+    """How its far ends are transferred, and whether they may transfer."""
     most_calls: int | None = None
     """At once, both ways."""
     first_response_s: float = 4.0
@@ -234,6 +245,7 @@ class Trunk(Way):
                 credentials=peer.credentials,
                 contact_user=peer.user,
                 audio=self.settings.audio,
+                transfers=self.settings.transfers,
                 headers=identity_headers(caller, claim, withheld=request.withheld),
                 way=self,
                 hosts=frozenset(each.uri(number).host for each in self.peers),
