@@ -38,8 +38,8 @@ which we would check (RFC 8445 §6.1.2.5 and §19.5.1)."""
 _MOST_CONFLICTS: Final = 8
 _GOODBYE_S: Final = 2.0
 """A TURN server that has died is not waited for any longer; aioice would, for a minute."""
-_CONSENT_RETRANSMISSIONS: Final = 2
-"""With them a response is waited for that takes up to 3.5 s."""
+_CONSENT_RETRANSMISSIONS: Final = 3
+"""With them a response is waited for that takes up to 7.5 s, and no 2.5 s pass without asking."""
 _HIGHEST_PREFERENCE: Final = 65535
 
 
@@ -455,24 +455,38 @@ class IceConnection(ice.Connection):
             self.owner.lost(m.PortFailure.CLOSED)
 
     async def query_consent(self) -> None:
-        """Ask on, as RFC 7675 §5.1 says; sending stops at the very end of the last consent."""
+        """Ask on, as RFC 7675 §5.1 says; sending stops at the very end of the last consent.
+
+        A check begins at its time even where the one before is still without an answer: on a path
+        that has come back, the next one must not wait.
+        """
         consented = monotonic()
         expiry_s, interval_s = self._settings.consent_expiry_s, self._settings.consent_interval_s
-        while (left_s := consented + expiry_s - monotonic()) > 0:
-            await asyncio.sleep(min(left_s, interval_s * random.uniform(0.8, 1.2)))
-            pair, password = self.nominated, self.remote_password
-            if pair is None or password is None:
-                continue
-            request, asked = self.build_request(pair, nominate=False), monotonic()
+
+        async def ask(pair: ice.CandidatePair, password: str) -> None:
+            nonlocal consented
+            asked = monotonic()
             with contextlib.suppress(stun.TransactionError, TimeoutError):
-                async with asyncio.timeout(consented + expiry_s - asked):
+                async with asyncio.timeout(expiry_s):
                     await pair.protocol.request(
-                        request,
+                        self.build_request(pair, nominate=False),
                         pair.remote_addr,
                         integrity_key=password.encode(),
                         retransmissions=_CONSENT_RETRANSMISSIONS,
                     )
-                consented = asked
+                consented = max(consented, asked)
+
+        async with asyncio.TaskGroup() as checks:
+            running: set[asyncio.Task[None]] = set()
+            while (left_s := consented + expiry_s - monotonic()) > 0:
+                await asyncio.sleep(min(left_s, interval_s * random.uniform(0.8, 1.2)))
+                pair, password = self.nominated, self.remote_password
+                if pair is not None and password is not None:
+                    check = checks.create_task(ask(pair, password))
+                    running.add(check)
+                    check.add_done_callback(running.discard)
+            for check in running:
+                check.cancel()
         self.owner.lost(m.PortFailure.CONSENT_LOST)
 
 
