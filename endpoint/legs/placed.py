@@ -185,9 +185,9 @@ class PlacedLeg(SipLeg):
 
     def _headers(self, target: Target) -> tuple[tuple[str, str], ...]:
         headers = (*target.headers, *(AUTO_ANSWER_HEADERS if self._picks_up else ()))
-        if self._request.referred_by is None or target.way is not None:
+        if self.request.referred_by is None or target.way is not None:
             return headers  # a trunk has no need to know our extensions
-        referrer = Uri("sip", self._request.referred_by, host=target.from_.uri.host)
+        referrer = Uri("sip", self.request.referred_by, host=target.from_.uri.host)
         return (*headers, ("Referred-By", str(NameAddr("", referrer))))
 
     async def _open_fork(self, target: Target) -> AudioEnd | None:
