@@ -98,6 +98,17 @@ class MediaConfirmed(CallEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Diverted(CallEvent):
+    """The device's telephone forwards the call.
+
+    What follows is told of the device, as it was called; who answers is another.
+    """
+
+    diverted_to: DeviceId
+    """Who is called in its place."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class MediaInterrupted(CallEvent):
     """The device's network is lost to audio; another way to it is looked for."""
 
@@ -196,6 +207,7 @@ CallEvents = (
     ServiceInitiated
     | Originated
     | Delivered
+    | Diverted
     | Established
     | MediaConfirmed
     | MediaInterrupted

@@ -61,6 +61,7 @@ from endpoint.legs.base import (
     FarEndHold,
     LegAlerting,
     LegAnswered,
+    LegDiverted,
     LegEvent,
     LegHeld,
     LegId,
@@ -162,6 +163,7 @@ def step(
             FarEndHold()
             | DigitDetected()
             | DigitsSent()
+            | LegDiverted()
             | MediaConfirmed()
             | MediaInterrupted()
             | MediaResumed()
@@ -480,6 +482,7 @@ def _tell(
     event: FarEndHold
     | DigitDetected
     | DigitsSent
+    | LegDiverted
     | MediaConfirmed
     | MediaInterrupted
     | MediaResumed,
@@ -504,6 +507,8 @@ def _tell(
                     turn.publish(told.DigitsGenerated(**facts, digits=event.digits))
                 else:
                     turn.publish(told.DigitsFailed(**facts, text="the digits could not be sent"))
+            case LegDiverted():
+                turn.publish(told.Diverted(**facts, diverted_to=event.to))
             case MediaConfirmed():
                 seen = turn.put_connection(call.id, replace(connection, media_confirmed=True))
                 if not connection.media_confirmed:

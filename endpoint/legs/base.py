@@ -245,6 +245,14 @@ class MediaConfirmed:
 
 
 @dataclass(frozen=True, slots=True)
+class LegDiverted:
+    """The device's telephone forwards the call: another device is called in its place."""
+
+    leg: LegId
+    to: DeviceId
+
+
+@dataclass(frozen=True, slots=True)
 class MediaInterrupted:
     """The far end's network takes no audio any more; we look for another way to it.
 
@@ -322,6 +330,7 @@ LegEvent = (
     | DigitDetected
     | DigitsSent
     | MediaConfirmed
+    | LegDiverted
     | MediaInterrupted
     | MediaResumed
     | TransferAsked

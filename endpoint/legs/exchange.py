@@ -26,6 +26,7 @@ from endpoint.legs.base import (
     Exchange,
     ExchangeEvent,
     InteractionId,
+    LegDiverted,
     LegId,
     LegOffered,
     LegReleased,
@@ -340,6 +341,7 @@ class LegExchange(Exchange):
             refusal = "the call has been there"
         else:
             log.info("call deflected", leg=leg.id, device=request.device, to=device)
+            self._emit(LegDiverted(leg.id, device))
             leg.give_way()
             elsewhere = replace(request, device=device, interaction=leg.interaction)
             self._live(self._leg_for(elsewhere, leg.redirections), elsewhere.device)

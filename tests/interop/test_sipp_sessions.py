@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 
 from endpoint.callcontrol.commands import ClearConnection, HoldCall, MakeCall
-from endpoint.callcontrol.events import Delivered, Established, FarEndAnswer, FarEndHold, Held
+from endpoint.callcontrol.events import (
+    Delivered,
+    Diverted,
+    Established,
+    FarEndAnswer,
+    FarEndHold,
+    Held,
+)
 from endpoint.legs.base import Cause, DeviceId, DeviceRegistered, Side
 
 from .desk import Desk
@@ -182,6 +189,7 @@ async def test_a_phone_that_forwards_its_calls_leads_to_a_number(
         called(desk, tmp_path / "other", "uas", port, user=OTHER) as answers,
     ):
         await desk.do(MakeCall(AGENT, PEER))
+        assert (await desk.event(Diverted, device=PEER)).diverted_to == OTHER
         await desk.event(Established, device=PEER)
         await forwards.finished()
         await hear({desk.ear(AGENT): {AGENT_HZ}})

@@ -34,6 +34,7 @@ from endpoint.legs.base import (
     InteractionId,
     LegAlerting,
     LegAnswered,
+    LegDiverted,
     LegHeld,
     LegId,
     LegOffered,
@@ -390,6 +391,15 @@ def test_lost_audio_and_audio_that_is_back_are_told_and_change_nothing() -> None
         (told.MediaInterrupted, B),
         (told.MediaResumed, B),
     ]
+
+
+def test_a_call_that_is_forwarded_goes_on_as_the_connection_that_it_was() -> None:
+    walk = ringing()
+    before = walk.state
+    walk.take(LegDiverted(LINE, DeviceId("6003")))
+    assert walk.state == before
+    (event,) = (event for event in walk.events if isinstance(event, told.Diverted))
+    assert (event.device, event.diverted_to) == (B, "6003")
 
 
 def test_the_record_of_a_call() -> None:

@@ -18,6 +18,7 @@ from endpoint.legs.base import (
     InteractionId,
     LegAlerting,
     LegAnswered,
+    LegDiverted,
     LegHeld,
     LegId,
     LegOffered,
@@ -93,6 +94,7 @@ def stimuli(walk: Walk) -> dict[str, list[Stimulus]]:
             for leg in open_legs
             for event in (
                 MediaConfirmed(leg),
+                LegDiverted(leg, DeviceId("6009")),
                 MediaInterrupted(leg),
                 MediaResumed(leg),
                 FarEndHold(leg, held=True, accepted=False),

@@ -13,6 +13,7 @@ from endpoint.legs.base import (
     InteractionId,
     LegAlerting,
     LegAnswered,
+    LegDiverted,
     LegEvent,
     LegId,
     LegReleased,
@@ -69,7 +70,8 @@ async def called(desk: Desk, **facts: Any) -> FakeSession:
 
 async def told(desk: Desk) -> LegEvent:
     """What is told next of the leg."""
-    while isinstance(event := await desk.next(), TrunkUp | DeviceRegistered | MediaConfirmed):
+    beside = TrunkUp | DeviceRegistered | MediaConfirmed
+    while isinstance(event := await desk.next(), beside | LegDiverted):
         pass
     assert isinstance(event, LegAlerting | LegAnswered | LegReleased)
     return event
@@ -115,6 +117,7 @@ async def test_a_phone_of_ours_deflects_to_a_number_and_never_to_a_place(
     first.tell(Progress(180, "Ringing"))
     assert await told(desk) == LegAlerting(LEG)
     redirect(first, contact)
+    assert await desk.next() == LegDiverted(LEG, DeviceId("6003"))
     second = await desk.session()
     assert target(second) == "sip:6003@198.51.100.33"
     assert second.invitation is not None
