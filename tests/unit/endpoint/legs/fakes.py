@@ -123,6 +123,7 @@ class FakeSession:
         headers: Sequence[tuple[str, str]] = (),
     ) -> None:
         self.id = f"call-{next(self._numbers)}"
+        self.call_id = self.id
         self.invitation = invitation
         self.remote = NameAddr("", Uri("sip", caller, host="example.test"))
         self.local = NameAddr("", Uri("sip", called, host="example.test"))
