@@ -124,6 +124,8 @@ def _attended_by_phone(turn: Turn, call: Call, own: Connection, event: TransferA
 def _begin(
     turn: Turn, call: Call, own: Connection, dialled: DialString, *, asked_by_phone: bool = False
 ) -> None:
+    for each in call.connections:  # digits that still wait are for nobody now
+        turn.stop_timer(TimerKind.POST_DIAL, each.leg)
     transfer = Transfer(own.device, own.leg, dialled.number, asked_by_phone=asked_by_phone)
     referred = _whose_line_refers(turn, call, own)
     if referred is not None and dialled.post_dial is None:

@@ -249,6 +249,20 @@ async def test_digits_behind_the_number_are_for_who_takes_the_place() -> None:
         assert (colleague.digits, customer.digits) == ("7", "")
 
 
+async def test_digits_that_wait_for_b_are_not_sent_to_anybody_else() -> None:
+    async with open_desk() as desk:
+        await desk.dial("6001", "10086-W5")
+        customer = await desk.exchange.placed("10086")
+        customer.answer()
+        await desk.told(told.Established)
+        await desk.transfer("6001", "6002-WW7")
+        colleague = await desk.exchange.placed("6002")
+        await asyncio.sleep(1.5)
+        colleague.answer()
+        await desk.told(told.DigitsGenerated, "6002")
+        assert (customer.digits, colleague.digits) == ("", "7")
+
+
 # -- asked for by a phone (REFER) ----------------------------------------------------------------
 
 
