@@ -307,7 +307,11 @@ class CallController:
             self.exchange.tell_transfer(event.leg, 481)
             return False
         if event.replaces is None:
-            if self._over_dial_limit(leg.device) is None:
+            dials = leg.device
+            if event.from_outside:  # and our device in the call dials
+                stations = [each for each in runner.state.legs if each.role is LegRole.STATION]
+                dials = stations[0].device if stations else dials
+            if self._over_dial_limit(dials) is None:
                 return True
             self.exchange.tell_transfer(leg.id, CAUSES[Cause.DIAL_LIMIT].sip_status)
             return False

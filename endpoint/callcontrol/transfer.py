@@ -32,6 +32,7 @@ from endpoint.errors import DialStringError
 from endpoint.legs.base import (
     CAUSES,
     Cause,
+    DeviceId,
     LegOffered,
     LegRole,
     Side,
@@ -53,7 +54,7 @@ def single_step_transfer(
         dialled = parse_dial_string(command.destination)
     except DialStringError as error:
         raise refused(error.reason, command, str(error)) from error
-    _begin(turn, call, own, dialled)
+    _begin(turn, call, own, dialled, dials=own.device)
 
 
 def transfer_call(turn: Turn, call: Call, own: Connection, command: TransferCall) -> None:
@@ -86,7 +87,8 @@ def transfer_asked(turn: Turn, event: TransferAsked) -> None:
             except DialStringError:
                 turn.effects.append(do.TellTransfer(event.leg, 484))
             else:
-                _begin(turn, call, own, dialled, asked_by_phone=True)
+                dials = _our_device(call, own) if event.from_outside else own.device
+                _begin(turn, call, own, dialled, dials=dials, asked_by_phone=True)
         return
     turn.effects.append(do.TellTransfer(event.leg, 481))
 
@@ -122,8 +124,15 @@ def _attended_by_phone(turn: Turn, call: Call, own: Connection, event: TransferA
 
 
 def _begin(
-    turn: Turn, call: Call, own: Connection, dialled: DialString, *, asked_by_phone: bool = False
+    turn: Turn,
+    call: Call,
+    own: Connection,
+    dialled: DialString,
+    *,
+    dials: DeviceId,
+    asked_by_phone: bool = False,
 ) -> None:
+    """`dials` is the device for whom the new party is called, by whatever line it has."""
     for each in call.connections:  # digits that still wait are for nobody now
         turn.stop_timer(TimerKind.POST_DIAL, each.leg)
     transfer = Transfer(own.device, own.leg, dialled.number, asked_by_phone=asked_by_phone)
@@ -137,7 +146,7 @@ def _begin(
         leg = turn.place(
             dialled.number,
             LegRole.LINE,
-            calling=own.device,
+            calling=dials,
             calling_name=_name_of_others(call, own),
             referred_by=own.device,
         )
@@ -302,6 +311,12 @@ def _whose_line_refers(turn: Turn, call: Call, own: Connection) -> Leg | None:
     if len(legs) == 1 and legs[0] is not None and legs[0].refers:
         return legs[0]
     return None
+
+
+def _our_device(call: Call, outside: Connection) -> DeviceId:
+    """The device of ours that talks with somebody outside."""
+    ours = [each for each in call.connections if each.is_live and each.role is LegRole.STATION]
+    return ours[0].device if ours else outside.device
 
 
 def _name_of_others(call: Call, own: Connection) -> str:

@@ -281,6 +281,8 @@ class TransferAsked:
     """Who."""
     replaces: LegId | None = None
     """Another leg of the same phone, in the call with that one, which it leaves as well."""
+    from_outside: bool = False
+    """No phone of ours asks: it is our device in the call that dials then."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -78,11 +78,13 @@ class Transfers:
     by_refer: bool = False
     """Its far end is asked to call the new party, instead of our staying in the middle."""
     accepts: bool = False
-    """Its far end may ask us for one, and is treated as its device would be."""
+    """Its far end may ask us for one."""
+    are_ours: bool = False
+    """Its far ends are phones of our devices, and dial for them."""
 
 
 NO_TRANSFERS = Transfers()
-OF_OUR_PHONES = Transfers(accepts=True)
+OF_OUR_PHONES = Transfers(accepts=True, are_ours=True)
 """A phone that is registered with us may transfer whom it talks with."""
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import structlog
 
 from endpoint.legs.base import DeviceId, LegEvent, LegId, TransferAsked
+from endpoint.legs.line import Transfers
 from signaling.user_agent import InviteSession, Referred
 
 log = structlog.get_logger(__name__)
@@ -35,11 +36,11 @@ class Referrals:
     def __repr__(self) -> str:
         return f"<Referrals {list(self._open)}>"
 
-    def ask(self, leg: LegId, referred: Referred, *, is_allowed: bool) -> None:
-        """A leg's far end asks; `is_allowed`: its line lets it."""
+    def ask(self, leg: LegId, referred: Referred, transfers: Transfers) -> None:
+        """A leg's far end asks; `transfers` is what its line does about that."""
         destination = referred.refer_to.user
         replaced = None if referred.replaced is None else self._leg_with(referred.replaced)
-        if not is_allowed:
+        if not transfers.accepts:
             self._refuse(leg, referred, 603, "its line takes no transfers: accept_refer")
         elif leg in self._open:
             self._refuse(leg, referred, 491, "another one is under way")
@@ -49,7 +50,8 @@ class Referrals:
             self._refuse(leg, referred, 481, "the call that it names is none of ours")
         else:
             self._open[leg] = _Asked(referred)
-            self._emit(TransferAsked(leg, DeviceId(destination), replaced))
+            outside = not transfers.are_ours
+            self._emit(TransferAsked(leg, DeviceId(destination), replaced, outside))
 
     def tell(self, leg: LegId, sip_status: int) -> None:
         """See `Exchange.tell_transfer`."""

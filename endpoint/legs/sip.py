@@ -344,7 +344,7 @@ class SipLeg(Leg):
                 if digit is not None:
                     self._emit(DigitDetected(self.id, *digit, DigitKind.INFO))
             case Referred():
-                self._referrals.ask(self.id, event, is_allowed=self._transfers.accepts)
+                self._referrals.ask(self.id, event, self._transfers)
             case Ended():
                 await self._ended(session, event)
 

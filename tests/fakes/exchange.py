@@ -85,10 +85,12 @@ class FakeLeg:
         self.is_up = True
         self.exchange.tell(LegAnswered(self.id, refers=self.refers))
 
-    def ask_transfer(self, destination: str, replaces: FakeLeg | None = None) -> None:
+    def ask_transfer(
+        self, destination: str, replaces: FakeLeg | None = None, *, from_outside: bool = False
+    ) -> None:
         """Its phone sends REFER."""
         other = None if replaces is None else replaces.id
-        self.exchange.tell(TransferAsked(self.id, DeviceId(destination), other))
+        self.exchange.tell(TransferAsked(self.id, DeviceId(destination), other, from_outside))
 
     def tell_outcome(self, sip_status: int | None, cause: Cause = Cause.NORMAL) -> None:
         """Its phone says by NOTIFY what came of our REFER."""

@@ -413,3 +413,30 @@ async def test_we_refer_with_replaces_where_the_line_wants_it(
         assert done.transferred_to == COLLEAGUE
         await agent.ended(1)
         await hear({customer: {COLLEAGUE_HZ}, colleague: {CUSTOMER_HZ}})
+
+
+# -- asked for from outside ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("accept_refer", [False, True], ids=["refused", "allowed"])
+async def test_s12_a_far_end_has_somebody_called_only_where_its_line_lets_it(
+    server: Kamailio, customer: Baresip, third: Baresip, tmp_path: Path, accept_refer: bool
+) -> None:
+    """The customer, behind an outside server, sends our agent to somebody else."""
+    url = f"sip:{server.address}"
+    async with outside(server, url, tmp_path / "outside", accept_refer=accept_refer) as desk:
+        await desk.event(DeviceRegistered, device=AGENT)
+        await talking_outside(desk, customer)
+        await customer.transfer(COLLEAGUE)
+        if not accept_refer:
+            line = await customer.process.lines.next(lambda line: "603" in line, "a refusal")
+            assert "Decline" in line
+            await desk.cleared(releasing_device=CUSTOMER)  # of itself, as above
+        else:
+            await third.ringing()
+            await third.accept()
+            done = await desk.event(Transferred, device=CUSTOMER)
+            assert done.transferred_to == COLLEAGUE
+            await hear({desk.ear(AGENT): {COLLEAGUE_HZ}, third: {AGENT_HZ}})
+            await desk.do(ClearConnection(AGENT))
+            await desk.cleared()

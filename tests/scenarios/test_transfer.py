@@ -339,6 +339,22 @@ async def test_s12_transfers_count_as_dials() -> None:
         assert desk.exchange.heard() == TALKING
 
 
+async def test_s12_who_asks_from_outside_has_our_device_dial() -> None:
+    settings = ControllerSettings(dials=DialLimits(per_minute=2))
+    async with open_desk(settings) as desk:
+        _, customer = await desk.talking()
+        customer.ask_transfer("6002", from_outside=True)
+        colleague = await desk.exchange.placed("6002")
+        assert colleague.request is not None
+        assert colleague.request.calling == "6001"
+        colleague.refuse(Cause.BUSY)
+        await desk.told(told.TransferFailed, "10086")
+        customer.ask_transfer("6003", from_outside=True)
+        customer.speak()
+        await desk.told(told.MediaConfirmed)
+        assert customer.transfer == [100, 486, 403]
+
+
 async def test_an_alias_leads_to_its_extension() -> None:
     async with open_desk(aliases={"8002": "6002"}) as desk:
         agent, _ = await desk.talking()

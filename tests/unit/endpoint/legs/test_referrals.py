@@ -8,6 +8,7 @@ from typing import Any, cast
 import pytest
 
 from endpoint.legs.base import DeviceId, LegEvent, LegId, TransferAsked
+from endpoint.legs.line import NO_TRANSFERS, OF_OUR_PHONES, Transfers
 from endpoint.legs.referrals import Referrals
 from signaling.sip.replaces import Replaces
 from signaling.sip.uri import Uri
@@ -52,8 +53,8 @@ class Table:
             self.told.append, lambda session: self.legs.get(cast("Any", session))
         )
 
-    def ask(self, referred: FakeReferred, *, is_allowed: bool = True) -> FakeReferred:
-        self.referrals.ask(LEG, cast("Referred", referred), is_allowed=is_allowed)
+    def ask(self, referred: FakeReferred, transfers: Transfers = OF_OUR_PHONES) -> FakeReferred:
+        self.referrals.ask(LEG, cast("Referred", referred), transfers)
         return referred
 
     def tell(self, *statuses: int) -> None:
@@ -95,9 +96,14 @@ def test_what_is_done_at_once_is_accepted_first(table: Table) -> None:
 
 
 def test_s12_a_refer_of_an_outside_caller_is_refused(table: Table) -> None:
-    referred = table.ask(FakeReferred(), is_allowed=False)
+    referred = table.ask(FakeReferred(), NO_TRANSFERS)
     assert referred.said == ["refused 603"]
     assert table.told == []
+
+
+def test_an_outside_caller_whose_line_lets_it_is_told_from_a_phone_of_ours(table: Table) -> None:
+    table.ask(FakeReferred(), Transfers(accepts=True))
+    assert table.told == [TransferAsked(LEG, DeviceId("6002"), from_outside=True)]
 
 
 def test_one_transfer_of_a_call_at_a_time(table: Table) -> None:
