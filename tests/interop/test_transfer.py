@@ -288,6 +288,30 @@ async def test_linphone_consults_and_brings_its_two_calls_together(
     await stations.cleared()
 
 
+async def test_linphone_brings_its_two_calls_together_over_tls_and_srtp(
+    stations: Desk, tmp_path: Path
+) -> None:
+    async with Linphone(
+        tmp_path / "linphone",
+        AGENT,
+        stations.sip_tls.replace("127.0.0.1", "localhost"),
+        password=stations.password,
+        tone_hz=AGENT_HZ,
+        ca_file=stations.ca_file,
+    ) as linphone:
+        await linphone.dial(CUSTOMER)
+        await stations.event(Established, device=CUSTOMER)
+        await hear({linphone: {CUSTOMER_HZ}, stations.ear(CUSTOMER): {AGENT_HZ}})
+        await linphone.hold()
+        await hear({stations.ear(CUSTOMER): MUSIC_HZ})
+        await linphone.dial(COLLEAGUE, call=2)
+        await stations.event(Established, device=COLLEAGUE)
+        linphone.transfer_to_call(1, 2)
+        await stations.event(Transferred, device=AGENT)
+        await linphone.ended(1)
+        await hear(brought_together(stations))
+
+
 async def test_linphone_transfers_blindly(stations: Desk, linphone: Linphone) -> None:
     await linphone.dial(CUSTOMER)
     await stations.event(Established, device=CUSTOMER)

@@ -21,7 +21,7 @@ CONFIG = """\
 [sip]
 sip_port={sip_port}
 sip_tcp_port=0
-sip_tls_port=0
+{security}
 guess_hostname=0
 inc_timeout=60
 bind_address=127.0.0.1
@@ -64,6 +64,16 @@ automatically_initiate=0
 automatically_accept=0
 """
 
+CLEAR = "sip_tls_port=0"
+SECURITY = """\
+sip_tls_port=-2
+root_ca={ca_file}
+verify_server_certs=1
+verify_server_cn=1
+media_encryption=srtp
+media_encryption_mandatory=1
+"""
+
 
 class Linphone:
     """`async with Linphone(...) as phone`: registered, ready to dial and to be called.
@@ -71,17 +81,27 @@ class Linphone:
     Args:
         directory: where its configuration, log and recordings go; made if missing.
         user: user part of its address.
-        registrar: `host:port` of the server.
+        registrar: `host:port` of the server; with `ca_file` by name, as its certificate has it.
         password: for the server's digest.
         tone_hz: what it says.
+        ca_file: speak SIP over TLS and audio over SRTP, and trust who is signed by this.
     """
 
     def __init__(
-        self, directory: Path, user: str, registrar: str, *, password: str, tone_hz: int = 1010
+        self,
+        directory: Path,
+        user: str,
+        registrar: str,
+        *,
+        password: str,
+        tone_hz: int = 1010,
+        ca_file: Path | None = None,
     ) -> None:
         self.user = user
         self.tone_hz = tone_hz
-        self._registrar = registrar
+        self._server = registrar if ca_file is None else f"{registrar};transport=tls"
+        self._identity = f"sip:{user}@{registrar}"
+        self._security = SECURITY.format(ca_file=ca_file) if ca_file is not None else CLEAR
         self._password = password
         self._directory = directory
         self._recording_file = directory / "hears.wav"
@@ -94,7 +114,9 @@ class Linphone:
         (self._directory / ".local/share/linphone").mkdir(parents=True, exist_ok=True)
         wav = write_tone(self._directory / "says.wav", self.tone_hz)
         configuration = self._directory / "linphonerc"
-        configuration.write_text(CONFIG.format(sip_port=free_port(), rtp_port=free_port()))
+        configuration.write_text(
+            CONFIG.format(sip_port=free_port(), rtp_port=free_port(), security=self._security)
+        )
         async with AsyncExitStack() as stack:
             self.process = await stack.enter_async_context(
                 Process(
@@ -108,8 +130,7 @@ class Linphone:
             self.command("soundcard use files")
             self.command(f"play {wav}")
             self.command(f"record {self._recording_file}")
-            identity = f"sip:{self.user}@{self._registrar}"
-            self.command(f"register {identity} sip:{self._registrar} {self._password}")
+            self.command(f"register {self._identity} sip:{self._server} {self._password}")
             await self._registered()
             self._stack = stack.pop_all()
         return self
@@ -146,7 +167,7 @@ class Linphone:
 
     async def call(self, target: str) -> None:
         """Call a user of its server."""
-        self.command(f"call sip:{target}@{self._registrar}")
+        self.command(f"call sip:{target}@{self._server}")
         await self.line("assigned id")
 
     async def connected(self, call: int) -> None:
@@ -169,7 +190,7 @@ class Linphone:
 
     def transfer(self, call: int, target: str) -> None:
         """Send a call elsewhere (REFER)."""
-        self.command(f"transfer {call} sip:{target}@{self._registrar}")
+        self.command(f"transfer {call} sip:{target}@{self._server}")
 
     def transfer_to_call(self, call: int, other: int) -> None:
         """Bring the far ends of two calls together (REFER with Replaces)."""
