@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from .feed import PeerError
-from .process import Process, require
+from .process import Process, free_port, require
 
 PATIENCE_S = 60.0
 
@@ -23,7 +23,9 @@ async def run(
     host, _, port = server.rpartition(":")
     beside = Path(sys.executable).parent / f"sipvicious_{tool}"
     program = beside if beside.exists() else require(f"sipvicious_{tool}", "sipvicious")
-    command = [program, "-p", port, "-b", source, "-x", source, *arguments, host]
+    # A port of its own: by default all of them take 5060, and what is left there for another.
+    here = ("-b", source, "-x", source, "-P", str(free_port()))
+    command = [program, "-p", port, *here, *arguments, host]
     said: list[str] = []
     async with Process(command, directory=directory, name=tool, on_line=said.append) as process:
         await process.wait(timeout_s=patience_s)
