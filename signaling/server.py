@@ -33,6 +33,7 @@ from signaling.registrar import (
 from signaling.sip.auth import DigestAlgorithm, DigestServer, Verdict
 from signaling.sip.bans import Ban
 from signaling.sip.flow import Flow
+from signaling.sip.guard import SourceBanned
 from signaling.sip.headers import AuthCredentials, NameAddr
 from signaling.sip.message import Request
 from signaling.sip.stack import Direction
@@ -230,6 +231,10 @@ class SipServer:
     def bans(self) -> list[Ban]:
         """Sources that are not listened to, for they guessed passwords."""
         return self.user_agent.guard.bans(self.user_agent.now())
+
+    def bans_begun(self) -> AsyncIterator[SourceBanned]:
+        """Bans as they begin; ends when the server is left. One reader."""
+        return self.user_agent.banned
 
     def lift_ban(self, host: str) -> bool:
         """Listen to a source again, given by any address of it; False where it is not banned."""

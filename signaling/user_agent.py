@@ -210,6 +210,8 @@ class UserAgent:
         exempt = TrustedPeers((*self.config.trusted_peers, *self.config.exempt))
         self.guard = Guard(self.config.guard, exempt.__contains__)
         """What is not read, and whom it has banned."""
+        self.banned: Mailbox[SourceBanned] = Mailbox(1000)  # of a reader that is not there
+        """Bans as they begin; ends when the agent is left. One reader."""
         self._overload = Overload(self.config.calls)
         hidden = TrustedPeers(self.config.hide_from)
         self._layer = TransportLayer(self, self.config.transport, self.config.random)
@@ -291,6 +293,7 @@ class UserAgent:
                 if self._timer is not None:
                     self._timer.cancel()
                 self._accounts.events.close()
+                self.banned.close()
                 self._abandon()
 
     # -- ways in and out ---------------------------------------------------------------------------
@@ -628,6 +631,7 @@ class UserAgent:
         for notice in self.guard.take_notices():
             match notice:
                 case SourceBanned(ban, for_s):
+                    self.banned.put(notice)
                     log.warning(
                         "source banned: too many wrong passwords",
                         source=ban.source,

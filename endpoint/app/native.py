@@ -19,6 +19,7 @@ from endpoint.legs.base import (
     DeviceRegistered,
     DeviceUnregistered,
     RegistrationEvent,
+    SourceBanned,
     TrunkDown,
     TrunkUp,
 )
@@ -149,6 +150,8 @@ class NativeView:
         elif isinstance(event, TrunkUp | TrunkDown):
             trunk = next((one for one in self.trunks() if one.trunk == event.trunk), None)
             about = []
+        elif isinstance(event, SourceBanned):
+            about = [event.device]
         else:
             call = self.call(event.call)
             about = [event.device, event.calling, event.called]

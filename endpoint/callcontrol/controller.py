@@ -47,6 +47,7 @@ from endpoint.legs.base import (
     LegReleased,
     LegRole,
     RegistrationEvent,
+    SourceBanned,
     TransferAsked,
     TrunkDown,
     TrunkUp,
@@ -357,7 +358,7 @@ class CallController:
             if isinstance(event, DeviceRegistered | DeviceUnregistered):
                 self._registrations[event.device, event.server] = event
                 self._feed.publish(event, self.clock())
-            elif isinstance(event, TrunkUp | TrunkDown):
+            elif isinstance(event, TrunkUp | TrunkDown | SourceBanned):
                 self._feed.publish(event, self.clock())
             elif isinstance(event, LegOffered):
                 self._offered(event)

@@ -18,6 +18,7 @@ from endpoint.legs.base import (
     InteractionId,
     RegistrationEvent,
     Side,
+    SourceBanned,
     TrunkEvent,
 )
 
@@ -226,7 +227,7 @@ CallEvents = (
     | CallCleared
 )
 """Everything that is told about calls."""
-Event = CallEvents | RegistrationEvent | TrunkEvent
+Event = CallEvents | RegistrationEvent | TrunkEvent | SourceBanned
 """Everything that is told."""
 
 

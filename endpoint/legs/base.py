@@ -362,7 +362,21 @@ class TrunkDown:
 
 
 TrunkEvent = TrunkUp | TrunkDown
-ExchangeEvent = LegEvent | RegistrationEvent | TrunkEvent
+
+
+@dataclass(frozen=True, slots=True)
+class SourceBanned:
+    """An address is not listened to for a while: it tried too many passwords."""
+
+    source: str
+    """IPv4 address, or IPv6 network of 64 bits."""
+    device: DeviceId
+    """Whose password was tried last; empty where nobody's."""
+    failures: int
+    for_s: float
+
+
+ExchangeEvent = LegEvent | RegistrationEvent | TrunkEvent | SourceBanned
 """Everything that an exchange tells."""
 
 

@@ -34,6 +34,7 @@ from endpoint.legs.base import (
     PlaceLeg,
     Route,
     Side,
+    SourceBanned,
 )
 from endpoint.legs.browser import BrowserLeg, BrowserStations
 from endpoint.legs.leg import Leg, LegSettings
@@ -159,6 +160,7 @@ class LegExchange(Exchange):
             ("invitations", self._read_invitations),
             ("registrations", self._read_registrations),
             ("accounts", self._read_accounts),
+            ("bans", self._read_bans),
             ("media notices", self._read_notices),
             ("trunks", self._trunks.run),
         ):
@@ -507,6 +509,11 @@ class LegExchange(Exchange):
             notice = await self._accounts.take(event)
             if notice is not None and not self._trunks.take(notice):
                 self._emit(notice)
+
+    async def _read_bans(self) -> None:
+        async for begun in self._server.bans_begun():
+            ban, device = begun.ban, DeviceId(begun.ban.user or "")
+            self._emit(SourceBanned(ban.source, device, ban.failures, begun.for_s))
 
     async def _read_notices(self) -> None:
         async for notice in self._media.notices():

@@ -73,7 +73,7 @@ async def test_s3_svwar_finds_no_user(desk: Desk, tmp_path: Path, method: str) -
         tmp_path, "svwar", desk.sip, "-e", SCANNED, "-m", method, "--force", source=HERE
     )
     assert any("found nothing" in line for line in said), said
-    assert not any(PHONE in line for line in said), said
+    assert not any(line.startswith("| ") and PHONE in line for line in said), said
     assert desk.endpoint.controller.calls() == ()
 
 

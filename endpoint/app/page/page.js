@@ -29,7 +29,7 @@ const WELL = new Set(["fine", "beginning", "held", "not_routed", "no_far_end"]);
 const KINDS = {
   Established: "good", Retrieved: "good", DeviceRegistered: "good", MediaConfirmed: "good",
   MediaResumed: "good",
-  MediaInterrupted: "warn", Held: "warn", Delivered: "warn", Failed: "bad", DigitsFailed: "bad", DeviceUnregistered: "bad",
+  MediaInterrupted: "warn", Held: "warn", Delivered: "warn", Failed: "bad", DigitsFailed: "bad", DeviceUnregistered: "bad", SourceBanned: "bad",
 };
 
 // -- small tools --------------------------------------------------------------------------------

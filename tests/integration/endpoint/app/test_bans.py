@@ -15,6 +15,7 @@ from endpoint.app.context import running_client
 from endpoint.app.exitcodes import ExitCode
 from endpoint.app.wiring import Endpoint, add_extension
 from endpoint.client.errors import RequestRefused
+from endpoint.gateways.native import messages as wire
 from endpoint.storage.extensions import Extension
 from tests.integration.signaling.raw import RawClient
 from tests.integration.signaling.stage import REALM
@@ -52,6 +53,18 @@ async def command(endpoint: Endpoint, *arguments: str) -> tuple[int, Any]:
     )
     shown, _ = await process.communicate()
     return process.returncode or 0, json.loads(shown) if shown else None
+
+
+async def test_a_ban_is_told_once_as_an_event(endpoint):
+    async with running_client(endpoint.config) as client, client.events() as frames:
+        await anext(frames)
+        await guess_until_banned(endpoint)
+        async with asyncio.timeout(20):
+            async for frame in frames:
+                if isinstance(frame, wire.EventFrame) and frame.event == "SourceBanned":
+                    break
+    assert frame.fields == {"source": GUESSER, "device": "6001", "failures": 10, "for_s": 300.0}
+    assert [device.device for device in frame.devices] == ["6001"]
 
 
 async def test_a_ban_is_seen_and_lifted_over_rest(endpoint):

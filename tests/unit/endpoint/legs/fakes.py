@@ -286,6 +286,7 @@ class FakeServer:
         self.phones: dict[str, list[tuple[Uri, Flow | None]]] = {}
         self.sessions: asyncio.Queue[FakeSession] = asyncio.Queue()
         self.offered: Mailbox[FakeSession] = Mailbox()
+        self.bans: Mailbox[Any] = Mailbox()
         self.events: Mailbox[Any] = Mailbox()
 
     def targets(self, user: str, instance: str | None = None) -> list[PhoneAddress]:
@@ -305,6 +306,9 @@ class FakeServer:
 
     def registrations(self) -> AsyncIterator[Any]:
         return self.events
+
+    def bans_begun(self) -> AsyncIterator[Any]:
+        return self.bans
 
     def add_phone(self, user: str, host: str = "198.51.100.9", flow: Flow | None = None) -> None:
         self.phones.setdefault(user, []).append((Uri("sip", user, host=host), flow))

@@ -72,11 +72,9 @@ class Target:
             *(request(method).serialise() for method in ("OPTIONS", "REGISTER", "BYE", "CANCEL")),
         ]
 
-    def take(self, message: bytes | Message | SipParseError) -> None:
-        if isinstance(message, bytes):
-            self.peer.stack.receive_message(message, self.peer.flow, self.peer.now)
-        else:
-            self.peer.stack.receive_parsed(message, self.peer.flow, self.peer.now)
+    def take(self, octets: bytes, message: Message | SipParseError | None = None) -> None:
+        """Octets as they came; `message` is what a framer has made of them."""
+        self.peer.stack.receive_message(octets, self.peer.flow, self.peer.now, message)
         self.peer.stack.take_output()
         self.peer.stack.take_events()
         self.count += 1
@@ -103,9 +101,9 @@ def test_p7_streams_in_pieces(seconds: float) -> None:
         framer = StreamFramer()
         while octets:
             piece = chance.choice((1, 7, 100, len(octets)))
-            for framed in framer.receive_data(octets[:piece]):
+            for framed, raw in framer.receive_frames(octets[:piece]):
                 if not isinstance(framed, KeepAlive):
-                    target.take(framed)
+                    target.take(raw, framed)
             octets = octets[piece:]
 
     fuzz(feed, target.corpus, seconds)
