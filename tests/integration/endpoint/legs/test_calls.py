@@ -10,6 +10,7 @@ from endpoint.legs.base import (
     Cause,
     DeviceRegistered,
     DigitDetected,
+    DigitKind,
     DigitsSent,
     FarEndHold,
     LegAlerting,
@@ -144,8 +145,8 @@ async def test_a_phone_that_moves_to_another_port_is_followed(office: Office) ->
 
 
 async def test_digits_both_ways(office: Office) -> None:
-    _, b = await talk(office)
-    _, called = await office.operator.talk()
+    a, b = await talk(office)
+    caller, called = await office.operator.talk()
     b.press("12#")
     heard = [await office.operator.saw(DigitDetected) for _ in range(3)]
     assert [(event.leg, event.digit) for event in heard] == [
@@ -154,7 +155,10 @@ async def test_digits_both_ways(office: Office) -> None:
         (called, "#"),
     ]
     assert await b.session.info("application/dtmf-relay", b"Signal=7\r\nDuration=100\r\n") == 200
-    assert await office.operator.saw(DigitDetected) == DigitDetected(called, "7", 100)
+    pressed = DigitDetected(called, "7", 100, DigitKind.INFO)
+    assert await office.operator.saw(DigitDetected) == pressed
+    assert [await a.digit() for _ in range(4)] == ["1", "2", "#", "7"]  # who hears b gets them all
+    assert await office.operator.saw(DigitsSent) == DigitsSent(caller, "7")
     office.exchange.send_digits(called, "90*")
     assert [await b.digit() for _ in range(3)] == ["9", "0", "*"]
     assert await office.operator.saw(DigitsSent) == DigitsSent(called, "90*")
