@@ -14,6 +14,7 @@ from signaling.sip.auth import DigestCredentials
 from signaling.sip.events import (
     Answered,
     Confirmed,
+    EarlyAnswer,
     Ended,
     InfoCompleted,
     InfoReceived,
@@ -29,13 +30,21 @@ from signaling.sip.flow import Flow
 from signaling.sip.headers import NameAddr
 from signaling.sip.invite import InviteUsage, Role
 from signaling.sip.message import Request
+from signaling.sip.offers import OfferSource
 from signaling.sip.refer import ReferIssuer
-from signaling.sip.reinvite import OfferSource
 from signaling.sip.replaces import Replaces
 from signaling.sip.uri import Uri
 
 SessionEvent = (
-    Progress | Answered | Confirmed | Reinvited | Refreshed | InfoReceived | Referred | Ended
+    Progress
+    | EarlyAnswer
+    | Answered
+    | Confirmed
+    | Reinvited
+    | Refreshed
+    | InfoReceived
+    | Referred
+    | Ended
 )
 """What `InviteSession.events` yields. Operations that are awaited answer their caller instead."""
 
@@ -49,7 +58,7 @@ class InviteRequest:
     from_: NameAddr
     to: NameAddr
     sdp: bytes | None = None
-    """Our offer; None asks the far end to offer in its 2xx."""
+    """Our offer; None asks the far end to offer in its 2xx, or in a reliable 101-199."""
     flow: Flow | None = None
     """Where to send it; None goes where the first of `routes`, or the target, leads (RFC 3263)."""
     by: str | None = None
@@ -169,14 +178,22 @@ class InviteSession:
 
     # -- UAS ---------------------------------------------------------------------------------------
 
+    @property
+    def rings_reliably(self) -> bool:
+        """Whether what `ring` says is acknowledged (PRACK); see `InviteUsage.rings_reliably`."""
+        return self._usage is not None and self._usage.rings_reliably
+
     def ring(self, sdp: bytes | None = None) -> None:
         """Send 180, or 183 with a description for early media."""
         self._begun().ring(sdp, now=self._driver.now())
         self._driver.drain()
 
-    def accept(self, sdp: bytes) -> None:
-        """UAS: answer 200. UAC: answer the offer that came in a 2xx; it goes in the ACK."""
-        self._begun().accept(sdp, now=self._driver.now())
+    def accept(self, sdp: bytes, fork: str = "") -> None:
+        """UAS: answer 200. UAC: answer the offer that came in a 101-199 or a 2xx.
+
+        It goes in the PRACK or the ACK.
+        """
+        self._begun().accept(sdp, fork, now=self._driver.now())
         self._driver.drain()
 
     def reject(
@@ -211,23 +228,33 @@ class InviteSession:
         self._usage.hang_up(status, q850, now=self._driver.now())
         self._driver.drain()
 
-    async def reinvite(self, offer: OfferSource) -> tuple[int, bytes | None]:
+    async def reinvite(self, offer: OfferSource, fork: str = "") -> tuple[int, bytes | None]:
         """Offer anew (None: ask for an offer). Returns the final status and its description.
 
-        Local ends: 408 time-out, 481 where the session ended first, 503 where the flow was lost.
+        A call that rings is offered anew by UPDATE, where `may_update`. Local ends: 408 time-out,
+        481 where the session ended first, 503 where the flow was lost.
         """
-        operation = self._begun().reinvite(offer, now=self._driver.now())
+        operation = self._begun().reinvite(offer, fork, now=self._driver.now())
         return await self._completed(operation)
 
-    def answer_reinvite(self, sdp: bytes) -> bool:
+    async def update(self, offer: OfferSource, fork: str = "") -> tuple[int, bytes | None]:
+        """The same by UPDATE in any case; None offers nothing."""
+        operation = self._begun().update(offer, fork, now=self._driver.now())
+        return await self._completed(operation)
+
+    def may_update(self, fork: str = "") -> bool:
+        """Whether UPDATE can be sent: the far end takes it, and the first offer is answered."""
+        return self._usage is not None and self._usage.may_update(fork)
+
+    def answer_reinvite(self, sdp: bytes, fork: str = "") -> bool:
         """Answer `Reinvited` with 200. False: it was taken back, and what was agreed stands."""
-        is_answered = self._begun().answer_reinvite(sdp, now=self._driver.now())
+        is_answered = self._begun().answer_reinvite(sdp, fork, now=self._driver.now())
         self._driver.drain()
         return is_answered
 
-    def reject_reinvite(self, status: int) -> None:
+    def reject_reinvite(self, status: int, fork: str = "") -> None:
         """Refuse `Reinvited`; the session stays as it was."""
-        self._begun().reject_reinvite(status, now=self._driver.now())
+        self._begun().reject_reinvite(status, fork, now=self._driver.now())
         self._driver.drain()
 
     async def info(
@@ -295,7 +322,15 @@ class InviteSession:
                 usage = referral.replaced
                 replaced = None if usage is None else self._driver.session_of(usage)
                 self._mailbox.put(Referred(referral, self._driver, replaced))
-            case Progress() | Answered() | Confirmed() | Reinvited() | Refreshed() | InfoReceived():
+            case (
+                Progress()
+                | EarlyAnswer()
+                | Answered()
+                | Confirmed()
+                | Reinvited()
+                | Refreshed()
+                | InfoReceived()
+            ):
                 self._mailbox.put(event)
 
     def _begun(self) -> InviteUsage:

@@ -31,9 +31,11 @@ from signaling.peers import TrustedPeers
 from signaling.referral import Refer, Referred
 from signaling.session import InviteRequest, InviteSession, SessionEvent
 from signaling.sip.auth import DigestCredentials
+from signaling.sip.core import EXTENSIONS, METHODS_TAKEN
 from signaling.sip.events import (
     Answered,
     Confirmed,
+    EarlyAnswer,
     Ended,
     Event,
     InfoReceived,
@@ -68,6 +70,7 @@ from signaling.sip.message import Message, Request
 from signaling.sip.overload import CallLimits, Overload
 from signaling.sip.refer import ReferIssuer
 from signaling.sip.registration import RegistrationState
+from signaling.sip.reliable import RingReliably
 from signaling.sip.session_timer import SessionTimerSettings
 from signaling.sip.stack import Direction, Stack, StackConfig
 from signaling.sip.transaction import TimerSettings
@@ -80,11 +83,13 @@ from signaling.transport.websocket import ConnectionState, WebSocketClient
 from signaling.watch import Watch
 
 __all__ = [
+    "EXTENSIONS",
     "Account",
     "Admit",
     "Answer",
     "Answered",
     "Confirmed",
+    "EarlyAnswer",
     "Ended",
     "InfoReceived",
     "InviteRequest",
@@ -108,6 +113,7 @@ __all__ = [
     "RegistrationState",
     "Reinvited",
     "RequestCompleted",
+    "RingReliably",
     "Role",
     "SessionEvent",
     "TransportSettings",
@@ -141,11 +147,9 @@ class UserAgentConfig:
 
     A plain user agent takes calls from these and from the servers that it has registered or
     connected with; from nobody else."""
-    allow: tuple[str, ...] = (
-        *("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "INFO"),
-        *("REFER", "NOTIFY"),
-    )
-    supported: tuple[str, ...] = ("replaces", "norefersub")
+    allow: tuple[str, ...] = (*METHODS_TAKEN, "REFER", "NOTIFY")
+    supported: tuple[str, ...] = (*EXTENSIONS, "replaces", "norefersub")
+    ring_reliably: RingReliably = RingReliably.ASKED
     info_packages: tuple[str, ...] = ()
     timers: TimerSettings = field(default_factory=TimerSettings)
     session_timer: SessionTimerSettings = field(default_factory=SessionTimerSettings)
@@ -223,6 +227,7 @@ class UserAgent:
                 is_named_to=lambda flow: flow.host not in hidden,
                 allow=self.config.allow,
                 supported=self.config.supported,
+                ring_reliably=self.config.ring_reliably,
                 info_packages=self.config.info_packages,
                 session_timer=self.config.session_timer,
                 timers=self.config.timers,

@@ -71,7 +71,7 @@ from signaling.transport.locating import DnsResolver
 from signaling.transport.stream import StreamSettings
 from signaling.transport.tls import TlsPolicy, client_context, parse_pin, server_context
 from signaling.transport.websocket import WebSocketSettings
-from signaling.user_agent import TransportSettings, UserAgentConfig
+from signaling.user_agent import EXTENSIONS, TransportSettings, UserAgentConfig
 
 log = structlog.get_logger(__name__)
 
@@ -377,7 +377,7 @@ def sip_config(config: Config) -> SipServerConfig:
                 retry_after_s=sip.limits.retry_after_s,
             ),
             trusted_peers=tuple(net for each in config.trunk for net in each.trusted_networks),
-            supported=("replaces", "norefersub", TRICKLE_ICE),
+            supported=(*EXTENSIONS, "replaces", "norefersub", TRICKLE_ICE),
             info_packages=(TRICKLE_ICE,),
             session_timer=SessionTimerSettings(
                 sip.session_expires_s, sip.minimum_session_expires_s

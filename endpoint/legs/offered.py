@@ -59,8 +59,13 @@ class OfferedLeg(SipLeg):
         self._caller = session
         self._offered = offered
         self._terms = terms
+        self._offer_of_caller = session.sdp
+        """None: the INVITE held none."""
         self._foreseen: Negotiated | None = None
-        """What may come of the caller's offer; None: the INVITE held none."""
+        """What may come of the caller's offer."""
+        self._said: SessionDescription | None = None
+        """Our answer, or our offer to a caller that made none; it is said once."""
+        self._is_accepted = False
 
     @property
     def encodings(self) -> tuple[str, ...]:
@@ -71,7 +76,7 @@ class OfferedLeg(SipLeg):
 
     async def _begin(self) -> None:
         self._follow(self._caller)
-        offer = self._caller.sdp
+        offer = self._offer_of_caller
         try:
             terms = self._terms
             protection = terms.protection
@@ -102,20 +107,28 @@ class OfferedLeg(SipLeg):
         self._caller.hang_up(status)
 
     async def _alert(self) -> None:
-        self._caller.ring()
+        # Of what is acknowledged the first must hold the offer (RFC 3261 §13.2.1).
+        is_owed = self._offer_of_caller is None and self._caller.rings_reliably
+        self._caller.ring(await self._describe() if is_owed else None)
 
     async def _answer(self) -> None:
-        if self._talking or self._awaited is not None:
-            return
-        offer = self._caller.sdp
-        if offer is None:
+        if not self._is_accepted:
+            self._is_accepted = True
+            self._caller.accept(await self._describe())
+
+    async def _describe(self) -> bytes:
+        """What we say of our audio, the same each time."""
+        said = self._said
+        if said is None:
+            said = self._said = await self._first_description()
+        return said.serialise()
+
+    async def _first_description(self) -> SessionDescription:
+        if self._offer_of_caller is None:
             self._awaited = self._offer()
-            self._caller.accept(self._awaited.serialise())
-            return
-        if self._in_call.current is not None:
-            return
-        answer, agreed = await self._answer_to(offer)
-        # The port first: audio may come as soon as the 200 is out.
+            return self._awaited
+        answer, agreed = await self._answer_to(self._in_call, self._offer_of_caller)
+        # The port first: audio may come as soon as the answer is out.
         self._held_by_them = agreed.far_end_holds
         await self._agree(agreed)
-        self._caller.accept(answer.serialise())
+        return answer

@@ -34,7 +34,7 @@ from signaling.errors import SdpError
 from signaling.sdp.description import SessionDescription
 from signaling.sip.headers import NameAddr
 from signaling.sip.uri import Uri
-from signaling.user_agent import Ended, InviteRequest, InviteSession, Progress
+from signaling.user_agent import Answered, Ended, InviteRequest, InviteSession, Progress
 
 log = structlog.get_logger(__name__)
 
@@ -52,6 +52,8 @@ class _Fork:
     """Something is on its way there: nobody else may be rung in its place."""
     early_sdp: bytes | None = None
     """The first answer that came with ringing."""
+    agreed_anew: str | None = None
+    """Which of its far ends has offered anew while it rang, the last of them: its tag."""
 
 
 class PlacedLeg(SipLeg):
@@ -243,7 +245,24 @@ class PlacedLeg(SipLeg):
         self._said_alerting = True
         self._emit(LegAlerting(self.id, early_media=True))
 
-    async def _answered(self, session: InviteSession, sdp: bytes | None) -> None:
+    async def _reinvited(self, session: InviteSession, sdp: bytes | None, fork: str) -> None:
+        ringing = self._forks.get(session.id)
+        if ringing is None or sdp is None:
+            await super()._reinvited(session, sdp, fork)
+            return
+        agreed = await self._answer_anew(ringing.audio, session, sdp, fork)
+        if agreed is not None:
+            ringing.agreed_anew = fork
+            await ringing.audio.agree(agreed)
+
+    @property
+    def _offered_anew(self) -> InviteSession | None:
+        early = self._early
+        if self.session is None and early is not None and early.session.may_update():
+            return early.session
+        return super()._offered_anew
+
+    async def _answered(self, session: InviteSession, answered: Answered) -> None:
         fork = self._forks.pop(session.id, None)
         if fork is None:
             return  # given up already, so its BYE is on the way
@@ -251,7 +270,8 @@ class PlacedLeg(SipLeg):
         self._transfers = fork.target.transfers
         self._give_up_forks(Cause.CANCELLED)
         self._use(fork.audio)
-        await self._agree_on_answer(self._accepted(fork.offer, sdp))
+        if fork.agreed_anew is None or fork.agreed_anew != answered.fork:
+            await self._agree_on_answer(self._accepted(fork.offer, answered.sdp))
         self._answer_is_final()
         self._say_hold()
 

@@ -59,6 +59,7 @@ from signaling.sip.uri import Uri
 from signaling.user_agent import (
     Answered,
     Confirmed,
+    EarlyAnswer,
     Ended,
     InfoReceived,
     InviteSession,
@@ -200,9 +201,10 @@ class SipLeg(Leg):
         audio.face(self._wanted)
         return audio.offer(self._direction)
 
-    async def _answer_to(self, offer: bytes) -> tuple[SessionDescription, Negotiated]:
+    async def _answer_to(
+        self, audio: AudioEnd, offer: bytes
+    ) -> tuple[SessionDescription, Negotiated]:
         """Our answer, likewise, and what comes of it. Raises SdpError and MediaError."""
-        audio = self._in_call
         audio.face(self._wanted, offering=False)
         audio.own_order = True
         return await audio.answer(offer, self._direction)
@@ -329,12 +331,14 @@ class SipLeg(Leg):
         match event:
             case Progress():
                 await self._progress(session, event)
-            case Answered(sdp=sdp):
-                await self._answered(session, sdp)
+            case EarlyAnswer(sdp=sdp):
+                await self._answered_early(sdp)
+            case Answered():
+                await self._answered(session, event)
             case Confirmed(sdp=sdp):
                 await self._acknowledged(sdp)
-            case Reinvited(sdp=sdp):
-                await self._reinvited(session, sdp)
+            case Reinvited(sdp=sdp, fork=fork):
+                await self._reinvited(session, sdp, fork)
             case Refreshed(offer=offer, sdp=sdp):
                 await self._refreshed(offer, sdp)
             case InfoReceived(content_type=content_type, body=body) if is_fragment(content_type):
@@ -351,7 +355,13 @@ class SipLeg(Leg):
     async def _progress(self, session: InviteSession, progress: Progress) -> None:
         """A placed leg rings."""
 
-    async def _answered(self, session: InviteSession, sdp: bytes | None) -> None:
+    async def _answered_early(self, sdp: bytes | None) -> None:
+        """The caller of an offered leg has answered our offer, while it still waits."""
+        awaited, self._awaited = self._awaited, None
+        if awaited is not None:
+            await self._agree_on_answer(self._accepted(awaited, sdp))
+
+    async def _answered(self, session: InviteSession, answered: Answered) -> None:
         """A placed leg was answered."""
 
     async def _acknowledged(self, sdp: bytes | None) -> None:
@@ -368,26 +378,14 @@ class SipLeg(Leg):
         self._stop_timer()
         self._emit(LegAnswered(self.id, refers=self._transfers.by_refer))
 
-    async def _reinvited(self, session: InviteSession, sdp: bytes | None) -> None:
+    async def _reinvited(self, session: InviteSession, sdp: bytes | None, fork: str) -> None:
         """The far end offers anew: hold, retrieve, another address, or just the same again."""
         if sdp is None:
             offer = self._offer()
             self._awaited = offer if session.answer_reinvite(offer.serialise()) else None
             return
-        try:
-            answer, agreed = await self._answer_to(sdp)
-        except SdpError as exc:
-            log.info("re-INVITE refused", leg=self.id, reason=str(exc))
-            session.reject_reinvite(exc.status_hint)
-            return
-        except MediaUnavailable:
-            raise
-        except MediaError as exc:  # no port for new ICE; what there is goes on
-            log.warning("re-INVITE refused", leg=self.id, reason=str(exc))
-            session.reject_reinvite(503)
-            return
-        if not session.answer_reinvite(answer.serialise()):
-            await self._in_call.drop_restart()
+        agreed = await self._answer_anew(self._in_call, session, sdp, fork)
+        if agreed is None:
             return
         if agreed.ice_restarted:
             self._stop_timer()  # it has not gone, though its old audio was closed
@@ -404,6 +402,27 @@ class SipLeg(Leg):
             return
         await self._agree_on_answer(agreed)
         self._say_hold()
+
+    async def _answer_anew(
+        self, audio: AudioEnd, session: InviteSession, sdp: bytes, fork: str
+    ) -> Negotiated | None:
+        """Answer an offer; None where it can't be used, or was taken back, and nothing changes."""
+        try:
+            answer, agreed = await self._answer_to(audio, sdp)
+        except SdpError as exc:
+            log.info("re-INVITE refused", leg=self.id, reason=str(exc))
+            session.reject_reinvite(exc.status_hint, fork)
+            return None
+        except MediaUnavailable:
+            raise
+        except MediaError as exc:  # no port for new ICE; what there is goes on
+            log.warning("re-INVITE refused", leg=self.id, reason=str(exc))
+            session.reject_reinvite(503, fork)
+            return None
+        if not session.answer_reinvite(answer.serialise(), fork):
+            await audio.drop_restart()
+            return None
+        return agreed
 
     async def _agree_on_answer(self, agreed: Negotiated) -> None:
         if not self._held_by_us:  # whether it holds us, an answer to our hold does not tell
@@ -461,9 +480,15 @@ class SipLeg(Leg):
 
     # -- hold -----------------------------------------------------------------------------------
 
-    async def _hold(self, held: bool) -> None:
+    @property
+    def _offered_anew(self) -> InviteSession | None:
+        """The session whose audio an offer of ours can change; while it rings, by UPDATE alone."""
         session = self.session
-        if session is None or not self._talking:
+        return session if session and (self._talking or session.may_update()) else None
+
+    async def _hold(self, held: bool) -> None:
+        session = self._offered_anew
+        if session is None:
             self._emit(FarEndHold(self.id, held, accepted=False))
             return
         # Beside the steps, for the far end may take half a minute, and may hang up meanwhile.

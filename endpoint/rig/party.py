@@ -43,6 +43,7 @@ from signaling.user_agent import (
     Account,
     Answered,
     Confirmed,
+    EarlyAnswer,
     Ended,
     InfoReceived,
     InviteRequest,
@@ -224,7 +225,7 @@ class Phone:
                 case Reinvited(sdp=sdp):
                     with suppress(LocalProtocolError):  # as above
                         await self._take_offer(session, sdp)
-                case InfoReceived() | Refreshed():
+                case InfoReceived() | EarlyAnswer() | Refreshed():
                     pass
                 case Referred() as referred:
                     referred.refuse(603)

@@ -32,15 +32,15 @@ class SentAnswer:
         self._on_ack = on_ack
         self._on_timeout = on_timeout
         self._pause_s = core.config.timers.t1_s
-        self._sdp: bytes = b""
+        self._sdp: bytes | None = None
         self._headers: tuple[tuple[str, str], ...] = ()
         server.on_ack = self.receive_ack
 
     def __repr__(self) -> str:
         return f"<SentAnswer cseq={self.cseq} pause={self._pause_s}>"
 
-    def send(self, sdp: bytes, headers: tuple[tuple[str, str], ...], now: float) -> None:
-        """Send it for the first time."""
+    def send(self, sdp: bytes | None, headers: tuple[tuple[str, str], ...], now: float) -> None:
+        """Send it for the first time; None: what there is to say of audio was said before."""
         self._sdp, self._headers = sdp, headers
         settings, timers = self._core.config.timers, self._core.timers
         timers.start(self, "repeat", now + settings.t1_s)
@@ -69,5 +69,10 @@ class SentAnswer:
 
     def _send(self, now: float) -> None:
         self._core.respond(
-            self._server, 200, headers=self._headers, body=self._sdp, content_type=SDP, now=now
+            self._server,
+            200,
+            headers=self._headers,
+            body=self._sdp or b"",
+            content_type=None if self._sdp is None else SDP,
+            now=now,
         )

@@ -1,4 +1,8 @@
-"""An INVITE of the far end, from ringing to the ACK of its answer (RFC 3261 §13.3)."""
+"""An INVITE of the far end, from ringing to the ACK of its answer (RFC 3261 §13.3, RFC 3262 §3).
+
+A description in a 101-199 that is sent reliably is the answer to the INVITE's offer, or the offer
+where that held none: what follows has no description any more, the 2xx neither.
+"""
 
 from __future__ import annotations
 
@@ -6,8 +10,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from signaling.sip.answer import SDP, SentAnswer, sdp_of
+from signaling.sip.events import EarlyAnswer
 from signaling.sip.message import Request
+from signaling.sip.offers import First, Offers
 from signaling.sip.reason import q850_of
+from signaling.sip.reliable import RELIABLE, Provisional, ReliableRinging, RingReliably
 from signaling.sip.transaction import ServerTransaction
 
 if TYPE_CHECKING:
@@ -20,13 +27,23 @@ PROVISIONAL_REFRESH_S = 60.0
 class Answering:
     """The called party's half of a session, until its 2xx is acknowledged."""
 
-    def __init__(self, session: InviteUsage, server: ServerTransaction) -> None:
+    def __init__(self, session: InviteUsage, server: ServerTransaction, offers: Offers) -> None:
         self._session = session
         self._core = session.core
         self._server = server
+        self._offers = offers
         self._answer: SentAnswer | None = None
-        self._last_provisional: tuple[int, bytes | None] | None = None
+        self._last: Provisional | None = None
+        self._is_described = False
+        """A description went out, or goes out, in a reliable response."""
+        self._accepting: bytes | None = None
+        """Our answer, that waits for the PRACK of a description."""
         self._bye_after_ack: tuple[tuple[str, str], ...] | None = None
+        self._reliable: ReliableRinging | None = None
+        if _rings_reliably(self._core.config.ring_reliably, server.request):
+            self._reliable = ReliableRinging(
+                self._core, server.request.cseq.number, self._send_provisional, self._unheard
+            )
 
     def __repr__(self) -> str:
         return f"<Answering {self._server!r} answer={self._answer!r}>"
@@ -38,31 +55,107 @@ class Answering:
         if self._server.request.expires is not None:
             self._core.timers.start(self, "expires", now + self._server.request.expires)
 
+    @property
+    def rings_reliably(self) -> bool:
+        """Whether our 101-199 are acknowledged one by one."""
+        return self._reliable is not None
+
+    @property
+    def is_accepting(self) -> bool:
+        """Whether our 2xx waits for a PRACK."""
+        return self._accepting is not None
+
     def ring(self, status: int, sdp: bytes | None, now: float) -> None:
         """Send a 101-199, and again every minute."""
-        self._last_provisional = (status, sdp)
-        self._send_provisional(now)
-
-    def _send_provisional(self, now: float) -> None:
-        if self._last_provisional is None:
-            return
-        status, sdp = self._last_provisional
         self._core.timers.start(self, "provisional", now + PROVISIONAL_REFRESH_S)
+        if self._reliable is None:
+            self._last = Provisional(status, sdp)
+            self._send_provisional(self._last, (), now)
+            return
+        self._last = Provisional(status)
+        if self._is_described:
+            sdp = None
+        elif sdp is not None:
+            self._is_described = True
+            self._offers.local_sdp = sdp
+            if not self._server.request.body:
+                self._offers.first = First.OURS
+        self._reliable.send(Provisional(status, sdp), now)
+
+    def _send_provisional(
+        self, provisional: Provisional, headers: tuple[tuple[str, str], ...], now: float
+    ) -> None:
+        sdp = provisional.sdp
         self._core.respond(
             self._server,
-            status,
-            headers=self._headers,
+            provisional.status,
+            headers=(*self._headers, *headers),
             body=sdp or b"",
-            content_type=SDP if sdp else None,
+            content_type=None if sdp is None else SDP,
             now=now,
         )
 
+    def _ring_again(self, now: float) -> None:
+        self._core.timers.start(self, "provisional", now + PROVISIONAL_REFRESH_S)
+        if self._last is None or self._accepting is not None:
+            return
+        if self._reliable is None:
+            self._send_provisional(self._last, (), now)
+        elif not self._reliable.is_unacknowledged:  # else it is repeated as it is
+            self._reliable.send(self._last, now)
+
+    # -- PRACK --------------------------------------------------------------------------------
+
+    def receive_prack(self, prack: Request, server: ServerTransaction, now: float) -> None:
+        """Take the PRACK of a 101-199 of ours; it may answer our offer, or offer anew (§5)."""
+        acknowledged = self._reliable.take(prack) if self._reliable is not None else None
+        if self._reliable is None or acknowledged is None:
+            self._core.respond(server, 481, now=now)
+            return
+        sdp = sdp_of(prack)
+        is_answer = acknowledged.sdp is not None and self._offers.first is First.OURS
+        if acknowledged.sdp is not None:
+            self._offers.first = First.SETTLED
+        if sdp is not None and not is_answer:
+            self._offers.receive(prack, server, now)
+        else:
+            self._core.respond(server, 200, now=now)
+        if is_answer:
+            self._offers.take(sdp)
+            self._session.tell(EarlyAnswer(sdp))
+        if self._accepting is not None:
+            self._send_answer(now)
+        elif not self._session.has_ended and self._answer is None:
+            self._reliable.proceed(now)
+            self._offers.proceed(now)
+
+    def _unheard(self, now: float) -> None:
+        """§3: no PRACK in 64*T1."""
+        self._session.unheard(now)
+
+    # -- the 2xx ------------------------------------------------------------------------------
+
     def accept(self, sdp: bytes, now: float) -> None:
-        """Send the 2xx, until its ACK comes."""
+        """Send the 2xx until its ACK comes, once every description before is acknowledged."""
         self._core.timers.stop(self, "provisional", "expires")
+        self._accepting = sdp
+        if self._reliable is None or not self._reliable.holds_up_answer:
+            self._send_answer(now)
+
+    def _send_answer(self, now: float) -> None:
+        sdp, self._accepting = self._accepting, None
+        if self._reliable is not None:
+            self._reliable.stop()
+        if self._offers.first is First.SETTLED:
+            sdp = None
+        else:
+            self._offers.local_sdp = sdp
+            if not self._server.request.body:
+                self._offers.first = First.OURS
         self._answer = SentAnswer(self._core, self._server, self._acknowledged, self._unanswered)
         agreed = self._session.session_refresh.answer(self._server.request, now)
         self._answer.send(sdp, (*self._headers, *agreed), now)
+        self._session.accepted(now)
 
     @property
     def _headers(self) -> tuple[tuple[str, str], ...]:
@@ -87,7 +180,9 @@ class Answering:
         if self._bye_after_ack is not None:
             self._session.send_bye(self._session.dialog, self._bye_after_ack, now)
         else:
-            self._session.acknowledged(None if self._server.request.body else sdp_of(ack), now)
+            is_answer = self._offers.first is First.OURS
+            self._offers.first = First.SETTLED
+            self._session.acknowledged(sdp_of(ack) if is_answer else None, now)
 
     def _unanswered(self, now: float) -> None:
         """§13.3.1.4: no ACK in 64*T1."""
@@ -109,16 +204,25 @@ class Answering:
     def handle_timer(self, name: str, now: float) -> None:
         """`provisional`: repeat the last one. `expires`: the INVITE was good so long (§13.3.1)."""
         if name == "provisional":
-            self._send_provisional(now)
+            self._ring_again(now)
         else:
             self._session.withdrawn(None, now)
 
     def end_ringing(self) -> None:
         """The session is over; an answer that is out still waits for its ACK."""
         self._core.timers.stop(self, "provisional", "expires")
+        self._accepting = None
+        if self._reliable is not None:
+            self._reliable.stop()
 
     def forget_answer(self) -> None:
         """The far end has hung up: no ACK is waited for."""
         if self._answer is not None:
             self._answer.stop()
             self._answer = None
+
+
+def _rings_reliably(wish: RingReliably, invite: Request) -> bool:
+    if RELIABLE in invite.require:
+        return True
+    return wish is not RingReliably.ASKED and RELIABLE in invite.supported

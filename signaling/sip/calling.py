@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 from signaling.sip.answer import sdp_of
 from signaling.sip.auth import DigestClient
 from signaling.sip.dialog import Dialog
+from signaling.sip.early import EarlyDialog
 from signaling.sip.exchange import CREDENTIALS, Exchange, credentials_of
 from signaling.sip.flow import Flow
 from signaling.sip.headers import CSeq
 from signaling.sip.machines import State
 from signaling.sip.message import Headers, Request, Response
+from signaling.sip.offers import First
 from signaling.sip.session_timer import MAX_RAISES
 from signaling.sip.transaction import Failure
 
@@ -34,9 +36,8 @@ class Calling:
         self._exchange = self._attempt(session.request, flow)
         self._raises = 0
         """How often the INVITE was sent again for a 422."""
-        self._forks: dict[str, Dialog] = {}
-        """Early dialogs by the far end's tag."""
-        self._early_sdp: dict[str, bytes] = {}
+        self._forks: dict[str, EarlyDialog] = {}
+        """Early dialogs by the far end's tag, the one that spoke last at the end."""
         self._acks: dict[str, Callable[[float], None] | None] = {}
         """By tag of each 2xx, what sends its ACK; None while our answer to its offer is awaited."""
         self._is_answered = False
@@ -69,16 +70,19 @@ class Calling:
         """Send the INVITE."""
         self._exchange.start(now)
 
-    def fork(self, tag: str) -> Dialog | None:
-        """The early dialog with the far end of that tag."""
+    def fork(self, tag: str) -> EarlyDialog | None:
+        """The early dialog with the far end of that tag; "": the one that spoke last."""
+        if not tag and self._forks:
+            return next(reversed(self._forks.values()))
         return self._forks.get(tag)
 
-    def drop_fork(self, tag: str) -> bool:
+    def drop_fork(self, tag: str, now: float) -> bool:
         """Forget an early dialog; False if there is none."""
-        dialog = self._forks.pop(tag, None)
-        if dialog is not None:
-            self._core.dialogs.pop(dialog.key, None)
-        return dialog is not None
+        fork = self._forks.pop(tag, None)
+        if fork is not None:
+            self._core.dialogs.pop(fork.dialog.key, None)
+            fork.offers.end(now)
+        return fork is not None
 
     def acknowledge(self, dialog: Dialog, sdp: bytes, now: float) -> None:
         """Send the ACK of a 2xx, now and whenever the 2xx is repeated (§13.2.2.4).
@@ -95,7 +99,7 @@ class Calling:
     def cancel(self, headers: tuple[tuple[str, str], ...], now: float) -> None:
         """Send CANCEL, once a first response says that there is something to cancel (§9.1)."""
         self._cancel = headers
-        self._forget_forks()
+        self.forget_forks(now)
         transaction = self._exchange.transaction
         if transaction is not None and transaction.state is State.PROCEEDING:
             self._send_cancel(headers, now)
@@ -114,7 +118,7 @@ class Calling:
             self._succeeded(response, now)
         else:
             self._core.timers.stop(self, "cancel")
-            self._forget_forks()
+            self.forget_forks(now)
             if response.status == 422 and self._may_ask_longer(response):
                 self._ask_longer(now)
             else:
@@ -141,20 +145,23 @@ class Calling:
 
     def _failed(self, failure: Failure, now: float) -> None:
         self._core.timers.stop(self, "cancel")
-        self._forget_forks()
+        self.forget_forks(now)
         self._session.failed(failure, now)
 
     def _progressed(self, response: Response, now: float) -> None:
         if self._cancel is not None:
             self._send_cancel(self._cancel, now)
         elif response.status > 100 and not self._is_answered:
-            tag, sdp = response.to.tag, sdp_of(response)
-            if tag and tag not in self._forks:
-                dialog = self._forks[tag] = self._dialog(response)
-                self._core.dialogs[dialog.key] = self._session
-            if tag and sdp:
-                self._early_sdp[tag] = sdp
-            self._session.progressed(response, sdp)
+            is_news, sdp = True, sdp_of(response)
+            if tag := response.to.tag:
+                fork = self._forks.pop(tag, None)
+                if fork is None:
+                    fork = EarlyDialog(self._session, self._dialog(response))
+                    self._core.dialogs[fork.dialog.key] = self._session
+                self._forks[tag] = fork
+                is_news, sdp = fork.take(response, now)
+            if is_news:
+                self._session.progressed(response, sdp)
 
     def _succeeded(self, response: Response, now: float) -> None:
         tag = response.to.tag or ""
@@ -163,31 +170,35 @@ class Calling:
             if send is not None:
                 send(now)
             return
-        dialog = self._forks.pop(tag, None) or self._dialog(response)
+        fork = self._forks.pop(tag, None) or EarlyDialog(self._session, self._dialog(response))
+        dialog, offers = fork.dialog, fork.offers
         dialog.confirm(response)
         self._core.dialogs[dialog.key] = self._session
         if self._is_answered or self._cancel is not None:
             # Another fork was first, or a CANCEL of ours crossed this 2xx: the 2xx wins.
             self._core.timers.stop(self, "cancel")
             self.acknowledge(dialog, b"", now)
+            offers.end(now)
             self._session.send_bye(dialog, self._cancel or (), now)
             return
         self._is_answered = True
-        description = sdp_of(response) or self._early_sdp.get(tag)
-        self._forget_forks()
-        if self._session.request.body:
+        self.forget_forks(now)
+        if offers.first is not First.SETTLED:
+            offers.take(sdp_of(response) or fork.preview or offers.sdp)
+            offers.first = First.SETTLED if self._session.request.body else First.THEIRS
+        if offers.first is First.SETTLED:
             self.acknowledge(dialog, b"", now)
         else:
             self._acks[tag] = None
-        self._session.answered(dialog, response, description, now)
+        self._session.answered(dialog, offers, response, now)
 
     def _dialog(self, response: Response) -> Dialog:
         return Dialog.of_response(self._exchange.request, response, self._exchange.flow)
 
-    def _forget_forks(self) -> None:
+    def forget_forks(self, now: float) -> None:
+        """Nobody rings any more, or one has answered."""
         for tag in list(self._forks):
-            self.drop_fork(tag)
-        self._early_sdp.clear()
+            self.drop_fork(tag, now)
 
     def _send_cancel(self, extra: tuple[tuple[str, str], ...], now: float) -> None:
         """As the INVITE, to the same hop, with the same branch (§9.1)."""

@@ -14,6 +14,7 @@ from signaling.sip.grammar import lower
 from signaling.sip.headers import CSeq, NameAddr, Via
 from signaling.sip.layer import Trace, TransactionLayer
 from signaling.sip.message import Headers, Request, respond
+from signaling.sip.reliable import RELIABLE, RingReliably
 from signaling.sip.replaces import Departed
 from signaling.sip.screening import Abilities
 from signaling.sip.session_timer import OPTION_TAG as TIMER
@@ -27,6 +28,12 @@ if TYPE_CHECKING:
     from signaling.sip.registration import RegistrationUsage
 
 MAX_FORWARDS = "70"
+
+METHODS_TAKEN = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "INFO", "PRACK", "UPDATE")
+"""What a session takes."""
+
+EXTENSIONS = (RELIABLE,)
+"""Option tags of what is built here."""
 
 
 def no_stream(flow: Flow) -> Flow | None:
@@ -52,12 +59,13 @@ class StackConfig:
     """User-Agent and Server header fields; empty sends none."""
     is_named_to: Callable[[Flow], bool] = lambda flow: True
     """Whether the far end of a flow is sent them."""
-    allow: tuple[str, ...] = ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "INFO")
+    allow: tuple[str, ...] = METHODS_TAKEN
     """Methods taken; a registrar adds REGISTER. Known ones not here get 405, unknown ones 501."""
     accept: tuple[str, ...] = ("application/sdp",)
     """Media types of bodies in INVITE, in lower case."""
-    supported: tuple[str, ...] = ()
+    supported: tuple[str, ...] = EXTENSIONS
     """Option tags beside our own `timer`: what Require may name, and our Supported."""
+    ring_reliably: RingReliably = RingReliably.ASKED
     info_packages: tuple[str, ...] = ()
     """What INFO may bring us (RFC 6086 §5.2.2); empty says nothing of it."""
     timers: TimerSettings = field(default_factory=TimerSettings)
@@ -76,11 +84,14 @@ class Core:
         self.config = config
         self.layer = TransactionLayer(config.timers, trace)
         self.timers = self.layer.timers
+        self.required = (RELIABLE,) if config.ring_reliably is RingReliably.ALWAYS else ()
+        """Option tags that whoever calls us, or is called, must know."""
         self.abilities = Abilities(
             config.allow,
             config.accept,
             (*config.supported, TIMER),
             config.session_timer.minimum_s,
+            self.required,
         )
         self.dialogs: dict[DialogKey, InviteUsage] = {}
         self.sessions: dict[str, InviteUsage] = {}
@@ -196,7 +207,17 @@ class Core:
     @property
     def offer_headers(self) -> tuple[tuple[str, str], ...]:
         """What an INVITE and its 2xx say of us (§13.2.1, §13.3.1.4)."""
-        said = (("Supported", self.abilities.supported), ("Recv-Info", self.config.info_packages))
+        return self._abilities_in_dialog(self.abilities.supported)
+
+    @property
+    def reoffer_headers(self) -> tuple[tuple[str, str], ...]:
+        """The same for a re-INVITE or UPDATE: nobody rings there, so nothing of 100rel."""
+        return self._abilities_in_dialog(
+            tuple(tag for tag in self.abilities.supported if tag != RELIABLE)
+        )
+
+    def _abilities_in_dialog(self, supported: Sequence[str]) -> tuple[tuple[str, str], ...]:
+        said = (("Supported", supported), ("Recv-Info", self.config.info_packages))
         extra = tuple((name, ", ".join(words)) for name, words in said if words)
         return (self.abilities.allow_header, *extra)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import NamedTuple
 
-from signaling.errors import RemoteProtocolError
+from signaling.errors import RemoteProtocolError, SipParseError
 from signaling.sip.flow import Flow
 from signaling.sip.headers import STAR, NameAddr
 from signaling.sip.message import Message, Request, Response
@@ -39,11 +39,13 @@ class Dialog:
     """Of the far end's last request."""
     own_name: str = ""
     """The host that the far end takes itself for; another than that of the flow behind a NAT."""
+    remote_methods: frozenset[str] = frozenset()
+    """What the far end takes, as its Allow said last; empty where it never said."""
 
     @classmethod
     def of_response(cls, request: Request, response: Response, flow: Flow) -> Dialog:
         """The UAC's dialog: from a 101-199 with a To tag, or a 2xx (§12.1.2)."""
-        return cls(
+        dialog = cls(
             call_id=request.call_id,
             local=request.from_,
             remote=response.to,
@@ -53,11 +55,13 @@ class Dialog:
             local_cseq=request.cseq.number,
             own_name=request.uri.host,
         )
+        dialog.learn(response)
+        return dialog
 
     @classmethod
     def of_request(cls, request: Request, local_tag: str, flow: Flow) -> Dialog:
         """The UAS's dialog: from a request that we answer with `local_tag` (§12.1.1)."""
-        return cls(
+        dialog = cls(
             call_id=request.call_id,
             local=request.to.with_parameter("tag", local_tag),
             remote=request.from_,
@@ -67,6 +71,8 @@ class Dialog:
             remote_cseq=request.cseq.number,
             own_name=request.via.host if len(request.vias) == 1 else "",
         )
+        dialog.learn(request)
+        return dialog
 
     def __repr__(self) -> str:
         remote = f"{self.remote.uri} tag={self.remote.tag}"
@@ -93,8 +99,17 @@ class Dialog:
         self.remote_cseq = request.cseq.number
 
     def refresh_target(self, message: Message) -> None:
-        """Take the Contact of a re-INVITE or of its 2xx (§12.2.1.2, §12.2.2)."""
+        """Take the Contact of a re-INVITE, an UPDATE, or their 2xx (§12.2.1.2, §12.2.2)."""
         self.remote_target = contact_of(message) or self.remote_target
+        self.learn(message)
+
+    def learn(self, message: Message) -> None:
+        """Take what the far end says that it can (§20.5); an Allow that can't be read is none."""
+        try:
+            methods = frozenset(message.tokens("Allow"))
+        except SipParseError:
+            return
+        self.remote_methods = methods or self.remote_methods
 
     def confirm(self, response: Response) -> None:
         """Take the Contact and the route set of the 2xx that answers the INVITE (§13.2.2.4)."""

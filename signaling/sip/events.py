@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NewType
 
 from signaling.errors import TransportError
@@ -22,7 +22,7 @@ TransactionId = NewType("TransactionId", str)
 RequestId = NewType("RequestId", str)
 """A request sent by `Stack.request`."""
 OperationId = NewType("OperationId", int)
-"""A re-INVITE or INFO that a session is sending; counted from 1 in each session."""
+"""A re-INVITE, UPDATE or INFO that a session is sending; counted from 1 in each session."""
 
 
 # -- of one INVITE session
@@ -31,22 +31,38 @@ OperationId = NewType("OperationId", int)
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """A provisional response above 100 (UAC)."""
+    """A provisional response above 100 (UAC).
+
+    `sdp` is an answer; or an offer, where our INVITE held none: then
+    `InviteUsage.accept(answer, fork)` is owed, and its PRACK waits for it.
+    """
 
     status: int
     reason: str
     sdp: bytes | None = None
+    fork: str = field(default="", compare=False)
+    """Which of the far ends that a proxy may ring by one INVITE: its tag."""
+
+
+@dataclass(frozen=True, slots=True)
+class EarlyAnswer:
+    """The PRACK came of a 101-199 that held an offer of ours (UAS); `sdp` is the answer."""
+
+    sdp: bytes | None
 
 
 @dataclass(frozen=True, slots=True)
 class Answered:
     """The far end's 2xx came (UAC).
 
-    `sdp` is its answer (None: it gave none, also not early), or its offer where our INVITE held
-    none: then `InviteUsage.accept(answer)` is owed, and the ACK waits for it.
+    `sdp` is what it says of audio now (None: nothing, also not early). Where our INVITE held no
+    offer, and none was answered early, it is an offer: then the session is ANSWERED, the ACK waits,
+    and `InviteUsage.accept(answer)` is owed.
     """
 
     sdp: bytes | None = None
+    fork: str = field(default="", compare=False)
+    """Which of the far ends that `Progress` told of: its tag."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,17 +77,19 @@ class Confirmed:
 
 @dataclass(frozen=True, slots=True)
 class Reinvited:
-    """The far end offers anew; None asks us to.
+    """The far end offers anew, by re-INVITE, UPDATE or PRACK; None (re-INVITE) asks us to.
 
-    `answer_reinvite` or `reject_reinvite` is owed.
+    `answer_reinvite` or `reject_reinvite` is owed, with the same `fork`.
     """
 
     sdp: bytes | None = None
+    fork: str = ""
+    """The tag of a far end that still rings (UAC); else empty."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReinviteCompleted:
-    """Our `reinvite` has its final status.
+    """Our `reinvite` or `update` has its final status.
 
     Local ends: 408 time-out, 481 session over first, 503 flow lost.
     With a 2xx `sdp` is the answer, or the far end's offer where we made none: then
@@ -138,6 +156,7 @@ class Ended:
 
 SessionEvent = (
     Progress
+    | EarlyAnswer
     | Answered
     | Confirmed
     | Reinvited

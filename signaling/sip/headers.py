@@ -37,6 +37,7 @@ __all__ = [
     "AuthCredentials",
     "CSeq",
     "NameAddr",
+    "RAck",
     "Star",
     "Via",
     "parse_expires",
@@ -239,6 +240,25 @@ class CSeq:
 
     def __str__(self) -> str:
         return f"{self.number} {self.method}"
+
+
+@dataclass(frozen=True, slots=True)
+class RAck:
+    """RAck: which reliable provisional response a PRACK acknowledges (RFC 3262 §7.2)."""
+
+    rseq: int
+    """RSeq of the response."""
+    cseq: CSeq
+    """CSeq of the response."""
+
+    @classmethod
+    def parse(cls, text: str) -> RAck:
+        """Raises SipParseError."""
+        number, _, rest = text.partition(" ")
+        return cls(parse_number(number, UINT32_MAX, "the RAck"), CSeq.parse(rest.lstrip(LWS)))
+
+    def __str__(self) -> str:
+        return f"{self.rseq} {self.cseq}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@
 
     UAC   CALLING --101-199--> EARLY --2xx--> CONFIRMED          (or ANSWERED, where the 2xx offers)
     UAS   PROCEEDING --ring--> EARLY --accept--> ANSWERED --ACK--> CONFIRMED
+                               (EARLY until the PRACK of a description that is sent reliably)
     any   --refusal, CANCEL, BYE, time-out, lost flow--> ENDED
 
 **What we end, ends at once**: `cancel`, `reject` and `bye` tell `Ended` in the same drain. The
@@ -44,10 +45,10 @@ from signaling.sip.exchange import Exchange
 from signaling.sip.flow import Flow
 from signaling.sip.headers import STAR, NameAddr
 from signaling.sip.message import Headers, Request, Response
+from signaling.sip.offers import First, Offers, OfferSource
 from signaling.sip.reason import format_reason, q850_of
 from signaling.sip.refer import ReferIssuer, Refers, refer_headers
 from signaling.sip.refresh import SessionRefresh
-from signaling.sip.reinvite import OfferSource, Reinvites
 from signaling.sip.transaction import Failure, ServerTransaction
 from signaling.sip.uri import Uri
 
@@ -108,8 +109,6 @@ class InviteUsage:
         self.state = SessionState.CALLING if role is Role.UAC else SessionState.PROCEEDING
         self.sdp: bytes | None = None if role is Role.UAC else sdp_of(request)
         """The far end's current description."""
-        self.local_sdp: bytes | None = request.body or None if role is Role.UAC else None
-        """Ours, as it was said last and not refused."""
         self.session_refresh = SessionRefresh(self)
         self._flow = flow
         self._first_hop = request.uri.host
@@ -120,9 +119,10 @@ class InviteUsage:
         self._operations = 0
         self._refers = Refers(self)
         self._infos: dict[OperationId, None] = {}
-        self._reinvites = Reinvites(self)
         self._dialog: Dialog | None = None
         """The one that is answered (UAC), or that we opened (UAS)."""
+        self._offers: Offers | None = None
+        """Those of `_dialog`."""
         self._calling = Calling(self, flow, self._digest) if role is Role.UAC else None
         self._answering: Answering | None = None
         """The other role's half; there from `adopt` on."""
@@ -160,6 +160,11 @@ class InviteUsage:
     def is_heard(self) -> bool:
         """Whether anything came back for the INVITE, `100 Trying` too (UAC)."""
         return self._calling is None or self._calling.is_heard
+
+    @property
+    def is_early(self) -> bool:
+        """Whether it rings."""
+        return self.state is SessionState.EARLY
 
     @property
     def is_confirmed(self) -> bool:
@@ -210,15 +215,18 @@ class InviteUsage:
         """A 101-199 came (from `Calling`, as the next three)."""
         self.state = SessionState.EARLY
         self.sdp = sdp or self.sdp
-        self.tell(Progress(response.status, response.reason, sdp))
+        self.tell(Progress(response.status, response.reason, sdp, response.to.tag or ""))
 
-    def answered(self, dialog: Dialog, response: Response, sdp: bytes | None, now: float) -> None:
+    def answered(self, dialog: Dialog, offers: Offers, response: Response, now: float) -> None:
         """The first 2xx came; its ACK is out unless it waits for our answer."""
-        self._dialog = dialog
-        self.sdp = sdp or self.sdp
-        self.state = SessionState.CONFIRMED if self.request.body else SessionState.ANSWERED
+        self._dialog, self._offers = dialog, offers
+        offers.fork = ""
+        self.sdp = offers.sdp or self.sdp
+        is_settled = offers.first is First.SETTLED
+        self.state = SessionState.CONFIRMED if is_settled else SessionState.ANSWERED
         self.session_refresh.agree(response, now)
-        self.tell(Answered(sdp))
+        self.tell(Answered(offers.sdp, dialog.remote.tag or ""))
+        offers.proceed(now)
 
     def refused(self, response: Response, now: float) -> None:
         """A 3xx-6xx came."""
@@ -244,36 +252,75 @@ class InviteUsage:
         self.core.sessions[self.id] = self
         self._dialog = Dialog.of_request(server.request, server.to_tag, server.source)
         self.core.dialogs[self._dialog.key] = self
-        self._answering = Answering(self, server)
+        first = First.THEIRS if self.sdp is not None else First.MISSING
+        self._offers = Offers(self, self._dialog, first)
+        self._offers.sdp = self.sdp
+        self._answering = Answering(self, server, self._offers)
         self._answering.start(now)
 
+    @property
+    def rings_reliably(self) -> bool:
+        """Whether what `ring` says is acknowledged by PRACK (UAS).
+
+        Then a description in it is the answer, or the offer where the INVITE held none: the first
+        must have that one (RFC 3261 §13.2.1), and `accept` says nothing new.
+        """
+        return self._answering is not None and self._answering.rings_reliably
+
     def ring(self, sdp: bytes | None = None, *, status: int | None = None, now: float) -> None:
-        """Send 180, or 183 with a description for early media (UAS). May be said again."""
+        """Send 180, or 183 with a description for early media (UAS). May be said again.
+
+        It waits for the PRACK of the one before, where it goes out reliably. Without any PRACK in
+        64*T1 the INVITE is refused (504).
+        """
         status = status or (183 if sdp else 180)
-        if self._answering is None or self.state not in _UNANSWERED or not 100 < status < 200:
+        if not self._may_answer or not 100 < status < 200:
             raise self._forbidden("ring")
+        if self._answering is None:
+            return
         self.state = SessionState.EARLY
         self._answering.ring(status, sdp, now)
 
-    def accept(self, sdp: bytes, *, now: float) -> None:
+    @property
+    def _may_answer(self) -> bool:
+        answering = self._answering
+        return answering is not None and not answering.is_accepting and self.state in _UNANSWERED
+
+    def accept(self, sdp: bytes, fork: str = "", *, now: float) -> None:
         """UAS: answer 200 with our answer (or our offer, where the INVITE held none).
 
-        UAC: give the answer to an offer that came in a 2xx (`Answered`, `ReinviteCompleted`); it
-        goes in the ACK.
+        It waits for the PRACK of a description that was sent while ringing, and holds none then.
+
+        UAC: give the answer to an offer that came in a 101-199 or 2xx (`Progress`, `Answered`,
+        `ReinviteCompleted`); it goes in the PRACK or ACK.
         """
-        if self.state is SessionState.CONFIRMED and self._reinvites.accept(sdp, now):
-            return
-        if self._calling is not None and self.state is SessionState.ANSWERED:
+        if self._calling is not None and self.state in _UNANSWERED:
+            early = self._calling.fork(fork)
+            if early is None or not early.accept(sdp, now):
+                raise self._forbidden("accept")
+        elif self._offers is not None and self.state is SessionState.CONFIRMED:
+            if not self._offers.accept(sdp, now):
+                raise self._forbidden("accept")
+        elif self._calling is not None and self.state is SessionState.ANSWERED:
             self.state = SessionState.CONFIRMED
-            self.local_sdp = sdp
             self._calling.acknowledge(self.dialog, sdp, now)
-            self._reinvites.proceed(now)
-            return
-        if self._answering is None or self.state not in _UNANSWERED:
+            if self._offers is not None:
+                self._offers.local_sdp = sdp
+            self._settled(now)
+        elif self._answering is not None and self._may_answer:
+            self._answering.accept(sdp, now)
+        else:
             raise self._forbidden("accept")
+
+    def _settled(self, now: float) -> None:
+        """Both ends know of the answer; what waited for that goes on."""
+        if self._offers is not None:
+            self._offers.first = First.SETTLED
+            self._offers.proceed(now)
+
+    def accepted(self, now: float) -> None:
+        """Our 2xx goes out (from `Answering`)."""
         self.state = SessionState.ANSWERED
-        self.local_sdp = sdp
-        self._answering.accept(sdp, now)
         if self.replaces is not None:
             self.replaces.give_way(now)
 
@@ -282,9 +329,15 @@ class InviteUsage:
         if self.has_ended:
             return
         self.state = SessionState.CONFIRMED
-        self.sdp = sdp or self.sdp
+        if self._offers is not None:
+            self._offers.take(sdp)
         self.tell(Confirmed(sdp))
-        self._reinvites.proceed(now)
+        self._settled(now)
+
+    def unheard(self, now: float) -> None:
+        """No PRACK came for what rings (from `Answering`; RFC 3262 §3)."""
+        self._refuse(504, None, (), now)
+        self._end(Ended(by_remote=True, status=504, reason_text="no PRACK"), now)
 
     def reject(
         self,
@@ -351,32 +404,63 @@ class InviteUsage:
             case SessionState.ENDED:
                 pass
 
-    def reinvite(self, offer: OfferSource, *, now: float) -> OperationId:
+    def reinvite(self, offer: OfferSource, fork: str = "", *, now: float) -> OperationId:
         """Offer anew; None asks the far end to offer. Then one `ReinviteCompleted`.
 
-        Waits until no other re-INVITE, of either end, is under way; tries again after a glare
-        (491).
+        Waits until no other offer, of either end, is under way; tries again after a glare (491).
+        A call that rings (`fork`: where) is offered anew by UPDATE, where `may_update`.
         """
-        if self.state not in (SessionState.ANSWERED, SessionState.CONFIRMED):
+        offers = self._offers_of(fork)
+        is_answered = self.state in (SessionState.ANSWERED, SessionState.CONFIRMED)
+        if offers is None or not (is_answered or self.may_update(fork)):
             raise self._forbidden("reinvite")
         operation = self._next_operation()
-        self._reinvites.offer(operation, offer, now)
+        offers.offer(operation, offer, now)
         return operation
 
     def refresh(self, now: float) -> None:
         """Say again what is agreed on, so that the session lives on (for `SessionRefresh`)."""
-        self._reinvites.refresh(now)
+        if self._offers is not None:
+            self._offers.refresh(now)
 
-    def answer_reinvite(self, sdp: bytes, *, now: float) -> bool:
+    def update(self, offer: OfferSource, fork: str = "", *, now: float) -> OperationId:
+        """The same by UPDATE in any case (RFC 3311); None offers nothing, and only shows life.
+
+        Raises LocalProtocolError where the far end takes none.
+        """
+        offers = self._offers_of(fork)
+        if offers is None or not self.may_update(fork):
+            raise self._forbidden("update")
+        operation = self._next_operation()
+        offers.offer(operation, offer, now, "UPDATE")
+        return operation
+
+    def may_update(self, fork: str = "") -> bool:
+        """Whether UPDATE can be sent: the far end takes it, and the first offer is answered."""
+        offers = self._offers_of(fork)
+        live = self.state in (SessionState.EARLY, SessionState.CONFIRMED)
+        return live and offers is not None and offers.may_update
+
+    def answer_reinvite(self, sdp: bytes, fork: str = "", *, now: float) -> bool:
         """Answer `Reinvited` with 200 (our offer, where theirs was None).
 
         False, and nothing happens, if it was cancelled, or the session ended, meanwhile.
         """
-        return self._reinvites.answer(sdp, now)
+        offers = self._offers_of(fork)
+        return offers is not None and offers.answer(sdp, now)
 
-    def reject_reinvite(self, status: int, *, now: float) -> None:
+    def reject_reinvite(self, status: int, fork: str = "", *, now: float) -> None:
         """Refuse `Reinvited`; the session stays as it was. Otherwise as `answer_reinvite`."""
-        self._reinvites.reject(status, now)
+        offers = self._offers_of(fork)
+        if offers is not None:
+            offers.reject(status, now)
+
+    def _offers_of(self, fork: str) -> Offers | None:
+        """Those of the dialog, or of one of those that ring."""
+        if self._offers is not None and fork in ("", self._offers.dialog.remote.tag):
+            return self._offers
+        early = self._calling.fork(fork) if self._calling is not None else None
+        return None if early is None else early.offers
 
     def info(
         self,
@@ -457,32 +541,40 @@ class InviteUsage:
     # -- requests of the far end --------------------------------------------------------------
 
     def receive(self, request: Request, server: ServerTransaction, now: float) -> None:
-        """Take a BYE, INVITE or INFO of one of our dialogs; its CSeq is checked."""
+        """Take a request in one of our dialogs that is a session's; its CSeq is checked."""
         if request.method == "BYE":
             self._receive_bye(request, server, now)
-        elif self.has_ended:
+            return
+        dialog = self.dialog_for(request)
+        if dialog is None or self.has_ended:
             self.core.respond(server, 481, now=now)
-        elif request.method == "INVITE":
-            self._follow(server.source)
-            self._reinvites.receive(request, server, now)
-        elif request.method == "REFER":
-            self._follow(server.source)
-            self._refers.receive(server, now)
-        else:
-            self._follow(server.source)
-            self.core.respond(server, 200, now=now)
-            self.tell(InfoReceived(request.headers.get("Content-Type") or "", request.body))
+            return
+        # It may come back over another connection, or through a NAT that forgot it.
+        dialog.flow = server.source
+        offers = self._offers_of(dialog.remote.tag or "")
+        match request.method:
+            case "INVITE" | "UPDATE" if offers is not None:
+                offers.receive(request, server, now)
+            case "PRACK" if self._answering is not None:
+                self._answering.receive_prack(request, server, now)
+            case "REFER":
+                self._refers.receive(server, now)
+            case "INFO":
+                self.core.respond(server, 200, now=now)
+                self.tell(InfoReceived(request.headers.get("Content-Type") or "", request.body))
+            case _:
+                self.core.respond(server, 481, now=now)
 
     def receive_ack(self, ack: Request, now: float) -> None:
         """Take an ACK of our dialog."""
         if self._answering is not None and self._answering.awaits_ack:
             self._answering.receive_ack(ack, now)
-        else:
-            self._reinvites.receive_ack(ack, now)
+        elif self._offers is not None:
+            self._offers.receive_ack(ack, now)
 
     def _receive_bye(self, request: Request, server: ServerTransaction, now: float) -> None:
         self.core.respond(server, 200, now=now)
-        if self._calling is not None and self._calling.drop_fork(request.from_.tag or ""):
+        if self._calling is not None and self._calling.drop_fork(request.from_.tag or "", now):
             return  # an early dialog, that another fork may outlive
         if self.state in _UNANSWERED:
             self._refuse(487, None, (), now)  # §15.1.2
@@ -496,12 +588,8 @@ class InviteUsage:
         tag = request.from_.tag or ""
         if self._dialog is not None and (self._dialog.remote.tag or "") == tag:
             return self._dialog
-        return None if self._calling is None else self._calling.fork(tag)
-
-    def _follow(self, source: Flow) -> None:
-        """The far end may come back over another connection, or through a NAT that forgot it."""
-        if self._dialog is not None:
-            self._dialog.flow = source
+        early = self._calling.fork(tag) if self._calling is not None and tag else None
+        return None if early is None else early.dialog
 
     # -- for the parts ------------------------------------------------------------------------
 
@@ -633,7 +721,10 @@ class InviteUsage:
         if self._answering is not None:
             self._answering.end_ringing()
         self.session_refresh.stop()
-        self._reinvites.end(now)
+        if self._calling is not None:
+            self._calling.forget_forks(now)
+        if self._offers is not None:
+            self._offers.end(now)
         for operation in list(self._infos):
             self._info_completed(operation, 481)
         self.core.sessions.pop(self.id, None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from signaling.errors import SipParseError
@@ -30,6 +29,8 @@ class Abilities:
     supported: tuple[str, ...]
     minimum_session_s: int = DEFAULT_MINIMUM_S
     """Sessions that want to be refreshed more often are refused (RFC 4028 §9)."""
+    required: tuple[str, ...] = ()
+    """Option tags without which nobody may call."""
 
     @property
     def allow_header(self) -> tuple[str, str]:
@@ -56,14 +57,18 @@ def screen(request: Request, abilities: Abilities) -> Refusal | None:
         unsupported = [tag for tag in request.require if tag not in abilities.supported]
         if unsupported:
             return Refusal(420, (("Unsupported", ", ".join(unsupported)),))
-    if request.method == "INVITE" and (refusal := _screen_invite(request, abilities.accept)):
+    if request.method == "INVITE" and (refusal := _screen_invite(request, abilities)):
         return refusal
     if request.method in ("INVITE", "UPDATE"):
         return _screen_session(request, abilities.minimum_session_s)
     return None
 
 
-def _screen_invite(request: Request, accept: Sequence[str]) -> Refusal | None:
+def _screen_invite(request: Request, abilities: Abilities) -> Refusal | None:
+    accept, known = abilities.accept, {*request.supported, *request.require}
+    missing = [tag for tag in abilities.required if tag not in known]
+    if missing and request.to.tag is None:
+        return Refusal(421, (("Require", ", ".join(missing)),))
     if request.body and request.content_type not in accept:
         return Refusal(415, (("Accept", ", ".join(accept)),))
     encoding = lower(request.headers.get("Content-Encoding") or "identity")

@@ -19,8 +19,8 @@ rings and accepts.
 
 What the stack answers by itself, without keeping any state for it (RFC 3261 §8.2.7): messages
 that the grammar refuses (400, 505, 513, 501), what `screening` refuses (405, 406, 415, 416, 420,
-501), OPTIONS (200), requests to no dialog of ours (481), merged requests (482), requests over the
-limit (503).
+421, 501), OPTIONS (200), requests to no dialog of ours (481), merged requests (482), requests over
+the limit (503).
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ from signaling.sip.uri import Uri
 __all__ = ["Direction", "Stack", "StackConfig", "Trace"]
 
 _NO_DIALOG = Refusal(481)
-_IN_SESSION = ("BYE", "INVITE", "INFO", "REFER")
+_IN_SESSION = ("BYE", "INVITE", "INFO", "PRACK", "REFER", "UPDATE")
 _OF_SUBSCRIPTIONS = ("NOTIFY", "SUBSCRIBE")
 _ONLY_IN_DIALOG = ("BYE", "INFO", "NOTIFY", "PRACK", "UPDATE")
 
@@ -182,6 +182,7 @@ class Stack:
         where it can't be put on the wire.
         """
         user = from_.uri.user if contact_user is None else contact_user
+        required = [("Require", ", ".join(self._core.required))] if self._core.required else []
         request = self._core.request(
             "INVITE",
             target,
@@ -193,6 +194,7 @@ class Stack:
             headers=(
                 self._core.contact(flow, user, secure=target.scheme == "sips"),
                 *self._core.offer_headers,
+                *required,
                 *SessionTimer(self.config.session_timer).ask(),
                 *headers,
             ),

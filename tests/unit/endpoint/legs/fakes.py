@@ -121,6 +121,7 @@ class FakeSession:
         flow: Flow | None = FLOW,
         invitation: InviteRequest | None = None,
         headers: Sequence[tuple[str, str]] = (),
+        rings_reliably: bool = False,
     ) -> None:
         self.id = f"call-{next(self._numbers)}"
         self.call_id = self.id
@@ -137,6 +138,9 @@ class FakeSession:
         self.replaces: FakeSession | None = None
         self.is_cancelled = False
         """Its re-INVITE is taken back before it is answered."""
+        self.rings_reliably = rings_reliably
+        self.takes_update = False
+        """While it rings, its audio can be offered anew."""
         self.did: list[tuple[Any, ...]] = []
         self.ended: Ended | None = None
         self.offers: asyncio.Queue[bytes] = asyncio.Queue()
@@ -150,9 +154,9 @@ class FakeSession:
     # -- what legs call
 
     def ring(self, sdp: bytes | None = None) -> None:
-        self._do("ring")
+        self._do("ring", *([] if sdp is None else [sdp]))
 
-    def accept(self, sdp: bytes) -> None:
+    def accept(self, sdp: bytes, fork: str = "") -> None:
         self._do("accept", sdp)
 
     def hang_up(self, status: int = 480, q850: int | None = None) -> None:
@@ -161,12 +165,15 @@ class FakeSession:
             self.did.append(("hang_up", status, q850))
             self.end(by_remote=False, status=487, q850=q850)
 
-    def answer_reinvite(self, sdp: bytes) -> bool:
-        self._do("answer_reinvite", sdp)
+    def may_update(self) -> bool:
+        return self.takes_update
+
+    def answer_reinvite(self, sdp: bytes, fork: str = "") -> bool:
+        self._do("answer_reinvite", sdp, *([fork] if fork else []))
         return not self.is_cancelled
 
-    def reject_reinvite(self, status: int) -> None:
-        self._do("reject_reinvite", status)
+    def reject_reinvite(self, status: int, fork: str = "") -> None:
+        self._do("reject_reinvite", status, *([fork] if fork else []))
 
     def refer(self, refer_to: NameAddr, *, referred_by: NameAddr | None = None) -> Refer:
         self._do("refer", str(refer_to), str(referred_by))

@@ -21,7 +21,7 @@ from endpoint.legs.exchange import LegExchange
 from endpoint.legs.leg import LegSettings
 from endpoint.media import messages as m
 from signaling.sdp.description import Direction
-from signaling.user_agent import Confirmed
+from signaling.user_agent import Confirmed, EarlyAnswer
 from tests.unit.endpoint.legs.fakes import (
     Desk,
     FakeMedia,
@@ -131,6 +131,34 @@ async def test_an_invite_without_an_offer_gets_ours_and_answers_in_its_ack(desk:
     assert len(desk.media.all(m.SetRemote)) == 1
     session.end()
     await desk.next()
+    await desk.settle()
+
+
+async def test_a_caller_that_acknowledges_ringing_gets_our_offer_with_it(desk: Desk) -> None:
+    """The INVITE held none, and the first that is sent reliably must have it."""
+    session = FakeSession(sdp=None, rings_reliably=True)
+    event = await offered(desk, session)
+    desk.exchange.alert(event.leg)
+    _, offer = await session.until("ring")
+    session.tell(EarlyAnswer(far_answer(offer)))
+    desk.exchange.answer(event.leg)
+    assert await session.until("accept") == ("accept", offer)
+    assert len(desk.media.all(m.SetRemote)) == 1
+    session.tell(Confirmed())
+    assert await desk.next() == LegAnswered(event.leg)
+    session.end()
+    await desk.next()
+    await desk.settle()
+
+
+async def test_a_caller_that_acknowledges_without_its_answer_is_let_go(desk: Desk) -> None:
+    session = FakeSession(sdp=None, rings_reliably=True)
+    event = await offered(desk, session)
+    desk.exchange.alert(event.leg)
+    session.tell(EarlyAnswer(None))
+    released = await desk.next()
+    assert isinstance(released, LegReleased)
+    assert released.cause is Cause.INCOMPATIBLE_MEDIA
     await desk.settle()
 
 

@@ -11,6 +11,7 @@ from endpoint.legs.base import (
     Cause,
     DeviceId,
     DigitDetected,
+    FarEndHold,
     InteractionId,
     LegAlerting,
     LegAnswered,
@@ -23,6 +24,7 @@ from endpoint.legs.base import (
 from endpoint.legs.leg import LegSettings
 from endpoint.media import messages as m
 from signaling.errors import CertificateRefused, TransportError
+from signaling.sdp.description import Direction
 from signaling.user_agent import Answered, InfoReceived, Progress, Reinvited
 from tests.unit.endpoint.legs.fakes import (
     BROWSERS_FLOW,
@@ -30,6 +32,7 @@ from tests.unit.endpoint.legs.fakes import (
     Desk,
     FakeSession,
     browser,
+    direction_in,
     far_answer,
     far_offer,
     ice_in,
@@ -218,6 +221,56 @@ async def test_who_answers_may_be_another_browser_than_was_heard_early(desk: Des
     session.end()
     assert isinstance(await desk.next(), LegReleased)
     await desk.settle()
+
+
+async def test_early_media_may_be_offered_anew_while_the_phone_rings(desk: Desk) -> None:
+    """By UPDATE; the answer to it stands when the phone is picked up."""
+    session = await ringing(desk)
+    early = far_answer(offer_of(session))
+    session.tell(Progress(183, "Session Progress", early, fork="a"))
+    assert await desk.next() == LegAlerting(LEG, early_media=True)
+    moved = far_offer(rtp_port=30002)
+    session.tell(Reinvited(moved, fork="a"))
+    _, answer, fork = await session.until("answer_reinvite")
+    assert (direction_in(answer), fork) == (Direction.SENDRECV, "a")
+    session.tell(Answered(moved, fork="a"))
+    assert await desk.next() == LegAnswered(LEG)
+    assert [remote.rtp_port for remote in desk.media.all(m.SetRemote)] == [30000, 30002]
+
+
+async def test_another_far_end_may_answer_than_offered_anew(desk: Desk) -> None:
+    session = await ringing(desk)
+    session.tell(Progress(183, "Session Progress", far_answer(offer_of(session)), fork="a"))
+    session.tell(Reinvited(far_offer(rtp_port=30002), fork="a"))
+    session.tell(Answered(far_answer(offer_of(session), rtp_port=30004), fork="b"))
+    assert await desk.next() == LegAlerting(LEG, early_media=True)
+    assert await desk.next() == LegAnswered(LEG)
+    assert [remote.rtp_port for remote in desk.media.all(m.SetRemote)] == [30000, 30002, 30004]
+
+
+async def test_an_offer_of_a_phone_that_rings_may_be_of_no_use(desk: Desk) -> None:
+    session = await ringing(desk)
+    session.tell(Reinvited(far_offer(codecs=()), fork="a"))
+    assert await session.until("reject_reinvite") == ("reject_reinvite", 488, "a")
+    session.tell(Answered(far_answer(offer_of(session)), fork="a"))
+    assert await desk.next() == LegAnswered(LEG)
+
+
+async def test_a_phone_that_rings_with_early_media_can_be_held_where_it_takes_update(
+    desk: Desk,
+) -> None:
+    session = await ringing(desk)
+    session.tell(Progress(183, "Session Progress", far_answer(offer_of(session))))
+    assert await desk.next() == LegAlerting(LEG, early_media=True)
+    desk.exchange.hold(LEG)
+    assert await desk.next() == FarEndHold(LEG, True, accepted=False)
+    session.takes_update = True
+    desk.exchange.hold(LEG)
+    async with asyncio.timeout(WAIT_S):
+        offer = await session.offers.get()
+    assert direction_in(offer) is Direction.SENDONLY
+    session.answers.put_nowait((200, far_answer(offer)))
+    assert await desk.next() == FarEndHold(LEG, True, accepted=True, sip_status=200)
 
 
 async def test_when_the_phone_that_is_heard_refuses_the_next_one_is_heard_or_ring_back(

@@ -12,6 +12,7 @@ from signaling.errors import LocalProtocolError
 from signaling.sip.events import (
     Answered,
     Confirmed,
+    EarlyAnswer,
     Ended,
     Event,
     InfoCompleted,
@@ -22,6 +23,7 @@ from signaling.sip.events import (
     SessionEvent,
 )
 from signaling.sip.invite import InviteUsage, Role
+from signaling.sip.reliable import RingReliably
 from tests.unit.signaling.sip.machine import brief, long
 from tests.unit.signaling.sip.network import DELAY_S, Network, Party
 
@@ -38,11 +40,9 @@ class Calls(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.network = Network()
-        self.parties = [self.network.party("alice"), self.network.party("bob")]
+        self.parties: list[Party] = []
         self.sessions: list[list[InviteUsage]] = [[], []]
         self.operations: dict[tuple[InviteUsage, OperationId], int] = {}
-        for i, party in enumerate(self.parties):
-            party.on_event = self._opener(i, party)
 
     def _opener(self, i: int, party: Party) -> object:
         def handle(event: Event) -> None:
@@ -53,9 +53,17 @@ class Calls(RuleBasedStateMachine):
 
         return handle
 
-    @initialize(seed=st.integers(0, 1000), loss=st.sampled_from([0.0, 0.0, 0.2, 0.5]))
-    def network_is(self, seed: int, loss: float) -> None:
+    @initialize(
+        seed=st.integers(0, 1000),
+        loss=st.sampled_from([0.0, 0.0, 0.2, 0.5]),
+        rings=st.tuples(*[st.sampled_from([RingReliably.ASKED, RingReliably.POSSIBLE])] * 2),
+    )
+    def network_is(self, seed: int, loss: float, rings: tuple[RingReliably, ...]) -> None:
         random = Random(seed)
+        for i, (name, wish) in enumerate(zip(("alice", "bob"), rings, strict=True)):
+            party = self.network.party(name, ring_reliably=wish)
+            party.on_event = self._opener(i, party)
+            self.parties.append(party)
 
         def faults(source: str, target: str, what: str, before: int) -> list[float]:
             copies = 0 if random.random() < loss else 1 + (random.random() < loss)
@@ -120,6 +128,23 @@ class Calls(RuleBasedStateMachine):
         self._began(session, self._do(who, which, "reinvite", sdp))
 
     @rule(who=BOTH, which=WHICH, sdp=SDP)
+    def update(self, who: int, which: int, sdp: bytes | None) -> None:
+        session = self._live(who, which)
+        self._began(session, self._do(who, which, "update", sdp))
+
+    @rule(who=BOTH, sdp=st.sampled_from([None, b"one"]))
+    def described_while_it_rings(self, who: int, sdp: bytes | None) -> None:
+        """Make one in which UPDATE is likely to be allowed before the answer."""
+        self.call(who, sdp)
+        self.ring(1 - who, -1, b"early")
+        self.network.run(0.02)
+        self.accept(who, -1)
+        self.network.run(0.04)
+        self.update(who, -1, b"two")
+        self.network.run(0.02)
+        self.answer_reinvite(1 - who, -1)
+
+    @rule(who=BOTH, which=WHICH, sdp=SDP)
     def held_call(self, who: int, which: int, sdp: bytes | None) -> None:
         """Offer anew, and let the other side answer if it can."""
         self.reinvite(who, which, sdp)
@@ -170,6 +195,7 @@ class Calls(RuleBasedStateMachine):
         assert kinds[-1] is Ended
         assert kinds.count(Answered) == (0 if session.role is Role.UAS else kinds.count(Answered))
         assert kinds.count(Answered) <= 1
+        assert kinds.count(EarlyAnswer) <= (session.role is Role.UAS)
         if session.role is Role.UAC:
             assert Confirmed not in kinds[: kinds.index(Answered) if Answered in kinds else None]
         for event in events:

@@ -37,7 +37,8 @@ def test_invite_says_who_we_are_and_what_we_can(peer: Peer) -> None:
     invite = peer.last()
     assert isinstance(invite, Request)
     assert invite.headers.get("Contact") == "<sip:bob@192.0.2.2:5060>"
-    assert invite.headers.get("Allow") == "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO"
+    assert invite.headers.get("Allow") == "INVITE, ACK, CANCEL, BYE, OPTIONS, INFO, PRACK, UPDATE"
+    assert invite.headers.get("Supported") == "100rel, timer"
     assert invite.headers.get("Call-Info") == "<sip:x>;answer-after=0"
     assert invite.max_forwards == 70
     assert (invite.content_type, invite.body) == ("application/sdp", b"offer")

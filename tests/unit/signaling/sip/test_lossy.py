@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from random import Random
 
 import pytest
 
-from signaling.sip.events import Answered, Confirmed, Ended, Reinvited, SessionChanged
+from signaling.sip.events import (
+    Answered,
+    Confirmed,
+    Ended,
+    Reinvited,
+    RequestReceived,
+    SessionChanged,
+)
 from signaling.sip.invite import InviteUsage
+from signaling.sip.reliable import RingReliably
 from signaling.sip.stack import Stack
 from tests.unit.signaling.sip.network import (
     ANSWER,
@@ -42,6 +51,38 @@ def whole_call(network: Network, alice: Party, bob: Party) -> None:
     incoming = auto_answer(bob)
     call = alice.call(bob)
     network.run(40)
+    talk(network, alice, bob, call, incoming)
+
+
+def described_call(network: Network, alice: Party, bob: Party) -> None:
+    """Ring with a description that is acknowledged, hold, answer, hold, hang up."""
+    incoming: list[InviteUsage] = []
+
+    def ring(event: object) -> None:
+        if isinstance(event, RequestReceived):
+            session = bob.stack.open_session(event.transaction, now=network.now)
+            if session is not None:
+                incoming.append(session)
+                bob.do(session.ring, ANSWER)
+        else:
+            answering(bob)(event)
+
+    bob.on_event = ring
+    call = alice.call(bob)
+    network.run(20)
+    if call.may_update():
+        alice.do(call.reinvite, b"hold")
+    network.run(20)
+    for session in incoming:
+        if not session.has_ended:
+            bob.do(session.accept, ANSWER)
+    network.run(40)
+    talk(network, alice, bob, call, incoming)
+
+
+def talk(
+    network: Network, alice: Party, bob: Party, call: InviteUsage, incoming: list[InviteUsage]
+) -> None:
     if not call.is_confirmed:
         return
     (answered,) = incoming
@@ -52,7 +93,7 @@ def whole_call(network: Network, alice: Party, bob: Party) -> None:
     alice.do(call.hang_up)
 
 
-def answering(party: Party) -> object:
+def answering(party: Party) -> Callable[[object], None]:
     def handle(event: object) -> None:
         if isinstance(event, SessionChanged) and isinstance(event.event, Reinvited):
             party.do(event.session.answer_reinvite, ANSWER)
@@ -157,14 +198,18 @@ def test_byes_that_cross(network: Network, alice: Party, bob: Party) -> None:
 
 
 @pytest.mark.parametrize("loss", [0.05, 0.3, 0.6])
-@pytest.mark.parametrize("seed", range(15))
+@pytest.mark.parametrize("wish", [RingReliably.ASKED, RingReliably.ALWAYS])
+@pytest.mark.parametrize("seed", range(10))
 def test_whatever_the_network_does_each_side_ends_once_and_nothing_is_left(
-    seed: int, loss: float
+    seed: int, wish: RingReliably, loss: float
 ) -> None:
     network = Network()
-    alice, bob = network.party("alice"), network.party("bob")
+    alice, bob = network.party("alice", ring_reliably=wish), network.party("bob")
     network.faults = chaos(seed, loss)
-    whole_call(network, alice, bob)
+    if wish is RingReliably.ALWAYS:
+        described_call(network, alice, bob)
+    else:
+        whole_call(network, alice, bob)
     network.run(400)
     for party in (alice, bob):
         for session in _sessions(party):

@@ -7,7 +7,7 @@ import pytest
 from signaling.sip.events import Answered, Ended, Event, ReinviteCompleted, Reinvited
 from signaling.sip.invite import InviteUsage, SessionState
 from signaling.sip.message import Request, Response
-from signaling.sip.reinvite import MAX_GLARES
+from signaling.sip.offers import MAX_GLARES
 from tests.unit.signaling.sip.messages import request
 from tests.unit.signaling.sip.network import ANSWER, OFFER, Network, Party, auto_answer
 from tests.unit.signaling.sip.peer import Peer

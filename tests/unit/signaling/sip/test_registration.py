@@ -440,7 +440,7 @@ def test_instance_and_flow_number_of_rfc_5626(peer: Peer) -> None:
     named = contact(last_register(peer))
     assert named.parameter("+sip.instance") == "<urn:uuid:00000000-0000-1000-8000-000A95A0E128>"
     assert named.parameter("reg-id") == "1"
-    assert last_register(peer).supported == ("path", "outbound")
+    assert last_register(peer).supported == ("100rel", "path", "outbound")
 
 
 # -- NAT ----------------------------------------------------------------------------------------

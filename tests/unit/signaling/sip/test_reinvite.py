@@ -465,7 +465,7 @@ def test_2xx_without_contact_keeps_the_target(peer: Peer) -> None:
     peer.answer(200, sdp=b"held", headers=())
     assert session.dialog.remote_target.host == "192.0.2.1"
     assert CONTACT[0] not in peer.last().headers
-    assert repr(session._reinvites) == "<Reinvites ours=None theirs=None next=0>"
+    assert repr(session._offers) == "<Offers ours=None theirs=None next=0 first=settled>"
 
 
 def test_call_and_hold_between_two_stacks(network: Network, alice: Party, bob: Party) -> None:

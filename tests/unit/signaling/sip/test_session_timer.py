@@ -13,8 +13,8 @@ from signaling.sip.auth import DigestCredentials
 from signaling.sip.events import Ended, Event, Refreshed, Reinvited, SessionChanged
 from signaling.sip.invite import InviteUsage, Role
 from signaling.sip.message import Request
+from signaling.sip.offers import MAX_GLARES
 from signaling.sip.refresh import MAX_REFRESHES
-from signaling.sip.reinvite import MAX_GLARES
 from signaling.sip.session_timer import (
     MAX_RAISES,
     Refresher,
@@ -425,8 +425,8 @@ def test_two_of_us_keep_a_call_for_hours(network: Network) -> None:
     network.ladder.clear()
     network.run(4 * 3600)
     assert (call.is_confirmed, sessions[0].is_confirmed) == (True, True)
-    refreshes = [line for line in network.ladder if line.endswith(": INVITE")]
-    assert refreshes == ["bob > alice: INVITE"] * (4 * 3600 // 900)
+    refreshes = [line for line in network.ladder if line.endswith(": UPDATE")]
+    assert refreshes == ["bob > alice: UPDATE"] * (4 * 3600 // 900)
     alice.do(call.hang_up)
     network.assert_idle()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from signaling.sip.core import METHODS_TAKEN
 from signaling.sip.events import RequestAbandoned, RequestReceived
 from signaling.sip.flow import Flow, TransportKind
 from signaling.sip.message import Request, Response
@@ -32,12 +33,14 @@ def status_of(peer: Peer) -> int:
         (request("REGISTER"), 405),
         (request("NEWMETHOD"), 501),
         (request("OPTIONS", uri="tel:+1"), 416),
-        (request("INVITE", headers=(("Require", "100rel"),)), 420),
+        (request("INVITE", headers=(("Require", "foo"),)), 420),
         (request("INVITE", headers=(("Content-Type", "text/x"),), body=b"x"), 415),
         (request("INVITE", headers=(("Accept", "text/x"),)), 406),
         (request("INVITE", contact=None), 400),
         (request("BYE"), 481),
         (request("INFO"), 481),
+        (request("PRACK"), 481),
+        (request("UPDATE"), 481),
         (request("BYE", to_tag="nobody"), 481),
         (request("INVITE", to_tag="nobody"), 481),
         (request("NEWMETHOD", to_tag="nobody"), 481),
@@ -70,9 +73,9 @@ def test_answer_without_state_is_the_same_each_time(peer: Peer) -> None:
 def test_options_tells_what_we_can(peer: Peer) -> None:
     peer.receive(request("OPTIONS"))
     answer = peer.last()
-    assert answer.tokens("Allow") == ("INVITE", "ACK", "CANCEL", "BYE", "OPTIONS", "INFO")
+    assert answer.tokens("Allow") == METHODS_TAKEN
     assert answer.headers.get("Accept") == "application/sdp"
-    assert answer.headers.get("Supported") == "timer"
+    assert answer.headers.get("Supported") == "100rel, timer"
 
 
 def test_unknown_acks_are_never_answered(peer: Peer) -> None:
