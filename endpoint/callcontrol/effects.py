@@ -26,6 +26,8 @@ class Alert:
 
     leg: LegId
     """Offered."""
+    early_media: bool = False
+    """Let the caller hear what is routed to it."""
 
 
 @dataclass(frozen=True, slots=True)

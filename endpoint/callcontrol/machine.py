@@ -357,14 +357,15 @@ def _leg_alerting(turn: Turn, event: LegAlerting) -> None:
     leg = turn.put_leg(replace(leg, progress=progress, early_media=event.early_media))
     for call, connection in turn.live_connections(leg.id):
         if connection.state is not ConnectionState.NULL:
-            continue  # The caller's own station rings, or the far end says it once more.
+            # The caller's own station rings, or the far end says it once more.
+            if connection.state is ConnectionState.ALERTING:
+                _tell_caller(turn, call, leg, again=True)
+            continue
         rings = turn.put_connection(call.id, replace(connection, state=ConnectionState.ALERTING))
         if not call.is_established:
             turn.put_call(replace(turn.call(call.id), delivered_at=turn.now))
         transfer.rings(turn, call, leg)
-        caller = turn.state.leg(call.connections[0].leg)
-        if caller is not None and caller.progress is LegProgress.OFFERED:
-            turn.effects.append(do.Alert(caller.id))
+        _tell_caller(turn, call, leg)
         turn.publish(
             told.Delivered(
                 **turn.facts(call, rings),
@@ -375,6 +376,21 @@ def _leg_alerting(turn: Turn, event: LegAlerting) -> None:
                 early_media=leg.early_media,
             )
         )
+
+
+def _tell_caller(turn: Turn, call: Call, ringing: Leg, *, again: bool = False) -> None:
+    """A caller whose leg is not answered is told that it rings, and hears it where that is meant.
+
+    Once it hears something it hears ring-back too: its own telephone makes none any more.
+    """
+    caller = turn.state.leg(call.connections[0].leg)
+    if caller is None or caller.progress is not LegProgress.OFFERED:
+        return
+    if ringing.early_media and not caller.hears_early:
+        turn.put_leg(replace(caller, hears_early=True))
+        turn.effects.append(do.Alert(caller.id, early_media=True))
+    elif not again:
+        turn.effects.append(do.Alert(caller.id))
 
 
 def _leg_answered(turn: Turn, event: LegAnswered) -> None:

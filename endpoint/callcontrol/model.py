@@ -131,6 +131,8 @@ class Leg:
     """The far end sends its own ring-back."""
     refers: bool = False
     """Its line wants transfers to be done by the far end (REFER)."""
+    hears_early: bool = False
+    """Its caller hears what is called, though the call is not answered."""
     held_by_phone: bool = False
     """Its own phone holds (re-INVITE), so only that phone can be asked to come back."""
 

@@ -3,6 +3,7 @@
 In each call:
 
 - those who are connected, on legs that are up, hear each other;
+- a caller whose leg is not answered hears the called one's early media, and nothing else before;
 - one who is connected alone hears why: music when the others hold the call, ring-back (or the far
   end's own) while somebody rings, the busy tone when somebody could not be reached;
 - while a call is transferred, those who are connected wait together, as soon as the new party
@@ -13,7 +14,6 @@ In each call:
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import permutations
 
 from endpoint.callcontrol.model import (
     Call,
@@ -26,7 +26,7 @@ from endpoint.legs.base import LegId, Route, Source
 
 
 def routes(interaction: Interaction) -> frozenset[Route]:
-    """Every route of the interaction. Only legs that are up are sinks."""
+    """Every route of the interaction. Only legs that are up, or hear early media, are sinks."""
     return frozenset(route for call in interaction.calls for route in _routes_of(interaction, call))
 
 
@@ -56,14 +56,13 @@ def _routes_of(interaction: Interaction, call: Call) -> Iterator[Route]:
         for waiting in connected:
             yield Route(_rings(interaction, joining), waiting.leg)
         return
-    if len(connected) != 1:
-        for speaker, listener in permutations(connected, 2):
+    for listener in (*connected, *_early_listeners(interaction, call)):
+        others = [speaker for speaker in connected if speaker is not listener]
+        for speaker in others:
             yield Route(speaker.leg, listener.leg)
-        return
-    (alone,) = connected
-    source = _heard_alone(interaction, call, parties)
-    if source is not None:
-        yield Route(source, alone.leg)
+        source = None if others else _heard_alone(interaction, call, parties)
+        if source is not None:
+            yield Route(source, listener.leg)
 
 
 def _heard_alone(
@@ -93,6 +92,20 @@ def _rings(interaction: Interaction, ringing: Connection) -> LegId | Source:
     """The far end's own ring-back, or ours."""
     leg = interaction.leg(ringing.leg)
     return leg.id if leg is not None and leg.early_media else Source.RING_BACK
+
+
+def _early_listeners(interaction: Interaction, call: Call) -> list[Connection]:
+    """The caller, if it is let hear something before its leg is up."""
+    early = {
+        leg.id
+        for leg in interaction.legs
+        if leg.hears_early and leg.progress in (LegProgress.OFFERED, LegProgress.ANSWERING)
+    }
+    return [
+        each
+        for each in call.connections
+        if each.state is ConnectionState.CONNECTED and each.leg in early
+    ]
 
 
 def _parties(interaction: Interaction, call: Call) -> list[Connection]:

@@ -207,8 +207,8 @@ class InteractionRunner:
             case do.Place(request):
                 self._around.expect(request.leg, self)
                 exchange.place(request)
-            case do.Alert(leg):
-                exchange.alert(leg)
+            case do.Alert(leg, early_media):
+                exchange.alert(leg, early_media=early_media)
             case do.Answer(leg):
                 exchange.answer(leg)
             case do.Release(leg, cause):

@@ -389,8 +389,12 @@ class Exchange(Protocol):
     def place(self, request: PlaceLeg) -> None:
         """Reach a device. Then `LegAlerting`?, `LegAnswered`, or `LegReleased`."""
 
-    def alert(self, leg: LegId) -> None:
-        """Tell an offered leg's caller that it rings (180)."""
+    def alert(self, leg: LegId, *, early_media: bool = False) -> None:
+        """Tell an offered leg's caller that it rings (180).
+
+        With `early_media` it hears what is routed to it (183 with a description), as far as it can
+        be described before the answer. May be said again with it.
+        """
 
     def answer(self, leg: LegId) -> None:
         """Answer an offered leg, or pick up a station leg that rings.

@@ -323,7 +323,7 @@ class BrowserLeg(Leg):
         if self._auto_answer:
             await self._answer()
 
-    async def _alert(self) -> None:
+    async def _alert(self, early_media: bool) -> None:
         """Nothing: only offered legs are told so."""
 
     async def _answer(self) -> None:

@@ -197,9 +197,9 @@ class LegExchange(Exchange):
         """See `Exchange`."""
         self._live(self._leg_for(request), request.device)
 
-    def alert(self, leg: LegId) -> None:
+    def alert(self, leg: LegId, *, early_media: bool = False) -> None:
         """See `Exchange`."""
-        self._do(leg, Leg.alert)
+        self._do(leg, lambda found: found.alert(early_media=early_media))
 
     def answer(self, leg: LegId) -> None:
         """See `Exchange`. A phone that rings is rung anew and asked to pick up by itself."""

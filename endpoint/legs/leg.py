@@ -113,9 +113,9 @@ class Leg(ABC):
 
     # -- asked by the exchange ------------------------------------------------------------------
 
-    def alert(self) -> None:
+    def alert(self, *, early_media: bool = False) -> None:
         """See `Exchange.alert`."""
-        self.post(self._alert)
+        self.post(lambda: self._alert(early_media))
 
     def answer(self) -> None:
         """See `Exchange.answer`."""
@@ -182,7 +182,7 @@ class Leg(ABC):
         """Open what the leg needs, and ring or be offered."""
 
     @abstractmethod
-    async def _alert(self) -> None: ...
+    async def _alert(self, early_media: bool) -> None: ...
 
     @abstractmethod
     async def _answer(self) -> None: ...

@@ -106,10 +106,11 @@ class OfferedLeg(SipLeg):
         self._ports.close(self.id)
         self._caller.hang_up(status)
 
-    async def _alert(self) -> None:
-        # Of what is acknowledged the first must hold the offer (RFC 3261 §13.2.1).
-        is_owed = self._offer_of_caller is None and self._caller.rings_reliably
-        self._caller.ring(await self._describe() if is_owed else None)
+    async def _alert(self, early_media: bool) -> None:
+        if self._offer_of_caller is None:
+            # An offer must be acknowledged, and then the first must hold it (RFC 3261 §13.2.1).
+            early_media = self._caller.rings_reliably
+        self._caller.ring(await self._describe() if early_media else None)
 
     async def _answer(self) -> None:
         if not self._is_accepted:

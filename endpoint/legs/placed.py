@@ -334,7 +334,7 @@ class PlacedLeg(SipLeg):
             if fork.early_sdp is not None:
                 await self._hear_early(fork, fork.early_sdp)
 
-    async def _alert(self) -> None:
+    async def _alert(self, early_media: bool) -> None:
         """Nothing: the far end rings, we don't."""
 
     async def _answer(self) -> None:

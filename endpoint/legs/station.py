@@ -70,7 +70,7 @@ class StationLeg(Leg):
         if wait_s is not None:
             self._after(wait_s, self._answer)
 
-    async def _alert(self) -> None:
+    async def _alert(self, early_media: bool) -> None:
         """Nothing: there is nobody to tell."""
 
     async def _answer(self) -> None:

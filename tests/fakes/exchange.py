@@ -58,6 +58,8 @@ class FakeLeg:
     """Its caller was told that it rings (180)."""
     is_up: bool = False
     early_media: bool = False
+    hears_early: bool = False
+    """Its caller was let hear what is called."""
     is_asked_to_answer: bool = False
     is_over: bool = False
     release_cause: Cause | None = None
@@ -74,6 +76,11 @@ class FakeLeg:
     """Whom it was asked to call."""
     transfer: list[int] = field(default_factory=list)
     """What it was told of the transfer that it asked for."""
+
+    @property
+    def is_early_listener(self) -> bool:
+        """Whether its caller may hear something before it is answered; routes go before alerts."""
+        return self.offered and not self.is_up
 
     def ring(self, *, early_media: bool = False) -> None:
         self.early_media = early_media
@@ -255,8 +262,9 @@ class FakeExchange:
         if request.auto_answer and request.device not in self.no_auto_answer:
             leg.answer()
 
-    def alert(self, leg: LegId) -> None:
-        self.asked.append(f"alert {self.legs[leg].device}")
+    def alert(self, leg: LegId, *, early_media: bool = False) -> None:
+        self.asked.append(f"alert {self.legs[leg].device}{' early' if early_media else ''}")
+        self.legs[leg].hears_early |= early_media
         self._must(leg, self.legs[leg].offered and not self.legs[leg].is_up, "alert")
         self.legs[leg].is_alerted = True
 
@@ -310,7 +318,8 @@ class FakeExchange:
         self._routes[interaction] = tuple(routes)
         for route in routes:
             sink = self.legs[route.sink]
-            self._must(route.sink, sink.is_up or sink.is_over, "sink of a route")
+            listens = sink.is_up or sink.is_over or sink.is_early_listener
+            self._must(route.sink, listens, "sink of a route")
             self._must(route.sink, sink.interaction == interaction, "route of another")
             if not isinstance(route.source, Source):
                 source = self.legs[route.source]

@@ -149,6 +149,34 @@ async def test_hold_and_retrieve() -> None:
         assert agent.offers == []
 
 
+async def test_a_caller_that_is_not_answered_hears_the_far_ends_own_ring_back() -> None:
+    """By early media of ours; it hears our ring-back where the far end's ends, and is not heard."""
+    async with open_desk() as desk:
+        phone = desk.exchange.offer("6001", "10086", LegRole.STATION)
+        far = await desk.exchange.placed("10086")
+        far.ring()
+        await desk.told(told.Delivered, "10086")
+        assert desk.exchange.heard() == {}
+        far.ring(early_media=True)
+        far.speak()
+        await desk.told(told.MediaConfirmed, "10086")
+        assert desk.exchange.heard_on(phone.id) == {far.id}
+        assert far.hears() == set()
+        far.ring()
+        far.speak()
+        await asyncio.sleep(1)
+        assert desk.exchange.heard_on(phone.id) == {"ringback"}
+        assert [act for act in desk.exchange.asked if act.startswith("alert")] == [
+            "alert 6001",
+            "alert 6001 early",
+        ]
+        far.answer()
+        await desk.told(told.Established, "10086")
+        assert {"6001": {"10086"}, "10086": {"6001"}} == desk.exchange.heard()
+        phone.hang_up()
+        await desk.told(told.CallCleared)
+
+
 async def test_the_ring_back_of_ours_comes_back_when_early_media_ends() -> None:
     """The phone that played refuses, another one of the device rings on."""
     async with open_desk() as desk:

@@ -40,8 +40,9 @@ def agree(desk: Desk) -> None:
             for each in call.connections
             if each.is_live and legs[each.leg].is_up and not legs[each.leg].is_over
         }
+        early = {leg for leg, party in legs.items() if party.hears_early and not party.is_over}
         for me in call.connections:
-            if me.leg not in up:
+            if me.leg not in up and not (me.is_live and me.leg in early):
                 continue
             heard = desk.exchange.heard_on(me.leg)
             others = [each for each in call.connections if each is not me]
@@ -63,8 +64,8 @@ def agree(desk: Desk) -> None:
                 case ConnectionState.CONNECTED, [ConnectionState.HOLD]:
                     assert heard == {"moh"}
                 case ConnectionState.CONNECTED, [ConnectionState.ALERTING]:
-                    early = legs[others[0].leg].early_media
-                    assert heard == ({others[0].leg} if early else {"ringback"})
+                    own_tone = legs[others[0].leg].early_media
+                    assert heard == ({others[0].leg} if own_tone else {"ringback"})
                 case ConnectionState.CONNECTED, [ConnectionState.FAIL]:
                     assert heard == {"busy"}
                 case _:

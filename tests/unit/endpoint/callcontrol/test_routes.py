@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from endpoint.callcontrol.model import Call, ConnectionState, Interaction, Leg, LegProgress
@@ -52,6 +54,22 @@ def test_a_caller_that_waits(
 ) -> None:
     legs = (A,) if far is None else (A, far)
     assert heard(interaction(call(d6001=CONNECTED, d10086=state), legs=legs)) == expected
+
+
+@pytest.mark.parametrize(
+    ("state", "far", "expected"),
+    [
+        (ALERTING, leg("10086", LegProgress.RINGING, early_media=True), {"6001": {"10086"}}),
+        (ALERTING, leg("10086", LegProgress.RINGING), {"6001": {"ringback"}}),
+        (CONNECTED, B, {"6001": {"10086"}}),
+    ],
+)
+@pytest.mark.parametrize("progress", [LegProgress.OFFERED, LegProgress.ANSWERING])
+def test_a_caller_that_is_not_answered_may_hear_and_is_not_heard(
+    progress: LegProgress, state: ConnectionState, far: Leg, expected: dict[str, set[str]]
+) -> None:
+    caller = replace(leg("6001", progress), hears_early=True)
+    assert heard(interaction(call(d6001=CONNECTED, d10086=state), legs=(caller, far))) == expected
 
 
 @pytest.mark.parametrize("progress", [each for each in LegProgress if each is not LegProgress.UP])

@@ -45,12 +45,18 @@ class WalkedLeg:
 
     offered: bool
     alerted: bool = False
+    hears_early: bool = False
     asked_to_answer: bool = False
     up: bool = False
     let_go: bool = False
     over: bool = False
     held: bool = False
     digits: str = ""
+
+    @property
+    def listens(self) -> bool:
+        """Whether anything may be routed to it."""
+        return self.up or (self.hears_early and not self.is_gone)
 
     @property
     def is_gone(self) -> bool:
@@ -160,8 +166,10 @@ class Walk:
             case do.Place(request):
                 assert request.leg not in self.legs
                 self.legs[request.leg] = WalkedLeg(offered=False)
-            case do.Alert(leg):
+            case do.Alert(leg, early_media):
                 truth = self.legs[leg]
+                assert not (early_media and truth.hears_early), "said once"
+                truth.hears_early |= early_media
                 assert truth.offered
                 assert not truth.asked_to_answer
                 assert not truth.is_gone
@@ -214,7 +222,7 @@ class Walk:
             assert (leg.progress is LegProgress.UP) == self.legs[leg.id].up
             assert (leg.progress is LegProgress.RELEASING) == self.legs[leg.id].let_go
         for route in self.routes:
-            assert self.legs[route.sink].up
+            assert self.legs[route.sink].listens
             if not isinstance(route.source, Source):
                 source = self.state.leg(route.source)
                 assert source is not None
@@ -259,7 +267,7 @@ class Walk:
 
     def _expected(self, connection: Connection) -> set[object]:
         """What a party of a two-party call hears, said from its own end."""
-        if not connection.is_live or not self.legs[connection.leg].up:
+        if not connection.is_live or not self.legs[connection.leg].listens:
             return set()
         if connection.state is ConnectionState.HOLD:
             return set()

@@ -61,6 +61,31 @@ async def test_a_phone_of_ours_dials(desk: Desk) -> None:
     await desk.settle()
 
 
+async def test_a_caller_hears_what_rings_and_its_answer_is_the_same(desk: Desk) -> None:
+    session = FakeSession(sdp=far_offer())
+    event = await offered(desk, session)
+    desk.exchange.alert(event.leg)
+    desk.exchange.alert(event.leg, early_media=True)
+    desk.exchange.answer(event.leg)
+    _, answer = await session.until("accept")
+    assert session.did == [("ring",), ("ring", answer), ("accept", answer)]
+    (remote,) = desk.media.all(m.SetRemote)
+    assert remote.rtp_port == 30000
+    session.tell(Confirmed())
+    assert await desk.next() == LegAnswered(event.leg)
+
+
+async def test_a_caller_without_an_offer_hears_nothing_that_it_does_not_acknowledge(
+    desk: Desk,
+) -> None:
+    """RFC 3261 §13.2.1: an offer of ours must not get lost."""
+    session = FakeSession(sdp=None)
+    event = await offered(desk, session)
+    desk.exchange.alert(event.leg, early_media=True)
+    await session.until("ring")
+    assert session.did == [("ring",)]
+
+
 async def test_somebody_outside_calls(desk: Desk) -> None:
     session = FakeSession(caller="95588", called="6001", sdp=far_offer())
     event = await offered(desk, session)
