@@ -9,6 +9,7 @@ from typing import Self
 
 from .feed import PeerError
 from .process import Process, free_port, free_rtp_port, require
+from .sound import tone, ulaw_encode
 
 SCENARIOS = Path(__file__).parents[1] / "sipp"
 GLOBAL_TIMEOUT_S = 60
@@ -29,6 +30,8 @@ class Sipp:
         status: of a refusal, as `486`.
         contact: where it sends its callers, as `<sip:7003@elsewhere>`.
         tcp: it speaks SIP over TCP, by one connection.
+        tone_hz: what it says where a scenario streams a tone; else it echoes.
+        retransmits: False plays exactly the messages of the scenario, and takes repeats for new.
     """
 
     def __init__(
@@ -45,16 +48,24 @@ class Sipp:
         status: int = 486,
         contact: str = "",
         tcp: bool = False,
+        tone_hz: int | None = None,
+        retransmits: bool = True,
     ) -> None:
         self.scenario = scenario
         self._kind = socket.SOCK_STREAM if tcp else socket.SOCK_DGRAM
         self.sip_port = sip_port or free_port(self._kind)
         self.rtp_port = free_rtp_port()
-        """Where it echoes."""
+        """Where it echoes, or from where it streams."""
         self._messages = directory / f"sipp-{user}-{scenario}-messages.log"
         self._directory = directory
         self._server = server
-        self._values = {"talk_ms": talk_ms, "status": status, "contact": contact}
+        self._tone_hz = tone_hz
+        self._retransmits = retransmits
+        self._values: dict[str, object] = {
+            "talk_ms": talk_ms,
+            "status": status,
+            "contact": contact,
+        }
         self._keys = {"target": target}
         self._user, self._password = user, password
         self._stack = AsyncExitStack()
@@ -63,6 +74,10 @@ class Sipp:
     async def __aenter__(self) -> Self:
         program = require("sipp", "sip-tester")
         self._directory.mkdir(parents=True, exist_ok=True)
+        if self._tone_hz is not None:
+            tone_file = self._directory / f"{self._user}-{self._tone_hz}.pcmu"
+            tone_file.write_bytes(ulaw_encode(tone(self._tone_hz, 10.0)))
+            self._values["tone_file"] = tone_file
         text = (SCENARIOS / f"{self.scenario}.xml").read_text()
         # SIPp takes keywords in messages only, not in attributes.
         for name, value in self._values.items():
@@ -81,7 +96,11 @@ class Sipp:
             arguments += ["-key", name, key]
         arguments += ["-m", "1", "-l", "1", "-nostdin", "-skip_rlimit"]
         arguments += ["-timeout", str(GLOBAL_TIMEOUT_S), "-timeout_error"]
-        arguments += ["-mp", str(self.rtp_port), "-rtp_echo", "-cp", str(free_port())]
+        if not self._retransmits:
+            arguments += ["-nr"]
+        arguments += ["-mp", str(self.rtp_port), "-cp", str(free_port())]
+        if self._tone_hz is None:
+            arguments += ["-rtp_echo"]
         arguments += ["-trace_msg", "-message_file", f"{stem}-messages.log"]
         arguments += ["-trace_err", "-error_file", f"{stem}-errors.log"]
         self.process = Process(arguments, directory=self._directory, name=stem.name)
@@ -110,6 +129,11 @@ class Sipp:
             errors = self._directory / f"sipp-{self._user}-{self.scenario}-errors.log"
             text = errors.read_text(errors="replace") if errors.exists() else ""
             raise PeerError(f"SIPp {self.scenario} ended with {code}\n{text[-3000:]}")
+
+    def received(self) -> list[str]:
+        """What it received, in order."""
+        parts = self.messages().split("message received")
+        return [part.partition(":")[2].strip() for part in parts[1:]]
 
 
 async def register(directory: Path, server: str, *, user: str, password: str) -> int:
