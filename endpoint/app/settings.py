@@ -224,6 +224,12 @@ class SipSettings(Section):
     minimum_expires_s: Annotated[int, Field(ge=1, le=3600)] = 60
     maximum_expires_s: Annotated[int, Field(ge=60, le=86_400)] = 7200
     limits: SipLimits = SipLimits()
+    ring_reliably: Literal["asked", "possible", "always"] = "asked"
+    """When our ringing wants to be acknowledged (100rel, PRACK).
+
+    `asked`: where the caller requires it. `possible`: where it can. `always`: who can't is refused
+    (421), and not called (it answers 420).
+    """
     session_expires_s: Annotated[int, Field(ge=0, le=86_400)] = 1800
     """How long a call lives without being refreshed, where the far end knows session timers.
 

@@ -71,7 +71,7 @@ from signaling.transport.locating import DnsResolver
 from signaling.transport.stream import StreamSettings
 from signaling.transport.tls import TlsPolicy, client_context, parse_pin, server_context
 from signaling.transport.websocket import WebSocketSettings
-from signaling.user_agent import EXTENSIONS, TransportSettings, UserAgentConfig
+from signaling.user_agent import EXTENSIONS, RingReliably, TransportSettings, UserAgentConfig
 
 log = structlog.get_logger(__name__)
 
@@ -378,6 +378,7 @@ def sip_config(config: Config) -> SipServerConfig:
             ),
             trusted_peers=tuple(net for each in config.trunk for net in each.trusted_networks),
             supported=(*EXTENSIONS, "replaces", "norefersub", TRICKLE_ICE),
+            ring_reliably=RingReliably(sip.ring_reliably),
             info_packages=(TRICKLE_ICE,),
             session_timer=SessionTimerSettings(
                 sip.session_expires_s, sip.minimum_session_expires_s

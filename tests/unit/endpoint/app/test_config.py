@@ -9,9 +9,10 @@ import pytest
 
 from endpoint.app.config import Loaded, load, values
 from endpoint.app.settings import Config, HttpSettings, SipSettings, advertised, is_loopback
-from endpoint.app.wiring import outside_accounts
+from endpoint.app.wiring import outside_accounts, sip_config
 from endpoint.errors import ConfigurationError
 from endpoint.legs.line import Transfers
+from signaling.user_agent import RingReliably
 
 pytestmark = pytest.mark.unit
 
@@ -442,6 +443,15 @@ def test_a_key_of_the_whole_file_below_a_table_is_sent_above_it(home: Path) -> N
     (mistake,) = mistakes()
     assert mistake.startswith("account.0.host (agent-endpoint.toml): unknown key here; put host")
     assert mistake.endswith("above the first [table] of the file")
+
+
+def test_ringing_is_acknowledged_as_the_file_says(home: Path) -> None:
+    assert sip_config(load().config).user_agent.ring_reliably is RingReliably.ASKED
+    write(home / "agent-endpoint.toml", '[sip]\nring_reliably = "possible"\n')
+    assert sip_config(load().config).user_agent.ring_reliably is RingReliably.POSSIBLE
+    write(home / "agent-endpoint.toml", '[sip]\nring_reliably = "never"\n')
+    (mistake,) = mistakes()
+    assert mistake.startswith("sip.ring_reliably")
 
 
 @pytest.mark.parametrize(("given", "is_right"), [("0", True), ("90", True), ("89", False)])
