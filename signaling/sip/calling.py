@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from signaling.sip.invite import InviteUsage
 
 
+MAX_FORKS = 32
+"""So many far ends may ring by one INVITE; of more it is only told that they ring."""
+
+
 class Calling:
     """The caller's half of a session, until its INVITE is answered, and its stragglers after that.
 
@@ -153,7 +157,8 @@ class Calling:
             self._send_cancel(self._cancel, now)
         elif response.status > 100 and not self._is_answered:
             is_news, sdp = True, sdp_of(response)
-            if tag := response.to.tag:
+            tag = response.to.tag
+            if tag and (tag in self._forks or len(self._forks) < MAX_FORKS):
                 fork = self._forks.pop(tag, None)
                 if fork is None:
                     fork = EarlyDialog(self._session, self._dialog(response))

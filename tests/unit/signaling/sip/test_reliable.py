@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from signaling.errors import LocalProtocolError, SipParseError
+from signaling.sip.calling import MAX_FORKS
 from signaling.sip.events import (
     Answered,
     Confirmed,
@@ -197,6 +198,21 @@ def test_offers_of_two_far_ends_are_answered_each_in_its_prack(peer: Peer) -> No
     assert [(m.to.tag, m.body) for m in pracks] == [("a", b"for a"), ("b", b"for b")]
     with pytest.raises(LocalProtocolError):
         peer.do(session.accept, b"for nobody", "c")
+
+
+def test_f17_far_ends_without_number_are_not_all_kept(peer: Peer) -> None:
+    """Whoever is called could invent them; the call goes on."""
+    session = peer.call()
+    invite = invite_of(peer)
+    for i in range(100):
+        peer.answer(180, to=invite, tag=f"t{i}", headers=reliable(1))
+    assert peer.ladder() == ["INVITE"] + ["PRACK"] * MAX_FORKS
+    assert peer.stack.dialog_count == MAX_FORKS
+    assert len(peer.told(Progress)) == 100
+    peer.answer(200, to=invite, tag="t99", sdp=b"answer")
+    assert session.is_confirmed
+    peer.do(session.bye)
+    peer.assert_idle()
 
 
 def test_cancelled_call_acknowledges_no_ringing(peer: Peer) -> None:
