@@ -178,7 +178,7 @@ class Answering:
     def _acknowledged(self, ack: Request, now: float) -> None:
         self._answer = None
         if self._bye_after_ack is not None:
-            self._session.send_bye(self._session.dialog, self._bye_after_ack, now)
+            self._session.in_dialog.send_bye(self._session.dialog, self._bye_after_ack, now)
         else:
             is_answer = self._offers.first is First.OURS
             self._offers.first = First.SETTLED
@@ -188,7 +188,7 @@ class Answering:
         """§13.3.1.4: no ACK in 64*T1."""
         self._answer = None
         if self._bye_after_ack is not None:
-            self._session.send_bye(self._session.dialog, self._bye_after_ack, now)
+            self._session.in_dialog.send_bye(self._session.dialog, self._bye_after_ack, now)
         else:
             self._session.lose(408, "no ACK", now, bye=True)
 

@@ -94,7 +94,7 @@ class Calling:
         It holds the credentials of the INVITE (§22.1), where it goes the same way.
         """
         request = self._exchange.request
-        send = self._session.acknowledgement(
+        send = self._session.in_dialog.acknowledgement(
             dialog, request.cseq.number, sdp, credentials_of(request)
         )
         self._acks[dialog.remote.tag or ""] = send
@@ -184,7 +184,7 @@ class Calling:
             self._core.timers.stop(self, "cancel")
             self.acknowledge(dialog, b"", now)
             offers.end(now)
-            self._session.send_bye(dialog, self._cancel or (), now)
+            self._session.in_dialog.send_bye(dialog, self._cancel or (), now)
             return
         self._is_answered = True
         self.forget_forks(now)

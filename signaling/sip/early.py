@@ -89,7 +89,7 @@ class EarlyDialog:
         def failed(failure: Failure, now: float) -> None:
             self._go_on(now)
 
-        self._session.exchange(
+        self._session.in_dialog.exchange(
             "PRACK",
             headers=(("RAck", str(rack)),),
             body=sdp or b"",

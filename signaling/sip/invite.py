@@ -19,12 +19,11 @@ names one with `use_flow`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from enum import StrEnum
-from functools import partial
 
 from signaling.errors import LocalProtocolError, TransportError
-from signaling.sip.answer import SDP, sdp_of
+from signaling.sip.answer import sdp_of
 from signaling.sip.answering import Answering
 from signaling.sip.auth import DigestClient, DigestCredentials
 from signaling.sip.calling import Calling
@@ -34,16 +33,15 @@ from signaling.sip.events import (
     Answered,
     Confirmed,
     Ended,
-    InfoCompleted,
     InfoReceived,
     OperationId,
     Progress,
     SessionChanged,
     SessionEvent,
 )
-from signaling.sip.exchange import Exchange
 from signaling.sip.flow import Flow
 from signaling.sip.headers import STAR, NameAddr
+from signaling.sip.in_dialog import InDialog
 from signaling.sip.message import Headers, Request, Response
 from signaling.sip.offers import First, Offers, OfferSource
 from signaling.sip.reason import format_reason, q850_of
@@ -110,20 +108,19 @@ class InviteUsage:
         self.sdp: bytes | None = None if role is Role.UAC else sdp_of(request)
         """The far end's current description."""
         self.session_refresh = SessionRefresh(self)
-        self._flow = flow
-        self._first_hop = request.uri.host
         self._contact_user = contact_user
-        self._digest = DigestClient(credentials, core.config.random) if credentials else None
+        digest = DigestClient(credentials, core.config.random) if credentials else None
+        self.in_dialog = InDialog(self, flow, digest)
+        """Sends what goes in its dialogs."""
         self.replaces: InviteUsage | None = None
         """The call that this one takes the place of when it is answered (RFC 3891; UAS)."""
         self._operations = 0
         self._refers = Refers(self)
-        self._infos: dict[OperationId, None] = {}
         self._dialog: Dialog | None = None
         """The one that is answered (UAC), or that we opened (UAS)."""
         self._offers: Offers | None = None
         """Those of `_dialog`."""
-        self._calling = Calling(self, flow, self._digest) if role is Role.UAC else None
+        self._calling = Calling(self, flow, digest) if role is Role.UAC else None
         self._answering: Answering | None = None
         """The other role's half; there from `adopt` on."""
 
@@ -149,7 +146,7 @@ class InviteUsage:
     @property
     def flow(self) -> Flow:
         """How the far end was reached last."""
-        return self._flow if self._dialog is None else self._dialog.flow
+        return self.in_dialog.flow if self._dialog is None else self._dialog.flow
 
     @property
     def is_caller(self) -> bool:
@@ -388,7 +385,7 @@ class InviteUsage:
         if self._answering is not None and self._answering.awaits_ack:
             self._answering.bye_after_ack(headers)
         else:
-            self.send_bye(self.dialog, headers, now)
+            self.in_dialog.send_bye(self.dialog, headers, now)
 
     def hang_up(self, status: int = 480, q850: int | None = None, *, now: float) -> None:
         """Whatever the state needs: CANCEL, `reject(status)`, BYE, or nothing. Never raises."""
@@ -474,28 +471,8 @@ class InviteUsage:
         if self._dialog is None or self.state in (SessionState.PROCEEDING, SessionState.ENDED):
             raise self._forbidden("info")
         operation = self._next_operation()
-        self._infos[operation] = None
-        self.exchange(
-            "INFO",
-            headers=headers,
-            body=body,
-            content_type=content_type,
-            on_response=partial(self._info_answered, operation),
-            on_failure=lambda failure, now: self._info_completed(operation, failure.status),
-        ).start(now)
+        self.in_dialog.info(operation, content_type, body, headers, now)
         return operation
-
-    def _info_answered(self, operation: OperationId, response: Response, now: float) -> None:
-        if response.status < 200:
-            return
-        self._info_completed(operation, response.status)
-        if response.status == 481:
-            self.lose(481, response.reason, now, bye=False)
-
-    def _info_completed(self, operation: OperationId, status: int) -> None:
-        if operation in self._infos:
-            del self._infos[operation]
-            self.tell(InfoCompleted(operation, status))
 
     def refer(
         self,
@@ -529,7 +506,7 @@ class InviteUsage:
 
     def use_flow(self, flow: Flow) -> None:
         """The far end, or the server before it, is reached over another flow from now on."""
-        self._flow = flow
+        self.in_dialog.flow = flow
         if self._dialog is not None:
             self._dialog.flow = flow
 
@@ -597,118 +574,17 @@ class InviteUsage:
         """Tell the driver."""
         self.core.tell(SessionChanged(self, event))
 
-    def exchange(
-        self,
-        method: str,
-        *,
-        headers: Iterable[tuple[str, str]] = (),
-        body: bytes = b"",
-        content_type: str | None = None,
-        on_response: Callable[[Response, float], None],
-        on_failure: Callable[[Failure, float], None],
-        dialog: Dialog | None = None,
-    ) -> Exchange:
-        """A request in the dialog, ready to be started."""
-        within = dialog or self.dialog
-        request = self.core.dialog_request(
-            within, method, headers=headers, body=body, content_type=content_type
-        )
-        return self.exchange_of(request, on_response, on_failure, within)
-
-    def exchange_of(
-        self,
-        request: Request,
-        on_response: Callable[[Response, float], None],
-        on_failure: Callable[[Failure, float], None],
-        within: Dialog,
-    ) -> Exchange:
-        """The same for a request that is made already."""
-        return Exchange(
-            self.core,
-            request,
-            within.next_hop(),
-            on_response=on_response,
-            on_failure=on_failure,
-            next_cseq=within.next_cseq,
-            digest=self._digest,
-            may_answer=lambda response: self._may_prove(within),
-        )
-
-    def acknowledgement(
-        self,
-        dialog: Dialog,
-        cseq: int,
-        sdp: bytes,
-        credentials: Sequence[tuple[str, str]],
-    ) -> Callable[[float], None]:
-        """What sends the ACK of a 2xx to an INVITE in the dialog, as often as it is called.
-
-        The credentials are left out where it goes another way than the first INVITE.
-        """
-        flow = dialog.next_hop()
-        ack = self.core.dialog_request(
-            dialog,
-            "ACK",
-            cseq=cseq,
-            headers=credentials if flow == self._flow else (),
-            body=sdp,
-            content_type=SDP if sdp else None,
-        )
-        self.core.stamp(ack, flow)
-        octets = ack.serialise()
-        return lambda now: self.core.layer.send(flow, octets, now)
-
-    def send_bye(self, dialog: Dialog, headers: Iterable[tuple[str, str]], now: float) -> None:
-        """Send BYE; the dialog is kept for requests that cross it until it is answered.
-
-        A last NOTIFY goes first: many a far end listens to none after the BYE, and would not hear
-        what became of its REFER.
-        """
-        notifier = self.core.subscriptions.last_word_in(dialog)
-        if notifier is not None:
-            notifier.on_told = lambda now: self._say_bye_late(dialog, headers, now)
-            return
-
-        def answered(response: Response, now: float) -> None:
-            if response.status >= 200:
-                self.core.dialogs.pop(dialog.key, None)
-
-        def failed(failure: Failure, now: float) -> None:
-            self.core.dialogs.pop(dialog.key, None)
-
-        self.exchange(
-            "BYE", headers=headers, on_response=answered, on_failure=failed, dialog=dialog
-        ).start(now)
-
-    def _say_bye_late(self, dialog: Dialog, headers: Iterable[tuple[str, str]], now: float) -> None:
-        if dialog.key in self.core.dialogs:  # else the far end has said BYE meanwhile
-            self.send_bye(dialog, headers, now)
-
     def lose(self, status: int, text: str, now: float, *, bye: bool) -> None:
         """The far end has no such call, or does not answer (§12.2.1.2)."""
         if self.has_ended:
             return
         self._end(Ended(by_remote=True, status=status, reason_text=text), now)
         if bye:
-            self.send_bye(self.dialog, (), now)
+            self.in_dialog.send_bye(self.dialog, (), now)
         else:
             self._drop_dialog()
 
     # -- inside -------------------------------------------------------------------------------
-
-    def _may_prove(self, dialog: Dialog) -> bool:
-        """Whether a challenge in the dialog is surely not the called party's (S15).
-
-        It is the server's own if the far end is the server: at the place that the INVITE went to,
-        and with nobody between. Behind a proxy nothing tells a proxy's 407 from a forged one.
-        """
-        if self._digest is None or dialog.flow != self._flow:
-            return False
-        credentials = self._digest.credentials
-        if credentials.in_dialog:
-            return True
-        places = {self._flow.host, self._first_hop, credentials.host}
-        return not dialog.route_set and dialog.remote_target.host in places
 
     def _drop_dialog(self) -> None:
         if self._dialog is not None:
@@ -725,8 +601,7 @@ class InviteUsage:
             self._calling.forget_forks(now)
         if self._offers is not None:
             self._offers.end(now)
-        for operation in list(self._infos):
-            self._info_completed(operation, 481)
+        self.in_dialog.end()
         self.core.sessions.pop(self.id, None)
         if self._dialog is not None:
             self.core.departed.note(self._dialog.key, now)

@@ -203,7 +203,7 @@ class NotifierUsage:
         self, headers: tuple[tuple[str, str], ...], body: bytes, content_type: str | None
     ) -> Exchange:
         if self._session is not None:
-            return self._session.exchange(
+            return self._session.in_dialog.exchange(
                 "NOTIFY",
                 headers=headers,
                 body=body,

@@ -189,7 +189,7 @@ class Offers:
         method = offer.method or ("INVITE" if session.is_confirmed else "UPDATE")
         offer.sdp = offer.source() if callable(offer.source) else offer.source
         timer = session.session_refresh.timer.ask() if session.is_confirmed else ()
-        exchange = session.exchange(
+        exchange = session.in_dialog.exchange(
             method,
             headers=(session.contact, *self._core.reoffer_headers, *timer),
             body=offer.sdp or b"",
@@ -267,7 +267,7 @@ class Offers:
 
     def _acknowledgement(self, offer: Offer, cseq: int, sdp: bytes) -> Callable[[float], None]:
         credentials = credentials_of(offer.exchange.request) if offer.exchange else []
-        return self._session.acknowledgement(self.dialog, cseq, sdp, credentials)
+        return self._session.in_dialog.acknowledgement(self.dialog, cseq, sdp, credentials)
 
     def _failed(self, offer: Offer, failure: Failure, now: float) -> None:
         self._settle(offer)

@@ -282,7 +282,7 @@ class Refers:
         dialog = session.dialog
         request = session.core.dialog_request(dialog, "REFER", headers=(session.contact, *headers))
         issuer = ReferIssuer(session.core, request, dialog)
-        exchange = session.exchange_of(request, issuer.answered, issuer.failed, dialog)
+        exchange = session.in_dialog.exchange_of(request, issuer.answered, issuer.failed, dialog)
         issuer.send(exchange, now)
         return issuer
 
