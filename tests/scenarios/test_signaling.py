@@ -298,6 +298,8 @@ async def test_hundred_calls_leave_nothing_behind(world: World):
     agent, _ = await world.phone("6001")
     registration = register(agent)
     await registration.outcome()
+    agents = agent, world.server.user_agent
+    before = [set(one._tasks) for one in agents]
     for _ in range(100):
         placed = call(agent, registration)
         offered = await anext(world.server.invitations())
@@ -308,9 +310,9 @@ async def test_hundred_calls_leave_nothing_behind(world: World):
         while not isinstance(await anext(offered.events()), Ended):
             pass
     await asyncio.sleep(60)
-    for one in (agent, world.server.user_agent):
+    assert [one._tasks for one in agents] == before, "what keeps the registration alone"
+    for one in agents:
         assert one._stack.session_count == 0
         assert one._stack.dialog_count == 0
         assert one._stack.transaction_count == 0
         assert one._sessions == {}
-        assert one._tasks == set()
