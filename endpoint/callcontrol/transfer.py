@@ -33,6 +33,7 @@ from endpoint.legs.base import (
     CAUSES,
     Cause,
     DeviceId,
+    LegId,
     LegOffered,
     LegRole,
     Side,
@@ -47,9 +48,7 @@ def single_step_transfer(
     turn: Turn, call: Call, own: Connection, command: SingleStepTransfer
 ) -> None:
     """Begin one by command. Raises CommandRejected."""
-    if call.transfer is not None:
-        why = f"call {call.id} is being transferred to {call.transfer.to}"
-        raise refused(Rejection.TRANSFERRING, command, why)
+    _check_free(call, command)
     try:
         dialled = parse_dial_string(command.destination)
     except DialStringError as error:
@@ -59,9 +58,7 @@ def single_step_transfer(
 
 def transfer_call(turn: Turn, call: Call, own: Connection, command: TransferCall) -> None:
     """Bring the others of two calls together, by command. Raises CommandRejected."""
-    if call.transfer is not None:
-        why = f"call {call.id} is being transferred to {call.transfer.to}"
-        raise refused(Rejection.TRANSFERRING, command, why)
+    _check_free(call, command)
     other = turn.state.call(command.other)
     if other is None or other.is_cleared or other.id == call.id:
         raise refused(Rejection.UNKNOWN_CALL, command, f"there is no call {command.other}")
@@ -72,6 +69,12 @@ def transfer_call(turn: Turn, call: Call, own: Connection, command: TransferCall
     if not _bring_together(turn, call, own, other, consulting):
         why = f"nobody in call {other.id} rings or talks"
         raise refused(Rejection.INVALID_STATE, command, why)
+
+
+def _check_free(call: Call, command: SingleStepTransfer | TransferCall) -> None:
+    if call.transfer is not None:
+        why = f"call {call.id} is being transferred to {call.transfer.to}"
+        raise refused(Rejection.TRANSFERRING, command, why)
 
 
 def transfer_asked(turn: Turn, event: TransferAsked) -> None:
@@ -98,12 +101,10 @@ def takes_over(turn: Turn, offer: LegOffered) -> None:
     leg = turn.put_leg(Leg(offer.leg, offer.calling, offer.role, LegProgress.ANSWERING))
     for call, own in turn.live_connections(offer.replaces or offer.leg):
         if call.is_established and call.transfer is None:
-            transfer = Transfer(own.device, own.leg, offer.calling, target=leg.id)
-            turn.put_call(replace(call, transfer=transfer))
-            turn.add_connection(call.id, leg, ConnectionState.NULL)
             turn.effects.append(do.Answer(leg.id))
-            facts = turn.facts(turn.call(call.id), own)
-            turn.publish(told.Transferring(**facts, transferred_to=transfer.to))
+            transfer = Transfer(own.device, own.leg, offer.calling, target=leg.id)
+            _announce(turn, call, own, transfer)
+            turn.add_connection(call.id, leg, ConnectionState.NULL)
             return
     turn.release(leg.id, Cause.DECLINED)
 
@@ -138,24 +139,18 @@ def _begin(
     transfer = Transfer(own.device, own.leg, dialled.number, asked_by_phone=asked_by_phone)
     referred = _whose_line_refers(turn, call, own)
     if referred is not None and dialled.post_dial is None:
-        transfer = replace(transfer, referred=referred.id)
-        turn.put_call(replace(call, transfer=transfer))
-        turn.effects.append(do.Refer(referred.id, dialled.number))
-        turn.start_timer(TimerKind.TRANSFER, referred.id, turn.state.settings.refer_s)
-    else:
-        leg = turn.place(
-            dialled.number,
-            LegRole.LINE,
-            calling=dials,
-            calling_name=_name_of_others(call, own),
-            referred_by=own.device,
-        )
-        transfer = replace(transfer, target=leg.id)
-        turn.put_call(replace(call, transfer=transfer, post_dial=dialled.post_dial))
-        turn.add_connection(call.id, leg, ConnectionState.NULL)
-    _tell_phone(turn, transfer, 100)
-    facts = turn.facts(turn.call(call.id), own)
-    turn.publish(told.Transferring(**facts, transferred_to=transfer.to))
+        _refer(turn, call, own, replace(transfer, referred=referred.id))
+        return
+    leg = turn.place(
+        dialled.number,
+        LegRole.LINE,
+        calling=dials,
+        calling_name=_name_of_others(call, own),
+        referred_by=own.device,
+    )
+    call = replace(call, post_dial=dialled.post_dial)
+    _announce(turn, call, own, replace(transfer, target=leg.id))
+    turn.add_connection(call.id, leg, ConnectionState.NULL)
 
 
 def _bring_together(
@@ -173,34 +168,41 @@ def _bring_together(
         for each in other.connections
         if each.is_live and each is not consulting and each.state is not ConnectionState.INITIATED
     ]
-    if len(found) != 1 or other.transfer is not None:
+    leg = turn.state.leg(found[0].leg) if len(found) == 1 else None
+    if leg is None or other.transfer is not None:
         return False
     (joining,) = found
-    referred = _whose_line_refers(turn, call, own)
     transfer = Transfer(own.device, own.leg, joining.device, asked_by_phone=asked_by_phone)
-    leg = turn.state.leg(joining.leg)
-    if leg is None:
-        return False
+    referred = _whose_line_refers(turn, call, own)
     if referred is not None and leg.refers and turn.is_up(joining):
-        transfer = replace(transfer, referred=referred.id)
-        turn.put_call(replace(call, transfer=transfer))
-        turn.effects.append(do.Refer(referred.id, joining.device, joining.leg))
-        turn.start_timer(TimerKind.TRANSFER, referred.id, turn.state.settings.refer_s)
-        _tell_phone(turn, transfer, 100)
-        facts = turn.facts(turn.call(call.id), own)
-        turn.publish(told.Transferring(**facts, transferred_to=transfer.to))
+        _refer(turn, call, own, replace(transfer, referred=referred.id), replacing=leg.id)
         return True
-    transfer = replace(transfer, target=joining.leg)
-    turn.put_call(replace(call, transfer=transfer, post_dial=other.post_dial))
+    call = replace(call, post_dial=other.post_dial)
+    _announce(turn, call, own, replace(transfer, target=leg.id))
     turn.add_connection(call.id, leg, joining.state)
-    _tell_phone(turn, transfer, 100)
-    facts = turn.facts(turn.call(call.id), own)
-    turn.publish(told.Transferring(**facts, transferred_to=transfer.to))
     moved = ended_by_us(Cause.NORMAL, own.device, f"went on in call {call.id}")
     turn.end(other.id, joining, moved, failed=False)
     if leg.progress is LegProgress.UP:
         completed(turn, call.id)
     return True
+
+
+def _refer(
+    turn: Turn, call: Call, own: Connection, transfer: Transfer, replacing: LegId | None = None
+) -> None:
+    """Let the far end call the new one, and tell."""
+    if transfer.referred is not None:
+        turn.effects.append(do.Refer(transfer.referred, transfer.to, replacing))
+        turn.start_timer(TimerKind.TRANSFER, transfer.referred, turn.state.settings.refer_s)
+        _announce(turn, call, own, transfer)
+
+
+def _announce(turn: Turn, call: Call, own: Connection, transfer: Transfer) -> None:
+    """It is under way."""
+    call = replace(call, transfer=transfer)
+    turn.put_call(call)
+    _tell_phone(turn, transfer, 100)
+    turn.publish(told.Transferring(**turn.facts(call, own), transferred_to=transfer.to))
 
 
 def rings(turn: Turn, call: Call, leg: Leg) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ from .peers.hearing import hear
 from .peers.jssip import JsSip
 from .peers.kamailio import Kamailio
 from .peers.linphone import Linphone
+from .peers.rtpengine import Rtpengine
 from .peers.sipp import Sipp, register
 from .peers.sound import MUSIC_HZ
 from .test_kamailio import outside
@@ -138,9 +140,19 @@ async def test_a_command_transfers_between_baresip_phones(
 
 
 @pytest.fixture
-async def server(tmp_path: Path) -> AsyncIterator[Kamailio]:
-    async with Kamailio(tmp_path / "kamailio") as outside_server:
-        yield outside_server
+async def server(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Kamailio]:
+    """Kamailio; with rtpengine where a test asks for it."""
+    async with AsyncExitStack() as stack:
+        relay = None
+        if getattr(request, "param", False):
+            relay = (await stack.enter_async_context(Rtpengine(tmp_path / "rtpengine"))).control
+        yield await stack.enter_async_context(Kamailio(tmp_path / "kamailio", rtpengine=relay))
+
+
+relayed = pytest.mark.parametrize(
+    "server", [False, True], ids=["direct", "rtpengine"], indirect=True
+)
+"""Audio straight, and through rtpengine."""
 
 
 @pytest.fixture
@@ -185,6 +197,7 @@ async def talking_outside(desk: Desk, customer: Baresip) -> None:
     await hear({desk.ear(AGENT): {CUSTOMER_HZ}, customer: {AGENT_HZ}})
 
 
+@relayed
 async def test_we_refer_a_baresip_phone_and_its_notify_ends_our_call(
     referring: Desk, customer: Baresip, third: Baresip
 ) -> None:
@@ -369,6 +382,7 @@ async def test_jssip_is_told_that_its_transfer_failed_and_talks_on(
     await stations.cleared()
 
 
+@relayed
 async def test_a_linphone_comes_to_our_agent_for_the_place_of_another(
     server: Kamailio, tmp_path: Path
 ) -> None:
