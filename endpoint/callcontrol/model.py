@@ -257,6 +257,8 @@ class Interaction:
     """Those that are not over yet."""
     timers: frozenset[Timer] = frozenset()
     """The deadlines that run."""
+    ours: frozenset[DeviceId] = frozenset()
+    """Extensions of ours among the numbers that were named in it."""
     legs_made: int = 0
     """How many leg ids were given out."""
 

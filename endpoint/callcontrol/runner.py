@@ -128,6 +128,7 @@ class InteractionRunner:
             calls=(*self.state.calls, *theirs.calls),
             legs=(*self.state.legs, *theirs.legs),
             timers=self.state.timers | theirs.timers,
+            ours=self.state.ours | theirs.ours,
         )
         self._released |= other._released
         for leg in theirs.legs:
@@ -188,6 +189,8 @@ class InteractionRunner:
     async def _dialled(self, text: str) -> str:
         number, dash, extension = text.partition("-")
         found = await self._around.extension(DeviceId(number)) if number else None
+        if found is not None:
+            self.state = replace(self.state, ours=self.state.ours | {found})
         return f"{found or number}{dash}{extension}"
 
     async def _perform_all(self, effects: Iterable[do.Effect]) -> None:

@@ -138,7 +138,8 @@ def _begin(
         turn.stop_timer(TimerKind.POST_DIAL, each.leg)
     transfer = Transfer(own.device, own.leg, dialled.number, asked_by_phone=asked_by_phone)
     referred = _whose_line_refers(turn, call, own)
-    if referred is not None and dialled.post_dial is None:
+    beyond = dialled.post_dial is None and dialled.number not in turn.state.ours
+    if referred is not None and beyond:  # no other server finds an extension of ours
         _refer(turn, call, own, replace(transfer, referred=referred.id))
         return
     leg = turn.place(

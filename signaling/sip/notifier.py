@@ -114,6 +114,13 @@ class NotifierUsage:
         return f"<NotifierUsage {self.id} {self.event} {self.dialog}>"
 
     @property
+    def _contact(self) -> tuple[str, str]:
+        """That of the call, where there is one: a NOTIFY may change the target (§4.2.1.1)."""
+        if self._session is not None:
+            return self._session.contact
+        return self.core.contact(self.dialog.flow, self._contact_user)
+
+    @property
     def says_its_last_word(self) -> bool:
         """The last NOTIFY is on its way, or about to be."""
         return self._is_over and not self.has_ended
@@ -146,7 +153,7 @@ class NotifierUsage:
         self._expires_at = now + expires_s
         headers = (
             ("Expires", str(expires_s)),
-            self.core.contact(server.source, self._contact_user),
+            self._contact,
         )
         self.core.respond(server, 200, headers=headers, now=now)
         if self._is_over:
@@ -193,7 +200,7 @@ class NotifierUsage:
             (
                 ("Event", str(self._event)),
                 ("Subscription-State", str(state)),
-                self.core.contact(self.dialog.flow, self._contact_user),
+                self._contact,
             ),
             notice.body() if callable(notice.body) else notice.body,
             notice.content_type,

@@ -218,7 +218,7 @@ class ReferRecipient:
     def accept(self, *, now: float) -> None:
         """Answer 202, and tell that it is tried (§2.4.4)."""
         self._decide("accept")
-        contact = self.core.contact(self._server.source, self._dialog.local.uri.user)
+        contact = self._contact
         if _declines_subscription(self.request):
             self.core.respond(self._server, 202, headers=(contact, ("Refer-Sub", "false")), now=now)
             return
@@ -256,6 +256,12 @@ class ReferRecipient:
                 reason="noresource",
                 now=now,
             )
+
+    @property
+    def _contact(self) -> tuple[str, str]:
+        if self._session is not None:
+            return self._session.contact
+        return self.core.contact(self._server.source, self._dialog.local.uri.user)
 
     def _decide(self, what: str) -> None:
         if self._is_decided:

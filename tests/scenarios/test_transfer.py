@@ -533,6 +533,20 @@ async def test_the_far_end_does_not_get_c_and_a_and_b_talk_on(
         assert desk.exchange.heard() == TALKING
 
 
+async def test_the_far_end_is_not_sent_to_an_extension_of_ours() -> None:
+    """It would not find it: we stay in the middle."""
+    async with open_desk(aliases={"6002": "6002"}) as desk:
+        customer = await desk.ringing()
+        customer.refers = True
+        customer.answer()
+        await desk.told(told.Established)
+        await desk.transfer("6001", "6002")
+        (await desk.exchange.placed("6002")).answer()
+        await desk.told(told.Transferred)
+        assert customer.referred_to == ""
+        assert desk.exchange.heard() == TRANSFERRED
+
+
 async def test_the_far_end_tells_nothing() -> None:
     async with open_desk() as desk:
         await referring(desk)

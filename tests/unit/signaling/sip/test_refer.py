@@ -269,6 +269,30 @@ def test_who_knows_of_no_subscription_is_told_no_more(peer: Peer) -> None:
     peer.assert_idle()
 
 
+def test_who_unsubscribes_gets_a_last_notify() -> None:
+    peer = Peer(allow=(*METHODS, "SUBSCRIBE"))
+    session = peer.established_incoming()
+    refer_of_alice(peer, session, "<sip:carol@192.0.2.3>")
+    peer.do(referral(peer).accept)
+    peer.answer(200)
+    headers = (("Event", "refer;id=2"), ("Expires", "0"))
+    peer.receive(peer.in_dialog("SUBSCRIBE", session, cseq=3, headers=headers))
+    assert fragments(peer)[1:] == [("terminated;reason=timeout", b"SIP/2.0 100 Trying\r\n")]
+    peer.answer(200)
+    peer.do(referral(peer).complete, 200)
+    assert len(fragments(peer)) == 2
+
+
+def test_contacts_of_a_refer_are_those_of_its_call(peer: Peer) -> None:
+    """A NOTIFY may move the far end's target."""
+    session = peer.established_incoming()
+    said = session.contact[1]
+    refer_of_alice(peer, session, "<sip:carol@192.0.2.3>")
+    peer.do(referral(peer).accept)
+    answer, told = peer.out[-2:]
+    assert answer.headers.get("Contact") == told.headers.get("Contact") == said
+
+
 def test_a_refer_outside_a_dialog(peer: Peer) -> None:
     headers = (("Refer-To", "<sip:carol@192.0.2.3>"),)
     peer.receive(request("REFER", headers=headers))

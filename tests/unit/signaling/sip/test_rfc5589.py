@@ -21,6 +21,7 @@ from signaling.sip.refer import ReferIssuer, ReferRecipient, referred_by_of
 from signaling.sip.replaces import Replaces
 from signaling.sip.uri import Uri
 from tests.unit.signaling.sip.network import Network, Party, auto_answer
+from tests.unit.signaling.sip.test_lossy import chaos
 
 pytestmark = pytest.mark.unit
 
@@ -202,3 +203,31 @@ def test_7_3_attended_transfer_where_the_target_hung_up_before(scene: Scene) -> 
     assert scene.transferor_call.is_confirmed
     scene.transferor.do(scene.transferor_call.bye)
     scene.network.assert_idle()
+
+
+@pytest.mark.parametrize("attends", [False, True], ids=["blind", "attended"])
+@pytest.mark.parametrize("seed", range(40))
+def test_f9_whatever_the_network_does_there_is_one_outcome_and_nothing_is_left(
+    scene: Scene, seed: int, attends: bool
+) -> None:
+    """What is lost, doubled, late and out of order."""
+    network, headers = scene.network, {}
+    if attends:
+        consultation, _ = attended(scene)
+        headers = {"Replaces": str(Replaces.of(consultation.dialog))}
+    else:
+        auto_answer(scene.target)
+    network.faults = chaos(seed, loss=0.25)
+    scene.refer(**headers)
+    network.run(10)
+    scene.transferor.do(scene.transferor_call.hang_up)
+    network.run(500)
+    outcomes = [each for each in scene.outcome() if isinstance(each, ReferCompleted)]
+    assert len(outcomes) == 1
+    assert scene.outcome()[-1] is outcomes[0]
+    scene.transferee.on_event = scene.target.on_event = None
+    for party in scene.network.parties:
+        for event in list(party.events):
+            if isinstance(event, SessionChanged):
+                party.do(event.session.hang_up)
+    network.assert_idle()
