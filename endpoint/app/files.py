@@ -56,6 +56,7 @@ def unusable(tree: Tree) -> Iterator[Mistake]:
         yield from _certificate(http.get("certificate"), http.get("key"))
     sip = tree.get("sip")
     if isinstance(sip, dict):
+        yield from _authority("sip.tls_ca", sip.get("tls_ca"))
         yield from _authority("sip.tls_client_ca", sip.get("tls_client_ca"))
     for index, account in _tables(tree, "account"):
         yield from _password_file(f"account.{index}.password_file", account.get("password_file"))

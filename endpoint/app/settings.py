@@ -182,6 +182,11 @@ class SipSettings(Section):
     """Take TLS connections on `tls_port`, with the certificate of `[http]`."""
     tls_port: Port = 5061
     """By default any free one where `port` is 0."""
+    tls_ca: Path | None = None
+    """PEM file of the CA whose servers are believed where trunks and calls go by TLS.
+
+    By default the system's CAs. An account says its own.
+    """
     tls_client_ca: Path | None = None
     """PEM file: then only who shows a certificate of this CA may connect by TLS (mutual TLS)."""
     dns: str = ""

@@ -215,7 +215,7 @@ class Endpoint:
             lambda flow: self.server.user_agent.local_address(flow),
             capture.send if capture is not None else None,
         )
-        facts = sip_config(config)
+        facts = sip_config(config, self.certificate)
         headroom = Headroom()
         agent = replace(facts.user_agent, is_short=headroom.is_short)
         self.server = SipServer(
@@ -352,8 +352,10 @@ def api_token(config: Config, state: StateDirectory) -> str:
     return state.token()
 
 
-def sip_config(config: Config) -> SipServerConfig:
-    """Facts for the sipWsServer."""
+def sip_config(
+    config: Config, certificate: certificates.ServerCertificate | None = None
+) -> SipServerConfig:
+    """Facts for the sipWsServer; the certificate is shown to peers that ask for ours."""
     sip = config.sip
     return SipServerConfig(
         realm=sip.realm,
@@ -389,6 +391,13 @@ def sip_config(config: Config) -> SipServerConfig:
                 advertised_port=sip.advertised_port,
                 advertised_tcp_port=sip.advertised_port,
                 advertised_tls_port=sip.advertised_tls_port,
+                tls=tls_policy(
+                    "sip.tls_ca",
+                    ca=sip.tls_ca,
+                    pin="",
+                    certificate=certificate.certificate if certificate else None,
+                    private_key=certificate.key if certificate else None,
+                ),
                 stream=StreamSettings(
                     maximum_connections=sip.limits.connections,
                     maximum_connections_per_source=sip.limits.connections_per_source,

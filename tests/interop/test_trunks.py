@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
 from endpoint.callcontrol.commands import ClearConnection, GenerateDigits, MakeCall
 from endpoint.callcontrol.events import (
@@ -33,7 +34,13 @@ AGENT_HZ, CUSTOMER_HZ = 1400, 1010
 DID = "+4930100"
 
 
-def office(directory: Path, *peers: str, sip_port: int = 0, **trunk: Any) -> Desk:
+def office(
+    directory: Path,
+    *peers: str,
+    sip_port: int = 0,
+    sip: Mapping[str, Any] | None = None,
+    **trunk: Any,
+) -> Desk:
     """The agents 6001, a tone, and 6002, who has a telephone; their numbers go by one trunk."""
     facts = {
         "name": "carrier",
@@ -48,7 +55,7 @@ def office(directory: Path, *peers: str, sip_port: int = 0, **trunk: Any) -> Des
     settings = {
         "trunk": [facts],
         "calls": {"answer_timeout_s": 8.0},
-        "sip": {"port": sip_port},
+        "sip": {"port": sip_port, **(sip or {})},
     }
     return Desk(
         directory / "state", extensions=[PHONE], stations={AGENT: AGENT_HZ}, settings=settings
@@ -112,6 +119,34 @@ async def test_calls_go_out_and_come_in_with_the_numbers_of_the_trunk(tmp_path: 
 
         await phone.dial(f"sip:+4930199@{desk.sip}")
         assert "404" in (await phone.closed())["param"]
+
+
+@pytest.mark.parametrize("way", ["tcp", "tls"])
+async def test_calls_go_out_and_come_in_over_tcp_and_over_tls_with_srtp(
+    tmp_path: Path, way: str
+) -> None:
+    secret = way == "tls"
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "carrier-ca.pem"))
+    leaf = authority.issue_cert("127.0.0.1")
+    leaf.private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "carrier.pem"))
+    facts = {"certificate": tmp_path / "carrier.pem", "srtp": True} if secret else {}
+    phone = carrier(tmp_path, **facts)
+    peer = f"sip:127.0.0.1:{phone.tls_port if secret else phone.sip_port};transport={way}"
+    trunk = {"srtp": "required" if secret else "off"}
+    believed = {"tls_ca": str(tmp_path / "carrier-ca.pem")}
+    async with office(tmp_path, peer, sip=believed, **trunk) as desk, phone:
+        await calls_out(desk, phone)
+        await desk.do(ClearConnection(AGENT))
+        await phone.closed()
+        assert (await desk.cleared()).cause is Cause.NORMAL
+
+        ours = desk.sip_tls if secret else desk.sip_tcp
+        await phone.dial(f"sip:{DID}@{ours};transport={way}")
+        await desk.event(Established, device=AGENT)
+        await hear({desk.ear(AGENT): {CUSTOMER_HZ}, phone: {AGENT_HZ}})
+        await phone.hang_up()
+        await desk.cleared()
 
 
 async def test_a_number_that_is_not_the_trunk_s_is_never_sent(tmp_path: Path) -> None:

@@ -76,7 +76,8 @@ class Baresip:
         says: a WAV file, in place of the tone.
         outbound: send all by the registrar; else straight to whom it dials.
         transport: `udp`, `tcp` or `tls`.
-        ca_file: whose certificate the registrar must show over TLS.
+        ca_file: whose certificate the far end must show over TLS.
+        certificate: PEM of key and certificate; then it listens for TLS on `tls_port`.
         srtp: audio by SRTP with keys in the SDP, and no other.
     """
 
@@ -98,6 +99,7 @@ class Baresip:
         outbound: bool = True,
         transport: str = "udp",
         ca_file: Path | None = None,
+        certificate: Path | None = None,
         srtp: bool = False,
     ) -> None:
         self.user = user
@@ -122,10 +124,19 @@ class Baresip:
             f";answermode={answer};audio_codecs={codecs}{account}\n"
         )
         self._says = says
-        self._ca_file = ca_file
+        self._certificates = "".join(
+            f"{name} {path}\n"
+            for name, path in (("sip_cafile", ca_file), ("sip_certificate", certificate))
+            if path is not None
+        )
         self._stack = AsyncExitStack()
         self._control: asyncio.Transport
         self.process: Process
+
+    @property
+    def tls_port(self) -> int:
+        """Where it listens for TLS."""
+        return self.sip_port + 1
 
     async def __aenter__(self) -> Self:
         program = require("baresip", "baresip-core")
@@ -137,7 +148,7 @@ class Baresip:
             tone=wav,
             modules=MODULES,
             directory=self._directory,
-            certificates=f"sip_cafile {self._ca_file}" if self._ca_file is not None else "",
+            certificates=self._certificates,
         )
         for name, text in {
             "config": config,
