@@ -401,6 +401,7 @@ def sip_config(
                 stream=StreamSettings(
                     maximum_connections=sip.limits.connections,
                     maximum_connections_per_source=sip.limits.connections_per_source,
+                    exempt=tuple(sip.limits.exempt),
                 ),
                 websocket=WebSocketSettings(
                     maximum_connections_per_source=config.http.connections_per_source,

@@ -36,6 +36,8 @@ class StreamSettings:
     """Silence after which we close a connection that we accepted and `keep` was not called for."""
     maximum_connections: int = 2000
     maximum_connections_per_source: int = 20
+    exempt: tuple[str, ...] = ()
+    """Networks that this is not asked of: proxies, offices behind one NAT."""
     maximum_backlog: int = 1 << 20
     """Octets that may wait for a slow reader; past it the connection is closed."""
     connect_timeout_s: float = 10.0

@@ -20,6 +20,7 @@ from typing import Any, TypeAlias
 import structlog
 
 from signaling.errors import CertificateRefused, TransportError
+from signaling.peers import TrustedPeers
 from signaling.sip.flow import Flow, TransportKind
 from signaling.transport import Receiver
 from signaling.transport.stream import StreamConnection, StreamSettings, reason
@@ -55,6 +56,7 @@ class StreamTransport:
         self._name = name
         self._receiver = receiver
         self._settings = settings or StreamSettings()
+        self._exempt = TrustedPeers(self._settings.exempt)
         self._tls = tls
         self._random = random or Random()
         self._numbers = itertools.count(1)
@@ -130,7 +132,8 @@ class StreamTransport:
     def _refusal(self, source: str) -> str | None:
         if self._sources.total() >= self._settings.maximum_connections:
             return "too many connections"
-        if self._sources[source] >= self._settings.maximum_connections_per_source:
+        many = self._sources[source] >= self._settings.maximum_connections_per_source
+        if many and source not in self._exempt:
             return "too many connections from one source"
         return None
 
@@ -249,6 +252,9 @@ class StreamTransport:
             return
         if self._closing:
             raise TransportError(f"{self!r} is closed")
+        waiting = sum(map(len, self._waiting.get(flow, ())))
+        if waiting + len(octets) > self._settings.maximum_backlog:
+            raise TransportError(f"{flow} does not keep up")
         if flow not in self._waiting:
             self._waiting[flow] = []
             self._spawn(self._send_waiting(flow))
