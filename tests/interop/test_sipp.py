@@ -111,6 +111,25 @@ async def test_sipp_calls_in_over_tcp(desk: Desk, tmp_path: Path, ends: str) -> 
     assert (await desk.cleared()).cause is Cause.NORMAL
 
 
+@pytest.mark.parametrize("tcp", [False, True], ids=["UDP", "TCP"])
+async def test_sipp_calls_in_over_ipv6(tmp_path: Path, tcp: bool) -> None:
+    async with Desk(
+        tmp_path / "state",
+        extensions=[PEER],
+        stations={AGENT: AGENT_HZ},
+        settings={"sip": {"port": 0, "host": "::1"}, "media": {"host": "::1"}},
+    ) as desk:
+        host, port = desk.endpoint.sip_address
+        server = desk.sip_tcp if tcp else f"[{host}]:{port}"
+        facts = {"user": PEER, "password": desk.password, "target": AGENT, "tcp": tcp}
+        async with Sipp(tmp_path, "uac", server, **facts) as sipp:
+            await desk.event(Established, device=AGENT)
+            await hear({desk.ear(AGENT): {AGENT_HZ}})
+            await desk.do(ClearConnection(AGENT))
+            await sipp.finished()
+        assert (await desk.cleared()).cause is Cause.NORMAL
+
+
 async def test_sipp_is_called_over_tcp(tmp_path: Path) -> None:
     async with (
         Sipp(tmp_path, "uas", "127.0.0.1:9", user=PEER, tcp=True) as sipp,

@@ -21,7 +21,8 @@ class Sipp:
     Args:
         directory: for its log, messages and screen.
         scenario: file name without `.xml` in tests/interop/sipp.
-        server: `host:port` it sends to (a uas sends nothing by itself, but needs it for its URIs).
+        server: `host:port` it sends to (a uas sends nothing by itself, but needs it for its URIs);
+            `[::1]:port` has it speak IPv6.
         user: who it is.
         password: for the server's digest.
         target: whom it calls.
@@ -86,7 +87,8 @@ class Sipp:
         scenario.write_text(text)
         stem = self._directory / f"sipp-{self._user}-{self.scenario}"
         arguments: list[str | Path] = [program, self._server, "-sf", scenario]
-        arguments += ["-i", "127.0.0.1", "-p", str(self.sip_port), "-s", self._user]
+        host = "::1" if self._server.startswith("[") else "127.0.0.1"
+        arguments += ["-i", host, "-mi", host, "-p", str(self.sip_port), "-s", self._user]
         arguments += ["-t", "t1" if self._kind is socket.SOCK_STREAM else "u1"]
         arguments += ["-au", self._user, "-ap", self._password]
         if self.scenario.startswith("uac"):
