@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Self
@@ -25,6 +26,7 @@ sip_tcp_port=0
 guess_hostname=0
 inc_timeout=60
 bind_address=127.0.0.1
+{settings}
 
 [rtp]
 audio_rtp_port={rtp_port}
@@ -85,6 +87,7 @@ class Linphone:
         password: for the server's digest.
         tone_hz: what it says.
         ca_file: speak SIP over TLS and audio over SRTP, and trust who is signed by this.
+        settings: more of the section `[sip]` of its configuration.
     """
 
     def __init__(
@@ -96,6 +99,7 @@ class Linphone:
         password: str,
         tone_hz: int = 1010,
         ca_file: Path | None = None,
+        settings: Mapping[str, int] | None = None,
     ) -> None:
         self.user = user
         self.tone_hz = tone_hz
@@ -104,6 +108,7 @@ class Linphone:
         self._security = SECURITY.format(ca_file=ca_file) if ca_file is not None else CLEAR
         self._password = password
         self._directory = directory
+        self._settings = settings or {}
         self._recording_file = directory / "hears.wav"
         self._stack = AsyncExitStack()
         self.process: Process
@@ -114,8 +119,11 @@ class Linphone:
         (self._directory / ".local/share/linphone").mkdir(parents=True, exist_ok=True)
         wav = write_tone(self._directory / "says.wav", self.tone_hz)
         configuration = self._directory / "linphonerc"
+        lines = "\n".join(f"{name}={value}" for name, value in self._settings.items())
         configuration.write_text(
-            CONFIG.format(sip_port=free_port(), rtp_port=free_port(), security=self._security)
+            CONFIG.format(
+                sip_port=free_port(), rtp_port=free_port(), security=self._security, settings=lines
+            )
         )
         async with AsyncExitStack() as stack:
             self.process = await stack.enter_async_context(
