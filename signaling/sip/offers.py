@@ -221,6 +221,10 @@ class Offers:
             self._complete(offer, status, None, now)
             if status in (408, 481):  # §12.2.1.2: the far end has no such call
                 self._lose(status, response.reason, now)
+            elif status in (405, 501) and response.cseq.method == "UPDATE":
+                self.dialog.remote_methods -= {"UPDATE"}  # whatever its Allow says
+                if offer.operation is None and not self._session.has_ended:
+                    self.refresh(now)
 
     def _pause_s(self, response: Response) -> float | None:
         """How long to wait before the same is said again; None: it is refused for good.

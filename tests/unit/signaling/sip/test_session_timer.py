@@ -292,6 +292,26 @@ def test_a_far_end_that_wants_a_storm_gets_none() -> None:
     assert peer.ladder() == []
 
 
+@pytest.mark.parametrize("status", [405, 501])
+def test_a_far_end_that_takes_no_update_after_all_is_refreshed_by_re_invite(status: int) -> None:
+    """It lists UPDATE in Allow, and refuses it."""
+    peer = asking()
+    session = peer.call()
+    allow = ("Allow", "INVITE, ACK, BYE, CANCEL, UPDATE")
+    agreed = expires("1800;refresher=uac")
+    peer.answer(200, sdp=b"answer", headers=(CONTACT, agreed, allow))
+    peer.run(900)
+    assert peer.last().headers.get("Session-Expires") == "1800;refresher=uac"
+    peer.answer(status)
+    refresh = peer.requests()[-1]
+    assert (refresh.method, refresh.body) == ("INVITE", b"offer")
+    peer.answer(200, sdp=b"answer", headers=(CONTACT, agreed))
+    assert peer.ladder() == ["INVITE", "ACK", "UPDATE", "INVITE", "ACK"]
+    peer.run(899)
+    assert peer.ladder() == []
+    assert session.is_confirmed
+
+
 # -- silence ------------------------------------------------------------------------------------
 
 
@@ -312,7 +332,7 @@ def test_a_session_that_the_far_end_does_not_refresh_ends_before_it_expires(
     peer.assert_idle()
 
 
-@pytest.mark.parametrize("status", [488, 500, 503])
+@pytest.mark.parametrize("status", [405, 488, 500, 503])
 def test_a_refresh_that_is_refused_is_tried_again_a_little_and_then_the_session_ends(
     status: int,
 ) -> None:
