@@ -24,6 +24,7 @@ from signaling.sip.events import (
 )
 from signaling.sip.invite import InviteUsage, Role
 from signaling.sip.reliable import RingReliably
+from signaling.sip.session_timer import SessionTimerSettings
 from tests.unit.signaling.sip.machine import brief, long
 from tests.unit.signaling.sip.network import DELAY_S, Network, Party
 
@@ -57,11 +58,15 @@ class Calls(RuleBasedStateMachine):
         seed=st.integers(0, 1000),
         loss=st.sampled_from([0.0, 0.0, 0.2, 0.5]),
         rings=st.tuples(*[st.sampled_from([RingReliably.ASKED, RingReliably.POSSIBLE])] * 2),
+        asks_s=st.tuples(*[st.sampled_from([0, 0, 90])] * 2),
     )
-    def network_is(self, seed: int, loss: float, rings: tuple[RingReliably, ...]) -> None:
+    def network_is(
+        self, seed: int, loss: float, rings: tuple[RingReliably, ...], asks_s: tuple[int, ...]
+    ) -> None:
         random = Random(seed)
         for i, (name, wish) in enumerate(zip(("alice", "bob"), rings, strict=True)):
-            party = self.network.party(name, ring_reliably=wish)
+            timer = SessionTimerSettings(asks_s[i])
+            party = self.network.party(name, ring_reliably=wish, session_timer=timer)
             party.on_event = self._opener(i, party)
             self.parties.append(party)
 
