@@ -304,10 +304,14 @@ async def test_who_speaks_no_srtp_gets_no_call_where_it_is_required(tmp_path: Pa
         assert "488" in (await phone.closed())["param"]
 
 
-async def test_kamailio_carries_calls_both_ways_without_a_password(tmp_path: Path) -> None:
+@pytest.mark.parametrize("way", ["udp", "tcp"])
+async def test_kamailio_carries_calls_both_ways_without_a_password(
+    tmp_path: Path, way: str
+) -> None:
     port = free_port()
-    server = Kamailio(tmp_path / "kamailio", trunk=f"127.0.0.1:{port}")
-    desk = office(tmp_path, f"sip:{server.address}", sip_port=port, options_interval_s=0.5)
+    server = Kamailio(tmp_path / "kamailio", trunk=f"127.0.0.1:{port};transport={way}")
+    peer = f"sip:{server.address};transport={way}"
+    desk = office(tmp_path, peer, sip_port=port, options_interval_s=0.5)
     async with server, desk, behind(server, tmp_path) as customer:
         await desk.event(TrunkUp, trunk="carrier")
         await desk.do(MakeCall(AGENT, "06002"))

@@ -28,8 +28,8 @@ class Kamailio:
         directory: for its log, run files and certificate.
         rtpengine: control socket of an rtpengine (`udp:127.0.0.1:2223`); None: media goes straight.
         ca: who signs its certificate; a new CA where None.
-        trunk: `host:port` of a customer whose calls need no password and who has all numbers
-            that begin with `+`.
+        trunk: `host:port` of a customer, also with `;transport=tcp`, whose calls need no password
+            and who has all numbers that begin with `+`.
         names: whom the certificate is for.
     """
 
