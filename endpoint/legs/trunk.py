@@ -165,7 +165,8 @@ class Trunk(Way):
                 refused_by=Side.ENDPOINT,
             )
         if not self.is_up:
-            text = "; ".join(peer.failure.text for peer in self.peers if peer.failure is not None)
+            failures = [peer.failure.text for peer in self.peers if peer.failure is not None]
+            text = "; ".join(failures) or "it is not registered yet"
             return Refusal(
                 Cause.TRUNKS_DOWN, f"trunk {self.name} is down: {text}", refused_by=Side.ENDPOINT
             )

@@ -7,6 +7,7 @@ but Privacy are worth as much as who sent them: they are for those that the oper
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -25,6 +26,7 @@ ANONYMOUS = NameAddr("Anonymous", Uri("sip", "anonymous", host="anonymous.invali
 """From of a caller who does not want to be known (RFC 3323 §4.1.1.3)."""
 _WITHHOLDING = frozenset({"id", "user"})
 """`header` and `session` are kept in any case: Via, Contact and media of ours tell nothing."""
+_INDEX = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})*+")
 _SEPARATORS = str.maketrans("", "", "-.()")
 """Of a number in a tel URI (RFC 3966 §5.1.1)."""
 
@@ -136,7 +138,7 @@ def _from_history(headers: Headers) -> Redirection | None:
     targets: dict[str, NameAddr] = {}
     for entry in _addresses(headers, "History-Info"):
         index = find_parameter(entry.parameters, "index") or ""
-        if all(part.isdecimal() and part.isascii() for part in index.split(".")):
+        if _INDEX.fullmatch(index):
             targets.setdefault(index, entry)
     order = sorted(targets, key=lambda index: [int(part) for part in index.split(".")])
     if len(order) < 2:

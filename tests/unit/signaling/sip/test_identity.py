@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from signaling.sip.fields import Headers
 from signaling.sip.headers import NameAddr
@@ -136,6 +138,44 @@ def test_history_goes_before_diversion_and_nonsense_is_left_out() -> None:
     history = ("History-Info", "<sip:a@x>;index=1, <sip:b@x>;index=x, <sip:c@x>;index=1.1")
     assert redirected(("Diversion", "<sip:z@x>"), history) == ["a", "a"]
     assert redirected(("Diversion", "<sip:"), ("History-Info", ";;")) is None
+
+
+PIECES = st.lists(
+    st.sampled_from(
+        [
+            *("<sip:1@x>", "<tel:+49-1>", '"a" <sip:2@y?Privacy=id>', "<sip:", ">", '"', ",", ";"),
+            *(
+                "index=1",
+                "index=1.1",
+                "index=" + "9" * 5000,
+                "index=1..2",
+                "mp=1",
+                "rc=",
+                "privacy=",
+            ),
+            *("party=calling", "full", "none", "id", " ", "%", "\x00", "\ud800", "é", "=", "?"),
+        ]
+    ),
+    max_size=12,
+).map("".join)
+
+
+@given(PIECES, PIECES, PIECES, PIECES, PIECES)
+def test_nothing_that_is_said_of_a_caller_breaks_a_call(
+    asserted: str, party: str, privacy: str, diversion: str, history: str
+) -> None:
+    told = invite(("X", "1"))
+    told.headers.add("P-Asserted-Identity", asserted)
+    told.headers.add("Remote-Party-ID", party)
+    told.headers.add("Privacy", privacy)
+    told.headers.add("Diversion", diversion)
+    told.headers.add("History-Info", history)
+    for trusted in (True, False):
+        number_of(caller_of(told, trusted=trusted).address.uri)
+    before = redirection_of(told.headers)
+    if before is not None:
+        number_of(before.first_called)
+        number_of(before.last)
 
 
 def test_a_redirection_is_a_value() -> None:
