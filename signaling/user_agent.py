@@ -218,7 +218,9 @@ class UserAgent:
         """Bans as they begin; ends when the agent is left. One reader."""
         self._overload = Overload(self.config.calls)
         hidden = TrustedPeers(self.config.hide_from)
-        self._layer = TransportLayer(self, self.config.transport, self.config.random)
+        self._layer = TransportLayer(
+            self, self.config.transport, self.config.random, self._supervision
+        )
         self._stack = Stack(
             StackConfig(
                 local_uri=self._layer.local_uri,

@@ -20,6 +20,8 @@ from typing import Final, Self, cast
 
 import structlog
 
+from signaling.sip.source import source_of
+
 log = structlog.get_logger(__name__)
 
 _TELL_EVERY_S: Final = 10.0
@@ -158,7 +160,7 @@ class _Guarded(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         peer = transport.get_extra_info("peername")
-        self._source = peer[0] if peer else "local"
+        self._source = source_of(peer[0]) if peer else "local"
         stream = cast(asyncio.Transport, transport)
         if not self._guard.admit(stream, self._source):
             stream.abort()

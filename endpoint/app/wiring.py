@@ -217,7 +217,11 @@ class Endpoint:
         )
         facts = sip_config(config, self.certificate)
         headroom = Headroom()
-        agent = replace(facts.user_agent, is_short=headroom.is_short)
+        agent = replace(
+            facts.user_agent,
+            is_short=headroom.is_short,
+            transport=replace(facts.user_agent.transport, has_room=headroom.has_room),
+        )
         self.server = SipServer(
             replace(facts, user_agent=agent),
             self.extensions,

@@ -162,7 +162,7 @@ class LegExchange(Exchange):
             ("accounts", self._read_accounts),
             ("bans", self._read_bans),
             ("media notices", self._read_notices),
-            ("trunks", self._trunks.run),
+            *self._trunks.works(),
         ):
             keeping = self._supervision.keep(name, reader)
             self._readers.append(self._group.create_task(keeping, name=f"{name}, kept"))

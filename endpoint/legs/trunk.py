@@ -8,7 +8,6 @@ the called number means.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -44,6 +43,7 @@ from signaling.sip.headers import NameAddr
 from signaling.sip.identity import ANONYMOUS, Claim, identity_headers, number_of
 from signaling.sip.liveness import LivenessSettings, LivenessState
 from signaling.sip.uri import Uri
+from signaling.supervision import Work
 from signaling.user_agent import InviteSession, UserAgent
 
 
@@ -283,12 +283,12 @@ class Trunks:
 
     # -- their life -----------------------------------------------------------------------------
 
-    async def run(self) -> None:
-        """Open all peers and follow what becomes of them, until cancelled."""
-        async with asyncio.TaskGroup() as tasks:
-            for trunk in self._trunks:
-                for peer in trunk.peers:
-                    tasks.create_task(peer.run(partial(self._turned, trunk)))
+    def works(self) -> Iterator[tuple[str, Work]]:
+        """For each peer by name: open it and follow what becomes of it, until cancelled."""
+        for trunk in self._trunks:
+            for peer in trunk.peers:
+                name = f"peer {peer.name} of trunk {trunk.settings.name}"
+                yield name, partial(peer.run, partial(self._turned, trunk))
 
     def take(self, notice: RegistrationEvent) -> bool:
         """News of an account; False where it is none of a trunk's."""

@@ -15,6 +15,7 @@ from aiohttp import web
 from signaling.errors import CertificateRefused, LocalProtocolError, TransportError
 from signaling.sip.flow import Flow, TransportKind
 from signaling.sip.uri import Uri
+from signaling.supervision import Supervision
 from signaling.transport import DatagramTransport, Receiver, Transport
 from signaling.transport.locating import Destination, DnsResolver, Locator, Resolver
 from signaling.transport.stream import StreamSettings
@@ -58,6 +59,8 @@ class TransportSettings:
     websocket: WebSocketSettings = field(default_factory=WebSocketSettings)
     origin_rule: OriginRule = refuse_browsers
     """Which pages may connect to the WebSocket listener."""
+    has_room: Callable[[], bool] = lambda: True
+    """Whether the process may have another descriptor for a TCP or TLS connection."""
 
 
 _STREAM_KINDS = (TransportKind.TCP, TransportKind.TLS)
@@ -97,7 +100,13 @@ class Ways:
 class TransportLayer:
     """All transports of one user agent, by name."""
 
-    def __init__(self, receiver: Receiver, settings: TransportSettings, random: Random) -> None:
+    def __init__(
+        self,
+        receiver: Receiver,
+        settings: TransportSettings,
+        random: Random,
+        supervision: Supervision | None = None,
+    ) -> None:
         self._receiver = receiver
         self._settings = settings
         self._random = random
@@ -105,7 +114,13 @@ class TransportLayer:
             WEBSOCKET_LISTENER, receiver, settings.websocket, settings.origin_rule
         )
         self._streams = StreamTransport(
-            STREAMS, receiver, settings.stream, tls=settings.tls, random=random
+            STREAMS,
+            receiver,
+            settings.stream,
+            tls=settings.tls,
+            random=random,
+            supervision=supervision,
+            has_room=settings.has_room,
         )
         self._transports: dict[str, Transport] = {
             WEBSOCKET_LISTENER: self._websocket,

@@ -12,8 +12,9 @@ import itertools
 import socket
 import ssl
 from collections import Counter
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from functools import partial
 from random import Random
 from typing import Any, TypeAlias
 
@@ -22,6 +23,8 @@ import structlog
 from signaling.errors import CertificateRefused, TransportError
 from signaling.peers import TrustedPeers
 from signaling.sip.flow import Flow, TransportKind
+from signaling.sip.source import source_of
+from signaling.supervision import Supervision
 from signaling.transport import Receiver
 from signaling.transport.stream import StreamConnection, StreamSettings, reason
 from signaling.transport.tls import TlsPolicy
@@ -51,8 +54,16 @@ class StreamTransport:
         *,
         tls: TlsPolicy | None = None,
         random: Random | None = None,
+        supervision: Supervision | None = None,
+        has_room: Callable[[], bool] = lambda: True,
     ) -> None:
-        """`tls` says whom to believe where we connect; None: whom the system's CAs vouch for."""
+        """`tls` says whom to believe where we connect; None: whom the system's CAs vouch for.
+
+        `supervision` keeps listeners alive. `has_room`: whether the process may have another
+        descriptor; where not, a connection that comes is closed.
+        """
+        self._supervision = supervision or Supervision()
+        self._has_room = has_room
         self._name = name
         self._receiver = receiver
         self._settings = settings or StreamSettings()
@@ -103,7 +114,8 @@ class StreamTransport:
                 f"TCP {host}:{port} can't be bound: {error.strerror or error}"
             ) from error
         listener.setblocking(False)
-        accepting = self._spawn(self._accept_all(kind, listener, ssl_context))
+        accept_all = partial(self._accept_all, kind, listener, ssl_context)
+        accepting = self._spawn(self._supervision.keep(f"{kind} listener", accept_all))
         self._listeners.append(_Listener(kind, listener, accepting))
         bound = listener.getsockname()
         return str(bound[0]), int(bound[1])
@@ -119,7 +131,7 @@ class StreamTransport:
                 log.warning("connection not accepted", reason=reason(error))
                 await asyncio.sleep(1.0)
                 continue
-            source = str(address[0]).partition("%")[0]
+            source = source_of(str(address[0]))
             refusal = self._refusal(source)
             if refusal is not None:
                 log.info("connection refused", reason=refusal, source=source)
@@ -130,6 +142,8 @@ class StreamTransport:
             self._spawn(self._accept(kind, connection, source, ssl_context))
 
     def _refusal(self, source: str) -> str | None:
+        if not self._has_room():
+            return "no descriptors are left for it"
         if self._sources.total() >= self._settings.maximum_connections:
             return "too many connections"
         many = self._sources[source] >= self._settings.maximum_connections_per_source

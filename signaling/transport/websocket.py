@@ -20,6 +20,7 @@ from yarl import URL
 
 from signaling.errors import CertificateRefused, TransportError
 from signaling.sip.flow import Flow, TransportKind
+from signaling.sip.source import source_of
 from signaling.transport import Receiver
 
 SUBPROTOCOL: Final = "sip"
@@ -200,7 +201,7 @@ class WebSocketListener:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Serve one WebSocket from upgrade to close; refuse in words what is no proper upgrade."""
-        source = request.remote or ""
+        source = source_of(request.remote or "")
         refusal = self._refusal(request, source)
         if refusal is not None:
             return refusal

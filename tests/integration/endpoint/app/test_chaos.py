@@ -26,7 +26,15 @@ pytestmark = [pytest.mark.integration, pytest.mark.timeout(1200)]
 
 PATIENCE_S = 60.0
 STATIONS = [{"device": str(number), "kind": "tone"} for number in range(6002, 6006)]
-SERVICES = ("invitations", "registrations", "accounts", "bans", "media notices", "leg events")
+SERVICES = (
+    "invitations",
+    "registrations",
+    "accounts",
+    "bans",
+    "media notices",
+    "leg events",
+    "TCP listener",
+)
 """Tasks of the endpoint that no call may miss."""
 MEDIA = ("media worker", "media worker's keeper")
 VICTIMS = (*SERVICES, *MEDIA, "leg", "interaction")

@@ -357,3 +357,12 @@ async def test_a_certificate_of_another_name_is_refused_and_nothing_is_told(ends
         await phone.transport.connect(TransportKind.TLS, HOST, server.port, "pbx.example")
     assert phone.told.opened_flows.empty()
     await phone.transport.connect(TransportKind.TLS, HOST, server.port, HOST)
+
+
+async def test_f15_without_descriptors_a_connection_is_closed_at_once(ends):
+    server: End = await listening(ends("server"), TransportKind.TCP, ssl.create_default_context())
+    server.transport._has_room = lambda: False
+    reader, writer = await asyncio.open_connection(HOST, server.port)
+    assert await gone(reader) == b""
+    writer.close()
+    assert server.told.opened_flows.empty()

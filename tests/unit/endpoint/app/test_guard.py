@@ -112,3 +112,10 @@ async def test_a_process_without_room_takes_no_connection() -> None:
     watched = ConnectionGuard(GuardLimits(10, 10, 60), lambda: False)
     assert Connection(watched).transport.aborted.is_set()
     assert watched.connections == 0
+
+
+async def test_one_ipv6_network_is_one_source() -> None:
+    watched = guard(each=2, header_timeout_s=60)
+    hosts = ("2001:db8::1", "2001:db8::2", "2001:db8::3", "2001:db8:0:1::1")
+    refused = [Connection(watched, host).transport.aborted.is_set() for host in hosts]
+    assert refused == [False, False, True, False]
