@@ -73,6 +73,7 @@ from signaling.sip.registration import RegistrationState
 from signaling.sip.reliable import RingReliably
 from signaling.sip.session_timer import SessionTimerSettings
 from signaling.sip.stack import Direction, Stack, StackConfig
+from signaling.sip.stun import is_stun
 from signaling.sip.transaction import TimerSettings
 from signaling.sip.uri import Uri
 from signaling.supervision import Supervision
@@ -629,7 +630,7 @@ class UserAgent:
 
     def _may_send(self, flow: Flow, octets: bytes) -> bool:
         """Who is sent a request is known from then on; an answer may be too much for a stranger."""
-        if octets.startswith(b"SIP/2.0 "):
+        if octets.startswith(b"SIP/2.0 ") or is_stun(octets):
             return self.guard.may_answer(flow, len(octets), self.now())
         self.guard.know(flow, self.now())
         return True

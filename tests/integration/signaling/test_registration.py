@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 
 import pytest
+import trustme
 
 from signaling import registrar
 from signaling.errors import CertificateRefused, LocalProtocolError, TransportError
@@ -22,6 +23,7 @@ from tests.integration.signaling.stage import (
     KINDS,
     REALM,
     STREAMS,
+    Phone,
     Stage,
     StaticCredentials,
     until,
@@ -238,3 +240,28 @@ async def test_the_name_of_a_closed_connection_is_free_again(stage):
     assert isinstance(heard, registrar.Registered)
     with pytest.raises(LocalProtocolError):
         phone.agent.connect("server", f"ws://127.0.0.1:{stage.ws_port}/sip")
+
+
+async def test_a_certificate_that_is_rotated_is_taken_and_one_of_a_stranger_is_not(
+    stage: Stage, authority: trustme.CA, unused_tcp_port: int
+) -> None:
+    """The server comes back each time with another: of its CA, of a stranger, of its CA again."""
+    stage.wss_port = unused_tcp_port
+    phone: Phone | None = None
+    for issuer in (authority, authority, trustme.CA(), authority):
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        issuer.issue_cert("127.0.0.1").configure_cert(context)
+        async with SipServer(SipServerConfig(realm=REALM), StaticCredentials()) as server:
+            await server.listen_websocket("127.0.0.1", unused_tcp_port, ssl_context=context)
+            if phone is None:
+                phone = await stage.phone("6001", TransportKind.WSS)
+                phone.register()
+            events = phone.agent.registration_events()
+            if issuer is authority:
+                await until(events, Registered)
+                assert len(server.targets("6001")) == 1
+            else:
+                failed = await until(events, RegistrationFailed)
+                while not isinstance(failed.error, CertificateRefused):  # first it was not there
+                    failed = await until(events, RegistrationFailed)
+                assert server.targets("6001") == []

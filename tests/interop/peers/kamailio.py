@@ -95,7 +95,6 @@ class Kamailio:
         return context
 
     async def __aenter__(self) -> Self:
-        program = require("kamailio", "kamailio kamailio-tls-modules kamailio-websocket-modules")
         self._directory.mkdir(parents=True, exist_ok=True)
         certificate = self.ca.issue_cert(*self._names)
         certificate_file, key_file = self._directory / "server.pem", self._directory / "server.key"
@@ -117,18 +116,31 @@ class Kamailio:
             environment["RTPENGINE"] = self._rtpengine
         if self._trunk is not None:
             environment["SIP_TRUNK"] = self._trunk
+        self._environment = environment
         async with AsyncExitStack() as stack:
-            self.process = await stack.enter_async_context(
-                Process(
-                    self._arguments(program),
-                    directory=self._directory,
-                    name="kamailio",
-                    environment=environment,
-                )
-            )
-            await self._answers_options()
+            await self._start(stack)
             self._stack = stack.pop_all()
         return self
+
+    async def _start(self, stack: AsyncExitStack) -> None:
+        program = require("kamailio", "kamailio kamailio-tls-modules kamailio-websocket-modules")
+        self.process = await stack.enter_async_context(
+            Process(
+                self._arguments(program),
+                directory=self._directory,
+                name="kamailio",
+                environment=self._environment,
+            )
+        )
+        await self._answers_options()
+
+    def kill(self) -> None:
+        """End it without a word: what it knew of phones is gone, their connections are cut."""
+        self.process.kill()
+
+    async def start_again(self) -> None:
+        """After `kill`: up again on the same ports, knowing nobody."""
+        await self._start(self._stack)
 
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()

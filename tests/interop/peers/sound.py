@@ -90,6 +90,16 @@ def tones_in(samples: Samples, among: Iterable[int] = TONES_HZ) -> set[int]:
     )
 
 
+def longest_gap_ms(samples: Samples, tone_hz: int, *, window_ms: int = 20) -> int:
+    """Return for how long, at the most, a tone was not heard, in windows of so many ms."""
+    size = window_ms * RATE_HZ // 1000
+    longest = gap = 0
+    for start in range(0, samples.size - size + 1, size):
+        gap = 0 if tone_hz in tones_in(samples[start : start + size], (tone_hz,)) else gap + 1
+        longest = max(longest, gap)
+    return longest * window_ms
+
+
 def tones_by_power(energy: float, powers: Mapping[int, float]) -> set[int]:
     """Return the tones of a window by its mean power and that of each; full scale is 32768²."""
     if energy < _AUDIBLE**2:
