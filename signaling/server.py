@@ -202,6 +202,10 @@ class SipServer:
             PhoneAddress(binding.contact.uri, _flow(binding), binding.path) for binding in phones
         ]
 
+    def is_trusted(self, flow: Flow | None) -> bool:
+        """Whether a call came from a trusted peer."""
+        return flow is not None and flow.host in self._peers
+
     def resolve(self, uri: Uri) -> tuple[str, str | None] | None:
         """The user that an address of ours leads to, and the instance where it is a GRUU.
 

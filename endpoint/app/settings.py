@@ -396,6 +396,9 @@ class MediaSettings(Section):
         return self
 
 
+AutoAnswerRule = Literal["never", "trusted", "always"]
+
+
 class CallSettings(Section):
     """`[calls]`: limits and patience of call control."""
 
@@ -409,6 +412,15 @@ class CallSettings(Section):
     """Calls that one device may be in; it dials no more then."""
     maximum_redirections: Annotated[int, Field(ge=0, le=10)] = 3
     """So often a call may be sent elsewhere (3xx) before it is answered; 0: never."""
+    auto_answer: AutoAnswerRule = "trusted"
+    """Whose wish is heard that a device of ours picks up by itself.
+
+    `trusted`: devices of ours and trusted peers, `always`: any caller, `never`: nobody. The wish is
+    `Call-Info: …;answer-after=N`, `Alert-Info: …;info=alert-autoanswer` (`auto-answer`,
+    `ring-answer`) or `Answer-Mode: Auto`.
+    """
+    auto_answer_devices: dict[str, AutoAnswerRule] = {}
+    """The same for single devices, as `{ 6001 = "never" }`."""
 
 
 class AccountSettings(Section):

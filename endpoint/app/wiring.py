@@ -47,7 +47,7 @@ from endpoint.legs.audio_end import AudioSettings, Protection
 from endpoint.legs.base import DeviceId, DigitKind
 from endpoint.legs.exchange import LegExchange
 from endpoint.legs.info import TRICKLE_ICE
-from endpoint.legs.leg import LegSettings
+from endpoint.legs.leg import AutoAnswer, LegSettings
 from endpoint.legs.station import FileStation
 from endpoint.media import messages as m
 from endpoint.media.link import MediaSettings, WorkerLink
@@ -512,6 +512,10 @@ def leg_settings(config: Config) -> LegSettings:
         media_timeout_s=config.media.rtp_timeout_s,
         browser_grace_s=config.media.browser_grace_s,
         maximum_redirections=config.calls.maximum_redirections,
+        auto_answer=AutoAnswer(config.calls.auto_answer),
+        auto_answer_devices={
+            device: AutoAnswer(rule) for device, rule in config.calls.auto_answer_devices.items()
+        },
     )
 
 

@@ -189,7 +189,7 @@ def _make_call(turn: Turn, command: MakeCall) -> None:
     except DialStringError as error:
         raise refused(error.reason, command, str(error)) from error
     # Its own phone shows whom it is about to talk to.
-    leg = turn.place(command.device, LegRole.STATION, calling=dialled.number, auto_answer=True)
+    leg = turn.place(command.device, LegRole.STATION, calling=dialled.number, answer_after_s=0.0)
     call = _open_call(turn, CallDirection.OUTBOUND, command.device, dialled, command.calling_name)
     call = replace(call, calling_number=command.calling_number, withheld=command.withhold)
     turn.put_call(call)
@@ -288,6 +288,7 @@ def _call_comes_in(turn: Turn, offer: LegOffered) -> None:
         calling=offer.calling,
         calling_name=offer.calling_name,
         withheld=offer.withheld,
+        answer_after_s=offer.answer_after_s,
     )
     turn.add_connection(call.id, station, ConnectionState.NULL)
 
@@ -304,6 +305,7 @@ def _offered(
         withheld=offer.withheld,
         first_called=offer.first_called,
         last_redirection=offer.last_redirection,
+        answer_after_s=offer.answer_after_s,
     )
     turn.put_call(call)
     caller = turn.add_connection(call.id, leg, state)
@@ -342,6 +344,7 @@ def _originate(turn: Turn, call_id: CallId, caller: Connection) -> None:
         calling_name=call.calling_name,
         calling_number=call.calling_number,
         withheld=call.withheld,
+        answer_after_s=call.answer_after_s,
     )
     turn.add_connection(call_id, line, ConnectionState.NULL)
 

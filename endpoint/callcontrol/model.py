@@ -212,6 +212,8 @@ class Call:
     """Whom the caller dialled, where the call was sent on to us."""
     last_redirection: DeviceId | None = None
     """Who sent it on to us."""
+    answer_after_s: float | None = None
+    """The caller asks that the called picks up by itself after so long."""
     connections: tuple[Connection, ...] = ()
     """The caller's first. Ended ones stay: the record needs them."""
     post_dial: PostDial | None = None

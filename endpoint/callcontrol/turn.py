@@ -180,10 +180,13 @@ class Turn:
         calling_name: str = "",
         calling_number: str = "",
         withheld: bool = False,
-        auto_answer: bool = False,
         referred_by: DeviceId | None = None,
+        answer_after_s: float | None = None,
     ) -> Leg:
-        """Ask for a leg, and wait for its answer for as long as the settings say."""
+        """Ask for a leg, and wait for its answer for as long as the settings say.
+
+        `answer_after_s` lets the device pick up by itself after so long.
+        """
         number = self.state.legs_made + 1
         self.state = replace(self.state, legs_made=number)
         leg = self.put_leg(
@@ -200,8 +203,9 @@ class Turn:
                     calling_name=calling_name,
                     calling_number=calling_number,
                     withheld=withheld,
-                    auto_answer=auto_answer,
                     referred_by=referred_by,
+                    auto_answer=answer_after_s is not None,
+                    answer_after_s=answer_after_s or 0.0,
                 )
             )
         )

@@ -117,10 +117,12 @@ class PlaceLeg:
     withheld: bool = False
     """The called one is not to know who calls."""
     auto_answer: bool = False
-    """A station that should pick up by itself, because a command dials for it.
+    """The device should pick up by itself: a command dials for it, or its caller may ask so.
 
-    Said in SIP as `Call-Info: answer-after=0`.
+    Said in SIP as `Call-Info: answer-after=0`, and in other ways that telephones know.
     """
+    answer_after_s: float = 0.0
+    """With `auto_answer`: it rings for so long before."""
     referred_by: DeviceId | None = None
     """Who transfers somebody to it; said in SIP as `Referred-By` (RFC 3892)."""
 
@@ -157,6 +159,8 @@ class LegOffered:
     """Whom the caller dialled, where the call was sent on to us (CSTA calledDevice)."""
     last_redirection: DeviceId | None = None
     """Who sent it on to us (CSTA lastRedirectionDevice)."""
+    answer_after_s: float | None = None
+    """The caller asks, and may ask, that the called picks up by itself after so long."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -279,7 +279,7 @@ class BrowserLeg(Leg):
         emit: Callable[[LegEvent], None],
     ) -> None:
         super().__init__(request.leg, request.interaction, request.role, ports, settings, emit)
-        self._auto_answer = request.auto_answer
+        self._answer_after_s = request.answer_after_s if request.auto_answer else None
         self._session = session
         self._talking = False
         self._said_held = False
@@ -320,8 +320,10 @@ class BrowserLeg(Leg):
             self._end(Cause.BUSY, Side.DEVICE, text="its browser is in another call")
             return
         self._emit(LegAlerting(self.id))
-        if self._auto_answer:
+        if self._answer_after_s == 0:
             await self._answer()
+        elif self._answer_after_s is not None:
+            self._after(self._answer_after_s, self._answer)
 
     async def _alert(self, early_media: bool) -> None:
         """Nothing: only offered legs are told so."""

@@ -37,7 +37,7 @@ from endpoint.legs.base import (
     SourceBanned,
 )
 from endpoint.legs.browser import BrowserLeg, BrowserStations
-from endpoint.legs.leg import Leg, LegSettings
+from endpoint.legs.leg import AutoAnswer, Leg, LegSettings
 from endpoint.legs.line import (
     NO_TRANSFERS,
     OF_OUR_PHONES,
@@ -61,6 +61,7 @@ from endpoint.media.link import MediaLink, WorkerLost
 from signaling.registrar import Expired, Loss, Registered, Unregistered
 from signaling.sdp.negotiation import OPUS
 from signaling.server import SipServer
+from signaling.sip.auto_answer import answer_after_s
 from signaling.sip.identity import Claim, caller_of, number_of, redirection_of
 from signaling.supervision import Supervision
 from signaling.user_agent import InviteSession
@@ -469,6 +470,8 @@ class LegExchange(Exchange):
             session.hang_up(full.sip_status, full.q850)
             return
         offered = _offered(leg, session, DeviceId(called), trunk)
+        wish = self._answer_after_s(session, offered.called, trunk)
+        offered = replace(offered, answer_after_s=wish)
         if replaced is not None:
             offered = replace(offered, interaction=replaced.interaction, replaces=replaced.id)
         if instance is not None:
@@ -487,6 +490,25 @@ class LegExchange(Exchange):
             ),
             offered.calling,
         )
+
+    def _answer_after_s(
+        self, session: InviteSession, called: DeviceId, trunk: Trunk | None
+    ) -> float | None:
+        """The caller's wish that the called picks up by itself, where it may have one."""
+        rule = self.settings.auto_answer_devices.get(called, self.settings.auto_answer)
+        match rule:
+            case AutoAnswer.NEVER:
+                return None
+            case AutoAnswer.TRUSTED:
+                if trunk is not None:
+                    may_ask = trunk.settings.claim is not Claim.NONE
+                else:
+                    may_ask = self._server.is_trusted(session.flow)
+                if session.authenticated_user is None and not may_ask:
+                    return None
+            case AutoAnswer.ALWAYS:
+                pass
+        return answer_after_s(session.request)
 
     async def _read_registrations(self) -> None:
         async for event in self._server.registrations():

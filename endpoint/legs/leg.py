@@ -6,6 +6,7 @@ import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 import structlog
 
@@ -35,6 +36,15 @@ log = structlog.get_logger(__name__)
 Step = Callable[[], Awaitable[None]]
 
 
+class AutoAnswer(StrEnum):
+    """Whose callers may have a device pick up by itself."""
+
+    NEVER = "never"
+    TRUSTED = "trusted"
+    """Devices of ours, and trusted lines."""
+    ALWAYS = "always"
+
+
 @dataclass(frozen=True, slots=True)
 class LegSettings:
     """Facts of the deployment, and how long legs wait."""
@@ -62,6 +72,10 @@ class LegSettings:
     """Between two digits in INFO: who makes tones of them needs so long for each."""
     shutdown_timeout_s: float = 3.0
     """How long closing waits for the far ends of all legs."""
+    auto_answer: AutoAnswer = AutoAnswer.TRUSTED
+    """Whose wish that a device picks up by itself is heard."""
+    auto_answer_devices: Mapping[str, AutoAnswer] = field(default_factory=dict)
+    """The same for single devices."""
     music_file: str | None = None
     """A WAV file for music on hold; None: two soft tones."""
     sounds: Mapping[Source, Sequence[m.Segment]] = field(default_factory=lambda: SOUNDS)

@@ -49,13 +49,6 @@ from signaling.user_agent import (
 
 _WEBSOCKETS = (TransportKind.WS, TransportKind.WSS)
 
-AUTO_ANSWER_HEADERS: tuple[tuple[str, str], ...] = (
-    ("Call-Info", "<sip:endpoint.invalid>;answer-after=0"),
-    ("Alert-Info", "<http://endpoint.invalid>;info=alert-autoanswer;delay=0"),
-    ("Answer-Mode", "Auto"),
-)
-"""Ask a phone to pick up by itself: two conventions of the field, and RFC 5373."""
-
 
 class Way(Protocol):
     """What a target belongs to, where that counts its calls and wants to know of failures."""

@@ -24,7 +24,7 @@ from endpoint.legs.base import (
 )
 from endpoint.legs.cause import BEST_FIRST, MEDIA_FAILURES, cause_of_end
 from endpoint.legs.leg import GiveUp, LegSettings
-from endpoint.legs.line import AUTO_ANSWER_HEADERS, Refusal, Target
+from endpoint.legs.line import Refusal, Target
 from endpoint.legs.ports import LegPorts
 from endpoint.legs.redirection import Deflection, Redirections
 from endpoint.legs.referrals import Referrals
@@ -32,6 +32,7 @@ from endpoint.legs.sip import SipLeg
 from endpoint.media import messages as m
 from signaling.errors import SdpError
 from signaling.sdp.description import SessionDescription
+from signaling.sip.auto_answer import ask_to_answer
 from signaling.sip.headers import NameAddr
 from signaling.sip.uri import Uri
 from signaling.user_agent import Answered, Ended, InviteRequest, InviteSession, Progress
@@ -102,6 +103,7 @@ class PlacedLeg(SipLeg):
         """Whose early media is heard."""
         self._picks_up = request.auto_answer
         """The phones are asked to pick up by themselves."""
+        self._answer_after_s = request.answer_after_s
 
     async def _begin(self) -> None:
         await self._ring()
@@ -186,7 +188,10 @@ class PlacedLeg(SipLeg):
                 )
 
     def _headers(self, target: Target) -> tuple[tuple[str, str], ...]:
-        headers = (*target.headers, *(AUTO_ANSWER_HEADERS if self._picks_up else ()))
+        """A phone of ours may be asked to pick up by itself; nobody outside is."""
+        headers = target.headers
+        if self._picks_up and target.is_phone:
+            headers += ask_to_answer(self._answer_after_s)
         if self.request.referred_by is None or target.way is not None:
             return headers  # a trunk has no need to know our extensions
         referrer = Uri("sip", self.request.referred_by, host=target.from_.uri.host)
@@ -342,9 +347,9 @@ class PlacedLeg(SipLeg):
 
         SIP has no word for that, so the phone is rung anew and asked to pick up by itself.
         """
-        if self.session is not None or self._picks_up:
+        if self.session is not None or (self._picks_up and self._answer_after_s == 0):
             return
-        self._picks_up = True
+        self._picks_up, self._answer_after_s = True, 0.0
         self._give_up_forks(Cause.CANCELLED)
         if self._early is not None:
             await self._lose_early_media()

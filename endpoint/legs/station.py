@@ -66,7 +66,8 @@ class StationLeg(Leg):
         except MediaError as exc:  # its file, most likely
             raise GiveUp(Cause.UNREACHABLE, str(exc)) from exc
         self._emit(LegAlerting(self.id))
-        wait_s = 0.0 if self._request.auto_answer else station.answer_after_s
+        request = self._request
+        wait_s = request.answer_after_s if request.auto_answer else station.answer_after_s
         if wait_s is not None:
             self._after(wait_s, self._answer)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -65,7 +66,14 @@ async def peer_port(desk: Desk, tmp_path: Path) -> int:
     return port
 
 
-def caller(desk: Desk, directory: Path, scenario: str, *, talk_ms: int = 30_000) -> Sipp:
+def caller(
+    desk: Desk,
+    directory: Path,
+    scenario: str,
+    *,
+    talk_ms: int = 30_000,
+    headers: tuple[str, ...] = (),
+) -> Sipp:
     return Sipp(
         directory,
         scenario,
@@ -74,6 +82,7 @@ def caller(desk: Desk, directory: Path, scenario: str, *, talk_ms: int = 30_000)
         password=desk.password,
         target=AGENT,
         talk_ms=talk_ms,
+        headers=headers,
     )
 
 
@@ -143,6 +152,27 @@ async def test_sipp_is_called_over_tcp(tmp_path: Path) -> None:
                 if isinstance(event, Answered):
                     placed.bye()
         await sipp.finished()
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [
+        "Call-Info: <sip:intercom>;answer-after=1",
+        "Alert-Info: <http://www.notused.com>;info=alert-autoanswer;delay=1",
+    ],
+)
+async def test_sipp_asks_that_the_agent_picks_up_after_a_second(
+    desk: Desk, tmp_path: Path, wish: str
+) -> None:
+    """The station would pick up at once; it rings for as long as the caller asks."""
+    async with caller(desk, tmp_path, "uac", talk_ms=300, headers=(wish,)) as sipp:
+        await desk.event(Established, device=AGENT)
+        (call,) = desk.endpoint.controller.calls()
+        assert call.delivered_at is not None
+        assert call.established_at is not None
+        assert call.established_at - call.delivered_at >= timedelta(seconds=1)
+        await sipp.finished()
+    await desk.cleared()
 
 
 async def test_sipp_calls_in_and_the_agent_hangs_up(desk: Desk, tmp_path: Path) -> None:

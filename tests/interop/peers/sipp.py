@@ -33,6 +33,7 @@ class Sipp:
         tcp: it speaks SIP over TCP, by one connection.
         tone_hz: what it says where a scenario streams a tone; else it echoes.
         retransmits: False plays exactly the messages of the scenario, and takes repeats for new.
+        headers: more lines of an INVITE, after its Allow.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Sipp:
         tcp: bool = False,
         tone_hz: int | None = None,
         retransmits: bool = True,
+        headers: tuple[str, ...] = (),
     ) -> None:
         self.scenario = scenario
         self._kind = socket.SOCK_STREAM if tcp else socket.SOCK_DGRAM
@@ -68,6 +70,7 @@ class Sipp:
             "contact": contact,
         }
         self._keys = {"target": target}
+        self._headers = headers
         self._user, self._password = user, password
         self._stack = AsyncExitStack()
         self.process: Process
@@ -83,6 +86,8 @@ class Sipp:
         # SIPp takes keywords in messages only, not in attributes.
         for name, value in self._values.items():
             text = text.replace(f"[{name}]", str(value))
+        allow = "Allow: INVITE, ACK, CANCEL, BYE, INFO, OPTIONS\n"
+        text = text.replace(allow, allow + "".join(f"{line}\n" for line in self._headers))
         scenario = self._directory / f"{self.scenario}.xml"
         scenario.write_text(text)
         stem = self._directory / f"sipp-{self._user}-{self.scenario}"

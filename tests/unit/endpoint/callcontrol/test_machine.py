@@ -481,3 +481,14 @@ def test_without_a_pause_the_digits_go_with_the_answer() -> None:
         "senddigits",
         "Established",
     ]
+
+
+@pytest.mark.parametrize("role", LegRole)
+def test_a_caller_may_ask_that_the_called_picks_up_by_itself(role: LegRole) -> None:
+    calling, called = (A, B) if role is LegRole.STATION else (B, A)
+    walk = Walk()
+    effects = walk.take(
+        LegOffered(OFFERED, InteractionId("i"), calling, called, role, answer_after_s=3.0)
+    )
+    (place,) = [effect.request for effect in effects if isinstance(effect, do.Place)]
+    assert (place.device, place.auto_answer, place.answer_after_s) == (called, True, 3.0)

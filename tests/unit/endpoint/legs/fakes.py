@@ -291,6 +291,7 @@ class FakeServer:
     def __init__(self) -> None:
         self.user_agent = FakeUserAgent()
         self.phones: dict[str, list[tuple[Uri, Flow | None]]] = {}
+        self.trusted: set[str] = set()
         self.sessions: asyncio.Queue[FakeSession] = asyncio.Queue()
         self.offered: Mailbox[FakeSession] = Mailbox()
         self.bans: Mailbox[Any] = Mailbox()
@@ -299,6 +300,9 @@ class FakeServer:
     def targets(self, user: str, instance: str | None = None) -> list[PhoneAddress]:
         phones = self.phones.get(user, [])
         return [PhoneAddress(uri, flow or _udp(uri)) for uri, flow in phones]
+
+    def is_trusted(self, flow: Flow | None) -> bool:
+        return flow is not None and flow.host in self.trusted
 
     def resolve(self, uri: Uri) -> tuple[str, str | None] | None:
         return (uri.user, None) if uri.user else None

@@ -18,9 +18,11 @@ from endpoint.legs.base import (
     Side,
 )
 from endpoint.legs.exchange import LegExchange
-from endpoint.legs.leg import LegSettings
+from endpoint.legs.leg import AutoAnswer, LegSettings
 from endpoint.media import messages as m
 from signaling.sdp.description import Direction
+from signaling.sip.flow import Flow, TransportKind
+from signaling.sip.message import Headers
 from signaling.user_agent import Confirmed, EarlyAnswer
 from tests.unit.endpoint.legs.fakes import (
     Desk,
@@ -279,3 +281,35 @@ class TestClosing:
         with pytest.raises(StopAsyncIteration):
             await desk.next()
         assert desk.media.open_ports == set()
+
+
+WISH = (("Call-Info", "<sip:pbx.example>;answer-after=3"),)
+
+
+class TestAutoAnswer:
+    """Whose wish that a device picks up by itself is heard."""
+
+    @pytest.fixture
+    def leg_settings(self) -> LegSettings:
+        rules = {"6002": AutoAnswer.NEVER, "6003": AutoAnswer.ALWAYS}
+        return LegSettings(domain="example.test", shutdown_timeout_s=0.0, auto_answer_devices=rules)
+
+    @pytest.mark.parametrize(
+        ("called", "user", "host", "after_s"),
+        [
+            ("6001", "6009", "192.0.2.9", 3.0),
+            ("6001", None, "192.0.2.5", 3.0),
+            ("6001", None, "192.0.2.9", None),
+            ("6002", "6009", "192.0.2.9", None),
+            ("6003", None, "192.0.2.9", 3.0),
+        ],
+        ids=["own device", "trusted peer", "somebody", "never", "always"],
+    )
+    async def test_it_is_heard_as_the_device_allows(
+        self, desk: Desk, called: str, user: str | None, host: str, after_s: float | None
+    ) -> None:
+        desk.server.trusted.add("192.0.2.5")
+        flow = Flow(TransportKind.UDP, host, 5060, "udp")
+        session = FakeSession(called=called, sdp=far_offer(), user=user, flow=flow)
+        session.request.headers = Headers(WISH)
+        assert (await offered(desk, session)).answer_after_s == after_s

@@ -423,3 +423,19 @@ class TestShortWaits:
         assert await desk.next() == LegAnswered(LEG)
         session.tell(InfoReceived("application/dtmf", b"1"))
         assert isinstance(await desk.next(), DigitDetected)
+
+
+async def test_a_phone_is_asked_to_ring_first_and_may_be_picked_up_sooner(desk: Desk) -> None:
+    first = await ringing(desk, auto_answer=True, answer_after_s=5.0)
+    assert first.invitation is not None
+    headers = dict(first.invitation.headers)
+    assert headers["Call-Info"].endswith(";answer-after=5")
+    assert headers["Alert-Info"].endswith(";delay=5")
+    assert "Answer-Mode" not in headers
+    desk.exchange.answer(LEG)
+    second = await desk.session()
+    assert second.invitation is not None
+    assert dict(second.invitation.headers)["Answer-Mode"] == "Auto"
+    second.end(status=486)
+    await desk.next()
+    await desk.settle()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from endpoint.legs.base import (
@@ -115,3 +117,10 @@ async def test_a_station_whose_file_is_missing_is_released_and_leaves_nothing(de
     assert isinstance(released, LegReleased)
     assert released.cause is Cause.UNREACHABLE
     await desk.settle()
+
+
+async def test_a_station_rings_for_as_long_as_its_caller_asks(desk: Desk) -> None:
+    desk.exchange.set_station(FileStation(DEVICE, answer_after_s=None))
+    desk.exchange.place(replace(place(auto_answer=True), answer_after_s=0.05))
+    assert await desk.next() == LegAlerting(LEG)
+    assert await desk.next() == LegAnswered(LEG)
