@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from secrets import token_bytes
 from types import TracebackType
@@ -18,7 +18,7 @@ from typing import Protocol, Self
 import structlog
 from aiohttp import web
 
-from signaling.errors import SipParseError
+from signaling.errors import RemoteProtocolError, SipParseError
 from signaling.mailbox import Mailbox
 from signaling.peers import TrustedPeers
 from signaling.registrar import (
@@ -32,6 +32,7 @@ from signaling.registrar import (
 )
 from signaling.sip.auth import DigestAlgorithm, DigestServer, Verdict
 from signaling.sip.bans import Ban
+from signaling.sip.event_documents import Package
 from signaling.sip.flow import Flow
 from signaling.sip.guard import SourceBanned
 from signaling.sip.headers import AuthCredentials, NameAddr
@@ -39,14 +40,18 @@ from signaling.sip.message import Request
 from signaling.sip.stack import Direction
 from signaling.sip.uri import Uri
 from signaling.supervision import Supervision
+from signaling.textmessages import Phone, TextMessage, deliver, unfit
 from signaling.user_agent import (
     Admit,
+    AdmitSubscription,
     Answer,
+    Decision,
     InviteRequest,
     InviteSession,
     UserAgent,
     UserAgentConfig,
 )
+from signaling.watchers import ALLOW_EVENTS, DeviceStates, Unfit, WatcherLimits, Watchers
 
 __all__ = [
     "Credentials",
@@ -85,6 +90,7 @@ class SipServerConfig:
     realm: str = "agent-endpoint"
     user_agent: UserAgentConfig = field(default_factory=UserAgentConfig)
     registrar: RegistrarSettings = field(default_factory=RegistrarSettings)
+    watchers: WatcherLimits = field(default_factory=WatcherLimits)
     nonce_secret: bytes = field(default_factory=lambda: token_bytes(32), repr=False)
     """Signs nonces; those of another secret are stale."""
     nonce_lifetime_s: float = 300.0
@@ -121,11 +127,13 @@ class SipServer:
         )
         self._registrar = Registrar(config.registrar, config.user_agent.random)
         self._registrations: Mailbox[RegistrarEvent] = Mailbox()
+        self._watchers = Watchers(config.watchers)
+        self._texts: Mailbox[TextMessage] = Mailbox(1000)  # of a reader that is not there
         self._timer: asyncio.TimerHandle | None = None
         self.user_agent = UserAgent(
             replace(
                 config.user_agent,
-                allow=(*config.user_agent.allow, "REGISTER", "MESSAGE"),
+                allow=(*config.user_agent.allow, "REGISTER", "MESSAGE", "SUBSCRIBE"),
                 supported=(*config.user_agent.supported, "path", "outbound", "gruu"),
             ),
             handler=self._decide,
@@ -147,12 +155,14 @@ class SipServer:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self._watchers.close(self.user_agent.now())
         try:
             await self.user_agent.__aexit__(kind, error, traceback)
         finally:
             if self._timer is not None:
                 self._timer.cancel()
             self._registrations.close()
+            self._texts.close()
 
     # -- listeners --------------------------------------------------------------------------------
 
@@ -221,6 +231,29 @@ class SipServer:
         """Bindings as they come and go; ends when the server is left. One reader."""
         return self._registrations
 
+    def publish(self, states: DeviceStates) -> None:
+        """Notify who subscribes of what is true of devices; before, there is nothing to tell."""
+        self._watchers.states = states
+
+    def changed(self, users: Iterable[str], packages: Iterable[Package] = tuple(Package)) -> None:
+        """What `publish` was given tells something else of these users now."""
+        self._watchers.changed(users, self.user_agent.now(), packages)
+        self.user_agent.drain()
+
+    @property
+    def watcher_count(self) -> int:
+        """How many subscriptions there are."""
+        return len(self._watchers)
+
+    def texts(self) -> AsyncIterator[TextMessage]:
+        """Texts that users sent to each other; ends when the server is left. One reader."""
+        return self._texts
+
+    async def send_text(self, sender: str, recipient: str, text: str, *, domain: str) -> int:
+        """Send a text to all phones of a user; returns 200 where one took it, see `deliver`."""
+        from_ = NameAddr("", Uri("sip", sender, host=domain))
+        return await self._deliver(from_, recipient, text.encode())
+
     def invite(self, invitation: InviteRequest) -> InviteSession:
         """Place a call, to one of the `targets` or elsewhere."""
         return self.user_agent.invite(invitation)
@@ -246,9 +279,13 @@ class SipServer:
 
     # -- decisions --------------------------------------------------------------------------------
 
-    async def _decide(self, request: Request, flow: Flow) -> Admit | Answer:
+    async def _decide(self, request: Request, flow: Flow) -> Decision:
         if request.method == "REGISTER":
             return await self._register(request, flow)
+        if request.method == "SUBSCRIBE":
+            return await self._subscribe(request, flow)
+        if request.method == "MESSAGE":
+            return await self._message(request, flow)
         user: str | None = None
         if not (flow.host in self._peers or self.user_agent.is_server_of_ours(flow)):
             proved = await self._authenticate(request, flow)
@@ -256,9 +293,55 @@ class SipServer:
                 return proved
             user = proved
         self.user_agent.keep(flow)
-        if request.method == "MESSAGE":
-            return Answer(415, headers=[("Accept", "")])  # none of the media types of texts
         return Admit(user)
+
+    async def _subscribe(self, request: Request, flow: Flow) -> Decision:
+        """RFC 6665 §4.2.1. Digest even from trusted peers: what devices do is for our users."""
+        user = await self._authenticate(request, flow)
+        if not isinstance(user, str):
+            return user
+        resource, _ = self._registrar.resolve(request.uri) or ("", None)
+        try:
+            wish = self._watchers.judge(request, user, resource)
+        except RemoteProtocolError as error:
+            return Answer(error.status_hint, headers=[ALLOW_EVENTS])
+        if isinstance(wish, Unfit):
+            return Answer(wish.status, wish.reason, wish.headers)
+        if not await self._watchers.knows(wish):
+            return Answer(404)
+        return AdmitSubscription(
+            wish.expires_s,
+            lambda usage: self._watchers.opened(wish, usage, self.user_agent.now()),
+            self._watchers.ended,
+        )
+
+    async def _message(self, request: Request, flow: Flow) -> Answer:
+        """RFC 3428: delivered to the phones of another user. Digest even from trusted peers."""
+        user = await self._authenticate(request, flow)
+        if not isinstance(user, str):
+            return user
+        refusal = unfit(request)
+        if refusal is not None:
+            return Answer(refusal[0], headers=refusal[1])
+        recipient, instance = self._registrar.resolve(request.uri) or ("", None)
+        if not await self._credentials.lookup(recipient, self.config.realm):
+            return Answer(404)
+        status = await self._deliver(request.from_, recipient, request.body, instance)
+        text = request.body.decode("utf-8", "replace")
+        self._texts.put(TextMessage(user, recipient, text, status))
+        return Answer(status)
+
+    async def _deliver(
+        self, sender: NameAddr, recipient: str, body: bytes, instance: str | None = None
+    ) -> int:
+        host = sender.uri.host
+        return await deliver(
+            self.user_agent,
+            [Phone(p.uri, p.flow, p.routes) for p in self.targets(recipient, instance)],
+            from_=NameAddr(sender.display_name, sender.uri.aor()),
+            to=NameAddr("", Uri("sip", recipient, host=host)),
+            body=body,
+        )
 
     async def _register(self, request: Request, flow: Flow) -> Answer:
         """RFC 3261 §10.3. Digest even from trusted peers: a trunk has nothing to register here."""

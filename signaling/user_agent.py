@@ -67,6 +67,7 @@ from signaling.sip.liveness import (
     PeerUp,
 )
 from signaling.sip.message import Message, Request
+from signaling.sip.notifier import NotifierUsage
 from signaling.sip.overload import CallLimits, Overload
 from signaling.sip.refer import ReferIssuer
 from signaling.sip.registration import RegistrationState
@@ -87,6 +88,7 @@ __all__ = [
     "EXTENSIONS",
     "Account",
     "Admit",
+    "AdmitSubscription",
     "Answer",
     "Answered",
     "Confirmed",
@@ -178,6 +180,17 @@ class Admit:
 
 
 @dataclass(frozen=True, slots=True)
+class AdmitSubscription:
+    """A decision: grant the SUBSCRIBE for so long."""
+
+    expires_s: int
+    opened: Callable[[NotifierUsage], None]
+    """Given what notifies; its first NOTIFY is owed at once."""
+    ended: Callable[[NotifierUsage], None]
+    """Told once, when nobody is notified any more."""
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """A decision: answer so, and that is all."""
 
@@ -186,7 +199,8 @@ class Answer:
     headers: Sequence[tuple[str, str]] = ()
 
 
-RequestHandler = Callable[[Request, Flow], Awaitable[Admit | Answer]]
+Decision = Admit | AdmitSubscription | Answer
+RequestHandler = Callable[[Request, Flow], Awaitable[Decision]]
 """Decides on a request outside any dialog."""
 
 
@@ -253,6 +267,8 @@ class UserAgent:
         self._searches: dict[str, tuple[InviteSession, InviteRequest, Ways]] = {}
         """Calls that nobody has answered in any way yet, and how else they may go."""
         self._refers: dict[str, Refer] = {}
+        self._subscriptions: dict[str, Callable[[NotifierUsage], None]] = {}
+        """What is to be told of the end of each."""
         self._requests: dict[RequestId, asyncio.Future[RequestCompleted]] = {}
         self._watches: list[Watch] = []
         self._invitations: Mailbox[InviteSession] = Mailbox()
@@ -490,6 +506,7 @@ class UserAgent:
         body: bytes = b"",
         content_type: str | None = None,
         credentials: DigestCredentials | None = None,
+        routes: Sequence[NameAddr] = (),
     ) -> RequestCompleted:
         """Send a request outside any dialog and wait for its final response (408, 503 if none).
 
@@ -512,6 +529,7 @@ class UserAgent:
                 body=body,
                 content_type=content_type,
                 credentials=credentials,
+                routes=routes,
             )
             if completed.status not in NO_ANSWER or not ways.has_more:
                 return completed
@@ -533,6 +551,7 @@ class UserAgent:
         body: bytes,
         content_type: str | None,
         credentials: DigestCredentials | None,
+        routes: Sequence[NameAddr],
     ) -> RequestCompleted:
         request = self._stack.request(
             method,
@@ -544,6 +563,7 @@ class UserAgent:
             body=body,
             content_type=content_type,
             credentials=credentials,
+            routes=routes,
             now=self.now(),
         )
         waiter: asyncio.Future[RequestCompleted] = asyncio.get_running_loop().create_future()
@@ -704,8 +724,10 @@ class UserAgent:
                     refer.deliver(change)
                     if isinstance(change, ReferCompleted):
                         del self._refers[referral.id]
-            case SubscriptionChanged():
-                pass  # nobody is waiting for the end of one
+            case SubscriptionChanged(subscription):
+                ended = self._subscriptions.pop(subscription.id, None)
+                if ended is not None:
+                    ended(subscription)
             case RegistrationChanged():
                 self._accounts.changed(event)
             case RequestCompleted():
@@ -720,7 +742,7 @@ class UserAgent:
     # -- requests that come in ---------------------------------------------------------------------
 
     async def _decide_on(self, event: RequestReceived) -> None:
-        decision: Admit | Answer
+        decision: Decision
         if self._closing or self._deciding >= self.config.maximum_pending:
             decision = Answer(503)
         elif event.request.method == "INVITE" and self.config.is_short():
@@ -748,7 +770,17 @@ class UserAgent:
                 )
             case Admit():
                 self._admit(event, decision.user)
+            case AdmitSubscription():
+                self._admit_subscription(event, decision)
         self.drain()
+
+    def _admit_subscription(self, event: RequestReceived, decision: AdmitSubscription) -> None:
+        usage = self._stack.accept_subscription(
+            event.transaction, decision.expires_s, now=self.now()
+        )
+        if usage is not None:
+            self._subscriptions[usage.id] = decision.ended
+            decision.opened(usage)
 
     def _admit(self, event: RequestReceived, user: str | None) -> None:
         if event.request.method != "INVITE":
@@ -776,7 +808,7 @@ class UserAgent:
         self._sessions[usage.id] = session
         self._invitations.put(session)
 
-    async def _decide(self, request: Request, flow: Flow) -> Admit | Answer:
+    async def _decide(self, request: Request, flow: Flow) -> Decision:
         """A plain user agent takes calls from whom it knows."""
         if self.is_server_of_ours(flow) or flow.host in self._peers:
             return Admit()

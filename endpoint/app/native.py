@@ -20,6 +20,7 @@ from endpoint.legs.base import (
     DeviceUnregistered,
     RegistrationEvent,
     SourceBanned,
+    TextReceived,
     TrunkDown,
     TrunkUp,
 )
@@ -152,6 +153,8 @@ class NativeView:
             about = []
         elif isinstance(event, SourceBanned):
             about = [event.device]
+        elif isinstance(event, TextReceived):
+            about = [event.device, event.sender]
         else:
             call = self.call(event.call)
             about = [event.device, event.calling, event.called]

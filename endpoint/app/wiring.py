@@ -7,12 +7,13 @@ import contextlib
 import os
 import re
 import ssl
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 from urllib.parse import urlsplit
 from uuid import UUID, uuid5
 
@@ -23,6 +24,7 @@ from endpoint.app import certificates
 from endpoint.app.access import SIP_PATH, Access
 from endpoint.app.bans import BanRoutes
 from endpoint.app.capture import Capture
+from endpoint.app.devicestates import DevicesToWatch
 from endpoint.app.directory import Directory
 from endpoint.app.eventsocket import EventSocket
 from endpoint.app.headroom import Headroom
@@ -270,6 +272,10 @@ class Endpoint:
         )
         directory = Directory(config, self.extensions)
         await directory.refresh()
+        states = DevicesToWatch(self.controller, directory, domain=leg_settings(config).domain)
+        self.server.publish(states)
+        watching = self.supervision.keep("watched devices", partial(states.follow, self.server))
+        await enter(running(watching))
         view = NativeView(self.controller, self.exchange, directory)
         routes: list[web.RouteDef] = [
             *RestRoutes(view, config.http.body_timeout_s, alarms=self.supervision.alarms).routes(),
@@ -337,6 +343,17 @@ def _shown(address: tuple[str, int] | None) -> str:
         return ""
     host, port = address
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+@asynccontextmanager
+async def running(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Have something go on beside, and end it on leaving."""
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(work)
+        try:
+            yield
+        finally:
+            task.cancel()
 
 
 # -- from settings to the settings of each part -----------------------------------------------

@@ -48,6 +48,7 @@ from endpoint.legs.base import (
     LegRole,
     RegistrationEvent,
     SourceBanned,
+    TextReceived,
     TransferAsked,
     TrunkDown,
     TrunkUp,
@@ -358,7 +359,7 @@ class CallController:
             if isinstance(event, DeviceRegistered | DeviceUnregistered):
                 self._registrations[event.device, event.server] = event
                 self._feed.publish(event, self.clock())
-            elif isinstance(event, TrunkUp | TrunkDown | SourceBanned):
+            elif isinstance(event, TextReceived | TrunkUp | TrunkDown | SourceBanned):
                 self._feed.publish(event, self.clock())
             elif isinstance(event, LegOffered):
                 self._offered(event)

@@ -19,6 +19,7 @@ from endpoint.legs.base import (
     RegistrationEvent,
     Side,
     SourceBanned,
+    TextReceived,
     TrunkEvent,
 )
 
@@ -227,7 +228,7 @@ CallEvents = (
     | CallCleared
 )
 """Everything that is told about calls."""
-Event = CallEvents | RegistrationEvent | TrunkEvent | SourceBanned
+Event = CallEvents | RegistrationEvent | TrunkEvent | SourceBanned | TextReceived
 """Everything that is told."""
 
 

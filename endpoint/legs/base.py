@@ -9,7 +9,7 @@ with `LegReleased`.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 from typing import NewType, Protocol
 
@@ -325,6 +325,19 @@ class DeviceUnregistered:
     text: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class TextReceived:
+    """A telephone of ours sent a text to a device of ours (MESSAGE, RFC 3428)."""
+
+    device: DeviceId
+    """Whom it is for."""
+    sender: DeviceId
+    """Who proved to be the sender."""
+    text: str = field(repr=False)
+    sip_status: int
+    """200 where a telephone of the device took it, else what the sender was told."""
+
+
 LegEvent = (
     LegOffered
     | LegAlerting
@@ -380,7 +393,7 @@ class SourceBanned:
     for_s: float
 
 
-ExchangeEvent = LegEvent | RegistrationEvent | TrunkEvent | SourceBanned
+ExchangeEvent = LegEvent | RegistrationEvent | TrunkEvent | SourceBanned | TextReceived
 """Everything that an exchange tells."""
 
 

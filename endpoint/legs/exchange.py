@@ -35,6 +35,7 @@ from endpoint.legs.base import (
     Route,
     Side,
     SourceBanned,
+    TextReceived,
 )
 from endpoint.legs.browser import BrowserLeg, BrowserStations
 from endpoint.legs.leg import AutoAnswer, Leg, LegSettings
@@ -162,6 +163,7 @@ class LegExchange(Exchange):
             ("registrations", self._read_registrations),
             ("accounts", self._read_accounts),
             ("bans", self._read_bans),
+            ("texts", self._read_texts),
             ("media notices", self._read_notices),
             *self._trunks.works(),
         ):
@@ -525,6 +527,14 @@ class LegExchange(Exchange):
     def _say_gone(self, user: str, cause: Cause, text: str) -> None:
         if not self._server.targets(user):  # another phone of the device may be there still
             self._emit(DeviceUnregistered(DeviceId(user), cause, text=text))
+
+    async def _read_texts(self) -> None:
+        async for text in self._server.texts():
+            self._emit(
+                TextReceived(
+                    DeviceId(text.recipient), DeviceId(text.sender), text.text, text.status
+                )
+            )
 
     async def _read_accounts(self) -> None:
         async for event in self._server.user_agent.registration_events():

@@ -130,6 +130,11 @@ class NotifierUsage:
         """What a request to it names: Call-ID and our tag."""
         return self.dialog.call_id, self.dialog.local.tag or ""
 
+    @property
+    def is_over(self) -> bool:
+        """Whether its last NOTIFY is on its way, or was answered."""
+        return self._is_over or self.has_ended
+
     def notify(
         self,
         content_type: str | None = None,
@@ -140,7 +145,7 @@ class NotifierUsage:
         now: float,
     ) -> None:
         """Tell the state, as it is now. TERMINATED, with a `reason`, ends the subscription."""
-        if self.has_ended or self._is_over:
+        if self.is_over:
             raise LocalProtocolError("notify: the subscription has ended")
         self._last = _Notice(content_type, body, activity, reason)
         self._queue(self._last, now)

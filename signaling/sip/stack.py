@@ -219,6 +219,7 @@ class Stack:
         body: bytes = b"",
         content_type: str | None = None,
         credentials: DigestCredentials | None = None,
+        routes: Sequence[NameAddr] = (),
         now: float,
     ) -> RequestId:
         """Send a request outside any dialog (not INVITE). Then one `RequestCompleted`."""
@@ -231,6 +232,7 @@ class Stack:
             to=to,
             call_id=self._core.token(),
             cseq=1,
+            routes=routes,
             headers=headers,
             body=body,
             content_type=content_type,

@@ -7,7 +7,7 @@ import itertools
 from typing import Self
 
 from signaling.sip.headers import AuthChallenge
-from signaling.sip.message import Response, parse_message
+from signaling.sip.message import Request, Response, parse_message, respond
 from signaling.transport.udp import UdpTransport
 from tests.fakes.receiver import Recorder
 from tests.integration.signaling.stage import REALM
@@ -73,6 +73,15 @@ class RawClient:
             if message.status >= 200:
                 return message
 
+    async def asked(self, method: str, status: int = 200) -> Request:
+        """The next request that comes, of that method; it is answered so."""
+        octets, _ = await self.recorder.message()
+        message = parse_message(octets)
+        assert isinstance(message, Request)
+        assert message.method == method
+        self.send(respond(message, status, to_tag="raw").serialise())
+        return message
+
     async def ask(self, octets: bytes) -> Response:
         self.send(octets)
         return await self.response()
@@ -96,17 +105,19 @@ class RawClient:
         user: str | None = None,
         to: str | None = None,
         headers: tuple[str, ...] = (),
+        body: bytes = b"",
     ) -> Response:
         """Ask, be challenged, and ask again with credentials of `username`; From is `user`."""
         user = user or username
         challenged = await self.ask(
-            self.request(method, uri=uri, user=user, to=to, headers=headers)
+            self.request(method, uri=uri, user=user, to=to, headers=headers, body=body)
         )
         assert challenged.status == 401
         value = digest(md5_challenge(challenged), method, uri, username, password)
         authorization = f"Authorization: {value}"
+        headers = (authorization, *headers)
         return await self.ask(
-            self.request(method, uri=uri, user=user, to=to, headers=(authorization, *headers))
+            self.request(method, uri=uri, user=user, to=to, headers=headers, body=body)
         )
 
     def request(
@@ -117,8 +128,10 @@ class RawClient:
         user: str = "6001",
         to: str | None = None,
         call_id: str | None = None,
+        from_tag: str | None = None,
         to_tag: str | None = None,
         headers: tuple[str, ...] = (),
+        body: bytes = b"",
     ) -> bytes:
         number = next(_numbers)
         host, port = self.transport.address
@@ -127,14 +140,14 @@ class RawClient:
             f"{method} {uri} SIP/2.0",
             f"Via: SIP/2.0/UDP {host}:{port};rport;branch=z9hG4bKraw{number}",
             "Max-Forwards: 70",
-            f"From: <sip:{user}@127.0.0.1>;tag=raw{number}",
+            f"From: <sip:{user}@127.0.0.1>;tag={from_tag or f'raw{number}'}",
             f"To: <sip:{to or user}@127.0.0.1>{tag}",
             f"Call-ID: {call_id or f'raw-{number}'}",
             f"CSeq: {number} {method}",
             f"Contact: <sip:{user}@{host}:{port}>",
             *headers,
-            "Content-Length: 0",
+            f"Content-Length: {len(body)}",
             "",
             "",
         ]
-        return "\r\n".join(lines).encode()
+        return "\r\n".join(lines).encode() + body

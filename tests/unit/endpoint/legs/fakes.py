@@ -27,6 +27,7 @@ from signaling.sip.flow import Flow, TransportKind
 from signaling.sip.headers import NameAddr
 from signaling.sip.liveness import LivenessEvent
 from signaling.sip.uri import Uri
+from signaling.textmessages import TextMessage
 from signaling.user_agent import Account, Ended, InviteRequest, Refer, SessionEvent
 
 WAIT_S = 5.0
@@ -292,6 +293,7 @@ class FakeServer:
         self.user_agent = FakeUserAgent()
         self.phones: dict[str, list[tuple[Uri, Flow | None]]] = {}
         self.trusted: set[str] = set()
+        self.sent_texts: Mailbox[TextMessage] = Mailbox()
         self.sessions: asyncio.Queue[FakeSession] = asyncio.Queue()
         self.offered: Mailbox[FakeSession] = Mailbox()
         self.bans: Mailbox[Any] = Mailbox()
@@ -300,6 +302,9 @@ class FakeServer:
     def targets(self, user: str, instance: str | None = None) -> list[PhoneAddress]:
         phones = self.phones.get(user, [])
         return [PhoneAddress(uri, flow or _udp(uri)) for uri, flow in phones]
+
+    def texts(self) -> AsyncIterator[TextMessage]:
+        return self.sent_texts
 
     def is_trusted(self, flow: Flow | None) -> bool:
         return flow is not None and flow.host in self.trusted
