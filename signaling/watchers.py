@@ -83,13 +83,15 @@ class Watcher:
         self.usage = usage
         self._states = states
         self._versions = itertools.count()
+        self._told: object = None
+        """The state in the last document."""
 
     def __repr__(self) -> str:
         return f"<Watcher {self.wish.subscriber} {self.wish.package} of {self.wish.resource}>"
 
     def notify(self, now: float) -> None:
-        """Tell the state, as it is when the NOTIFY goes out."""
-        if not self.usage.is_over:
+        """Tell the state, where it is another than was told; as it is when the NOTIFY goes out."""
+        if not self.usage.is_over and self._state() != self._told:
             self.usage.notify(self.wish.package.content_type, self._document, now=now)
 
     def end(self, reason: str, now: float) -> None:
@@ -103,16 +105,26 @@ class Watcher:
                 now=now,
             )
 
-    def _document(self) -> bytes:
-        wish = self.wish
-        match wish.package:
+    def _state(self) -> Presence | MessageSummary | tuple[PhoneDialog, ...]:
+        user = self.wish.resource
+        match self.wish.package:
             case Package.PRESENCE:
-                return presence_document(wish.entity, self._states.presence(wish.resource))
+                return self._states.presence(user)
             case Package.DIALOG:
-                version = next(self._versions)
-                return dialog_document(wish.entity, version, self._states.dialogs(wish.resource))
+                return tuple(self._states.dialogs(user))
             case Package.MESSAGE_SUMMARY:
-                return summary_document(wish.entity, self._states.messages(wish.resource))
+                return self._states.messages(user)
+
+    def _document(self) -> bytes:
+        entity, state = self.wish.entity, self._state()
+        self._told = state
+        match state:
+            case Presence():
+                return presence_document(entity, state)
+            case MessageSummary():
+                return summary_document(entity, state)
+            case dialogs:
+                return dialog_document(entity, next(self._versions), dialogs)
 
 
 class Watchers:

@@ -79,6 +79,8 @@ class Baresip:
         ca_file: whose certificate the far end must show over TLS.
         certificate: PEM of key and certificate; then it listens for TLS on `tls_port`.
         srtp: audio by SRTP with keys in the SDP, and no other.
+        modules: more of its applications, as `presence`.
+        contacts: its contacts file; the first one is current.
     """
 
     def __init__(
@@ -101,6 +103,8 @@ class Baresip:
         ca_file: Path | None = None,
         certificate: Path | None = None,
         srtp: bool = False,
+        modules: tuple[str, ...] = (),
+        contacts: str = "",
     ) -> None:
         self.user = user
         self.domain = domain or registrar
@@ -115,6 +119,7 @@ class Baresip:
         self._register = register
         self._uuid = uuid
         proxy = f'"sip:{registrar};transport={transport}"'
+        self._modules, self._contacts = modules, contacts
         self._account = (
             f"<sip:{user}@{self.domain}>"
             f";auth_user={user};auth_pass={password}"
@@ -150,11 +155,12 @@ class Baresip:
             directory=self._directory,
             certificates=self._certificates,
         )
+        config += "".join(f"module_app {module}.so\n" for module in self._modules)
         for name, text in {
             "config": config,
             "accounts": self._account,
-            "contacts": "",
-            "current_contact": "",
+            "contacts": self._contacts,
+            "current_contact": self._contacts.partition("<")[2].partition(">")[0],
             "uuid": self._uuid,
         }.items():
             (self._directory / name).write_text(text)
