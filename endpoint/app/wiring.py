@@ -37,6 +37,7 @@ from endpoint.app.rest import RestRoutes
 from endpoint.app.secrecy import check_secrets, weakness
 from endpoint.app.settings import AccountSettings, Config, SipLimits, StationSettings, dns_server
 from endpoint.app.state import Running, StateDirectory
+from endpoint.app.texts import TextRoutes
 from endpoint.app.traces import TraceRoutes, Traces
 from endpoint.app.trunks import trunk_of
 from endpoint.callcontrol.controller import CallController, ControllerSettings
@@ -281,6 +282,12 @@ class Endpoint:
             *RestRoutes(view, config.http.body_timeout_s, alarms=self.supervision.alarms).routes(),
             *BanRoutes(self.server).routes(),
             *TraceRoutes(traces, self.exchange.sip_calls).routes(),
+            *TextRoutes(
+                self.server,
+                directory,
+                leg_settings(config).domain,
+                config.http.body_timeout_s,
+            ).routes(),
             *MediaRoutes(view, self.exchange.browsers, config.http.body_timeout_s).routes(),
             *EventSocket(view).routes(),
         ]

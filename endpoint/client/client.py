@@ -178,6 +178,11 @@ class EndpointClient:
         path = f"/calls/{quote(call, safe='')}/trace?format={quote(kind, safe='')}"
         return await self._send("GET", path)
 
+    async def send_text(self, device: str, sender: str, text: str) -> wire.TextSent:
+        """Send a text to a device's telephones; returns when they have taken it, or not."""
+        path = f"/devices/{quote(device, safe='')}/texts"
+        return await self._ask("POST", path, wire.TextSent, wire.SendText(sender, text))
+
     # -- a page's audio ---------------------------------------------------------------------------
 
     async def open_media(self, device: str, sdp: str) -> wire.Media:

@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from endpoint.app import certificates
 from endpoint.callcontrol.commands import ClearConnection, MakeCall
 from endpoint.callcontrol.events import Established
+from endpoint.client.client import EndpointClient
+from endpoint.client.errors import RequestRefused
 from endpoint.legs.base import DeviceId, DeviceRegistered, TextReceived
 
 from .desk import Desk
@@ -84,3 +87,25 @@ async def test_sipp_watches_the_calls_of_a_device_with_baresip(desk: Desk, tmp_p
         await desk.do(ClearConnection(AGENT))
         await sipp.finished()
     assert desk.endpoint.server.watcher_count == 0
+
+
+async def test_a_client_sends_a_text_to_baresip(desk: Desk, tmp_path: Path) -> None:
+    trust = certificates.client_context(desk.ca_file)
+    async with (
+        Baresip(tmp_path / "customer", CUSTOMER, desk.sip, password=desk.password) as receiver,
+        EndpointClient(desk.endpoint.url, desk.endpoint.token, ssl_context=trust) as client,
+    ):
+        await desk.event(DeviceRegistered, device=CUSTOMER)
+        sent = await client.send_text(CUSTOMER, AGENT, "good evening")
+        assert (sent.delivered, sent.sip_status) == (True, 200)
+        await receiver.process.lines.next(lambda line: "good evening" in line, "text")
+        assert (await client.send_text(AGENT, CUSTOMER, "nobody home")).sip_status == 480
+        for device, sender, text, status in (
+            (CUSTOMER, "6999", "x", 404),
+            ("6999", CUSTOMER, "x", 404),
+            (CUSTOMER, AGENT, "\u4f60" * 500, 413),
+            (CUSTOMER, AGENT, "", 400),
+        ):
+            with pytest.raises(RequestRefused) as refused:
+                await client.send_text(device, sender, text)
+            assert refused.value.status == status

@@ -13,12 +13,14 @@ import typer
 
 from endpoint.app.bans import BanRoutes
 from endpoint.app.cli import app
+from endpoint.app.directory import Directory
 from endpoint.app.eventsocket import EventSocket
 from endpoint.app.exitcodes import ExitCode
 from endpoint.app.media import MediaRoutes
 from endpoint.app.native import NativeView
 from endpoint.app.rest import RestRoutes
 from endpoint.app.settings import Config
+from endpoint.app.texts import TextRoutes
 from endpoint.app.traces import TraceRoutes, Traces
 from endpoint.callcontrol.events import Event
 from endpoint.gateways.native.messages import API
@@ -119,6 +121,7 @@ def test_the_requests_of_the_native_interface_are_those_that_are_served() -> Non
         *MediaRoutes(view, Mock(spec=BrowserStations), 1.0).routes(),
         *BanRoutes(Mock(spec=SipServer)).routes(),
         *TraceRoutes(Mock(spec=Traces), SipCalls()).routes(),
+        *TextRoutes(Mock(spec=SipServer), Mock(spec=Directory), "", 1.0).routes(),
         *EventSocket(view).routes(),
     ]
     assert told == {

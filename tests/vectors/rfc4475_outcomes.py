@@ -131,7 +131,7 @@ ROWS = (
     ),
     Row("semiuri", True, Accepted("OPTIONS", 0, 1, 8, 3), NORMAL),
     Row("transports", True, Accepted("OPTIONS", 0, 5, 60, 70), NORMAL),
-    Row("mpart01", True, Accepted("MESSAGE", 553, 1, 1, 70), _status(200, 415)),
+    Row("mpart01", True, Accepted("MESSAGE", 553, 1, 1, 70), _status(200, 401, 415)),
     Row("unreason", True, Accepted("200", 154, 1, 35, None), NOTHING),
     Row("noreason", True, Accepted("100", 0, 1, 35, None), NOTHING),
     # 3.1.2 invalid messages

@@ -71,6 +71,14 @@ class TransferTo(Struct, frozen=True, forbid_unknown_fields=True):
     """Another call of the device."""
 
 
+class SendText(Struct, frozen=True, forbid_unknown_fields=True):
+    """`POST /devices/{device}/texts`."""
+
+    sender: Device
+    """Whom it is from: a device of ours."""
+    text: Annotated[str, Meta(min_length=1, max_length=1300)]
+
+
 class MediaOffer(Struct, frozen=True, forbid_unknown_fields=True):
     """`POST /devices/{device}/media`, and `PUT` of a further offer."""
 
@@ -87,6 +95,16 @@ class Accepted(Struct, frozen=True):
     command: str
     call: str
     interaction: str
+
+
+class TextSent(Struct, frozen=True):
+    """200 of `POST /devices/{device}/texts`."""
+
+    device: str
+    delivered: bool
+    """A telephone of the device took it."""
+    sip_status: int
+    """What they said, as in `TextReceived`; 480 where none is registered."""
 
 
 class Media(Struct, frozen=True):
