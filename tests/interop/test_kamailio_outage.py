@@ -12,6 +12,8 @@ import pytest
 from endpoint.callcontrol.commands import ClearConnection, MakeCall
 from endpoint.callcontrol.events import CallCleared, ConnectionCleared, Established
 from endpoint.legs.base import Cause, DeviceId, DeviceRegistered, DeviceUnregistered
+from signaling.sip.uri import Uri
+from signaling.user_agent import LivenessSettings, PeerDown, PeerUp, UserAgent
 
 from .desk import Desk
 from .peers.baresip import Baresip
@@ -107,3 +109,18 @@ async def test_f1_a_server_that_is_killed_for_30_s_in_a_call(
         await desk.do(ClearConnection(AGENT))
         await customer.closed()
         assert (await desk.cleared()).cause is Cause.NORMAL
+
+
+async def test_a_server_that_is_watched_goes_and_comes_back(kamailio: Kamailio) -> None:
+    """By OPTIONS over UDP; an ICMP error tells it at once, silence after a while."""
+    settings = LivenessSettings(interval_s=0.5, retry_s=0.1, timeout_s=0.5)
+    async with UserAgent() as agent, asyncio.timeout(30):
+        await agent.listen_udp("127.0.0.1", 0)
+        watch = agent.watch(
+            Uri("sip", host=kamailio.host, port=kamailio.sip_port), settings=settings
+        )
+        assert await anext(watch.events()) == PeerUp(200)
+        kamailio.kill()
+        assert isinstance(await anext(watch.events()), PeerDown)
+        await kamailio.start_again()
+        assert await anext(watch.events()) == PeerUp(200)

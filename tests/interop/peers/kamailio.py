@@ -18,6 +18,7 @@ from .process import Process, free_port, require
 
 REPOSITORY = Path(__file__).parents[3]
 CONFIG = REPOSITORY / "docker" / "kamailio" / "kamailio.cfg"
+EDGE_CONFIG = Path(__file__).parents[1] / "kamailio" / "edge.cfg"
 READY_TIMEOUT_S = 20.0
 
 
@@ -54,6 +55,8 @@ class Kamailio:
         self._rtpengine = rtpengine
         self._trunk = trunk
         self._names = names
+        self._config = CONFIG
+        self._more: dict[str, str] = {}
         self._directory = directory
         self._stack = AsyncExitStack()
         self.process: Process
@@ -116,7 +119,7 @@ class Kamailio:
             environment["RTPENGINE"] = self._rtpengine
         if self._trunk is not None:
             environment["SIP_TRUNK"] = self._trunk
-        self._environment = environment
+        self._environment = environment | self._more
         async with AsyncExitStack() as stack:
             await self._start(stack)
             self._stack = stack.pop_all()
@@ -147,7 +150,21 @@ class Kamailio:
 
     def _arguments(self, program: str) -> list[str | Path]:
         files = self._directory
-        return [program, "-DD", "-E", "-f", CONFIG, "-m", "32", "-M", "8", "-Y", files, "-w", files]
+        return [
+            program,
+            "-DD",
+            "-E",
+            "-f",
+            self._config,
+            "-m",
+            "32",
+            "-M",
+            "8",
+            "-Y",
+            files,
+            "-w",
+            files,
+        ]
 
     async def _answers_options(self) -> None:
         loop = asyncio.get_running_loop()
@@ -177,3 +194,17 @@ class Kamailio:
         raise PeerError(
             f"kamailio ended, see {self.process.log}\n{self.process.log.read_text()[-2000:]}"
         )
+
+
+class EdgeProxy(Kamailio):
+    """Kamailio with tests/interop/kamailio/edge.cfg, over UDP: phones reach a registrar through it.
+
+    Args:
+        directory: for its log and run files.
+        registrar: `host:port` of the registrar behind it.
+    """
+
+    def __init__(self, directory: Path, registrar: str) -> None:
+        super().__init__(directory)
+        self._config = EDGE_CONFIG
+        self._more = {"REGISTRAR": f"sip:{registrar}"}
