@@ -1,8 +1,8 @@
 """The embedded sipWsServer: a registrar with digest over every transport, and calls of its phones.
 
-Every REGISTER, and every other request outside a dialog that is not from a trusted peer, must prove
-its user by digest; From (and To of a REGISTER) must name that very user. Who is unknown gets the
-same answers, after the same work, as who has the wrong password.
+Every REGISTER, SUBSCRIBE and MESSAGE, and every other request outside a dialog that is not from a
+trusted peer, must prove its user by digest; From (and To of a REGISTER) must name that very user.
+Who is unknown gets the same answers, after the same work, as who has the wrong password.
 """
 
 from __future__ import annotations
