@@ -190,14 +190,3 @@ async def test_what_happens_is_told_to_who_watches(desk: Desk) -> None:
 
 async def test_after_events_that_were_missed_all_is_told_anew(desk: Desk) -> None:
     assert await desk.follow([EventsMissed(1, 2)], []) == [({"6001", "6002"}, set(Package))]
-
-
-async def test_a_fault_in_telling_is_not_the_end(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def broken(*_: object) -> None:
-        raise RuntimeError("broken")
-
-    monkeypatch.setattr(desk.server, "changed", broken)
-    registered = DeviceRegistered(DeviceId("6001"), "sip:6001@h", 60)
-    assert await desk.follow([registered, registered]) == []
