@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import socket
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -68,7 +69,7 @@ automatically_accept=0
 
 CLEAR = "sip_tls_port=0"
 SECURITY = """\
-sip_tls_port=-2
+sip_tls_port={tls_port}
 root_ca={ca_file}
 verify_server_certs=1
 verify_server_cn=1
@@ -105,7 +106,10 @@ class Linphone:
         self.tone_hz = tone_hz
         self._server = registrar if ca_file is None else f"{registrar};transport=tls"
         self._identity = f"sip:{user}@{registrar}"
-        self._security = SECURITY.format(ca_file=ca_file) if ca_file is not None else CLEAR
+        self._security = CLEAR
+        if ca_file is not None:
+            port = free_port(socket.SOCK_STREAM)
+            self._security = SECURITY.format(tls_port=port, ca_file=ca_file)
         self._password = password
         self._directory = directory
         self._settings = settings or {}
