@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 
 from endpoint.callcontrol.commands import ClearConnection, MakeCall
-from endpoint.callcontrol.events import Established
+from endpoint.callcontrol.events import CallCleared, Established
 from endpoint.legs.base import DeviceId, DeviceRegistered, DeviceUnregistered
 
 from .desk import Desk
 from .peers.baresip import Baresip
 from .peers.feed import PeerError
 from .peers.hearing import hear
+from .peers.jssip import JsSip
 from .peers.kamailio import Kamailio
 
 pytestmark = pytest.mark.soak
@@ -76,4 +77,41 @@ async def test_an_account_at_kamailio_stays_registered(kamailio: Kamailio, tmp_p
             await customer.dial(AGENT)
             await customer.established()
             await customer.hang_up()
+            await desk.cleared()
+
+
+@pytest.mark.parametrize("jssip_calls", [True, False])
+async def test_a_call_of_jssip_outlives_its_session(tmp_path: Path, jssip_calls: bool) -> None:
+    """It asks for 90 s, and as the called one refreshes by UPDATE what we ask for."""
+    async with Desk(
+        tmp_path / "state",
+        extensions=[CUSTOMER],
+        stations={AGENT: AGENT_HZ},
+        settings={
+            "sip": {"port": 0, "session_expires_s": 90},
+            "media": {"websocket_phones": "rtp"},
+        },
+    ) as desk:
+        phone = JsSip(
+            tmp_path / "browser",
+            CUSTOMER,
+            desk.endpoint.wss_url,
+            domain="localhost",
+            password=desk.password,
+            ca_file=desk.ca_file,
+            tone_hz=CUSTOMER_HZ,
+        )
+        async with phone as browser:
+            await desk.event(DeviceRegistered, device=CUSTOMER)
+            if jssip_calls:
+                await browser.dial(AGENT)
+            else:
+                await desk.do(MakeCall(AGENT, CUSTOMER))
+                await browser.ringing()
+                await browser.accept()
+            await desk.event(Established)
+            with pytest.raises(PeerError, match="no CallCleared"):
+                await desk.event(CallCleared, timeout_s=100)
+            await hear({desk.ear(AGENT): {CUSTOMER_HZ}, browser: {AGENT_HZ}})
+            await desk.do(ClearConnection(AGENT))
             await desk.cleared()
