@@ -27,6 +27,7 @@ from endpoint.legs.base import (
 )
 from endpoint.legs.base import RegistrationEvent as RegistrationNotice
 from endpoint.legs.cause import cause_of_error, cause_of_status
+from endpoint.legs.numbering import NumberRule
 from endpoint.legs.terms import AudioTerms, Protection
 from signaling.errors import SipParseError
 from signaling.server import SipServer
@@ -108,6 +109,8 @@ class Target:
     """A telephone that is registered with us: where it redirects to is a number, for any line."""
     hosts: frozenset[str] = frozenset()
     """Of a line outside: hosts of it beside the target's own, where a 3xx may lead."""
+    numbers: tuple[NumberRule, ...] = ()
+    """What the line takes: to no other number may a 3xx lead. Empty: it takes any."""
 
 
 @dataclass(frozen=True, slots=True)

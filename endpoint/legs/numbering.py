@@ -27,6 +27,12 @@ class NumberRule:
         """What becomes of a number that it takes."""
         return self.to or self.add + number[self.strip :]
 
+    def makes(self, number: str) -> bool:
+        """Whether a number may be what became of one that it takes."""
+        if self.to or not self.match.endswith("*"):
+            return number == self.rewrite(self.match)
+        return number.startswith(self.add + self.match[:-1][self.strip :])
+
 
 def matches(number: str, pattern: str) -> bool:
     """Whether a pattern, as in `NumberRule.match`, is for a number."""

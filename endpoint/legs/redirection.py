@@ -86,12 +86,15 @@ class Redirections:
             return "it is no SIP address"
         if contact.uri.host not in (target.uri.host, *target.hosts):
             return f"{contact.uri.host} is not of the line that sends it there"
+        number = number_of(contact.uri)
+        if target.numbers and not any(rule.makes(number) for rule in target.numbers):
+            return "the line takes no such number"
         if not self.enter(_place(contact.uri)):
             return "the call has been there"
         # No more than who and where: headers, maddr and the like would be the called one's orders.
-        who, where = contact.uri.user, (contact.uri.host, contact.uri.port)
+        who, host, port = contact.uri.user, contact.uri.host, contact.uri.port
         log.info("call redirected", leg=self._leg, to=str(contact.uri))
-        return replace(target, uri=Uri("sip", who, host=where[0], port=where[1]))
+        return replace(target, uri=replace(target.uri, user=who, host=host, port=port))
 
 
 def _place(uri: Uri) -> str:

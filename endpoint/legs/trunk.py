@@ -250,6 +250,7 @@ class Trunk(Way):
                 headers=identity_headers(caller, claim, withheld=request.withheld),
                 way=self,
                 hosts=frozenset(each.uri(number).host for each in self.peers),
+                numbers=self.settings.outgoing,
             )
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from endpoint.legs.base import (
     Cause,
@@ -50,9 +53,20 @@ def leg_settings() -> LegSettings:
 
 @pytest.fixture
 def trunks() -> list[TrunkSettings]:
-    peers = tuple(PeerSettings(Uri.parse(f"sip:192.0.2.{i}")) for i in (1, 2))
+    peers = tuple(PeerSettings(Uri.parse(f"sip:192.0.2.{i};transport=tcp")) for i in (1, 2))
     rules = (NumberRule("0*"),)
     return [TrunkSettings("carrier", peers, outgoing=rules, liveness=None, first_response_s=60.0)]
+
+
+@pytest.fixture
+def logs() -> Iterator[list[Any]]:
+    with capture_logs() as entries:
+        yield entries
+
+
+def refusals(logs: list[Any]) -> list[str]:
+    """Why redirections were not followed."""
+    return [entry["reason"] for entry in logs if entry["event"] == "redirection refused"]
 
 
 def place(
@@ -155,26 +169,30 @@ async def test_a_deflection_goes_where_the_caller_could_dial_itself(desk: Desk) 
     """6001 may dial outside by the trunk: so may who forwards its call."""
     redirect(await called(desk), "<sip:0301234@x>")
     second = await desk.session()
-    assert target(second) in ("sip:0301234@192.0.2.1", "sip:0301234@192.0.2.2")
+    assert re.fullmatch(r"sip:0301234@192\.0\.2\.[12];transport=tcp", target(second))
     await answer(desk, second)
 
 
 @pytest.mark.parametrize(
-    ("role", "facts"),
+    ("facts", "reason"),
     [
-        (LegRole.STATION, {"calling": "+4930999"}),
-        (LegRole.STATION, {"calling": "0900123", "auto_answer": True}),
+        ({"calling": "+4930999"}, "+4930999 may call devices of ours alone"),
+        (
+            {"calling": "0900123", "auto_answer": True},
+            "a device that dials is not called elsewhere",
+        ),
     ],
     ids=["outside caller", "own telephone of who dials"],
 )
 async def test_s12_nobody_else_is_led_outside(
-    desk: Desk, role: LegRole, facts: dict[str, Any]
+    desk: Desk, logs: list[Any], facts: dict[str, Any], reason: str
 ) -> None:
     """A phone that forwards to a premium number must not make us pay for it."""
-    redirect(await called(desk, role=role, **facts), "<sip:0900123@x>")
+    redirect(await called(desk, role=LegRole.STATION, **facts), "<sip:0900123@x>")
     assert await told(desk) == REFUSED
     await desk.settle()
     assert desk.server.sessions.empty()
+    assert refusals(logs) == [reason]
 
 
 @pytest.mark.parametrize(
@@ -194,15 +212,16 @@ async def test_an_unknown_number_is_told_as_such(desk: Desk) -> None:
     await desk.settle()
 
 
-async def test_s12_a_ring_of_deflections_is_broken(desk: Desk) -> None:
+async def test_s12_a_ring_of_deflections_is_broken(desk: Desk, logs: list[Any]) -> None:
     desk.server.add_phone("6003")
     redirect(await called(desk), "<sip:6003@x>")
     redirect(await desk.session(), "<sip:6002@x>")
     assert await told(desk) == REFUSED
     await desk.settle()
+    assert refusals(logs) == ["the call has been there"]
 
 
-async def test_s12_after_three_redirections_it_is_enough(desk: Desk) -> None:
+async def test_s12_after_three_redirections_it_is_enough(desk: Desk, logs: list[Any]) -> None:
     for i in range(3, 8):
         desk.server.add_phone(f"600{i}")
     redirect(await called(desk), "<sip:6003@x>")
@@ -211,6 +230,7 @@ async def test_s12_after_three_redirections_it_is_enough(desk: Desk) -> None:
     assert await told(desk) == REFUSED
     await desk.settle()
     assert desk.server.sessions.empty()
+    assert refusals(logs) == ["calls.maximum_redirections is 3"]
 
 
 async def test_other_phones_of_the_device_ring_on(desk: Desk) -> None:
@@ -316,19 +336,52 @@ async def test_contacts_are_tried_one_after_the_other(desk: Desk) -> None:
     ["<sip:10087@evil.example>", "<sip:10086@pbx.example>", "<tel:+49900>", "<sip:x@203.0.113.1>"],
 )
 async def test_s12_a_server_outside_leads_to_no_other_host_and_not_round(
-    desk: Desk, contact: str
+    desk: Desk, logs: list[Any], contact: str
 ) -> None:
     redirect(await outside(desk), contact)
     assert await told(desk) == REFUSED
     await desk.settle()
+    assert len(refusals(logs)) == 1
+
+
+async def trunk_call(desk: Desk) -> tuple[FakeSession, str]:
+    """6001 dials by the trunk; its session, and the peer that was not asked."""
+    desk.exchange.place(place("0301234"))
+    session = await desk.session()
+    return session, "192.0.2.2" if "192.0.2.1" in target(session) else "192.0.2.1"
 
 
 async def test_a_trunk_redirects_to_its_other_host(desk: Desk) -> None:
-    desk.exchange.place(place("0301234"))
-    first = await desk.session()
-    other = {"sip:0301234@192.0.2.1": "192.0.2.2", "sip:0301234@192.0.2.2": "192.0.2.1"}
-    host = other[target(first)]
-    redirect(first, f"<sip:0301234@{host}:5071>")
+    """By the transport that the trunk is reached by, whatever the contact says."""
+    first, other = await trunk_call(desk)
+    redirect(first, f"<sip:0309999@{other}:5071;transport=udp>")
     second = await desk.session()
-    assert target(second) == f"sip:0301234@{host}:5071"
+    assert target(second) == f"sip:0309999@{other}:5071;transport=tcp"
     await answer(desk, second)
+
+
+@pytest.mark.parametrize("user", ["900123@", "+4930@", ""])
+async def test_s12_a_trunk_leads_to_no_number_that_it_does_not_take(
+    desk: Desk, logs: list[Any], user: str
+) -> None:
+    first, other = await trunk_call(desk)
+    redirect(first, f"<sip:{user}{other}>")
+    assert await told(desk) == REFUSED
+    await desk.settle()
+    assert refusals(logs) == ["the line takes no such number"]
+
+
+@pytest.mark.parametrize(
+    ("rule", "made", "not_made"),
+    [
+        (NumberRule("*"), ["", "0900"], []),
+        (NumberRule("0*", strip=1, add="+49"), ["+4930"], ["030", "+1"]),
+        (NumberRule("030*", strip=1), ["301"], ["0301", "31"]),
+        (NumberRule("0*", strip=3, add="9"), ["91"], ["81"]),
+        (NumberRule("110"), ["110"], ["1100"]),
+        (NumberRule("110", add="0"), ["0110"], ["110"]),
+        (NumberRule("1*", to="+4930100"), ["+4930100"], ["1"]),
+    ],
+)
+def test_what_a_rule_may_make(rule: NumberRule, made: list[str], not_made: list[str]) -> None:
+    assert [number for number in made + not_made if rule.makes(number)] == made
