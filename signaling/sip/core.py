@@ -190,6 +190,15 @@ class Core:
         request.headers.set("Via")
         request.headers.add_first("Via", str(via))
 
+    def stream_for(self, request: Request, flow: Flow) -> Flow | None:
+        """The way for a request that is too large for a datagram (§18.1.1); None where it is not.
+
+        Its Via must be in place: that counts too.
+        """
+        if flow.reliable or len(request.serialise()) <= self.config.datagram_octets:
+            return None
+        return self.config.stream_for(flow)
+
     def contact_uri(self, flow: Flow, user: str | None, *, secure: bool) -> Uri:
         """Our URI for a Contact; who is asked for by `sips` answers by `sips` (§8.1.1.8)."""
         uri = self.config.local_uri(flow, user)

@@ -81,22 +81,13 @@ class Exchange:
     def _send(self, now: float) -> None:
         self._core.stamp(self.request, self.flow)
         flow, on_failure = self.flow, self._on_failure
-        stream = self._stream()
+        stream = None if self._streamless else self._core.stream_for(self.request, self.flow)
         if stream is not None:
             flow, on_failure = stream, self._stream_failed
             self._core.stamp(self.request, flow)
         self.transaction = self._core.layer.start_client(
             self.request, flow, now, self._received, on_failure
         )
-
-    def _stream(self) -> Flow | None:
-        """The way for a request that is too large for a datagram (RFC 3261 §18.1.1)."""
-        config = self._core.config
-        if self.flow.reliable or self._streamless:
-            return None
-        if len(self.request.serialise()) <= config.datagram_octets:
-            return None
-        return config.stream_for(self.flow)
 
     def _stream_failed(self, failure: Failure, now: float) -> None:
         """Who takes no TCP gets the datagram all the same (§18.1.1)."""

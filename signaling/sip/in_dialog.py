@@ -91,8 +91,19 @@ class InDialog:
             content_type=SDP if sdp else None,
         )
         self._core.stamp(ack, flow)
-        octets = ack.serialise()
-        return lambda now: self._core.layer.send(flow, octets, now)
+        way = flow
+
+        def send(now: float) -> None:
+            # By TCP where it is too large for a datagram. Where that leads nowhere the ACK is lost,
+            # the 2xx comes again, and that way is not taken a second time.
+            nonlocal way
+            chosen = self._core.stream_for(ack, flow) or flow
+            if chosen != way:
+                way = chosen
+                self._core.stamp(ack, way)
+            self._core.layer.send(way, ack.serialise(), now)
+
+        return send
 
     def send_bye(self, dialog: Dialog, headers: Iterable[tuple[str, str]], now: float) -> None:
         """Send BYE; the dialog is kept for requests that cross it until it is answered.

@@ -47,7 +47,7 @@ class Pair:
         if direction is Direction.SENT and not octets.startswith(b"SIP/"):
             self.sent.append((octets.split(b" ", 1)[0].decode(), flow.transport))
 
-    def call(self, sdp: bytes) -> InviteSession:
+    def call(self, sdp: bytes | None) -> InviteSession:
         target = Uri("sip", "6001", host=HOST, port=self.port)
         me = NameAddr("", Uri("sip", "me", host=HOST))
         return self.caller.invite(InviteRequest(target, me, NameAddr("", target), sdp=sdp))
@@ -98,6 +98,24 @@ async def test_who_takes_no_tcp_gets_the_datagram_and_is_not_asked_again_soon() 
         await ends.talk(LARGE)
         again = [("INVITE", UDP), ("ACK", UDP), ("BYE", UDP)]
         assert ends.sent == [("INVITE", TCP), *again, *again]
+
+
+@pytest.mark.parametrize("tcp", [True, False], ids=["by TCP", "by UDP to who takes no TCP"])
+async def test_so_does_an_ack_that_answers_a_late_offer(tcp: bool) -> None:
+    async with pair(tcp=tcp) as ends:
+        placed = ends.call(None)
+        ringing = await within(ends.called.invitations())
+        ringing.accept(OFFER)
+        assert isinstance(await next_event(placed), Answered)
+        placed.accept(LARGE)
+        confirmed = await next_event(ringing)
+        assert isinstance(confirmed, Confirmed)
+        assert ringing.sdp == LARGE
+        assert [way for method, way in ends.sent if method == "ACK"] == (
+            [TCP] if tcp else [TCP, UDP]
+        )
+        placed.bye()
+        await ending(ringing)
 
 
 async def test_its_cancel_goes_the_same_way() -> None:
