@@ -333,8 +333,15 @@ class StreamTransport:
     def _spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
         return task
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not isinstance(error, TransportError):
+            # A fault of ours; others' connections, and the listeners, go on.
+            log.error("connection failed by a fault of ours", exc_info=error)
 
 
 def _place(flow: Flow) -> Place:

@@ -131,6 +131,23 @@ async def test_an_address_where_nobody_listens_is_told_of(phone: End, kind, unus
 
 
 @KINDS
+async def test_who_gives_up_connecting_is_no_reason_for_others_to(
+    server: End, phone: End, kind, unused_tcp_port
+):
+    for port in (server.port, unused_tcp_port):
+        async with asyncio.TaskGroup() as both:
+            hasty = both.create_task(phone.transport.connect(kind, HOST, port))
+            await asyncio.sleep(0)  # it has begun
+            hasty.cancel()
+            if port == server.port:
+                assert (await phone.transport.connect(kind, HOST, port)).port == port
+            else:
+                with pytest.raises(TransportError, match="refused"):
+                    await phone.transport.connect(kind, HOST, port)
+        assert hasty.cancelled()
+
+
+@KINDS
 async def test_a_far_end_that_closes_ends_the_flow(server: End, phone: End, kind):
     flow = await phone.transport.connect(kind, HOST, server.port)
     await server.told.opening()
