@@ -131,8 +131,9 @@ class StreamTransport:
                 log.warning("connection not accepted", reason=reason(error))
                 await asyncio.sleep(1.0)
                 continue
-            source = source_of(str(address[0]))
-            refusal = self._refusal(source)
+            host = str(address[0]).partition("%")[0]
+            source = source_of(host)
+            refusal = self._refusal(source, host)
             if refusal is not None:
                 log.info("connection refused", reason=refusal, source=source)
                 connection.close()
@@ -141,13 +142,13 @@ class StreamTransport:
             self._sources[source] += 1
             self._spawn(self._accept(kind, connection, source, ssl_context))
 
-    def _refusal(self, source: str) -> str | None:
+    def _refusal(self, source: str, host: str) -> str | None:
         if not self._has_room():
             return "no descriptors are left for it"
         if self._sources.total() >= self._settings.maximum_connections:
             return "too many connections"
         many = self._sources[source] >= self._settings.maximum_connections_per_source
-        if many and source not in self._exempt:
+        if many and host not in self._exempt:
             return "too many connections from one source"
         return None
 

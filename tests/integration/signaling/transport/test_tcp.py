@@ -296,12 +296,12 @@ async def test_s8_connections_are_counted_by_source_and_in_all(ends, kind, serve
     one_more.close()
 
 
-async def test_who_is_exempt_may_hold_more_connections(ends, server_context):
-    settings = StreamSettings(maximum_connections_per_source=1, exempt=("127.0.0.2/32",))
-    server = await listening(ends("server", settings), TransportKind.TCP, server_context)
+@pytest.mark.parametrize(("host", "source"), [(HOST, "127.0.0.2"), ("::1", "::1")])
+async def test_who_is_exempt_may_hold_more_connections(ends, server_context, host, source):
+    settings = StreamSettings(maximum_connections_per_source=1, exempt=(source,))
+    server = await listening(ends("server", settings), TransportKind.TCP, server_context, host)
     held = [
-        await asyncio.open_connection(HOST, server.port, local_addr=("127.0.0.2", 0))
-        for _ in range(3)
+        await asyncio.open_connection(host, server.port, local_addr=(source, 0)) for _ in range(3)
     ]
     assert len({(await server.told.opening()).port for _ in held}) == 3
     for _, writer in held:
