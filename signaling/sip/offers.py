@@ -217,6 +217,8 @@ class Offers:
         elif status == 422 and self._may_ask_longer(offer, response):
             offer.raises += 1
             self._send(now)
+        elif offer is self._offer and self._goes_by_reinvite(offer, response):
+            self._send(now)
         else:
             self._complete(offer, status, None, now)
             if status in (408, 481):  # §12.2.1.2: the far end has no such call
@@ -243,6 +245,20 @@ class Offers:
         if offer is not self._offer or offer.raises == MAX_RAISES:
             return False
         return self._session.session_refresh.timer.raise_minimum(response)
+
+    def _goes_by_reinvite(self, offer: Offer, response: Response) -> bool:
+        """An UPDATE that is not taken after all, or would need somebody's consent (RFC 3311 §5.3).
+
+        Of a call that is answered the same can be said by re-INVITE.
+        """
+        status, method = response.status, response.cseq.method
+        if method != "UPDATE" or status not in (405, 501, 504):
+            return False
+        if status != 504:
+            self.dialog.remote_methods -= {"UPDATE"}
+        offer.method = "INVITE"
+        offer.source = self.local_sdp if offer.source is None else offer.source
+        return self._session.is_confirmed and offer.source is not None
 
     def _accepted(self, offer: Offer, response: Response, now: float) -> None:
         if offer.ack is not None:

@@ -18,6 +18,7 @@ from signaling.sip.events import (
 from signaling.sip.invite import InviteUsage
 from signaling.sip.message import Request
 from signaling.sip.reliable import RingReliably
+from signaling.sip.session_timer import SessionTimerSettings
 from tests.unit.signaling.sip.network import Network, Party
 from tests.unit.signaling.sip.peer import CONTACT, WS, Peer
 from tests.unit.signaling.sip.test_reliable import REQUIRED, SDP, invite_of, prack_of, reliable
@@ -185,6 +186,44 @@ def test_refused_update_leaves_the_session_as_it_was(peer: Peer, status: int) ->
     assert peer.told(ReinviteCompleted) == [ReinviteCompleted(operation, status)]
     assert session.sdp == b"answer"
     assert not session.has_ended
+
+
+@pytest.mark.parametrize("status", [405, 501, 504])
+def test_what_is_not_taken_by_update_goes_by_reinvite(peer: Peer, status: int) -> None:
+    """§5.3; what was said to be allowed may not be."""
+    session = peer.established_incoming(headers=TAKES_UPDATE)
+    operation = peer.do(session.update, b"hold")
+    peer.answer(status, headers=())
+    again = peer.requests()[-1]
+    assert (again.method, again.body) == ("INVITE", b"hold")
+    peer.answer(200, sdp=b"held")
+    assert peer.told(ReinviteCompleted) == [ReinviteCompleted(operation, 200, b"held")]
+    assert session.may_update() is (status == 504)
+
+
+def test_refresh_that_is_not_taken_by_update_goes_by_reinvite() -> None:
+    """RFC 4028 §7.4: with what is agreed on, so that nothing changes."""
+    peer = Peer(session_timer=SessionTimerSettings(interval_s=600))
+    headers = (*TAKES_UPDATE, ("Supported", "timer"))
+    session = peer.established_incoming(headers=headers)
+    peer.ladder()
+    peer.run(300.1)
+    (update,) = peer.requests()
+    assert (update.method, update.body) == ("UPDATE", b"")
+    peer.answer(405, headers=())
+    again = peer.requests()[-1]
+    assert (again.method, again.body) == ("INVITE", b"answer")
+    peer.answer(200, sdp=b"offer")
+    peer.do(session.bye)
+    peer.assert_idle()
+
+
+def test_refused_update_of_a_call_that_rings_is_told(peer: Peer) -> None:
+    session = rung(peer)
+    operation = peer.do(session.update, b"hold")
+    peer.answer(405, headers=())
+    assert peer.told(ReinviteCompleted) == [ReinviteCompleted(operation, 405)]
+    assert not session.may_update()
 
 
 def test_500_is_tried_again_when_it_says(peer: Peer) -> None:
