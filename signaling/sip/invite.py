@@ -575,8 +575,11 @@ class InviteUsage:
         self.core.tell(SessionChanged(self, event))
 
     def lose(self, status: int, text: str, now: float, *, bye: bool) -> None:
-        """The far end has no such call, or does not answer (§12.2.1.2)."""
-        if self.has_ended:
+        """The far end has no such call, or does not answer (§12.2.1.2).
+
+        Of a call that is not answered, the INVITE itself will tell.
+        """
+        if not self.is_answered:
             return
         self._end(Ended(by_remote=True, status=status, reason_text=text), now)
         if bye:

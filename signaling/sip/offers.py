@@ -222,11 +222,7 @@ class Offers:
         else:
             self._complete(offer, status, None, now)
             if status in (408, 481):  # §12.2.1.2: the far end has no such call
-                self._lose(status, response.reason, now)
-            elif status in (405, 501) and response.cseq.method == "UPDATE":
-                self.dialog.remote_methods -= {"UPDATE"}  # whatever its Allow says
-                if offer.operation is None and not self._session.has_ended:
-                    self.refresh(now)
+                self._session.lose(status, response.reason, now, bye=status == 408)
 
     def _pause_s(self, response: Response) -> float | None:
         """How long to wait before the same is said again; None: it is refused for good.
@@ -295,12 +291,7 @@ class Offers:
         if failure is Failure.TIMEOUT:
             method = offer.exchange.request.method if offer.exchange else ""
             name = "UPDATE" if method == "UPDATE" else "re-INVITE"
-            self._lose(failure.status, f"no answer to {name}", now)
-
-    def _lose(self, status: int, text: str, now: float) -> None:
-        """The far end is gone. Of a dialog that is early, the INVITE itself will tell that."""
-        if not self._session.is_early:
-            self._session.lose(status, text, now, bye=status == 408)
+            self._session.lose(failure.status, f"no answer to {name}", now, bye=True)
 
     def _settle(self, offer: Offer) -> None:
         """It has its final response, or will have none."""

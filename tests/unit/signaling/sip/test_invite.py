@@ -546,6 +546,18 @@ def test_cause_of_a_bye_is_told(peer: Peer) -> None:
     peer.assert_idle()
 
 
+def test_info_that_finds_no_call_while_we_ring_leaves_the_call_to_its_invite(peer: Peer) -> None:
+    """The 180 that made the dialog may have been lost; the INVITE is still to be answered."""
+    session = peer.incoming()
+    peer.do(session.ring)
+    operation = peer.do(session.info, "text/plain", b"?")
+    peer.answer(481)
+    assert peer.session_events() == [InfoCompleted(operation, 481)]
+    peer.do(session.hang_up)
+    assert peer.ladder()[-1] == "480 INVITE"
+    peer.assert_idle()
+
+
 def test_other_requests_after_our_bye_are_481(peer: Peer) -> None:
     session = peer.established_incoming()
     peer.do(session.bye)
