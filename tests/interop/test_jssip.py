@@ -114,6 +114,21 @@ async def test_it_is_given_a_gruu_names_itself_so_and_is_reached_by_it(
     assert (await browser.closed())["by"] == "remote"
 
 
+async def test_it_holds_and_retrieves_by_update(desk: Desk, browser: JsSip) -> None:
+    """RFC 3311: what JsSIP does where it is told to."""
+    await browser.dial(CUSTOMER)
+    await browser.established()
+    await desk.event(Established, device=CUSTOMER)
+    assert await browser.hold(update=True)
+    await desk.event(Held, device=AGENT)
+    await hear({browser: set(), desk.ear(CUSTOMER): MUSIC_HZ})
+    assert await browser.resume(update=True)
+    await desk.event(Retrieved, device=AGENT)
+    await hear({browser: {CUSTOMER_HZ}, desk.ear(CUSTOMER): {AGENT_HZ}})
+    await browser.hang_up()
+    await desk.cleared()
+
+
 async def test_it_takes_a_call_and_is_held_by_command(desk: Desk, browser: JsSip) -> None:
     await desk.do(MakeCall(CUSTOMER, AGENT))
     assert (await browser.ringing())["peer"] == CUSTOMER

@@ -62,9 +62,9 @@ module.exports = function makePhone(settings, tell, media, onConnection = () => 
     call: ({ target }) => void phone.call(target, media()),
     answer: () => session.answer(media()),
     reject: ({ status }) => session.terminate({ status_code: status }),
-    // The outcome of its re-INVITE is the reply: true once the far end has agreed.
-    hold: () => new Promise(done => session.hold({ useUpdate: false }, () => done(true)) || done(false)),
-    unhold: () => new Promise(done => session.unhold({ useUpdate: false }, () => done(true)) || done(false)),
+    // The outcome of its re-INVITE, or UPDATE, is the reply: true once the far end has agreed.
+    hold: ({ update }) => new Promise(done => session.hold({ useUpdate: update }, () => done(true)) || done(false)),
+    unhold: ({ update }) => new Promise(done => session.unhold({ useUpdate: update }, () => done(true)) || done(false)),
     restart_ice: () => new Promise(done =>
       session.renegotiate({ rtcOfferConstraints: { iceRestart: true } }, () => done(true)) || done(false)),
     dtmf: ({ digits, transport }) =>

@@ -88,13 +88,13 @@ class DrivenJsSip(ABC):
         """Answer the call that rings."""
         await self.command("answer")
 
-    async def hold(self) -> bool:
-        """Offer sendonly (re-INVITE); tell whether the far end agreed."""
-        return bool(await self.command("hold"))
+    async def hold(self, *, update: bool = False) -> bool:
+        """Offer sendonly, by re-INVITE or UPDATE; tell whether the far end agreed."""
+        return bool(await self.command("hold", update=update))
 
-    async def resume(self) -> bool:
-        """Offer sendrecv (re-INVITE); tell whether the far end agreed."""
-        return bool(await self.command("unhold"))
+    async def resume(self, *, update: bool = False) -> bool:
+        """Offer sendrecv, by re-INVITE or UPDATE; tell whether the far end agreed."""
+        return bool(await self.command("unhold", update=update))
 
     async def transfer(self, target: str, *, attended: bool = False) -> None:
         """Send its first call elsewhere (REFER); `attended`: to whom its last call is with."""
