@@ -294,6 +294,31 @@ async def test_srtp_is_required_both_ways(tmp_path: Path) -> None:
         await desk.cleared()
 
 
+@pytest.mark.parametrize(
+    ("account", "profile"), [(";mediaenc=srtp", "AES_CM_128_HMAC_SHA1_80"), ("", None)]
+)
+async def test_srtp_is_spoken_where_both_know_it(
+    tmp_path: Path, account: str, profile: str | None
+) -> None:
+    phone = carrier(tmp_path, account=account)
+    async with office(tmp_path, at(phone), srtp="optional") as desk, phone:
+        await calls_out(desk, phone)
+        (call,) = desk.endpoint.controller.calls()
+        counted = await desk.endpoint.exchange.read_statistics(call.connections[1].leg)
+        assert counted.srtp_profile == profile
+        await desk.do(ClearConnection(AGENT))
+        await phone.closed()
+        await desk.cleared()
+        await phone.dial(f"sip:{DID}@{desk.sip}")
+        await desk.event(Established, device=AGENT)
+        await hear({desk.ear(AGENT): {CUSTOMER_HZ}, phone: {AGENT_HZ}})
+        (call,) = desk.endpoint.controller.calls()
+        counted = await desk.endpoint.exchange.read_statistics(call.connections[0].leg)
+        assert counted.srtp_profile == profile
+        await phone.hang_up()
+        await desk.cleared()
+
+
 async def test_who_speaks_no_srtp_gets_no_call_where_it_is_required(tmp_path: Path) -> None:
     phone = carrier(tmp_path)
     async with office(tmp_path, at(phone), srtp="required") as desk, phone:
