@@ -15,7 +15,13 @@ from typing import Any
 import pytest
 
 from endpoint.app import certificates
-from endpoint.app.settings import Config, HttpSettings, SipSettings, StateSettings
+from endpoint.app.settings import (
+    CallSettings,
+    Config,
+    HttpSettings,
+    SipSettings,
+    StateSettings,
+)
 from endpoint.app.wiring import Endpoint, add_extension
 from endpoint.callcontrol.commands import ClearConnection, HoldCall, MakeCall, RetrieveCall
 from endpoint.callcontrol.events import (
@@ -80,6 +86,7 @@ async def endpoint(tmp_path: Path) -> AsyncIterator[Endpoint]:
         http=HttpSettings(port=0, plain_port=0),
         sip=SipSettings(port=0),
         state=StateSettings(directory=tmp_path),
+        calls=CallSettings(dials_per_minute=1_000_000),
     )
     async with Endpoint(config) as running:
         yield running
