@@ -15,6 +15,7 @@ from endpoint.callcontrol.commands import (
     RetrieveCall,
 )
 from endpoint.callcontrol.events import (
+    Delivered,
     DigitDetected,
     DigitsGenerated,
     Established,
@@ -27,6 +28,7 @@ from .desk import Desk
 from .peers.baresip import Baresip
 from .peers.chromium import Chromium
 from .peers.hearing import hear
+from .peers.sipp import Sipp, register
 from .peers.sound import MUSIC_HZ
 
 pytestmark = pytest.mark.interop
@@ -103,6 +105,33 @@ async def test_the_page_calls_holds_retrieves_presses_keys_and_hangs_up(
 
     await agent.hang_up()
     await customer.closed()
+    assert (await desk.cleared()).cause is Cause.NORMAL
+
+
+async def test_the_page_hears_a_phone_that_rings_with_early_media(
+    desk: Desk, agent: Chromium, tmp_path: Path
+) -> None:
+    """By ICE and DTLS before its call is answered; the answer then says the same once more."""
+    port = await register(tmp_path, desk.sip, user=CUSTOMER, password=desk.password)
+    await desk.event(DeviceRegistered, device=CUSTOMER)
+    async with Sipp(
+        tmp_path,
+        "uas_early",
+        desk.sip,
+        user=CUSTOMER,
+        sip_port=port,
+        talk_ms=4000,
+        tone_hz=CUSTOMER_HZ,
+        retransmits=False,
+    ) as sipp:
+        await agent.dial(CUSTOMER)
+        assert (await desk.event(Delivered, device=CUSTOMER)).early_media
+        await hear({agent: {CUSTOMER_HZ}})
+        await agent.established()
+        await desk.event(Established, device=CUSTOMER)
+        await hear({agent: {CUSTOMER_HZ}})
+        await agent.hang_up()
+        await sipp.finished()
     assert (await desk.cleared()).cause is Cause.NORMAL
 
 
