@@ -18,6 +18,7 @@ from typing import Protocol, Self
 import structlog
 from aiohttp import web
 
+from signaling.decisions import Admit, AdmitSubscription, Answer, Decision
 from signaling.errors import RemoteProtocolError, SipParseError
 from signaling.mailbox import Mailbox
 from signaling.peers import TrustedPeers
@@ -41,16 +42,7 @@ from signaling.sip.stack import Direction
 from signaling.sip.uri import Uri
 from signaling.supervision import Supervision
 from signaling.textmessages import Phone, TextMessage, deliver, unfit
-from signaling.user_agent import (
-    Admit,
-    AdmitSubscription,
-    Answer,
-    Decision,
-    InviteRequest,
-    InviteSession,
-    UserAgent,
-    UserAgentConfig,
-)
+from signaling.user_agent import InviteRequest, InviteSession, UserAgent, UserAgentConfig
 from signaling.watchers import ALLOW_EVENTS, DeviceStates, Unfit, WatcherLimits, Watchers
 
 __all__ = [

@@ -6,10 +6,8 @@ import asyncio
 import contextlib
 import itertools
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from functools import partial
-from random import Random, SystemRandom
 from types import TracebackType
 from typing import Any, Self
 
@@ -25,13 +23,17 @@ from signaling.account import (
     RegistrationFailed,
     Unregistered,
 )
+from signaling.agent_config import UserAgentConfig
+from signaling.decisions import Admit, AdmitSubscription, Answer, Decision, RequestHandler
 from signaling.errors import LocalProtocolError, SipParseError, TransportError
 from signaling.mailbox import Mailbox
 from signaling.peers import TrustedPeers
+from signaling.placing import Placing
 from signaling.referral import Refer, Referred
+from signaling.requests import LEFT, Requests
 from signaling.session import InviteRequest, InviteSession, SessionEvent
 from signaling.sip.auth import DigestCredentials
-from signaling.sip.core import EXTENSIONS, METHODS_TAKEN
+from signaling.sip.core import EXTENSIONS
 from signaling.sip.events import (
     Answered,
     Confirmed,
@@ -49,13 +51,12 @@ from signaling.sip.events import (
     Reinvited,
     RequestAbandoned,
     RequestCompleted,
-    RequestId,
     RequestReceived,
     SessionChanged,
     SubscriptionChanged,
 )
 from signaling.sip.flow import Flow
-from signaling.sip.guard import Guard, GuardSettings, SourceBanned, SourceLimited
+from signaling.sip.guard import Guard, SourceBanned, SourceLimited
 from signaling.sip.headers import NameAddr
 from signaling.sip.invite import InviteUsage, Role
 from signaling.sip.liveness import (
@@ -68,18 +69,16 @@ from signaling.sip.liveness import (
 )
 from signaling.sip.message import Message, Request
 from signaling.sip.notifier import NotifierUsage
-from signaling.sip.overload import CallLimits, Overload
+from signaling.sip.overload import Overload
 from signaling.sip.refer import ReferIssuer
 from signaling.sip.registration import RegistrationState
 from signaling.sip.reliable import RingReliably
-from signaling.sip.session_timer import SessionTimerSettings
 from signaling.sip.stack import Direction, Stack, StackConfig
 from signaling.sip.stun import is_stun
-from signaling.sip.transaction import TimerSettings
 from signaling.sip.uri import Uri
 from signaling.supervision import Supervision
 from signaling.transport import DatagramTransport
-from signaling.transport.layer import STREAMS, TransportLayer, TransportSettings, Ways
+from signaling.transport.layer import STREAMS, TransportLayer, TransportSettings
 from signaling.transport.tls import TlsPolicy
 from signaling.transport.websocket import ConnectionState, WebSocketClient
 from signaling.watch import Watch
@@ -128,80 +127,8 @@ __all__ = [
 
 log = structlog.get_logger(__name__)
 
-LEFT = "the user agent has been left"
-NO_ANSWER = (408, 503)
-"""Statuses that stand for a server that does not answer, or can't serve (RFC 3263 §4.3)."""
-
 ANONYMOUS = "anonymous.invalid"
 """The host of who need not say who it is (RFC 3261 §8.1.1.3, RFC 3323 §4.1)."""
-
-
-@dataclass(frozen=True, slots=True)
-class UserAgentConfig:
-    """Facts of the deployment, and limits."""
-
-    name: str = "agent-endpoint"
-    """User-Agent and Server header fields; empty sends none."""
-    hide_from: tuple[str, ...] = ()
-    """Networks that are sent neither."""
-    transport: TransportSettings = field(default_factory=TransportSettings)
-    trusted_peers: tuple[str, ...] = ()
-    """Networks (`192.0.2.0/24`) whose calls are taken without asking who they are.
-
-    A plain user agent takes calls from these and from the servers that it has registered or
-    connected with; from nobody else."""
-    allow: tuple[str, ...] = (*METHODS_TAKEN, "REFER", "NOTIFY")
-    supported: tuple[str, ...] = (*EXTENSIONS, "replaces", "norefersub")
-    ring_reliably: RingReliably = RingReliably.ASKED
-    info_packages: tuple[str, ...] = ()
-    timers: TimerSettings = field(default_factory=TimerSettings)
-    session_timer: SessionTimerSettings = field(default_factory=SessionTimerSettings)
-    guard: GuardSettings = field(default_factory=GuardSettings)
-    """Rates and bans of what comes in."""
-    exempt: tuple[str, ...] = ()
-    """Networks that the guard lets pass, as it does those of `trusted_peers`."""
-    calls: CallLimits = field(default_factory=CallLimits)
-    """Over these, new calls are refused."""
-    is_short: Callable[[], bool] = lambda: False
-    """Whether descriptors or memory are nearly used up: then too."""
-    maximum_pending: int = 1000
-    """Requests that may wait for a decision at the same time; more are answered 503."""
-    close_timeout_s: float = 3.0
-    """How long closing waits for far ends to take our BYE, CANCEL and un-REGISTER."""
-    random: Random = field(default_factory=SystemRandom)
-
-
-@dataclass(frozen=True, slots=True)
-class Admit:
-    """A decision: let the INVITE become a session."""
-
-    user: str | None = None
-    """Who proved to be the caller."""
-
-
-@dataclass(frozen=True, slots=True)
-class AdmitSubscription:
-    """A decision: grant the SUBSCRIBE for so long."""
-
-    expires_s: int
-    opened: Callable[[NotifierUsage], None]
-    """Given what notifies; its first NOTIFY is owed at once."""
-    ended: Callable[[NotifierUsage], None]
-    """Told once, when nobody is notified any more."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A decision: answer so, and that is all."""
-
-    status: int
-    reason: str | None = None
-    headers: Sequence[tuple[str, str]] = ()
-
-
-Decision = Admit | AdmitSubscription | Answer
-RequestHandler = Callable[[Request, Flow], Awaitable[Decision]]
-"""Decides on a request outside any dialog."""
 
 
 class UserAgent:
@@ -264,12 +191,11 @@ class UserAgent:
         self._connections: dict[str, Flow] = {}
         self._open_flows: set[Flow] = set()
         self._sessions: dict[str, InviteSession] = {}
-        self._searches: dict[str, tuple[InviteSession, InviteRequest, Ways]] = {}
-        """Calls that nobody has answered in any way yet, and how else they may go."""
+        self._placing = Placing(self._stack, self._layer, self, self._sessions, self._spawn)
         self._refers: dict[str, Refer] = {}
         self._subscriptions: dict[str, Callable[[NotifierUsage], None]] = {}
         """What is to be told of the end of each."""
-        self._requests: dict[RequestId, asyncio.Future[RequestCompleted]] = {}
+        self._requests = Requests(self._stack, self._layer, self)
         self._watches: list[Watch] = []
         self._invitations: Mailbox[InviteSession] = Mailbox()
         self._numbers = itertools.count(1)
@@ -480,10 +406,8 @@ class UserAgent:
         )
         if self._closing:
             session.fail(TransportError(LEFT))
-        elif invitation.flow is not None:
-            self._begin(session, invitation, invitation.flow)
         else:
-            self._spawn(self._begin_when_found(session, invitation))
+            self._placing.place(session, invitation)
         return session
 
     def sessions(self) -> list[InviteSession]:
@@ -514,46 +438,7 @@ class UserAgent:
         """
         if self._closing:
             raise TransportError(LEFT)
-        ways = Ways()
-        if flow is None:
-            ways = await self._layer.ways_to(target)
-            flow = await ways.next()
-        while True:
-            completed = await self._ask(
-                method,
-                target,
-                flow,
-                from_=from_,
-                to=to,
-                headers=headers,
-                body=body,
-                content_type=content_type,
-                credentials=credentials,
-                routes=routes,
-            )
-            if completed.status not in NO_ANSWER or not ways.has_more:
-                return completed
-            self._layer.avoid(flow)
-            try:
-                flow = await ways.next()
-            except TransportError:
-                return completed
-
-    async def _ask(
-        self,
-        method: str,
-        target: Uri,
-        flow: Flow,
-        *,
-        from_: NameAddr,
-        to: NameAddr,
-        headers: Sequence[tuple[str, str]],
-        body: bytes,
-        content_type: str | None,
-        credentials: DigestCredentials | None,
-        routes: Sequence[NameAddr],
-    ) -> RequestCompleted:
-        request = self._stack.request(
+        return await self._requests.request(
             method,
             target,
             flow,
@@ -564,17 +449,7 @@ class UserAgent:
             content_type=content_type,
             credentials=credentials,
             routes=routes,
-            now=self.now(),
         )
-        waiter: asyncio.Future[RequestCompleted] = asyncio.get_running_loop().create_future()
-        self._requests[request] = waiter
-        try:
-            self.drain()
-            return await waiter
-        finally:
-            if self._requests.pop(request, None) is not None:  # who asked has given up
-                self._stack.forget(request)
-                self.drain()
 
     def watch(
         self,
@@ -714,7 +589,7 @@ class UserAgent:
         match event:
             case SessionChanged():
                 session = self._sessions.get(event.session.id)
-                if session is not None and not self._goes_another_way(event):
+                if session is not None and not self._placing.goes_another_way(event):
                     session.deliver(event.event)
                     if session.ended is not None:
                         del self._sessions[event.session.id]
@@ -731,9 +606,7 @@ class UserAgent:
             case RegistrationChanged():
                 self._accounts.changed(event)
             case RequestCompleted():
-                waiter = self._requests.pop(event.request, None)
-                if waiter is not None and not waiter.done():
-                    waiter.set_result(event)
+                self._requests.completed(event)
             case RequestReceived():
                 self._spawn(self._decide_on(event))
             case RequestAbandoned():
@@ -814,69 +687,6 @@ class UserAgent:
             return Admit()
         return Answer(403)
 
-    # -- finding the way ---------------------------------------------------------------------------
-
-    async def _begin_when_found(
-        self, session: InviteSession, invitation: InviteRequest, ways: Ways | None = None
-    ) -> None:
-        hop = invitation.routes[0].uri if invitation.routes else invitation.target
-        try:
-            if ways is None:
-                ways = await self._layer.ways_to(hop, invitation.by or STREAMS)
-            flow = await ways.next()
-        except TransportError as error:
-            session.fail(error)
-            return
-        except asyncio.CancelledError:
-            session.fail(TransportError(LEFT))
-            raise
-        if session.ended is None:
-            self._begin(session, invitation, flow, ways)
-
-    def _goes_another_way(self, event: SessionChanged) -> bool:
-        """Where an INVITE had no answer at all, or a 503, the next way is taken (RFC 3263 §4.3)."""
-        search = self._searches.pop(event.session.id, None)
-        if search is None or not isinstance(event.event, Ended):
-            return False
-        session, invitation, ways = search
-        failed = event.event.by_remote and event.event.status in NO_ANSWER
-        if self._closing or not (failed and ways.has_more):
-            return False
-        self._layer.avoid(event.session.flow)
-        del self._sessions[event.session.id]
-        session.begin_again()
-        self._spawn(self._begin_when_found(session, invitation, ways))
-        return True
-
-    def _begin(
-        self,
-        session: InviteSession,
-        invitation: InviteRequest,
-        flow: Flow,
-        ways: Ways | None = None,
-    ) -> None:
-        try:
-            usage = self._stack.invite(
-                invitation.target,
-                flow,
-                from_=invitation.from_,
-                to=invitation.to,
-                sdp=invitation.sdp,
-                credentials=invitation.credentials,
-                headers=invitation.headers,
-                contact_user=invitation.contact_user,
-                routes=invitation.routes,
-                now=self.now(),
-            )
-        except LocalProtocolError as error:
-            session.fail(TransportError(f"the INVITE can't be sent: {error}"))
-            return
-        session.begin(usage)
-        self._sessions[usage.id] = session
-        if ways is not None and ways.has_more:
-            self._searches[usage.id] = session, invitation, ways
-        self.drain()
-
     # -- the end -----------------------------------------------------------------------------------
 
     def _check_open(self) -> None:
@@ -890,7 +700,7 @@ class UserAgent:
         return task
 
     async def _hang_up_all(self) -> None:
-        self._closing = True
+        self._closing = self._placing.is_closed = True
         self._invitations.close()
         for watch in self._watches:
             watch.stop()
@@ -911,7 +721,4 @@ class UserAgent:
         for refer in self._refers.values():
             refer.deliver(ReferCompleted(503, LEFT))
         self._refers.clear()
-        for request, waiter in self._requests.items():
-            if not waiter.done():
-                waiter.set_result(RequestCompleted(request, 503, None, error))
-        self._requests.clear()
+        self._requests.abandon(error)
