@@ -14,14 +14,23 @@ from typing import Annotated, Literal, Self, TypeVar
 
 from pydantic import BaseModel, Field, SecretStr, field_validator, model_validator
 
+from endpoint.app.accountsettings import AccountSettings as AccountSettings
 from endpoint.app.section import DEVICE as DEVICE
-from endpoint.app.section import STRICT, Count, Port, Seconds
+from endpoint.app.section import (
+    PORTS,
+    STRICT,
+    Count,
+    MediaKind,
+    Port,
+    Seconds,
+    checked_networks,
+    without_user,
+)
 from endpoint.app.section import checked_device as checked_device
+from endpoint.app.section import dns_server as dns_server
 from endpoint.app.trunksettings import TrunkSettings
-from signaling.transport.tls import parse_pin
 
 DigestName = Literal["SHA-512-256", "SHA-256", "MD5"]
-MediaKind = Literal["webrtc", "srtp", "rtp"]
 SrtpSuite = Literal["AES_CM_128_HMAC_SHA1_80", "AEAD_AES_256_GCM", "AEAD_AES_128_GCM"]
 
 ORIGIN = re.compile(r"https?://(\[[0-9a-f:]+\]|[a-z0-9.-]+)(:[0-9]{1,5})?")
@@ -32,12 +41,6 @@ _ICE_URL = re.compile(
     r"(stun|turns?):(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(:[0-9]{1,5})?(\?transport=(udp|tcp))?"
 )
 
-_SERVER = re.compile(
-    r"wss?://[^\s@/]+(/\S*)?|sip:[^\s@/;]+(;transport=(udp|tcp|tls))?|sips:[^\s@/;]+(;transport=tcp)?",
-    re.IGNORECASE,
-)
-
-PORTS = range(1, 65_536)
 WILDCARDS = ("0.0.0.0", "::", "")
 
 
@@ -313,7 +316,7 @@ class IceServerSettings(Section):
         match = _ICE_URL.fullmatch(url)
         if not match:
             raise ValueError(
-                f"found {_without_user(url)}, expected stun:host[:port], turn:host[:port] or "
+                f"found {without_user(url)}, expected stun:host[:port], turn:host[:port] or "
                 "turns:host[:port], with ?transport=udp or ?transport=tcp where wanted"
             )
         if int((match[3] or ":1").removeprefix(":")) not in PORTS:
@@ -421,127 +424,6 @@ class CallSettings(Section):
     """
     auto_answer_devices: dict[str, AutoAnswerRule] = {}
     """The same for single devices, as `{ 6001 = "never" }`."""
-
-
-class AccountSettings(Section):
-    """`[[account]]`: one device of ours that is registered at an outside sipWsServer."""
-
-    device: str
-    server: str
-    """`wss://host[:port][/path]`, `ws://…`, or `sip:host[:port]`.
-
-    The latter is UDP; `;transport=tcp` or `;transport=tls` behind it say otherwise, and so does
-    `sips:host[:port]`.
-    """
-    username: str = ""
-    """By default the device."""
-    domain: str = ""
-    """Host of the address of record; by default the server's."""
-    realm: str = ""
-    """The only realm whose challenge is answered.
-
-    By default the one by which this server registers us; where it does so without a password and
-    asks for one in calls, its realm is to be set here.
-    """
-    password: SecretStr | None = None
-    password_file: Path | None = None
-    """File that holds the password in its first line; keeps it out of this file."""
-    ca: Path | None = None
-    """PEM file of the CA that signed the server's certificate; by default the system's CAs."""
-    pin: str = ""
-    """SHA-256 of the server's public key, as `sha256//BASE64` or in hex; for SIP over TLS.
-
-    Without `ca` it is all that counts: whoever has this key is the server.
-    """
-    certificate: Path | None = None
-    """PEM chain that we show where the server asks for one (SIP over TLS)."""
-    key: Path | None = None
-    """PEM private key of `certificate`."""
-    display_name: str = ""
-    expires_s: Annotated[int, Field(ge=10, le=86_400)] = 600
-    media: MediaKind | None = None
-    """What is offered to the server: `rtp`, `srtp` (keys in the SDP) or `webrtc`.
-
-    By default `webrtc` where the server is reached over WS or WSS, else `rtp`. An offer from there
-    is answered as it is made.
-    """
-    outbound: bool = True
-    """Ask the server to reach us over our own connection (RFC 5626); one that can't is not hurt."""
-    gruu: bool = False
-    """Ask for an address that leads to this very telephone, and use it in calls (RFC 5627).
-
-    Only for servers that lead what is sent to such an address to us. Needs `outbound`.
-    """
-    transfer: Literal["endpoint", "refer"] = "endpoint"
-    """Who does a transfer of a far end of this server.
-
-    `endpoint`: we call the new party and stay between the two. `refer`: the server is asked to
-    (REFER), and what it tells of that decides.
-    """
-    accept_refer: bool = False
-    """Whether far ends of this server may have us call somebody (REFER), at this account's cost."""
-
-    dtmf: Literal["rfc4733", "info", "inband"] = "rfc4733"
-    """How digits are sent there and looked for; those in INFO are understood in any case."""
-
-    @field_validator("device")
-    @classmethod
-    def _device(cls, device: str) -> str:
-        return checked_device(device)
-
-    @field_validator("server")
-    @classmethod
-    def _server(cls, server: str) -> str:
-        if not _SERVER.fullmatch(server):
-            raise ValueError(
-                f"{_without_user(server)}: expected wss://host[:port][/path], "
-                "ws://host[:port][/path], sip:host[:port], with ;transport=tcp or ;transport=tls "
-                "where wanted, or sips:host[:port]"
-            )
-        port = re.search(r":([0-9]+)(/|;|$)", server)
-        if port and int(port[1]) not in PORTS:
-            raise ValueError(f"found {server!r}, expected a port from 1 to 65535")
-        return server
-
-    @field_validator("password")
-    @classmethod
-    def _some_password(cls, password: SecretStr | None) -> SecretStr | None:
-        if password is not None and not password.get_secret_value().strip():
-            raise ValueError("found an empty one, expected a password")
-        return password
-
-    @model_validator(mode="after")
-    def _one_password(self) -> Self:
-        if (self.password is None) == (self.password_file is None):
-            raise ValueError("expected exactly one of password and password_file")
-        return self
-
-    @field_validator("pin")
-    @classmethod
-    def _readable_pin(cls, pin: str) -> str:
-        if pin:
-            parse_pin(pin)
-        return pin
-
-    @model_validator(mode="after")
-    def _tls_settings_are_for_tls(self) -> Self:
-        if (self.certificate is None) != (self.key is None):
-            raise ValueError("certificate and key go together: expected both, or neither")
-        if not self.over_tls and (self.pin or self.certificate is not None):
-            raise ValueError("pin, certificate and key are for sips:host or sip:host;transport=tls")
-        return self
-
-    @property
-    def over_tls(self) -> bool:
-        """The server is reached by SIP over TLS."""
-        return self.server.startswith("sips:") or self.server.lower().endswith("transport=tls")
-
-    def read_password(self) -> str:
-        """The password, from wherever it is. Raises OSError for a file that can't be read."""
-        if self.password is not None:
-            return self.password.get_secret_value()
-        assert self.password_file is not None
-        return self.password_file.read_text(encoding="utf-8").split("\n", 1)[0].strip()
 
 
 class StationSettings(Section):
@@ -690,37 +572,3 @@ class Config(Section):
             for name, host in (("http", self.http.host), ("sip", self.sip.host))
             if not is_loopback(host)
         ]
-
-
-def _without_user(url: str) -> str:
-    """What was found for an address; what stands before an @ may be a secret."""
-    return "a user in the address" if "@" in url else repr(url)
-
-
-def checked_networks(networks: list[str]) -> list[str]:
-    """The networks, or ValueError that says which is none."""
-    for network in networks:
-        try:
-            ipaddress.ip_network(network, strict=False)
-        except ValueError:
-            raise ValueError(
-                f"{network!r} is no network: expected an address, or as 192.0.2.0/24"
-            ) from None
-    return networks
-
-
-def dns_server(text: str) -> tuple[str, int]:
-    """Address and port of a DNS server, or ValueError that says what was expected."""
-    host, port = text, 53
-    match = re.fullmatch(
-        r"\[([0-9A-Fa-f:.]+)\](?::([0-9]{1,5}))?|([0-9.]+)(?::([0-9]{1,5}))?", text
-    )
-    if match:
-        host, port = match[1] or match[3], int(match[2] or match[4] or 53)
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        port = 0
-    if port not in PORTS:
-        raise ValueError(f"found {text!r}, expected an address, as 192.0.2.53 or 192.0.2.53:5353")
-    return host, port
