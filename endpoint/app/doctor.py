@@ -17,12 +17,7 @@ import signaling
 from endpoint.app import certificates
 from endpoint.app.config import Loaded, load
 from endpoint.app.context import running_client
-from endpoint.app.ports import can_bind, find_owner, is_taken
-from endpoint.app.secrecy import check_secrets
-from endpoint.app.settings import Config, is_loopback
-from endpoint.app.state import StateDirectory
-from endpoint.app.trunkcheck import findings
-from endpoint.app.wiring import (
+from endpoint.app.facts import (
     audio_settings,
     database_url,
     media_settings,
@@ -30,6 +25,11 @@ from endpoint.app.wiring import (
     outside_trunks,
     server_host,
 )
+from endpoint.app.ports import can_bind, find_owner, is_taken
+from endpoint.app.secrecy import check_secrets
+from endpoint.app.settings import Config, is_loopback
+from endpoint.app.state import StateDirectory
+from endpoint.app.trunkcheck import findings
 from endpoint.client.errors import EndpointUnreachable, RequestRefused
 from endpoint.errors import (
     ConfigurationError,

@@ -8,9 +8,9 @@ from dataclasses import replace
 from rich.text import Text
 
 from endpoint.app.exitcodes import ExitCode
+from endpoint.app.facts import outside_account, server_host, sip_config
 from endpoint.app.output import CommandFailed, Output
 from endpoint.app.settings import AccountSettings, Config, is_loopback
-from endpoint.app.wiring import outside_account, server_host, sip_config
 from endpoint.legs.base import DeviceRegistered, DeviceUnregistered
 from endpoint.legs.line import OutsideAccounts
 from signaling.user_agent import UserAgent

@@ -13,11 +13,12 @@ from endpoint.app import telemetry
 from endpoint.app.config import Loaded, load, values
 from endpoint.app.context import ConfigFile
 from endpoint.app.exitcodes import ExitCode
+from endpoint.app.facts import database_url
 from endpoint.app.output import CommandFailed, Json, Output
 from endpoint.app.secrecy import new_password, weakness
 from endpoint.app.settings import Config, LogSettings, checked_device
 from endpoint.app.state import StateDirectory
-from endpoint.app.wiring import add_extension, database_url
+from endpoint.app.wiring import add_extension
 from endpoint.errors import ConfigurationError, NumberTaken, StorageError
 from endpoint.storage.database import Database
 from endpoint.storage.extensions import Extension, Extensions

@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Iterator
 from dataclasses import replace
 
+from endpoint.app.facts import server_host, sip_config
 from endpoint.app.settings import Config, is_loopback
 from endpoint.app.trunksettings import TrunkPeerSettings, TrunkSettings
-from endpoint.app.wiring import server_host, sip_config
 from signaling.errors import TransportError
 from signaling.sip.headers import NameAddr
 from signaling.sip.identity import ANONYMOUS

@@ -5,17 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import re
-import ssl
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import urlsplit
-from uuid import UUID, uuid5
 
 import structlog
 from aiohttp import web
@@ -27,6 +22,17 @@ from endpoint.app.capture import Capture
 from endpoint.app.devicestates import DevicesToWatch
 from endpoint.app.directory import Directory
 from endpoint.app.eventsocket import EventSocket
+from endpoint.app.facts import (
+    api_token,
+    database_url,
+    leg_settings,
+    media_settings,
+    outside_accounts,
+    outside_trunks,
+    sip_config,
+    sip_tls_context,
+    station,
+)
 from endpoint.app.headroom import Headroom
 from endpoint.app.http import LOOPBACK, HttpServer
 from endpoint.app.journal import RecordJournal
@@ -35,46 +41,27 @@ from endpoint.app.native import NativeView
 from endpoint.app.ports import PortTaken, is_taken
 from endpoint.app.rest import RestRoutes
 from endpoint.app.secrecy import check_secrets, weakness
-from endpoint.app.settings import AccountSettings, Config, SipLimits, StationSettings, dns_server
+from endpoint.app.settings import Config
 from endpoint.app.state import Running, StateDirectory
 from endpoint.app.texts import TextRoutes
 from endpoint.app.traces import TraceRoutes, Traces
-from endpoint.app.trunks import trunk_of
 from endpoint.callcontrol.controller import CallController, ControllerSettings
 from endpoint.callcontrol.dials import DialLimits
 from endpoint.callcontrol.events import CallCleared
 from endpoint.callcontrol.model import CallSettings
 from endpoint.errors import ConfigurationError, StorageError
-from endpoint.legs import line, trunk
-from endpoint.legs.audio_end import AudioSettings, Protection
-from endpoint.legs.base import DeviceId, DigitKind
+from endpoint.legs.base import DeviceId
 from endpoint.legs.exchange import LegExchange
-from endpoint.legs.info import TRICKLE_ICE
-from endpoint.legs.leg import AutoAnswer, LegSettings
-from endpoint.legs.station import FileStation
-from endpoint.media import messages as m
-from endpoint.media.link import MediaSettings, WorkerLink
+from endpoint.media.link import WorkerLink
 from endpoint.storage.calls import StoredCallRecords
-from endpoint.storage.database import Database, sqlite_url
+from endpoint.storage.database import Database
 from endpoint.storage.extensions import Credential, Extension, Extensions
 from signaling.errors import TransportError
-from signaling.registrar import RegistrarSettings
-from signaling.sdp.crypto import CryptoSuite
-from signaling.server import SipServer, SipServerConfig
+from signaling.server import SipServer
 from signaling.sip.auth import DigestAlgorithm, ha1
-from signaling.sip.bans import BanRule
 from signaling.sip.flow import Flow
-from signaling.sip.guard import GuardSettings
-from signaling.sip.overload import CallLimits
-from signaling.sip.rates import Rate
-from signaling.sip.session_timer import SessionTimerSettings
 from signaling.sip.stack import Direction
 from signaling.supervision import Supervision
-from signaling.transport.locating import DnsResolver
-from signaling.transport.stream import StreamSettings
-from signaling.transport.tls import TlsPolicy, client_context, parse_pin, server_context
-from signaling.transport.websocket import WebSocketSettings
-from signaling.user_agent import EXTENSIONS, RingReliably, TransportSettings, UserAgentConfig
 
 log = structlog.get_logger(__name__)
 
@@ -361,290 +348,6 @@ async def running(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
             yield
         finally:
             task.cancel()
-
-
-# -- from settings to the settings of each part -----------------------------------------------
-
-
-def database_url(config: Config, state: StateDirectory) -> str:
-    """Of the configured database, by default SQLite in the state directory."""
-    if config.database.url is not None:
-        return config.database.url.get_secret_value()
-    return sqlite_url(state.database)
-
-
-def api_token(config: Config, state: StateDirectory) -> str:
-    """The bearer token: configured, or made at first run."""
-    if config.http.token is not None:
-        return config.http.token.get_secret_value()
-    return state.token()
-
-
-def sip_config(
-    config: Config, certificate: certificates.ServerCertificate | None = None
-) -> SipServerConfig:
-    """Facts for the sipWsServer; the certificate is shown to peers that ask for ours."""
-    sip = config.sip
-    return SipServerConfig(
-        realm=sip.realm,
-        digest_algorithms=tuple(DigestAlgorithm(name) for name in sip.digest_algorithms),
-        user_agent=UserAgentConfig(
-            name=sip.user_agent,
-            hide_from=(
-                *sip.hide_from,
-                *(
-                    network
-                    for each in config.trunk
-                    if each.hide_topology
-                    for network in each.trusted_networks
-                ),
-            ),
-            guard=guard_settings(sip.limits),
-            exempt=tuple(sip.limits.exempt),
-            calls=CallLimits(
-                rate=Rate(sip.limits.calls_per_second, 2 * sip.limits.calls_per_second),
-                at_once=sip.limits.calls,
-                retry_after_s=sip.limits.retry_after_s,
-            ),
-            trusted_peers=tuple(net for each in config.trunk for net in each.trusted_networks),
-            supported=(*EXTENSIONS, "replaces", "norefersub", TRICKLE_ICE),
-            ring_reliably=RingReliably(sip.ring_reliably),
-            info_packages=(TRICKLE_ICE,),
-            session_timer=SessionTimerSettings(
-                sip.session_expires_s, sip.minimum_session_expires_s
-            ),
-            transport=TransportSettings(
-                advertised_host=config.sip_advertised_host,
-                resolver=DnsResolver(*dns_server(sip.dns)) if sip.dns else None,
-                advertised_port=sip.advertised_port,
-                advertised_tcp_port=sip.advertised_port,
-                advertised_tls_port=sip.advertised_tls_port,
-                tls=tls_policy(
-                    "sip.tls_ca",
-                    ca=sip.tls_ca,
-                    pin="",
-                    certificate=certificate.certificate if certificate else None,
-                    private_key=certificate.key if certificate else None,
-                ),
-                stream=StreamSettings(
-                    maximum_connections=sip.limits.connections,
-                    maximum_connections_per_source=sip.limits.connections_per_source,
-                    exempt=tuple(sip.limits.exempt),
-                ),
-                websocket=WebSocketSettings(
-                    maximum_connections_per_source=config.http.connections_per_source,
-                    maximum_connections=config.http.connections,
-                ),
-                # `Access` has judged the origin before the request comes here.
-                origin_rule=lambda _origin, _request: None,
-            ),
-        ),
-        registrar=RegistrarSettings(
-            minimum_expires_s=sip.minimum_expires_s,
-            maximum_expires_s=sip.maximum_expires_s,
-            domains=frozenset(domain.lower() for domain in sip.domains),
-        ),
-    )
-
-
-def guard_settings(limits: SipLimits) -> GuardSettings:
-    """Facts for the guard of the sipWsServer."""
-    source, strangers = limits.source_messages_per_second, limits.stranger_messages_per_second
-    flow = limits.flow_messages_per_second
-    return GuardSettings(
-        source_rate=Rate(source, 10 * source),
-        stranger_rate=Rate(strangers, 5 * strangers),
-        flow_rate=Rate(flow, 5 * flow),
-        bans=BanRule(failures=limits.failed_digests, ban_s=limits.ban_s),
-    )
-
-
-def sip_tls_context(
-    certificate: certificates.ServerCertificate, client_authority: Path | None
-) -> ssl.SSLContext:
-    """What SIP over TLS is served with. Raises `ConfigurationError`."""
-    try:
-        return server_context(
-            certificate.certificate, certificate.key, client_authority=client_authority
-        )
-    except (OSError, ssl.SSLError) as error:
-        found = f"found {str(client_authority)!r} ({error})"
-        raise ConfigurationError(
-            [f"sip.tls_client_ca: {found}, expected a PEM file of a CA's certificate"]
-        ) from error
-
-
-def tls_policy(
-    key: str, *, ca: Path | None, pin: str, certificate: Path | None, private_key: Path | None
-) -> TlsPolicy:
-    """Whom to believe, and what to show, where we connect by TLS. Raises `ConfigurationError`.
-
-    Args:
-        key: of the setting that it is for, for messages.
-        ca: PEM file of a CA in place of the system's.
-        pin: of the far end's public key; empty for none.
-        certificate: PEM chain of ours.
-        private_key: PEM key of it.
-    """
-    try:
-        context = client_context(ca, certificate=certificate, key=private_key, pinned=bool(pin))
-    except (OSError, ssl.SSLError) as error:
-        files = ", ".join(str(path) for path in (ca, certificate, private_key) if path is not None)
-        raise ConfigurationError([f"{key}: found {files} ({error}), expected PEM files"]) from error
-    return TlsPolicy(context, parse_pin(pin) if pin else None)
-
-
-def media_settings(config: Config) -> MediaSettings:
-    """Facts for the media plane."""
-    return MediaSettings(
-        bind_host=config.media.host,
-        rtp_port_low=config.media.port_first,
-        rtp_port_high=config.media.port_last,
-        ice_host=config.media_advertised_host,
-        opus_complexity=config.media.opus_complexity,
-        opus_bit_rate=config.media.opus_bit_rate,
-        cpu_affinity=() if config.media.cpu is None else (config.media.cpu,),
-        webrtc_ready=config.media.webrtc_ready,
-    )
-
-
-def audio_settings(config: Config) -> AudioSettings:
-    """Facts for what our SDP says."""
-    media = config.media
-    return AudioSettings(
-        advertised_host=config.media_advertised_host,
-        srtp_suites=tuple(CryptoSuite(name) for name in media.srtp_suites),
-        ice_servers=tuple(
-            m.IceServer(
-                server.url,
-                server.username or None,
-                server.credential.get_secret_value() if server.credential is not None else None,
-            )
-            for server in media.ice_servers
-        ),
-        ice_relay_only=media.ice_relay_only,
-    )
-
-
-def leg_settings(config: Config) -> LegSettings:
-    """Facts for the legs."""
-    return LegSettings(
-        domain=config.sip.domains[0] if config.sip.domains else config.sip_advertised_host,
-        audio=audio_settings(config),
-        websocket_media=Protection(config.media.websocket_phones),
-        telephone_media=Protection(config.media.telephones),
-        media_timeout_s=config.media.rtp_timeout_s,
-        browser_grace_s=config.media.browser_grace_s,
-        maximum_redirections=config.calls.maximum_redirections,
-        auto_answer=AutoAnswer(config.calls.auto_answer),
-        auto_answer_devices={
-            device: AutoAnswer(rule) for device, rule in config.calls.auto_answer_devices.items()
-        },
-    )
-
-
-def station(settings: StationSettings) -> FileStation:
-    """A device without a phone."""
-    return FileStation(
-        device=DeviceId(settings.device),
-        file=str(settings.path) if settings.path is not None else None,
-        cadence=(m.Segment(frequencies_hz=[settings.frequency_hz], duration_ms=1000),),
-    )
-
-
-def outside_accounts(
-    config: Config, installation: UUID | None = None
-) -> Sequence[line.AccountSettings]:
-    """Accounts of devices at outside sipWsServers. Raises `ConfigurationError`."""
-    mistakes: list[str] = []
-    accounts: list[line.AccountSettings] = []
-    for settings in config.device_accounts:
-        try:
-            accounts.append(outside_account(settings, installation))
-        except ConfigurationError as error:
-            mistakes += error.mistakes
-    if mistakes:
-        raise ConfigurationError(mistakes)
-    return accounts
-
-
-def outside_trunks(
-    config: Config, installation: UUID | None = None
-) -> Sequence[trunk.TrunkSettings]:
-    """Lines to the public network. Raises `ConfigurationError`."""
-    accounts = {account.device: account for account in config.account}
-    return [
-        trunk_of(
-            each,
-            outside_account(accounts[each.account], installation) if each.account else None,
-        )
-        for each in config.trunk
-    ]
-
-
-def outside_account(
-    settings: AccountSettings, installation: UUID | None = None
-) -> line.AccountSettings:
-    """One account; its telephone is known by the name of the installation, where there is one.
-
-    Raises `ConfigurationError`.
-    """
-    key = f"account {settings.device}"
-    try:
-        password = settings.read_password()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(
-            [f"{key}: password_file can't be read: {error}, expected a text file"]
-        ) from error
-    context: ssl.SSLContext | None = None
-    if settings.server.startswith("wss:"):
-        try:
-            context = certificates.client_context(settings.ca)
-        except (OSError, ssl.SSLError) as error:
-            raise ConfigurationError(
-                [f"{key}: ca: found {str(settings.ca)!r} ({error}), expected a PEM file"]
-            ) from error
-    tls: TlsPolicy | None = None
-    if settings.over_tls:
-        tls = tls_policy(
-            key,
-            ca=settings.ca,
-            pin=settings.pin,
-            certificate=settings.certificate,
-            private_key=settings.key,
-        )
-    username = settings.username or settings.device
-    domain = settings.domain or server_host(settings.server)
-    return line.AccountSettings(
-        device=DeviceId(settings.device),
-        uri=f"sip:{username}@{domain}",
-        server=settings.server,
-        username=username,
-        password=password,
-        realm=settings.realm or None,
-        display_name=settings.display_name,
-        transfers=line.Transfers(
-            by_refer=settings.transfer == "refer", accepts=settings.accept_refer
-        ),
-        expires_s=settings.expires_s,
-        ssl_context=context,
-        tls=tls,
-        media=Protection(settings.media) if settings.media is not None else None,
-        instance=(
-            uuid5(installation, settings.device).urn
-            if installation is not None and settings.outbound
-            else None
-        ),
-        gruu=settings.gruu,
-        digits=DigitKind(settings.dtmf),
-    )
-
-
-def server_host(server: str) -> str:
-    """The host of a server's address, IPv6 in brackets."""
-    address = server.partition(";")[0]
-    host = urlsplit(re.sub(r"^(sips?):", r"\1://", address)).hostname or ""
-    return f"[{host}]" if ":" in host else host
 
 
 # -- extensions, for the command line and the demo ---------------------------------------------

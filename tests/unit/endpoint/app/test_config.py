@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from endpoint.app.config import Loaded, load, values
+from endpoint.app.facts import outside_accounts, sip_config
 from endpoint.app.settings import Config, HttpSettings, SipSettings, advertised, is_loopback
-from endpoint.app.wiring import outside_accounts, sip_config
 from endpoint.errors import ConfigurationError
 from endpoint.legs.line import Transfers
 from signaling.user_agent import RingReliably

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from endpoint.app.facts import outside_accounts, outside_trunks, sip_config
 from endpoint.app.settings import Config
 from endpoint.app.trunks import trunk_of
-from endpoint.app.wiring import outside_accounts, outside_trunks, sip_config
 from endpoint.legs.base import DeviceId, DigitKind
 from endpoint.legs.numbering import rewrite
 from endpoint.legs.terms import Protection, SrtpUse
