@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import AsyncIterator
 from random import Random
 
@@ -43,12 +44,14 @@ async def test_names_are_resolved_for_the_families_that_listen(layer):
 
 
 @pytest.mark.parametrize(
-    "text", ["sips:6001@127.0.0.1", "sip:6001@127.0.0.1;transport=tcp", "sip:6001@[::1]"]
+    "text", ["sips:6001@127.0.0.1:{}", "sip:6001@127.0.0.1:{};transport=tcp", "sip:6001@[::1]:{}"]
 )
 async def test_what_no_socket_leads_to_is_an_error(layer, text):
     await layer.listen_udp("127.0.0.1", 0)
-    with pytest.raises(TransportError):
-        await layer.flow_to(uri(text))
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))  # nobody else listens there, and neither do we
+        with pytest.raises(TransportError):
+            await layer.flow_to(uri(text.format(silent.getsockname()[1])))
 
 
 async def test_the_advertised_address_is_told_in_place_of_the_bound_one():
