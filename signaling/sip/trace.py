@@ -16,14 +16,21 @@ IpAddress: TypeAlias = IPv4Address | IPv6Address
 MESSAGES_A_CALL: Final = 500
 """A call that says more, as one that is refreshed for days, keeps its latest."""
 
-_CALL_ID: Final = re.compile(rb"^(?:call-id|i)[ \t]*:[ \t]*([^\r\n]*?)[ \t]*\r?$", re.I | re.M)
+COST_OF_MESSAGE: Final = 500
+COST_OF_CALL: Final = 1000
+"""What keeping one takes beside its octets: many small ones must not take more than is allowed."""
+
+# Anybody can send what these search. So no two repetitions that take the same octet follow each
+# other: a line of spaces would be tried in all ways that there are to part it.
+_CALL_ID: Final = re.compile(rb"^(?:call-id|i)[ \t]*:([^\r\n]*)", re.I | re.M)
+_LWS: Final = rb"(?:[ \t]|\r?\n[ \t])*"
 _SECRETS: Final = (
     # A digest can be guessed at leisure; the others are the secret itself.
-    re.compile(rb'(?i)\b(?:response|rspauth|password)[ \t]*=[ \t]*"?([^",\r\n]+)'),
+    re.compile(rb"(?i)\b(?:response|rspauth|password)" + _LWS + b"=" + _LWS + rb'"?([^",\r\n]+)'),
     re.compile(rb"(?im)^(?:proxy-)?authorization[ \t]*:[ \t]*(?:basic|bearer)[ \t]+(\S+)"),
-    re.compile(rb"(?m)^a=crypto:.*?\binline:([^|\s]+)"),
+    re.compile(rb"(?i)\binline:([^|;\s]+)"),  # a=crypto may hold several (RFC 4568 §6.1)
     re.compile(rb"(?m)^a=ice-pwd:(\S+)"),
-    re.compile(rb"(?im)^Signal[ \t]*=[ \t]*([0-9*#A-D])"),
+    re.compile(rb"(?im)^Signal[ \t]*=[ \t]*([0-9*#A-D]+)"),
 )
 _DTMF: Final = re.compile(rb"(?im)^(?:content-type|c)[ \t]*:[ \t]*application/dtmf[ \t]*\r?$")
 
@@ -92,7 +99,7 @@ class TraceBook:
     """The latest messages by Call-ID; the call that was silent longest is forgotten first."""
 
     def __init__(self, most_octets: int) -> None:
-        """Keep at most so many octets of messages."""
+        """Take at most so many octets of memory, roughly."""
         self._most_octets = most_octets
         self._octets = 0
         self._calls: OrderedDict[str, deque[TracedMessage]] = OrderedDict()
@@ -103,20 +110,27 @@ class TraceBook:
     def add(self, message: TracedMessage) -> None:
         """Keep a message; one without a Call-ID, as a keep-alive, belongs to no call."""
         match = _CALL_ID.search(message.octets)
-        if match is None or len(message.octets) > self._most_octets:
+        if match is None or COST_OF_CALL + _cost(message) > self._most_octets:
             return
-        call_id = match[1].decode("utf-8", "replace")
-        kept = self._calls.setdefault(call_id, deque())
+        call_id = match[1].strip(b" \t").decode("utf-8", "replace")
+        kept = self._calls.get(call_id)
+        if kept is None:
+            kept = self._calls[call_id] = deque()
+            self._octets += COST_OF_CALL
         if len(kept) == MESSAGES_A_CALL:
-            self._octets -= len(kept.popleft().octets)
+            self._octets -= _cost(kept.popleft())
         kept.append(message)
         self._calls.move_to_end(call_id)
-        self._octets += len(message.octets)
+        self._octets += _cost(message)
         while self._octets > self._most_octets:
             _, forgotten = self._calls.popitem(last=False)
-            self._octets -= sum(len(each.octets) for each in forgotten)
+            self._octets -= COST_OF_CALL + sum(map(_cost, forgotten))
 
     def of(self, call_ids: Iterable[str]) -> list[TracedMessage]:
         """All that is kept of some calls, in order."""
         found = [message for id in dict.fromkeys(call_ids) for message in self._calls.get(id, ())]
         return sorted(found, key=lambda message: message.at)
+
+
+def _cost(message: TracedMessage) -> int:
+    return COST_OF_MESSAGE + len(message.octets)

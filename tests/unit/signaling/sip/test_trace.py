@@ -3,7 +3,14 @@ from __future__ import annotations
 import pytest
 
 from signaling.sip.flow import Flow, TransportKind
-from signaling.sip.trace import MESSAGES_A_CALL, TraceBook, TracedMessage, without_secrets
+from signaling.sip.trace import (
+    COST_OF_CALL,
+    COST_OF_MESSAGE,
+    MESSAGES_A_CALL,
+    TraceBook,
+    TracedMessage,
+    without_secrets,
+)
 
 pytestmark = pytest.mark.unit
 
@@ -35,6 +42,18 @@ def message(
             b"Content-Type: application/dtmf-relay\r\n\r\nSignal= 5\r\nDuration= 160",
             b"Content-Type: application/dtmf-relay\r\n\r\nSignal= x\r\nDuration= 160",
         ),
+        (
+            b"a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:first|2^20|1:4;inline:second|2^20|2:4",
+            b"a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:xxxxx|2^20|1:4;inline:xxxxxx|2^20|2:4",
+        ),
+        (
+            b'Authorization: Digest nonce="n", response=\r\n "0123abcd"',
+            b'Authorization: Digest nonce="n", response=\r\n "xxxxxxxx"',
+        ),
+        (
+            b"Content-Type: application/dtmf-relay\r\n\r\nSignal=11",
+            b"Content-Type: application/dtmf-relay\r\n\r\nSignal=xx",
+        ),
         (b"Content-Type: application/dtmf\r\n\r\n5", b"Content-Type: application/dtmf\r\n\r\nx"),
         (b"To: <sip:10086@b>;tag=1", b"To: <sip:10086@b>;tag=1"),
     ],
@@ -64,7 +83,7 @@ def test_messages_of_several_calls_come_in_order_each_once() -> None:
 
 def test_the_call_that_was_silent_longest_is_forgotten_first() -> None:
     size = len(message("one").octets)
-    book = TraceBook(3 * size)
+    book = TraceBook(2 * COST_OF_CALL + 3 * (COST_OF_MESSAGE + size))
     for call_id in ("one", "two", "one", "six"):
         book.add(message(call_id))
     assert [len(book.of([call_id])) for call_id in ("one", "two", "six")] == [2, 0, 1]
@@ -84,6 +103,37 @@ def test_memory_is_bounded_whatever_comes() -> None:
     book.add(TracedMessage(0, False, FLOW, b"\r\n\r\n"))
     book.add(TracedMessage(0, False, FLOW, b"no call at all"))
     assert repr(book) == "<TraceBook 0 calls, 0 octets>"
+
+
+def test_many_small_calls_take_no_more_memory_than_allowed() -> None:
+    book = TraceBook(100_000)
+    for number in range(1000):
+        book.add(TracedMessage(0, False, FLOW, b"i:%d" % number))
+    kept = [number for number in range(1000) if book.of([str(number)])]
+    assert kept == list(range(1000 - len(kept), 1000))
+    assert len(kept) * (COST_OF_CALL + COST_OF_MESSAGE) <= 100_000
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"i:%s\rz",
+        b"i:x%sx\x0b",
+        b"Call-ID%s",
+        b"response%s\r",
+        b"response=%s\r",
+        b"Authorization: Basic%s\r",
+        b"a=crypto:%s",
+        b"Signal%s",
+        b"c: application/dtmf%s\rz",
+    ],
+)
+def test_a_line_of_blanks_holds_up_nobody(line: bytes) -> None:
+    # Read in time that grows with its square, this would take minutes; with its cube, days.
+    octets = line % (b" " * 60_000) + b"\r\n\r\n"
+    book = TraceBook(1 << 20)
+    book.add(TracedMessage(0, False, FLOW, without_secrets(octets)))
+    assert repr(book)
 
 
 def test_both_ends_of_a_way_are_of_one_family() -> None:
