@@ -47,7 +47,7 @@ SIPFRAG = "message/sipfrag;version=2.0"
 REFER_EXPIRES_S = 300.0
 """How long we tell of the call that we were asked for, at most."""
 
-_FRAGMENT = re.compile(rb"SIP/2\.0[ \t]+([1-6][0-9]{2})(?:[ \t]+([^\r\n]*))?(?:\r?\n|\Z)", re.I)
+_FRAGMENT = re.compile(rb"SIP/2\.0[ \t]++([1-6][0-9]{2})(?:[ \t]++([^\r\n]*+))?+(?:\r?\n|\Z)", re.I)
 
 
 def format_sipfrag(status: int, reason: str = "") -> bytes:

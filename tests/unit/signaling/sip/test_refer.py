@@ -96,6 +96,8 @@ def fragments(peer: Peer) -> list[tuple[str, bytes]]:
         (b"INVITE sip:x@y SIP/2.0\r\n", None),
         (b"", None),
         (b"\xff\xfe", None),
+        # Read in time that grows with its square, this would take a minute.
+        (b"SIP/2.0 200" + b" " * 60_000 + b"\rOK", None),
     ],
 )
 def test_a_fragment_is_read_or_not(body: bytes, said: tuple[int, str] | None) -> None:
