@@ -209,8 +209,10 @@ class StreamTransport:
     async def _open(self, place: Place, timeout_s: float) -> StreamConnection:
         kind, host, port, name = place
         settings, secure = self._settings, kind is TransportKind.TLS
-        if secure and self._tls is None:
-            self._tls = TlsPolicy()
+        if secure:
+            _check_name(name or host)
+            if self._tls is None:
+                self._tls = TlsPolicy()
         connection = StreamConnection(
             kind,
             self._name,
@@ -313,8 +315,11 @@ class StreamTransport:
         for listener in self._listeners:
             listener.socket.close()
         self._listeners.clear()
-        for connection in [each for each in self._connections.values() if each.is_open]:
+        # All at once: far ends that do not take leave are waited for, but not one after the other.
+        closing = [each for each in self._connections.values() if each.is_open]
+        for connection in closing:
             connection.close()
+        for connection in closing:
             await connection.over.wait()
         for task in list(self._tasks):
             task.cancel()
@@ -348,3 +353,11 @@ class StreamTransport:
 def _place(flow: Flow) -> Place:
     name = flow.name if flow.transport is TransportKind.TLS else ""
     return flow.transport, flow.host, flow.port, name
+
+
+def _check_name(name: str) -> None:
+    """Whether a TLS server can be asked for by a name that somebody gave. Raises TransportError."""
+    try:
+        name.encode("idna")
+    except UnicodeError as error:
+        raise TransportError(f"{name} can't be the name of a TLS server: {error}") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 import ssl
 from collections.abc import AsyncIterator
 from random import Random
@@ -349,6 +350,33 @@ async def test_after_close_nobody_is_let_in_and_nothing_is_sent(ends, server_con
         await asyncio.open_connection(HOST, server.port)
     with pytest.raises(TransportError, match="closed"):
         server.transport.send(Flow(TransportKind.TCP, HOST, 9, "server"), message())
+
+
+@pytest.mark.parametrize("name", ["a" * 64 + ".example", "pbx..example"])
+async def test_a_name_that_can_be_nobodys_is_no_way(ends, server_context, name):
+    server = await listening(ends("server"), TransportKind.TLS, server_context)
+    with pytest.raises(TransportError, match="name of a TLS server"):
+        await ends("phone").transport.connect(TransportKind.TLS, HOST, server.port, name)
+
+
+async def test_far_ends_that_do_not_take_leave_are_waited_for_together(ends, server_context):
+    server = await listening(
+        ends("server", StreamSettings(close_timeout_s=0.5)), TransportKind.TLS, server_context
+    )
+    context = client_context()
+    context.verify_mode = ssl.CERT_NONE
+
+    def connect() -> ssl.SSLSocket:
+        return context.wrap_socket(socket.create_connection((HOST, server.port)))
+
+    silent = [await asyncio.to_thread(connect) for _ in range(10)]
+    async with asyncio.timeout(PATIENCE_S):
+        for _ in silent:
+            await server.told.opened_flows.get()
+    async with asyncio.timeout(4.0):  # one after the other it would be 5 s
+        await server.transport.close()
+    for each in silent:
+        each.close()
 
 
 async def test_a_taken_port_is_named(ends, server_context):
