@@ -9,10 +9,12 @@ from functools import partial
 import pytest
 
 from signaling.errors import SipParseError
+from signaling.sip.flow import Flow, TransportKind
 from signaling.sip.framing import StreamFramer
 from signaling.sip.grammar import split_values
 from signaling.sip.headers import AuthCredentials, CSeq, NameAddr, Via
 from signaling.sip.message import Limits, parse_message
+from signaling.sip.trace import TraceBook, TracedMessage, without_secrets
 from signaling.sip.uri import Uri
 
 pytestmark = pytest.mark.unit
@@ -26,6 +28,7 @@ SHAPES: dict[str, Callable[[int], str]] = {
     "escapes": lambda n: '"' + '\\"' * (n // 2),
     "folds": lambda n: "\r\n " * (n // 3),
     "white space": lambda n: " \t" * (n // 2) + "!",
+    "white space within": lambda n: "a" + " " * n + "b",
     "semicolons": lambda n: ";" * n,
     "parameters": lambda n: "<sip:a@h>" + "".join(f";p{i}=v" for i in range(n // 8)),
     "spaced parameters": lambda n: "sip:a@h" + "; p   \t" * (n // 7) + "=",
@@ -80,6 +83,13 @@ def read_everywhere(text: str) -> None:
         octets = message(header, text)
         attempt(partial(parse_message, octets, limits=UNLIMITED))
     StreamFramer(UNLIMITED).receive_data(message("X", text) + text.encode())
+    trace(message("Call-ID", text))
+
+
+def trace(octets: bytes) -> None:
+    """Before anybody has judged it, as all that comes."""
+    flow = Flow(TransportKind.UDP, "192.0.2.1", 5060)
+    TraceBook(10**9).add(TracedMessage(0.0, False, flow, without_secrets(octets)))
 
 
 def attempt(read: Callable[[], object]) -> None:
