@@ -40,13 +40,16 @@ class SipCalls:
 
     def __init__(self) -> None:
         self._entries: OrderedDict[InteractionId, list[_Entry]] = OrderedDict()
+        self._living: dict[Leg, _Entry] = {}
+        """By the leg itself, for it may move to another interaction."""
 
     def __repr__(self) -> str:
         return f"<SipCalls of {len(self._entries)} interactions>"
 
     def began(self, leg: Leg, device: DeviceId) -> None:
         """A leg lives."""
-        self._entries.setdefault(leg.interaction, []).append(_Entry(device, leg))
+        entry = self._living[leg] = _Entry(device, leg)
+        self._entries.setdefault(leg.interaction, []).append(entry)
         self._entries.move_to_end(leg.interaction)
         for interaction in list(self._entries)[:-MOST_INTERACTIONS]:
             if all(entry.leg is None for entry in self._entries[interaction]):
@@ -54,9 +57,9 @@ class SipCalls:
 
     def ended(self, leg: Leg) -> None:
         """A leg is over."""
-        for entry in self._entries.get(leg.interaction, ()):
-            if entry.leg is leg:
-                entry.call_ids, entry.leg = tuple(leg.sip_call_ids), None
+        entry = self._living.pop(leg, None)
+        if entry is not None:
+            entry.call_ids, entry.leg = tuple(leg.sip_call_ids), None
 
     def of(self, interaction: InteractionId) -> list[SipCall]:
         """In the order of its legs; empty where it had none, or is forgotten."""

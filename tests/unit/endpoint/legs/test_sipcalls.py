@@ -57,3 +57,17 @@ def test_the_oldest_are_forgotten_but_not_while_they_live() -> None:
     assert calls.of(ONE) == [SipCall(AGENT, "lives")]
     assert calls.of(InteractionId("over 0")) == []
     assert len(calls.interactions()) <= MOST_INTERACTIONS + 1
+
+
+def test_a_leg_that_moved_to_another_interaction_is_forgotten_all_the_same() -> None:
+    calls, moved = SipCalls(), leg(ONE, "a")
+    calls.began(moved, AGENT)
+    moved.interaction = InteractionId("two")
+    calls.ended(moved)
+    cast("FakeLeg", moved).sip_call_ids = []
+    assert calls.of(ONE) == [SipCall(AGENT, "a")]
+    for number in range(MOST_INTERACTIONS):
+        over = leg(InteractionId(f"over {number}"))
+        calls.began(over, CUSTOMER)
+        calls.ended(over)
+    assert calls.of(ONE) == []
