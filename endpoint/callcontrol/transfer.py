@@ -170,7 +170,8 @@ def _bring_together(
         if each.is_live and each is not consulting and each.state is not ConnectionState.INITIATED
     ]
     leg = turn.state.leg(found[0].leg) if len(found) == 1 else None
-    if leg is None or other.transfer is not None:
+    # Who calls and has no answer yet would get none from anybody: that call is to be taken first.
+    if leg is None or leg.progress is LegProgress.OFFERED or other.transfer is not None:
         return False
     (joining,) = found
     transfer = Transfer(own.device, own.leg, joining.device, asked_by_phone=asked_by_phone)

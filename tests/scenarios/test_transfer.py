@@ -434,6 +434,25 @@ async def test_c_rings_on_after_the_calls_were_brought_together_and_is_given_up(
         assert {"6001": NOBODY, "10086": {"moh"}} == desk.exchange.heard()
 
 
+async def test_a_caller_whom_nobody_has_answered_is_not_brought_into_another_call() -> None:
+    """Nobody would answer him there: he would wait for ever, and the transfer with him."""
+    async with open_desk() as desk:
+        desk.exchange.offer("6001", "10086", LegRole.STATION)
+        (await desk.exchange.placed("10086")).answer()
+        first = (await desk.told(told.Established)).call
+        caller, station = await desk.coming_in("10010")
+        (other,) = (call.id for call in desk.controller.calls() if call.id != first)
+        with pytest.raises(CommandRejected) as refusal:
+            await desk.bring_together("6001", other, first)
+        assert refusal.value.reason == "invalid_state"
+        assert not caller.is_over
+        station.answer()
+        await desk.told(told.Established)
+        await desk.bring_together("6001", other, first)
+        await desk.told(told.Transferred, "6001")
+        assert desk.exchange.heard() == {"10010": {"10086"}, "10086": {"10010"}}
+
+
 async def test_nobody_takes_somebody_elses_call() -> None:
     async with open_desk() as desk:
         agent, _ = await desk.talking()
