@@ -438,12 +438,12 @@ class LegExchange(Exchange):
     async def _read_invitations(self) -> None:
         async for session in self._server.invitations():
             try:
-                self._offer(session)
+                await self._offer(session)
             except Exception:
                 log.exception("invitation failed", session=session.id)
                 session.hang_up(500)
 
-    def _offer(self, session: InviteSession) -> None:
+    async def _offer(self, session: InviteSession) -> None:
         """See whose call it is, and for whom: a phone's, an account's, a trunk's, a stranger's."""
         leg = LegId(f"in-{secrets.token_hex(8)}")
         trunk: Trunk | None = None
@@ -458,6 +458,7 @@ class LegExchange(Exchange):
         elif (trunk := self._trunks.of(session)) is not None:
             called, instance = trunk.device_for(session), None
             terms, transfers = trunk.settings.audio, trunk.settings.transfers
+        wish = await self._answer_after_s(session, called or "", trunk)
         if not called or self._closing:
             session.hang_up(404 if not called else 503)
             return
@@ -472,7 +473,6 @@ class LegExchange(Exchange):
             session.hang_up(full.sip_status, full.q850)
             return
         offered = _offered(leg, session, DeviceId(called), trunk)
-        wish = self._answer_after_s(session, offered.called, trunk)
         offered = replace(offered, answer_after_s=wish)
         if replaced is not None:
             offered = replace(offered, interaction=replaced.interaction, replaces=replaced.id)
@@ -493,11 +493,18 @@ class LegExchange(Exchange):
             offered.calling,
         )
 
-    def _answer_after_s(
-        self, session: InviteSession, called: DeviceId, trunk: Trunk | None
+    async def _answer_after_s(
+        self, session: InviteSession, called: str, trunk: Trunk | None
     ) -> float | None:
         """The caller's wish that the called picks up by itself, where it may have one."""
-        rule = self.settings.auto_answer_devices.get(called, self.settings.auto_answer)
+        wish = answer_after_s(session.request)
+        if wish is None:
+            return None
+        # The device has its rule by whatever it is called: an alias, or with digits to dial after.
+        number = DeviceId(called.partition("-")[0])
+        device = await self._extension(number) or number
+        rules = self.settings.auto_answer_devices
+        rule = rules.get(device) or rules.get(called) or self.settings.auto_answer
         match rule:
             case AutoAnswer.NEVER:
                 return None
@@ -510,7 +517,7 @@ class LegExchange(Exchange):
                     return None
             case AutoAnswer.ALWAYS:
                 pass
-        return answer_after_s(session.request)
+        return wish
 
     async def _read_registrations(self) -> None:
         async for event in self._server.registrations():

@@ -11,8 +11,11 @@ from endpoint.legs.leg import LegSettings
 from endpoint.legs.trunk import TrunkSettings
 from tests.unit.endpoint.legs.fakes import Desk, FakeMedia, FakeServer
 
+ALIASES = {DeviceId("8002"): DeviceId("6002")}
+
 
 async def extension(device: DeviceId) -> DeviceId | None:
+    device = ALIASES.get(device, device)
     return device if device.startswith("60") else None
 
 

@@ -301,9 +301,11 @@ class TestAutoAnswer:
             ("6001", None, "192.0.2.5", 3.0),
             ("6001", None, "192.0.2.9", None),
             ("6002", "6009", "192.0.2.9", None),
+            ("8002", "6009", "192.0.2.9", None),
+            ("6002-1", "6009", "192.0.2.9", None),
             ("6003", None, "192.0.2.9", 3.0),
         ],
-        ids=["own device", "trusted peer", "somebody", "never", "always"],
+        ids=["own device", "trusted", "somebody", "never", "an alias", "digits after", "always"],
     )
     async def test_it_is_heard_as_the_device_allows(
         self, desk: Desk, called: str, user: str | None, host: str, after_s: float | None
