@@ -364,6 +364,8 @@ class UserAgent:
 
     def is_server_of_ours(self, flow: Flow) -> bool:
         """Whether a flow leads to a server that we connected to, or hold an account at."""
+        if flow.transport.is_stream and self._layer.is_ours(flow):
+            return True  # one of several, where a server has several addresses
         return self._connections.get(flow.listener) == flow or self._accounts.leads_to(flow)
 
     def is_open(self, flow: Flow) -> bool:

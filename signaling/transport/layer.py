@@ -226,7 +226,10 @@ class TransportLayer:
     def is_ours(self, flow: Flow) -> bool:
         """Whether it is a connection to a server that we have an account or a name for."""
         if flow.transport.is_stream:
-            return flow.listener != STREAMS
+            # One that a call's far end has had us open, by its Contact, is nobody's that we know.
+            streams = self._transports.get(flow.listener)
+            known = isinstance(streams, StreamTransport) and streams.was_wanted(flow)
+            return known and flow.listener != STREAMS
         return flow.connection != 0 and self.local_address(flow) is None
 
     async def close(self) -> None:

@@ -79,6 +79,8 @@ class StreamTransport:
         """What is to be sent to an address as soon as a connection is up."""
         self._addressed: dict[int, set[Flow]] = {}
         """Addresses that a connection has been used for."""
+        self._wanted: set[int] = set()
+        """Those that `connect` was called for; others lead where some far end has told us to."""
         self._listeners: list[_Listener] = []
         self._tasks: set[asyncio.Task[Any]] = set()
         self._closing = False
@@ -193,20 +195,27 @@ class StreamTransport:
         CertificateRefused where it can't.
         """
         place = _place(Flow(kind, host, port, name=name))
-        connection = await self._connection(place, self._settings.connect_timeout_s)
+        connection = await self._connection(place, self._settings.connect_timeout_s, wanted=True)
+        self._wanted.add(connection.flow.connection)
         return connection.flow
 
-    async def _connection(self, place: Place, timeout_s: float) -> StreamConnection:
+    def was_wanted(self, flow: Flow) -> bool:
+        """Whether `connect` was called for a connection."""
+        return flow.connection in self._wanted
+
+    async def _connection(
+        self, place: Place, timeout_s: float, *, wanted: bool = False
+    ) -> StreamConnection:
         known = self._places.get(place)
         if known is not None and known.is_open:
             return known
         opening = self._opening.get(place)
         if opening is None:
-            opening = self._opening[place] = self._spawn(self._open(place, timeout_s))
+            opening = self._opening[place] = self._spawn(self._open(place, timeout_s, wanted))
             opening.add_done_callback(lambda _: self._opening.pop(place, None))
         return await asyncio.shield(opening)
 
-    async def _open(self, place: Place, timeout_s: float) -> StreamConnection:
+    async def _open(self, place: Place, timeout_s: float, wanted: bool) -> StreamConnection:
         kind, host, port, name = place
         settings, secure = self._settings, kind is TransportKind.TLS
         if secure:
@@ -227,6 +236,8 @@ class StreamTransport:
         # Told of by `opened` before this returns; found by its number from then on.
         self._connections[connection.flow.connection] = connection
         self._places[place] = connection
+        if wanted:
+            self._wanted.add(connection.flow.connection)
         shown = f"{kind} {f'[{host}]' if ':' in host else host}:{port}"
         try:
             async with asyncio.timeout(timeout_s):
@@ -332,6 +343,7 @@ class StreamTransport:
 
     def _drop(self, connection: StreamConnection) -> None:
         self._connections.pop(connection.flow.connection, None)
+        self._wanted.discard(connection.flow.connection)
         for place, known in list(self._places.items()):
             if known is connection:
                 del self._places[place]

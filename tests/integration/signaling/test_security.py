@@ -10,9 +10,11 @@ from pathlib import Path
 import pytest
 
 from signaling.server import SipServer, SipServerConfig
-from signaling.sip.flow import TransportKind
+from signaling.sip.flow import Flow, TransportKind
 from signaling.sip.message import Response
-from signaling.user_agent import UserAgentConfig
+from signaling.sip.uri import Uri
+from signaling.user_agent import UserAgent, UserAgentConfig
+from tests.fakes.receiver import PATIENCE_S
 from tests.integration.signaling.raw import RawClient, digest, md5_challenge
 from tests.integration.signaling.stage import (
     REALM,
@@ -339,3 +341,26 @@ async def test_a_socket_lost_while_its_user_is_looked_up_binds_nothing(stage):
     async with RawClient(stage.udp_port) as client:
         assert await client.is_answered()
     assert stage.server.bindings("6001") == []
+
+
+async def test_who_had_us_connect_by_its_contact_is_no_server_of_ours() -> None:
+    """A far end names where it is reached; a call that outlives its connection goes there."""
+    connected: asyncio.Queue[asyncio.StreamWriter] = asyncio.Queue()
+    listening = [
+        await asyncio.start_server(lambda _, writer: connected.put_nowait(writer), "127.0.0.1", 0)
+        for _ in range(2)
+    ]
+    provider, stranger = (each.sockets[0].getsockname()[1] for each in listening)
+    async with UserAgent() as agent:
+        agent.open_streams("provider")
+        way = Uri.parse(f"sip:127.0.0.1:{provider};transport=tcp")
+        flow = await agent.flow_to(way, "provider")
+        agent._layer.send(flow.at("127.0.0.1", stranger), b"BYE sip:b@h SIP/2.0\r\n\r\n")
+        writers = [await asyncio.wait_for(connected.get(), PATIENCE_S) for _ in listening]
+        (opened,) = (each for each in agent._open_flows if each.port == stranger)
+        assert not agent.is_server_of_ours(opened)
+        assert agent.is_server_of_ours(flow)
+        for writer in writers:
+            writer.close()
+        for each in listening:
+            each.close()
