@@ -407,7 +407,9 @@ class SipServer:
             self._timer = asyncio.get_running_loop().call_at(deadline, self._expire)
 
     def _came_back(self, binding: Binding) -> None:
-        self.user_agent.came_back(lambda uri: self._registrar.names(uri, binding), binding.flow)
+        self.user_agent.came_back(
+            binding.user, lambda uri: self._registrar.names(uri, binding), binding.flow
+        )
 
     def _expire(self) -> None:
         self._registrar.handle_timer(self.user_agent.now())

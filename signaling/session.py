@@ -293,6 +293,12 @@ class InviteSession:
             if names is None or (target is not None and names(target)):
                 self._usage.use_flow(flow)
 
+    def is_with(self, user: str) -> bool:
+        """Whether the far end is a phone of that user: it has proved it, or was called so."""
+        if self.role is Role.UAC:
+            return self.remote.uri.user == user
+        return self.authenticated_user == user
+
     def begin(self, usage: InviteUsage) -> None:
         """The INVITE is sent."""
         self._usage = usage

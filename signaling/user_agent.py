@@ -372,13 +372,15 @@ class UserAgent:
         """Whether something can be sent on a flow without connecting; datagrams always can."""
         return flow in self._open_flows or not flow.reliable
 
-    def came_back(self, names: Callable[[Uri], bool], flow: Flow) -> None:
-        """Calls whose connection was lost go on over this one, where it is their far end's.
+    def came_back(self, user: str, names: Callable[[Uri], bool], flow: Flow) -> None:
+        """Calls of a user whose connection was lost go on over this one, where it is theirs.
 
-        `names` knows the Contact of the far end that came back.
+        `names` knows the Contact of the far end that came back: as it says, so it is not asked of
+        calls with anybody else.
         """
         for session in self._stranded():
-            session.follow(flow, names)
+            if session.is_with(user):
+                session.follow(flow, names)
 
     def _stranded(self) -> list[InviteSession]:
         """Calls whose connection was lost."""

@@ -5,23 +5,27 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from signaling import registrar
 from signaling.server import SipServer, SipServerConfig
 from signaling.sip.flow import Flow, TransportKind
 from signaling.sip.message import Response
 from signaling.sip.uri import Uri
-from signaling.user_agent import UserAgent, UserAgentConfig
+from signaling.user_agent import Answered, UserAgent, UserAgentConfig
 from tests.fakes.receiver import PATIENCE_S
 from tests.integration.signaling.raw import RawClient, digest, md5_challenge
 from tests.integration.signaling.stage import (
+    ANSWER,
     REALM,
     USERS,
     Stage,
     StaticCredentials,
     ending,
+    until,
     within,
 )
 
@@ -364,3 +368,19 @@ async def test_who_had_us_connect_by_its_contact_is_no_server_of_ours() -> None:
             writer.close()
         for each in listening:
             each.close()
+
+
+async def test_nobody_takes_over_a_call_of_another_by_its_contact(stage: Stage) -> None:
+    """Its connection is lost, and somebody else registers where its phone was."""
+    phone = await (await stage.phone("6001", TransportKind.TCP)).registered()
+    call = stage.call("6001")
+    (await phone.invitation()).accept(ANSWER)
+    await until(call.events(), Answered)
+    (binding,) = stage.server.bindings("6001")
+    stage.cut(binding.flow)
+    await until(stage.server.registrations(), registrar.Unregistered)
+    elsewhere = Flow(TransportKind.TCP, "127.0.0.1", 9, "stream", 4711)
+    stage.server._came_back(replace(binding, user="6002", flow=elsewhere))
+    assert call.flow != elsewhere
+    stage.server._came_back(replace(binding, flow=elsewhere))
+    assert call.flow == elsewhere
