@@ -135,6 +135,8 @@ class PlacedLeg(SipLeg):
         while (goal := self.redirections.next()) is not None:
             match goal:
                 case Target():
+                    if self._early is not None:
+                        await self._lose_early_media()
                     if self._enters(goal):
                         await self._ring_all([goal])
                     if self._forks:

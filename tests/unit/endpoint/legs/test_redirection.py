@@ -360,6 +360,22 @@ async def test_a_trunk_redirects_to_its_other_host(desk: Desk) -> None:
     await answer(desk, second)
 
 
+async def test_early_media_is_heard_where_the_trunk_led_and_no_more_where_it_came_from(
+    desk: Desk,
+) -> None:
+    first, other = await trunk_call(desk)
+    assert first.invitation is not None
+    first.tell(Progress(183, "Session Progress", far_answer(first.invitation.sdp)))
+    assert await told(desk) == LegAlerting(LEG, early_media=True)
+    redirect(first, f"<sip:0309999@{other}>")
+    assert await told(desk) == LegAlerting(LEG)
+    second = await desk.session()
+    assert second.invitation is not None
+    second.tell(Progress(183, "Session Progress", far_answer(second.invitation.sdp)))
+    assert await told(desk) == LegAlerting(LEG, early_media=True)
+    await answer(desk, second)
+
+
 @pytest.mark.parametrize("user", ["900123@", "+4930@", ""])
 async def test_s12_a_trunk_leads_to_no_number_that_it_does_not_take(
     desk: Desk, logs: list[Any], user: str
