@@ -90,12 +90,12 @@ class ConnectionGuard:
 
     def admit(self, transport: asyncio.Transport, source: str) -> bool:
         """Whether a new connection may stay."""
-        if not self._has_room():
-            refusal = "no descriptors are left for it"
-        elif self._sources.total() >= self._limits.connections:
+        if self._sources.total() >= self._limits.connections:
             refusal = "too many connections"
         elif self._sources[source] >= self._limits.connections_per_source:
             refusal = "too many connections from one source"
+        elif not self._has_room():
+            refusal = "no descriptors are left for it"
         else:
             self._sources[source] += 1
             self._waiting[transport] = asyncio.get_running_loop().call_later(

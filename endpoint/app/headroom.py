@@ -7,6 +7,7 @@ import os
 import resource
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 from time import monotonic
 
@@ -69,6 +70,9 @@ class Headroom:
     clock: Callable[[], float] = monotonic
     _was_short: bool = field(default=False, init=False)
     _known_until: float = field(default=0.0, init=False)
+    _room: float = field(default=0.0, init=False)
+    """For so many more connections, as far as counted."""
+    _counted_until: float = field(default=0.0, init=False)
 
     def is_short(self) -> bool:
         """Whether descriptors or memory are nearly used up. Looks ten times a second at most."""
@@ -85,9 +89,18 @@ class Headroom:
         return self._was_short
 
     def has_room(self) -> bool:
-        """Whether descriptors are left for one more connection."""
-        found = self.read_descriptors()
-        return found is None or found[1] - found[0] >= CONNECTIONS_LEFT
+        """Whether descriptors are left for one more connection, which is taken for granted then.
+
+        Looks as rarely as `is_short`: to count them takes milliseconds where there are thousands.
+        """
+        now = self.clock()
+        if now >= self._counted_until:
+            self._counted_until = now + LOOK_EVERY_S
+            found = self.read_descriptors()
+            self._room = inf if found is None else found[1] - found[0] - CONNECTIONS_LEFT + 1
+        has_room = self._room > 0
+        self._room -= has_room
+        return has_room
 
     def _lacks(self) -> str:
         found = self.read_descriptors()

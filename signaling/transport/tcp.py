@@ -145,14 +145,12 @@ class StreamTransport:
             self._spawn(self._accept(kind, connection, source, ssl_context))
 
     def _refusal(self, source: str, host: str) -> str | None:
-        if not self._has_room():
-            return "no descriptors are left for it"
         if self._sources.total() >= self._settings.maximum_connections:
             return "too many connections"
         many = self._sources[source] >= self._settings.maximum_connections_per_source
         if many and host not in self._exempt:
             return "too many connections from one source"
-        return None
+        return None if self._has_room() else "no descriptors are left for it"
 
     async def _accept(
         self,

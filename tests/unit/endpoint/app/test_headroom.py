@@ -52,6 +52,14 @@ def test_a_flood_of_calls_is_no_flood_of_looks() -> None:
     assert len(looks) == 2
 
 
+def test_a_flood_of_connections_is_no_flood_of_looks_and_gets_no_more_than_there_is() -> None:
+    """Each look reads a directory with an entry for every descriptor."""
+    looks, moments = iter([(890, 1024), (100, 1024)]), [10.0 + i / 100 for i in range(11)]
+    headroom = Headroom(lambda: next(looks), lambda: None, iter(moments).__next__)
+    found = [headroom.has_room() for _ in moments]
+    assert found == [True] * 7 + [False] * 3 + [True]
+
+
 def test_this_process_has_some_left() -> None:
     found = descriptors()
     assert found is not None
