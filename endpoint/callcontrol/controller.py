@@ -255,7 +255,7 @@ class CallController:
         """
         if self._is_closing:
             raise refused(Rejection.SHUTTING_DOWN, command, "the endpoint is about to stop")
-        for _, call, connection in self._connections_of(command.device):
+        for call, connection in self._calls_as_ours(command.device):
             check_allowed(command, call, connection)
         if any(
             each.dialling == command.device and not each.state.calls
@@ -295,6 +295,15 @@ class CallController:
                 connection = call.connection_of(device)
                 if connection is not None and connection.is_live:
                     yield runner, call, connection
+
+    def _calls_as_ours(self, device: DeviceId) -> Iterator[tuple[Call, Connection]]:
+        """Calls that keep a device of ours from dialling.
+
+        A caller from outside may say that its number is the device's, and is it for all that not.
+        """
+        for _, call, connection in self._connections_of(device):
+            if connection.role is LegRole.STATION or connection is not call.connections[0]:
+                yield call, connection
 
     def _gather(self, runner: InteractionRunner, command: TransferCall) -> None:
         """Two calls of a device that are to be one belong to one interaction."""
@@ -386,7 +395,7 @@ class CallController:
 
     def _over_dial_limit(self, device: DeviceId) -> str | None:
         """Count a dial; why the device may not, where it may not."""
-        calls = sum(1 for _ in self._connections_of(device))
+        calls = sum(1 for _ in self._calls_as_ours(device))
         limit = self._dials.count(device, calls, asyncio.get_running_loop().time())
         if limit is not None:
             log.warning("dial refused", device=device, reason=limit)

@@ -92,3 +92,12 @@ async def test_nothing_is_kept_of_who_does_not_dial_any_more() -> None:
         await asyncio.sleep(60)
         await dial_and_give_up(desk)
         assert len(desk.controller._dials) == 1
+
+
+async def test_s12_a_caller_who_says_the_number_of_a_device_keeps_it_from_nothing() -> None:
+    async with open_desk(limits(at_once=1)) as desk:
+        caller = desk.exchange.offer("6001", "6002", LegRole.LINE)
+        (await desk.exchange.placed("6002")).ring()
+        await desk.told(told.Delivered)
+        await desk.dialled("6001")
+        assert not caller.is_over
