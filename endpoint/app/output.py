@@ -40,13 +40,18 @@ class Output:
         self._out = Console(highlight=False, soft_wrap=as_json)
         self._err = Console(stderr=True, highlight=False)
 
-    def result(self, value: Any, *renderables: RenderableType) -> None:
-        """The command's result: `value` as JSON, or the renderables."""
+    def result(
+        self, value: Any, *renderables: RenderableType, soft_wrap: bool | None = None
+    ) -> None:
+        """The command's result: `value` as JSON, or the renderables.
+
+        With `soft_wrap` a line is as long as it is, whatever the terminal's width.
+        """
         if self.as_json:
             typer.echo(msgspec.json.encode(value).decode())
         else:
             for renderable in renderables:
-                self._out.print(renderable)
+                self._out.print(renderable, soft_wrap=soft_wrap)
 
     def progress(self, renderable: RenderableType) -> None:
         """What happens meanwhile; never with `--json`."""

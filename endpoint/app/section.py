@@ -6,13 +6,14 @@ import ipaddress
 import re
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field
 
 Port = Annotated[int, Field(ge=0, le=65535)]
 Seconds = Annotated[float, Field(gt=0, le=86_400, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 
 MediaKind = Literal["webrtc", "srtp", "rtp"]
+HOST = re.compile(r"[0-9A-Fa-f:.]+(%\w+)?|[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?|")
 PORTS = range(1, 65_536)
 
 DEVICE = re.compile(r"[A-Za-z0-9_.+*#-]{1,64}")
@@ -21,6 +22,16 @@ DEVICE = re.compile(r"[A-Za-z0-9_.+*#-]{1,64}")
 
 STRICT = ConfigDict(extra="forbid", frozen=True)
 """Of each section: unknown keys are mistakes, values never change."""
+
+
+def checked_host(host: str) -> str:
+    """An address or a name to listen on, or ValueError that says what was expected."""
+    if not HOST.fullmatch(host):
+        raise ValueError(f"found {host!r}, expected an address or a host name, as 0.0.0.0")
+    return host
+
+
+Host = Annotated[str, AfterValidator(checked_host)]
 
 
 def checked_device(device: str) -> str:

@@ -20,6 +20,7 @@ from endpoint.app.section import (
     PORTS,
     STRICT,
     Count,
+    Host,
     MediaKind,
     Port,
     Seconds,
@@ -92,7 +93,7 @@ class Section(BaseModel):
 class HttpSettings(Section):
     """`[http]`: the page, REST, the event WebSocket, and SIP over WSS at `/sip`."""
 
-    host: str = "127.0.0.1"
+    host: Host = "127.0.0.1"
     """Address to listen on with TLS."""
     port: Port = 8443
     plain: bool = True
@@ -137,6 +138,12 @@ class HttpSettings(Section):
         return origins
 
     @model_validator(mode="after")
+    def _two_ports(self) -> Self:
+        if self.plain and self.port == self.plain_port != 0:
+            raise ValueError(f"port and plain_port are both {self.port}: expected two ports")
+        return self
+
+    @model_validator(mode="after")
     def _certificate_and_key(self) -> Self:
         if (self.certificate is None) != (self.key is None):
             raise ValueError("certificate and key go together: expected both, or neither")
@@ -176,7 +183,7 @@ class SipLimits(Section):
 class SipSettings(Section):
     """`[sip]`: the embedded sipWsServer, and how we speak SIP."""
 
-    host: str = "127.0.0.1"
+    host: Host = "127.0.0.1"
     port: Port = 5060
     """UDP and TCP."""
     tcp: bool = True
@@ -197,7 +204,7 @@ class SipSettings(Section):
 
     By default those of the system.
     """
-    advertised_host: str = ""
+    advertised_host: Host = ""
     """What Contact and Via say.
 
     By default the bound address, or our own where that is a wildcard.
@@ -339,9 +346,9 @@ class IceServerSettings(Section):
 class MediaSettings(Section):
     """`[media]`: the media plane, a process of its own."""
 
-    host: str = "127.0.0.1"
+    host: Host = "127.0.0.1"
     """Address that RTP ports are bound to."""
-    advertised_host: str = ""
+    advertised_host: Host = ""
     """What our SDP says; by default the bound address, or our own where that is a wildcard."""
     port_first: Annotated[int, Field(ge=1024, le=65_534)] = 20_000
     port_last: Annotated[int, Field(ge=1025, le=65_535)] = 29_999
@@ -483,9 +490,9 @@ class LogSettings(Section):
 class Config(Section):
     """Everything, as effective."""
 
-    host: str = "127.0.0.1"
+    host: Host = "127.0.0.1"
     """Address that http, sip and media listen on where their sections name none."""
-    advertised_host: str = ""
+    advertised_host: Host = ""
     """What sip and media tell others where their sections say nothing."""
     http: HttpSettings = HttpSettings()
     sip: SipSettings = SipSettings()

@@ -43,6 +43,8 @@ def trace(
     loaded = loaded_or_fail(output, config)
     if file is not None and file.suffix not in _FILES:
         raise typer.BadParameter(f"expected one of {', '.join(_FILES)}", param_hint="--output")
+    if file is not None and call is None:
+        raise typer.BadParameter("expected a call, or last", param_hint="CALL")
 
     async def read() -> tuple[wire.Traces, wire.Trace | None, bytes]:
         async with running_client(loaded.config) as client:
@@ -71,14 +73,15 @@ def trace(
         try:
             file.write_bytes(drawn)
         except OSError as error:
-            raise CommandFailed(ExitCode.FAILED, f"{file}: {error.strerror}") from error
+            output.fail(CommandFailed(ExitCode.FAILED, f"{file}: {error.strerror}"))
         done = Text.assemble(("✔ ", "green"), f"{len(found.messages)} messages are in {file}")
         output.result({"ok": True, "call": found.call, "file": str(file)}, done)
         return
-    shown: list[Text] = [Text(drawn.decode().rstrip("\n"), no_wrap=True)]
+    shown = [Text(drawn.decode().rstrip("\n"))]
     if full:
         shown += [_whole(message) for message in found.messages]
-    output.result({"ok": True, "trace": found}, *shown)
+    # Cut or wrapped, a message would not be what was on the wire.
+    output.result({"ok": True, "trace": found}, *shown, soft_wrap=True)
 
 
 def _listed(known: wire.Traces) -> Table | str:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from signaling.errors import SipParseError
 from signaling.sip.message import Response, parse_message
 from signaling.sip.trace import TracedMessage
+
+_LONGEST: Final = 60
+"""Characters of a label; what a far end says more is cut."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,15 +67,22 @@ def _direction(body: bytes) -> str:
     return "sdp" if body.startswith(b"v=0") else "body"
 
 
+def _fitted(label: str, room: int) -> str:
+    return label if len(label) <= room else f"{label[: room - 1]}…"
+
+
 def draw(
-    ladder: Sequence[Rung], parties: Sequence[str], *, centre: str = "endpoint", width: int = 34
+    ladder: Sequence[Rung], parties: Sequence[str], *, centre: str = "endpoint", width: int = 24
 ) -> list[str]:
     """The ladder as text, a line an arrow.
 
-    The endpoint stands between the first party and the others.
+    The endpoint stands between the first party and the others, `width` characters away or as many
+    as the longest label takes.
     """
     if not ladder:
         return []
+    longest = max(len(rung.label) for rung in ladder if rung.party in parties)
+    width = max(width, min(longest, _LONGEST) + 6)
     columns = [*parties[:1], centre, *parties[1:]]
     at = {name: index * width for index, name in enumerate(columns)}
     heads = [" "] * (width * (len(columns) - 1) + len(columns[-1]) + 1)
@@ -85,7 +96,7 @@ def draw(
         left, right = sorted((at[rung.party], at[centre]))
         towards_right = (at[rung.party] > at[centre]) == rung.sent
         room = right - left - 3
-        label = f" {rung.label} "[:room]
+        label = f" {_fitted(rung.label, room - 4)} "
         shaft = label.center(room, "─")
         arrow = f"{shaft}─▶" if towards_right else f"◀─{shaft}"
         row = [
