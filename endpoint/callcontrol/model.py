@@ -240,9 +240,14 @@ class Call:
         return self.cleared_at is not None
 
     def connection_of(self, device: DeviceId) -> Connection | None:
-        """The connection of a device, the live one first; none when it never took part."""
+        """The connection of a device, the live one first; none when it never took part.
+
+        Of several that live its station: a caller from outside may say the very number he calls.
+        """
         own = [c for c in self.connections if c.device == device]
-        return next((c for c in own if c.is_live), own[-1] if own else None)
+        live = [c for c in own if c.is_live]
+        stations = [c for c in live if c.role is LegRole.STATION]
+        return next(iter(stations or live or own[-1:]), None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -343,3 +343,11 @@ async def test_media_is_confirmed_by_its_own_event() -> None:
         assert desk.story().count("MediaConfirmed 6001 connected") == 1
     (record,) = desk.records.written
     assert [each.media_confirmed for each in record.connections] == [True, True]
+
+
+async def test_an_agent_answers_a_caller_who_says_the_agents_own_number() -> None:
+    async with open_desk() as desk:
+        caller, _ = await desk.coming_in("6001", "6001")
+        await desk.answer("6001")
+        await desk.told(told.Established)
+        assert caller.is_up
