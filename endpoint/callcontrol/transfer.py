@@ -103,7 +103,7 @@ def takes_over(turn: Turn, offer: LegOffered) -> None:
         if call.is_established and call.transfer is None:
             turn.effects.append(do.Answer(leg.id))
             transfer = Transfer(own.device, own.leg, offer.calling, target=leg.id)
-            _announce(turn, call, own, transfer)
+            _announce(turn, _without_digits(turn, call), own, transfer)
             turn.add_connection(call.id, leg, ConnectionState.NULL)
             return
     turn.release(leg.id, Cause.DECLINED)
@@ -134,8 +134,7 @@ def _begin(
     asked_by_phone: bool = False,
 ) -> None:
     """`dials` is the device for whom the new party is called, by whatever line it has."""
-    for each in call.connections:  # digits that still wait are for nobody now
-        turn.stop_timer(TimerKind.POST_DIAL, each.leg)
+    call = _without_digits(turn, call)
     transfer = Transfer(own.device, own.leg, dialled.number, asked_by_phone=asked_by_phone)
     referred = _whose_line_refers(turn, call, own)
     beyond = dialled.post_dial is None and dialled.number not in turn.state.ours
@@ -179,7 +178,7 @@ def _bring_together(
     if referred is not None and leg.refers and turn.is_up(joining):
         _refer(turn, call, own, replace(transfer, referred=referred.id), replacing=leg.id)
         return True
-    call = replace(call, post_dial=other.post_dial)
+    call = replace(_without_digits(turn, call), post_dial=other.post_dial)
     _announce(turn, call, own, replace(transfer, target=leg.id))
     turn.add_connection(call.id, leg, joining.state)
     moved = ended_by_us(Cause.NORMAL, own.device, f"went on in call {call.id}")
@@ -187,6 +186,13 @@ def _bring_together(
     if leg.progress is LegProgress.UP:
         completed(turn, call.id)
     return True
+
+
+def _without_digits(turn: Turn, call: Call) -> Call:
+    """Digits that still wait are for nobody now."""
+    for each in call.connections:
+        turn.stop_timer(TimerKind.POST_DIAL, each.leg)
+    return replace(call, post_dial=None)
 
 
 def _refer(

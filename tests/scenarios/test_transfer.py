@@ -453,6 +453,23 @@ async def test_a_caller_whom_nobody_has_answered_is_not_brought_into_another_cal
         assert desk.exchange.heard() == {"10010": {"10086"}, "10086": {"10010"}}
 
 
+async def test_digits_that_wait_for_c_are_never_sent_to_b() -> None:
+    async with open_desk() as desk:
+        desk.exchange.offer("6001", "10086-WWW5", LegRole.STATION)
+        customer = await desk.exchange.placed("10086")
+        customer.answer()
+        first = (await desk.told(told.Established)).call
+        desk.exchange.offer("6001", "10010-WWWWW7", LegRole.STATION)
+        colleague = await desk.exchange.placed("10010")
+        colleague.answer()
+        other = (await desk.told(told.Established)).call
+        await desk.bring_together("6001", other, first)
+        await desk.told(told.Transferred)
+        await desk.told(told.DigitsGenerated)
+        await asyncio.sleep(10)
+        assert (customer.digits, colleague.digits) == ("", "7")
+
+
 async def test_nobody_takes_somebody_elses_call() -> None:
     async with open_desk() as desk:
         agent, _ = await desk.talking()
