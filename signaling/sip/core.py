@@ -71,7 +71,9 @@ class StackConfig:
     timers: TimerSettings = field(default_factory=TimerSettings)
     session_timer: SessionTimerSettings = field(default_factory=SessionTimerSettings)
     max_transactions: int = 5000
-    """A new request that finds so many server transactions is refused: 503 with Retry-After."""
+    """A request outside any dialog that finds so many others is refused: 503 with Retry-After.
+
+    Those in dialogs are not counted: each dialog has a rate, see `Dialog.bears`."""
     retry_after_s: int = 5
     random: Random = field(default_factory=SystemRandom)
     """Source of branches, tags, Call-IDs, cnonces and jitter; must not be guessable."""

@@ -10,7 +10,12 @@ from signaling.errors import RemoteProtocolError, SipParseError
 from signaling.sip.flow import Flow
 from signaling.sip.headers import STAR, NameAddr
 from signaling.sip.message import Message, Request, Response
+from signaling.sip.rates import Bucket, Rate
 from signaling.sip.uri import Uri
+
+IN_DIALOG = Rate(50, 500)
+"""Requests of a far end in one dialog, but for BYE; each is kept for 64*T1. Who presses digits is
+slower."""
 
 
 class DialogKey(NamedTuple):
@@ -41,6 +46,7 @@ class Dialog:
     """The host that the far end takes itself for; another than that of the flow behind a NAT."""
     remote_methods: frozenset[str] = frozenset()
     """What the far end takes, as its Allow said last; empty where it never said."""
+    _bucket: Bucket | None = None
 
     @classmethod
     def of_response(cls, request: Request, response: Response, flow: Flow) -> Dialog:
@@ -87,6 +93,12 @@ class Dialog:
         """The number of our next request (§12.2.1.1)."""
         self.local_cseq += 1
         return self.local_cseq
+
+    def bears(self, now: float) -> bool:
+        """Whether one more request of the far end is within what a dialog may have."""
+        if self._bucket is None:
+            self._bucket = Bucket(IN_DIALOG, now)
+        return self._bucket.take(now)
 
     def check_order(self, request: Request) -> None:
         """Note the number of a new request; raises RemoteProtocolError(500) if it is too low.

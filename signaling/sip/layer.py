@@ -58,6 +58,8 @@ class TransactionLayer:
         self._merge_keys: dict[Key, ServerTransaction] = {}
         self._around = Surroundings(self.timers, settings, self.send, self._ended)
         self._count = 0
+        self.newcomer_count = 0
+        """Server transactions of requests outside any dialog, answered ones included."""
 
     def __repr__(self) -> str:
         return f"<TransactionLayer clients={len(self._clients)} servers={len(self._servers)}>"
@@ -126,6 +128,7 @@ class TransactionLayer:
         key, merge_key = _server_key(request, request.method), _merge_key(request)
         self._servers[key] = server
         self._server_keys[server] = key, merge_key
+        self.newcomer_count += request.to.tag is None
         if merge_key is not None:
             self._merge_keys[merge_key] = server
         server.start(now)
@@ -165,6 +168,7 @@ class TransactionLayer:
         if isinstance(transaction, ServerTransaction):
             key, merge_key = self._server_keys.pop(transaction)
             del self._servers[key]
+            self.newcomer_count -= transaction.request.to.tag is None
             if merge_key is not None and self._merge_keys.get(merge_key) is transaction:
                 del self._merge_keys[merge_key]
         else:

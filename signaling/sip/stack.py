@@ -490,6 +490,8 @@ class Stack:
             self._refuse(request, flow, _NO_DIALOG, now)
         elif refusal is not None:
             self._refuse(request, flow, refusal, now)
+        elif request.method != "BYE" and not dialog.bears(now):
+            self._refuse(request, flow, self._busy, now)
         else:
             try:
                 dialog.check_order(request)
@@ -529,8 +531,8 @@ class Stack:
             refusal = Refusal(482)  # §8.2.2.2
         if refusal is None and request.method == "OPTIONS":
             refusal = self._options
-        if refusal is None and self._layer.server_count >= self.config.max_transactions:
-            refusal = Refusal(503, (("Retry-After", str(self.config.retry_after_s)),))
+        if refusal is None and self._layer.newcomer_count >= self.config.max_transactions:
+            refusal = self._busy
         if refusal is not None:
             self._refuse(request, flow, refusal, now)
             return
@@ -541,6 +543,11 @@ class Stack:
     def _options(self) -> Refusal:
         """The answer to OPTIONS (§11.2): what a refusal is made of, with 200."""
         return Refusal(200, self._core.abilities.headers)
+
+    @property
+    def _busy(self) -> Refusal:
+        """The answer to what is too much (§21.5.4)."""
+        return Refusal(503, (("Retry-After", str(self.config.retry_after_s)),))
 
     def _cancel(self, cancel: Request, flow: Flow, now: float) -> None:
         """§9.2: the CANCEL is answered in any case; it changes only what has no final response."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from signaling.sip.core import METHODS_TAKEN
+from signaling.sip.dialog import IN_DIALOG
 from signaling.sip.events import RequestAbandoned, RequestReceived
 from signaling.sip.flow import Flow, TransportKind
 from signaling.sip.message import Request, Response
@@ -275,6 +276,22 @@ def test_too_many_transactions_are_503_but_dialogs_work_on() -> None:
     peer.receive(request("OPTIONS", branch="z9hG4bKo", call_id="o"))
     peer.receive(peer.in_dialog("BYE", session))
     assert peer.ladder()[-2:] == ["200 OPTIONS", "200 BYE"]
+
+
+def test_a_far_end_that_floods_its_call_keeps_nobody_out() -> None:
+    """It may be anybody, behind a trunk that is believed."""
+    peer = Peer(max_transactions=50, retry_after_s=7)
+    session = peer.established_incoming()
+    for number in range(550):
+        peer.receive(peer.in_dialog("INFO", session, cseq=10 + number))
+    refusal = peer.last()
+    assert refusal.start_line == "SIP/2.0 503 Service Unavailable"
+    assert refusal.headers.get("Retry-After") == "7"
+    assert peer.ladder().count("200 INFO") == IN_DIALOG.burst
+    peer.receive(request(branch="z9hG4bKnew", call_id="new"))
+    assert received(peer).request.call_id == "new"
+    peer.receive(peer.in_dialog("BYE", session, cseq=1000))
+    assert peer.ladder()[-1] == "200 BYE"
 
 
 def test_requests_of_every_kind_from_a_stranger_leave_nothing(peer: Peer) -> None:
