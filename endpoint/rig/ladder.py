@@ -82,7 +82,7 @@ def draw(
     if not ladder:
         return []
     longest = max(len(rung.label) for rung in ladder if rung.party in parties)
-    width = max(width, min(longest, _LONGEST) + 6)
+    width = max(width, min(longest, _LONGEST) + 8)
     columns = [*parties[:1], centre, *parties[1:]]
     at = {name: index * width for index, name in enumerate(columns)}
     heads = [" "] * (width * (len(columns) - 1) + len(columns[-1]) + 1)

@@ -464,3 +464,22 @@ def test_a_session_lasts_at_least_what_is_taken_from_others(
     else:
         (mistake,) = mistakes()
         assert "session_expires_s is 89: expected 0, or not less than" in mistake
+
+
+def test_a_host_that_can_be_none_is_told_at_the_check(home: Path) -> None:
+    write(home / "agent-endpoint.toml", 'host = "not a host"\n[media]\nadvertised_host = "a b"\n')
+    told = mistakes()
+    assert any("found 'not a host', expected an address or a host name" in line for line in told)
+    assert any("found 'a b', expected an address or a host name" in line for line in told)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "fe80::1%eth0", "localhost", "pbx.example.com"])
+def test_hosts_that_can_be_listened_on_are_taken(home: Path, host: str) -> None:
+    write(home / "agent-endpoint.toml", f'host = "{host}"\n')
+    assert load().config.sip.host == host
+
+
+def test_one_port_can_not_be_listened_on_twice(home: Path) -> None:
+    write(home / "agent-endpoint.toml", "[http]\nport = 8643\nplain_port = 8643\n")
+    (mistake,) = mistakes()
+    assert "port and plain_port are both 8643" in mistake

@@ -96,3 +96,10 @@ def test_what_a_far_end_writes_is_no_markup_of_the_picture():
     svg = draw_svg(ladder([refused]), ["6001", "10086"])
     assert "<b>" not in svg
     assert "&lt;b&gt;Busy&lt;/b&gt; Here" in svg
+
+
+def test_no_label_is_cut_and_none_touches_a_line():
+    busy = OK.replace(b"200 OK", b"488 Not Acceptable Here At All")
+    refused = TracedMessage(12.0, sent=True, flow=CUSTOMER, octets=busy)
+    (_, line) = draw(ladder([refused]), ["6001", "10086"])
+    assert "─ 488 Not Acceptable Here At All (INVITE) ─" in line
