@@ -636,6 +636,14 @@ class UserAgent:
                 decision = Answer(500)
             finally:
                 self._deciding -= 1
+        try:
+            self._carry_out(event, decision)
+        except Exception:
+            log.exception("decision could not be carried out", method=event.request.method)
+            self._stack.respond(event.transaction, 500, now=self.now())
+        self.drain()
+
+    def _carry_out(self, event: RequestReceived, decision: Decision) -> None:
         match decision:
             case Answer():
                 self._stack.respond(
@@ -649,7 +657,6 @@ class UserAgent:
                 self._admit(event, decision.user)
             case AdmitSubscription():
                 self._admit_subscription(event, decision)
-        self.drain()
 
     def _admit_subscription(self, event: RequestReceived, decision: AdmitSubscription) -> None:
         usage = self._stack.accept_subscription(

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from signaling import registrar
+from signaling.decisions import AdmitSubscription
 from signaling.server import SipServer, SipServerConfig
 from signaling.sip.flow import Flow, TransportKind
 from signaling.sip.message import Response
@@ -384,3 +385,19 @@ async def test_nobody_takes_over_a_call_of_another_by_its_contact(stage: Stage) 
     assert call.flow != elsewhere
     stage.server._came_back(replace(binding, flow=elsewhere))
     assert call.flow == elsewhere
+
+
+async def test_a_fault_of_ours_with_one_subscription_ends_nothing_else() -> None:
+    def opened(usage: object) -> None:
+        raise KeyError("a state that nobody thought of")
+
+    async def admit(request: object, flow: Flow) -> AdmitSubscription:
+        return AdmitSubscription(60, opened, lambda usage: None)
+
+    allow = ("INVITE", "ACK", "BYE", "OPTIONS", "SUBSCRIBE")
+    async with UserAgent(UserAgentConfig(allow=allow), handler=admit) as agent:
+        _, port = await agent.listen_udp("127.0.0.1", 0)
+        async with RawClient(port) as client:
+            taken = await client.ask(client.request("SUBSCRIBE", headers=("Event: dialog",)))
+            assert taken.status == 200
+            assert await client.is_answered()
