@@ -52,6 +52,14 @@ class CaptureServer:
     async def __aexit__(self, *_: object) -> None:
         await self._process.__aexit__()
 
+    async def has_captured(self, octets: bytes, times: int) -> None:
+        """Wait until that is in its file, so often: what it has not read when it ends is lost."""
+        async with asyncio.timeout(20):
+            while True:  # a file says nothing when it grows
+                if self.captured.read_bytes().count(octets) >= times:
+                    return
+                await asyncio.sleep(0.05)
+
 
 @pytest.fixture
 async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
@@ -150,6 +158,7 @@ async def test_a_capture_server_is_told_all_without_the_secrets(tmp_path: Path) 
                 desk.endpoint.url, desk.endpoint.token, ssl_context=trust
             ) as client:
                 trace = await client.trace(call)
+            await server.has_captured(b" BYE\r\n", 2)
     packets = await tshark(server.captured)
     assert {what for what, _ in packets} >= {"REGISTER", "401 REGISTER", "200 REGISTER"}
     in_call = {id for what, id in packets if what == "INVITE"}
