@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Self
@@ -18,14 +19,28 @@ from endpoint.callcontrol.model import CallId
 from endpoint.client.client import EndpointClient
 from endpoint.client.errors import RequestRefused
 from endpoint.legs.base import DeviceId, DeviceRegistered
+from signaling.sip.flow import Flow, TransportKind
+from signaling.sip.hep import format_hep
+from signaling.sip.trace import TracedMessage
 
 from .desk import Desk
 from .peers.baresip import Baresip
+from .peers.feed import PeerError
 from .peers.process import Process, free_port, require
 
 pytestmark = pytest.mark.interop
 
 AGENT, CUSTOMER = DeviceId("6001"), DeviceId("10086")
+
+
+PROBE = TracedMessage(
+    1.0,
+    True,
+    Flow(TransportKind.UDP, "192.0.2.1", 5060),
+    b"OPTIONS sip:probe@192.0.2.1 SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.2;branch=z9hG4bK1\r\n"
+    b"From: <sip:a@192.0.2.2>;tag=1\r\nTo: <sip:probe@192.0.2.1>\r\nCall-ID: probe\r\n"
+    b"CSeq: 1 OPTIONS\r\nMax-Forwards: 70\r\nContent-Length: 0\r\n\r\n",
+)
 
 
 class CaptureServer:
@@ -34,27 +49,40 @@ class CaptureServer:
     def __init__(self, directory: Path) -> None:
         self.port = free_port()
         self.captured = directory / "captured.pcap"
-        self._process = Process(
-            [
-                require("sngrep", "sngrep"),
-                *("-F", "-N", "-q", "-L", f"udp:127.0.0.1:{self.port}"),
-                *("-O", str(self.captured)),
-            ],
-            directory=directory,
-            name="sngrep",
-        )
+        self._directory = directory
+        self._process: Process
 
     async def __aenter__(self) -> Self:
-        await self._process.__aenter__()
-        await self._process.listening(self.port)
-        return self
+        # Its listener ends at once where it is faster than the program that starts it.
+        for _ in range(5):
+            self._process = Process(
+                [
+                    require("sngrep", "sngrep"),
+                    *("-F", "-N", "-q", "-L", f"udp:127.0.0.1:{self.port}"),
+                    *("-O", str(self.captured)),
+                ],
+                directory=self._directory,
+                name="sngrep",
+            )
+            await self._process.__aenter__()
+            await self._process.listening(self.port)
+            with socket.socket(type=socket.SOCK_DGRAM) as probing:
+                packet = format_hep(PROBE, capture_id=1, password="hep")
+                probing.sendto(packet, ("127.0.0.1", self.port))
+            try:
+                await self.has_captured(b"OPTIONS sip:probe", 1, within_s=2)
+            except TimeoutError:
+                await self._process.__aexit__()
+            else:
+                return self
+        raise PeerError("sngrep reads nothing of what it is sent")
 
     async def __aexit__(self, *_: object) -> None:
         await self._process.__aexit__()
 
-    async def has_captured(self, octets: bytes, times: int) -> None:
+    async def has_captured(self, octets: bytes, times: int, *, within_s: float = 20) -> None:
         """Wait until that is in its file, so often: what it has not read when it ends is lost."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(within_s):
             while True:  # a file says nothing when it grows
                 if self.captured.read_bytes().count(octets) >= times:
                     return
