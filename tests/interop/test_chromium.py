@@ -100,8 +100,7 @@ async def test_the_page_calls_holds_retrieves_presses_keys_and_hangs_up(
     assert await customer.digits(4) == "159#"
     for digit in "159#":
         assert (await desk.event(DigitDetected, device=AGENT)).digits == digit
-    await customer.send_digits("7*")
-    assert await agent.digits_heard(2) == "7*"
+    assert await agent.hears_digits("7*", lambda: customer.send_digits("7*"))
 
     await agent.hang_up()
     await customer.closed()
@@ -163,9 +162,11 @@ async def test_the_page_is_called_and_held_by_command(
     await desk.event(Retrieved, device=CUSTOMER)
     await hear({agent: {CUSTOMER_HZ}, customer: {AGENT_HZ}})
 
-    await desk.do(GenerateDigits(CUSTOMER, "12#"))
-    await desk.event(DigitsGenerated)
-    assert await agent.digits_heard(3) == "12#"
+    async def press() -> None:
+        await desk.do(GenerateDigits(CUSTOMER, "12#"))
+        await desk.event(DigitsGenerated)
+
+    assert await agent.hears_digits("12#", press)
 
     await customer.hang_up()
     assert (await agent.closed())["by"] == "remote"
@@ -239,8 +240,7 @@ async def test_two_pages_hear_each_other_in_opus(
     await desk.event(Retrieved, device=COLLEAGUE)
     await hear({agent: {COLLEAGUE_HZ}, colleague: {AGENT_HZ}})
 
-    await agent.send_digits("42")
-    assert await colleague.digits_heard(2) == "42"
+    assert await colleague.hears_digits("42", lambda: agent.send_digits("42"))
 
     await colleague.hang_up()
     assert (await agent.closed())["by"] == "remote"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -200,14 +201,22 @@ class Chromium(DrivenJsSip):
         energy, _ = await self._measure([])
         return float((2 * energy) ** 0.5)
 
-    async def digits_heard(self, count: int) -> str:
-        """Wait until its audio worklet has found so many digits (ITU-T Q.23).
+    async def hears_digits(self, digits: str, press: Callable[[], Awaitable[object]]) -> bool:
+        """Have digits pressed, and tell whether its audio worklet finds them (ITU-T Q.23).
 
-        A page is told of no telephone-event, but Chromium plays those that it receives. The same
-        digit at once again counts as one.
+        A page is told of no telephone-event, but Chromium plays those that it receives, except one
+        that comes when its time is past, as after a moment's halt of the machine. So they are
+        pressed again where one is missing. The same digit at once again counts as one.
         """
-        heard = [await self.event("digit_heard") for _ in range(count)]
-        return "".join(str(event["digit"]) for event in heard)
+        for _ in range(3):
+            await press()
+            heard = ""
+            with contextlib.suppress(PeerError):
+                while len(heard) < len(digits):
+                    heard += str((await self.event("digit_heard", timeout_s=5))["digit"])
+            if heard == digits:
+                return True
+        return False
 
     # -- how it is made -------------------------------------------------------------------------
 
