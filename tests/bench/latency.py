@@ -23,7 +23,7 @@ async def latency(ground: Ground) -> list[Row]:
         remotes = await set_up_plain(ours, ground.ports)
         plain = (await ground.forward(ours.pid, remotes)).load
     ground.say(f"latency, {ground.legs} WebRTC legs, busy control plane")
-    async with FarEnds(ground) as far, Ours(ground) as ours:
+    async with FarEnds(ground, prompt=True) as far, Ours(ground) as ours:
         remotes = await set_up(ours, far, ground.ports)
         async with kept_busy():
             webrtc = (await ground.forward(ours.pid, remotes)).load
