@@ -169,8 +169,18 @@ class Outbound:
             case ToneFrame(samples):
                 self.send_frame(samples, now)
             case Pause():
-                pass
+                self._send_pause(now)
         return finished
+
+    def _send_pause(self, now: float) -> None:
+        """Let a jitter buffer not run dry between two digits.
+
+        One that does goes on with the next audio that it has, and so passes over the event in
+        between: Chromium, and the last digit.
+        """
+        codec = self.codec
+        if codec is not None and codec.clock_rate_hz == self.sender.rate_hz:
+            self.send_frame(np.zeros(codec.sample_rate_hz // 50, dtype=np.int16), now)
 
     @property
     def _events(self) -> PayloadType | None:

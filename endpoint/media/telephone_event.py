@@ -122,7 +122,7 @@ class ToneFrame:
 
 @dataclass(frozen=True, slots=True)
 class Pause:
-    """20 ms in which nothing is sent."""
+    """20 ms of silence between two events."""
 
 
 Step = EventPacket | ToneFrame | Pause

@@ -204,19 +204,15 @@ class Chromium(DrivenJsSip):
     async def hears_digits(self, digits: str, press: Callable[[], Awaitable[object]]) -> bool:
         """Have digits pressed, and tell whether its audio worklet finds them (ITU-T Q.23).
 
-        A page is told of no telephone-event, but Chromium plays those that it receives, except one
-        that comes when its time is past, as after a moment's halt of the machine. So they are
-        pressed again where one is missing. The same digit at once again counts as one.
+        A page is told of no telephone-event, but Chromium plays those that it receives. The same
+        digit at once again counts as one.
         """
-        for _ in range(3):
-            await press()
-            heard = ""
-            with contextlib.suppress(PeerError):
-                while len(heard) < len(digits):
-                    heard += str((await self.event("digit_heard", timeout_s=5))["digit"])
-            if heard == digits:
-                return True
-        return False
+        await press()
+        heard = ""
+        with contextlib.suppress(PeerError):
+            while len(heard) < len(digits):
+                heard += str((await self.event("digit_heard", timeout_s=5))["digit"])
+        return heard == digits
 
     # -- how it is made -------------------------------------------------------------------------
 

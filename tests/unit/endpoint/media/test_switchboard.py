@@ -138,9 +138,33 @@ async def test_digits_have_the_clock_of_what_the_far_end_hears() -> None:
         studio.switchboard.changed(end.port, studio.now)
     studio.run(20)
     assert kinds(browser) == [0, 101, 0]
-    assert kinds(other) == [110]
-    assert [int.from_bytes(p.payload[2:]) for p in other.heard][-1] == 4800
+    assert kinds(other) == [110, 111]
+    events_heard = [p for p in other.heard if p.payload_type == 110]
+    assert int.from_bytes(events_heard[-1].payload[2:]) == 4800
     assert_one_legal_sender_but_events(browser)
+
+
+async def test_between_digits_there_is_silence_up_to_the_next_one() -> None:
+    """A jitter buffer that runs dry before an event, and has audio from behind it, drops it."""
+    phone = FarEnd("A", [PCMU], said(PCMU, 1010.0))
+    other = FarEnd("B", [PCMU, m.PayloadType(101, "TELEPHONE-EVENT")])
+    studio = Studio(phone, other)
+    studio.route("AB")
+    studio.run(10)
+    assert other.port.outbound.add_digits("12#", 100, 60)
+    studio.switchboard.changed(other.port, studio.now)
+    studio.run(40)
+    assert kinds(other) == [0, 101, 0, 101, 0, 101, 0]
+    begun = [
+        (before, event)
+        for before, event in itertools.pairwise(other.heard)
+        if (before.payload_type, event.payload_type) == (0, 101)
+    ]
+    for before, event in begun:
+        # Of the voice, the clock ticked a little later than a packet came.
+        assert 160 <= (event.timestamp - before.timestamp) & 0xFFFFFFFF < 240
+    assert [bytes(before.payload) for before, _ in begun[1:]] == [b"\xff" * 160] * 2
+    assert_one_legal_sender_but_events(other)
 
 
 async def test_stereo_is_no_mono_and_another_rate_no_other() -> None:
