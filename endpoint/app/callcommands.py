@@ -467,7 +467,7 @@ async def _only_call(client: EndpointClient, device: str) -> str:
     own = [
         call.call
         for call in await client.calls()
-        if any(party.device == device and party.state != "null" for party in call.parties)
+        if any(_takes_part(party, device) for party in call.parties)
     ]
     match own:
         case [call]:
@@ -478,6 +478,10 @@ async def _only_call(client: EndpointClient, device: str) -> str:
             raise CommandFailed(
                 ExitCode.CALL_FAILED, f"{device} is in several calls: --call {' | '.join(several)}"
             )
+
+
+def _takes_part(party: wire.Party, device: str) -> bool:
+    return party.device == device and not party.from_outside and party.state != "null"
 
 
 async def _reachable(client: EndpointClient, device: str, timeout_s: float) -> None:

@@ -72,7 +72,7 @@ class NativeView:
             each.device
             for call in self.controller.calls()
             for each in call.connections
-            if each.is_live
+            if each.is_live and each.device is not None
         ]
         return {device for device in live if live.count(device) > 1}
 
@@ -92,7 +92,8 @@ class NativeView:
             # A station without a network, or a leg whose port is not open yet, or no longer.
             counted = None
         return wire.PartyQuality(
-            device=connection.device,
+            device=connection.number,
+            from_outside=connection.from_outside,
             role=str(connection.role),
             state=str(connection.state),
             codec=counted.codec if counted else "",

@@ -30,9 +30,17 @@ from endpoint.callcontrol.dials import DialLimits, Dials
 from endpoint.callcontrol.events import CallEvents
 from endpoint.callcontrol.feed import EventFeed, Subscription
 from endpoint.callcontrol.machine import DialRefused, EndEverything
-from endpoint.callcontrol.model import Call, CallId, CallSettings, Connection, Interaction
+from endpoint.callcontrol.model import (
+    Call,
+    CallId,
+    CallSettings,
+    Connection,
+    Interaction,
+    are_of_one,
+)
 from endpoint.callcontrol.refusals import check_allowed, refused
 from endpoint.callcontrol.runner import CallRecords, ExtensionLookup, InteractionRunner
+from endpoint.callcontrol.transfer import who_dials
 from endpoint.legs.base import (
     CAUSES,
     Cause,
@@ -255,7 +263,7 @@ class CallController:
         """
         if self._is_closing:
             raise refused(Rejection.SHUTTING_DOWN, command, "the endpoint is about to stop")
-        for call, connection in self._calls_as_ours(command.device):
+        for _, call, connection in self._connections_of(command.device):
             check_allowed(command, call, connection)
         if any(
             each.dialling == command.device and not each.state.calls
@@ -296,15 +304,6 @@ class CallController:
                 if connection is not None and connection.is_live:
                     yield runner, call, connection
 
-    def _calls_as_ours(self, device: DeviceId) -> Iterator[tuple[Call, Connection]]:
-        """Calls that keep a device of ours from dialling.
-
-        A caller from outside may say that its number is the device's, and is it for all that not.
-        """
-        for _, call, connection in self._connections_of(device):
-            if connection.role is LegRole.STATION or connection is not call.connections[0]:
-                yield call, connection
-
     def _gather(self, runner: InteractionRunner, command: TransferCall) -> None:
         """Two calls of a device that are to be one belong to one interaction."""
         for other, call, _ in list(self._connections_of(command.device)):
@@ -318,17 +317,14 @@ class CallController:
             self.exchange.tell_transfer(event.leg, 481)
             return False
         if event.replaces is None:
-            dials = leg.device
-            if event.from_outside:  # and our device in the call dials
-                stations = [each for each in runner.state.legs if each.role is LegRole.STATION]
-                dials = stations[0].device if stations else dials
-            if self._over_dial_limit(dials) is None:
-                return True
+            dials = who_dials(runner.state, event)
+            if dials is None or self._over_dial_limit(dials) is None:
+                return True  # nobody dials for nobody: the machine says so
             self.exchange.tell_transfer(leg.id, CAUSES[Cause.DIAL_LIMIT].sip_status)
             return False
         other = self._legs.get(event.replaces)
         theirs = None if other is None else other.state.leg(event.replaces)
-        if other not in (None, runner) and theirs is not None and theirs.device == leg.device:
+        if other not in (None, runner) and theirs is not None and are_of_one(theirs, leg):
             runner.adopt(other)
         return True
 
@@ -395,7 +391,7 @@ class CallController:
 
     def _over_dial_limit(self, device: DeviceId) -> str | None:
         """Count a dial; why the device may not, where it may not."""
-        calls = sum(1 for _ in self._calls_as_ours(device))
+        calls = sum(1 for _ in self._connections_of(device))
         limit = self._dials.count(device, calls, asyncio.get_running_loop().time())
         if limit is not None:
             log.warning("dial refused", device=device, reason=limit)

@@ -41,6 +41,8 @@ class CallEvent:
     """Which call."""
     device: DeviceId
     """Whom it is about: who rings, answered, holds, failed, left."""
+    from_outside: bool = False
+    """That is a caller from outside: no device of ours, whatever number he says."""
     state: ConnectionState
     """What that device is to the call now."""
     calling: DeviceId

@@ -229,11 +229,11 @@ def _clear_connection(turn: Turn, call: Call, own: Connection) -> None:
     """Give up, decline or hang up, as the connection's state has it."""
     caller = call.connections[0]
     if own is not caller and own.state in (ConnectionState.NULL, ConnectionState.ALERTING):
-        turn.end(call.id, own, ended_by_us(Cause.DECLINED, own.device), failed=True)
+        turn.end(call.id, own, ended_by_us(Cause.DECLINED, own.number), failed=True)
         return
     gave_up = own is caller and not call.is_established and call.outcome is None
     cause = Cause.CANCELLED if gave_up else Cause.NORMAL
-    turn.end(call.id, own, ended_by_us(cause, own.device), failed=False)
+    turn.end(call.id, own, ended_by_us(cause, own.number), failed=False)
 
 
 def _subject(turn: Turn, command: CallCommand) -> tuple[Call, Connection]:
@@ -255,7 +255,7 @@ def _subject(turn: Turn, command: CallCommand) -> tuple[Call, Connection]:
         Rejection.NOT_IN_CALL,
         command,
         f"{command.device} has no part in call {calls[0].id}; "
-        f"{', '.join(each.device for each in calls[0].connections)} have",
+        f"{', '.join(each.device for each in calls[0].connections if each.device)} have",
     )
 
 
@@ -296,7 +296,7 @@ def _call_comes_in(turn: Turn, offer: LegOffered) -> None:
 def _offered(
     turn: Turn, offer: LegOffered, dialled: DialString, state: ConnectionState
 ) -> tuple[Call, Connection]:
-    leg = turn.put_leg(Leg(offer.leg, offer.calling, offer.role, LegProgress.OFFERED))
+    leg = turn.put_offered(offer, LegProgress.OFFERED)
     outbound = offer.role is LegRole.STATION
     direction = CallDirection.OUTBOUND if outbound else CallDirection.INBOUND
     call = _open_call(turn, direction, offer.calling, dialled, offer.calling_name)
@@ -452,7 +452,7 @@ def _leg_released(turn: Turn, event: LegReleased) -> None:
         ending = Ending(
             cause=cause,
             released_by=event.released_by,
-            releasing_device=connection.device if by_device else None,
+            releasing_device=connection.number if by_device else None,
             sip_status=event.sip_status,
             q850=event.q850 if event.q850 is not None else CAUSES[cause].q850,
             text=event.text,
@@ -570,7 +570,7 @@ def _end_everything(turn: Turn, end: EndEverything) -> None:
     ending = ended_by_us(end.cause, text=end.text)
     for call in turn.state.calls:
         for connection in call.connections:
-            now = turn.call(call.id).connection_of(connection.device)
+            now = turn.call(call.id).connection_by(connection.leg)
             if now is not None and now.is_live:
                 turn.end(call.id, now, ending, failed=False)
     for leg in turn.state.legs:

@@ -121,8 +121,8 @@ class Leg:
 
     id: LegId
     """Also the key in the exchange."""
-    device: DeviceId
-    """Whom it reaches."""
+    number: DeviceId
+    """Whom it reaches; of a caller from outside what he says."""
     role: LegRole
     """The agent's station, or a line to the far party."""
     progress: LegProgress
@@ -135,14 +135,21 @@ class Leg:
     """Its caller hears what is called, though the call is not answered."""
     held_by_phone: bool = False
     """Its own phone holds (re-INVITE), so only that phone can be asked to come back."""
+    from_outside: bool = False
+    """Somebody outside called by it, whose number nobody has proven."""
+
+    @property
+    def device(self) -> DeviceId | None:
+        """See `Connection.device`."""
+        return None if self.from_outside else self.number
 
 
 @dataclass(frozen=True, slots=True)
 class Connection:
     """One device in one call."""
 
-    device: DeviceId
-    """Who."""
+    number: DeviceId
+    """Who, to be shown. A caller from outside says what he likes, a number of ours too."""
     role: LegRole
     """The agent's station, or a line to the far party."""
     leg: LegId
@@ -153,11 +160,26 @@ class Connection:
     """Audio from it was seen."""
     ending: Ending | None = None
     """How it ended; none while it lives."""
+    from_outside: bool = False
+    """It is that of a caller from outside, whose number nobody has proven."""
+
+    @property
+    def device(self) -> DeviceId | None:
+        """Whose it is, to be found by; nobody's where its number is only what a caller says.
+
+        ECMA-269 tells the calling device, which is shown, from the associated one in the same way.
+        """
+        return None if self.from_outside else self.number
 
     @property
     def is_live(self) -> bool:
         """Whether the device is, or is about to be, in the call."""
         return self.ending is None
+
+
+def are_of_one(one: Leg | Connection, other: Leg | Connection) -> bool:
+    """Whether both are of one party: the same device, or from outside under one number."""
+    return (one.number, one.from_outside) == (other.number, other.from_outside)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,10 +196,8 @@ class PostDial:
 class Transfer:
     """A device is about to be replaced by another in its call."""
 
-    device: DeviceId
-    """Who transfers."""
     leg: LegId
-    """Its leg; it may be gone already."""
+    """That of who transfers; it may be gone already."""
     to: DeviceId
     """Who takes its place."""
     target: LegId | None = None
@@ -240,14 +260,17 @@ class Call:
         return self.cleared_at is not None
 
     def connection_of(self, device: DeviceId) -> Connection | None:
-        """The connection of a device, the live one first; none when it never took part.
+        """The connection of a device, the live one first; none when it never took part."""
+        return _live_or_last([each for each in self.connections if each.device == device])
 
-        Of several that live its station: a caller from outside may say the very number he calls.
-        """
-        own = [c for c in self.connections if c.device == device]
-        live = [c for c in own if c.is_live]
-        stations = [c for c in live if c.role is LegRole.STATION]
-        return next(iter(stations or live or own[-1:]), None)
+    def connection_by(self, leg: LegId) -> Connection | None:
+        """The connection that a leg realises, the live one first; none when it never did."""
+        return _live_or_last([each for each in self.connections if each.leg == leg])
+
+
+def _live_or_last(connections: list[Connection]) -> Connection | None:
+    live = [each for each in connections if each.is_live]
+    return next(iter(live or connections[-1:]), None)
 
 
 @dataclass(frozen=True, slots=True)

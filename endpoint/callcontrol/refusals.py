@@ -21,7 +21,7 @@ def check_allowed(command: Command, call: Call, connection: Connection) -> None:
     allowed = allowed_for(call, connection)
     if command.name in allowed:
         return
-    state = f"{connection.device} is {connection.state} in call {call.id}"
+    state = f"{connection.number} is {connection.state} in call {call.id}"
     may = f"allowed now: {', '.join(sorted(allowed)) or 'nothing'}"
     if command.name is CommandName.MAKE_CALL:
         raise refused(Rejection.DEVICE_BUSY, command, f"{state}; {may}")

@@ -93,7 +93,7 @@ class InteractionRunner:
 
     def __repr__(self) -> str:
         calls = ", ".join(
-            f"{call.id}: " + " ".join(f"{each.device} {each.state}" for each in call.connections)
+            f"{call.id}: " + " ".join(f"{each.number} {each.state}" for each in call.connections)
             for call in self.state.calls
         )
         return f"<InteractionRunner {self.state.id} [{calls}] {len(self.state.legs)} legs>"

@@ -21,10 +21,12 @@ from endpoint.callcontrol.model import (
     Connection,
     ConnectionState,
     Ending,
+    Interaction,
     Leg,
     LegProgress,
     TimerKind,
     Transfer,
+    are_of_one,
 )
 from endpoint.callcontrol.refusals import refused
 from endpoint.callcontrol.turn import Turn, ended_by_us
@@ -53,7 +55,7 @@ def single_step_transfer(
         dialled = parse_dial_string(command.destination)
     except DialStringError as error:
         raise refused(error.reason, command, str(error)) from error
-    _begin(turn, call, own, dialled, dials=own.device)
+    _begin(turn, call, own, dialled, dials=command.device)
 
 
 def transfer_call(turn: Turn, call: Call, own: Connection, command: TransferCall) -> None:
@@ -90,19 +92,38 @@ def transfer_asked(turn: Turn, event: TransferAsked) -> None:
             except DialStringError:
                 turn.effects.append(do.TellTransfer(event.leg, 484))
             else:
-                dials = _our_device(call, own) if event.from_outside else own.device
-                _begin(turn, call, own, dialled, dials=dials, asked_by_phone=True)
+                dials = who_dials(turn.state, event)
+                if dials is None:
+                    turn.effects.append(do.TellTransfer(event.leg, 403))
+                else:
+                    _begin(turn, call, own, dialled, dials=dials, asked_by_phone=True)
         return
     turn.effects.append(do.TellTransfer(event.leg, 481))
 
 
+def who_dials(state: Interaction, event: TransferAsked) -> DeviceId | None:
+    """The device for whom a phone's transfer calls its new party; None where there is none.
+
+    Where a far end outside asks, that is whom it talks with, a station first.
+    """
+    parties = [
+        each
+        for call in state.calls
+        if any(each.leg == event.leg and each.is_live for each in call.connections)
+        for each in call.connections
+        if each.is_live and (event.from_outside or each.leg == event.leg)
+    ]
+    parties.sort(key=lambda each: (each.leg == event.leg, each.role is not LegRole.STATION))
+    return next((each.device for each in parties if each.device is not None), None)
+
+
 def takes_over(turn: Turn, offer: LegOffered) -> None:
     """Who came with the right to a device's place (Replaces) is answered, and gets it."""
-    leg = turn.put_leg(Leg(offer.leg, offer.calling, offer.role, LegProgress.ANSWERING))
+    leg = turn.put_offered(offer, LegProgress.ANSWERING)
     for call, own in turn.live_connections(offer.replaces or offer.leg):
         if call.is_established and call.transfer is None:
             turn.effects.append(do.Answer(leg.id))
-            transfer = Transfer(own.device, own.leg, offer.calling, target=leg.id)
+            transfer = Transfer(own.leg, offer.calling, target=leg.id)
             _announce(turn, _without_digits(turn, call), own, transfer)
             turn.add_connection(call.id, leg, ConnectionState.NULL)
             return
@@ -113,7 +134,7 @@ def _attended_by_phone(turn: Turn, call: Call, own: Connection, event: TransferA
     for other in turn.state.calls:
         for consulting in other.connections:
             if consulting.leg == event.replaces and consulting.is_live and other.id != call.id:
-                if consulting.device != own.device:
+                if not are_of_one(consulting, own):
                     continue  # somebody else's call is not to be had by knowing its tags
                 if not _bring_together(turn, call, own, other, consulting, asked_by_phone=True):
                     turn.effects.append(do.TellTransfer(event.leg, 488))
@@ -135,7 +156,7 @@ def _begin(
 ) -> None:
     """`dials` is the device for whom the new party is called, by whatever line it has."""
     call = _without_digits(turn, call)
-    transfer = Transfer(own.device, own.leg, dialled.number, asked_by_phone=asked_by_phone)
+    transfer = Transfer(own.leg, dialled.number, asked_by_phone=asked_by_phone)
     referred = _whose_line_refers(turn, call, own)
     beyond = dialled.post_dial is None and dialled.number not in turn.state.ours
     if referred is not None and beyond:  # no other server finds an extension of ours
@@ -173,7 +194,7 @@ def _bring_together(
     if leg is None or leg.progress is LegProgress.OFFERED or other.transfer is not None:
         return False
     (joining,) = found
-    transfer = Transfer(own.device, own.leg, joining.device, asked_by_phone=asked_by_phone)
+    transfer = Transfer(own.leg, joining.number, asked_by_phone=asked_by_phone)
     referred = _whose_line_refers(turn, call, own)
     if referred is not None and leg.refers and turn.is_up(joining):
         _refer(turn, call, own, replace(transfer, referred=referred.id), replacing=leg.id)
@@ -181,7 +202,7 @@ def _bring_together(
     call = replace(_without_digits(turn, call), post_dial=other.post_dial)
     _announce(turn, call, own, replace(transfer, target=leg.id))
     turn.add_connection(call.id, leg, joining.state)
-    moved = ended_by_us(Cause.NORMAL, own.device, f"went on in call {call.id}")
+    moved = ended_by_us(Cause.NORMAL, own.number, f"went on in call {call.id}")
     turn.end(other.id, joining, moved, failed=False)
     if leg.progress is LegProgress.UP:
         completed(turn, call.id)
@@ -230,12 +251,12 @@ def completed(turn: Turn, call_id: CallId) -> None:
         if each.leg == transfer.target and each.is_live:
             turn.publish(told.Established(**turn.facts(call, each)))
     _tell_phone(turn, transfer, 200)
-    own = call.connection_of(transfer.device)
+    own = call.connection_by(transfer.leg)
     if own is None:
         return
     turn.publish(told.Transferred(**turn.facts(call, own), transferred_to=transfer.to))
-    if own.is_live and own.leg == transfer.leg:
-        over = ended_by_us(Cause.NORMAL, own.device, f"transferred to {transfer.to}")
+    if own.is_live:
+        over = ended_by_us(Cause.NORMAL, own.number, f"transferred to {transfer.to}")
         turn.end(call_id, own, over, failed=False)
 
 
@@ -266,10 +287,11 @@ def completed_elsewhere(turn: Turn, call: Call, referred: Connection) -> None:
         return
     turn.put_call(replace(call, transfer=None))
     _tell_phone(turn, transfer, 200)
-    own = call.connection_of(transfer.device)
+    own = call.connection_by(transfer.leg)
     if own is not None:
         turn.publish(told.Transferred(**turn.facts(call, own), transferred_to=transfer.to))
-    over = ended_by_us(Cause.NORMAL, transfer.device, f"transferred to {transfer.to}")
+    by = own.number if own is not None else None
+    over = ended_by_us(Cause.NORMAL, by, f"transferred to {transfer.to}")
     turn.end(call.id, referred, over, failed=False)
 
 
@@ -308,7 +330,7 @@ def failed(turn: Turn, call_id: CallId, ending: Ending) -> None:
         turn.stop_timer(TimerKind.TRANSFER, transfer.referred)
     turn.put_call(replace(call, transfer=None, post_dial=None))
     _tell_phone(turn, transfer, ending.sip_status or CAUSES[ending.cause].sip_status)
-    own = call.connection_of(transfer.device)
+    own = call.connection_by(transfer.leg)
     if own is not None:
         facts = turn.end_facts(call, own, ending)
         turn.publish(told.TransferFailed(**facts, transferred_to=transfer.to))
@@ -323,15 +345,9 @@ def _whose_line_refers(turn: Turn, call: Call, own: Connection) -> Leg | None:
     return None
 
 
-def _our_device(call: Call, outside: Connection) -> DeviceId:
-    """The device of ours that talks with somebody outside."""
-    ours = [each for each in call.connections if each.is_live and each.role is LegRole.STATION]
-    return ours[0].device if ours else outside.device
-
-
 def _name_of_others(call: Call, own: Connection) -> str:
     """How who is transferred is shown to whom he comes to."""
-    others = [each.device for each in call.connections if each.is_live and each is not own]
+    others = [each.number for each in call.connections if each.is_live and each is not own]
     if len(others) != 1:
         return ""
     return (call.calling_name if others[0] == call.calling else "") or others[0]

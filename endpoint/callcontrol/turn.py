@@ -34,6 +34,7 @@ from endpoint.legs.base import (
     DeviceId,
     InteractionId,
     LegId,
+    LegOffered,
     LegRole,
     PlaceLeg,
     Side,
@@ -46,6 +47,7 @@ class Facts(TypedDict):
     interaction: InteractionId
     call: CallId
     device: DeviceId
+    from_outside: bool
     state: ConnectionState
     calling: DeviceId
     called: DeviceId
@@ -134,7 +136,9 @@ class Turn:
 
     def add_connection(self, call: CallId, leg: Leg, state: ConnectionState) -> Connection:
         """Take a leg's device into a call."""
-        connection = Connection(device=leg.device, role=leg.role, leg=leg.id, state=state)
+        connection = Connection(
+            leg.number, leg.role, leg.id, state=state, from_outside=leg.from_outside
+        )
         old = self.call(call)
         self.put_call(replace(old, connections=(*old.connections, connection)))
         return connection
@@ -147,6 +151,13 @@ class Turn:
             legs = tuple(leg if each.id == leg.id else each for each in self.state.legs)
         self.state = replace(self.state, legs=legs)
         return leg
+
+    def put_offered(self, offer: LegOffered, progress: LegProgress) -> Leg:
+        """Add a leg that came to us."""
+        from_outside = offer.role is LegRole.LINE
+        return self.put_leg(
+            Leg(offer.leg, offer.calling, offer.role, progress, from_outside=from_outside)
+        )
 
     def forget_leg(self, leg: LegId) -> None:
         """The leg is over: nothing waits for it any more."""
@@ -299,7 +310,8 @@ class Turn:
         return Facts(
             interaction=self.state.id,
             call=call.id,
-            device=connection.device,
+            device=connection.number,
+            from_outside=connection.from_outside,
             state=connection.state,
             calling=call.calling,
             called=call.called,
@@ -335,7 +347,7 @@ def call_record(interaction: InteractionId, call: Call) -> CallRecord:
         ending=outcome,
         connections=tuple(
             ConnectionRecord(
-                device=each.device,
+                device=each.number,
                 role=each.role,
                 failed=each.state is ConnectionState.FAIL,
                 ending=each.ending or outcome,

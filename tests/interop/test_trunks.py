@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import ssl
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,13 +11,24 @@ from typing import Any
 import pytest
 import trustme
 
-from endpoint.callcontrol.commands import ClearConnection, GenerateDigits, MakeCall
+from endpoint.app.callcommands import _only_call
+from endpoint.callcontrol.commands import (
+    ClearConnection,
+    GenerateDigits,
+    HoldCall,
+    MakeCall,
+    RetrieveCall,
+    SingleStepTransfer,
+)
 from endpoint.callcontrol.events import (
     Delivered,
     DigitDetected,
     DigitsGenerated,
     Established,
+    Held,
 )
+from endpoint.client.client import EndpointClient
+from endpoint.errors import CommandRejected
 from endpoint.legs.base import Cause, DeviceId, DeviceRegistered, TrunkDown, TrunkUp
 
 from .desk import Desk
@@ -252,6 +264,62 @@ async def test_a_caller_who_is_withheld_is_anonymous(tmp_path: Path) -> None:
         await desk.cleared()
         (record,) = await desk.endpoint.records.latest(1)
         assert record.calling == "anonymous"
+
+
+async def test_s12_a_caller_who_says_the_number_of_a_device_is_never_that_device(
+    tmp_path: Path,
+) -> None:
+    """SIPp calls our telephone and says that it is the agent, who talks with a customer, then not.
+
+    It would fail at a re-INVITE, an INFO, or an end before that of the telephone's own command.
+    """
+    customer = carrier(tmp_path)
+    incoming = [{"match": DID, "to": PHONE}]
+    telephone_hz = 1800
+    async with (
+        office(tmp_path, at(customer), incoming=incoming) as desk,
+        customer,
+        Baresip(
+            tmp_path / "phone", PHONE, desk.sip, password=desk.password, tone_hz=telephone_hz
+        ) as telephone,
+    ):
+        await desk.event(DeviceRegistered, device=PHONE)
+        await calls_out(desk, customer)
+        trust = ssl.create_default_context(cafile=desk.ca_file)
+        async with (
+            EndpointClient(desk.endpoint.url, desk.endpoint.token, ssl_context=trust) as client,
+            Sipp(tmp_path, "uac_claims", desk.sip, user=AGENT, target=DID) as sipp,
+        ):
+            await telephone.ringing()
+            await telephone.accept()
+            talks = await desk.event(Established, device=PHONE)
+            assert (talks.calling, talks.called) == (AGENT, PHONE)
+            devices = {each.device: each.calls for each in await client.devices()}
+            assert talks.call not in devices[AGENT]
+            assert len(devices[AGENT]) == 1
+            assert devices[PHONE] == [talks.call]
+            assert await _only_call(client, AGENT) == devices[AGENT][0]
+
+            await desk.do(HoldCall(AGENT))
+            await desk.event(Held, device=AGENT, from_outside=False)
+            await desk.do(RetrieveCall(AGENT))
+            await desk.do(GenerateDigits(AGENT, "1"))
+            assert await customer.digits(1) == "1"
+            await desk.do(ClearConnection(AGENT))
+            await customer.closed()
+            await desk.cleared(device=AGENT, from_outside=False)
+
+            for command in (HoldCall(AGENT), ClearConnection(AGENT)):
+                with pytest.raises(CommandRejected) as refusal:
+                    await desk.do(command)
+                assert refusal.value.reason == "unknown_call"
+            with pytest.raises(CommandRejected) as refusal:
+                await desk.do(SingleStepTransfer(AGENT, f"0{CUSTOMER}", talks.call))
+            assert refusal.value.reason == "not_in_call"
+            await hear({telephone: {telephone_hz}})  # the stranger's echo
+            await desk.do(ClearConnection(PHONE))
+            await sipp.finished()
+            await desk.cleared(device=AGENT, from_outside=True)
 
 
 async def test_digits_are_tones_both_ways_where_the_trunk_has_them_in_band(

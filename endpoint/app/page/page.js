@@ -99,7 +99,7 @@ function actsOf(call, party) {
 }
 
 function partyRow(call, party) {
-  const quality = make("small", { className: "quality", dataset: { call: call.call, device: party.device } });
+  const quality = make("small", { className: "quality", dataset: { call: call.call, device: party.device, outside: party.from_outside } });
   const row = make("div", { className: "party" },
     make("div", { className: "who" }, make("b", { textContent: party.device }), heard(party), quality),
     chip(party.state), make("div", { className: "acts" }, ...actsOf(call, party)));
@@ -130,7 +130,8 @@ function tellFailed() {
 /** Both directions in a few words; what they mean and what to do is in the title. */
 function drawQuality() {
   for (const node of document.querySelectorAll(".quality")) {
-    const party = state.quality.get(node.dataset.call)?.find((one) => one.device === node.dataset.device);
+    const party = state.quality.get(node.dataset.call)
+      ?.find((one) => one.device === node.dataset.device && String(one.from_outside) === node.dataset.outside);
     const isHeld = state.calls.get(node.dataset.call)?.parties.some((one) => one.state === "hold");
     const way = [party?.codec, party?.protection].filter(Boolean).join(" · ");
     node.replaceChildren(...(party?.received
@@ -218,7 +219,7 @@ const PHONE_TEXTS = {
 /** The calls of the device whose telephone this is, as far as it is one. */
 function ownCalls() {
   const own = [...state.calls.values()].flatMap((call) => call.parties
-    .filter((party) => phone.on && party.device === phone.device && party.state !== "null").map((party) => ({ call, party })));
+    .filter((party) => phone.on && party.device === phone.device && !party.from_outside && party.state !== "null").map((party) => ({ call, party })));
   const in_ = (word) => own.find(({ party }) => party.state === word);
   const talking = Boolean(in_("connected"));
   const ringing = Boolean(in_("alerting")?.party.commands.includes("AnswerCall"));

@@ -47,7 +47,8 @@ def _party(
     if connection.device not in in_several:
         allowed -= {CommandName.TRANSFER_CALL}
     return wire.Party(
-        device=connection.device,
+        device=connection.number,
+        from_outside=connection.from_outside,
         role=str(connection.role),
         state=str(connection.state),
         media_confirmed=connection.media_confirmed,

@@ -135,6 +135,8 @@ class Party(Struct, frozen=True):
     """One device in one call."""
 
     device: str
+    from_outside: bool
+    """A caller from outside: no device of ours, whatever number he says."""
     role: str
     """`station` or `line`."""
     state: str
@@ -188,6 +190,7 @@ class PartyQuality(Struct, frozen=True):
     """How one device in a call is heard, and how it hears."""
 
     device: str
+    from_outside: bool
     role: str
     state: str
     """As of `Party`."""
