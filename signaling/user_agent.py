@@ -79,6 +79,7 @@ from signaling.sip.uri import Uri
 from signaling.supervision import Supervision
 from signaling.transport import DatagramTransport
 from signaling.transport.layer import STREAMS, TransportLayer, TransportSettings
+from signaling.transport.stream import PING
 from signaling.transport.tls import TlsPolicy
 from signaling.transport.websocket import ConnectionState, WebSocketClient
 from signaling.watch import Watch
@@ -520,12 +521,19 @@ class UserAgent:
         self, octets: bytes, flow: Flow, message: Message | SipParseError | None = None
     ) -> None:
         """For transports: one message came; `message` is what it is, where that is read already."""
-        now = self.now()
-        if not self.guard.admits(flow, len(octets), now):
+        if self._admits(flow, len(octets)):
+            self._stack.receive_message(octets, flow, self.now(), message)
+            self.drain()
+
+    def pinged(self, flow: Flow) -> bool:
+        """For transports: a keep-alive came, which counts as a message; whether it is answered."""
+        return self._admits(flow, len(PING))
+
+    def _admits(self, flow: Flow, size: int) -> bool:
+        admitted = self.guard.admits(flow, size, self.now())
+        if not admitted:
             self._heed_guard()
-            return
-        self._stack.receive_message(octets, flow, now, message)
-        self.drain()
+        return admitted
 
     def _may_send(self, flow: Flow, octets: bytes) -> bool:
         """Who is sent a request is known from then on; an answer may be too much for a stranger."""

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from signaling.errors import SipParseError
 from signaling.sip.message import DEFAULT_LIMITS, Head, Limits, Message
 
+_LINE_ENDS: Final = re.compile(rb"(?:\r\n)*+")
+
 
 @dataclass(frozen=True, slots=True)
 class KeepAlive:
-    """CRLF CRLF between messages: the far end asks for a CRLF back."""
+    """CRLF CRLF between messages, one or many: the far end asks for a CRLF back."""
 
 
 Framed: TypeAlias = Message | SipParseError | KeepAlive
@@ -79,15 +82,15 @@ class StreamFramer:
 
     def _skip_line_ends(self) -> bool:
         """Skip CRLFs between messages; whether they make a keep-alive."""
-        while self._buffer.startswith(b"\r\n"):
-            del self._buffer[:2]
-            self._crlfs += 1
-            if self._crlfs == 2:
-                self._crlfs = 0
-                return True
+        found = _LINE_ENDS.match(self._buffer)
+        if found is not None and found.end():
+            del self._buffer[: found.end()]
+            self._crlfs += found.end() // 2
+        is_keep_alive = self._crlfs >= 2
+        self._crlfs %= 2
         if self._buffer and self._buffer != b"\r":
             self._crlfs = 0
-        return False
+        return is_keep_alive
 
     def _read_head(self) -> SipParseError | None:
         limit = self._limits.message_octets

@@ -21,6 +21,9 @@ class Receiver(Protocol):
     ) -> None:
         """One message (or one datagram) came; `message` is what it is, where it is read already."""
 
+    def pinged(self, flow: Flow) -> bool:
+        """A keep-alive of CRLFs came over a connection; whether it is answered."""
+
     def opened(self, flow: Flow) -> None:
         """A connection is up and can be sent on."""
 

@@ -160,17 +160,19 @@ class StreamConnection(asyncio.Protocol):
         if self._random is not None and octets.startswith(PONG) and not self._framer.waiting:
             self._answers_pings = True
             octets = octets[len(PONG) :]
-        self._awaits_pong = False
+        self._awaits_pong = pinged = False
         for item, raw in self._framer.receive_frames(octets):
             self._began = None
             if isinstance(item, KeepAlive):
-                with contextlib.suppress(TransportError):
-                    self.send(PONG)
+                pinged = True
                 continue
             self._receiver.received(raw, self.flow, item)
             if isinstance(item, SipParseError) and item.fatal:
                 self.failure = TransportError(f"{self.flow} does not speak SIP: {item}")
                 self.close()  # once what it was answered is out
+        if pinged and self._receiver.pinged(self.flow):
+            with contextlib.suppress(TransportError):
+                self.send(PONG)
         self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:

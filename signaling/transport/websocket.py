@@ -139,7 +139,7 @@ class _Connection:
                     self.has_received = True
                     if octets.strip(b"\r\n"):
                         self._receiver.received(octets, self.flow)
-                    elif octets.startswith(b"\r\n\r\n"):
+                    elif octets.startswith(b"\r\n\r\n") and self._receiver.pinged(self.flow):
                         with contextlib.suppress(TransportError):
                             self.send(b"\r\n")  # a keep-alive's pong (RFC 5626 §3.5.1)
         except TimeoutError:

@@ -20,11 +20,16 @@ class Recorder:
     closed_flows: asyncio.Queue[tuple[Flow, TransportError | None]] = field(
         default_factory=asyncio.Queue
     )
+    pings: int = 0
 
     def received(
         self, octets: bytes, flow: Flow, message: Message | SipParseError | None = None
     ) -> None:
         self.messages.put_nowait((octets, flow))
+
+    def pinged(self, flow: Flow) -> bool:
+        self.pings += 1
+        return True
 
     def opened(self, flow: Flow) -> None:
         self.opened_flows.put_nowait(flow)

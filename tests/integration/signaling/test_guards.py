@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 import structlog
+from aiohttp import ClientSession, WSMsgType
 
 from signaling.server import SipServerConfig
 from signaling.sip.bans import BanRule
@@ -120,6 +121,29 @@ async def test_a_source_over_its_rate_is_dropped_and_others_are_not(
         offered = await stage.invitation()
         offered.reject(486)
         assert (await ending(dialled)).status == 486
+
+
+async def test_s7_a_stranger_s_keep_alives_over_connections_have_its_rate(
+    server_context, trusting_context
+):
+    rates = GuardSettings(source_rate=Rate(0.001, 10))
+    config = SipServerConfig(realm=REALM, user_agent=UserAgentConfig(guard=rates))
+    async with ClientSession() as http:
+        async with Stage(server_context, trusting_context, config) as stage:
+            reader, writer = await asyncio.open_connection("127.0.0.1", stage.tcp_port)
+            url = f"ws://127.0.0.1:{stage.ws_port}/sip"
+            socket = await http.ws_connect(url, protocols=("sip",))
+            for _ in range(5):
+                writer.write(b"\r\n\r\n")
+                assert await reader.readexactly(2) == b"\r\n"
+                await socket.send_str("\r\n\r\n")
+                assert (await socket.receive()).data == "\r\n"
+            await socket.send_str("\r\n\r\n")
+            writer.write(b"\r\n\r\n")
+            writer.write_eof()
+            assert await reader.read() == b""
+            writer.close()
+        assert (await socket.receive()).type is WSMsgType.CLOSE
 
 
 @pytest.mark.parametrize("method", ["OPTIONS", "REGISTER", "INVITE", "BYE", "SUBSCRIBE", "X"])

@@ -43,11 +43,16 @@ def test_several_messages_in_one_piece() -> None:
 def test_keep_alives_are_told_of_and_single_line_ends_are_not() -> None:
     framer = StreamFramer()
     octets = b"\r\n\r\n" + options(1) + b"\r\n" + options(2) + b"\r\n\r\n\r\n\r\n\r\n" + options(3)
-    expected = [KeepAlive, 1, 2, KeepAlive, KeepAlive, 3]
-    assert numbers(framer.receive_data(octets)) == expected
+    assert numbers(framer.receive_data(octets)) == [KeepAlive, 1, 2, KeepAlive, 3]
     single = StreamFramer()
     found = [item for i in range(len(octets)) for item in single.receive_data(octets[i : i + 1])]
-    assert numbers(found) == expected
+    assert numbers(found) == [KeepAlive, 1, 2, KeepAlive, KeepAlive, 3]
+
+
+def test_many_keep_alives_at_once_are_one() -> None:
+    framer = StreamFramer()
+    assert framer.receive_data(b"\r\n" * 200_001 + b"\r") == [KeepAlive()]
+    assert framer.receive_data(b"\n" + options(1)) == [KeepAlive(), parse_message(options(1))]
 
 
 def test_half_a_keep_alive_waits() -> None:
