@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import OrderedDict, deque
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final, TypeAlias
 
@@ -15,6 +15,10 @@ IpAddress: TypeAlias = IPv4Address | IPv6Address
 
 MESSAGES_A_CALL: Final = 500
 """A call that says more, as one that is refreshed for days, keeps its latest."""
+CALL_SHARE: Final = 4
+"""So does one that takes more than this part of the memory."""
+OTHERS_SHARE: Final = 8
+"""The part of the memory for what belongs to no call: anybody can send that."""
 
 COST_OF_MESSAGE: Final = 500
 COST_OF_CALL: Final = 1000
@@ -23,6 +27,9 @@ COST_OF_CALL: Final = 1000
 # Anybody can send what these search. So no two repetitions that take the same octet follow each
 # other: a line of spaces would be tried in all ways that there are to part it.
 _CALL_ID: Final = re.compile(rb"^(?:call-id|i)[ \t]*:([^\r\n]*)", re.I | re.M)
+# Nobody but who was let in is told that it rings.
+_LETS_IN: Final = re.compile(rb"SIP/2\.0 (?:10[1-9]|1[1-9][0-9]|2[0-9][0-9]) ")
+_CSEQ_OF_INVITE: Final = re.compile(rb"^cseq:[ \t]*[0-9]+[ \t]+INVITE[ \t]*\r?$", re.I | re.M)
 _LWS: Final = rb"(?:[ \t]|\r?\n[ \t])*"
 _SECRETS: Final = (
     # A digest can be guessed at leisure; the others are the secret itself.
@@ -96,40 +103,100 @@ def without_secrets(octets: bytes) -> bytes:
 
 
 class TraceBook:
-    """The latest messages by Call-ID; the call that was silent longest is forgotten first."""
+    """The latest messages by Call-ID; the call that was silent longest is forgotten first.
+
+    A call is one that we have sent an INVITE in, or have let ring. All else has a small part of the
+    memory: strangers push out each other, and no call.
+    """
 
     def __init__(self, most_octets: int) -> None:
         """Take at most so many octets of memory, roughly."""
-        self._most_octets = most_octets
-        self._octets = 0
-        self._calls: OrderedDict[str, deque[TracedMessage]] = OrderedDict()
+        others = most_octets // OTHERS_SHARE
+        self._calls = _Shelf(most_octets - others)
+        self._others = _Shelf(others)
 
     def __repr__(self) -> str:
-        return f"<TraceBook {len(self._calls)} calls, {self._octets} octets>"
+        return f"<TraceBook {self._calls}, {self._others} of no call>"
 
     def add(self, message: TracedMessage) -> None:
-        """Keep a message; one without a Call-ID, as a keep-alive, belongs to no call."""
+        """Keep a message; one without a Call-ID, as a keep-alive, belongs nowhere."""
         match = _CALL_ID.search(message.octets)
-        if match is None or COST_OF_CALL + _cost(message) > self._most_octets:
+        if match is None:
             return
         call_id = match[1].strip(b" \t").decode("utf-8", "replace")
-        kept = self._calls.get(call_id)
-        if kept is None:
-            kept = self._calls[call_id] = deque()
-            self._octets += COST_OF_CALL
-        if len(kept) == MESSAGES_A_CALL:
-            self._octets -= _cost(kept.popleft())
-        kept.append(message)
-        self._calls.move_to_end(call_id)
-        self._octets += _cost(message)
-        while self._octets > self._most_octets:
-            _, forgotten = self._calls.popitem(last=False)
-            self._octets -= COST_OF_CALL + sum(map(_cost, forgotten))
+        if call_id not in self._calls and not _shows_a_call(message):
+            self._others.add(call_id, message)
+            return
+        for each in (*self._others.take(call_id), message):
+            self._calls.add(call_id, each)
 
     def of(self, call_ids: Iterable[str]) -> list[TracedMessage]:
         """All that is kept of some calls, in order."""
-        found = [message for id in dict.fromkeys(call_ids) for message in self._calls.get(id, ())]
+        shelves = (self._others, self._calls)
+        ids = dict.fromkeys(call_ids)
+        found = [message for id in ids for shelf in shelves for message in shelf.of(id)]
         return sorted(found, key=lambda message: message.at)
+
+
+@dataclass(slots=True)
+class _Kept:
+    messages: deque[TracedMessage] = field(default_factory=deque)
+    cost: int = COST_OF_CALL
+
+
+class _Shelf:
+    """Messages by Call-ID in so many octets."""
+
+    def __init__(self, most_octets: int) -> None:
+        self._most_octets = most_octets
+        self._octets = 0
+        self._kept: OrderedDict[str, _Kept] = OrderedDict()
+
+    def __repr__(self) -> str:
+        return f"{len(self._kept)} in {self._octets} octets"
+
+    def __contains__(self, call_id: str) -> bool:
+        return call_id in self._kept
+
+    def add(self, call_id: str, message: TracedMessage) -> None:
+        """Keep a message, at the cost of older ones; one that is too large is not kept."""
+        if COST_OF_CALL + _cost(message) > self._most_octets:
+            return
+        kept = self._pop(call_id) or _Kept()
+        kept.messages.append(message)
+        kept.cost += _cost(message)
+        most = self._most_octets // CALL_SHARE
+        while len(kept.messages) > MESSAGES_A_CALL or (kept.cost > most and len(kept.messages) > 1):
+            kept.cost -= _cost(kept.messages.popleft())
+        self._kept[call_id] = kept
+        self._octets += kept.cost
+        while self._octets > self._most_octets:
+            _, forgotten = self._kept.popitem(last=False)
+            self._octets -= forgotten.cost
+
+    def take(self, call_id: str) -> Iterable[TracedMessage]:
+        """What is kept of a call, which is kept here no more."""
+        kept = self._pop(call_id)
+        return () if kept is None else kept.messages
+
+    def of(self, call_id: str) -> Iterable[TracedMessage]:
+        """What is kept of a call."""
+        kept = self._kept.get(call_id)
+        return () if kept is None else kept.messages
+
+    def _pop(self, call_id: str) -> _Kept | None:
+        kept = self._kept.pop(call_id, None)
+        if kept is not None:
+            self._octets -= kept.cost
+        return kept
+
+
+def _shows_a_call(message: TracedMessage) -> bool:
+    """Whether we send an INVITE, or answer one that is let in."""
+    octets = message.octets
+    if not message.sent or octets.startswith(b"INVITE "):
+        return message.sent
+    return _LETS_IN.match(octets) is not None and _CSEQ_OF_INVITE.search(octets) is not None
 
 
 def _cost(message: TracedMessage) -> int:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from signaling.sip.flow import Flow, TransportKind
@@ -7,6 +9,7 @@ from signaling.sip.trace import (
     COST_OF_CALL,
     COST_OF_MESSAGE,
     MESSAGES_A_CALL,
+    OTHERS_SHARE,
     TraceBook,
     TracedMessage,
     without_secrets,
@@ -20,7 +23,7 @@ FLOW = Flow(TransportKind.UDP, "192.0.2.1", 5060)
 def message(
     call_id: str, at: float = 0.0, *, name: bytes = b"Call-ID", size: int = 0
 ) -> TracedMessage:
-    text = b"OPTIONS sip:a@b SIP/2.0\r\n" + name + b": " + call_id.encode() + b"\r\n\r\n"
+    text = b"INVITE sip:a@b SIP/2.0\r\n" + name + b": " + call_id.encode() + b"\r\n\r\n"
     return TracedMessage(at, True, FLOW, text + b"x" * size)
 
 
@@ -82,11 +85,12 @@ def test_messages_of_several_calls_come_in_order_each_once() -> None:
 
 
 def test_the_call_that_was_silent_longest_is_forgotten_first() -> None:
-    size = len(message("one").octets)
-    book = TraceBook(2 * COST_OF_CALL + 3 * (COST_OF_MESSAGE + size))
-    for call_id in ("one", "two", "one", "six"):
+    size = len(message("a").octets)
+    calls = 6 * COST_OF_CALL + 7 * (COST_OF_MESSAGE + size)
+    book = TraceBook(calls * OTHERS_SHARE // (OTHERS_SHARE - 1) + 1)
+    for call_id in "abcdeafg":
         book.add(message(call_id))
-    assert [len(book.of([call_id])) for call_id in ("one", "two", "six")] == [2, 0, 1]
+    assert [len(book.of([call_id])) for call_id in "abcdefg"] == [2, 0, 1, 1, 1, 1, 1]
 
 
 def test_a_call_that_goes_on_for_ever_keeps_its_latest() -> None:
@@ -97,12 +101,44 @@ def test_a_call_that_goes_on_for_ever_keeps_its_latest() -> None:
     assert (len(kept), kept[0].at) == (MESSAGES_A_CALL, 10)
 
 
+def received(start: bytes, call_id: str, size: int = 0) -> TracedMessage:
+    head = start + b"\r\nCSeq: 1 INVITE\r\nCall-ID: " + call_id.encode() + b"\r\n\r\n"
+    return TracedMessage(0, False, FLOW, head + b"x" * size)
+
+
+def sent(start: bytes, call_id: str) -> TracedMessage:
+    return replace(received(start, call_id), sent=True)
+
+
+def test_strangers_push_out_each_other_and_no_call() -> None:
+    book = TraceBook(16 << 20)
+    invite, ringing = b"INVITE sip:a@b SIP/2.0", b"SIP/2.0 180 Ringing"
+    book.add(received(invite, "in"))
+    book.add(sent(ringing, "in"))
+    book.add(sent(invite, "out"))
+    for number in range(1000):
+        book.add(received(invite, f"stranger-{number}", 60_000))
+        book.add(sent(b"SIP/2.0 100 Trying", f"stranger-{number}"))
+        book.add(sent(b"SIP/2.0 401 Unauthorized", f"stranger-{number}"))
+    assert [len(book.of([call_id])) for call_id in ("in", "out", "stranger-999")] == [2, 1, 3]
+    assert not book.of(["stranger-900"])
+
+
+def test_one_call_pushes_out_no_other() -> None:
+    book = TraceBook(16 << 20)
+    book.add(message("one"))
+    for at in range(MESSAGES_A_CALL):
+        book.add(message("large", at, size=60_000))
+    assert book.of(["one"])
+    assert book.of(["large"])[-1].at == MESSAGES_A_CALL - 1
+
+
 def test_memory_is_bounded_whatever_comes() -> None:
     book = TraceBook(1000)
     book.add(message("huge", size=2000))
     book.add(TracedMessage(0, False, FLOW, b"\r\n\r\n"))
     book.add(TracedMessage(0, False, FLOW, b"no call at all"))
-    assert repr(book) == "<TraceBook 0 calls, 0 octets>"
+    assert repr(book) == "<TraceBook 0 in 0 octets, 0 in 0 octets of no call>"
 
 
 def test_many_small_calls_take_no_more_memory_than_allowed() -> None:
