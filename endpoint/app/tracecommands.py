@@ -37,7 +37,8 @@ def trace(
 ) -> None:
     """What was said in SIP in a call, also in one that is over.
 
-    Digests, keys and pressed digits are blotted out. `sip.trace_bytes` says how much is kept.
+    Digests, keys, passwords, pressed digits and texts are blotted out.
+    `sip.trace_bytes` says how much is kept.
     """
     output = Output(as_json)
     loaded = loaded_or_fail(output, config)

@@ -39,6 +39,8 @@ _SECRETS: Final = (
     re.compile(rb"(?m)^a=ice-pwd:(\S+)"),
     re.compile(rb"(?im)^Signal[ \t]*=[ \t]*([0-9*#A-D]+)"),
 )
+_BETWEEN_URIS: Final = re.compile(rb"[\s<>\"]")
+_SCHEME: Final = re.compile(rb"(?i)\b(?:sips?:|https?://)")
 _DTMF: Final = re.compile(rb"(?im)^(?:content-type|c)[ \t]*:[ \t]*application/dtmf[ \t]*\r?$")
 
 
@@ -89,17 +91,30 @@ def _numeric(host: str) -> IpAddress | None:
 
 
 def without_secrets(octets: bytes) -> bytes:
-    """The same, as long, with `x` for digests, keys, passwords and pressed digits."""
+    """The same, as long, with `x` for digests, keys, passwords, pressed digits and texts."""
     found = [match.span(1) for pattern in _SECRETS for match in pattern.finditer(octets)]
-    header, blank, body = octets.partition(b"\r\n\r\n")
-    if _DTMF.search(header):
-        found.append((len(header) + len(blank), len(header) + len(blank) + len(body)))
+    found += _passwords(octets)
+    begin = len(octets) - len(octets.lstrip(b"\r\n"))
+    end = octets.find(b"\r\n\r\n", begin)
+    if end >= 0 and (octets.startswith(b"MESSAGE ", begin) or _DTMF.search(octets, begin, end)):
+        found.append((end + 4, len(octets)))
     if not found:
         return octets
     blotted = bytearray(octets)
     for start, end in found:
         blotted[start:end] = b"x" * (end - start)
     return bytes(blotted)
+
+
+def _passwords(octets: bytes) -> Iterable[tuple[int, int]]:
+    """Where those of URIs are: between a colon and an `@`."""
+    end = -1
+    for part in octets.split(b"@")[:-1]:
+        end += 1 + len(part)
+        _, *named = _SCHEME.split(_BETWEEN_URIS.split(part)[-1])
+        if named:  # else it may be a Call-ID
+            _, _, password = named[-1].partition(b":")
+            yield end - len(password), end
 
 
 class TraceBook:

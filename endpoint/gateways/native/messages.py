@@ -380,7 +380,7 @@ class SipMessage(Struct, frozen=True):
     label: str
     """Method or status, and what the description asks for."""
     text: str
-    """As on the wire; digests, keys and pressed digits are blotted out."""
+    """As on the wire; digests, keys, passwords, pressed digits and texts are blotted out."""
 
 
 class Trace(Struct, frozen=True):

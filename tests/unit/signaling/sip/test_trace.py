@@ -58,6 +58,14 @@ def message(
             b"Content-Type: application/dtmf-relay\r\n\r\nSignal=xx",
         ),
         (b"Content-Type: application/dtmf\r\n\r\n5", b"Content-Type: application/dtmf\r\n\r\nx"),
+        (b"To: <sip:6001:secret@b>;tag=1", b"To: <sip:6001:xxxxxx@b>;tag=1"),
+        (
+            b"m:SIPS:6001:a:b;c?d@h,<sip:b@h>,sip:h:5060,sip:c,sip:c:d@h",
+            b"m:SIPS:6001:xxxxxxx@h,<sip:b@h>,sip:h:5060,sip:c,sip:c:x@h",
+        ),
+        (b"Call-ID: a:b@h", b"Call-ID: a:b@h"),
+        (b"Call-Info: <https://me:mine@h:443/>", b"Call-Info: <https://me:xxxx@h:443/>"),
+        (b"\r\n\r\nIt is a secret", b"\r\n\r\nIt is a secret"),
         (b"To: <sip:10086@b>;tag=1", b"To: <sip:10086@b>;tag=1"),
     ],
 )
@@ -66,6 +74,17 @@ def test_secrets_are_blotted_out_and_nothing_else(clear: bytes, blotted: bytes) 
     if b"\r\n\r\n" in clear:
         after = b""
     assert without_secrets(before + clear + after) == before + blotted + after
+
+
+@pytest.mark.parametrize("begin", [b"", b"\r\n\r\n"])
+def test_of_a_text_its_size_alone_is_kept(begin: bytes) -> None:
+    head = begin + b"MESSAGE sip:a@b SIP/2.0\r\nContent-Type: text/plain\r\n\r\n"
+    assert without_secrets(head + b"For you\r\n\r\nalone") == head + b"x" * 16
+
+
+def test_digits_after_keep_alives_are_blotted_out() -> None:
+    head = b"\r\n\r\nINFO sip:a@b SIP/2.0\r\nContent-Type: application/dtmf\r\n\r\n"
+    assert without_secrets(head + b"5") == head + b"x"
 
 
 @pytest.mark.parametrize("name", [b"Call-ID", b"call-id", b"i", b"CALL-ID "])
@@ -161,6 +180,7 @@ def test_many_small_calls_take_no_more_memory_than_allowed() -> None:
         b"Authorization: Basic%s\r",
         b"a=crypto:%s",
         b"Signal%s",
+        b"sip:a:%s@",
         b"c: application/dtmf%s\rz",
     ],
 )
@@ -170,6 +190,12 @@ def test_a_line_of_blanks_holds_up_nobody(line: bytes) -> None:
     book = TraceBook(1 << 20)
     book.add(TracedMessage(0, False, FLOW, without_secrets(octets)))
     assert repr(book)
+
+
+@pytest.mark.parametrize("piece", [b"sip:", b"sip:a:", b"sip:a:b@", b"@", b"sip:a@ "])
+def test_uris_without_end_hold_up_nobody(piece: bytes) -> None:
+    octets = piece * (60_000 // len(piece)) + b" "
+    assert len(without_secrets(octets)) == len(octets)
 
 
 def test_both_ends_of_a_way_are_of_one_family() -> None:
