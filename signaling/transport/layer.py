@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from random import Random
@@ -17,7 +17,7 @@ from signaling.sip.flow import Flow, TransportKind
 from signaling.sip.uri import Uri
 from signaling.supervision import Supervision
 from signaling.transport import DatagramTransport, Receiver, Transport
-from signaling.transport.locating import Destination, DnsResolver, Locator, Resolver
+from signaling.transport.locating import Destination, DnsResolver, Locator, Resolver, Search
 from signaling.transport.stream import StreamSettings
 from signaling.transport.tcp import StreamTransport
 from signaling.transport.tls import TlsPolicy
@@ -71,30 +71,43 @@ class Ways:
 
     def __init__(
         self,
-        places: Sequence[Destination] = (),
+        search: Search | None = None,
         open_: Callable[[Destination], Awaitable[Flow]] | None = None,
+        is_avoided: Callable[[Destination], bool] = lambda place: False,
     ) -> None:
-        self._places = list(places)
+        """Who `is_avoided` comes last."""
+        self._search = search
         self._open = open_
+        self._is_avoided = is_avoided
+        self._last: list[Destination] = []
 
     def __repr__(self) -> str:
-        return f"<Ways {self._places}>"
+        return f"<Ways {self._search}, {self._last}>"
 
     @property
     def has_more(self) -> bool:
-        """Whether one is left that was not tried."""
-        return bool(self._places)
+        """Whether one may be left that was not tried."""
+        return bool(self._last) or (self._search is not None and self._search.has_more)
 
     async def next(self) -> Flow:
         """The next that can be gone. Raises TransportError where there is none left: why not."""
         failure: TransportError | None = None
-        while self._places and self._open is not None:
+        while self._open is not None and (place := await self._place()) is not None:
             try:
-                return await self._open(self._places.pop(0))
+                return await self._open(place)
             except TransportError as error:
                 if not isinstance(failure, CertificateRefused):  # of all reasons it says the most
                     failure = error
         raise failure or TransportError("there is no other way")
+
+    async def _place(self) -> Destination | None:
+        while self._search is not None and self._search.has_more:
+            place = await self._search.next()
+            if place is not None and not self._is_avoided(place):
+                return place
+            if place is not None:
+                self._last.append(place)
+        return self._last.pop(0) if self._last else None
 
 
 class TransportLayer:
@@ -245,7 +258,7 @@ class TransportLayer:
         """The ways to a URI (RFC 3263); connections are opened as they are asked for.
 
         `by` names the connections to use, see `open_streams`. Raises TransportError where the URI
-        leads nowhere, or not by a transport of ours.
+        asks for no transport of ours.
         """
         streams = self._transports.get(by)
         if not isinstance(streams, StreamTransport):
@@ -253,10 +266,13 @@ class TransportLayer:
         ipv6 = {":" in transport.local_host for transport in self._datagrams}
         families = {(TransportKind.UDP, each) for each in ipv6}
         families |= {(kind, each) for kind in _STREAM_KINDS for each in (False, True)}
-        found = await self._locator.locate(uri, families)
+        search = await self._locator.locate(uri, families)
         # Who has failed lately comes last; RFC 3263 §4.3 leaves it to us when to try it again.
-        found.sort(key=lambda place: self._is_avoided(place.transport, place.host, place.port))
-        return Ways(found, lambda place: self._open(place, streams))
+        return Ways(
+            search,
+            lambda place: self._open(place, streams),
+            lambda place: self._is_avoided(place.transport, place.host, place.port),
+        )
 
     async def flow_to(self, uri: Uri, by: str = STREAMS) -> Flow:
         """The first way to a URI that can be gone, see `ways_to`. Raises TransportError."""

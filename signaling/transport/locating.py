@@ -7,7 +7,9 @@ A numeric host, a port or a transport in the URI skips what it has answered alre
 from __future__ import annotations
 
 import asyncio
+import math
 import socket
+from collections import deque
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from random import Random
@@ -24,7 +26,12 @@ from signaling.sip.uri import Uri
 from signaling.transport.udp import is_numeric
 
 SILENCE_S = 30.0
-"""A DNS server that does not answer is not waited for again so long: calls would all be late."""
+"""A domain that nobody answers for is not asked for again so long: its calls would all be late."""
+MOST_SILENT = 1000
+"""So many such domains are remembered."""
+MOST_TRIED = 16
+"""Of the records that a domain has, of a kind, and of the places that they lead to: it may have any
+number of them, and a call is long given up before they are tried."""
 _SPECIAL = ("localhost", "invalid", "local", "test")
 """Names that no DNS knows (RFC 6761, RFC 6762)."""
 
@@ -98,7 +105,7 @@ class DnsResolver:
         self._port = port
         self._timeout_s = timeout_s
         self._resolver: dns.asyncresolver.Resolver | None = None
-        self._silent_until = 0.0
+        self._silent_until: dict[str, float] = {}
 
     def __repr__(self) -> str:
         return f"<DnsResolver {self._server or 'of the system'}>"
@@ -138,12 +145,17 @@ class DnsResolver:
 
     async def _ask(self, name: str, kind: RdataType) -> list[Any]:
         loop = asyncio.get_running_loop()
-        if not _may_be_in_dns(name) or loop.time() < self._silent_until:
+        domain = _domain(name)
+        if not _may_be_in_dns(name) or loop.time() < self._silent_until.get(domain, 0.0):
             return []
         try:
             answer = await self._dns().resolve(name, kind, search=False)
         except dns.exception.Timeout:
-            self._silent_until = loop.time() + SILENCE_S
+            # Its own servers may be at fault, so nothing is said of other domains.
+            self._silent_until.pop(domain, None)
+            self._silent_until[domain] = loop.time() + SILENCE_S
+            if len(self._silent_until) > MOST_SILENT:
+                del self._silent_until[next(iter(self._silent_until))]
             return []
         except (dns.exception.DNSException, OSError, UnicodeError):
             return []  # none of it, or nobody who knows: an address may be found all the same
@@ -164,6 +176,61 @@ class DnsResolver:
         return self._resolver
 
 
+class Search:
+    """The places to try for one URI, best first; each host is resolved as it is come to."""
+
+    def __init__(
+        self,
+        name: str,
+        hosts: Iterable[tuple[TransportKind, str, int]],
+        families: Collection[tuple[TransportKind, bool]],
+        resolver: Resolver,
+    ) -> None:
+        self._name = name
+        self._hosts = deque(hosts)
+        self._families = families
+        self._resolver = resolver
+        self._found: deque[Destination] = deque()
+        self._known: set[Destination] = set()
+        self._failure: TransportError | None = None
+
+    def __repr__(self) -> str:
+        return f"<Search {self._name}: {[*self._found, *self._hosts]}>"
+
+    @property
+    def has_more(self) -> bool:
+        """Whether there is a place, or a host that may have one."""
+        return bool(self._found or self._hosts)
+
+    async def next(self) -> Destination | None:
+        """The next place; None where there is no other. Raises TransportError where was none."""
+        while self._hosts and not self._found:
+            await self._resolve(*self._hosts.popleft())
+        if self._found:
+            return self._found.popleft()
+        if not self._known:
+            text = f"{self._name} has no address that a listener of ours can reach"
+            raise self._failure or TransportError(text)
+        return None
+
+    async def _resolve(self, kind: TransportKind, host: str, port: int) -> None:
+        try:
+            addresses = [host] if is_numeric(host) else await self._resolver.addresses(host)
+        except TransportError as error:
+            self._failure = self._failure or error
+            return
+        if is_numeric(host) and (kind, ":" in host) not in self._families:
+            self._failure = TransportError(f"no {kind} listener can reach {host}")
+        for address in addresses:
+            place = Destination(kind, address, port, self._name)
+            reachable = (kind, ":" in address) in self._families
+            if reachable and place not in self._known and len(self._known) < MOST_TRIED:
+                self._known.add(place)
+                self._found.append(place)
+        if len(self._known) == MOST_TRIED:
+            self._hosts.clear()
+
+
 class Locator:
     """RFC 3263 §4 for a client."""
 
@@ -171,13 +238,11 @@ class Locator:
         self._resolver = resolver
         self._random = random
 
-    async def locate(
-        self, uri: Uri, families: Collection[tuple[TransportKind, bool]]
-    ) -> list[Destination]:
+    async def locate(self, uri: Uri, families: Collection[tuple[TransportKind, bool]]) -> Search:
         """Where to try, in order.
 
         `families` are the transports that we have, each with whether it is over IPv6. Raises
-        TransportError where none of them leads there.
+        TransportError where none of them is asked for.
         """
         ours = [kind for kind in _SRV_PREFIX if any(kind is each for each, _ in families)]
         target = uri.parameter("maddr") or uri.host
@@ -187,27 +252,10 @@ class Locator:
         usual = TransportKind.TLS if uri.scheme == "sips" else TransportKind.UDP
         if is_numeric(target) or uri.port is not None:
             kind = asked or usual
-            places = [(kind, target, uri.port or kind.default_port)]
+            hosts = [(kind, target, uri.port or kind.default_port)]
         else:
-            places = await self._services(target, asked, usual, ours)
-        found: list[Destination] = []
-        failure: TransportError | None = None
-        for kind, host, port in places:
-            try:
-                addresses = [host] if is_numeric(host) else await self._resolver.addresses(host)
-            except TransportError as error:
-                failure = failure or error
-                continue
-            for address in addresses:
-                place = Destination(kind, address, port, uri.host)
-                if (kind, ":" in address) in families and place not in found:
-                    found.append(place)
-        if not found and is_numeric(target):
-            raise TransportError(f"no {places[0][0]} listener can reach {target}")
-        if not found:
-            text = f"{uri.host} has no address that a listener of ours can reach"
-            raise failure or TransportError(text)
-        return found
+            hosts = await self._services(target, asked, usual, ours)
+        return Search(uri.host, hosts, families, self._resolver)
 
     async def _services(
         self,
@@ -234,26 +282,21 @@ class Locator:
         records = await self._resolver.srv(name)
         return [
             (kind, record.target, record.port)
-            for record in in_order(records, self._random)
+            for record in in_order(records, self._random)[:MOST_TRIED]
             if record.target  # else "." says that there is no such service (RFC 2782)
         ]
 
 
 def in_order(records: Iterable[Srv], random: Random) -> list[Srv]:
     """By priority; among equals at random, in proportion to their weights (RFC 2782)."""
-    rest = sorted(records, key=lambda record: (record.priority, record.weight))
-    ordered: list[Srv] = []
-    while rest:
-        group = [record for record in rest if record.priority == rest[0].priority]
-        mark = random.randint(0, sum(record.weight for record in group))
-        running = 0
-        for record in group:
-            running += record.weight
-            if running >= mark:
-                ordered.append(record)
-                rest.remove(record)
-                break
-    return ordered
+    # A race: who is to arrive `weight` times a second on average is first as often as it weighs.
+    return sorted(
+        records,
+        key=lambda each: (
+            each.priority,
+            random.expovariate(each.weight) if each.weight else math.inf,
+        ),
+    )
 
 
 def _asked(uri: Uri) -> TransportKind | None:
@@ -278,17 +321,26 @@ def _wanted(
     """Transports in the domain's order, and the names of their SRV records."""
     ordered = sorted(records, key=lambda record: (record.order, record.preference))
     kinds = [(_SERVICES.get(record.service), record) for record in ordered if record.flags == "s"]
-    return [
+    wanted = [
         (kind, record.replacement)
         for kind, record in kinds
         if kind is not None and kind in ours and (kind.secure or not secure)
     ]
+    return list(dict.fromkeys(wanted))[:MOST_TRIED]
 
 
 def _name(name: Any) -> str:
     """A domain name of dnspython's as text; empty for the root."""
     text: str = name.to_text(omit_final_dot=True)
     return "" if text in (".", "@") else text.lower()
+
+
+def _domain(name: str) -> str:
+    """Whose a name is: that of a service belongs to the domain behind it."""
+    labels = name.lower().split(".")
+    while len(labels) > 1 and labels[0].startswith("_"):
+        del labels[0]
+    return ".".join(labels)
 
 
 def _may_be_in_dns(name: str) -> bool:

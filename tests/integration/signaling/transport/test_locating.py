@@ -40,5 +40,13 @@ async def test_who_does_not_answer_is_not_asked_again_at_once() -> None:
         asked = server.questions
         assert asked
         assert await resolver.srv("_sip._udp.pbx.example.com") == []
-        assert await resolver.naptr("other.example.com") == []
         assert server.questions == asked
+
+
+async def test_a_domain_that_nobody_answers_for_is_no_reason_not_to_ask_for_others() -> None:
+    async with mute() as (server, port):
+        resolver = DnsResolver("127.0.0.1", port, timeout_s=0.1)
+        assert await resolver.naptr("pbx.example.com") == []
+        asked = server.questions
+        assert await resolver.srv("_sip._udp.other.example.com") == []
+        assert server.questions > asked

@@ -11,6 +11,7 @@ from signaling.errors import TransportError
 from signaling.sip.flow import TransportKind
 from signaling.sip.uri import Uri
 from signaling.transport.locating import (
+    MOST_TRIED,
     Destination,
     DnsResolver,
     Locator,
@@ -77,8 +78,11 @@ def zone() -> Zone:
 async def places(
     zone: Zone, uri: str, families: set[tuple[TransportKind, bool]] | None = None
 ) -> list[tuple[TransportKind, str, int]]:
-    found = await Locator(zone, Random(1)).locate(Uri.parse(uri), families or ALL)
-    return [(place.transport, place.host, place.port) for place in found]
+    search = await Locator(zone, Random(1)).locate(Uri.parse(uri), families or ALL)
+    found = []
+    while search.has_more and (place := await search.next()) is not None:
+        found.append((place.transport, place.host, place.port))
+    return found
 
 
 async def test_naptr_says_the_transport_and_srv_the_host(zone: Zone) -> None:
@@ -150,8 +154,8 @@ async def test_a_number_is_asked_nobody_about(zone: Zone, uri: str, expected: ob
 
 async def test_what_a_tls_server_must_prove_is_the_domain_not_its_host(zone: Zone) -> None:
     """RFC 5922 §4: whoever answers DNS must not choose the name."""
-    (place,) = await Locator(zone, Random(1)).locate(Uri.parse("sips:example.com"), ALL)
-    assert place == Destination(TLS, "192.0.2.3", 5061, "example.com")
+    search = await Locator(zone, Random(1)).locate(Uri.parse("sips:example.com"), ALL)
+    assert await search.next() == Destination(TLS, "192.0.2.3", 5061, "example.com")
 
 
 async def test_a_host_without_an_address_is_passed_over(zone: Zone) -> None:
@@ -160,6 +164,30 @@ async def test_a_host_without_an_address_is_passed_over(zone: Zone) -> None:
     zone.hosts.clear()
     with pytest.raises(TransportError, match="can't be resolved"):
         await places(zone, "sip:example.com")
+
+
+async def test_a_host_is_asked_for_when_those_before_it_have_failed(zone: Zone) -> None:
+    """Else the first would wait for a host that nobody knows, or knows late."""
+    uri = Uri.parse("sip:example.com;transport=tcp")
+    search = await Locator(zone, Random(1)).locate(uri, ALL)
+    assert await search.next() == Destination(TCP, "192.0.2.1", 5070, "example.com")
+    assert zone.asked == ["SRV _sip._tcp.example.com", "A server1.example.com"]
+    assert search.has_more
+
+
+async def test_no_more_is_tried_than_a_call_can_wait_for(zone: Zone) -> None:
+    zone.srvs["_sips._tcp.example.com"] = [
+        Srv(0, 1, port, f"{port}.example.com") for port in range(5000)
+    ]
+    zone.hosts.update((f"{port}.example.com", ["192.0.2.1", "192.0.2.2"]) for port in range(5000))
+    assert len(await places(zone, "sip:example.com")) == MOST_TRIED
+    assert len(zone.asked) < 3 * MOST_TRIED
+    zone.naptrs["example.com"] = [
+        Naptr(0, 0, "s", "SIP+D2T", f"_sip._tcp.{number}.example.com") for number in range(5000)
+    ]
+    zone.asked.clear()
+    assert await places(zone, "sip:example.com")
+    assert len(zone.asked) < 3 * MOST_TRIED
 
 
 async def test_addresses_of_a_family_that_we_do_not_have_are_passed_over(zone: Zone) -> None:
@@ -197,6 +225,12 @@ def test_weights_are_shares_and_priorities_an_order() -> None:
         firsts[ordered[0].target] += 1
     assert 0.6 < firsts["often"] / 2000 < 0.85
     assert in_order([Srv(0, 0, 1, "a"), Srv(0, 0, 2, "b")], random)
+
+
+def test_records_without_number_are_put_in_order_at_once() -> None:
+    """In a time that grows with their square they would stop all calls for half a minute."""
+    records = [Srv(0, 1, port, "a") for port in range(60_000)]
+    assert sorted(each.port for each in in_order(records, Random(1))) == list(range(60_000))
 
 
 async def test_names_of_this_machine_alone_are_asked_nobody_about() -> None:
