@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+import structlog
+
 from signaling.errors import LocalProtocolError, TransportError
 from signaling.requests import LEFT, NO_ANSWER
 from signaling.session import Driver, InviteRequest, InviteSession
@@ -13,6 +15,8 @@ from signaling.sip.events import Ended, SessionChanged
 from signaling.sip.flow import Flow
 from signaling.sip.stack import Stack
 from signaling.transport.layer import STREAMS, TransportLayer, Ways
+
+log = structlog.get_logger(__name__)
 
 
 class Placing:
@@ -57,6 +61,11 @@ class Placing:
         except asyncio.CancelledError:
             session.fail(TransportError(LEFT))
             raise
+        except Exception as error:
+            # Last resort: a fault in finding the way of one call must not end all others.
+            log.exception("the way of a call could not be found", target=str(hop))
+            session.fail(TransportError(f"the way to {hop} could not be found: {error}"))
+            return
         if session.ended is None:
             self._begin(session, invitation, flow, ways)
 

@@ -35,6 +35,7 @@ from signaling.sip.auth import DigestAlgorithm, DigestServer, Verdict
 from signaling.sip.bans import Ban
 from signaling.sip.event_documents import Package
 from signaling.sip.flow import Flow
+from signaling.sip.grammar import legible
 from signaling.sip.guard import SourceBanned
 from signaling.sip.headers import AuthCredentials, NameAddr
 from signaling.sip.message import Request
@@ -359,7 +360,7 @@ class SipServer:
         except SipParseError as error:
             return Answer(400, str(error))
         username = self._digest.username(offered)
-        if username is not None and not _is_text(username):
+        if username is not None and legible(username) != username:
             username = None  # nobody is called so, and a database would choke on the question
         ha1s: Sequence[tuple[str, str]] = ()
         if username is not None:
@@ -414,11 +415,6 @@ class SipServer:
     def _expire(self) -> None:
         self._registrar.handle_timer(self.user_agent.now())
         self._drain()
-
-
-def _is_text(name: str) -> bool:
-    """Whether it came as UTF-8; other octets are lone surrogates here."""
-    return not any("\ud800" <= char <= "\udfff" for char in name)
 
 
 def _credentials(request: Request) -> list[AuthCredentials]:

@@ -7,6 +7,8 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from typing import Any, Protocol
 
+import structlog
+
 from signaling.errors import TransportError
 from signaling.mailbox import Mailbox
 from signaling.sip.events import RequestCompleted
@@ -14,6 +16,8 @@ from signaling.sip.flow import Flow
 from signaling.sip.headers import NameAddr
 from signaling.sip.liveness import Liveness, LivenessEvent, LivenessSettings, LivenessState
 from signaling.sip.uri import Uri
+
+log = structlog.get_logger(__name__)
 
 
 class Asker(Protocol):
@@ -115,6 +119,10 @@ class Watch:
             event = self._liveness.unanswered("no answer to OPTIONS", now=self._asker.now())
         except TransportError as error:
             event = self._liveness.unanswered(str(error), None, now=self._asker.now())
+        except Exception as error:
+            # Last resort: a fault in asking one peer must not end everybody's calls.
+            log.exception("peer could not be asked", peer=str(self.target))
+            event = self._liveness.unanswered(str(error), None, now=self._asker.now())
         else:
             event = self._judge(done)
         if event is not None:
@@ -124,7 +132,7 @@ class Watch:
         now, response = self._asker.now(), done.response
         if response is not None:
             return self._liveness.answered(
-                done.status, response.reason, retry_after_s=response.retry_after_s, now=now
+                done.status, response.phrase, retry_after_s=response.retry_after_s, now=now
             )
         if done.error is not None:
             return self._liveness.unanswered(str(done.error), None, now=now)

@@ -63,6 +63,7 @@ from signaling.registrar import Expired, Loss, Registered, Unregistered
 from signaling.sdp.negotiation import OPUS
 from signaling.server import SipServer
 from signaling.sip.auto_answer import answer_after_s
+from signaling.sip.grammar import legible
 from signaling.sip.identity import Claim, caller_of, number_of, redirection_of
 from signaling.supervision import Supervision
 from signaling.user_agent import InviteSession
@@ -586,7 +587,7 @@ def _offered(
     request = session.request
     trusted = trunk is not None and trunk.settings.claim is not Claim.NONE
     caller = caller_of(request, trusted=trusted)
-    uri, name = caller.address.uri, caller.address.display_name
+    uri, name = caller.address.uri, legible(caller.address.display_name)
     calling, role = number_of(uri) or uri.host, LegRole.LINE
     if session.authenticated_user is not None:
         calling, role = session.authenticated_user, LegRole.STATION

@@ -9,6 +9,7 @@ import structlog
 
 from endpoint.legs.base import DeviceId, LegEvent, LegId, TransferAsked
 from endpoint.legs.line import Transfers
+from signaling.sip.identity import number_of
 from signaling.user_agent import InviteSession, Referred
 
 log = structlog.get_logger(__name__)
@@ -38,7 +39,7 @@ class Referrals:
 
     def ask(self, leg: LegId, referred: Referred, transfers: Transfers) -> None:
         """A leg's far end asks; `transfers` is what its line does about that."""
-        destination = referred.refer_to.user
+        destination = number_of(referred.refer_to)
         replaced = None if referred.replaced is None else self._leg_with(referred.replaced)
         if not transfers.accepts:
             self._refuse(leg, referred, 603, "its line takes no transfers: accept_refer")

@@ -44,6 +44,15 @@ def lower(text: str) -> str:
     return text.lower() if text.isascii() else text.translate(_ASCII_LOWER)
 
 
+def legible(text: str) -> str:
+    """Text for people and databases: U+FFFD for octets that came and are no UTF-8, and for NUL."""
+    if text.isascii():
+        return text.replace("\0", "\ufffd")
+    return (
+        text.encode("utf-8", "surrogateescape").decode("utf-8", "replace").replace("\0", "\ufffd")
+    )
+
+
 def is_token(text: str) -> bool:
     """Whether `text` is a token of RFC 3261 §25.1."""
     return _TOKEN.fullmatch(text) is not None

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from signaling.errors import SipParseError
 from signaling.sip.fields import Headers
-from signaling.sip.grammar import find_parameter, lower, split_values
+from signaling.sip.grammar import find_parameter, legible, lower, split_values
 from signaling.sip.headers import NameAddr
 from signaling.sip.message import Request
 from signaling.sip.uri import Uri
@@ -68,7 +68,7 @@ def number_of(uri: Uri) -> str:
     What follows `;` in the user part are parameters of a number (RFC 3261 §19.1.6).
     """
     if uri.is_sip:
-        return (uri.user or "").partition(";")[0]
+        return legible((uri.user or "").partition(";")[0])
     if uri.scheme == "tel":
         return uri.opaque.partition(";")[0].translate(_SEPARATORS)
     return ""

@@ -158,7 +158,7 @@ class InDialog:
             return
         self._info_completed(operation, response.status)
         if response.status == 481:
-            self._session.lose(481, response.reason, now, bye=False)
+            self._session.lose(481, response.phrase, now, bye=False)
 
     def _info_completed(self, operation: OperationId, status: int) -> None:
         if operation in self._infos:

@@ -212,7 +212,7 @@ class InviteUsage:
         """A 101-199 came (from `Calling`, as the next three)."""
         self.state = SessionState.EARLY
         self.sdp = sdp or self.sdp
-        self.tell(Progress(response.status, response.reason, sdp, response.to.tag or ""))
+        self.tell(Progress(response.status, response.phrase, sdp, response.to.tag or ""))
 
     def answered(self, dialog: Dialog, offers: Offers, response: Response, now: float) -> None:
         """The first 2xx came; its ACK is out unless it waits for our answer."""
@@ -231,7 +231,7 @@ class InviteUsage:
             Ended(
                 by_remote=True,
                 status=response.status,
-                reason_text=response.reason,
+                reason_text=response.phrase,
                 q850=q850_of(response.headers),
                 contacts=_alternatives(response),
             ),

@@ -14,7 +14,15 @@ from typing import TypeVar, cast
 
 from signaling.errors import LocalProtocolError, SipParseError
 from signaling.sip.fields import Headers
-from signaling.sip.grammar import LWS, TOKEN_CHARS, UINT32_MAX, is_token, lower, parse_number
+from signaling.sip.grammar import (
+    LWS,
+    TOKEN_CHARS,
+    UINT32_MAX,
+    is_token,
+    legible,
+    lower,
+    parse_number,
+)
 from signaling.sip.headers import STAR, CSeq, NameAddr, Star, Via, parse_expires, split_values
 from signaling.sip.status import METHODS, REASON_PHRASES
 from signaling.sip.uri import Uri
@@ -260,6 +268,11 @@ class Response(Message):
     """Any text, also none."""
     headers: Headers = field(default_factory=Headers)
     body: bytes = b""
+
+    @property
+    def phrase(self) -> str:
+        """The reason for people."""
+        return legible(self.reason)
 
     @property
     def start_line(self) -> str:

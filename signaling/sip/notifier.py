@@ -240,7 +240,7 @@ class NotifierUsage:
             return
         self._sent = None
         if response.status >= 300 and response.headers.get("Retry-After") is None:
-            self._end(response.status, response.reason, now)  # §4.2.2
+            self._end(response.status, response.phrase, now)  # §4.2.2
         elif self._waiting is not None:
             self._send(now)
         elif self._is_over:

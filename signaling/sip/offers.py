@@ -222,7 +222,7 @@ class Offers:
         else:
             self._complete(offer, status, None, now)
             if status in (408, 481):  # §12.2.1.2: the far end has no such call
-                self._session.lose(status, response.reason, now, bye=status == 408)
+                self._session.lose(status, response.phrase, now, bye=status == 408)
 
     def _pause_s(self, response: Response) -> float | None:
         """How long to wait before the same is said again; None: it is refused for good.

@@ -128,7 +128,7 @@ class ReferIssuer:
         if response.status < 200:
             return
         if response.status >= 300:
-            self._complete(response.status, response.reason, now)
+            self._complete(response.status, response.phrase, now)
             return
         if self._subscriber.dialog is None:
             request, flow = self._sending.request, self._sending.flow

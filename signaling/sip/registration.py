@@ -423,7 +423,7 @@ class RegistrationUsage:
         return True
 
     def _refused(self, response: Response, now: float) -> None:
-        status, text = response.status, response.reason
+        status, text = response.status, response.phrase
         is_late = status in (401, 407) and says_stale(response)
         if status in (401, 407):
             self._digest.forget()

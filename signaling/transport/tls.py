@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from signaling.errors import CertificateRefused, LocalProtocolError
@@ -84,7 +85,7 @@ class TlsPolicy:
         octets = connection.getpeercert(binary_form=True)
         if octets is None:
             raise CertificateRefused(f"{name} shows no certificate")
-        if self.pin is not None and key_pin(octets) != self.pin:
+        if self.pin is not None and _pin_of(octets) != self.pin:
             raise CertificateRefused(f"the key of {name} is another one than the pin says")
         if self.context.verify_mode is not ssl.CERT_NONE:
             check_identity(connection.getpeercert() or {}, name)
@@ -97,10 +98,9 @@ def check_identity(certificate: Mapping[str, Any], name: str) -> None:
     neither wildcards nor the common name. `certificate` is what `SSLSocket.getpeercert` gives.
     """
     alternatives = list(certificate.get("subjectAltName", ()))
-    if _is_address(name):
-        wanted = ipaddress.ip_address(name)
-        proved = [text for kind, text in alternatives if kind == "IP Address"]
-        found = any(ipaddress.ip_address(text.strip()) == wanted for text in proved)
+    if _address(name) is not None:
+        proved = [text.strip() for kind, text in alternatives if kind == "IP Address"]
+        found = _address(name) in map(_address, proved)
     else:
         proved = [domain for kind, text in alternatives if kind == "URI" for domain in _sip(text)]
         proved = proved or [text for kind, text in alternatives if kind == "DNS"]
@@ -116,6 +116,14 @@ def key_pin(certificate: bytes) -> bytes:
     return hashlib.sha256(
         key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     ).digest()
+
+
+def _pin_of(certificate: bytes) -> bytes | None:
+    """The same; None where the certificate or its key is of a kind that can't be read."""
+    try:
+        return key_pin(certificate)
+    except (ValueError, UnsupportedAlgorithm):
+        return None
 
 
 def parse_pin(text: str) -> bytes:
@@ -142,9 +150,9 @@ def _sip(uri: str) -> Iterable[str]:
         yield re.split("[;?:]", rest, maxsplit=1)[0]
 
 
-def _is_address(name: str) -> bool:
+def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """A numeric address; None for a name, or what OpenSSL says of an address of odd length."""
     try:
-        ipaddress.ip_address(name)
+        return ipaddress.ip_address(text)
     except ValueError:
-        return False
-    return True
+        return None

@@ -15,6 +15,7 @@ from signaling.server import SipServer, SipServerConfig
 from signaling.sip.auth import DigestCredentials
 from signaling.sip.flow import Flow
 from signaling.sip.headers import NameAddr
+from signaling.sip.liveness import PeerDown
 from signaling.sip.message import Request
 from signaling.sip.stack import Direction
 from signaling.sip.transaction import TimerSettings
@@ -62,6 +63,7 @@ class Zone:
     ports: list[int] = field(default_factory=list)
     invited: asyncio.Queue[int] = field(default_factory=asyncio.Queue)
     """Ports that the phone has sent an INVITE to."""
+    is_broken: bool = False
 
     def note(self, direction: Direction, flow: Flow, octets: bytes, now: float) -> None:
         if octets.startswith(b"INVITE "):
@@ -76,6 +78,8 @@ class Zone:
         return [Srv(order, 1, port, "host.example.com") for order, port in enumerate(self.ports)]
 
     async def addresses(self, host: str) -> Sequence[str]:
+        if self.is_broken:
+            raise ValueError("a fault of the resolver")
         return [HOST]
 
 
@@ -268,6 +272,19 @@ async def test_a_call_is_taken_back_while_the_next_way_is_tried(
         placed.hang_up()
         ended = await ending(placed)
         assert (ended.by_remote, ended.status) == (False, 487)
+
+
+async def test_a_fault_in_finding_a_way_ends_that_call_alone(zone: Zone, phone: UserAgent) -> None:
+    async with other(zone) as called:
+        placed = call(phone)
+        ringing = await within(called.invitations())
+        zone.is_broken = True
+        assert (await ending(call(phone))).status == 503
+        down = await within(phone.watch(Uri.parse(f"sip:{DOMAIN}")).events())
+        assert isinstance(down, PeerDown)
+        assert "a fault of the resolver" in down.text
+        ringing.accept(ANSWER)
+        assert isinstance(await next_event(placed), Answered)
 
 
 async def test_a_request_goes_to_the_next_too(zone: Zone, phone: UserAgent) -> None:

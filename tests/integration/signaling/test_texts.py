@@ -92,7 +92,8 @@ async def test_one_phone_that_takes_it_is_enough(
 async def test_who_is_not_registered_gets_none_and_who_is_nobody_neither(pair: Pair) -> None:
     assert await pair.send(to="6001") == 480
     assert (await within(pair.stage.server.texts())).status == 480
-    assert await pair.send(to="6999") == 404
+    for nobody in ("6999", "%ff", "%00", "6002%ff"):
+        assert await pair.send(to=nobody) == 404
 
 
 @pytest.mark.parametrize(

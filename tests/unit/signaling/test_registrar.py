@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -18,6 +20,7 @@ from signaling.registrar import (
 )
 from signaling.sip.flow import Flow, TransportKind
 from signaling.sip.message import Request, parse_message
+from signaling.sip.uri import Uri
 from tests.unit.signaling.sip.machine import brief, long
 
 pytestmark = pytest.mark.unit
@@ -53,6 +56,11 @@ def register(
     request = parse_message("\r\n".join([*lines, "", ""]).encode())
     assert isinstance(request, Request)
     return request
+
+
+def test_whom_an_address_leads_to_is_text() -> None:
+    registrar = Registrar(RegistrarSettings(), Random(1))
+    assert registrar.resolve(Uri.parse("sip:6001%ff@example.com")) == ("6001\ufffd", None)
 
 
 def contacts(answer: RegisterAnswer) -> list[str]:

@@ -119,6 +119,11 @@ def test_a_refer_that_names_nobody(table: Table) -> None:
     assert table.ask(FakeReferred(Uri("sip", host="h"))).said == ["refused 404"]
 
 
+def test_a_number_that_is_no_text_is_told_as_text(table: Table) -> None:
+    table.ask(FakeReferred(Uri.parse("sip:6002%ff@h")))
+    assert table.told == [TransferAsked(LEG, DeviceId("6002\ufffd"))]
+
+
 def test_a_call_of_ours_that_is_to_be_replaced_is_named_by_its_leg(table: Table) -> None:
     table.legs["other"] = OTHER
     replaces = Replaces("c", "1", "2")

@@ -261,6 +261,16 @@ class TestOneTrunk:
         session.end()
         await released(desk)
 
+    async def test_a_name_that_is_no_text_is_told_as_text(self, desk: Desk) -> None:
+        headers = [("P-Asserted-Identity", '"\udcff" <sip:49%ff@h>')]
+        session = FakeSession(called="+4930100", sdp=far_offer(), flow=CARRIER, headers=headers)
+        desk.server.offered.put(session)
+        offered = await desk.next()
+        assert isinstance(offered, LegOffered)
+        assert (offered.calling, offered.calling_name) == ("49\ufffd", "\ufffd")
+        session.end()
+        await released(desk)
+
     async def test_a_caller_who_is_withheld_is_nobody(self, desk: Desk) -> None:
         headers = [("P-Asserted-Identity", "<tel:+4989123>"), ("Privacy", "id")]
         session = FakeSession(called="+4930100", sdp=far_offer(), flow=CARRIER, headers=headers)

@@ -35,6 +35,14 @@ def test_lower_knows_ascii_alone() -> None:
     assert grammar.lower("\u212aÀÉ K") == "\u212aÀÉ k"
 
 
+@pytest.mark.parametrize(
+    ("octets", "text"),
+    [(b"6001", "6001"), ("Jürgen 你".encode(), "Jürgen 你"), (b"a\xff\0", "a\ufffd\ufffd")],
+)
+def test_what_people_and_databases_read_is_text(octets: bytes, text: str) -> None:
+    assert grammar.legible(octets.decode("utf-8", "surrogateescape")) == text
+
+
 @pytest.mark.parametrize("text", ["a", "INVITE", "-.!%*_+`'~09"])
 def test_tokens(text: str) -> None:
     assert grammar.is_token(text)

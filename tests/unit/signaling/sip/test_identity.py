@@ -43,6 +43,11 @@ def test_an_asserted_identity_counts_where_the_sender_is_trusted() -> None:
     assert caller_of(invite(PAI), trusted=True).address.display_name == "Customer"
 
 
+def test_a_number_is_text_whatever_octets_came() -> None:
+    """A lone surrogate can be put neither into JSON nor into a database."""
+    assert number_of(Uri.parse("sip:60%ff01%00@h")) == "60\ufffd01\ufffd"
+
+
 def test_of_a_sip_and_a_tel_uri_the_first_with_a_number_counts() -> None:
     both = ("P-Asserted-Identity", "<sip:carrier.example>, <tel:+49-30-123(450);phone-context=x>")
     assert who(both) == ["+4930123450", False]

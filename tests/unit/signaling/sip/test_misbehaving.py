@@ -6,7 +6,7 @@ import pytest
 
 from signaling.sip.events import Answered, Ended, Event, ReinviteCompleted, Reinvited
 from signaling.sip.invite import InviteUsage, SessionState
-from signaling.sip.message import Request, Response
+from signaling.sip.message import Request, Response, respond
 from signaling.sip.offers import MAX_GLARES
 from tests.unit.signaling.sip.messages import request
 from tests.unit.signaling.sip.network import ANSWER, OFFER, Network, Party, auto_answer
@@ -25,6 +25,14 @@ def assert_over(peer: Peer) -> None:
     assert peer.stack.session_count == 0
     assert len(peer.told(Ended)) == 1
     peer.assert_idle()
+
+
+def test_a_reason_that_is_no_text_is_told_as_text(peer: Peer) -> None:
+    """A lone surrogate can be put neither into JSON nor into a database."""
+    peer.call()
+    refusal = respond(peer.requests()[-1], 486, "\udcff", to_tag="t1")
+    peer.receive(refusal)
+    assert [ended.reason_text for ended in peer.told(Ended)] == ["\ufffd"]
 
 
 # -- what does not come -------------------------------------------------------------------------

@@ -50,6 +50,9 @@ def certificate(*names: tuple[str, str]) -> dict[str, object]:
         ([("IP Address", "2001:DB8:0:0:0:0:0:1")], "2001:db8::1", True),
         ([("IP Address", "192.0.2.1")], "192.0.2.2", False),
         ([("DNS", "192.0.2.1")], "192.0.2.1", False),
+        # What OpenSSL says of an address of neither four nor sixteen octets.
+        ([("IP Address", "<invalid>"), ("IP Address", "192.0.2.1")], "192.0.2.1", True),
+        ([("IP Address", "<invalid>")], "192.0.2.1", False),
     ],
 )
 def test_who_is_proved_to_be_whom(names, name, good):
