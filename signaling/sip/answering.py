@@ -52,6 +52,7 @@ class Answering:
         """Take over the INVITE's transaction."""
         self._server.on_cancel = self._cancelled
         self._server.on_failure = self._session.failed
+        self._offers.on_free = self._answer_if_free
         if self._server.request.expires is not None:
             self._core.timers.start(self, "expires", now + self._server.request.expires)
 
@@ -62,7 +63,7 @@ class Answering:
 
     @property
     def is_accepting(self) -> bool:
-        """Whether our 2xx waits for a PRACK."""
+        """Whether our 2xx waits for a PRACK, or for our answer to another offer."""
         return self._accepting is not None
 
     def ring(self, status: int, sdp: bytes | None, now: float) -> None:
@@ -124,7 +125,7 @@ class Answering:
             self._offers.take(sdp)
             self._session.tell(EarlyAnswer(sdp))
         if self._accepting is not None:
-            self._send_answer(now)
+            self._answer_if_free(now)
         elif not self._session.has_ended and self._answer is None:
             self._reliable.proceed(now)
             self._offers.proceed(now)
@@ -136,14 +137,20 @@ class Answering:
     # -- the 2xx ------------------------------------------------------------------------------
 
     def accept(self, sdp: bytes, now: float) -> None:
-        """Send the 2xx until its ACK comes, once every description before is acknowledged."""
+        """Send the 2xx until its ACK comes, once every description before is agreed on."""
         self._core.timers.stop(self, "provisional", "expires")
         self._accepting = sdp
-        if self._reliable is None or not self._reliable.holds_up_answer:
-            self._send_answer(now)
+        self._answer_if_free(now)
 
-    def _send_answer(self, now: float) -> None:
-        sdp, self._accepting = self._accepting, None
+    def _answer_if_free(self, now: float) -> None:
+        """Not while an offer, in a PRACK or UPDATE, waits for its answer: one at a time."""
+        held_up = self._reliable is not None and self._reliable.holds_up_answer
+        if self._accepting is not None and not held_up and not self._offers.is_asked:
+            self._send_answer(self._accepting, now)
+
+    def _send_answer(self, said: bytes, now: float) -> None:
+        sdp: bytes | None = said
+        self._accepting = None
         if self._reliable is not None:
             self._reliable.stop()
         if self._offers.first is First.SETTLED:

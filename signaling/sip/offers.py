@@ -118,6 +118,8 @@ class Offers:
         """Ours whose 2xx held an offer: the ACK waits for our answer."""
         self._incoming: ServerTransaction | None = None
         """Theirs that we have not answered."""
+        self.on_free: Callable[[float], None] = lambda now: None
+        """Called whenever none of theirs waits for our answer."""
         self._answer: SentAnswer | None = None
         """Ours to theirs, that is not acknowledged."""
         self._offered_back = False
@@ -168,6 +170,8 @@ class Offers:
 
     def proceed(self, now: float) -> None:
         """Send the next offer, if its turn has come."""
+        if not self.is_asked:
+            self.on_free(now)
         if not self._is_busy and self._waiting and self._may_send:
             self._offer = self._waiting.popleft()
             self._send(now)

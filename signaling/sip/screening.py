@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from signaling.errors import SipParseError
 from signaling.sip.grammar import lower, split_values
 from signaling.sip.message import METHODS, Request
-from signaling.sip.session_timer import DEFAULT_MINIMUM_S, SessionExpires, minimum_of
+from signaling.sip.session_timer import DEFAULT_MINIMUM_S, OPTION_TAG, SessionExpires, minimum_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,8 @@ def _screen_session(request: Request, minimum_s: int) -> Refusal | None:
         said, _ = SessionExpires.of(request), minimum_of(request)
     except SipParseError as error:
         return Refusal(400, reason=f"Bad Request: {error}")
-    if said is not None and said.interval_s < minimum_s:
+    can_ask_longer = OPTION_TAG in (*request.supported, *request.require)
+    if said is not None and said.interval_s < minimum_s and can_ask_longer:  # RFC 4028 §9
         return Refusal(422, (("Min-SE", str(minimum_s)),))
     return None
 

@@ -160,8 +160,10 @@ class SessionTimer:
         said, supports = _said(request), OPTION_TAG in request.supported
         least_s = self._least_s(request)
         if said is not None:
-            wanted_s = self.interval_s or self._wanted_s or said.interval_s
-            self.interval_s = min(said.interval_s, max(wanted_s, least_s))
+            # What nobody may ask for (§4) is still no reason for us to refresh without end.
+            said_s = max(said.interval_s, min(DEFAULT_MINIMUM_S, self.minimum_s))
+            wanted_s = self.interval_s or self._wanted_s or said_s
+            self.interval_s = min(said_s, max(wanted_s, least_s))
         elif supports or (self.interval_s is not None and self.we_refresh):
             wanted_s = self.interval_s or self._wanted_s
             self.interval_s = max(wanted_s, least_s) if wanted_s else None

@@ -427,6 +427,24 @@ def test_prack_may_offer_anew(peer: Peer) -> None:
     assert session.sdp == b"offer 2"
 
 
+@pytest.mark.parametrize("status", [200, 488])
+def test_2xx_waits_for_our_answer_to_an_offer_in_the_prack(peer: Peer, status: int) -> None:
+    session = peer.incoming(headers=REQUIRED)
+    peer.do(session.ring, b"answer")
+    ringing = peer.last()
+    peer.do(session.accept, b"answer")
+    peer.receive(prack_of(peer, session, ringing, headers=SDP, body=b"offer 2"))
+    assert peer.ladder() == ["183 INVITE"]
+    if status == 200:
+        peer.do(session.answer_reinvite, b"answer 2")
+    else:
+        peer.do(session.reject_reinvite, status)
+    assert peer.last().body == b""
+    assert peer.ladder() == [f"{status} PRACK", "200 INVITE"]
+    peer.receive(peer.in_dialog("ACK", session, cseq=1))
+    assert session.is_confirmed
+
+
 def test_offer_in_a_prack_can_be_refused_and_still_acknowledges(peer: Peer) -> None:
     session = peer.incoming(headers=REQUIRED)
     peer.do(session.ring, b"answer")

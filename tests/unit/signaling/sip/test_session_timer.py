@@ -93,6 +93,8 @@ def test_who_does_not_ask_still_says_that_it_could(peer: Peer) -> None:
         ((TIMER, expires("600;refresher=uas")), 0, "600;refresher=uas", False),
         ((expires("600"),), 0, "600;refresher=uas", False),
         ((expires("600;refresher=uac"),), 0, "600;refresher=uas", False),
+        # who knows nothing of it, and could not ask for longer: a proxy did
+        ((expires("89"),), 0, "90;refresher=uas", False),
         # ours is shorter, but not below what somebody on the way can bear
         ((TIMER, expires("3600")), 1800, "1800;refresher=uas", False),
         ((TIMER, expires("3600"), ("Min-SE", "2400")), 1800, "2400;refresher=uas", False),
@@ -111,6 +113,12 @@ def test_what_a_caller_asks_for_is_answered(
     answer = peer.last()
     assert answer.headers.get("Session-Expires") == answered
     assert ("timer" in answer.require) == requires
+
+
+def test_whoever_takes_shorter_sessions_agrees_to_them() -> None:
+    peer = Peer(session_timer=SessionTimerSettings(minimum_s=2))
+    peer.do(peer.incoming(headers=(TIMER, expires("4"))).accept, b"answer")
+    assert peer.last().headers.get("Session-Expires") == "4;refresher=uas"
 
 
 def test_a_session_that_is_too_short_is_422(peer: Peer) -> None:
