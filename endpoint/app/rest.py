@@ -38,6 +38,12 @@ class RestRoutes:
             "hold": do.HoldCall,
             "retrieve": do.RetrieveCall,
             "clear": do.ClearConnection,
+            "end": do.ClearCall,
+        }
+        about_two: dict[str, Callable[[DeviceId, CallId | None, CallId], do.PairCommand]] = {
+            "alternate": do.AlternateCall,
+            "reconnect": do.ReconnectCall,
+            "conference": do.ConferenceCall,
         }
         return [
             web.get(f"{wire.API}/health", self.health),
@@ -50,9 +56,14 @@ class RestRoutes:
             web.get(f"{calls}/{{call}}/quality", self.quality),
             web.post(f"{calls}/{{call}}/digits", self.digits),
             web.post(f"{calls}/{{call}}/transfer", self.transfer),
+            web.post(f"{calls}/{{call}}/consult", self.consult),
             *(
                 web.post(f"{calls}/{{call}}/{word}", self._about_device(command))
                 for word, command in about.items()
+            ),
+            *(
+                web.post(f"{calls}/{{call}}/{word}", self._about_two(command))
+                for word, command in about_two.items()
             ),
         ]
 
@@ -133,6 +144,25 @@ class RestRoutes:
         if wanted.other:
             return await self._submit(do.TransferCall(device, CallId(wanted.other), call))
         return await self._submit(do.SingleStepTransfer(device, wanted.destination, call))
+
+    async def consult(self, request: web.Request) -> web.Response:
+        """`POST /calls/{call}/consult`."""
+        wanted = await read_body(request, wire.Consult, timeout_s=self.body_timeout_s)
+        call = CallId(request.match_info["call"])
+        return await self._submit(
+            do.ConsultationCall(DeviceId(wanted.device), wanted.destination, call)
+        )
+
+    def _about_two(
+        self, command: Callable[[DeviceId, CallId | None, CallId], do.PairCommand]
+    ) -> Callable[[web.Request], Awaitable[web.Response]]:
+        async def handle(request: web.Request) -> web.Response:
+            wanted = await read_body(request, wire.OfTwoCalls, timeout_s=self.body_timeout_s)
+            other = CallId(wanted.other) if wanted.other else None
+            call = CallId(request.match_info["call"])
+            return await self._submit(command(DeviceId(wanted.device), other, call))
+
+        return handle
 
     def _about_device(
         self, command: Callable[[DeviceId, CallId], do.CallCommand]

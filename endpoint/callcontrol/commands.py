@@ -22,6 +22,11 @@ class CommandName(StrEnum):
     RETRIEVE_CALL = "RetrieveCall"
     GENERATE_DIGITS = "GenerateDigits"
     CLEAR_CONNECTION = "ClearConnection"
+    CLEAR_CALL = "ClearCall"
+    CONSULTATION_CALL = "ConsultationCall"
+    ALTERNATE_CALL = "AlternateCall"
+    RECONNECT_CALL = "ReconnectCall"
+    CONFERENCE_CALL = "ConferenceCall"
     SINGLE_STEP_TRANSFER = "SingleStepTransfer"
     TRANSFER_CALL = "TransferCall"
 
@@ -37,7 +42,7 @@ class Rejection(StrEnum):
     NOT_IN_CALL = "not_in_call"
     """The device has no part in that call."""
     AMBIGUOUS_CALL = "ambiguous_call"
-    """The device is in several calls and the command names none."""
+    """The device is in several calls and the command could mean more than one of them."""
     INVALID_STATE = "invalid_state"
     """The connection's state does not allow it."""
     DEVICE_BUSY = "device_busy"
@@ -134,6 +139,69 @@ class ClearConnection:
 
 
 @dataclass(frozen=True, slots=True)
+class ClearCall:
+    """End the call for everybody in it."""
+
+    name: ClassVar[CommandName] = CommandName.CLEAR_CALL
+    device: DeviceId
+    """Who ends it; has part in it."""
+    call: CallId | None = None
+    """Which call; not needed when the device is in one only."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConsultationCall:
+    """Put the call aside and call somebody else from the same station."""
+
+    name: ClassVar[CommandName] = CommandName.CONSULTATION_CALL
+    device: DeviceId
+    """Who consults."""
+    destination: str = field(repr=False)
+    """A dial string, as of `MakeCall`."""
+    call: CallId | None = None
+    """The call to put aside; not needed when the device is in one only."""
+
+
+@dataclass(frozen=True, slots=True)
+class AlternateCall:
+    """Put the call aside that the device talks in, and take the one back that it holds."""
+
+    name: ClassVar[CommandName] = CommandName.ALTERNATE_CALL
+    device: DeviceId
+    """Who alternates."""
+    other: CallId | None = None
+    """The call that it talks in; not needed when it is in two calls only."""
+    call: CallId | None = None
+    """The call that it holds; not needed when it is in two calls only."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReconnectCall:
+    """Leave the call that the device talks or rings in, and take the one back that it holds."""
+
+    name: ClassVar[CommandName] = CommandName.RECONNECT_CALL
+    device: DeviceId
+    """Who goes back."""
+    other: CallId | None = None
+    """The call that it leaves; not needed when it is in two calls only."""
+    call: CallId | None = None
+    """The call that it holds; not needed when it is in two calls only."""
+
+
+@dataclass(frozen=True, slots=True)
+class ConferenceCall:
+    """Bring everybody of two calls of the device together; it stays."""
+
+    name: ClassVar[CommandName] = CommandName.CONFERENCE_CALL
+    device: DeviceId
+    """Who brings them together."""
+    other: CallId | None = None
+    """The call that it talks in, whose others come into the first."""
+    call: CallId | None = None
+    """The call that goes on, which it holds; not needed when it is in two calls only."""
+
+
+@dataclass(frozen=True, slots=True)
 class SingleStepTransfer:
     """Let somebody else take the device's place: it leaves when that one has answered."""
 
@@ -153,20 +221,24 @@ class TransferCall:
     name: ClassVar[CommandName] = CommandName.TRANSFER_CALL
     device: DeviceId
     """Who transfers."""
-    other: CallId
+    other: CallId | None = None
     """The call whose others come into the first; they may still ring."""
-    call: CallId
-    """The call that goes on; it must be established."""
+    call: CallId | None = None
+    """The call that goes on; it must be established. By default the one that the device holds."""
 
 
+PairCommand = AlternateCall | ReconnectCall | ConferenceCall | TransferCall
+"""Commands about two calls of a device: the one that it holds, and the other."""
 CallCommand = (
     AnswerCall
     | HoldCall
     | RetrieveCall
     | GenerateDigits
     | ClearConnection
+    | ClearCall
+    | ConsultationCall
     | SingleStepTransfer
-    | TransferCall
+    | PairCommand
 )
 """Commands about a call that exists."""
 Command = MakeCall | CallCommand

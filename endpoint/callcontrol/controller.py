@@ -21,10 +21,11 @@ from endpoint.callcontrol.commands import (
     CallCommand,
     Command,
     CommandAccepted,
+    ConsultationCall,
     MakeCall,
+    PairCommand,
     Rejection,
     SingleStepTransfer,
-    TransferCall,
 )
 from endpoint.callcontrol.dials import DialLimits, Dials
 from endpoint.callcontrol.events import CallEvents
@@ -35,12 +36,14 @@ from endpoint.callcontrol.model import (
     CallId,
     CallSettings,
     Connection,
+    ConnectionState,
     Interaction,
     are_of_one,
 )
 from endpoint.callcontrol.refusals import check_allowed, refused
 from endpoint.callcontrol.runner import CallRecords, ExtensionLookup, InteractionRunner
 from endpoint.callcontrol.transfer import who_dials
+from endpoint.callcontrol.transitions import allowed_for
 from endpoint.legs.base import (
     CAUSES,
     Cause,
@@ -198,15 +201,19 @@ class CallController:
             runner = self._open_for(command)
             state = await runner.ask(command)
             return CommandAccepted(command.name, state.id, state.calls[-1].id)
+        if isinstance(command, PairCommand):
+            command = self._named(command)
         runner, call = self._find(command)
-        if isinstance(command, TransferCall):
+        if isinstance(command, PairCommand):
             self._gather(runner, command)
-        elif isinstance(command, SingleStepTransfer):
+        elif isinstance(command, SingleStepTransfer | ConsultationCall):
             limit = self._over_dial_limit(command.device)
             if limit is not None:
                 raise refused(Rejection.DIAL_LIMIT, command, limit)
-        await runner.ask(replace(command, call=call))
-        return CommandAccepted(command.name, runner.state.id, call)
+        state = await runner.ask(replace(command, call=call))
+        if isinstance(command, ConsultationCall):
+            call = state.calls[-1].id
+        return CommandAccepted(command.name, state.id, call)
 
     def subscribe(self, after: int | None = None) -> Subscription:
         """Read events from now on, or first those behind number `after`.
@@ -289,11 +296,40 @@ class CallController:
             why = f"{command.device} is in no call; allowed now: MakeCall"
             raise refused(Rejection.UNKNOWN_CALL, command, why)
         if len(own) > 1:
+            able = [each for each in own if command.name in allowed_for(each[1], each[2])]
+            own = able if len(able) == 1 else own
+        if len(own) > 1:
             calls = ", ".join(f"{call.id} ({each.state})" for _, call, each in own)
             why = f"{command.device} is in several calls; name one of {calls}"
             raise refused(Rejection.AMBIGUOUS_CALL, command, why)
         ((runner, call, _),) = own
         return runner, call.id
+
+    def _named(self, command: PairCommand) -> PairCommand:
+        """A command about two calls with both of them named.
+
+        Raises: CommandRejected.
+        """
+        own = list(self._connections_of(command.device))
+        ids = {call.id for _, call, _ in own}
+        call, other = command.call, command.other
+        if call is None:
+            held = [
+                call.id
+                for _, call, each in own
+                if each.state is ConnectionState.HOLD and call.id != other
+            ]
+            if len(held) != 1:
+                why = f"{command.device} holds {len(held)} calls; name the one that goes on"
+                raise refused(Rejection.AMBIGUOUS_CALL, command, why)
+            (call,) = held
+        if other is None:
+            rest = ids - {call}
+            if len(rest) != 1:
+                why = f"{command.device} is in {len(rest)} other calls; it takes one, or its name"
+                raise refused(Rejection.AMBIGUOUS_CALL, command, why)
+            (other,) = rest
+        return replace(command, call=call, other=other)
 
     def _connections_of(
         self, device: DeviceId
@@ -304,7 +340,7 @@ class CallController:
                 if connection is not None and connection.is_live:
                     yield runner, call, connection
 
-    def _gather(self, runner: InteractionRunner, command: TransferCall) -> None:
+    def _gather(self, runner: InteractionRunner, command: PairCommand) -> None:
         """Two calls of a device that are to be one belong to one interaction."""
         for other, call, _ in list(self._connections_of(command.device)):
             if call.id == command.other and other is not runner:

@@ -190,6 +190,19 @@ class TransferFailed(CallEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Conferenced(CallEvent):
+    """The device hears all others of the call, among them those of another call.
+
+    Told once for each device in it. What was told of the other call goes on in this one.
+    """
+
+    secondary: CallId
+    """The other call; it is over (secondaryOldCall)."""
+    conferencing: DeviceId
+    """Whose doing it was."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Failed(CallEvent):
     """The device could not be reached. Its caller hears the busy tone for a while, where we can."""
 
@@ -225,6 +238,7 @@ CallEvents = (
     | Transferring
     | Transferred
     | TransferFailed
+    | Conferenced
     | Failed
     | ConnectionCleared
     | CallCleared

@@ -19,17 +19,22 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from endpoint.callcontrol import consultation, transfer
 from endpoint.callcontrol import effects as do
 from endpoint.callcontrol import events as told
-from endpoint.callcontrol import transfer
 from endpoint.callcontrol.commands import (
+    AlternateCall,
     AnswerCall,
     CallCommand,
+    ClearCall,
     ClearConnection,
     Command,
+    ConferenceCall,
+    ConsultationCall,
     GenerateDigits,
     HoldCall,
     MakeCall,
+    ReconnectCall,
     Rejection,
     RetrieveCall,
     SingleStepTransfer,
@@ -49,6 +54,7 @@ from endpoint.callcontrol.model import (
     Timer,
     TimerKind,
 )
+from endpoint.callcontrol.moves import hold, open_call, originate, retrieve
 from endpoint.callcontrol.refusals import check_allowed, refused
 from endpoint.callcontrol.turn import Turn, ended_by_us
 from endpoint.errors import DialStringError
@@ -126,13 +132,23 @@ def step(
         case AnswerCall():
             _answer_call(turn, stimulus)
         case HoldCall():
-            _hold(turn, *_subject(turn, stimulus))
+            hold(turn, *_subject(turn, stimulus))
         case RetrieveCall():
             _retrieve_call(turn, stimulus)
         case GenerateDigits():
             _generate_digits(turn, stimulus)
         case ClearConnection():
             _clear_connection(turn, *_subject(turn, stimulus))
+        case ClearCall():
+            _clear_call(turn, *_subject(turn, stimulus))
+        case ConsultationCall():
+            consultation.consult(turn, *_subject(turn, stimulus), stimulus)
+        case AlternateCall():
+            consultation.alternate(turn, *_subject(turn, stimulus), stimulus)
+        case ReconnectCall():
+            consultation.reconnect(turn, *_subject(turn, stimulus), stimulus)
+        case ConferenceCall():
+            consultation.conference(turn, *_subject(turn, stimulus), stimulus)
         case DialRefused(offer, text):
             _refuse_dial(turn, offer, Cause.DIAL_LIMIT, text)
         case SingleStepTransfer():
@@ -173,6 +189,7 @@ def step(
             _timer_fired(turn, stimulus.timer)
         case EndEverything():
             _end_everything(turn, stimulus)
+    consultation.take_back(turn)
     return turn.state, tuple(turn.all_effects())
 
 
@@ -190,7 +207,7 @@ def _make_call(turn: Turn, command: MakeCall) -> None:
         raise refused(error.reason, command, str(error)) from error
     # Its own phone shows whom it is about to talk to.
     leg = turn.place(command.device, LegRole.STATION, calling=dialled.number, answer_after_s=0.0)
-    call = _open_call(turn, CallDirection.OUTBOUND, command.device, dialled, command.calling_name)
+    call = open_call(turn, CallDirection.OUTBOUND, command.device, dialled, command.calling_name)
     call = replace(call, calling_number=command.calling_number, withheld=command.withhold)
     turn.put_call(call)
     own = turn.add_connection(call.id, leg, ConnectionState.INITIATED)
@@ -208,12 +225,11 @@ def _answer_call(turn: Turn, command: AnswerCall) -> None:
 
 def _retrieve_call(turn: Turn, command: RetrieveCall) -> None:
     call, own = _subject(turn, command)
-    leg = turn.state.leg(own.leg)
-    if leg is not None and leg.held_by_phone:
-        # Only the phone can end its own hold. Ask it; if it stays on hold, it says so (LegHeld).
-        turn.put_leg(replace(leg, held_by_phone=False))
-        turn.effects.append(do.Resume(leg.id))
-    _retrieve(turn, call, own)
+    for other, talks in turn.live_connections(own.leg):
+        if talks.state is ConnectionState.CONNECTED:
+            why = f"{command.device} talks in call {other.id}; AlternateCall puts that one aside"
+            raise refused(Rejection.INVALID_STATE, command, why)
+    retrieve(turn, call, own)
 
 
 def _generate_digits(turn: Turn, command: GenerateDigits) -> None:
@@ -234,6 +250,14 @@ def _clear_connection(turn: Turn, call: Call, own: Connection) -> None:
     gave_up = own is caller and not call.is_established and call.outcome is None
     cause = Cause.CANCELLED if gave_up else Cause.NORMAL
     turn.end(call.id, own, ended_by_us(cause, own.number), failed=False)
+
+
+def _clear_call(turn: Turn, call: Call, own: Connection) -> None:
+    """Everybody is let go; who asked for it last, as it is his doing."""
+    ending = ended_by_us(Cause.NORMAL, own.number)
+    for each in (*(each for each in call.connections if each.leg != own.leg), own):
+        if each.is_live and not turn.call(call.id).is_cleared:
+            turn.end(call.id, each, ending, failed=False)
 
 
 def _subject(turn: Turn, command: CallCommand) -> tuple[Call, Connection]:
@@ -270,7 +294,7 @@ def _own_phone_dials(turn: Turn, offer: LegOffered) -> None:
         return
     call, caller = _offered(turn, offer, dialled, ConnectionState.INITIATED)
     turn.publish(told.ServiceInitiated(**turn.facts(call, caller)))
-    _originate(turn, call.id, caller)
+    originate(turn, call.id, caller)
 
 
 def _refuse_dial(turn: Turn, offer: LegOffered, cause: Cause, text: str) -> None:
@@ -299,7 +323,7 @@ def _offered(
     leg = turn.put_offered(offer, LegProgress.OFFERED)
     outbound = offer.role is LegRole.STATION
     direction = CallDirection.OUTBOUND if outbound else CallDirection.INBOUND
-    call = _open_call(turn, direction, offer.calling, dialled, offer.calling_name)
+    call = open_call(turn, direction, offer.calling, dialled, offer.calling_name)
     call = replace(
         call,
         withheld=offer.withheld,
@@ -310,43 +334,6 @@ def _offered(
     turn.put_call(call)
     caller = turn.add_connection(call.id, leg, state)
     return turn.call(call.id), caller
-
-
-def _open_call(
-    turn: Turn,
-    direction: CallDirection,
-    calling: DeviceId,
-    dialled: DialString,
-    calling_name: str,
-) -> Call:
-    call = Call(
-        id=CallId(f"{turn.state.id}-{len(turn.state.calls) + 1}"),
-        direction=direction,
-        calling=calling,
-        called=dialled.number,
-        calling_name=calling_name,
-        started_at=turn.now,
-        post_dial=dialled.post_dial,
-    )
-    turn.put_call(call)
-    return call
-
-
-def _originate(turn: Turn, call_id: CallId, caller: Connection) -> None:
-    """The caller is off hook: call the far party."""
-    caller = turn.put_connection(call_id, replace(caller, state=ConnectionState.CONNECTED))
-    call = turn.call(call_id)
-    turn.publish(told.Originated(**turn.facts(call, caller)))
-    line = turn.place(
-        call.called,
-        LegRole.LINE,
-        calling=call.calling,
-        calling_name=call.calling_name,
-        calling_number=call.calling_number,
-        withheld=call.withheld,
-        answer_after_s=call.answer_after_s,
-    )
-    turn.add_connection(call_id, line, ConnectionState.NULL)
 
 
 # -- what legs tell -----------------------------------------------------------------------------
@@ -404,7 +391,7 @@ def _leg_answered(turn: Turn, event: LegAnswered) -> None:
     turn.put_leg(replace(leg, progress=LegProgress.UP, refers=event.refers))
     for call, connection in turn.live_connections(leg.id):
         if connection.state is ConnectionState.INITIATED:
-            _originate(turn, call.id, connection)
+            originate(turn, call.id, connection)
         elif connection is not call.connections[0]:
             _called_one_answered(turn, call, connection)
         _establish(turn, call.id)
@@ -470,30 +457,31 @@ def _leg_held(turn: Turn, event: LegHeld) -> None:
     leg = turn.state.leg(event.leg)
     if leg is None or leg.progress is not LegProgress.UP:
         return
-    turn.put_leg(replace(leg, held_by_phone=True))
-    for call, connection in turn.live_connections(leg.id):
-        if connection.state is ConnectionState.CONNECTED:
-            _hold(turn, call, connection)
+    own = turn.live_connections(leg.id)
+    talks = [each for each in own if each[1].state is ConnectionState.CONNECTED]
+    for call, connection in talks:
+        hold(turn, call, replace(connection, held_by_phone=True))
+    for call, connection in _held(own) if not talks else ():
+        turn.put_connection(call.id, replace(connection, held_by_phone=True))
 
 
 def _leg_retrieved(turn: Turn, event: LegRetrieved) -> None:
     leg = turn.state.leg(event.leg)
     if leg is None or leg.progress is not LegProgress.UP:
         return
-    turn.put_leg(replace(leg, held_by_phone=False))
-    for call, connection in turn.live_connections(leg.id):
-        if connection.state is ConnectionState.HOLD:
-            _retrieve(turn, call, connection)
+    own = turn.live_connections(leg.id)
+    if any(each.state is ConnectionState.CONNECTED for _, each in own):
+        return
+    by_phone = [each for each in own if each[1].held_by_phone]
+    for call, connection in by_phone or _held(own):
+        retrieve(turn, call, replace(connection, held_by_phone=False))
 
 
-def _hold(turn: Turn, call: Call, connection: Connection) -> None:
-    holds = turn.put_connection(call.id, replace(connection, state=ConnectionState.HOLD))
-    turn.publish(told.Held(**turn.facts(call, holds)))
-
-
-def _retrieve(turn: Turn, call: Call, connection: Connection) -> None:
-    back = turn.put_connection(call.id, replace(connection, state=ConnectionState.CONNECTED))
-    turn.publish(told.Retrieved(**turn.facts(call, back)))
+def _held(own: list[tuple[Call, Connection]]) -> list[tuple[Call, Connection]]:
+    """Those that are not held for another call."""
+    return [
+        each for each in own if each[1].state is ConnectionState.HOLD and each[1].held_for is None
+    ]
 
 
 def _tell(
@@ -546,6 +534,8 @@ def _timer_fired(turn: Turn, timer: Timer) -> None:
         return  # Cancelled while it was on its way.
     turn.state = replace(turn.state, timers=turn.state.timers - {timer})
     for call, connection in turn.live_connections(timer.leg):
+        if timer.call not in (None, call.id):
+            continue
         match timer.kind:
             case TimerKind.NO_ANSWER:
                 turn.end(call.id, connection, ended_by_us(Cause.NO_ANSWER), failed=True)

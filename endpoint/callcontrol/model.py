@@ -90,11 +90,13 @@ class CallSettings:
 
 @dataclass(frozen=True, slots=True)
 class Timer:
-    """One deadline; each leg has at most one of a kind."""
+    """One deadline; each leg has at most one of a kind, in each call."""
 
     kind: TimerKind
     leg: LegId
     """Whom the deadline is about."""
+    call: CallId | None = None
+    """In which call, where the leg may be in several."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,8 +135,6 @@ class Leg:
     """Its line wants transfers to be done by the far end (REFER)."""
     hears_early: bool = False
     """Its caller hears what is called, though the call is not answered."""
-    held_by_phone: bool = False
-    """Its own phone holds (re-INVITE), so only that phone can be asked to come back."""
     from_outside: bool = False
     """Somebody outside called by it, whose number nobody has proven."""
 
@@ -158,6 +158,10 @@ class Connection:
     """What the device is to the call now."""
     media_confirmed: bool = False
     """Audio from it was seen."""
+    held_by_phone: bool = False
+    """Its own phone holds (re-INVITE), so only that phone can be asked to come back."""
+    held_for: CallId | None = None
+    """It holds only while it is in that other call, and is back when that is over for it."""
     ending: Ending | None = None
     """How it ended; none while it lives."""
     from_outside: bool = False

@@ -12,7 +12,13 @@ from typing import Protocol
 import structlog
 
 from endpoint.callcontrol import effects as do
-from endpoint.callcontrol.commands import Command, MakeCall, Rejection, SingleStepTransfer
+from endpoint.callcontrol.commands import (
+    Command,
+    ConsultationCall,
+    MakeCall,
+    Rejection,
+    SingleStepTransfer,
+)
 from endpoint.callcontrol.events import CallEvents
 from endpoint.callcontrol.machine import EndEverything, Stimulus, TimerFired, step
 from endpoint.callcontrol.model import CallRecord, Interaction, Timer
@@ -177,7 +183,7 @@ class InteractionRunner:
 
     async def _without_alias(self, stimulus: Stimulus) -> Stimulus:
         """An alias leads to its extension before anything is decided: nobody is called by one."""
-        if isinstance(stimulus, MakeCall | SingleStepTransfer):
+        if isinstance(stimulus, MakeCall | ConsultationCall | SingleStepTransfer):
             return replace(stimulus, destination=await self._dialled(stimulus.destination))
         if isinstance(stimulus, LegOffered):
             return replace(stimulus, called=DeviceId(await self._dialled(stimulus.called)))

@@ -14,6 +14,7 @@ from dataclasses import replace
 from endpoint.callcontrol import effects as do
 from endpoint.callcontrol import events as told
 from endpoint.callcontrol.commands import Rejection, SingleStepTransfer, TransferCall
+from endpoint.callcontrol.consultation import other_call
 from endpoint.callcontrol.dialstring import DialString, parse_dial_string
 from endpoint.callcontrol.model import (
     Call,
@@ -61,13 +62,7 @@ def single_step_transfer(
 def transfer_call(turn: Turn, call: Call, own: Connection, command: TransferCall) -> None:
     """Bring the others of two calls together, by command. Raises CommandRejected."""
     _check_free(call, command)
-    other = turn.state.call(command.other)
-    if other is None or other.is_cleared or other.id == call.id:
-        raise refused(Rejection.UNKNOWN_CALL, command, f"there is no call {command.other}")
-    consulting = other.connection_of(command.device)
-    if consulting is None or not consulting.is_live:
-        why = f"{command.device} has no part in call {other.id}"
-        raise refused(Rejection.NOT_IN_CALL, command, why)
+    other, consulting = other_call(turn, own, command)
     if not _bring_together(turn, call, own, other, consulting):
         why = f"nobody in call {other.id} rings or talks"
         raise refused(Rejection.INVALID_STATE, command, why)

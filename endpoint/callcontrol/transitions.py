@@ -20,6 +20,8 @@ ALLOWED: dict[ConnectionState, frozenset[CommandName]] = {
             CommandName.HOLD_CALL,
             CommandName.GENERATE_DIGITS,
             CommandName.CLEAR_CONNECTION,
+            CommandName.CLEAR_CALL,
+            CommandName.CONSULTATION_CALL,
             CommandName.SINGLE_STEP_TRANSFER,
             CommandName.TRANSFER_CALL,
         }
@@ -28,6 +30,11 @@ ALLOWED: dict[ConnectionState, frozenset[CommandName]] = {
         {
             CommandName.RETRIEVE_CALL,
             CommandName.CLEAR_CONNECTION,
+            CommandName.CLEAR_CALL,
+            CommandName.CONSULTATION_CALL,
+            CommandName.ALTERNATE_CALL,
+            CommandName.RECONNECT_CALL,
+            CommandName.CONFERENCE_CALL,
             CommandName.SINGLE_STEP_TRANSFER,
             CommandName.TRANSFER_CALL,
         }
@@ -41,11 +48,23 @@ NEEDS_ESTABLISHED = frozenset(
     {
         CommandName.HOLD_CALL,
         CommandName.GENERATE_DIGITS,
+        CommandName.CONSULTATION_CALL,
+        CommandName.ALTERNATE_CALL,
+        CommandName.CONFERENCE_CALL,
         CommandName.SINGLE_STEP_TRANSFER,
         CommandName.TRANSFER_CALL,
     }
 )
 """Commands that also need an established call."""
+NEEDS_OTHER_CALL = frozenset(
+    {
+        CommandName.ALTERNATE_CALL,
+        CommandName.RECONNECT_CALL,
+        CommandName.CONFERENCE_CALL,
+        CommandName.TRANSFER_CALL,
+    }
+)
+"""Commands that also need another call of the device."""
 
 
 def allowed_commands(state: ConnectionState, *, established: bool = True) -> frozenset[CommandName]:

@@ -232,23 +232,26 @@ class Turn:
         self.put_leg(replace(leg, progress=LegProgress.RELEASING))
         self.effects.append(do.Release(leg_id, cause))
 
-    def start_timer(self, kind: TimerKind, leg: LegId, after_s: float) -> None:
+    def start_timer(
+        self, kind: TimerKind, leg: LegId, after_s: float, call: CallId | None = None
+    ) -> None:
         """Let a deadline run."""
-        timer = Timer(kind, leg)
+        timer = Timer(kind, leg, call)
         self.state = replace(self.state, timers=self.state.timers | {timer})
         self.effects.append(do.StartTimer(timer, after_s))
 
-    def stop_timer(self, kind: TimerKind, leg: LegId) -> None:
+    def stop_timer(self, kind: TimerKind, leg: LegId, call: CallId | None = None) -> None:
         """Forget a deadline, if it runs."""
-        timer = Timer(kind, leg)
+        timer = Timer(kind, leg, call)
         if timer in self.state.timers:
             self.state = replace(self.state, timers=self.state.timers - {timer})
             self.effects.append(do.CancelTimer(timer))
 
     def stop_timers(self, leg: LegId) -> None:
         """Forget every deadline of a leg."""
-        for kind in TimerKind:
-            self.stop_timer(kind, leg)
+        for timer in sorted(self.state.timers, key=repr):
+            if timer.leg == leg:
+                self.stop_timer(timer.kind, leg, timer.call)
 
     # -- endings -----------------------------------------------------------------------------------
 
@@ -282,9 +285,8 @@ class Turn:
         if len(left) == 1:
             (last,) = left
             if failed and self.is_up(last):
-                self.start_timer(
-                    TimerKind.FAILURE_TONE, last.leg, self.state.settings.failure_tone_s
-                )
+                after_s = self.state.settings.failure_tone_s
+                self.start_timer(TimerKind.FAILURE_TONE, last.leg, after_s, call_id)
                 return
             passed_on = ended_by_us(ending.cause, ending.releasing_device)
             self.over(call_id, last, passed_on, failed=False)
@@ -295,6 +297,8 @@ class Turn:
     def _clear(self, call_id: CallId) -> None:
         call = replace(self.call(call_id), cleared_at=self.now, post_dial=None)
         self.put_call(call)
+        for each in call.connections:
+            self.stop_timer(TimerKind.FAILURE_TONE, each.leg, call_id)
         record = call_record(self.state.id, call)
         self.effects.append(do.WriteRecord(record))
         self.publish(told.CallCleared(**self.end_facts(call, call.connections[0], record.ending)))

@@ -161,9 +161,29 @@ class EndpointClient:
         """Let the others of two calls of the device talk; it leaves both, and `call` goes on."""
         return await self._about("transfer", call, wire.TransferTo(device, other=other))
 
+    async def consult(self, device: str, call: str, destination: str) -> wire.Accepted:
+        """Put the call aside and call somebody else; returns the second call."""
+        return await self._about("consult", call, wire.Consult(device, destination))
+
+    async def alternate(self, device: str, call: str, other: str = "") -> wire.Accepted:
+        """Take the held call back and put the other one aside."""
+        return await self._about("alternate", call, wire.OfTwoCalls(device, other))
+
+    async def reconnect(self, device: str, call: str, other: str = "") -> wire.Accepted:
+        """Leave the other call and take the held one back."""
+        return await self._about("reconnect", call, wire.OfTwoCalls(device, other))
+
+    async def conference(self, device: str, call: str, other: str = "") -> wire.Accepted:
+        """Bring everybody of the other call into the held one."""
+        return await self._about("conference", call, wire.OfTwoCalls(device, other))
+
     async def clear(self, device: str, call: str) -> wire.Accepted:
         """Take the device out of the call."""
         return await self._about("clear", call, wire.OfDevice(device))
+
+    async def end(self, device: str, call: str) -> wire.Accepted:
+        """End the call for all."""
+        return await self._about("end", call, wire.OfDevice(device))
 
     async def traces(self) -> wire.Traces:
         """The calls whose SIP is kept, the latest last."""

@@ -75,6 +75,20 @@ class Desk:
     async def bring_together(self, device: str, other: CallId, call: CallId) -> None:
         await self.controller.submit(commands.TransferCall(DeviceId(device), other, call))
 
+    async def consult(self, device: str, destination: str) -> CallId:
+        """Returns the second call."""
+        command = commands.ConsultationCall(DeviceId(device), destination)
+        return (await self.controller.submit(command)).call
+
+    async def alternate(self, device: str) -> None:
+        await self.controller.submit(commands.AlternateCall(DeviceId(device)))
+
+    async def reconnect(self, device: str) -> None:
+        await self.controller.submit(commands.ReconnectCall(DeviceId(device)))
+
+    async def conference(self, device: str) -> None:
+        await self.controller.submit(commands.ConferenceCall(DeviceId(device)))
+
     # -- what is told -----------------------------------------------------------------------------
 
     async def told(self, kind: type[E], device: str | None = None) -> E:

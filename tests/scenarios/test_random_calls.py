@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from endpoint.callcontrol import commands
 from endpoint.callcontrol import events as told
-from endpoint.callcontrol.model import CallId, ConnectionState
+from endpoint.callcontrol.model import CallId, Connection, ConnectionState
 from endpoint.errors import CommandRejected
 from endpoint.legs.base import Cause, DeviceId, LegRole
 from tests.fakes.exchange import FakeLeg
@@ -45,6 +45,9 @@ def agree(desk: Desk) -> None:
             if me.leg not in up and not (me.is_live and me.leg in early):
                 continue
             heard = desk.exchange.heard_on(me.leg)
+            if talks_elsewhere(desk, call.id, me):
+                assert me.state is ConnectionState.HOLD
+                continue
             others = [each for each in call.connections if each is not me]
             if me.state is ConnectionState.HOLD:
                 assert heard == set()
@@ -70,6 +73,16 @@ def agree(desk: Desk) -> None:
                     assert heard == {"busy"}
                 case _:
                     assert heard == set()
+
+
+def talks_elsewhere(desk: Desk, call: CallId, own: Connection) -> bool:
+    """It is in another call by the same leg, and what it hears is of that one."""
+    return any(
+        each.leg == own.leg and each.is_live and each.state is ConnectionState.CONNECTED
+        for other in desk.controller.calls()
+        if other.id != call
+        for each in other.connections
+    )
 
 
 async def command(desk: Desk, draw: Draw) -> None:
@@ -98,6 +111,17 @@ async def command(desk: Desk, draw: Draw) -> None:
             await desk.controller.submit(commands.TransferCall(device, two[1], two[0]))
         case commands.CommandName.CLEAR_CONNECTION:
             await desk.controller.submit(commands.ClearConnection(device, call))
+        case commands.CommandName.CLEAR_CALL:
+            await desk.controller.submit(commands.ClearCall(device, call))
+        case commands.CommandName.CONSULTATION_CALL:
+            to = draw(st.sampled_from([*OUTSIDE, *AGENTS]))
+            await desk.controller.submit(commands.ConsultationCall(device, to, call))
+        case commands.CommandName.ALTERNATE_CALL:
+            await desk.controller.submit(commands.AlternateCall(device))
+        case commands.CommandName.RECONNECT_CALL:
+            await desk.controller.submit(commands.ReconnectCall(device))
+        case commands.CommandName.CONFERENCE_CALL:
+            await desk.controller.submit(commands.ConferenceCall(device))
 
 
 def telephone(leg: FakeLeg, draw: Draw) -> None:

@@ -9,7 +9,7 @@ import msgspec
 from endpoint.callcontrol.commands import CommandName
 from endpoint.callcontrol.events import Event, masked
 from endpoint.callcontrol.model import Call, Connection
-from endpoint.callcontrol.transitions import allowed_for
+from endpoint.callcontrol.transitions import NEEDS_OTHER_CALL, allowed_for
 from endpoint.gateways.native import messages as wire
 from endpoint.legs.base import DeviceRegistered, DeviceUnregistered, RegistrationEvent
 
@@ -43,9 +43,9 @@ def encode_call(
 def _party(
     call: Call, connection: Connection, ours: Container[str], in_several: Container[str]
 ) -> wire.Party:
+    of_several = connection.device in in_several
     allowed = allowed_for(call, connection)
-    if connection.device not in in_several:
-        allowed -= {CommandName.TRANSFER_CALL}
+    allowed -= {CommandName.CONSULTATION_CALL} if of_several else NEEDS_OTHER_CALL
     return wire.Party(
         device=connection.number,
         from_outside=connection.from_outside,

@@ -42,10 +42,28 @@ class MakeCall(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class OfDevice(Struct, frozen=True, forbid_unknown_fields=True):
-    """`POST /calls/{call}/answer`, `hold`, `retrieve`, `clear`."""
+    """`POST /calls/{call}/answer`, `hold`, `retrieve`, `clear`, `end`."""
 
     device: Device
-    """Who answers, holds, takes back, leaves."""
+    """Who answers, holds, takes back, leaves, ends it for all."""
+
+
+class OfTwoCalls(Struct, frozen=True, forbid_unknown_fields=True):
+    """`POST /calls/{call}/alternate`, `reconnect`, `conference`: the call that the device holds."""
+
+    device: Device
+    """Who swaps, goes back, brings all together."""
+    other: Annotated[str, Meta(max_length=128)] = ""
+    """The call that it talks in; not needed where it is in two only."""
+
+
+class Consult(Struct, frozen=True, forbid_unknown_fields=True):
+    """`POST /calls/{call}/consult`: the call is held meanwhile."""
+
+    device: Device
+    """Who consults."""
+    destination: DialText
+    """Whom: a number or a device, as of `MakeCall`."""
 
 
 class Press(Struct, frozen=True, forbid_unknown_fields=True):

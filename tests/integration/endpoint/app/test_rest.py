@@ -52,7 +52,9 @@ async def test_a_call_from_dialling_to_its_record(desk: Desk) -> None:
         established = await until(frames, "Established")
         assert established.fields["call"] == call
         assert commands(established.call, "6002") == [
+            "ClearCall",
             "ClearConnection",
+            "ConsultationCall",
             "GenerateDigits",
             "HoldCall",
             "SingleStepTransfer",
@@ -61,7 +63,9 @@ async def test_a_call_from_dialling_to_its_record(desk: Desk) -> None:
         await desk.client.hold("6002", call)
         held = await until(frames, "Held")
         assert commands(held.call, "6002") == [
+            "ClearCall",
             "ClearConnection",
+            "ConsultationCall",
             "RetrieveCall",
             "SingleStepTransfer",
         ]
@@ -102,6 +106,31 @@ async def test_a_call_is_transferred(desk: Desk) -> None:
         with pytest.raises(RequestRefused) as refused:
             await desk.client.transfer("6002", call, "")
         assert (refused.value.status, refused.value.reason) == (400, "bad_field")
+
+
+async def test_a_device_consults_is_offered_what_it_may_do_and_is_back(desk: Desk) -> None:
+    async with desk.client.events() as frames:
+        call = (await desk.client.make_call("6002", "6003")).call
+        await until(frames, "Established")
+        accepted = await desk.client.consult("6002", call, "6004")
+        assert (accepted.command, accepted.call != call) == ("ConsultationCall", True)
+        failed = await until(frames, "Failed")
+        assert (failed.fields["call"], failed.fields["device"]) == (accepted.call, "6004")
+        held = await desk.client.call(call)
+        assert {"AlternateCall", "ReconnectCall"} <= set(commands(held, "6002"))
+        with pytest.raises(RequestRefused) as refused:
+            await desk.client.conference("6002", call)
+        assert (refused.value.status, refused.value.reason) == (409, "not_established")
+        with pytest.raises(RequestRefused) as refused:
+            await desk.client.alternate("6002", call, "no-such-call")
+        assert (refused.value.status, refused.value.reason) == (404, "unknown_call")
+        await desk.client.reconnect("6002", call)
+        back = await until(frames, "Retrieved")
+        assert back.fields["call"] == call
+        assert "AlternateCall" not in commands(back.call, "6002")
+        await desk.client.end("6002", call)
+        over = await until(frames, "CallCleared")
+        assert over.fields["call"] == call
 
 
 async def test_what_the_state_does_not_allow_is_409_with_a_stable_word(desk: Desk) -> None:

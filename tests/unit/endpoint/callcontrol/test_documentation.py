@@ -11,7 +11,7 @@ import pytest
 from endpoint.callcontrol.commands import Rejection
 from endpoint.callcontrol.events import CallEvents
 from endpoint.callcontrol.model import ConnectionState
-from endpoint.callcontrol.transitions import ALLOWED, NEEDS_ESTABLISHED
+from endpoint.callcontrol.transitions import ALLOWED, NEEDS_ESTABLISHED, NEEDS_OTHER_CALL
 from endpoint.legs.base import CAUSES, Cause
 
 pytestmark = pytest.mark.unit
@@ -58,7 +58,8 @@ def test_the_state_table_is_the_transition_table() -> None:
     lines = ["| state | commands |", "|---|---|"]
     for state in ConnectionState:
         names = [
-            f"`{name}`{'¹' if name in NEEDS_ESTABLISHED else ''}" for name in sorted(ALLOWED[state])
+            f"`{name}`" + "¹" * (name in NEEDS_ESTABLISHED) + "²" * (name in NEEDS_OTHER_CALL)
+            for name in sorted(ALLOWED[state])
         ]
         lines.append(f"| `{state}` | {', '.join(names) or '–'} |")
     assert section("states") == "\n".join(lines)
@@ -68,11 +69,12 @@ def test_every_reason_of_a_refusal_is_named() -> None:
     assert section("reasons") == ", ".join(f"`{each}`" for each in Rejection)
 
 
-def test_every_row_of_the_transfers_names_a_test_and_events_that_exist() -> None:
-    rows = [line.split("|") for line in section("transfers").splitlines()[2:]]
+@pytest.mark.parametrize("table", ["consultations", "transfers"])
+def test_every_row_names_a_test_and_events_that_exist(table: str) -> None:
+    rows = [line.split("|") for line in section(table).splitlines()[2:]]
     assert len(rows) > 10
     events = {kind.__name__ for kind in get_args(CallEvents)}
-    for _, what, told, _, _, test, _ in rows:
+    for _, what, told, *_, test, _ in rows:
         assert set(re.findall(r"`([A-Z]\w+)`", told)) <= events, what
         assert re.findall(r"`(test_\w+)`", test)[0] in TESTS, what
 

@@ -61,7 +61,19 @@ COMMANDS: list[Stimulus] = [
         commands.SingleStepTransfer(device, "6002", call),
         commands.SingleStepTransfer(device, "x y", call),
         commands.TransferCall(device, CallId("other"), call or CallId("i-1")),
+        commands.ConsultationCall(device, "6003", call),
+        commands.ConsultationCall(device, "x y", call),
+        commands.ClearCall(device, call),
     )
+] + [
+    kind(A, CallId(f"i-{other}"), CallId(f"i-{call}"))
+    for kind in (
+        commands.AlternateCall,
+        commands.ReconnectCall,
+        commands.ConferenceCall,
+        commands.TransferCall,
+    )
+    for call, other in ((1, 2), (2, 1), (1, 3), (3, 1))
 ]
 ENDS = [
     (Cause.NORMAL, Side.DEVICE),
@@ -124,6 +136,31 @@ def test_any_walk_keeps_what_must_always_be_so(data: st.DataObject, opening: Sti
     if walk.try_to(opening):
         for _ in range(data.draw(st.integers(0, 30))):
             walk.try_to(draw_stimulus(data, walk))
+    walk.end()
+
+
+CONSULTED: list[Stimulus] = [
+    commands.MakeCall(A, "10086"),
+    LegAnswered(LegId("i.1")),
+    LegAnswered(LegId("i.2")),
+    commands.ConsultationCall(A, "6003", CallId("i-1")),
+    LegAlerting(LegId("i.3")),
+    LegAnswered(LegId("i.3")),
+    commands.ConferenceCall(A, CallId("i-2"), CallId("i-1")),
+    commands.ConsultationCall(A, "6003", CallId("i-1")),
+    LegAnswered(LegId("i.4")),
+]
+
+
+@given(st.data(), st.integers(4, len(CONSULTED)))
+@settings(max_examples=300, deadline=None, derandomize=True)
+def test_any_walk_from_a_consultation_or_a_conference_on(data: st.DataObject, begun: int) -> None:
+    """Nobody is left on hold for a call that is over, or hears two calls at once."""
+    walk = Walk()
+    for stimulus in CONSULTED[:begun]:
+        walk.take(stimulus)
+    for _ in range(data.draw(st.integers(0, 30))):
+        walk.try_to(draw_stimulus(data, walk))
     walk.end()
 
 

@@ -126,8 +126,9 @@ class Walk:
         if not self.state.calls:
             return
         assert self.state.is_finished
-        assert [each.call for each in self.records] == [each.id for each in self.state.calls]
-        for call, record in zip(self.state.calls, self.records, strict=True):
+        records = sorted(self.records, key=lambda each: each.call)
+        assert [each.call for each in records] == [each.id for each in self.state.calls]
+        for call, record in zip(self.state.calls, records, strict=True):
             own = [each for each in self.events if each.call == call.id]
             ends = [each for each in own if isinstance(each, told.Failed | told.ConnectionCleared)]
             assert len(ends) == len(call.connections)
@@ -227,19 +228,28 @@ class Walk:
                 source = self.state.leg(route.source)
                 assert source is not None
                 assert self.legs[source.id].up or source.early_media
-        for call in self.state.calls:
-            for connection in call.connections:
-                assert self._heard(connection) == self._expected(connection)
-                if connection.is_live:
-                    assert self.state.leg(connection.leg) is not None
-                    assert not call.is_cleared
+        for leg_id in self.legs:
+            own = [
+                (call, each)
+                for call in self.state.calls
+                for each in call.connections
+                if each.leg == leg_id and each.is_live
+            ]
+            expected = set[object]().union(*(self._expected(*each) for each in own))
+            assert self._heard(leg_id) == expected
+            assert sum(each.state is ConnectionState.CONNECTED for _, each in own) <= 1
+            for call, connection in own:
+                assert self.state.leg(connection.leg) is not None
+                assert not call.is_cleared
+                if connection.held_for is not None and call.transfer is None:
+                    assert connection.held_for in {other.id for other, _ in own}, "left on hold"
         live = [each for call in self.state.calls for each in call.connections if each.is_live]
         kept = {each.leg for each in live}
         for leg in self.state.legs:
             assert leg.id in kept or leg.progress is LegProgress.RELEASING, "a leg nobody needs"
 
-    def _heard(self, connection: Connection) -> set[object]:
-        return {each.source for each in self.routes if each.sink == connection.leg}
+    def _heard(self, leg: LegId) -> set[object]:
+        return {each.source for each in self.routes if each.sink == leg}
 
     def _expected_of_several(
         self, call: Call, connection: Connection, others: list[Connection]
@@ -260,18 +270,17 @@ class Walk:
             return talking
         if any(each.state is ConnectionState.HOLD for each in up):
             return {Source.MUSIC_ON_HOLD}
-        if Timer(TimerKind.FAILURE_TONE, connection.leg) in self.timers:
+        if Timer(TimerKind.FAILURE_TONE, connection.leg, call.id) in self.timers:
             return {Source.BUSY}
         assert any(each.is_live for each in others), "left alone"
-        return self._heard(connection)  # an answer is on its way
+        return self._heard(connection.leg)  # an answer is on its way
 
-    def _expected(self, connection: Connection) -> set[object]:
-        """What a party of a two-party call hears, said from its own end."""
+    def _expected(self, call: Call, connection: Connection) -> set[object]:
+        """What a party of a call hears of it, said from its own end."""
         if not connection.is_live or not self.legs[connection.leg].listens:
             return set()
         if connection.state is ConnectionState.HOLD:
             return set()
-        (call,) = [each for each in self.state.calls if connection in each.connections]
         others = [each for each in call.connections if each is not connection]
         if not others:
             return set()
@@ -289,7 +298,7 @@ class Walk:
                 assert leg is not None
                 return {leg.id if leg.early_media else Source.RING_BACK}
             case ConnectionState.FAIL:
-                tone = Timer(TimerKind.FAILURE_TONE, connection.leg)
+                tone = Timer(TimerKind.FAILURE_TONE, connection.leg, call.id)
                 assert tone in self.timers, "busy tone without an end"
                 return {Source.BUSY}
             case ConnectionState.NULL | ConnectionState.INITIATED | ConnectionState.QUEUED:

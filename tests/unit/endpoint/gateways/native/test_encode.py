@@ -45,9 +45,28 @@ def test_commands_are_offered_for_devices_of_ours_alone():
     parties = encode_call(CALL, {AGENT}).parties
 
     assert [(party.device, party.state, party.commands) for party in parties] == [
-        ("6001", "hold", ["ClearConnection", "RetrieveCall", "SingleStepTransfer"]),
+        (
+            "6001",
+            "hold",
+            [
+                "ClearCall",
+                "ClearConnection",
+                "ConsultationCall",
+                "RetrieveCall",
+                "SingleStepTransfer",
+            ],
+        ),
         ("10086", "connected", []),
     ]
+
+
+def test_commands_about_two_calls_are_offered_in_two_calls():
+    (agent, _) = encode_call(CALL, {AGENT}, {AGENT}).parties
+
+    assert {"AlternateCall", "ReconnectCall", "ConferenceCall", "TransferCall"} < set(
+        agent.commands
+    )
+    assert "ConsultationCall" not in agent.commands
 
 
 def test_pressed_digits_are_masked():

@@ -1,0 +1,141 @@
+"""A device in two calls by one station: it talks in one, and the other is held for it.
+
+ConsultationCall makes the second call. AlternateCall swaps the two, ReconnectCall leaves one,
+ConferenceCall and TransferCall (see transfer.py) make one of both. However one of them ends for the
+device, it is back in the other: nobody is left with music.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from endpoint.callcontrol import events as told
+from endpoint.callcontrol.commands import (
+    AlternateCall,
+    ConferenceCall,
+    ConsultationCall,
+    PairCommand,
+    ReconnectCall,
+    Rejection,
+)
+from endpoint.callcontrol.dialstring import parse_dial_string
+from endpoint.callcontrol.model import (
+    Call,
+    CallDirection,
+    CallId,
+    Connection,
+    ConnectionState,
+    are_of_one,
+)
+from endpoint.callcontrol.moves import hold, open_call, originate, retrieve
+from endpoint.callcontrol.refusals import refused
+from endpoint.callcontrol.turn import Turn, ended_by_us
+from endpoint.errors import DialStringError
+from endpoint.legs.base import Cause
+
+
+def consult(turn: Turn, call: Call, own: Connection, command: ConsultationCall) -> None:
+    """Begin a second call. Raises CommandRejected."""
+    for other, _ in turn.live_connections(own.leg):
+        if other.id != call.id:
+            why = f"{command.device} is in call {other.id} too"
+            raise refused(Rejection.DEVICE_BUSY, command, why)
+    _check_not_transferred(call, command)
+    try:
+        dialled = parse_dial_string(command.destination)
+    except DialStringError as error:
+        raise refused(error.reason, command, str(error)) from error
+    leg = turn.state.leg(own.leg)
+    assert leg is not None  # its connection is live, and the call established
+    second = open_call(turn, CallDirection.OUTBOUND, command.device, dialled, "")
+    mine = turn.add_connection(second.id, leg, ConnectionState.INITIATED)
+    mine = turn.put_connection(second.id, replace(mine, media_confirmed=own.media_confirmed))
+    _put_aside(turn, call, own, second)
+    turn.publish(told.ServiceInitiated(**turn.facts(second, mine)))
+    originate(turn, second.id, mine)
+
+
+def alternate(turn: Turn, call: Call, own: Connection, command: AlternateCall) -> None:
+    """Swap the two calls. Raises CommandRejected."""
+    other, talks = other_call(turn, own, command)
+    if talks.state is not ConnectionState.CONNECTED or not other.is_established:
+        why = f"{command.device} does not talk in call {other.id}"
+        raise refused(Rejection.NOT_ESTABLISHED, command, why)
+    _put_aside(turn, other, talks, call)
+    retrieve(turn, call, own)
+
+
+def reconnect(turn: Turn, call: Call, own: Connection, command: ReconnectCall) -> None:
+    """Leave the other call. Raises CommandRejected."""
+    other, talks = other_call(turn, own, command)
+    if own.held_for is None:  # by a command of its own, before or since
+        turn.put_connection(call.id, replace(own, held_for=other.id))
+    cause = Cause.NORMAL if other.is_established else Cause.CANCELLED
+    turn.end(other.id, talks, ended_by_us(cause, own.number), failed=False)
+
+
+def conference(turn: Turn, call: Call, own: Connection, command: ConferenceCall) -> None:
+    """Make one call of both. Raises CommandRejected."""
+    _check_not_transferred(call, command)
+    other, talks = other_call(turn, own, command)
+    _check_not_transferred(other, command)
+    if not other.is_established:
+        why = f"nobody has answered in call {other.id} yet"
+        raise refused(Rejection.NOT_ESTABLISHED, command, why)
+    joining = [each for each in other.connections if each.is_live and each is not talks]
+    for each in joining:
+        leg = turn.state.leg(each.leg)
+        if leg is not None:
+            turn.add_connection(call.id, leg, each.state)
+            turn.put_connection(call.id, each)
+    back = turn.put_connection(
+        call.id, replace(own, state=ConnectionState.CONNECTED, held_for=None, held_by_phone=False)
+    )
+    moved = ended_by_us(Cause.NORMAL, own.number, f"went on in call {call.id}")
+    for each in joining:
+        turn.end(other.id, each, moved, failed=False)
+    call = turn.call(call.id)
+    for each in (back, *(each for each in call.connections if each.is_live and each != back)):
+        facts = turn.facts(call, each)
+        turn.publish(told.Conferenced(**facts, secondary=other.id, conferencing=own.number))
+
+
+def other_call(turn: Turn, own: Connection, command: PairCommand) -> tuple[Call, Connection]:
+    """The other call of a command about two. Raises CommandRejected."""
+    call = next((each for each in turn.state.calls if each.id == command.other), None)
+    if call is None or call.is_cleared or call.id == command.call:
+        raise refused(Rejection.UNKNOWN_CALL, command, f"there is no call {command.other}")
+    for each in call.connections:
+        if each.is_live and are_of_one(each, own):
+            return call, each
+    why = f"{command.device} has no part in call {call.id}"
+    raise refused(Rejection.NOT_IN_CALL, command, why)
+
+
+def take_back(turn: Turn) -> None:
+    """A device is back in the call that it holds for another one, when that is over for it."""
+    for call in turn.state.calls:
+        for each in call.connections:
+            if each.held_for is None or not each.is_live or call.transfer is not None:
+                continue
+            if not _is_in(turn, each.held_for, each) and turn.is_up(each):
+                retrieve(turn, turn.call(call.id), each)
+
+
+def _is_in(turn: Turn, call: CallId, own: Connection) -> bool:
+    others = turn.call(call).connections
+    return any(c.is_live and are_of_one(c, own) for c in others)
+
+
+def _put_aside(turn: Turn, call: Call, own: Connection, other: Call) -> None:
+    own = replace(own, held_for=other.id)
+    if own.state is ConnectionState.HOLD:
+        turn.put_connection(call.id, own)
+    else:
+        hold(turn, call, own)
+
+
+def _check_not_transferred(call: Call, command: ConsultationCall | ConferenceCall) -> None:
+    if call.transfer is not None:
+        why = f"call {call.id} is being transferred to {call.transfer.to}"
+        raise refused(Rejection.TRANSFERRING, command, why)
