@@ -186,7 +186,14 @@ async def test_lamp_presence_and_native_interface_show_the_devices_own_call_alon
         (agent, _) = views.native.call(own).parties
         assert (agent.from_outside, agent.commands) == (
             False,
-            ["ClearConnection", "GenerateDigits", "HoldCall", "SingleStepTransfer"],
+            [
+                "ClearCall",
+                "ClearConnection",
+                "ConsultationCall",
+                "GenerateDigits",
+                "HoldCall",
+                "SingleStepTransfer",
+            ],
         )
         (he, _) = views.native.call(other.call).parties
         assert (he.device, he.from_outside, he.commands) == (AGENT, True, [])
