@@ -1,11 +1,10 @@
-"""Commands about calls and registrations: `dial`, `answer`, `hang-up`, `hold`, …, `register`."""
+"""Commands that drive calls: `dial`, `answer`, `hang-up`, `hold` and the like."""
 
 from __future__ import annotations
 
 import asyncio
 import re
 import signal
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -13,20 +12,14 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from pydantic import SecretStr, ValidationError
-from rich.console import RenderableType
-from rich.table import Table
 from rich.text import Text
 
-from endpoint.app.config import Loaded
 from endpoint.app.context import ConfigFile, running_client, running_or_own
 from endpoint.app.exitcodes import ExitCode
 from endpoint.app.output import CommandFailed, Json, Output
-from endpoint.app.registration import keep_registered
-from endpoint.app.settings import AccountSettings
 from endpoint.app.setupcommands import loaded_or_fail
 from endpoint.client.client import EndpointClient, Frames
-from endpoint.client.errors import EndpointUnreachable, RequestRefused
+from endpoint.client.errors import EndpointUnreachable
 from endpoint.gateways.native import messages as wire
 
 calls_app = typer.Typer()
@@ -74,9 +67,6 @@ class _Story:
         }
 
 
-# -- calls ------------------------------------------------------------------------------------
-
-
 @calls_app.command()
 def dial(
     destination: Annotated[str, typer.Argument(help="Number or device, as 10086 or 10086-W1234.")],
@@ -106,7 +96,7 @@ def dial(
     async def main() -> _Story:
         async with running_or_own(loaded) as (client, started):
             if started:
-                await _reachable(client, device, wait)
+                await _ready_to_dial(client, device, wait)
             async with client.events() as frames:
                 await anext(frames)
                 accepted = await client.make_call(
@@ -221,226 +211,6 @@ def press(
     )
 
 
-@calls_app.command()
-def status(config: ConfigFile = None, as_json: Json = False) -> None:
-    """Devices, registrations and calls of the endpoint that runs."""
-    output = Output(as_json)
-    loaded = loaded_or_fail(output, config)
-
-    async def main() -> tuple[
-        wire.Health, list[wire.DeviceState], list[wire.Registration], list[wire.Call]
-    ]:
-        async with running_client(loaded.config) as client:
-            return (
-                await client.health(),
-                await client.devices(),
-                await client.registrations(),
-                await client.calls(),
-            )
-
-    health, devices, registrations, calls = output.run(main())
-    where = Table(title="Devices", title_justify="left", box=None, pad_edge=False)
-    for title in ("device", "is", "reached at"):
-        where.add_column(title)
-    # Where it is reached goes before why it is not reached elsewhere.
-    by_use = sorted(registrations, key=lambda one: one.registered)
-    places = {one.device: one for one in by_use}
-    for device in devices:
-        place = places.get(device.device)
-        at = "" if place is None else _whereabouts(place)
-        state = "in a call" if device.calls else "reachable" if device.reachable else "away"
-        where.add_row(device.device, state, Text(at))
-    going = Table(title="Calls", title_justify="left", box=None, pad_edge=False)
-    for title in ("call", "from", "to", "parties"):
-        going.add_column(title)
-    for call in calls:
-        parties = ", ".join(f"{party.device} {party.state}" for party in call.parties)
-        going.add_row(call.call, call.calling, call.called, parties)
-    found = {
-        "ok": health.ok,
-        "health": health,
-        "devices": devices,
-        "registrations": registrations,
-        "calls": calls,
-    }
-    alarms = [Text(f"! {alarm}", "bold red") for alarm in health.alarms]
-    output.result(found, where, going if calls else "No calls.", *alarms)
-
-
-@calls_app.command()
-def trunks(config: ConfigFile = None, as_json: Json = False) -> None:
-    """Trunks of the endpoint that runs, their peers, and why one takes no calls."""
-    output = Output(as_json)
-    loaded = loaded_or_fail(output, config)
-
-    async def main() -> list[wire.Trunk]:
-        async with running_client(loaded.config) as client:
-            return await client.trunks()
-
-    found = output.run(main())
-    table = Table(box=None, pad_edge=False)
-    for title in ("trunk", "is", "calls", "peer", "is", "because"):
-        table.add_column(title)
-    for trunk in found:
-        calls = (
-            f"{trunk.calls}" if trunk.most_calls is None else f"{trunk.calls}/{trunk.most_calls}"
-        )
-        head = (trunk.trunk, "up" if trunk.up else "down", calls)
-        for number, peer in enumerate(trunk.peers):
-            cells = (*(head if number == 0 else ("", "", "")), peer.peer, peer.state)
-            table.add_row(*cells, Text(peer.text))
-    result = {"ok": all(trunk.up for trunk in found), "trunks": found}
-    output.result(result, table if found else "No trunks.")
-
-
-def _whereabouts(place: wire.Registration) -> str:
-    if place.registered and place.server == "browser":
-        return "a browser's page"
-    return place.contact or place.text or place.cause
-
-
-@calls_app.command()
-def quality(
-    device: Annotated[
-        str | None, typer.Argument(help="The device of ours, as 6001; by default all calls.")
-    ] = None,
-    call: CallOption = None,
-    config: ConfigFile = None,
-    as_json: Json = False,
-) -> None:
-    """How the parties of calls are heard and hear, and why there is no audio."""
-    output = Output(as_json)
-    loaded = loaded_or_fail(output, config)
-
-    async def main() -> list[wire.CallQuality]:
-        async with running_client(loaded.config) as client:
-            if call is not None:
-                return [await client.quality(call)]
-            if device is not None:
-                return [await client.quality(await _only_call(client, device))]
-            found = []
-            for one in await client.calls():
-                with suppress(RequestRefused):  # it has ended meanwhile
-                    found.append(await client.quality(one.call))
-            return found
-
-    calls = output.run(main())
-    shown = [drawn for one in calls for drawn in _quality(one)]
-    output.result({"ok": True, "calls": calls}, *(shown or ["No calls."]))
-
-
-_WELL = frozenset({"fine", "beginning", "held", "not_routed", "no_far_end"})
-"""Nothing is wrong: it is meant so. The page says the same."""
-
-
-def _quality(call: wire.CallQuality) -> list[RenderableType]:
-    """A line for each direction of each party, and a word about what is not fine."""
-    table = Table(title=f"Call {call.call}", title_justify="left", box=None, pad_edge=False)
-    for title in ("device", "audio", "is", "MOS", "loss", "jitter", "level", "round trip"):
-        table.add_column(title, justify="left" if title in ("device", "audio", "is") else "right")
-    notes: list[RenderableType] = []
-    for party in call.parties:
-        for way, audio in (("from it", party.received), ("to it", party.sent)):
-            if audio is None:
-                table.add_row(party.device, way, Text("no network between", "dim"))
-                continue
-            is_fine, is_well = audio.diagnosis == "fine", audio.diagnosis in _WELL
-            table.add_row(
-                party.device,
-                way,
-                Text(audio.diagnosis.replace("_", " "), "green" if is_well else "bold red"),
-                _figure(audio.mos, ""),
-                _figure(audio.loss_percent, " %"),
-                _figure(audio.jitter_ms, " ms"),
-                _figure(audio.level_dbov, " dBov"),
-                _figure(party.round_trip_ms, " ms"),
-            )
-            if not is_fine:
-                notes.append(Text(f"{party.device}, {way}: {audio.text}"))
-    ways = [
-        Text(f"{party.device}: " + " · ".join(filter(None, (party.codec, party.protection))))
-        for party in call.parties
-        if party.codec or party.protection
-    ]
-    return [table, *ways, *notes]
-
-
-def _figure(value: float | None, unit: str) -> str:
-    return "–" if value is None else f"{value:.1f}{unit}"
-
-
-# -- registration -----------------------------------------------------------------------------
-
-
-@calls_app.command()
-def register(
-    device: Device,
-    server: Annotated[
-        str | None,
-        typer.Option(
-            help="wss://host/path, ws://…, sip:host; else its account in the configuration."
-        ),
-    ] = None,
-    username: Annotated[str | None, typer.Option(help="By default the device.")] = None,
-    domain: Annotated[str | None, typer.Option(help="By default the server's host.")] = None,
-    ca: Annotated[Path | None, typer.Option(help="PEM of the CA to trust for wss.")] = None,
-    password_file: Annotated[Path | None, typer.Option(help="Holds the password.")] = None,
-    password_stdin: Annotated[
-        bool, typer.Option("--password-stdin", help="Read the password from standard input.")
-    ] = False,
-    expires: Annotated[int | None, typer.Option(help="Seconds to ask for; 600.", min=10)] = None,
-    once: Annotated[
-        bool, typer.Option("--once", help="Register, un-register, leave: a test of an account.")
-    ] = False,
-    wait: Wait = 30.0,
-    config: ConfigFile = None,
-    as_json: Json = False,
-) -> None:
-    """Register a device at an outside sipWsServer and keep it so; Ctrl-C takes it back.
-
-    What the options say goes before what its account in the configuration says.
-    """
-    output = Output(as_json)
-    loaded = loaded_or_fail(output, config)
-    if password_stdin and password_file is not None:
-        raise typer.BadParameter("give one of --password-file or --password-stdin")
-    password = SecretStr(sys.stdin.readline().rstrip("\r\n")) if password_stdin else None
-    options = {
-        "server": server,
-        "username": username,
-        "domain": domain,
-        "ca": ca,
-        "password": password,
-        "password_file": password_file,
-        "expires_s": expires,
-    }
-    account = _account(loaded, device, {key: said for key, said in options.items() if said})
-    output.run(keep_registered(loaded.config, account, output, once=once, timeout_s=wait))
-
-
-def _account(loaded: Loaded, device: str, said: dict[str, Any]) -> AccountSettings:
-    """The device's account as configured, with what the options said put over it."""
-    configured = next((one for one in loaded.config.account if one.device == device), None)
-    fields: dict[str, Any] = configured.model_dump() if configured else {"device": device}
-    if "password" in said or "password_file" in said:
-        fields |= {"password": None, "password_file": None}
-    fields |= said
-    if "server" not in fields:
-        raise typer.BadParameter(f"{device} has no account in the configuration; give --server")
-    if not fields.get("password") and not fields.get("password_file"):
-        if not sys.stdin.isatty():
-            raise typer.BadParameter("give one of --password-file or --password-stdin")
-        fields["password"] = SecretStr(typer.prompt("Password", hide_input=True))
-    try:
-        return AccountSettings.model_validate(fields)
-    except ValidationError as error:
-        fault = error.errors()[0]
-        option = str(fault["loc"][0] if fault["loc"] else "server").removesuffix("_s")
-        hint = "DEVICE" if option == "device" else f"--{option}"
-        text = fault["msg"].removeprefix("Value error, ")
-        raise typer.BadParameter(text, param_hint=hint) from error
-
-
 # -- inside -----------------------------------------------------------------------------------
 
 
@@ -456,14 +226,15 @@ def _command(
 
     async def main() -> wire.Accepted:
         async with running_client(loaded.config) as client:
-            return await ask(client, device, call or await _only_call(client, device))
+            return await ask(client, device, call or await only_call(client, device))
 
     accepted = output.run(main())
     result = {"ok": True, "command": accepted.command, "call": accepted.call}
     output.result(result, Text.assemble(("✔ ", "green"), f"{accepted.command} accepted"))
 
 
-async def _only_call(client: EndpointClient, device: str) -> str:
+async def only_call(client: EndpointClient, device: str) -> str:
+    """The one call that a device is in. Raises `CommandFailed` where it is in none, or several."""
     own = [
         call.call
         for call in await client.calls()
@@ -484,24 +255,44 @@ def _takes_part(party: wire.Party, device: str) -> bool:
     return party.device == device and not party.from_outside and party.state != "null"
 
 
-async def _reachable(client: EndpointClient, device: str, timeout_s: float) -> None:
-    """Wait until a device is registered at an endpoint that has only just begun."""
-    async with client.events() as frames:
-        try:
-            async with asyncio.timeout(timeout_s):
-                async for frame in frames:
-                    mine = [one for one in frame.devices if one.device == device]
-                    if any(one.reachable for one in mine):
-                        return
-                    if isinstance(frame, wire.Snapshot) and not mine:
-                        raise CommandFailed(
-                            ExitCode.CALL_FAILED,
-                            f"{device} is no device of ours: no extension, account or station",
-                        )
-        except TimeoutError:
-            pass
-    raise CommandFailed(
-        ExitCode.CALL_FAILED, f"{device} did not register within {timeout_s:g} s: no phone of it"
+async def _ready_to_dial(client: EndpointClient, device: str, timeout_s: float) -> None:
+    """Wait at an endpoint that has only just begun until a device has its phone and its line.
+
+    Of a line that does not come the call itself says why.
+    """
+    reachable = False
+    with suppress(TimeoutError):
+        async with client.events() as frames, asyncio.timeout(timeout_s):
+            async for _ in _told(frames):
+                devices = await client.devices()
+                mine = next((one for one in devices if one.device == device), None)
+                if mine is None:
+                    raise CommandFailed(
+                        ExitCode.CALL_FAILED,
+                        f"{device} is no device of ours: no extension, account or station",
+                    )
+                reachable = mine.reachable
+                if reachable and await _is_line_decided(client, mine):
+                    return
+    if not reachable:
+        raise CommandFailed(
+            ExitCode.CALL_FAILED,
+            f"{device} did not register within {timeout_s:g} s: no phone of it",
+        )
+
+
+async def _is_line_decided(client: EndpointClient, device: wire.DeviceState) -> bool:
+    """Whether the device's account, or else each trunk's, is registered or was refused."""
+    if "account" in device.kinds:
+        known = await client.registrations()
+        return any(
+            one.device == device.device and one.server not in ("", "browser") for one in known
+        )
+    return not any(
+        peer.state == "unknown"
+        for trunk in await client.trunks()
+        if not trunk.up
+        for peer in trunk.peers
     )
 
 

@@ -3,17 +3,94 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
 
+import typer
+from pydantic import SecretStr, ValidationError
 from rich.text import Text
 
+from endpoint.app.callcommands import Device, Wait
+from endpoint.app.config import Loaded
+from endpoint.app.context import ConfigFile
 from endpoint.app.exitcodes import ExitCode
 from endpoint.app.facts import outside_account, server_host, sip_config
-from endpoint.app.output import CommandFailed, Output
+from endpoint.app.output import CommandFailed, Json, Output
 from endpoint.app.settings import AccountSettings, Config, is_loopback
+from endpoint.app.setupcommands import loaded_or_fail
 from endpoint.legs.base import DeviceRegistered, DeviceUnregistered
 from endpoint.legs.line import OutsideAccounts
 from signaling.user_agent import UserAgent
+
+
+def register(
+    device: Device,
+    server: Annotated[
+        str | None,
+        typer.Option(
+            help="wss://host/path, ws://…, sip:host; else its account in the configuration."
+        ),
+    ] = None,
+    username: Annotated[str | None, typer.Option(help="By default the device.")] = None,
+    domain: Annotated[str | None, typer.Option(help="By default the server's host.")] = None,
+    ca: Annotated[Path | None, typer.Option(help="PEM of the CA to trust for wss.")] = None,
+    password_file: Annotated[Path | None, typer.Option(help="Holds the password.")] = None,
+    password_stdin: Annotated[
+        bool, typer.Option("--password-stdin", help="Read the password from standard input.")
+    ] = False,
+    expires: Annotated[int | None, typer.Option(help="Seconds to ask for; 600.", min=10)] = None,
+    once: Annotated[
+        bool, typer.Option("--once", help="Register, un-register, leave: a test of an account.")
+    ] = False,
+    wait: Wait = 30.0,
+    config: ConfigFile = None,
+    as_json: Json = False,
+) -> None:
+    """Register a device at an outside sipWsServer and keep it so; Ctrl-C takes it back.
+
+    What the options say goes before what its account in the configuration says.
+    """
+    output = Output(as_json)
+    loaded = loaded_or_fail(output, config)
+    if password_stdin and password_file is not None:
+        raise typer.BadParameter("give one of --password-file or --password-stdin")
+    password = SecretStr(sys.stdin.readline().rstrip("\r\n")) if password_stdin else None
+    options = {
+        "server": server,
+        "username": username,
+        "domain": domain,
+        "ca": ca,
+        "password": password,
+        "password_file": password_file,
+        "expires_s": expires,
+    }
+    account = _account(loaded, device, {key: said for key, said in options.items() if said})
+    output.run(keep_registered(loaded.config, account, output, once=once, timeout_s=wait))
+
+
+def _account(loaded: Loaded, device: str, said: dict[str, Any]) -> AccountSettings:
+    """The device's account as configured, with what the options said put over it."""
+    configured = next((one for one in loaded.config.account if one.device == device), None)
+    fields: dict[str, Any] = configured.model_dump() if configured else {"device": device}
+    if "password" in said or "password_file" in said:
+        fields |= {"password": None, "password_file": None}
+    fields |= said
+    if "server" not in fields:
+        raise typer.BadParameter(f"{device} has no account in the configuration; give --server")
+    if not fields.get("password") and not fields.get("password_file"):
+        if not sys.stdin.isatty():
+            raise typer.BadParameter("give one of --password-file or --password-stdin")
+        fields["password"] = SecretStr(typer.prompt("Password", hide_input=True))
+    try:
+        return AccountSettings.model_validate(fields)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        option = str(fault["loc"][0] if fault["loc"] else "server").removesuffix("_s")
+        hint = "DEVICE" if option == "device" else f"--{option}"
+        text = fault["msg"].removeprefix("Value error, ")
+        raise typer.BadParameter(text, param_hint=hint) from error
 
 
 async def keep_registered(

@@ -273,6 +273,64 @@ async def test_a_configured_account_is_registered_by_serve(
         assert told.event.device == "6001"
 
 
+@asynccontextmanager
+async def slowly(host: str, port: int) -> AsyncIterator[int]:
+    """A port that leads to another one half a second later, as a server far away does."""
+
+    async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while octets := await reader.read(65_536):
+            writer.write(octets)
+        writer.close()
+
+    async def lead(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(0.5)
+        there, back = await asyncio.open_connection(host, port)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(carry(reader, back))
+            group.create_task(carry(there, writer))
+
+    server = await asyncio.start_server(lead, "127.0.0.1", 0)
+    async with server:
+        yield server.sockets[0].getsockname()[1]
+
+
+@pytest.mark.parametrize("whose", ["device", "trunk"])
+async def test_dial_waits_for_its_line_where_it_starts_an_endpoint_itself(
+    surroundings: dict[str, str], outside: Endpoint, whose: str
+) -> None:
+    """6001 has a station too, so it could pick up long before its account is registered."""
+    assert outside.sip_tls_address is not None
+    async with slowly(*outside.sip_tls_address) as port:
+        account = {
+            "device": "6001",
+            "server": f"sips:127.0.0.1:{port}",
+            "password": PASSWORD,
+            "ca": str(outside.certificate.authority),
+        }
+        trunk = {"name": "carrier", "account": "6001"}
+        surroundings["AGENT_ENDPOINT_ACCOUNT"] = json.dumps([account])
+        surroundings["AGENT_ENDPOINT_TRUNK"] = json.dumps([trunk] if whose == "trunk" else [])
+        surroundings["AGENT_ENDPOINT_STATION"] = '[{"device": "6001", "kind": "tone"}]'
+        command = ("dial", "6003", "--from", "6001", "--duration", "0.1", "--json")
+        async with started(surroundings, *command) as dial:
+            told = await line(dial)
+            assert told["ok"], told
+            assert await ended(dial) == 0
+
+
+async def test_dial_says_at_once_why_its_account_is_refused(
+    surroundings: dict[str, str], outside: Endpoint
+) -> None:
+    host, port = outside.sip_address
+    account = {"device": "6001", "server": f"sip:{host}:{port}", "password": "wrong"}
+    surroundings["AGENT_ENDPOINT_ACCOUNT"] = json.dumps([account])
+    surroundings["AGENT_ENDPOINT_STATION"] = '[{"device": "6001", "kind": "tone"}]'
+    async with started(surroundings, "dial", "6003", "--from", "6001", "--json") as dial:
+        told = await line(dial)
+        assert (told["ok"], told["cause"]) == (False, "unauthorised")
+        assert await ended(dial) == 6
+
+
 async def test_serve_warns_of_a_server_whose_audio_can_not_come(
     surroundings: dict[str, str],
 ) -> None:
