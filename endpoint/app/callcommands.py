@@ -5,21 +5,20 @@ from __future__ import annotations
 import asyncio
 import re
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.text import Text
 
 from endpoint.app.context import ConfigFile, running_client, running_or_own
 from endpoint.app.exitcodes import ExitCode
+from endpoint.app.following import Outcome, Story, about, outcome_of, told
 from endpoint.app.output import CommandFailed, Json, Output
 from endpoint.app.setupcommands import loaded_or_fail
 from endpoint.client.client import EndpointClient, Frames
-from endpoint.client.errors import EndpointUnreachable
 from endpoint.gateways.native import messages as wire
 
 calls_app = typer.Typer()
@@ -37,34 +36,6 @@ Detach = Annotated[
 
 FAREWELL_S = 10.0
 """How long a call that we hang up may take to end."""
-
-
-@dataclass(slots=True)
-class _Story:
-    """What became of one call, as its events told it."""
-
-    call: str
-    established: bool = False
-    over: bool = False
-    outcome: dict[str, Any] = field(default_factory=dict)
-    events: list[str] = field(default_factory=list)
-
-    def note(self, frame: wire.EventFrame) -> None:
-        self.events.append(frame.event)
-        if frame.event == "Established":
-            self.established = True
-        elif frame.event == "CallCleared":
-            self.over = True
-            kept = ("cause", "sip_status", "q850", "released_by", "text")
-            self.outcome = {key: frame.fields.get(key) for key in kept}
-
-    def as_json(self) -> dict[str, Any]:
-        return {
-            "call": self.call,
-            "established": self.established,
-            "events": self.events,
-            **self.outcome,
-        }
 
 
 @calls_app.command()
@@ -93,7 +64,7 @@ def dial(
         raise typer.BadParameter("expected at most 64 of 0-9, *, #, A-D", param_hint="--digits")
     loaded = loaded_or_fail(output, config)
 
-    async def main() -> _Story:
+    async def main() -> Story:
         async with running_or_own(loaded) as (client, started):
             if started:
                 await _ready_to_dial(client, device, wait)
@@ -102,7 +73,7 @@ def dial(
                 accepted = await client.make_call(
                     device, destination, calling_number=show, withhold=withhold
                 )
-                story = _Story(accepted.call)
+                story = Story(accepted.call)
                 leave = detach and not started
                 return await _stay(
                     client,
@@ -131,11 +102,11 @@ def answer(
     output = Output(as_json)
     loaded = loaded_or_fail(output, config)
 
-    async def main() -> _Story:
+    async def main() -> Story:
         async with running_or_own(loaded) as (client, started), client.events() as frames:
             call = await _ringing(frames, device, wait)
             await client.answer(device, call)
-            story, leave = _Story(call), detach and not started
+            story, leave = Story(call), detach and not started
             return await _stay(
                 client, frames, device, story, output, duration_s=duration, leave=leave
             )
@@ -145,26 +116,38 @@ def answer(
 
 @calls_app.command("hang-up")
 def hang_up(
-    device: Device, call: CallOption = None, config: ConfigFile = None, as_json: Json = False
+    device: Device,
+    call: CallOption = None,
+    wait: Wait = 10.0,
+    config: ConfigFile = None,
+    as_json: Json = False,
 ) -> None:
     """Take a device out of its call."""
-    _command(device, call, config, as_json, EndpointClient.clear)
+    _command(device, call, config, as_json, EndpointClient.clear, wait)
 
 
 @calls_app.command()
 def hold(
-    device: Device, call: CallOption = None, config: ConfigFile = None, as_json: Json = False
+    device: Device,
+    call: CallOption = None,
+    wait: Wait = 10.0,
+    config: ConfigFile = None,
+    as_json: Json = False,
 ) -> None:
     """Put a device's call aside; the other end hears music."""
-    _command(device, call, config, as_json, EndpointClient.hold)
+    _command(device, call, config, as_json, EndpointClient.hold, wait)
 
 
 @calls_app.command()
 def retrieve(
-    device: Device, call: CallOption = None, config: ConfigFile = None, as_json: Json = False
+    device: Device,
+    call: CallOption = None,
+    wait: Wait = 10.0,
+    config: ConfigFile = None,
+    as_json: Json = False,
 ) -> None:
     """Take a held call back."""
-    _command(device, call, config, as_json, EndpointClient.retrieve)
+    _command(device, call, config, as_json, EndpointClient.retrieve, wait)
 
 
 @calls_app.command()
@@ -178,10 +161,14 @@ def transfer(
         typer.Option(help="Instead of a destination: another call of the device, by its name."),
     ] = None,
     call: CallOption = None,
+    wait: Wait = 90.0,
     config: ConfigFile = None,
     as_json: Json = False,
 ) -> None:
-    """Transfer a device's call; the device leaves when the other has answered."""
+    """Transfer a device's call; the device leaves when the other has answered.
+
+    Waits until it has, or does not. Ctrl-C waits no longer; the transfer goes on.
+    """
     if (destination is None) == (other is None):
         raise typer.BadParameter("expected a destination, or --other CALL")
 
@@ -190,7 +177,7 @@ def transfer(
             return await client.bring_together(who, which, other)
         return await client.transfer(who, which, destination or "")
 
-    _command(device, call, config, as_json, ask)
+    _command(device, call, config, as_json, ask, wait)
 
 
 @calls_app.command()
@@ -198,6 +185,7 @@ def press(
     device: Device,
     digits: Annotated[str, typer.Argument(help="0-9, *, #, A-D.")],
     call: CallOption = None,
+    wait: Wait = 30.0,
     config: ConfigFile = None,
     as_json: Json = False,
 ) -> None:
@@ -208,6 +196,7 @@ def press(
         config,
         as_json,
         lambda client, who, which: client.press(who, which, digits),
+        wait,
     )
 
 
@@ -220,17 +209,23 @@ def _command(
     config: Path | None,
     as_json: bool,
     ask: Callable[[EndpointClient, str, str], Awaitable[wire.Accepted]],
+    wait_s: float,
 ) -> None:
+    """Ask for something, and say what became of it."""
     output = Output(as_json)
     loaded = loaded_or_fail(output, config)
 
-    async def main() -> wire.Accepted:
-        async with running_client(loaded.config) as client:
-            return await ask(client, device, call or await only_call(client, device))
+    async def main() -> tuple[wire.Accepted, Outcome]:
+        async with running_client(loaded.config) as client, client.events() as frames:
+            await anext(frames)
+            accepted = await ask(client, device, call or await only_call(client, device))
+            return accepted, await outcome_of(accepted, device, frames, output, timeout_s=wait_s)
 
-    accepted = output.run(main())
-    result = {"ok": True, "command": accepted.command, "call": accepted.call}
-    output.result(result, Text.assemble(("✔ ", "green"), f"{accepted.command} accepted"))
+    accepted, outcome = output.run(main())
+    found = {"command": accepted.command, "call": accepted.call, "event": outcome.event}
+    if not outcome.done:
+        output.fail(CommandFailed(ExitCode.CALL_FAILED, outcome.text, found))
+    output.result({"ok": True, **found}, Text.assemble(("✔ ", "green"), outcome.text))
 
 
 async def only_call(client: EndpointClient, device: str) -> str:
@@ -263,7 +258,7 @@ async def _ready_to_dial(client: EndpointClient, device: str, timeout_s: float) 
     reachable = False
     with suppress(TimeoutError):
         async with client.events() as frames, asyncio.timeout(timeout_s):
-            async for _ in _told(frames):
+            async for _ in told(frames):
                 devices = await client.devices()
                 mine = next((one for one in devices if one.device == device), None)
                 if mine is None:
@@ -300,7 +295,7 @@ async def _ringing(frames: Frames, device: str, timeout_s: float) -> str:
     """The call that rings at a device, now or soon."""
     try:
         async with asyncio.timeout(timeout_s):
-            async for frame in _told(frames):
+            async for frame in told(frames):
                 calls = frame.calls if isinstance(frame, wire.Snapshot) else [frame.call]
                 for call in calls:
                     if call is not None and _rings(call, device):
@@ -318,20 +313,20 @@ async def _stay(
     client: EndpointClient,
     frames: Frames,
     device: str,
-    story: _Story,
+    story: Story,
     output: Output,
     *,
     digits: str = "",
     duration_s: float | None = None,
     leave: bool,
-) -> _Story:
+) -> Story:
     """Follow a call to its end. SIGINT, SIGTERM and the end of its duration hang up."""
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(None) as limit:
             for number in (signal.SIGINT, signal.SIGTERM):
                 loop.add_signal_handler(number, lambda: limit.reschedule(loop.time()))
-            async for frame in _about(frames, story, output):
+            async for frame in about(frames, story, output):
                 if frame.event != "Established":
                     continue
                 if digits:
@@ -344,7 +339,7 @@ async def _stay(
         await client.clear(device, story.call)
         with suppress(TimeoutError):
             async with asyncio.timeout(FAREWELL_S):
-                async for _ in _about(frames, story, output):
+                async for _ in about(frames, story, output):
                     pass
     finally:
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -352,36 +347,7 @@ async def _stay(
     return story
 
 
-async def _about(frames: Frames, story: _Story, output: Output) -> AsyncIterator[wire.EventFrame]:
-    """The events of one call, noted and shown, up to its last."""
-    async for frame in _told(frames):
-        if isinstance(frame, wire.EventFrame) and frame.fields.get("call") == story.call:
-            story.note(frame)
-            output.progress(_line(frame))
-            yield frame
-        if story.over:
-            return
-
-
-async def _told(frames: Frames) -> AsyncIterator[wire.Frame]:
-    """Every frame. Raises `EndpointUnreachable` when no more can come."""
-    async for frame in frames:
-        yield frame
-    raise EndpointUnreachable("the endpoint is gone; what became of its calls is not known")
-
-
-def _line(frame: wire.EventFrame) -> Text:
-    fields = frame.fields
-    about = [str(fields.get("device") or "")]
-    about += [str(fields[key]) for key in ("cause", "sip_status", "text") if fields.get(key)]
-    return Text.assemble(
-        (frame.at.astimezone().strftime("%H:%M:%S  "), "dim"),
-        (f"{frame.event:<20}", "bold"),
-        " · ".join(about),
-    )
-
-
-def _conclude(output: Output, story: _Story) -> None:
+def _conclude(output: Output, story: Story) -> None:
     if story.established:
         output.result({"ok": True, **story.as_json()})
         return

@@ -20,7 +20,7 @@ class ExitCode(IntEnum):
     UNREACHABLE = 5
     """No endpoint answers."""
     CALL_FAILED = 6
-    """The command was refused, or the call failed."""
+    """The command was refused, nothing came of it in time, or the call failed."""
     REGISTRATION_FAILED = 7
     """The outside server refused, or can't be reached."""
     STORAGE = 8

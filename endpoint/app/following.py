@@ -1,0 +1,173 @@
+"""What becomes of calls and commands, by the events that tell it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from rich.text import Text
+
+from endpoint.app.exitcodes import ExitCode
+from endpoint.app.output import CommandFailed, Output
+from endpoint.callcontrol.commands import CommandName
+from endpoint.client.client import Frames
+from endpoint.client.errors import EndpointUnreachable
+from endpoint.gateways.native import messages as wire
+
+
+@dataclass(slots=True)
+class Story:
+    """What became of one call, as its events told it."""
+
+    call: str
+    established: bool = False
+    over: bool = False
+    outcome: dict[str, Any] = field(default_factory=dict)
+    events: list[str] = field(default_factory=list)
+
+    def note(self, frame: wire.EventFrame) -> None:
+        """Take an event in."""
+        self.events.append(frame.event)
+        if frame.event == "Established":
+            self.established = True
+        elif frame.event == "CallCleared":
+            self.over = True
+            kept = ("cause", "sip_status", "q850", "released_by", "text")
+            self.outcome = {key: frame.fields.get(key) for key in kept}
+
+    def as_json(self) -> dict[str, Any]:
+        """For `--json`."""
+        return {
+            "call": self.call,
+            "established": self.established,
+            "events": self.events,
+            **self.outcome,
+        }
+
+
+async def about(frames: Frames, story: Story, output: Output) -> AsyncIterator[wire.EventFrame]:
+    """The events of one call, noted and shown, up to its last."""
+    async for frame in told(frames):
+        if isinstance(frame, wire.EventFrame) and frame.fields.get("call") == story.call:
+            story.note(frame)
+            output.progress(_line(frame))
+            yield frame
+        if story.over:
+            return
+
+
+async def told(frames: Frames) -> AsyncIterator[wire.Frame]:
+    """Every frame. Raises `EndpointUnreachable` when no more can come."""
+    async for frame in frames:
+        yield frame
+    raise EndpointUnreachable("the endpoint is gone; what became of its calls is not known")
+
+
+def _line(frame: wire.EventFrame) -> Text:
+    fields = frame.fields
+    about = [str(fields.get("device") or "")]
+    about += [str(fields[key]) for key in ("cause", "sip_status", "text") if fields.get(key)]
+    return Text.assemble(
+        (frame.at.astimezone().strftime("%H:%M:%S  "), "dim"),
+        (f"{frame.event:<20}", "bold"),
+        " · ".join(about),
+    )
+
+
+# -- one command ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a command."""
+
+    done: bool
+    text: str
+    """In plain words."""
+    event: str = ""
+    """That told it."""
+
+
+async def outcome_of(
+    accepted: wire.Accepted, device: str, frames: Frames, output: Output, *, timeout_s: float
+) -> Outcome:
+    """Wait for the event that says what became of a command.
+
+    Raises `CommandFailed` where none does in time.
+    """
+    try:
+        async with asyncio.timeout(timeout_s):
+            async for frame in told(frames):
+                if isinstance(frame, wire.EventFrame) and frame.fields.get("call") == accepted.call:
+                    found = decided(accepted.command, device, frame)
+                    if found is not None:
+                        return found
+                    if meanwhile := _meanwhile(frame):
+                        output.progress(meanwhile)
+    except TimeoutError:
+        pass
+    raise CommandFailed(
+        ExitCode.CALL_FAILED,
+        f"nothing has come of it in {timeout_s:g} s; it goes on: agent-endpoint status",
+        {"command": accepted.command, "call": accepted.call},
+    )
+
+
+def decided(command: str, device: str, frame: wire.EventFrame) -> Outcome | None:
+    """What an event of its call says became of a device's command; None: nothing yet."""
+    event, fields = frame.event, frame.fields
+    about = str(fields["device"])
+    is_own = about == device and not fields["from_outside"]
+    found: tuple[bool, str] | None = None
+    match command, event:
+        case CommandName.HOLD_CALL, "Held" if is_own:
+            found = True, f"{device} holds its call with {_others(frame, device)}"
+        case CommandName.RETRIEVE_CALL, "Retrieved" if is_own:
+            found = True, f"{device} talks with {_others(frame, device)} again"
+        case CommandName.GENERATE_DIGITS, "DigitsGenerated":
+            found = True, f"{len(fields['digits'])} digits were sent to {about}"
+        case CommandName.GENERATE_DIGITS, "DigitsFailed":
+            found = False, f"no digits could be sent to {about}"
+        case ((CommandName.SINGLE_STEP_TRANSFER | CommandName.TRANSFER_CALL), "Transferred"):
+            found = True, f"{fields['transferred_to']} has taken the place of {device}"
+        case ((CommandName.SINGLE_STEP_TRANSFER | CommandName.TRANSFER_CALL), "TransferFailed"):
+            found = False, f"{fields['transferred_to']} did not take the call: {why(fields)}"
+        case CommandName.CLEAR_CONNECTION, "ConnectionCleared" | "Failed" if is_own:
+            found = True, f"{device} has left the call"
+        case CommandName.CLEAR_CONNECTION, "CallCleared":
+            found = True, "the call is over"
+        case _, "CallCleared":
+            found = False, f"the call ended meanwhile: {why(fields)}"
+        case _:
+            pass
+    return Outcome(*found, event) if found is not None else None
+
+
+def _others(frame: wire.EventFrame, device: str) -> str:
+    parties = frame.call.parties if frame.call is not None else []
+    others = [
+        party.device
+        for party in parties
+        if party.state != "null" and (party.device != device or party.from_outside)
+    ]
+    return ", ".join(others) or "nobody"
+
+
+def _meanwhile(frame: wire.EventFrame) -> str:
+    """What a person who waits for a transfer wants to know; else nothing."""
+    match frame.event:
+        case "Transferring":
+            return f"{frame.fields['transferred_to']} is being called"
+        case "Delivered":
+            return f"{frame.fields['device']} rings"
+        case _:
+            return ""
+
+
+def why(fields: Mapping[str, Any]) -> str:
+    """What an event says of the cause, for a person."""
+    cause = str(fields.get("cause") or "no cause was told").replace("_", " ")
+    said = " ".join(str(fields[key]) for key in ("sip_status", "text") if fields.get(key))
+    return f"{cause} ({said})" if said else cause
