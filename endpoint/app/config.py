@@ -7,33 +7,24 @@ The file is the first of: `--config`, `$AGENT_ENDPOINT_CONFIG`, `./agent-endpoin
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
-import msgspec
 from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDict, SettingsError
 
 from endpoint.app.files import Tree, anchored, unusable
+from endpoint.app.mistakes import hangs_on, json_for, mistake, place, resembling, shown
 from endpoint.app.settings import Config
 from endpoint.errors import ConfigurationError
 
 PREFIX = "AGENT_ENDPOINT_"
 FILE_VARIABLE = PREFIX + "CONFIG"
-LISTS = (
-    *("account", "http.origins", "media.ice_servers", "media.srtp_suites"),
-    *("sip.digest_algorithms", "sip.domains", "sip.hide_from", "sip.limits.exempt"),
-    *("station", "trunk"),
-)
-"""Keys that a variable gives as JSON."""
-_SECRET = ("account", "credential", "ice_servers", "password", "token", "url")
-"""Of keys whose value, as it was found, is not repeated: an account written as text is one too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,18 +86,25 @@ def load(named: Path | None = None, *, files: bool = False) -> Loaded:
     """
     path = find_file(named)
     mistakes: list[str] = []
+    unread: list[str] = []
     written = _read_file(path, mistakes) if path else {}
+    if mistakes:
+        unread.append("")
     if path:
         written = anchored(Config, written, path.absolute().parent)
-    set_, variables = _read_environment(mistakes)
+    set_, variables = _read_environment(mistakes, unread)
     origins = {key: str(path) for key, _ in _leaves(written)} | variables
     effective = _over(written, set_)
     if files:
-        mistakes += [f"{key}{_place(key, origins)}: {text}" for key, text in unusable(effective)]
+        mistakes += [f"{key}{place(key, origins)}: {text}" for key, text in unusable(effective)]
     try:
         config = Config.model_validate(effective)
     except ValidationError as error:
-        mistakes += [_mistake(Config, dict(fault), origins) for fault in error.errors()]
+        mistakes += [
+            mistake(Config, fault, origins)
+            for fault in error.errors()
+            if not hangs_on(fault, unread)
+        ]
         raise ConfigurationError(mistakes) from None
     if mistakes:
         raise ConfigurationError(mistakes)
@@ -193,104 +191,32 @@ def _hint(path: Path, error: tomllib.TOMLDecodeError) -> str:
     return f"; {name} is written in two ways: write all as [[{name}]], or all as {name} = [{{…}}]"
 
 
-def _read_environment(mistakes: list[str]) -> tuple[Tree, dict[str, str]]:
-    """What the variables say, and which variable says it."""
+def _read_environment(mistakes: list[str], unread: list[str]) -> tuple[Tree, dict[str, str]]:
+    """What the variables say, and which variable says it; `unread` are keys that none can tell."""
     names: dict[str, str] = {}
+    tree: Tree = {}
     for variable in sorted(os.environ):
         if not variable.upper().startswith(PREFIX) or variable.upper() == FILE_VARIABLE:
             continue
         key = variable[len(PREFIX) :].lower().replace("__", ".")
-        names[key] = variable
         section = key.split(".")[0]
         if section not in Config.model_fields:
             mistakes.append(
-                f"{variable}: unknown variable{_resembling(section, Config.model_fields)}"
+                f"{variable}: unknown variable{resembling(section, Config.model_fields)}"
             )
-    try:
-        tree = EnvSettingsSource(_FromEnvironment)()
-    except SettingsError as error:
-        # It names the section only; the variables that want JSON are few.
-        mistakes += [
-            f"{name}: found {_found(key, os.environ[name])}, expected a JSON list"
-            for key, name in names.items()
-            if key in LISTS and not _is_json(name)
-        ] or [f"environment: {error}"]
-        return {}, {}
+            continue
+        try:
+            tree = _over(tree, _said_by(variable))
+            names[key] = variable
+        except SettingsError:
+            unread.append(key)
+            found = shown(key, os.environ[variable])
+            mistakes.append(f"{variable}: found {found}, expected {json_for(Config, key)}")
     return tree, names
 
 
-def _is_json(variable: str) -> bool:
-    try:
-        msgspec.json.decode(os.environ[variable])
-    except msgspec.DecodeError:
-        return False
-    return True
-
-
-def _mistake(model: type[BaseModel], fault: Mapping[str, Any], origins: Mapping[str, str]) -> str:
-    """One fault of pydantic's in our words: key, where, what was found, what was expected."""
-    location = fault["loc"]
-    key = ".".join(str(part) for part in location)
-    place = _place(key, origins)
-    kind = fault["type"]
-    if kind == "extra_forbidden":
-        known = _fields_at(model, location[:-1])
-        if len(location) > 1 and location[-1] in Config.model_fields:
-            name = location[-1]
-            return f"{key}{place}: unknown key here; put {name} above the first [table] of the file"
-        return f"{key}{place}: unknown key{_resembling(str(location[-1]), known)}"
-    if kind == "missing":
-        return f"{key}{place}: found nothing, expected a value"
-    if kind == "value_error":
-        return f"{key}{place}: {fault['ctx']['error']}"
-    if kind in ("model_type", "list_type") and (table := _table(location)):
-        return f"{key}{place}: found {_found(key, fault['input'])}, expected {table}"
-    expected = fault["msg"].removeprefix("Input should be ").split(", unable to parse")[0]
-    return f"{key}{place}: found {_found(key, fault['input'])}, expected {expected}"
-
-
-_TABLES = {
-    "account": 'device = "6001", server = "wss://…"',
-    "station": 'device = "6001", kind = "tone"',
-    "trunk": 'name = "carrier", peers = ["sip:203.0.113.10"]',
-    "media.ice_servers": 'url = "stun:…"',
-}
-
-
-def _table(location: tuple[object, ...]) -> str | None:
-    """How an entry of a list of tables is written; None where no such list is at `location`."""
-    name = ".".join(str(part) for part in location if not isinstance(part, int))
-    return f"[[{name}]] and below it {_TABLES[name]}" if name in _TABLES else None
-
-
-def _found(key: str, value: object) -> str:
-    """What was there. A secret, and every table or list, is not repeated."""
-    last = [part for part in key.split(".") if not part.isdecimal()][-1]
-    if any(word in last for word in _SECRET):
-        return "something else"
-    return f"a {type(value).__name__}" if isinstance(value, dict | list) else repr(value)
-
-
-def _place(key: str, origins: Mapping[str, str]) -> str:
-    origin = next(
-        (o for k, o in origins.items() if f"{k}.".startswith(f"{key}.") or key.startswith(f"{k}.")),
-        None,
-    )
-    return f" ({origin})" if origin else ""
-
-
-def _fields_at(model: type[BaseModel], location: tuple[object, ...]) -> list[str]:
-    """The keys that the table at `location` knows."""
-    for part in location:
-        if isinstance(part, int):
-            continue
-        annotation = model.model_fields[str(part)].annotation
-        candidates = [annotation, *get_args(annotation)]
-        model = next(c for c in candidates if isinstance(c, type) and issubclass(c, BaseModel))
-    return list(model.model_fields)
-
-
-def _resembling(name: str, known: Mapping[str, object] | list[str]) -> str:
-    """`, expected KEY` for the nearest, else the whole list."""
-    close = difflib.get_close_matches(name, list(known), n=1)
-    return f", expected {close[0]}?" if close else f", expected one of {', '.join(known)}"
+def _said_by(variable: str) -> Tree:
+    """What one variable says. Raises SettingsError where it should be JSON and is not."""
+    source = EnvSettingsSource(_FromEnvironment)
+    source.env_vars = {variable.lower(): os.environ[variable]}
+    return source()

@@ -10,6 +10,7 @@ from typing import Annotated, Any, NoReturn, TypeVar
 import msgspec
 import typer
 from rich.console import Console, RenderableType
+from rich.table import Table
 from rich.text import Text
 
 from endpoint.app.exitcodes import ExitCode
@@ -86,8 +87,10 @@ class Output:
             typer.echo(msgspec.json.encode(found).decode())
         else:
             lines = cause.mistakes if isinstance(cause, ConfigurationError) else [str(cause)]
+            table = Table.grid(padding=(0, 1, 0, 0))
             for line in lines:
-                self._err.print(Text.assemble(("✘ ", "bold red"), line))
+                table.add_row(Text("✘", "bold red"), Text(line))
+            self._err.print(table)
         raise typer.Exit(code)
 
 

@@ -17,6 +17,7 @@ from endpoint.app.config import Loaded
 from endpoint.app.context import ConfigFile
 from endpoint.app.exitcodes import ExitCode
 from endpoint.app.facts import outside_account, server_host, sip_config
+from endpoint.app.mistakes import expected
 from endpoint.app.output import CommandFailed, Json, Output
 from endpoint.app.settings import AccountSettings, Config, is_loopback
 from endpoint.app.setupcommands import loaded_or_fail
@@ -89,7 +90,8 @@ def _account(loaded: Loaded, device: str, said: dict[str, Any]) -> AccountSettin
         fault = error.errors()[0]
         option = str(fault["loc"][0] if fault["loc"] else "server").removesuffix("_s")
         hint = "DEVICE" if option == "device" else f"--{option}"
-        text = fault["msg"].removeprefix("Value error, ")
+        told = fault["type"] == "value_error"
+        text = str(fault["ctx"]["error"]) if told else f"expected {expected(fault)}"
         raise typer.BadParameter(text, param_hint=hint) from error
 
 

@@ -34,6 +34,17 @@ def checked_host(host: str) -> str:
 Host = Annotated[str, AfterValidator(checked_host)]
 
 
+def like(pattern: str, expected: str) -> AfterValidator:
+    """Text must be so; what is not is told in words, not by the pattern."""
+
+    def check(text: str) -> str:
+        if not re.fullmatch(pattern, text):
+            raise ValueError(f"found {text!r}, expected {expected}")
+        return text
+
+    return AfterValidator(check)
+
+
 def checked_device(device: str) -> str:
     """The device, or ValueError that says what was expected."""
     if not DEVICE.fullmatch(device):

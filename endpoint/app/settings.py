@@ -10,13 +10,24 @@ import os
 import re
 import socket
 from pathlib import Path
-from typing import Annotated, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, Field, SecretStr, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    Field,
+    ModelWrapValidatorHandler,
+    SecretStr,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
 from endpoint.app.accountsettings import AccountSettings as AccountSettings
+from endpoint.app.relations import broken_relations
 from endpoint.app.section import DEVICE as DEVICE
 from endpoint.app.section import (
+    HOST,
     PORTS,
     STRICT,
     Count,
@@ -25,6 +36,7 @@ from endpoint.app.section import (
     Port,
     Seconds,
     checked_networks,
+    like,
     without_user,
 )
 from endpoint.app.section import checked_device as checked_device
@@ -213,7 +225,7 @@ class SipSettings(Section):
     """What others are told in place of `port`."""
     advertised_tls_port: Port | None = None
     """What others are told in place of `tls_port`."""
-    realm: Annotated[str, Field(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9._-]+$")] = (
+    realm: Annotated[str, like("[A-Za-z0-9._-]{1,64}", "1 to 64 letters, digits or . _ -")] = (
         "agent-endpoint"
     )
     """Of digest authentication.
@@ -229,7 +241,9 @@ class SipSettings(Section):
     """
     domains: list[str] = []
     """Host names that our registrar serves; empty serves any."""
-    user_agent: Annotated[str, Field(max_length=64, pattern=r"^[\x21-\x7e ]*$")] = "agent-endpoint"
+    user_agent: Annotated[str, like("[ -~]{0,64}", "at most 64 letters of ASCII")] = (
+        "agent-endpoint"
+    )
     """Told to others as User-Agent and Server; empty tells nobody."""
     hide_from: list[str] = []
     """Networks, as `192.0.2.0/24`, that are told neither: those of carriers and outside servers."""
@@ -455,9 +469,6 @@ class StationSettings(Section):
         return self
 
 
-_OfADevice = TypeVar("_OfADevice", AccountSettings, StationSettings)
-
-
 class DatabaseSettings(Section):
     """`[database]`: SQLite in the state directory unless said otherwise."""
 
@@ -487,6 +498,30 @@ class LogSettings(Section):
     format: Literal["console", "json"] = "console"
 
 
+def _inherited(given: dict[str, Any]) -> dict[str, Any]:
+    """`host` and `advertised_host` reach every section that says nothing itself.
+
+    One that can be none stays where it is: it is one mistake, not one of each section.
+    """
+    filled = dict(given)
+    for key, names in (("host", ("http", "sip", "media")), ("advertised_host", ("sip", "media"))):
+        host = given.get(key)
+        if not isinstance(host, str) or not HOST.fullmatch(host):
+            continue
+        for name in names:
+            section = filled.get(name, {})
+            if isinstance(section, dict):
+                filled[name] = {key: host, **section}
+    return filled
+
+
+def _again(fault: ErrorDetails) -> InitErrorDetails:
+    """A fault that was told, to be told with others; by name alone some can't be."""
+    facts = {**fault.get("ctx", {}), "msg": fault["msg"]}
+    again = PydanticCustomError(fault["type"], "{msg}", facts)
+    return {"type": again, "loc": fault["loc"], "input": fault["input"]}
+
+
 class Config(Section):
     """Everything, as effective."""
 
@@ -505,47 +540,27 @@ class Config(Section):
     station: list[StationSettings] = []
     trunk: list[TrunkSettings] = []
 
-    @model_validator(mode="before")
+    @model_validator(mode="wrap")
     @classmethod
-    def _inherit_hosts(cls, given: object) -> object:
-        """`host` and `advertised_host` reach every section that says nothing itself."""
+    def _every_fault(cls, given: object, make: ModelWrapValidatorHandler[Self]) -> Self:
+        """What entries are to each other is told with what is wrong in one: neither hides any."""
         if not isinstance(given, dict):
-            return given
-        filled = dict(given)
-        for key, names in (
-            ("host", ("http", "sip", "media")),
-            ("advertised_host", ("sip", "media")),
-        ):
-            if key not in given:
-                continue
-            for name in names:
-                section = filled.get(name, {})
-                if isinstance(section, dict):
-                    filled[name] = {key: given[key], **section}
-        return filled
-
-    @field_validator("account", "station")
-    @classmethod
-    def _one_each(cls, entries: list[_OfADevice]) -> list[_OfADevice]:
-        devices = [entry.device for entry in entries]
-        twice = sorted({device for device in devices if devices.count(device) > 1})
-        if twice:
-            raise ValueError(f"found {', '.join(twice)} twice, expected each device once")
-        return entries
-
-    @model_validator(mode="after")
-    def _trunks_and_accounts(self) -> Self:
-        names = [trunk.name for trunk in self.trunk]
-        if twice := sorted({name for name in names if names.count(name) > 1}):
-            raise ValueError(f"trunk: found {', '.join(twice)} twice, expected each name once")
-        known = {account.device for account in self.account}
-        for trunk in self.trunk:
-            if trunk.account and trunk.account not in known:
-                raise ValueError(
-                    f"trunk {trunk.name}: found account {trunk.account!r}, "
-                    "expected the device of an [[account]]"
-                )
-        return self
+            return make(given)
+        faults: list[InitErrorDetails] = [
+            {
+                "type": PydanticCustomError("relation", "{text}", {"text": text}),
+                "loc": where,
+                "input": None,
+            }
+            for where, text in broken_relations(given)
+        ]
+        try:
+            made = make(_inherited(given))
+        except ValidationError as error:
+            faults = [*map(_again, error.errors()), *faults]
+        if faults:
+            raise ValidationError.from_exception_data(cls.__name__, faults)
+        return made
 
     @property
     def device_accounts(self) -> list[AccountSettings]:

@@ -8,7 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, Field, field_validator, model_validator
 
-from endpoint.app.section import STRICT, Count, Seconds, checked_device
+from endpoint.app.section import STRICT, Count, Seconds, checked_device, like
 from endpoint.legs.numbering import matches
 
 _PEER = re.compile(
@@ -92,7 +92,7 @@ class TrunkPeerSettings(Section):
 class TrunkSettings(Section):
     """`[[trunk]]`: a line to the public network, by static peers or by an account."""
 
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]{1,32}$")]
+    name: Annotated[str, like("[A-Za-z0-9._-]{1,32}", "1 to 32 letters, digits or . _ -")]
     peers: list[TrunkPeerSettings] = []
     """Hosts that take our calls because they know our address."""
     account: str = ""
@@ -117,7 +117,7 @@ class TrunkSettings(Section):
     """What is shown for a device that has no number here; by default the device itself."""
     device_numbers: dict[str, str] = {}
     """Device to the number that is shown for it."""
-    domain: Annotated[str, Field(pattern=r"^[A-Za-z0-9.:-]{0,253}$")] = ""
+    domain: Annotated[str, like("[A-Za-z0-9.:-]{0,253}", "a host, as pbx.example.com")] = ""
     """Host of our address in From, as some carriers want it; by default what SIP says of us."""
     identity: Literal["asserted", "preferred", "none"] | None = None
     """How the number is said beside From: P-Asserted-Identity, P-Preferred-Identity, or not at all.

@@ -136,9 +136,9 @@ def test_every_mistake_is_told_at_once_with_key_found_and_expected(
     file = "(agent-endpoint.toml)"
     expected = [
         "AGENT_ENDPOINT_HTPP__PORT: unknown variable, expected http?",
-        f"http.port {file}: found 99999, expected less than or equal to 65535",
+        f"http.port {file}: found 99999, expected at most 65535",
         f"http.origins {file}: 'https://crm.example.com/agent' is no origin",
-        "sip.port (AGENT_ENDPOINT_SIP__PORT): found 'many', expected a valid integer",
+        "sip.port (AGENT_ENDPOINT_SIP__PORT): found 'many', expected a whole number",
         f"sip.prot {file}: unknown key, expected port?",
         f"media {file}: port_last is 29999: expected more than port_first (30000)",
         f"account.0.server {file}: 'https://pbx.example.com': expected wss://",
@@ -417,7 +417,7 @@ def test_every_file_that_is_named_is_tried_with_the_other_mistakes(home: Path) -
         f"station.0.path {by}: found '{home}/voice.wav' {missing} a WAV file",
         f"station.1.path {by}: found '{home}/no.wav' (not a WAV file), expected a WAV file",
         f"media.ice_servers.0.url {by}: found 'turns:turn.example.com:99999', expected a port",
-        f"sip.port {by}: found 99999, expected less than or equal to 65535",
+        f"sip.port {by}: found 99999, expected at most 65535",
     ]
     for line in expected:
         assert any(mistake.startswith(line) for mistake in told), (line, told)

@@ -108,7 +108,7 @@ def test_its_networks_are_trusted_and_names_are_none() -> None:
         ({"device_numbers": {"6 1": "+4989"}}, "expected 1 to 64"),
         ({"codecs": ["GSM"]}, "OPUS"),
         ({"dtmf": "rtp"}, "inband"),
-        ({"name": "a carrier"}, "should match pattern"),
+        ({"name": "a carrier"}, "found 'a carrier', expected 1 to 32 letters"),
     ],
 )
 def test_what_can_not_be_meant_is_refused(wrong: dict[str, Any], said: str) -> None:
