@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Annotated
 
 import typer
 from rich.table import Table
 from rich.text import Text
 
+from endpoint.app.certificates import wall_clock
 from endpoint.app.context import ConfigFile, running_client
 from endpoint.app.exitcodes import ExitCode
 from endpoint.app.output import CommandFailed, Json, Output
@@ -18,6 +20,24 @@ from endpoint.gateways.native import messages as wire
 bans_app = typer.Typer(
     help="Sources that are not listened to: they tried too many passwords.", no_args_is_help=True
 )
+
+
+def why_banned(ban: wire.Ban) -> str:
+    """Who is banned, until when, and why."""
+    whose = f", the last for {ban.user}" if ban.user else ""
+    return (
+        f"{ban.source} is banned until {_until(ban)}: {ban.failures} wrong passwords came from "
+        f"there{whose}"
+    )
+
+
+def how_to_lift(ban: wire.Ban) -> str:
+    """What ends a ban before its time."""
+    return f"agent-endpoint bans lift {ban.source}"
+
+
+def _until(ban: wire.Ban) -> str:
+    return f"{(wall_clock() + timedelta(seconds=ban.left_s)).astimezone():%H:%M:%S}"
 
 
 @bans_app.command("list")
@@ -32,11 +52,15 @@ def list_bans(config: ConfigFile = None, as_json: Json = False) -> None:
 
     found = output.run(read())
     table = Table(box=None, pad_edge=False)
-    for title in ("source", "user tried last", "wrong passwords", "seconds left"):
+    for title in ("source", "user tried last", "wrong passwords", "until"):
         table.add_column(title)
     for ban in found:
-        table.add_row(ban.source, Text(ban.user), str(ban.failures), f"{ban.left_s:.0f}")
-    output.result({"ok": True, "bans": found}, table if found else "Nobody is banned.")
+        table.add_row(ban.source, Text(ban.user), str(ban.failures), _until(ban))
+    if not found:
+        output.result({"ok": True, "bans": found}, "Nobody is banned.")
+        return
+    hint = Text(f"To listen to one again: {how_to_lift(found[0])}", "dim")
+    output.result({"ok": True, "bans": found}, table, hint)
 
 
 @bans_app.command("lift")

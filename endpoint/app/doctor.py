@@ -15,6 +15,7 @@ from typing import Any, Literal
 
 import signaling
 from endpoint.app import certificates
+from endpoint.app.bancommands import how_to_lift, why_banned
 from endpoint.app.config import Loaded, load
 from endpoint.app.context import running_client
 from endpoint.app.facts import (
@@ -178,13 +179,18 @@ async def check_running(config: Config) -> list[Check]:
     name = "endpoint"
     try:
         async with running_client(config) as client:
-            health = await client.health()
+            health, bans = await client.health(), await client.bans()
     except (EndpointUnreachable, RequestRefused):
         return []
+    banned = [
+        Check("ban", "warning", why_banned(ban), f"mend its password; {how_to_lift(ban)}")
+        for ban in bans
+    ]
     if health.alarms:
-        return [Check(name, "failed", text, "look at its log") for text in health.alarms]
+        alarms = [Check(name, "failed", text, "look at its log") for text in health.alarms]
+        return [*alarms, *banned]
     text = f"runs, {health.calls} calls, {health.registrations} devices are registered"
-    return [Check(name, "ok", text)]
+    return [Check(name, "ok", text), *banned]
 
 
 def check_ports(config: Config, state: StateDirectory) -> list[Check]:

@@ -10,6 +10,7 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from endpoint.app.bancommands import how_to_lift, why_banned
 from endpoint.app.callcommands import CallOption, only_call
 from endpoint.app.context import ConfigFile, running_client
 from endpoint.app.output import Json, Output
@@ -22,12 +23,16 @@ state_app = typer.Typer()
 
 @state_app.command()
 def status(config: ConfigFile = None, as_json: Json = False) -> None:
-    """Devices, registrations and calls of the endpoint that runs."""
+    """Devices, registrations, calls and bans of the endpoint that runs."""
     output = Output(as_json)
     loaded = loaded_or_fail(output, config)
 
     async def main() -> tuple[
-        wire.Health, list[wire.DeviceState], list[wire.Registration], list[wire.Call]
+        wire.Health,
+        list[wire.DeviceState],
+        list[wire.Registration],
+        list[wire.Call],
+        list[wire.Ban],
     ]:
         async with running_client(loaded.config) as client:
             return (
@@ -35,9 +40,10 @@ def status(config: ConfigFile = None, as_json: Json = False) -> None:
                 await client.devices(),
                 await client.registrations(),
                 await client.calls(),
+                await client.bans(),
             )
 
-    health, devices, registrations, calls = output.run(main())
+    health, devices, registrations, calls, bans = output.run(main())
     where = Table(title="Devices", title_justify="left", box=None, pad_edge=False)
     for title in ("device", "is", "reached at"):
         where.add_column(title)
@@ -61,9 +67,13 @@ def status(config: ConfigFile = None, as_json: Json = False) -> None:
         "devices": devices,
         "registrations": registrations,
         "calls": calls,
+        "bans": bans,
     }
+    banned = [
+        Text(f"! {why_banned(ban)}; to lift it: {how_to_lift(ban)}", "yellow") for ban in bans
+    ]
     alarms = [Text(f"! {alarm}", "bold red") for alarm in health.alarms]
-    output.result(found, where, going if calls else "No calls.", *alarms)
+    output.result(found, where, going if calls else "No calls.", *banned, *alarms)
 
 
 @state_app.command()

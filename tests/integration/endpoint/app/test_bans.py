@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -44,15 +45,20 @@ async def guess_until_banned(endpoint: Endpoint) -> None:
 
 
 async def command(endpoint: Endpoint, *arguments: str) -> tuple[int, Any]:
+    code, shown = await said(endpoint, *arguments, "--json")
+    return code, json.loads(shown) if shown else None
+
+
+async def said(endpoint: Endpoint, *arguments: str) -> tuple[int, str]:
     environment = {
         **os.environ,
         "AGENT_ENDPOINT_STATE__DIRECTORY": str(endpoint.config.state.directory),
     }
     process = await asyncio.create_subprocess_exec(
-        *COMMAND, *arguments, "--json", stdout=asyncio.subprocess.PIPE, env=environment
+        *COMMAND, *arguments, stdout=asyncio.subprocess.PIPE, env=environment
     )
     shown, _ = await process.communicate()
-    return process.returncode or 0, json.loads(shown) if shown else None
+    return process.returncode or 0, shown.decode()
 
 
 async def test_a_ban_is_told_once_as_an_event(endpoint):
@@ -89,3 +95,14 @@ async def test_a_ban_is_seen_and_lifted_by_command(endpoint):
     assert (await command(endpoint, "bans", "lift", GUESSER))[0] == ExitCode.OK
     assert (await command(endpoint, "bans", "lift", GUESSER))[0] == ExitCode.FAILED
     assert (await command(endpoint, "bans", "list"))[1]["bans"] == []
+
+
+@pytest.mark.parametrize("asked", ["status", "doctor"])
+async def test_who_looks_why_a_phone_is_silent_is_told_of_the_ban(endpoint, asked):
+    assert "banned" not in (await said(endpoint, asked))[1]
+    await guess_until_banned(endpoint)
+    _, text = await said(endpoint, asked)
+    words = " ".join(text.split())
+    assert re.search(rf"{GUESSER} is banned until \d\d:\d\d:\d\d: 10 wrong passwords came", words)
+    assert "the last for 6001" in words
+    assert f"agent-endpoint bans lift {GUESSER}" in words
