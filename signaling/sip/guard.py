@@ -136,7 +136,7 @@ class Guard:
         self._known.discard(flow)
         ban = self._bans.failed(source_of(flow.host), user, now)
         if ban is not None:
-            self._notices.append(SourceBanned(ban, ban.until - now))
+            self._notices.append(SourceBanned(ban, self.settings.bans.ban_s))
 
     # -- for the operator -------------------------------------------------------------------------
 
