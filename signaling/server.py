@@ -376,17 +376,20 @@ class SipServer:
                 return username
             case Verdict.MISSING | Verdict.STALE:
                 pass
-            case Verdict.WRONG | Verdict.REPLAYED:
+            case Verdict.WRONG | Verdict.WRONG_AGAIN | Verdict.REPLAYED:
                 log.info("digest refused", source=str(flow), user=username, verdict=str(verdict))
-                if verdict is Verdict.WRONG:  # a replay is what phones do that don't count
+                if verdict is not Verdict.REPLAYED:  # that is what phones do that don't count
                     self.user_agent.distrust(flow, username)
                 if self._on_refused is not None:
                     self._on_refused(flow, username)
+                if verdict is Verdict.WRONG_AGAIN:
+                    return Answer(403, "Wrong user or password")
             case Verdict.BAD_REQUEST:
                 return Answer(400, "Bad Authorization")
         # Who repeats a right answer, since ours to it was lost, has the right password.
         stale = verdict in (Verdict.STALE, Verdict.REPLAYED)
-        challenges = self._digest.challenges(source, now, stale=stale)
+        wrong = verdict is Verdict.WRONG
+        challenges = self._digest.challenges(source, now, stale=stale, wrong=wrong)
         return Answer(401, headers=[("WWW-Authenticate", value) for value in challenges])
 
     # -- the registrar's driver -------------------------------------------------------------------

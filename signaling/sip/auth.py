@@ -222,13 +222,16 @@ def _algorithm(parameters: Mapping[str, str]) -> DigestAlgorithm | None:
 
 
 class Verdict(StrEnum):
-    """What the digest server found. All but OK and BAD_REQUEST are answered with a challenge."""
+    """What the digest server found. All but OK, WRONG_AGAIN and BAD_REQUEST are challenged."""
 
     OK = "ok"
     MISSING = "missing"
     """No credentials for our realm."""
     WRONG = "wrong"
     """Unknown user or wrong response, over a nonce that this source was given: a guess."""
+    WRONG_AGAIN = "wrong_again"
+    """The same over a nonce that was given for a wrong one: 403, for another 401 has phones go on
+    by themselves, with the very same password."""
     STALE = "stale"
     """The nonce is too old, or was made for another source or by another server; whether the
     response is right is not looked at."""
@@ -236,6 +239,10 @@ class Verdict(StrEnum):
     """Right, but nonce and count were used before."""
     BAD_REQUEST = "bad_request"
     """Credentials for another Request-URI, or fields missing: 400."""
+
+
+_WRONG = "w"
+"""Ends the random part of a nonce that is given for a wrong digest."""
 
 
 class DigestServer:
@@ -268,12 +275,16 @@ class DigestServer:
     def __repr__(self) -> str:
         return f"<DigestServer realm={self.realm!r} nonces in use={len(self._used)}>"
 
-    def challenges(self, source: str, now: float, *, stale: bool = False) -> list[str]:
+    def challenges(
+        self, source: str, now: float, *, stale: bool = False, wrong: bool = False
+    ) -> list[str]:
         """Values for WWW-Authenticate, best algorithm first, one header field each (RFC 8760 §2.3).
 
-        `source` is the host that the request came from, as in `verify`.
+        `source` is the host that the request came from, as in `verify`; `wrong`: its last digest
+        was. The nonce itself says so: no state is kept for it.
         """
-        nonce = self._nonce(source, int(now * 1000))
+        salt = f"{self._random.getrandbits(32):08x}" + (_WRONG if wrong else "")
+        nonce = self._nonce(source, int(now * 1000), salt)
         parameters = {"realm": self.realm, "nonce": nonce, "qop": "auth"}
         if stale:
             parameters["stale"] = "true"
@@ -315,9 +326,11 @@ class DigestServer:
             # Before the response is looked at: else an invented nonce would do to try passwords,
             # and what is counted as a wrong one could come from a forged address.
             return Verdict.STALE
+        again = given["nonce"].partition(".")[2].partition(".")[0].endswith(_WRONG)
+        wrong = Verdict.WRONG_AGAIN if again else Verdict.WRONG
         algorithm = _algorithm(given)
         if algorithm not in self.algorithms:
-            return Verdict.WRONG
+            return wrong
         known = {name.upper(): value for name, value in ha1s}
         secret = known.get(algorithm)
         expected = digest_response(
@@ -332,7 +345,7 @@ class DigestServer:
         )
         right = hmac.compare_digest(_octets(expected), _octets(given["response"].lower()))
         if not right or secret is None:
-            return Verdict.WRONG
+            return wrong
         return Verdict.OK if self._use(given["nonce"], count, now) else Verdict.REPLAYED
 
     def _find(self, credentials: Sequence[AuthCredentials]) -> dict[str, str] | None:
@@ -342,8 +355,7 @@ class DigestServer:
                 return given.parameters
         return None
 
-    def _nonce(self, source: str, issued_ms: int, salt: str | None = None) -> str:
-        salt = salt or f"{self._random.getrandbits(32):08x}"
+    def _nonce(self, source: str, issued_ms: int, salt: str) -> str:
         text = f"{issued_ms:x}.{salt}"
         mac = hmac.digest(self._key, _octets(f"{text}.{source}.{self.realm}"), "sha256")
         return f"{text}.{mac.hex()[:24]}"  # no longer: an answer to a stranger must be short

@@ -31,6 +31,7 @@ from signaling.sip import stun
 
 from .desk import Desk
 from .peers.baresip import Baresip
+from .peers.feed import PeerError
 from .peers.hearing import hear
 from .peers.sound import MUSIC_HZ
 
@@ -280,3 +281,15 @@ async def test_over_tcp_and_over_tls_with_srtp(tmp_path: Path, way: str) -> None
         await hear({desk.ear(AGENT): {CUSTOMER_HZ}, customer: {AGENT_HZ}})
         await customer.hang_up()
         assert (await desk.cleared()).cause is Cause.NORMAL
+
+
+async def test_a_phone_with_a_wrong_password_has_nobody_at_its_address_banned(
+    desk: Desk, tmp_path: Path
+) -> None:
+    """It asks again by itself for as long as it is challenged, ten times at once."""
+    with pytest.raises(PeerError, match="403"):
+        async with Baresip(tmp_path / "wrong", CUSTOMER, desk.sip, password="wrong"):
+            pass
+    assert desk.endpoint.server.bans() == []
+    async with Baresip(tmp_path / "right", CUSTOMER, desk.sip, password=desk.password):
+        await desk.event(DeviceRegistered, device=CUSTOMER)

@@ -12,6 +12,7 @@ from signaling.server import SipServerConfig
 from signaling.sip.bans import BanRule
 from signaling.sip.flow import TransportKind
 from signaling.sip.guard import GuardSettings
+from signaling.sip.message import Response
 from signaling.sip.overload import CallLimits
 from signaling.sip.rates import Rate
 from signaling.user_agent import UserAgentConfig
@@ -58,6 +59,31 @@ async def test_s4_a_phone_that_is_registered_from_there_is_unharmed(stage):
                 await guess(guesser, f"word{number}")
             assert await is_dropped(guesser, stage)
         assert (await phone.authorised("REGISTER", "6001", USERS["6001"])).status == 200
+
+
+async def test_who_answers_wrongly_twice_is_told_to_stop_and_each_counts(stage):
+    """Another 401 has a phone ask again by itself, with the same password, until it is banned."""
+    async with RawClient(stage.udp_port, GUESSER) as phone:
+
+        async def answers(challenged: Response, user: str, word: str) -> Response:
+            value = digest(md5_challenge(challenged), "REGISTER", "sip:127.0.0.1", user, word)
+            headers = (f"Authorization: {value}",)
+            return await phone.ask(phone.request("REGISTER", user=user, headers=headers))
+
+        for user in ("6001", "nobody"):
+            again = await phone.authorised("REGISTER", user, "wrong")
+            assert again.status == 401
+            refused = await answers(again, user, "wrong")
+            assert (refused.status, refused.headers.get("WWW-Authenticate")) == (403, None)
+        again = await phone.authorised("REGISTER", "6001", "wrong")
+        assert (await answers(again, "6001", USERS["6001"])).status == 200
+        for _ in range(2):
+            again = await phone.authorised("REGISTER", "6001", "wrong")
+            await answers(again, "6001", "wrong")
+        assert stage.server.bans() == []
+        await phone.authorised("REGISTER", "6001", "wrong")
+        (ban,) = stage.server.bans()
+        assert (ban.source, ban.failures) == (GUESSER, 10)
 
 
 async def test_s4_a_ban_can_be_lifted(stage):
