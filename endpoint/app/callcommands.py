@@ -19,6 +19,7 @@ from endpoint.app.following import Outcome, Story, about, outcome_of, told
 from endpoint.app.output import CommandFailed, Json, Output
 from endpoint.app.setupcommands import loaded_or_fail
 from endpoint.client.client import EndpointClient, Frames
+from endpoint.client.errors import RequestRefused
 from endpoint.gateways.native import messages as wire
 
 calls_app = typer.Typer()
@@ -218,7 +219,11 @@ def _command(
     async def main() -> tuple[wire.Accepted, Outcome]:
         async with running_client(loaded.config) as client, client.events() as frames:
             await anext(frames)
-            accepted = await ask(client, device, call or await only_call(client, device))
+            which = call or await only_call(client, device)
+            try:
+                accepted = await ask(client, device, which)
+            except RequestRefused as error:
+                raise await _in_plain_words(client, device, which, error) from error
             return accepted, await outcome_of(accepted, device, frames, output, timeout_s=wait_s)
 
     accepted, outcome = output.run(main())
@@ -226,6 +231,36 @@ def _command(
     if not outcome.done:
         output.fail(CommandFailed(ExitCode.CALL_FAILED, outcome.text, found))
     output.result({"ok": True, **found}, Text.assemble(("✔ ", "green"), outcome.text))
+
+
+_WORDS = {
+    "AnswerCall": "answer",
+    "ClearConnection": "hang-up",
+    "GenerateDigits": "press",
+    "HoldCall": "hold",
+    "RetrieveCall": "retrieve",
+    "SingleStepTransfer": "transfer",
+}
+"""Commands of call control that are commands here."""
+
+
+async def _in_plain_words(
+    client: EndpointClient, device: str, call: str, error: RequestRefused
+) -> Exception:
+    """What a device can do instead, where what it is to the call is in the way."""
+    if error.reason not in ("invalid_state", "not_established"):
+        return error
+    try:
+        parties = (await client.call(call)).parties
+    except RequestRefused:  # it is over by now
+        return error
+    for party in parties:
+        if _takes_part(party, device):
+            able = [word for name, word in _WORDS.items() if name in party.commands]
+            text = f"{device} can't: to this call it is {party.state!r}"
+            text += f", and can {', '.join(able)}" if able else ""
+            return CommandFailed(ExitCode.CALL_FAILED, text, {"reason": error.reason})
+    return error
 
 
 async def only_call(client: EndpointClient, device: str) -> str:

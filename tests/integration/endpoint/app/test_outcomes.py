@@ -72,6 +72,14 @@ async def test_what_was_done_is_said_in_plain_words(endpoint: Endpoint, call: st
         assert await said(endpoint, *command) == (ExitCode.OK, expected)
 
 
+async def test_what_can_not_be_done_says_what_can(endpoint: Endpoint, call: str) -> None:
+    await said(endpoint, "hold", "6002")
+    expected = "✘ 6002 can't: to this call it is 'hold', and can hang-up, retrieve, transfer"
+    assert await said(endpoint, "press", "6002", "1") == (ExitCode.CALL_FAILED, expected)
+    told = json.loads((await said(endpoint, "hold", "6002", "--json"))[1])
+    assert (told["ok"], told["reason"]) == (False, "invalid_state")
+
+
 async def test_a_transfer_ends_when_somebody_has_answered(endpoint: Endpoint, call: str) -> None:
     code, text = await said(endpoint, "transfer", "6002", "6004")
     assert code == ExitCode.OK
