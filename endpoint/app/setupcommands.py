@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from typing import Annotated
 
+import msgspec
 import typer
 from rich.table import Table
 from rich.text import Text
@@ -52,17 +53,28 @@ def show_config(config: ConfigFile = None, as_json: Json = False) -> None:
     output = Output(as_json)
     loaded = loaded_or_fail(output, config)
     table = Table(box=None, pad_edge=False)
-    for title in ("key", "value", "from"):
-        table.add_column(title, style="dim" if title == "from" else "")
+    table.add_column("key", no_wrap=True)
+    table.add_column("value", overflow="fold")
     shown = values(loaded)
     for value in shown:
-        text = "" if value.value is None else str(value.value)
-        table.add_row(value.key, Text(text), Text(value.origin))
+        text = Text(_as_written(value.value))
+        if value.origin != "default":
+            text.append(f"\n← {value.origin}", "dim")
+        table.add_row(value.key, text)
     file = str(loaded.path) if loaded.path else None
     entries = [{"key": v.key, "value": v.value, "from": v.origin} for v in shown]
     output.result(
-        {"ok": True, "file": file, "values": entries}, f"file: {file or 'none found'}", table
+        {"ok": True, "file": file, "values": entries},
+        f"file: {file or 'none found'}; ← where what is no default comes from",
+        table,
     )
+
+
+def _as_written(value: object) -> str:
+    """A value as the file has it; text without its quotes, and nothing for what is not set."""
+    if value is None or isinstance(value, str):
+        return value or ""
+    return msgspec.json.encode(value).decode()
 
 
 @config_app.command("check")

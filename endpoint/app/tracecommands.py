@@ -90,7 +90,7 @@ def _listed(known: wire.Traces) -> Table | str:
         return "No SIP is kept yet."
     table = Table(box=None, pad_edge=False)
     for title in ("call", "began", "parties", "messages"):
-        table.add_column(title)
+        table.add_column(title, no_wrap=title in ("call", "began"), overflow="fold")
     for each in known.traces:
         began = each.began_at.astimezone().strftime("%H:%M:%S")
         table.add_row(each.call, began, Text(", ".join(each.parties)), str(each.messages))

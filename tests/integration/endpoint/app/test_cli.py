@@ -142,6 +142,20 @@ def test_config_show_tells_where_each_value_is_from(
     assert "canary" not in result.output
 
 
+def test_config_show_cuts_no_key_and_no_value_at_80_columns(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("AGENT_ENDPOINT_HTTP__ORIGINS", '["https://crm.a-long-name.example.com"]')
+    values = shown(run("config", "show", "--json"))["values"]
+    lines = run("config", "show").stdout.splitlines()
+    assert {value["key"] for value in values} <= {line.split(" ")[0] for line in lines}
+    assert max(map(len, lines)) <= 80
+    whole = "".join("".join(lines).split())
+    assert '["https://crm.a-long-name.example.com"]' in whole
+    assert "←AGENT_ENDPOINT_HTTP__ORIGINS" in whole
+
+
 def test_config_check_tells_every_mistake(run: Run, tmp_path: Path) -> None:
     file = tmp_path / "bad.toml"
     file.write_text("[http]\nprot = 1\n[sip]\nrealm = 5\n")
