@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import signal
 import tempfile
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -209,7 +210,7 @@ async def run(*, once: bool, as_json: bool, console: Console) -> bool:
     """Put everything up, walk, show. Returns whether every matrix matched.
 
     Args:
-        once: end after the walk; else stay up until cancelled.
+        once: end after the walk; else stay up until Ctrl-C or SIGTERM.
         as_json: print one JSON object on stdout and nothing else.
         console: where the table and the ladder go.
     """
@@ -230,9 +231,18 @@ async def run(*, once: bool, as_json: bool, console: Console) -> bool:
                 console.out(msgspec.json.encode(document).decode(), highlight=False)
             _show_ladder(stage, quiet)
             if not once:
+                end = _end()
                 _show_addresses(stage, quiet)
-                await asyncio.Event().wait()
+                await end.wait()
     return ok
+
+
+def _end() -> asyncio.Event:
+    """Set by Ctrl-C and SIGTERM: the end that a demo is meant to have, so no failure."""
+    loop, told = asyncio.get_running_loop(), asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, told.set)
+    return told
 
 
 async def _show_walk(stage: Stage, console: Console) -> list[StepResult]:

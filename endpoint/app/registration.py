@@ -112,23 +112,25 @@ async def keep_registered(
             await user_agent.listen_udp(host, 0)
         accounts = OutsideAccounts(user_agent)
         accounts.add(outside_account(account))
-        worked = False
+        worked: DeviceRegistered | None = None
         try:
             async with asyncio.timeout(timeout_s) as limit:
                 async for event in user_agent.registration_events():
                     notice = await accounts.take(event)
                     if notice is None:
                         continue
-                    if isinstance(notice, DeviceUnregistered) and not worked:
+                    if isinstance(notice, DeviceUnregistered) and worked is None:
                         raise CommandFailed(
                             ExitCode.REGISTRATION_FAILED,
                             notice.text or str(notice.cause),
                             {"cause": str(notice.cause), "sip_status": notice.sip_status},
                         )
-                    _show(notice, output, first=not worked)
+                    is_first = worked is None
+                    if isinstance(notice, DeviceRegistered):
+                        worked = notice
                     if once:
-                        return
-                    worked = True
+                        break
+                    _show(notice, output, first=is_first)
                     limit.reschedule(None)
         except TimeoutError:
             raise CommandFailed(
@@ -136,6 +138,19 @@ async def keep_registered(
                 f"{account.server} did not answer in {timeout_s:g} s",
                 {"cause": "unreachable", "sip_status": None},
             ) from None
+    if once and worked is not None:  # taken back by now
+        told = f"{worked.device} could register at {worked.server}, and has un-registered again"
+        output.result(_facts(worked), Text.assemble(("✔ ", "green"), told))
+
+
+def _facts(notice: DeviceRegistered) -> dict[str, object]:
+    return {
+        "ok": True,
+        "device": notice.device,
+        "server": notice.server,
+        "contact": notice.contact,
+        "expires_s": notice.expires_s,
+    }
 
 
 def _show(notice: DeviceRegistered | DeviceUnregistered, output: Output, *, first: bool) -> None:
@@ -146,16 +161,7 @@ def _show(notice: DeviceRegistered | DeviceUnregistered, output: Output, *, firs
         if not first:
             output.progress(shown)
             return
-        output.result(
-            {
-                "ok": True,
-                "device": notice.device,
-                "server": notice.server,
-                "contact": notice.contact,
-                "expires_s": notice.expires_s,
-            },
-            shown,
-        )
+        output.result(_facts(notice), shown)
     else:
         why = notice.text or str(notice.cause)
         output.progress(Text.assemble(("✘ ", "bold red"), f"{notice.device}: {why}"))

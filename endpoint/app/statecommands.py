@@ -59,7 +59,9 @@ def status(config: ConfigFile = None, as_json: Json = False) -> None:
     for title in ("call", "from", "to", "parties"):
         going.add_column(title)
     for call in calls:
-        parties = ", ".join(f"{party.device} {party.state}" for party in call.parties)
+        parties = ", ".join(
+            f"{party.device} {party.state}" for party in call.parties if party.state != "null"
+        )
         going.add_row(call.call, call.calling, call.called, parties)
     found = {
         "ok": health.ok,
@@ -94,12 +96,20 @@ def trunks(config: ConfigFile = None, as_json: Json = False) -> None:
         calls = (
             f"{trunk.calls}" if trunk.most_calls is None else f"{trunk.calls}/{trunk.most_calls}"
         )
-        head = (trunk.trunk, "up" if trunk.up else "down", calls)
+        head = (trunk.trunk, trunk_state(trunk), calls)
         for number, peer in enumerate(trunk.peers):
             cells = (*(head if number == 0 else ("", "", "")), peer.peer, peer.state)
             table.add_row(*cells, Text(peer.text))
     result = {"ok": all(trunk.up for trunk in found), "trunks": found}
     output.result(result, table if found else "No trunks.")
+
+
+def trunk_state(trunk: wire.Trunk) -> str:
+    """What is known of a trunk; before a peer has answered calls may go there all the same."""
+    states = {peer.state for peer in trunk.peers}
+    if "up" in states:
+        return "up" if trunk.up else "down"
+    return "not known yet" if "unknown" in states else "down"
 
 
 def _whereabouts(place: wire.Registration) -> str:

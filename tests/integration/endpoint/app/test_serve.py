@@ -206,6 +206,30 @@ async def test_register_proves_an_account(
     assert outside.server.targets("6001") == []
 
 
+async def test_register_once_says_what_is_so_when_it_says_it(
+    surroundings: dict[str, str], outside: Endpoint
+) -> None:
+    host, port = outside.sip_address
+    command = ("register", "6001", "--server", f"sip:{host}:{port}", "--password-stdin", "--once")
+    async with started(surroundings, *command, given=PASSWORD) as register:
+        assert register.stdout is not None
+        async with asyncio.timeout(PATIENCE_S):
+            said = (await register.stdout.readline()).decode()
+        assert outside.server.targets("6001") == []
+        assert "6001 could register at" in said
+        assert await ended(register) == 0
+
+
+async def test_a_demo_that_is_ended_has_not_failed(surroundings: dict[str, str]) -> None:
+    async with started(surroundings, "demo") as demo:
+        assert demo.stdout is not None
+        async with asyncio.timeout(PATIENCE_S):
+            while b"Still up" not in await demo.stdout.readline():
+                pass
+        demo.send_signal(signal.SIGTERM)
+        assert await ended(demo) == 0
+
+
 @pytest.mark.parametrize(
     ("password", "trusted", "cause"),
     [("wrong", True, "unauthorised"), (PASSWORD, False, "certificate_refused")],
