@@ -23,6 +23,7 @@ class AccountSettings(BaseModel):
     model_config = STRICT
 
     device: str
+    """Who is registered there."""
     server: str
     """`wss://host[:port][/path]`, `ws://…`, or `sip:host[:port]`.
 
@@ -40,6 +41,7 @@ class AccountSettings(BaseModel):
     asks for one in calls, its realm is to be set here.
     """
     password: SecretStr | None = None
+    """Or `password_file`."""
     password_file: Path | None = None
     """File that holds the password in its first line; keeps it out of this file."""
     ca: Path | None = None
@@ -54,7 +56,9 @@ class AccountSettings(BaseModel):
     key: Path | None = None
     """PEM private key of `certificate`."""
     display_name: str = ""
+    """How its device is shown to others."""
     expires_s: Annotated[int, Field(ge=10, le=86_400)] = 600
+    """Registered for so long at once, unless the server says otherwise."""
     media: MediaKind | None = None
     """What is offered to the server: `rtp`, `srtp` (keys in the SDP) or `webrtc`.
 

@@ -93,14 +93,16 @@ class TrunkSettings(Section):
     """`[[trunk]]`: a line to the public network, by static peers or by an account."""
 
     name: Annotated[str, like("[A-Za-z0-9._-]{1,32}", "1 to 32 letters, digits or . _ -")]
+    """For people."""
     peers: list[TrunkPeerSettings] = []
     """Hosts that take our calls because they know our address."""
     account: str = ""
-    """In place of peers: the device of an `[[account]]`, which is then the trunk's."""
+    """In place of peers: the device of an `[[account]]`, which is then the trunk's alone."""
     networks: list[str] = []
     """Addresses and networks whose calls are taken without a digest.
 
-    By default the addresses of `peers`; a peer that is named by its name adds none.
+    By default the addresses of `peers`; a peer that is named by its name adds none. No telephone of
+    ours may be there: its calls would be taken for the trunk's.
     """
     order: int = 1
     """Trunks with a lower one are tried first."""
@@ -112,7 +114,10 @@ class TrunkSettings(Section):
     incoming: list[RuleSettings] = []
     """Which called numbers mean which devices; calls for others are refused."""
     numbers: list[str] = []
-    """The callers' numbers that may be shown, also as beginnings with `*`; by default any."""
+    """The callers' numbers that may be shown, also as beginnings with `*`; by default any.
+
+    Another one is `caller_not_allowed`.
+    """
     default_number: str = ""
     """What is shown for a device that has no number here; by default the device itself."""
     device_numbers: dict[str, str] = {}
