@@ -12,6 +12,12 @@ from signaling.sip.trace import TracedMessage
 
 _LONGEST: Final = 60
 """Characters of a label; what a far end says more is cut."""
+_SCREEN: Final = 80
+"""Columns of a terminal, that a ladder is made to fit where it can."""
+_TIME: Final = 9
+"""Columns before the ladder."""
+_SHAFT: Final = 7
+"""Columns that an arrow takes beside its label."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,14 +87,19 @@ def draw(
     """
     if not ladder:
         return []
-    longest = max(len(rung.label) for rung in ladder if rung.party in parties)
-    width = max(width, min(longest, _LONGEST) + 8)
     columns = [*parties[:1], centre, *parties[1:]]
+    labels = {rung.label: rung.label for rung in ladder if rung.party in parties}
+    each = (_SCREEN - _TIME - len(columns[-1])) // max(1, len(columns) - 1)
+    if max(map(len, labels)) + _SHAFT > each:
+        # What a description asks for is said with "sdp" or without.
+        labels = {label: label.replace("[sdp ", "[") for label in labels}
+    longest = max(map(len, labels.values()))
+    width = max(width, min(longest, _LONGEST) + _SHAFT)
     at = {name: index * width for index, name in enumerate(columns)}
     heads = [" "] * (width * (len(columns) - 1) + len(columns[-1]) + 1)
     for name in columns:
         heads[at[name] : at[name] + len(name)] = name
-    lines = [" " * 9 + "".join(heads).rstrip()]
+    lines = [" " * _TIME + "".join(heads).rstrip()]
     start = ladder[0].at
     for rung in ladder:
         if rung.party not in at:
@@ -96,7 +107,7 @@ def draw(
         left, right = sorted((at[rung.party], at[centre]))
         towards_right = (at[rung.party] > at[centre]) == rung.sent
         room = right - left - 3
-        label = f" {_fitted(rung.label, room - 4)} "
+        label = f" {_fitted(labels[rung.label], room - 4)} "
         shaft = label.center(room, "─")
         arrow = f"{shaft}─▶" if towards_right else f"◀─{shaft}"
         row = [

@@ -103,3 +103,14 @@ def test_no_label_is_cut_and_none_touches_a_line():
     refused = TracedMessage(12.0, sent=True, flow=CUSTOMER, octets=busy)
     (_, line) = draw(ladder([refused]), ["6001", "10086"])
     assert "─ 488 Not Acceptable Here At All (INVITE) ─" in line
+
+
+def test_two_parties_fit_a_screen_of_80_columns():
+    described = OK.replace(b"Content-Length: 0\r\n\r\n", b"\r\nv=0\r\na=recvonly\r\n")
+    answers = [
+        TracedMessage(12.0, sent=sent, flow=flow, octets=described)
+        for sent, flow in ((True, AGENT), (False, CUSTOMER))
+    ]
+    lines = draw(ladder(answers), ["6001", "10086"])
+    assert all("─ 200 OK (INVITE) [recvonly] ─" in line for line in lines[1:])
+    assert max(map(len, lines)) <= 80
