@@ -61,8 +61,7 @@ def dial(
     Uses the endpoint that runs; where none does, one is started for the call.
     """
     output = Output(as_json)
-    if not re.fullmatch("[0-9*#A-D]{0,64}", digits):
-        raise typer.BadParameter("expected at most 64 of 0-9, *, #, A-D", param_hint="--digits")
+    _check_digits(digits, "--digits", fewest=0)
     loaded = loaded_or_fail(output, config)
 
     async def main() -> Story:
@@ -191,6 +190,7 @@ def press(
     as_json: Json = False,
 ) -> None:
     """Send DTMF to the other end of a device's call."""
+    _check_digits(digits, "DIGITS", fewest=1)
     _command(
         device,
         call,
@@ -202,6 +202,12 @@ def press(
 
 
 # -- inside -----------------------------------------------------------------------------------
+
+
+def _check_digits(digits: str, hint: str, *, fewest: int) -> None:
+    if not re.fullmatch(f"[0-9*#A-D]{{{fewest},64}}", digits):
+        text = f"expected {fewest} to 64 of 0-9, *, #, A-D"
+        raise typer.BadParameter(text, param_hint=hint)
 
 
 def _command(

@@ -219,10 +219,21 @@ def test_dial_starts_an_endpoint_for_the_call(run: Run, tmp_path: Path) -> None:
     assert "DigitsGenerated" in told["events"]
 
 
-def test_what_is_no_digit_is_refused_before_anybody_is_called(run: Run) -> None:
-    result = run("dial", "6003", "--from", "6002", "--digits", "12x")
+@pytest.mark.parametrize(
+    ("command", "named"),
+    [
+        (("dial", "6003", "--from", "6002", "--digits", "12x"), "--digits"),
+        (("press", "6002", "12x"), "DIGITS"),
+        (("press", "6002", ""), "DIGITS"),
+    ],
+)
+def test_what_is_no_digit_is_refused_before_anything_is_done(
+    run: Run, command: tuple[str, ...], named: str
+) -> None:
+    result = run(*command)
     assert result.exit_code == ExitCode.USAGE
-    assert "--digits" in result.stderr
+    assert named in result.stderr
+    assert "0-9, *, #, A-D" in result.stderr
 
 
 @pytest.mark.parametrize(
