@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from typing import Final
 
 from signaling.errors import TransportError
 from signaling.session import Driver
-from signaling.sip.auth import DigestCredentials
 from signaling.sip.events import RequestCompleted, RequestId
 from signaling.sip.flow import Flow
-from signaling.sip.headers import NameAddr
+from signaling.sip.outofdialog import OutOfDialogRequest
 from signaling.sip.stack import Stack
-from signaling.sip.uri import Uri
 from signaling.transport.layer import TransportLayer, Ways
 
 LEFT: Final = "the user agent has been left"
@@ -30,38 +27,14 @@ class Requests:
         self._driver = driver
         self._waiting: dict[RequestId, asyncio.Future[RequestCompleted]] = {}
 
-    async def request(
-        self,
-        method: str,
-        target: Uri,
-        flow: Flow | None,
-        *,
-        from_: NameAddr,
-        to: NameAddr,
-        headers: Sequence[tuple[str, str]],
-        body: bytes,
-        content_type: str | None,
-        credentials: DigestCredentials | None,
-        routes: Sequence[NameAddr],
-    ) -> RequestCompleted:
+    async def request(self, wanted: OutOfDialogRequest) -> RequestCompleted:
         """See `UserAgent.request`. Raises TransportError where no way leads to the target."""
-        ways = Ways()
+        ways, flow = Ways(), wanted.flow
         if flow is None:
-            ways = await self._layer.ways_to(target)
+            ways = await self._layer.ways_to(wanted.target)
             flow = await ways.next()
         while True:
-            completed = await self._ask(
-                method,
-                target,
-                flow,
-                from_=from_,
-                to=to,
-                headers=headers,
-                body=body,
-                content_type=content_type,
-                credentials=credentials,
-                routes=routes,
-            )
+            completed = await self._ask(wanted, flow)
             if completed.status not in NO_ANSWER or not ways.has_more:
                 return completed
             self._layer.avoid(flow)
@@ -70,33 +43,8 @@ class Requests:
             except TransportError:
                 return completed
 
-    async def _ask(
-        self,
-        method: str,
-        target: Uri,
-        flow: Flow,
-        *,
-        from_: NameAddr,
-        to: NameAddr,
-        headers: Sequence[tuple[str, str]],
-        body: bytes,
-        content_type: str | None,
-        credentials: DigestCredentials | None,
-        routes: Sequence[NameAddr],
-    ) -> RequestCompleted:
-        request = self._stack.request(
-            method,
-            target,
-            flow,
-            from_=from_,
-            to=to,
-            headers=headers,
-            body=body,
-            content_type=content_type,
-            credentials=credentials,
-            routes=routes,
-            now=self._driver.now(),
-        )
+    async def _ask(self, wanted: OutOfDialogRequest, flow: Flow) -> RequestCompleted:
+        request = self._stack.request(wanted, flow, now=self._driver.now())
         waiter: asyncio.Future[RequestCompleted] = asyncio.get_running_loop().create_future()
         self._waiting[request] = waiter
         try:

@@ -12,6 +12,7 @@ from signaling.sip.events import RequestCompleted
 from signaling.sip.flow import Flow
 from signaling.sip.headers import NameAddr
 from signaling.sip.message import Request
+from signaling.sip.outofdialog import OutOfDialogRequest
 from signaling.sip.uri import Uri
 
 ACCEPT = ("Accept", "text/plain")
@@ -45,19 +46,7 @@ class Phone:
 class Sender(Protocol):
     """What delivers: a user agent."""
 
-    async def request(
-        self,
-        method: str,
-        target: Uri,
-        *,
-        from_: NameAddr,
-        to: NameAddr,
-        flow: Flow | None = None,
-        headers: Sequence[tuple[str, str]] = (),
-        body: bytes = b"",
-        content_type: str | None = None,
-        routes: Sequence[NameAddr] = (),
-    ) -> RequestCompleted:
+    async def request(self, wanted: OutOfDialogRequest) -> RequestCompleted:
         """Send a request outside any dialog and wait for its final response."""
 
 
@@ -94,14 +83,16 @@ async def _deliver_to(
     try:
         async with asyncio.timeout(DELIVERY_TIMEOUT_S):
             done = await sender.request(
-                "MESSAGE",
-                phone.uri,
-                from_=from_,
-                to=to,
-                flow=phone.flow,
-                body=body,
-                content_type="text/plain",
-                routes=phone.routes,
+                OutOfDialogRequest(
+                    method="MESSAGE",
+                    target=phone.uri,
+                    from_=from_,
+                    to=to,
+                    flow=phone.flow,
+                    body=body,
+                    content_type="text/plain",
+                    routes=phone.routes,
+                )
             )
     except (TimeoutError, TransportError):
         return 408

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import itertools
 import ssl
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine
 from functools import partial
 from types import TracebackType
 from typing import Any, Self
@@ -32,7 +32,6 @@ from signaling.placing import Placing
 from signaling.referral import Refer, Referred
 from signaling.requests import LEFT, Requests
 from signaling.session import InviteRequest, InviteSession, SessionEvent
-from signaling.sip.auth import DigestCredentials
 from signaling.sip.core import EXTENSIONS
 from signaling.sip.events import (
     Answered,
@@ -69,6 +68,7 @@ from signaling.sip.liveness import (
 )
 from signaling.sip.message import Message, Request
 from signaling.sip.notifier import NotifierUsage
+from signaling.sip.outofdialog import OutOfDialogRequest
 from signaling.sip.overload import Overload
 from signaling.sip.refer import ReferIssuer
 from signaling.sip.registration import RegistrationState
@@ -100,6 +100,7 @@ __all__ = [
     "LivenessEvent",
     "LivenessSettings",
     "LivenessState",
+    "OutOfDialogRequest",
     "PeerDown",
     "PeerUp",
     "Progress",
@@ -423,38 +424,14 @@ class UserAgent:
         """Calls that come in, to ring, accept or reject; ends with the agent. One reader."""
         return self._invitations
 
-    async def request(
-        self,
-        method: str,
-        target: Uri,
-        *,
-        from_: NameAddr,
-        to: NameAddr,
-        flow: Flow | None = None,
-        headers: Sequence[tuple[str, str]] = (),
-        body: bytes = b"",
-        content_type: str | None = None,
-        credentials: DigestCredentials | None = None,
-        routes: Sequence[NameAddr] = (),
-    ) -> RequestCompleted:
+    async def request(self, wanted: OutOfDialogRequest) -> RequestCompleted:
         """Send a request outside any dialog and wait for its final response (408, 503 if none).
 
         Raises TransportError where the target's name can't be resolved, or the agent was left.
         """
         if self._closing:
             raise TransportError(LEFT)
-        return await self._requests.request(
-            method,
-            target,
-            flow,
-            from_=from_,
-            to=to,
-            headers=headers,
-            body=body,
-            content_type=content_type,
-            credentials=credentials,
-            routes=routes,
-        )
+        return await self._requests.request(wanted)
 
     def watch(
         self,

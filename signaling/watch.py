@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any, Protocol
 
 import structlog
@@ -15,6 +15,7 @@ from signaling.sip.events import RequestCompleted
 from signaling.sip.flow import Flow
 from signaling.sip.headers import NameAddr
 from signaling.sip.liveness import Liveness, LivenessEvent, LivenessSettings, LivenessState
+from signaling.sip.outofdialog import OutOfDialogRequest
 from signaling.sip.uri import Uri
 
 log = structlog.get_logger(__name__)
@@ -26,16 +27,7 @@ class Asker(Protocol):
     def now(self) -> float:
         """The loop's clock."""
 
-    async def request(
-        self,
-        method: str,
-        target: Uri,
-        *,
-        from_: NameAddr,
-        to: NameAddr,
-        flow: Flow | None = None,
-        headers: Sequence[tuple[str, str]] = (),
-    ) -> RequestCompleted:
+    async def request(self, wanted: OutOfDialogRequest) -> RequestCompleted:
         """Send a request outside any dialog. Raises TransportError where there is no way."""
 
 
@@ -108,12 +100,14 @@ class Watch:
         try:
             async with asyncio.timeout(self._settings.timeout_s):
                 done = await self._asker.request(
-                    "OPTIONS",
-                    self.target,
-                    from_=self._from,
-                    to=NameAddr("", self.target),
-                    flow=self._flow,
-                    headers=(("Accept", "application/sdp"),),
+                    OutOfDialogRequest(
+                        method="OPTIONS",
+                        target=self.target,
+                        from_=self._from,
+                        to=NameAddr("", self.target),
+                        flow=self._flow,
+                        headers=(("Accept", "application/sdp"),),
+                    )
                 )
         except TimeoutError:
             event = self._liveness.unanswered("no answer to OPTIONS", now=self._asker.now())

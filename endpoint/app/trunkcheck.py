@@ -13,7 +13,7 @@ from signaling.errors import TransportError
 from signaling.sip.headers import NameAddr
 from signaling.sip.identity import ANONYMOUS
 from signaling.sip.uri import Uri
-from signaling.user_agent import UserAgent
+from signaling.user_agent import OutOfDialogRequest, UserAgent
 
 ASK_S = 3.0
 """How long a peer may take for its answer."""
@@ -56,12 +56,13 @@ async def _ask(config: Config, peer: TrunkPeerSettings) -> str:
     transport = replace(settings.transport, advertised_host=None, advertised_port=None)
     async with UserAgent(replace(settings, transport=transport, close_timeout_s=0.1)) as agent:
         target = Uri.parse(peer.uri)
+        options = OutOfDialogRequest(
+            method="OPTIONS", target=target, from_=ANONYMOUS, to=NameAddr("", target)
+        )
         try:
             await agent.listen_udp("127.0.0.1" if local else "0.0.0.0", 0)
             async with asyncio.timeout(ASK_S):
-                done = await agent.request(
-                    "OPTIONS", target, from_=ANONYMOUS, to=NameAddr("", target)
-                )
+                done = await agent.request(options)
         except TimeoutError:
             return f"no answer to OPTIONS in {ASK_S:g} s"
         except TransportError as error:

@@ -50,6 +50,7 @@ from signaling.sip.invite import InviteUsage, Role
 from signaling.sip.layer import Direction, Trace
 from signaling.sip.message import Message, Request, Response, parse_message, respond
 from signaling.sip.notifier import NotifierUsage
+from signaling.sip.outofdialog import OutOfDialogRequest
 from signaling.sip.refer import ReferIssuer, ReferRecipient, open_refer, refer_headers
 from signaling.sip.registration import RegistrationSettings, RegistrationUsage
 from signaling.sip.replaces import replaced_by
@@ -207,36 +208,23 @@ class Stack:
         session.start(now)
         return session
 
-    def request(
-        self,
-        method: str,
-        target: Uri,
-        flow: Flow,
-        *,
-        from_: NameAddr,
-        to: NameAddr,
-        headers: Sequence[tuple[str, str]] = (),
-        body: bytes = b"",
-        content_type: str | None = None,
-        credentials: DigestCredentials | None = None,
-        routes: Sequence[NameAddr] = (),
-        now: float,
-    ) -> RequestId:
-        """Send a request outside any dialog (not INVITE). Then one `RequestCompleted`."""
+    def request(self, wanted: OutOfDialogRequest, flow: Flow, *, now: float) -> RequestId:
+        """Send a request outside any dialog, by `flow`. Then one `RequestCompleted`."""
         id = RequestId(self._core.next_id("r"))
         cseq = itertools.count(2)
         request = self._core.request(
-            method,
-            target,
-            from_=from_.with_parameter("tag", self._core.token()),
-            to=to,
+            wanted.method,
+            wanted.target,
+            from_=wanted.from_.with_parameter("tag", self._core.token()),
+            to=wanted.to,
             call_id=self._core.token(),
             cseq=1,
-            routes=routes,
-            headers=headers,
-            body=body,
-            content_type=content_type,
+            routes=wanted.routes,
+            headers=wanted.headers,
+            body=wanted.body,
+            content_type=wanted.content_type,
         )
+        credentials = wanted.credentials
         exchange = Exchange(
             self._core,
             request,

@@ -25,6 +25,7 @@ from endpoint.callcontrol.events import (
 from endpoint.legs.base import Cause, DeviceId, DeviceRegistered, DeviceUnregistered
 from signaling.sip.flow import Flow, TransportKind
 from signaling.sip.headers import NameAddr
+from signaling.sip.outofdialog import OutOfDialogRequest
 from signaling.sip.stack import Direction
 from signaling.sip.uri import Uri
 from signaling.user_agent import UserAgent
@@ -304,7 +305,14 @@ async def test_a_request_that_is_too_large_for_a_datagram_goes_by_tcp(kamailio: 
         me = NameAddr("", Uri.parse("sip:6001@127.0.0.1"))
         for body in (b"", bytes(1300)):
             done = await agent.request(
-                "OPTIONS", target, from_=me, to=me, body=body, content_type="text/plain"
+                OutOfDialogRequest(
+                    method="OPTIONS",
+                    target=target,
+                    from_=me,
+                    to=me,
+                    body=body,
+                    content_type="text/plain",
+                )
             )
             assert done.status == 200
     assert sent == [TransportKind.UDP, TransportKind.TCP]

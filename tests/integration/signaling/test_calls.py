@@ -12,6 +12,7 @@ from signaling.sip.auth import DigestCredentials
 from signaling.sip.flow import Flow, TransportKind
 from signaling.sip.headers import NameAddr
 from signaling.sip.invite import Role
+from signaling.sip.outofdialog import OutOfDialogRequest
 from signaling.sip.uri import Uri
 from signaling.transport.tls import TlsPolicy
 from signaling.user_agent import (
@@ -336,27 +337,33 @@ async def test_without_a_listener_of_its_family_a_target_can_not_be_reached(stag
     assert "no UDP listener" in str((await ending(session)).error)
 
 
+def asking(target: Uri, address: NameAddr) -> OutOfDialogRequest:
+    return OutOfDialogRequest(method="OPTIONS", target=target, from_=address, to=address)
+
+
 async def test_requests_outside_a_call(stage):
     phone = await stage.phone("6001", TransportKind.UDP)
     server = Uri("sip", host="127.0.0.1", port=stage.udp_port)
     address = NameAddr("", Uri("sip", "6001", host="127.0.0.1"))
     async with asyncio.timeout(PATIENCE_S):
-        ping = await phone.agent.request("OPTIONS", server, from_=address, to=address)
+        ping = await phone.agent.request(asking(server, address))
         assert ping.status == 200
         assert ping.response is not None
         message = await phone.agent.request(
-            "MESSAGE",
-            server,
-            from_=address,
-            to=address,
-            body=b"hello",
-            content_type="text/plain",
-            credentials=phone.credentials(),
+            OutOfDialogRequest(
+                method="MESSAGE",
+                target=server,
+                from_=address,
+                to=address,
+                body=b"hello",
+                content_type="text/plain",
+                credentials=phone.credentials(),
+            )
         )
         assert message.status == 404  # it is for nobody
         unknown = Uri("sip", host="no-such-host.invalid")
         with pytest.raises(TransportError):
-            await phone.agent.request("OPTIONS", unknown, from_=address, to=address)
+            await phone.agent.request(asking(unknown, address))
 
 
 async def test_who_left_can_place_nothing_any_more(stage):
@@ -365,7 +372,7 @@ async def test_who_left_can_place_nothing_any_more(stage):
     assert isinstance((await ending(phone.dial("10086"))).error, TransportError)
     address = NameAddr("", Uri("sip", "6001", host="127.0.0.1"))
     with pytest.raises(TransportError):
-        await phone.agent.request("OPTIONS", address.uri, from_=address, to=address)
+        await phone.agent.request(asking(address.uri, address))
     with pytest.raises(LocalProtocolError):
         phone.register()
     with pytest.raises(LocalProtocolError):
@@ -398,7 +405,7 @@ async def test_leaving_does_not_wait_for_the_dead(stage, unused_udp_port):
         )
     )
     async with asyncio.timeout(PATIENCE_S), asyncio.TaskGroup() as tasks:
-        ping = tasks.create_task(phone.agent.request("OPTIONS", nobody, from_=address, to=address))
+        ping = tasks.create_task(phone.agent.request(asking(nobody, address)))
         await asyncio.sleep(0)
         await phone.leave()
         assert (await ping).status == 503

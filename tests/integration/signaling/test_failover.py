@@ -28,6 +28,7 @@ from signaling.user_agent import (
     Answered,
     InviteRequest,
     InviteSession,
+    OutOfDialogRequest,
     Progress,
     Registered,
     RegistrationFailed,
@@ -291,5 +292,6 @@ async def test_a_request_goes_to_the_next_too(zone: Zone, phone: UserAgent) -> N
     with silence(zone):
         async with other(zone):
             target = Uri.parse(f"sip:{DOMAIN};transport=udp")
-            done = await phone.request("OPTIONS", target, from_=ME, to=ME)
+            options = OutOfDialogRequest(method="OPTIONS", target=target, from_=ME, to=ME)
+            done = await phone.request(options)
             assert done.status == 200

@@ -7,6 +7,7 @@ import pytest
 from signaling.sip.auth import DigestCredentials
 from signaling.sip.events import Ended, ReinviteCompleted, RequestCompleted
 from signaling.sip.message import Request
+from signaling.sip.outofdialog import OutOfDialogRequest
 from signaling.sip.uri import Uri
 from tests.unit.signaling.sip.peer import ALICE, BOB, CONTACT, FAR, WS, Peer
 
@@ -35,14 +36,16 @@ def proofs(peer: Peer) -> list[str]:
 def ask(peer: Peer, credentials: DigestCredentials | None = MINE) -> None:
     peer.do(
         peer.stack.request,
-        "MESSAGE",
-        Uri.parse("sip:192.0.2.1"),
+        OutOfDialogRequest(
+            method="MESSAGE",
+            target=Uri.parse("sip:192.0.2.1"),
+            from_=BOB,
+            to=ALICE,
+            body=b"hello",
+            content_type="text/plain",
+            credentials=credentials,
+        ),
         peer.flow,
-        from_=BOB,
-        to=ALICE,
-        body=b"hello",
-        content_type="text/plain",
-        credentials=credentials,
     )
 
 

@@ -22,6 +22,7 @@ from signaling.sip.events import (
 )
 from signaling.sip.headers import STAR, NameAddr
 from signaling.sip.message import Request, Response
+from signaling.sip.outofdialog import OutOfDialogRequest
 from signaling.sip.registration import RegistrationUsage
 from tests.unit.signaling.sip.guard import Guard
 from tests.unit.signaling.sip.network import ANSWER, OFFER, Network, Party
@@ -101,11 +102,10 @@ def test_2_3_request_for_current_contact_list(
     before = kept.bindings("alice", network.now)
     alice.do(
         alice.stack.request,
-        "REGISTER",
-        registrar.uri,
+        OutOfDialogRequest(
+            method="REGISTER", target=registrar.uri, from_=alice.address, to=alice.address
+        ),
         network.flow(alice, registrar),
-        from_=alice.address,
-        to=alice.address,
     )
     network.run(1)
     (done,) = (event for event in alice.events if isinstance(event, RequestCompleted))
