@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -52,6 +52,8 @@ from endpoint.callcontrol.model import CallSettings
 from endpoint.errors import ConfigurationError, StorageError
 from endpoint.legs.base import DeviceId
 from endpoint.legs.exchange import LegExchange
+from endpoint.legs.line import AccountSettings
+from endpoint.legs.trunk import TrunkSettings
 from endpoint.media.link import WorkerLink
 from endpoint.storage.calls import StoredCallRecords
 from endpoint.storage.database import Database
@@ -185,28 +187,53 @@ class Endpoint:
             log.warning("calls are hung up", calls=len(self.controller.calls()))
 
     async def _build(self) -> None:
+        """Each part after those that it uses, so that leaving ends it before them."""
         config, enter = self.config, self._stack.enter_async_context
         self.state.prepared()
         self._stack.enter_context(self.state.held())
-        database = await enter(Database(database_url(config, self.state)))
+        await self._open_storage()
+        accounts = outside_accounts(config, self.state.installation())
+        trunks = outside_trunks(config, self.state.installation())
+        headroom = Headroom()
+        traces = await self._make_server(headroom)
+        self.http = self._made_http(headroom)
+        # In before and so out after what its handlers use: they end when that ends.
+        await enter(self.http)
+        self.media = await enter(WorkerLink(media_settings(config), supervision=self.supervision))
+        await enter(self.server)
+        await self._listen_sip()
+        await self._open_calls(accounts, trunks)
+        directory = Directory(config, self.extensions)
+        await directory.refresh()
+        await self._watch(directory)
+        await self.http.listen(self._routes(directory, traces))
+        self._stack.push_async_callback(self.http.stop_listening)
+        self._stack.enter_context(self.state.announced(self.running))
+
+    async def _open_storage(self) -> None:
+        """The database, and what is secret: the token, the certificate."""
+        config = self.config
+        database = Database(database_url(config, self.state))
+        await self._stack.enter_async_context(database)
         self.extensions = Extensions(database)
         self.records = StoredCallRecords(database)
         self.token = api_token(config, self.state)
         check_secrets(config, self.token, await self.extensions.all(), self._origins)
         now = certificates.wall_clock()
         self.certificate = await asyncio.to_thread(certificates.provide, config, self.state, now)
-        tls = certificates.server_context(self.certificate)
-        accounts = outside_accounts(config, self.state.installation())
-        trunks = outside_trunks(config, self.state.installation())
 
-        capture = await enter(Capture(config.sip.capture)) if config.sip.capture else None
+    async def _make_server(self, headroom: Headroom) -> Traces:
+        """The SIP server, that is not entered yet, and what is kept of its messages."""
+        config = self.config
+        capture = Capture(config.sip.capture) if config.sip.capture else None
+        if capture is not None:
+            await self._stack.enter_async_context(capture)
         traces = Traces(
             config.sip.trace_bytes,
             lambda flow: self.server.user_agent.local_address(flow),
             capture.send if capture is not None else None,
         )
         facts = sip_config(config, self.certificate)
-        headroom = Headroom()
         agent = replace(
             facts.user_agent,
             is_short=headroom.is_short,
@@ -218,20 +245,23 @@ class Endpoint:
             trace=self._trace or traces.remember,
             supervision=self.supervision,
         )
-        access = Access(self.token, config.http.origins)
-        self.http = HttpServer(
-            config.http,
-            access,
-            tls,
-            certificates.server_names(config),
+        return traces
+
+    def _made_http(self, headroom: Headroom) -> HttpServer:
+        return HttpServer(
+            self.config.http,
+            Access(self.token, self.config.http.origins),
+            certificates.server_context(self.certificate),
+            certificates.server_names(self.config),
             self.server.websocket_route,
             headroom.has_room,
         )
-        # In before and so out after what its handlers use: they end when that ends.
-        await enter(self.http)
-        self.media = await enter(WorkerLink(media_settings(config), supervision=self.supervision))
-        await enter(self.server)
-        await self._listen_sip()
+
+    async def _open_calls(
+        self, accounts: Sequence[AccountSettings], trunks: Sequence[TrunkSettings]
+    ) -> None:
+        """The legs and call control. Records that an earlier run could not write come first."""
+        config, enter = self.config, self._stack.enter_async_context
         self.exchange = await enter(
             LegExchange(
                 self.server,
@@ -258,29 +288,28 @@ class Endpoint:
                 keep=self.supervision.keep,
             )
         )
-        directory = Directory(config, self.extensions)
-        await directory.refresh()
-        states = DevicesToWatch(self.controller, directory, domain=leg_settings(config).domain)
+
+    async def _watch(self, directory: Directory) -> None:
+        """Telephones that subscribe are told of our devices."""
+        domain = leg_settings(self.config).domain
+        states = DevicesToWatch(self.controller, directory, domain=domain)
         self.server.publish(states)
         watching = self.supervision.keep("watched devices", partial(states.follow, self.server))
-        await enter(running(watching))
+        await self._stack.enter_async_context(running(watching))
+
+    def _routes(self, directory: Directory, traces: Traces) -> list[web.RouteDef]:
+        """All that HTTP serves."""
+        config, patience_s = self.config, self.config.http.body_timeout_s
         view = NativeView(self.controller, self.exchange, directory)
-        routes: list[web.RouteDef] = [
-            *RestRoutes(view, config.http.body_timeout_s, alarms=self.supervision.alarms).routes(),
+        domain = leg_settings(config).domain
+        return [
+            *RestRoutes(view, patience_s, alarms=self.supervision.alarms).routes(),
             *BanRoutes(self.server).routes(),
             *TraceRoutes(traces, self.exchange.sip_calls).routes(),
-            *TextRoutes(
-                self.server,
-                directory,
-                leg_settings(config).domain,
-                config.http.body_timeout_s,
-            ).routes(),
-            *MediaRoutes(view, self.exchange.browsers, config.http.body_timeout_s).routes(),
+            *TextRoutes(self.server, directory, domain, patience_s).routes(),
+            *MediaRoutes(view, self.exchange.browsers, patience_s).routes(),
             *EventSocket(view).routes(),
         ]
-        await self.http.listen(routes)
-        self._stack.push_async_callback(self.http.stop_listening)
-        self._stack.enter_context(self.state.announced(self.running))
 
     async def _listen_sip(self) -> None:
         sip = self.config.sip
