@@ -140,7 +140,7 @@ class WriteRecord:
     """The call, when it was over."""
 
 
-Effect = (
+AtOnce = (
     Place
     | Alert
     | Answer
@@ -154,5 +154,8 @@ Effect = (
     | StartTimer
     | CancelTimer
     | Publish
-    | WriteRecord
 )
+"""What is done when it is asked for."""
+
+Effect = AtOnce | WriteRecord
+"""A record is waited for."""

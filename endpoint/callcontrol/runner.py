@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from dataclasses import replace
@@ -96,6 +97,10 @@ class InteractionRunner:
         """None says only that it is time to look whether anything is left."""
         self._deadlines: dict[Timer, asyncio.TimerHandle] = {}
         self._released: set[LegId] = set()
+        self._undone: deque[do.Effect] = deque()
+        """Decided, and not done yet."""
+        self._failure: Exception | None = None
+        """The first of those effects that failed."""
 
     def __repr__(self) -> str:
         calls = ", ".join(
@@ -122,6 +127,7 @@ class InteractionRunner:
 
         What waits to be taken there is taken here. Nobody's audio changes.
         """
+        other.catch_up()
         exchange = self._around.exchange
         theirs = other.state
         deadlines = {timer: handle.when() for timer, handle in other._deadlines.items()}
@@ -149,6 +155,15 @@ class InteractionRunner:
         for stimulus, asker in waiting:
             self._inbox.put_nowait((stimulus, asker))
 
+    def catch_up(self) -> None:
+        """Do all that was decided, at once; only records may still be on their way."""
+        undone, self._undone = self._undone, deque()
+        for effect in undone:
+            if isinstance(effect, do.WriteRecord):
+                self._undone.append(effect)
+            else:
+                self._try(effect)
+
     async def run(self) -> None:
         """Take stimuli until every call is cleared and every leg is over."""
         try:
@@ -163,7 +178,7 @@ class InteractionRunner:
             for deadline in self._deadlines.values():
                 deadline.cancel()
             while not self._inbox.empty():
-                _refuse_late(*self._inbox.get_nowait())
+                self._refuse_late(*self._inbox.get_nowait())
 
     async def _take(self, stimulus: Stimulus | None, asker: _Asker | None) -> None:
         if stimulus is None:
@@ -176,6 +191,8 @@ class InteractionRunner:
             return
         except Exception:
             _refuse(asker, CommandRejected(Rejection.INTERNAL_ERROR, "the interaction broke"))
+            if isinstance(stimulus, TransferAsked):
+                self._around.exchange.tell_transfer(stimulus.leg, 500)
             raise
         if asker is not None and not asker.done():
             asker.set_result(self.state)
@@ -201,16 +218,28 @@ class InteractionRunner:
 
     async def _perform_all(self, effects: Iterable[do.Effect]) -> None:
         """Do every effect, also behind one that fails; the first failure is raised at the end."""
-        failure: Exception | None = None
-        for effect in effects:
+        self._undone.extend(effects)
+        while self._undone:
+            effect = self._undone.popleft()
+            if not isinstance(effect, do.WriteRecord):
+                self._try(effect)
+                continue
             try:
-                await self._perform(effect)
+                await self._around.records.write(effect.record)
+                _log_summary(effect.record)
             except Exception as error:
-                failure = failure or error
+                self._failure = self._failure or error
+        failure, self._failure = self._failure, None
         if failure is not None:
             raise failure
 
-    async def _perform(self, effect: do.Effect) -> None:
+    def _try(self, effect: do.AtOnce) -> None:
+        try:
+            self._perform(effect)
+        except Exception as error:
+            self._failure = self._failure or error
+
+    def _perform(self, effect: do.AtOnce) -> None:
         exchange = self._around.exchange
         match effect:
             case do.Place(request):
@@ -243,19 +272,22 @@ class InteractionRunner:
                 self._deadlines.pop(timer).cancel()
             case do.Publish(event):
                 self._around.publish(event)
-            case do.WriteRecord(record):
-                await self._around.records.write(record)
-                _log_summary(record)
 
     def _deadline_passed(self, timer: Timer) -> None:
         self.tell(TimerFired(timer))
 
     async def give_up(self) -> None:
         """End every call with a cause, and wait for the legs for a while."""
+        transfers = [call.transfer for call in self.state.calls if call.transfer is not None]
+        asked = [each.leg for each in transfers if each.asked_by_phone]
         with suppress(Exception):
             end = EndEverything(Cause.PROTOCOL_ERROR, "an internal error ended the call")
             self.state, effects = step(self.state, end, self._around.clock())
+            asked.clear()  # they are told by that
             await self._perform_all(effects)
+        for leg in asked:
+            with suppress(Exception):
+                self._around.exchange.tell_transfer(leg, 500)
         legs = {leg.id for leg in self.state.legs}
         for leg in legs - self._released:
             with suppress(Exception):
@@ -264,18 +296,19 @@ class InteractionRunner:
             async with asyncio.timeout(self._release_timeout_s):
                 while legs:
                     stimulus, asker = await self._inbox.get()
-                    _refuse_late(stimulus, asker)
+                    self._refuse_late(stimulus, asker)
                     if isinstance(stimulus, LegReleased):
                         legs.discard(stimulus.leg)
+
+    def _refuse_late(self, stimulus: Stimulus | None, asker: _Asker | None) -> None:
+        _refuse(asker, CommandRejected(Rejection.UNKNOWN_CALL, "the call is over"))
+        if isinstance(stimulus, TransferAsked):
+            self._around.exchange.tell_transfer(stimulus.leg, 481)
 
 
 def _refuse(asker: _Asker | None, rejection: CommandRejected) -> None:
     if asker is not None and not asker.done():
         asker.set_exception(rejection)
-
-
-def _refuse_late(stimulus: Stimulus | None, asker: _Asker | None) -> None:
-    _refuse(asker, CommandRejected(Rejection.UNKNOWN_CALL, "the call is over"))
 
 
 def _log_summary(record: CallRecord) -> None:

@@ -26,6 +26,7 @@ from endpoint.legs.base import (
     LegRetrieved,
     LegRole,
     Route,
+    TransferAsked,
 )
 from tests.scenarios.desk import Desk, open_desk
 
@@ -205,6 +206,46 @@ async def test_an_interaction_that_breaks_ends_alone(monkeypatch: pytest.MonkeyP
         Cause.PROTOCOL_ERROR,
         Cause.NORMAL,
     ]
+
+
+@pytest.mark.parametrize("breaks_at", [TransferAsked, LegHeld])
+async def test_a_phone_that_asked_for_a_transfer_is_told_where_its_interaction_breaks(
+    monkeypatch: pytest.MonkeyPatch, breaks_at: type
+) -> None:
+    async with open_desk() as desk:
+        agent, customer = await desk.talking()
+
+        def step_that_breaks(state: object, stimulus: object, now: object) -> object:
+            if isinstance(stimulus, breaks_at | machine.EndEverything):
+                raise ZeroDivisionError
+            return machine.step(state, stimulus, now)  # type: ignore[arg-type]
+
+        monkeypatch.setattr("endpoint.callcontrol.runner.step", step_that_breaks)
+        with capture_logs():
+            agent.ask_transfer("6002")
+            customer.hold()
+            await asyncio.sleep(60)
+        assert agent.transfer[-1] == 500
+
+
+async def test_a_phone_that_asks_for_a_transfer_of_an_interaction_that_broke_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with open_desk() as desk:
+        agent, customer = await desk.talking()
+
+        def step_that_breaks(state: object, stimulus: object, now: object) -> object:
+            if isinstance(stimulus, LegHeld):
+                raise ZeroDivisionError
+            return machine.step(state, stimulus, now)  # type: ignore[arg-type]
+
+        monkeypatch.setattr("endpoint.callcontrol.runner.step", step_that_breaks)
+        with capture_logs():
+            customer.hold()
+            agent.ask_transfer("6002")
+            await desk.told(told.CallCleared)
+            await asyncio.sleep(60)
+        assert agent.transfer == [481]
 
 
 async def test_an_effect_that_breaks_ends_its_interaction(

@@ -6,16 +6,29 @@ A is the agent 6001, B the customer 10086, C the colleague 6002.
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
+from datetime import datetime
 
 import pytest
+from structlog.testing import capture_logs
 
+from endpoint.callcontrol import effects as do
 from endpoint.callcontrol import events as told
+from endpoint.callcontrol import machine
 from endpoint.callcontrol.commands import SingleStepTransfer
 from endpoint.callcontrol.controller import ControllerSettings
 from endpoint.callcontrol.dials import DialLimits
-from endpoint.callcontrol.model import CallId, CallSettings
+from endpoint.callcontrol.model import (
+    CallId,
+    CallRecord,
+    CallSettings,
+    Interaction,
+    Timer,
+    TimerKind,
+)
+from endpoint.callcontrol.turn import call_record
 from endpoint.errors import CommandRejected
-from endpoint.legs.base import Cause, DeviceId, LegRole, Side
+from endpoint.legs.base import Cause, DeviceId, InteractionId, LegRole, MediaConfirmed, Side
 from tests.fakes.exchange import FakeLeg
 from tests.scenarios.desk import Desk, open_desk
 
@@ -432,6 +445,50 @@ async def test_c_rings_on_after_the_calls_were_brought_together_and_is_given_up(
         assert failed.cause is Cause.NO_ANSWER
         assert colleague.release_cause is Cause.NO_ANSWER
         assert {"6001": NOBODY, "10086": {"moh"}} == desk.exchange.heard()
+
+
+async def test_what_was_decided_is_done_before_another_interaction_takes_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A deadline that is to run behind a record which is being written is one of both."""
+    async with open_desk() as desk:
+        _, _, second, colleague, first, other = await consulting(desk)
+        colleague.answer()
+        await desk.told(told.Established, "6002")
+        (record,) = (
+            call_record(InteractionId("i"), call)
+            for call in desk.controller.calls()
+            if call.id == other
+        )
+        timer = Timer(TimerKind.POST_DIAL, colleague.id)
+        may_write = asyncio.Event()
+
+        async def slow(record: CallRecord) -> None:
+            await may_write.wait()
+
+        def step(
+            state: Interaction, stimulus: machine.Stimulus, now: datetime
+        ) -> tuple[Interaction, tuple[do.Effect, ...]]:
+            state, effects = machine.step(state, stimulus, now)
+            if isinstance(stimulus, MediaConfirmed):
+                state = replace(state, timers=state.timers | {timer})
+                effects += (do.WriteRecord(record), do.StartTimer(timer, 30.0))
+            return state, effects
+
+        desk.records.write = slow  # type: ignore[method-assign]
+        monkeypatch.setattr("endpoint.callcontrol.runner.step", step)
+        second.speak()
+        await desk.told(told.MediaConfirmed)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(desk.bring_together("6001", other, first))
+            await asyncio.sleep(1)
+            may_write.set()
+        await desk.told(told.Transferred, "6001")
+        with capture_logs() as logs:
+            colleague.hang_up()
+            await desk.told(told.CallCleared, "6001")
+            await asyncio.sleep(60)
+        assert [each["event"] for each in logs] == ["call over"]
 
 
 async def test_a_caller_whom_nobody_has_answered_is_not_brought_into_another_call() -> None:
