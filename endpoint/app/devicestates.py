@@ -7,7 +7,7 @@ from typing import Protocol
 
 from endpoint.app.directory import Directory
 from endpoint.callcontrol.controller import CallController
-from endpoint.callcontrol.events import CallEvent, Event
+from endpoint.callcontrol.events import CallEvent, Diverted, Event
 from endpoint.callcontrol.feed import EventsMissed
 from endpoint.callcontrol.model import Call, Connection, ConnectionState
 from endpoint.legs.base import DeviceId, DeviceRegistered, DeviceUnregistered
@@ -106,6 +106,8 @@ class DevicesToWatch:
             server.changed([event.device], [Package.PRESENCE])
         elif isinstance(event, CallEvent):
             users = {event.device, event.calling, event.called}
+            if isinstance(event, Diverted):
+                users.add(event.diverted_to)
             server.changed(users, [Package.PRESENCE, Package.DIALOG])
 
     # -- inside -----------------------------------------------------------------------------------

@@ -52,6 +52,7 @@ from endpoint.legs.base import (
     DeviceUnregistered,
     Exchange,
     InteractionId,
+    LegDiverted,
     LegEvent,
     LegId,
     LegOffered,
@@ -433,6 +434,14 @@ class CallController:
             log.warning("dial refused", device=device, reason=limit)
         return limit
 
+    def _count_diversion(self, runner: InteractionRunner, leg: LegId) -> None:
+        """A phone forwards: its caller dials once more, and may so dial less in this minute."""
+        for call in runner.state.calls:
+            caller = call.connections[0].device
+            forwarded = any(each.leg == leg and each.is_live for each in call.connections)
+            if forwarded and caller is not None:
+                self._dials.count(caller, 0, asyncio.get_running_loop().time())
+
     def _pass_on(self, event: LegEvent) -> None:
         if isinstance(event, LegReleased):
             runner = self._legs.pop(event.leg, None)
@@ -440,6 +449,8 @@ class CallController:
             runner = self._legs.get(event.leg)
         if isinstance(event, TransferAsked) and not self._may_transfer(runner, event):
             return
+        if isinstance(event, LegDiverted) and runner is not None:
+            self._count_diversion(runner, event.leg)
         if runner is None:
             log.debug("leg event for no interaction", leg=event.leg, kind=type(event).__name__)
             return

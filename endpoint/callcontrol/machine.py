@@ -494,7 +494,7 @@ def _tell(
     | MediaInterrupted
     | MediaResumed,
 ) -> None:
-    """What changes no state but the flag that audio was seen."""
+    """What changes no state, but who is reached and whether audio was seen."""
     for call, connection in turn.live_connections(event.leg):
         facts = turn.facts(call, connection)
         match event:
@@ -516,6 +516,9 @@ def _tell(
                     turn.publish(told.DigitsFailed(**facts, text="the digits could not be sent"))
             case LegDiverted():
                 turn.publish(told.Diverted(**facts, diverted_to=event.to))
+                turn.put_connection(call.id, replace(connection, number=event.to))
+                if (leg := turn.state.leg(event.leg)) is not None:
+                    turn.put_leg(replace(leg, number=event.to))
             case MediaConfirmed():
                 seen = turn.put_connection(call.id, replace(connection, media_confirmed=True))
                 if not connection.media_confirmed:

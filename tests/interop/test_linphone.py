@@ -97,7 +97,7 @@ async def test_it_forwards_its_calls(desk: Desk, tmp_path: Path) -> None:
         await phone.line("Receiving new incoming call")
         phone.command(f"redirect all sip:{OTHER}@{desk.sip}")
         assert (await desk.event(Diverted, device=PEER)).diverted_to == OTHER
-        await desk.event(Established, device=PEER)
+        await desk.event(Established, device=OTHER)
         await hear({desk.ear(AGENT): {AGENT_HZ}})
         await desk.do(ClearConnection(AGENT))
         await answers.finished()

@@ -190,7 +190,7 @@ async def test_a_phone_that_forwards_its_calls_leads_to_a_number(
     ):
         await desk.do(MakeCall(AGENT, PEER))
         assert (await desk.event(Diverted, device=PEER)).diverted_to == OTHER
-        await desk.event(Established, device=PEER)
+        await desk.event(Established, device=OTHER)
         await forwards.finished()
         await hear({desk.ear(AGENT): {AGENT_HZ}})
         await desk.do(ClearConnection(AGENT))

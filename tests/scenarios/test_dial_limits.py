@@ -11,7 +11,7 @@ from endpoint.callcontrol import events as told
 from endpoint.callcontrol.controller import ControllerSettings
 from endpoint.callcontrol.dials import DialLimits
 from endpoint.errors import CommandRejected
-from endpoint.legs.base import Cause, LegRole
+from endpoint.legs.base import Cause, DeviceId, LegDiverted, LegRole
 from tests.fakes.exchange import FakeLeg
 from tests.scenarios.desk import Desk, open_desk
 
@@ -65,6 +65,19 @@ async def test_s12_a_phone_that_dials_too_often_is_refused_with_a_cause() -> Non
         assert (failed[-1].device, failed[-1].cause) == ("6001", Cause.DIAL_LIMIT)
         assert (failed[-1].q850, "within a minute" in failed[-1].text) == (21, True)
         assert desk.records.written[-1].ending.cause is Cause.DIAL_LIMIT
+
+
+async def test_s12_who_is_forwarded_has_dialled_once_more() -> None:
+    async with open_desk(limits(3)) as desk:
+        await dial_and_give_up(desk)
+        far = await desk.ringing("6001", "6002")
+        desk.exchange.tell(LegDiverted(far.id, DeviceId("10086")))
+        await desk.told(told.Diverted)
+        await desk.clear("6001")
+        await desk.told(told.CallCleared)
+        with pytest.raises(CommandRejected) as caught:
+            await desk.dial("6001", "10086")
+        assert caught.value.reason == "dial_limit"
 
 
 async def test_s12_a_device_is_in_so_many_calls_at_once() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from endpoint.app.devicestates import DevicesToWatch
 from endpoint.app.directory import KnownDevice
-from endpoint.callcontrol.events import CallCleared, NumberedEvent
+from endpoint.callcontrol.events import CallCleared, Diverted, NumberedEvent
 from endpoint.callcontrol.feed import EventsMissed
 from endpoint.callcontrol.model import Call, ConnectionState
 from endpoint.legs.base import (
@@ -186,6 +186,20 @@ async def test_what_happens_is_told_to_who_watches(desk: Desk) -> None:
         ({"6001"}, {Package.PRESENCE}),
         ({"6001", "6002"}, {Package.PRESENCE, Package.DIALOG}),
     ]
+
+
+async def test_whom_a_call_is_forwarded_to_is_told_of_too(desk: Desk) -> None:
+    diverted = Diverted(
+        interaction=InteractionId("i"),
+        call=call(d6001=ConnectionState.CONNECTED).id,
+        device=DeviceId("6002"),
+        state=ConnectionState.ALERTING,
+        calling=DeviceId("6001"),
+        called=DeviceId("6002"),
+        diverted_to=DeviceId("6003"),
+    )
+    ((users, _),) = await desk.follow([diverted])
+    assert users == {"6001", "6002", "6003"}
 
 
 async def test_after_events_that_were_missed_all_is_told_anew(desk: Desk) -> None:

@@ -395,11 +395,25 @@ def test_lost_audio_and_audio_that_is_back_are_told_and_change_nothing() -> None
 
 def test_a_call_that_is_forwarded_goes_on_as_the_connection_that_it_was() -> None:
     walk = ringing()
-    before = walk.state
+    before = [(each.leg, each.state) for each in walk.state.calls[0].connections]
     walk.take(LegDiverted(LINE, DeviceId("6003")))
-    assert walk.state == before
+    assert [(each.leg, each.state) for each in walk.state.calls[0].connections] == before
     (event,) = (event for event in walk.events if isinstance(event, told.Diverted))
     assert (event.device, event.diverted_to) == (B, "6003")
+
+
+def test_a_call_that_is_forwarded_is_of_whom_it_comes_to() -> None:
+    walk = ringing()
+    walk.take(LegDiverted(LINE, DeviceId("6003")))
+    walk.take(LegAnswered(LINE))
+    assert walk.state.calls[0].connection_of(B) is None
+    (established,) = (event for event in walk.events if isinstance(event, told.Established))
+    assert established.device == "6003"
+    walk.take(commands.ClearConnection(DeviceId("6003")))
+    (record,) = walk.records
+    assert record.called == B
+    assert [each.device for each in record.connections] == [A, "6003"]
+    walk.end()
 
 
 def test_the_record_of_a_call() -> None:
