@@ -16,7 +16,6 @@ from endpoint.errors import MediaError
 from endpoint.legs.audio_end import Protection
 from endpoint.legs.base import (
     CAUSES,
-    WITHHELD,
     Cause,
     DeviceId,
     DeviceRegistered,
@@ -28,7 +27,6 @@ from endpoint.legs.base import (
     InteractionId,
     LegDiverted,
     LegId,
-    LegOffered,
     LegReleased,
     LegRole,
     PlaceLeg,
@@ -47,7 +45,7 @@ from endpoint.legs.line import (
     OutsideAccounts,
     OwnRegistrar,
 )
-from endpoint.legs.offered import OfferedLeg
+from endpoint.legs.offered import OfferedLeg, offer_of
 from endpoint.legs.placed import PlacedLeg
 from endpoint.legs.ports import LegPorts
 from endpoint.legs.redirection import Deflection, Redirections
@@ -63,8 +61,7 @@ from signaling.registrar import Expired, Loss, Registered, Unregistered
 from signaling.sdp.negotiation import OPUS
 from signaling.server import SipServer
 from signaling.sip.auto_answer import answer_after_s
-from signaling.sip.grammar import legible
-from signaling.sip.identity import Claim, caller_of, number_of, redirection_of
+from signaling.sip.identity import Claim
 from signaling.supervision import Supervision
 from signaling.user_agent import InviteSession
 
@@ -240,7 +237,8 @@ class LegExchange(Exchange):
         """See `Exchange`."""
         found = self._legs.get(leg)
         if found is not None:
-            found.interaction = interaction
+            before, found.interaction = found.interaction, interaction
+            self._forget_if_over(before)
 
     def set_routes(self, interaction: InteractionId, routes: Sequence[Route]) -> None:
         """See `Exchange`."""
@@ -403,8 +401,11 @@ class LegExchange(Exchange):
                 self._legs.pop(leg.id, None)
                 self._trunks.leave(leg.id)
             self.sip_calls.ended(leg)
-            if all(other.interaction != leg.interaction for other in self._legs.values()):
-                self._registrar.forget(leg.interaction)
+            self._forget_if_over(leg.interaction)
+
+    def _forget_if_over(self, interaction: InteractionId) -> None:
+        if all(leg.interaction != interaction for leg in self._legs.values()):
+            self._registrar.forget(interaction)
 
     def _do(self, leg: LegId, action: Callable[[Leg], None]) -> None:
         found = self._legs.get(leg)
@@ -439,12 +440,12 @@ class LegExchange(Exchange):
     async def _read_invitations(self) -> None:
         async for session in self._server.invitations():
             try:
-                await self._offer(session)
+                self._offer(session)
             except Exception:
                 log.exception("invitation failed", session=session.id)
                 session.hang_up(500)
 
-    async def _offer(self, session: InviteSession) -> None:
+    def _offer(self, session: InviteSession) -> None:
         """See whose call it is, and for whom: a phone's, an account's, a trunk's, a stranger's."""
         leg = LegId(f"in-{secrets.token_hex(8)}")
         trunk: Trunk | None = None
@@ -459,7 +460,6 @@ class LegExchange(Exchange):
         elif (trunk := self._trunks.of(session)) is not None:
             called, instance = trunk.device_for(session), None
             terms, transfers = trunk.settings.audio, trunk.settings.transfers
-        wish = await self._answer_after_s(session, called or "", trunk)
         if not called or self._closing:
             session.hang_up(404 if not called else 503)
             return
@@ -473,8 +473,7 @@ class LegExchange(Exchange):
             full = CAUSES[Cause.TRUNK_FULL]
             session.hang_up(full.sip_status, full.q850)
             return
-        offered = _offered(leg, session, DeviceId(called), trunk)
-        offered = replace(offered, answer_after_s=wish)
+        offered = offer_of(leg, session, DeviceId(called), trunk)
         if replaced is not None:
             offered = replace(offered, interaction=replaced.interaction, replaces=replaced.id)
         if instance is not None:
@@ -490,6 +489,7 @@ class LegExchange(Exchange):
                 referrals=self._referrals,
                 terms=terms,
                 transfers=transfers,
+                answer_after_s=partial(self._answer_after_s, session, called, trunk),
             ),
             offered.calling,
         )
@@ -578,33 +578,6 @@ class LegExchange(Exchange):
             await self._ports.open_sounds()
         except MediaError as exc:  # the next WorkerLost comes here again
             log.warning("sounds not opened", reason=str(exc))
-
-
-def _offered(
-    leg: LegId, session: InviteSession, called: DeviceId, trunk: Trunk | None
-) -> LegOffered:
-    """What is told of a call that came in."""
-    request = session.request
-    trusted = trunk is not None and trunk.settings.claim is not Claim.NONE
-    caller = caller_of(request, trusted=trusted)
-    uri, name = caller.address.uri, legible(caller.address.display_name)
-    calling, role = number_of(uri) or uri.host, LegRole.LINE
-    if session.authenticated_user is not None:
-        calling, role = session.authenticated_user, LegRole.STATION
-    elif caller.is_withheld:
-        calling, name = WITHHELD, ""
-    before = redirection_of(request.headers) if trusted else None
-    return LegOffered(
-        leg=leg,
-        interaction=InteractionId(secrets.token_hex(8)),
-        calling=DeviceId(calling),
-        called=called,
-        role=role,
-        calling_name=name,
-        withheld=caller.is_withheld,
-        first_called=DeviceId(number_of(before.first_called)) if before else None,
-        last_redirection=DeviceId(number_of(before.last)) if before else None,
-    )
 
 
 _LOSSES: dict[Loss, Cause] = {

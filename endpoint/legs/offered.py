@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import secrets
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 
 import structlog
 
 from endpoint.errors import MediaError
 from endpoint.legs.audio_end import encodings_of
-from endpoint.legs.base import LegEvent, LegOffered
+from endpoint.legs.base import (
+    WITHHELD,
+    DeviceId,
+    InteractionId,
+    LegEvent,
+    LegId,
+    LegOffered,
+    LegRole,
+)
 from endpoint.legs.info import TRICKLE_ICE
 from endpoint.legs.leg import GiveUp, LegSettings
 from endpoint.legs.line import Transfers
@@ -16,9 +26,12 @@ from endpoint.legs.ports import LegPorts
 from endpoint.legs.referrals import Referrals
 from endpoint.legs.sip import SipLeg
 from endpoint.legs.terms import AudioTerms
+from endpoint.legs.trunk import Trunk
 from signaling.errors import SdpError
 from signaling.sdp.description import SessionDescription
 from signaling.sdp.negotiation import Negotiated
+from signaling.sip.grammar import legible
+from signaling.sip.identity import Claim, caller_of, number_of, redirection_of
 from signaling.user_agent import InviteSession
 
 log = structlog.get_logger(__name__)
@@ -42,8 +55,14 @@ class OfferedLeg(SipLeg):
         referrals: Referrals,
         terms: AudioTerms,
         transfers: Transfers,
+        answer_after_s: Callable[[], Awaitable[float | None]],
     ) -> None:
-        """Make a leg; `terms` say what we offer a caller that offers nothing."""
+        """Make a leg.
+
+        `terms` say what we offer a caller that offers nothing, `answer_after_s` in how many seconds
+        the called is to pick up by itself. That may be asked of a database, and is so here: other
+        callers do not wait for it.
+        """
         super().__init__(
             offered.leg,
             offered.interaction,
@@ -59,6 +78,7 @@ class OfferedLeg(SipLeg):
         self._caller = session
         self._offered = offered
         self._terms = terms
+        self._answer_after_s = answer_after_s
         self._offer_of_caller = session.sdp
         """None: the INVITE held none."""
         self._foreseen: Negotiated | None = None
@@ -97,7 +117,7 @@ class OfferedLeg(SipLeg):
         except (GiveUp, MediaError) as exc:
             self._refuse_unsaid(503, str(exc))
             return
-        self._emit(self._offered)
+        self._emit(replace(self._offered, answer_after_s=await self._answer_after_s()))
 
     def _refuse_unsaid(self, status: int, text: str) -> None:
         """Nobody was told of the call, so nobody is told of its end."""
@@ -133,3 +153,30 @@ class OfferedLeg(SipLeg):
         self._held_by_them = agreed.far_end_holds
         await self._agree(agreed)
         return answer
+
+
+def offer_of(
+    leg: LegId, session: InviteSession, called: DeviceId, trunk: Trunk | None
+) -> LegOffered:
+    """What is told of a call that came in."""
+    request = session.request
+    trusted = trunk is not None and trunk.settings.claim is not Claim.NONE
+    caller = caller_of(request, trusted=trusted)
+    uri, name = caller.address.uri, legible(caller.address.display_name)
+    calling, role = number_of(uri) or uri.host, LegRole.LINE
+    if session.authenticated_user is not None:
+        calling, role = session.authenticated_user, LegRole.STATION
+    elif caller.is_withheld:
+        calling, name = WITHHELD, ""
+    before = redirection_of(request.headers) if trusted else None
+    return LegOffered(
+        leg=leg,
+        interaction=InteractionId(secrets.token_hex(8)),
+        calling=DeviceId(calling),
+        called=called,
+        role=role,
+        calling_name=name,
+        withheld=caller.is_withheld,
+        first_called=DeviceId(number_of(before.first_called)) if before else None,
+        last_redirection=DeviceId(number_of(before.last)) if before else None,
+    )

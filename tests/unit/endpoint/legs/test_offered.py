@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, cast
 
 import pytest
@@ -9,6 +10,8 @@ import pytest
 from endpoint.errors import ConfigurationError
 from endpoint.legs.base import (
     Cause,
+    DeviceId,
+    InteractionId,
     LegAnswered,
     LegHeld,
     LegId,
@@ -315,3 +318,35 @@ class TestAutoAnswer:
         session = FakeSession(called=called, sdp=far_offer(), user=user, flow=flow)
         session.request.headers = Headers(WISH)
         assert (await offered(desk, session)).answer_after_s == after_s
+
+    async def test_nobody_else_waits_until_its_device_is_looked_up(
+        self, desk: Desk, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        is_free = asyncio.Event()
+
+        async def locked(device: DeviceId) -> DeviceId | None:
+            await is_free.wait()
+            return device
+
+        monkeypatch.setattr(desk.exchange, "_extension", locked)
+        wishes, other = FakeSession(sdp=far_offer(), user="6009"), FakeSession(sdp=far_offer())
+        wishes.request.headers = Headers(WISH)
+        desk.server.offered.put(wishes)
+        assert (await offered(desk, other)).answer_after_s is None
+        is_free.set()
+        event = await desk.next()
+        assert isinstance(event, LegOffered)
+        assert event.answer_after_s == 3.0
+
+
+async def test_that_one_phone_was_called_is_forgotten_with_its_interaction(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By its GRUU; also where its legs go over to another interaction."""
+    monkeypatch.setattr(desk.server, "resolve", lambda uri: ("6001", "urn:uuid:1"))
+    narrowed = desk.exchange._registrar._instances
+    session = FakeSession(sdp=far_offer())
+    event = await offered(desk, session)
+    assert narrowed == {event.interaction: ("6001", "urn:uuid:1")}
+    desk.exchange.move(event.leg, InteractionId("another"))
+    assert narrowed == {}
