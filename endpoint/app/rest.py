@@ -15,7 +15,7 @@ from endpoint.app.bodies import read_body
 from endpoint.app.native import NativeView
 from endpoint.callcontrol import commands as do
 from endpoint.callcontrol.commands import CommandAccepted, Rejection
-from endpoint.callcontrol.model import CallId
+from endpoint.callcontrol.model import CallId, Participation
 from endpoint.gateways.native import messages as wire
 from endpoint.legs.base import DeviceId
 
@@ -57,6 +57,11 @@ class RestRoutes:
             web.post(f"{calls}/{{call}}/digits", self.digits),
             web.post(f"{calls}/{{call}}/transfer", self.transfer),
             web.post(f"{calls}/{{call}}/consult", self.consult),
+            web.post(f"{calls}/{{call}}/add", self.add),
+            web.post(f"{calls}/{{call}}/join", self.join),
+            web.post(f"{calls}/{{call}}/intercept", self.intercept),
+            web.post(f"{calls}/{{call}}/deflect", self.deflect),
+            web.post(f"{calls}/{{call}}/mute", self.mute),
             *(
                 web.post(f"{calls}/{{call}}/{word}", self._about_device(command))
                 for word, command in about.items()
@@ -152,6 +157,39 @@ class RestRoutes:
         return await self._submit(
             do.ConsultationCall(DeviceId(wanted.device), wanted.destination, call)
         )
+
+    async def add(self, request: web.Request) -> web.Response:
+        """`POST /calls/{call}/add`."""
+        wanted = await read_body(request, wire.AddParty, timeout_s=self.body_timeout_s)
+        device, call = DeviceId(wanted.device), CallId(request.match_info["call"])
+        how = Participation(wanted.participation)
+        return await self._submit(do.SingleStepConference(device, wanted.destination, call, how))
+
+    async def join(self, request: web.Request) -> web.Response:
+        """`POST /calls/{call}/join`."""
+        wanted = await read_body(request, wire.Join, timeout_s=self.body_timeout_s)
+        device, beside = DeviceId(wanted.device), DeviceId(wanted.beside)
+        call, how = CallId(request.match_info["call"]), Participation(wanted.participation)
+        return await self._submit(do.JoinCall(device, beside, how, call))
+
+    async def intercept(self, request: web.Request) -> web.Response:
+        """`POST /calls/{call}/intercept`."""
+        wanted = await read_body(request, wire.Intercept, timeout_s=self.body_timeout_s)
+        device, beside = DeviceId(wanted.device), DeviceId(wanted.beside)
+        call = CallId(request.match_info["call"])
+        return await self._submit(do.InterceptCall(device, beside, call))
+
+    async def deflect(self, request: web.Request) -> web.Response:
+        """`POST /calls/{call}/deflect`."""
+        wanted = await read_body(request, wire.Deflect, timeout_s=self.body_timeout_s)
+        device, call = DeviceId(wanted.device), CallId(request.match_info["call"])
+        return await self._submit(do.DeflectCall(device, wanted.destination, call))
+
+    async def mute(self, request: web.Request) -> web.Response:
+        """`POST /calls/{call}/mute`."""
+        wanted = await read_body(request, wire.Mute, timeout_s=self.body_timeout_s)
+        device, call = DeviceId(wanted.device), CallId(request.match_info["call"])
+        return await self._submit(do.SetMicrophoneMute(device, wanted.muted, call))
 
     def _about_two(
         self, command: Callable[[DeviceId, CallId | None, CallId], do.PairCommand]

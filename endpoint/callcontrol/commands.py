@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import ClassVar
 
-from endpoint.callcontrol.model import CallId
+from endpoint.callcontrol.model import CallId, Participation
 from endpoint.legs.base import DeviceId, InteractionId
 
 
@@ -27,6 +27,11 @@ class CommandName(StrEnum):
     ALTERNATE_CALL = "AlternateCall"
     RECONNECT_CALL = "ReconnectCall"
     CONFERENCE_CALL = "ConferenceCall"
+    SINGLE_STEP_CONFERENCE = "SingleStepConference"
+    JOIN_CALL = "JoinCall"
+    INTERCEPT_CALL = "InterceptCall"
+    DEFLECT_CALL = "DeflectCall"
+    SET_MICROPHONE_MUTE = "SetMicrophoneMute"
     SINGLE_STEP_TRANSFER = "SingleStepTransfer"
     TRANSFER_CALL = "TransferCall"
 
@@ -202,6 +207,78 @@ class ConferenceCall:
 
 
 @dataclass(frozen=True, slots=True)
+class SingleStepConference:
+    """Call somebody into the call of the device."""
+
+    name: ClassVar[CommandName] = CommandName.SINGLE_STEP_CONFERENCE
+    device: DeviceId
+    """In whose call."""
+    destination: str = field(repr=False)
+    """A dial string, as of `MakeCall`: who is to join."""
+    call: CallId | None = None
+    """Which call; not needed when the device is in one only."""
+    participation: Participation = Participation.ACTIVE
+    """Who hears the one that joins."""
+
+
+@dataclass(frozen=True, slots=True)
+class JoinCall:
+    """Pick the device's station up and join a call of another one, to supervise it.
+
+    A device that is in the call takes part in it another way from now on.
+    """
+
+    name: ClassVar[CommandName] = CommandName.JOIN_CALL
+    device: DeviceId
+    """Who joins."""
+    beside: DeviceId
+    """Whom it supervises: the one that hears it whisper, and with whom it leaves."""
+    participation: Participation = Participation.SILENT
+    """Who hears it."""
+    call: CallId | None = None
+    """Which call; not needed when the other one is in one only."""
+
+
+@dataclass(frozen=True, slots=True)
+class InterceptCall:
+    """Pick the device's station up and take another one's place in its call."""
+
+    name: ClassVar[CommandName] = CommandName.INTERCEPT_CALL
+    device: DeviceId
+    """Who takes it."""
+    beside: DeviceId
+    """Whose place: it leaves when the other has come."""
+    call: CallId | None = None
+    """Which call; not needed when the other one is in one only."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeflectCall:
+    """Send the call that rings at the device on to somebody else."""
+
+    name: ClassVar[CommandName] = CommandName.DEFLECT_CALL
+    device: DeviceId
+    """Where it rings; for it the other is called, by whatever line it has."""
+    destination: str = field(repr=False)
+    """A dial string, as of `MakeCall`."""
+    call: CallId | None = None
+    """Which call; not needed when the device is in one only."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetMicrophoneMute:
+    """Let nobody in the call hear the device, or let them again."""
+
+    name: ClassVar[CommandName] = CommandName.SET_MICROPHONE_MUTE
+    device: DeviceId
+    """Who is muted; it hears as before."""
+    muted: bool
+    """Or no longer."""
+    call: CallId | None = None
+    """Which call; not needed when the device is in one only."""
+
+
+@dataclass(frozen=True, slots=True)
 class SingleStepTransfer:
     """Let somebody else take the device's place: it leaves when that one has answered."""
 
@@ -227,6 +304,8 @@ class TransferCall:
     """The call that goes on; it must be established. By default the one that the device holds."""
 
 
+SupervisionCommand = JoinCall | InterceptCall
+"""Commands about a call of another device."""
 PairCommand = AlternateCall | ReconnectCall | ConferenceCall | TransferCall
 """Commands about two calls of a device: the one that it holds, and the other."""
 CallCommand = (
@@ -238,6 +317,10 @@ CallCommand = (
     | ClearCall
     | ConsultationCall
     | SingleStepTransfer
+    | SingleStepConference
+    | DeflectCall
+    | SetMicrophoneMute
+    | SupervisionCommand
     | PairCommand
 )
 """Commands about a call that exists."""

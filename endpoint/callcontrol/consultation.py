@@ -93,7 +93,9 @@ def conference(turn: Turn, call: Call, own: Connection, command: ConferenceCall)
     )
     moved = ended_by_us(Cause.NORMAL, own.number, f"went on in call {call.id}")
     for each in joining:
-        turn.end(other.id, each, moved, failed=False)
+        left = turn.call(other.id).connection_by(each.leg)
+        if left is not None and left.is_live:  # the last two leave together
+            turn.end(other.id, left, moved, failed=False)
     call = turn.call(call.id)
     for each in (back, *(each for each in call.connections if each.is_live and each != back)):
         facts = turn.facts(call, each)

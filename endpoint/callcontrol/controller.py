@@ -22,10 +22,13 @@ from endpoint.callcontrol.commands import (
     Command,
     CommandAccepted,
     ConsultationCall,
+    DeflectCall,
     MakeCall,
     PairCommand,
     Rejection,
+    SingleStepConference,
     SingleStepTransfer,
+    SupervisionCommand,
 )
 from endpoint.callcontrol.dials import DialLimits, Dials
 from endpoint.callcontrol.events import CallEvents
@@ -207,7 +210,11 @@ class CallController:
         runner, call = self._find(command)
         if isinstance(command, PairCommand):
             self._gather(runner, command)
-        elif isinstance(command, SingleStepTransfer | ConsultationCall):
+        elif isinstance(command, SupervisionCommand):
+            self._check_may_join(command, call)
+        elif isinstance(
+            command, ConsultationCall | DeflectCall | SingleStepConference | SingleStepTransfer
+        ):
             limit = self._over_dial_limit(command.device)
             if limit is not None:
                 raise refused(Rejection.DIAL_LIMIT, command, limit)
@@ -292,19 +299,31 @@ class CallController:
                 if runner.state.call(command.call) is not None:
                     return runner, command.call
             raise refused(Rejection.UNKNOWN_CALL, command, f"there is no call {command.call}")
-        own = list(self._connections_of(command.device))
+        device = command.beside if isinstance(command, SupervisionCommand) else command.device
+        own = list(self._connections_of(device))
         if not own:
-            why = f"{command.device} is in no call; allowed now: MakeCall"
+            why = f"{device} is in no call"
+            if device == command.device:
+                why += "; allowed now: MakeCall"
             raise refused(Rejection.UNKNOWN_CALL, command, why)
         if len(own) > 1:
-            able = [each for each in own if command.name in allowed_for(each[1], each[2])]
+            able = [each for each in own if _could_mean(command, *each[1:])]
             own = able if len(able) == 1 else own
         if len(own) > 1:
             calls = ", ".join(f"{call.id} ({each.state})" for _, call, each in own)
-            why = f"{command.device} is in several calls; name one of {calls}"
+            why = f"{device} is in several calls; name one of {calls}"
             raise refused(Rejection.AMBIGUOUS_CALL, command, why)
         ((runner, call, _),) = own
         return runner, call.id
+
+    def _check_may_join(self, command: SupervisionCommand, call: CallId) -> None:
+        """Who joins is in no other call. Raises CommandRejected."""
+        if self._is_closing:
+            raise refused(Rejection.SHUTTING_DOWN, command, "the endpoint is about to stop")
+        for _, other, own in self._connections_of(command.device):
+            if other.id != call:
+                why = f"{command.device} is {own.state} in call {other.id}"
+                raise refused(Rejection.DEVICE_BUSY, command, why)
 
     def _named(self, command: PairCommand) -> PairCommand:
         """A command about two calls with both of them named.
@@ -455,3 +474,10 @@ class CallController:
             log.debug("leg event for no interaction", leg=event.leg, kind=type(event).__name__)
             return
         runner.tell(event)
+
+
+def _could_mean(command: CallCommand, call: Call, connection: Connection) -> bool:
+    """Whether a command that names no call could be about this one."""
+    if isinstance(command, SupervisionCommand):
+        return connection.state is ConnectionState.CONNECTED
+    return command.name in allowed_for(call, connection)

@@ -11,7 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TypeVar
 
-from endpoint.callcontrol.model import CallId, ConnectionState
+from endpoint.callcontrol.model import CallId, ConnectionState, Participation
 from endpoint.legs.base import (
     Cause,
     DeviceId,
@@ -203,6 +203,24 @@ class Conferenced(CallEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Joined(CallEvent):
+    """The device has joined the call, or takes part in it another way from now on."""
+
+    participation: Participation
+    """Who hears it."""
+    beside: DeviceId | None = None
+    """Whom it supervises."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MicrophoneMute(CallEvent):
+    """Nobody hears the device any more, or all do again."""
+
+    muted: bool
+    """Which."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Failed(CallEvent):
     """The device could not be reached. Its caller hears the busy tone for a while, where we can."""
 
@@ -239,6 +257,8 @@ CallEvents = (
     | Transferred
     | TransferFailed
     | Conferenced
+    | Joined
+    | MicrophoneMute
     | Failed
     | ConnectionCleared
     | CallCleared

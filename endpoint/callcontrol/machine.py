@@ -19,7 +19,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from endpoint.callcontrol import consultation, transfer
+from endpoint.callcontrol import consultation, supervision, transfer
 from endpoint.callcontrol import effects as do
 from endpoint.callcontrol import events as told
 from endpoint.callcontrol.commands import (
@@ -31,12 +31,17 @@ from endpoint.callcontrol.commands import (
     Command,
     ConferenceCall,
     ConsultationCall,
+    DeflectCall,
     GenerateDigits,
     HoldCall,
+    InterceptCall,
+    JoinCall,
     MakeCall,
     ReconnectCall,
     Rejection,
     RetrieveCall,
+    SetMicrophoneMute,
+    SingleStepConference,
     SingleStepTransfer,
     TransferCall,
 )
@@ -151,6 +156,16 @@ def step(
             consultation.conference(turn, *_subject(turn, stimulus), stimulus)
         case DialRefused(offer, text):
             _refuse_dial(turn, offer, Cause.DIAL_LIMIT, text)
+        case SingleStepConference():
+            supervision.single_step_conference(turn, *_subject(turn, stimulus), stimulus)
+        case JoinCall():
+            supervision.join(turn, stimulus)
+        case InterceptCall():
+            supervision.intercept(turn, stimulus)
+        case DeflectCall():
+            transfer.deflect(turn, *_subject(turn, stimulus), stimulus)
+        case SetMicrophoneMute():
+            supervision.set_mute(turn, *_subject(turn, stimulus), stimulus)
         case SingleStepTransfer():
             transfer.single_step_transfer(turn, *_subject(turn, stimulus), stimulus)
         case TransferCall():
@@ -189,6 +204,7 @@ def step(
             _timer_fired(turn, stimulus.timer)
         case EndEverything():
             _end_everything(turn, stimulus)
+    supervision.leave(turn)
     consultation.take_back(turn)
     return turn.state, tuple(turn.all_effects())
 
@@ -390,17 +406,21 @@ def _leg_answered(turn: Turn, event: LegAnswered) -> None:
     turn.stop_timer(TimerKind.NO_ANSWER, leg.id)
     turn.put_leg(replace(leg, progress=LegProgress.UP, refers=event.refers))
     for call, connection in turn.live_connections(leg.id):
-        if connection.state is ConnectionState.INITIATED:
-            originate(turn, call.id, connection)
-        elif connection is not call.connections[0]:
+        if connection is not call.connections[0]:
             _called_one_answered(turn, call, connection)
+        elif connection.state is ConnectionState.INITIATED:
+            originate(turn, call.id, connection)
         _establish(turn, call.id)
         if call.transfer is not None and call.transfer.target == leg.id:
             transfer.completed(turn, call.id)
 
 
 def _called_one_answered(turn: Turn, call: Call, connection: Connection) -> None:
-    turn.put_connection(call.id, replace(connection, state=ConnectionState.CONNECTED))
+    connection = replace(connection, state=ConnectionState.CONNECTED)
+    turn.put_connection(call.id, connection)
+    if connection.beside is not None:
+        supervision.answered(turn, call.id, connection)
+        return
     if call.post_dial is not None:
         if call.post_dial.pause_s:
             turn.start_timer(TimerKind.POST_DIAL, connection.leg, call.post_dial.pause_s)

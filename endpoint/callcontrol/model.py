@@ -37,6 +37,17 @@ class ConnectionState(StrEnum):
     """It could not be reached."""
 
 
+class Participation(StrEnum):
+    """How a device takes part in a call that it has joined (ECMA-269: active, silent)."""
+
+    ACTIVE = "active"
+    """It hears all others, and they hear it."""
+    SILENT = "silent"
+    """It hears all others, and nobody hears it (monitor)."""
+    WHISPER = "whisper"
+    """It hears all others, and only whom it is beside hears it."""
+
+
 class CallDirection(StrEnum):
     """Who asked for the call."""
 
@@ -162,6 +173,12 @@ class Connection:
     """Its own phone holds (re-INVITE), so only that phone can be asked to come back."""
     held_for: CallId | None = None
     """It holds only while it is in that other call, and is back when that is over for it."""
+    participation: Participation = Participation.ACTIVE
+    """Who hears it."""
+    beside: LegId | None = None
+    """The leg of whom it supervises; leaves with it, unless it has become a party itself."""
+    muted: bool = False
+    """Nobody hears it, until it says so."""
     ending: Ending | None = None
     """How it ended; none while it lives."""
     from_outside: bool = False
@@ -179,6 +196,15 @@ class Connection:
     def is_live(self) -> bool:
         """Whether the device is, or is about to be, in the call."""
         return self.ending is None
+
+    @property
+    def is_party(self) -> bool:
+        """Whether it lives and counts among those who talk: two of them are a call.
+
+        A supervisor does from when it is there.
+        """
+        is_coming = self.beside is not None and self.state is ConnectionState.INITIATED
+        return self.is_live and self.participation is Participation.ACTIVE and not is_coming
 
 
 def are_of_one(one: Leg | Connection, other: Leg | Connection) -> bool:

@@ -2,7 +2,8 @@
 
 In each call:
 
-- those who are connected, on legs that are up, hear each other;
+- those who are connected, on legs that are up, hear each other; who is muted or only listens is
+  heard by nobody, and who whispers by the one beside whom he is;
 - a caller whose leg is not answered hears the called one's early media, and nothing else before;
 - one who is connected alone hears why: music when the others hold the call, ring-back (or the far
   end's own) while somebody rings, the busy tone when somebody could not be reached;
@@ -21,6 +22,7 @@ from endpoint.callcontrol.model import (
     ConnectionState,
     Interaction,
     LegProgress,
+    Participation,
 )
 from endpoint.legs.base import LegId, Route, Source
 
@@ -38,7 +40,7 @@ def held_legs(interaction: Interaction) -> frozenset[LegId]:
     """
     held, talking = set[LegId](), set[LegId]()
     for call in interaction.calls:
-        parties = _parties(interaction, call)
+        parties = [each for each in _parties(interaction, call) if each.is_party]
         for party in parties:
             others = [each for each in parties if each is not party]
             if others and all(each.state is ConnectionState.HOLD for each in others):
@@ -57,12 +59,19 @@ def _routes_of(interaction: Interaction, call: Call) -> Iterator[Route]:
             yield Route(_rings(interaction, joining), waiting.leg)
         return
     for listener in (*connected, *_early_listeners(interaction, call)):
-        others = [speaker for speaker in connected if speaker is not listener]
+        others = [speaker for speaker in connected if _is_heard(speaker, listener)]
         for speaker in others:
             yield Route(speaker.leg, listener.leg)
-        source = None if others else _heard_alone(interaction, call, parties)
+        alone = not any(each.is_party and each is not listener for each in connected)
+        source = _heard_alone(interaction, call, parties) if alone else None
         if source is not None:
             yield Route(source, listener.leg)
+
+
+def _is_heard(speaker: Connection, listener: Connection) -> bool:
+    if speaker is listener or speaker.muted or speaker.participation is Participation.SILENT:
+        return False
+    return speaker.is_party or speaker.beside == listener.leg
 
 
 def _heard_alone(

@@ -16,8 +16,10 @@ from endpoint.callcontrol import effects as do
 from endpoint.callcontrol.commands import (
     Command,
     ConsultationCall,
+    DeflectCall,
     MakeCall,
     Rejection,
+    SingleStepConference,
     SingleStepTransfer,
 )
 from endpoint.callcontrol.events import CallEvents
@@ -45,6 +47,7 @@ class CallRecords(Protocol):
         """Keep one record. It is there when this returns."""
 
 
+_DIALS = MakeCall | ConsultationCall | DeflectCall | SingleStepConference | SingleStepTransfer
 ExtensionLookup = Callable[[DeviceId], Awaitable[DeviceId | None]]
 """The extension of ours that a number means: itself, or by an alias; None for any other number."""
 
@@ -200,7 +203,7 @@ class InteractionRunner:
 
     async def _without_alias(self, stimulus: Stimulus) -> Stimulus:
         """An alias leads to its extension before anything is decided: nobody is called by one."""
-        if isinstance(stimulus, MakeCall | ConsultationCall | SingleStepTransfer):
+        if isinstance(stimulus, _DIALS):
             return replace(stimulus, destination=await self._dialled(stimulus.destination))
         if isinstance(stimulus, LegOffered):
             return replace(stimulus, called=DeviceId(await self._dialled(stimulus.called)))

@@ -13,7 +13,13 @@ from dataclasses import replace
 
 from endpoint.callcontrol import effects as do
 from endpoint.callcontrol import events as told
-from endpoint.callcontrol.commands import Rejection, SingleStepTransfer, TransferCall
+from endpoint.callcontrol.commands import (
+    Command,
+    DeflectCall,
+    Rejection,
+    SingleStepTransfer,
+    TransferCall,
+)
 from endpoint.callcontrol.consultation import other_call
 from endpoint.callcontrol.dialstring import DialString, parse_dial_string
 from endpoint.callcontrol.model import (
@@ -51,7 +57,7 @@ def single_step_transfer(
     turn: Turn, call: Call, own: Connection, command: SingleStepTransfer
 ) -> None:
     """Begin one by command. Raises CommandRejected."""
-    _check_free(call, command)
+    check_free(call, command)
     try:
         dialled = parse_dial_string(command.destination)
     except DialStringError as error:
@@ -61,14 +67,15 @@ def single_step_transfer(
 
 def transfer_call(turn: Turn, call: Call, own: Connection, command: TransferCall) -> None:
     """Bring the others of two calls together, by command. Raises CommandRejected."""
-    _check_free(call, command)
+    check_free(call, command)
     other, consulting = other_call(turn, own, command)
     if not _bring_together(turn, call, own, other, consulting):
         why = f"nobody in call {other.id} rings or talks"
         raise refused(Rejection.INVALID_STATE, command, why)
 
 
-def _check_free(call: Call, command: SingleStepTransfer | TransferCall) -> None:
+def check_free(call: Call, command: Command) -> None:
+    """Let nobody else take a place meanwhile. Raises CommandRejected."""
     if call.transfer is not None:
         why = f"call {call.id} is being transferred to {call.transfer.to}"
         raise refused(Rejection.TRANSFERRING, command, why)
@@ -77,7 +84,8 @@ def _check_free(call: Call, command: SingleStepTransfer | TransferCall) -> None:
 def transfer_asked(turn: Turn, event: TransferAsked) -> None:
     """A phone asks for one: it may what a command may, and is told."""
     for call, own in turn.live_connections(event.leg):
-        if own.state not in _TRANSFERABLE or not call.is_established or call.transfer is not None:
+        is_free = call.transfer is None and call.outcome is None
+        if own.state not in _TRANSFERABLE or not call.is_established or not is_free:
             turn.effects.append(do.TellTransfer(event.leg, 488))
         elif event.replaces is not None:
             _attended_by_phone(turn, call, own, event)
@@ -110,6 +118,27 @@ def who_dials(state: Interaction, event: TransferAsked) -> DeviceId | None:
     ]
     parties.sort(key=lambda each: (each.leg == event.leg, each.role is not LegRole.STATION))
     return next((each.device for each in parties if each.device is not None), None)
+
+
+def deflect(turn: Turn, call: Call, own: Connection, command: DeflectCall) -> None:
+    """Another is called where it rings, for the device. Raises CommandRejected."""
+    try:
+        dialled = parse_dial_string(command.destination)
+    except DialStringError as error:
+        raise refused(error.reason, command, str(error)) from error
+    leg = turn.place(
+        dialled.number,
+        LegRole.LINE,
+        calling=command.device,
+        calling_name=call.calling_name or call.calling,
+        withheld=call.withheld,
+        referred_by=command.device,
+    )
+    turn.add_connection(call.id, leg, ConnectionState.NULL)
+    call = turn.call(call.id)
+    turn.publish(told.Diverted(**turn.facts(call, own), diverted_to=dialled.number))
+    over = ended_by_us(Cause.NORMAL, command.device, f"sent on to {dialled.number}")
+    turn.end(call.id, own, over, failed=False)
 
 
 def takes_over(turn: Turn, offer: LegOffered) -> None:
@@ -229,6 +258,11 @@ def _announce(turn: Turn, call: Call, own: Connection, transfer: Transfer) -> No
     turn.publish(told.Transferring(**turn.facts(call, own), transferred_to=transfer.to))
 
 
+def announce(turn: Turn, call: Call, own: Connection, leg: Leg) -> None:
+    """Somebody is called who is to take the device's place by himself."""
+    _announce(turn, _without_digits(turn, call), own, Transfer(own.leg, leg.number, target=leg.id))
+
+
 def rings(turn: Turn, call: Call, leg: Leg) -> None:
     """The new party rings."""
     if call.transfer is not None and call.transfer.target == leg.id:
@@ -305,7 +339,9 @@ def somebody_left(turn: Turn, call_id: CallId, gone: Connection, ending: Ending)
         failed(turn, call_id, ending)
         return
     live = [each for each in call.connections if each.is_live]
-    waiting = [each for each in live if each.leg not in (transfer.target, transfer.leg)]
+    waiting = [
+        each for each in live if each.is_party and each.leg not in (transfer.target, transfer.leg)
+    ]
     if waiting:
         return
     failed(turn, call_id, ending)

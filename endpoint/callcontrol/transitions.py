@@ -14,7 +14,9 @@ from endpoint.callcontrol.model import Call, Connection, ConnectionState
 ALLOWED: dict[ConnectionState, frozenset[CommandName]] = {
     ConnectionState.NULL: frozenset({CommandName.MAKE_CALL}),
     ConnectionState.INITIATED: frozenset({CommandName.CLEAR_CONNECTION}),
-    ConnectionState.ALERTING: frozenset({CommandName.ANSWER_CALL, CommandName.CLEAR_CONNECTION}),
+    ConnectionState.ALERTING: frozenset(
+        {CommandName.ANSWER_CALL, CommandName.CLEAR_CONNECTION, CommandName.DEFLECT_CALL}
+    ),
     ConnectionState.CONNECTED: frozenset(
         {
             CommandName.HOLD_CALL,
@@ -22,6 +24,8 @@ ALLOWED: dict[ConnectionState, frozenset[CommandName]] = {
             CommandName.CLEAR_CONNECTION,
             CommandName.CLEAR_CALL,
             CommandName.CONSULTATION_CALL,
+            CommandName.SET_MICROPHONE_MUTE,
+            CommandName.SINGLE_STEP_CONFERENCE,
             CommandName.SINGLE_STEP_TRANSFER,
             CommandName.TRANSFER_CALL,
         }
@@ -35,6 +39,8 @@ ALLOWED: dict[ConnectionState, frozenset[CommandName]] = {
             CommandName.ALTERNATE_CALL,
             CommandName.RECONNECT_CALL,
             CommandName.CONFERENCE_CALL,
+            CommandName.SET_MICROPHONE_MUTE,
+            CommandName.SINGLE_STEP_CONFERENCE,
             CommandName.SINGLE_STEP_TRANSFER,
             CommandName.TRANSFER_CALL,
         }
@@ -51,11 +57,16 @@ NEEDS_ESTABLISHED = frozenset(
         CommandName.CONSULTATION_CALL,
         CommandName.ALTERNATE_CALL,
         CommandName.CONFERENCE_CALL,
+        CommandName.SINGLE_STEP_CONFERENCE,
         CommandName.SINGLE_STEP_TRANSFER,
         CommandName.TRANSFER_CALL,
     }
 )
 """Commands that also need an established call."""
+ENDS = frozenset({CommandName.CLEAR_CONNECTION, CommandName.CLEAR_CALL})
+"""All that can be done in a call that has failed, while its caller hears so."""
+OF_OTHERS = frozenset({CommandName.JOIN_CALL, CommandName.INTERCEPT_CALL})
+"""Commands about a call of another device, whose state decides (`supervision.py`)."""
 NEEDS_OTHER_CALL = frozenset(
     {
         CommandName.ALTERNATE_CALL,
@@ -77,4 +88,6 @@ def allowed_for(call: Call, connection: Connection) -> frozenset[CommandName]:
     """What the connection's device may do in its call now: its buttons."""
     if not connection.is_live:
         return frozenset()
-    return allowed_commands(connection.state, established=call.is_established)
+    allowed = allowed_commands(connection.state, established=call.is_established)
+    # Alone, and hears why: there is nobody whom anything but its end could be about.
+    return allowed if call.outcome is None else allowed & ENDS

@@ -272,7 +272,7 @@ class Turn:
         over = self.put_connection(call_id, replace(connection, state=state, ending=ending))
         self.release(over.leg, ending.cause)
         call = self.call(call_id)
-        if call.outcome is None and sum(each.is_live for each in call.connections) < 2:
+        if call.outcome is None and sum(each.is_party for each in call.connections) < 2:
             call = replace(call, outcome=ending)
             self.put_call(call)
         facts = self.end_facts(call, over, ending)
@@ -281,8 +281,14 @@ class Turn:
     def _settle(self, call_id: CallId, ending: Ending, *, failed: bool) -> None:
         """Two or more talk on; one is let go or hears why; after the last, the call is over."""
         call = self.call(call_id)
-        left = [each for each in call.connections if each.is_live]
-        if len(left) == 1:
+        left = [each for each in call.connections if each.is_party]
+        if len(left) > 1:
+            return
+        for each in call.connections:
+            if each.is_live and not each.is_party:
+                passed_on = ended_by_us(ending.cause, ending.releasing_device)
+                self.over(call_id, each, passed_on, failed=False)
+        if left:
             (last,) = left
             if failed and self.is_up(last):
                 after_s = self.state.settings.failure_tone_s
@@ -290,8 +296,6 @@ class Turn:
                 return
             passed_on = ended_by_us(ending.cause, ending.releasing_device)
             self.over(call_id, last, passed_on, failed=False)
-        elif left:
-            return
         self._clear(call_id)
 
     def _clear(self, call_id: CallId) -> None:

@@ -6,7 +6,7 @@ import ssl
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Literal, Self, TypeVar
 from urllib.parse import quote
 
 import aiohttp
@@ -176,6 +176,35 @@ class EndpointClient:
     async def conference(self, device: str, call: str, other: str = "") -> wire.Accepted:
         """Bring everybody of the other call into the held one."""
         return await self._about("conference", call, wire.OfTwoCalls(device, other))
+
+    async def add(
+        self, device: str, call: str, destination: str, *, silent: bool = False
+    ) -> wire.Accepted:
+        """Call somebody into the call."""
+        how: Literal["active", "silent"] = "silent" if silent else "active"
+        return await self._about("add", call, wire.AddParty(device, destination, how))
+
+    async def join(
+        self,
+        device: str,
+        call: str,
+        beside: str,
+        participation: Literal["silent", "whisper", "active"] = "silent",
+    ) -> wire.Accepted:
+        """Supervise another device in its call, or another way from now on."""
+        return await self._about("join", call, wire.Join(device, beside, participation))
+
+    async def intercept(self, device: str, call: str, beside: str) -> wire.Accepted:
+        """Take another device's place in its call."""
+        return await self._about("intercept", call, wire.Intercept(device, beside))
+
+    async def deflect(self, device: str, call: str, destination: str) -> wire.Accepted:
+        """Send a call that rings at the device on."""
+        return await self._about("deflect", call, wire.Deflect(device, destination))
+
+    async def mute(self, device: str, call: str, *, muted: bool = True) -> wire.Accepted:
+        """Let nobody hear the device, or all again."""
+        return await self._about("mute", call, wire.Mute(device, muted))
 
     async def clear(self, device: str, call: str) -> wire.Accepted:
         """Take the device out of the call."""

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from endpoint.callcontrol import commands
 from endpoint.callcontrol import events as told
-from endpoint.callcontrol.model import CallId, Connection, ConnectionState
+from endpoint.callcontrol.model import CallId, Connection, ConnectionState, Participation
 from endpoint.errors import CommandRejected
 from endpoint.legs.base import Cause, DeviceId, LegRole
 from tests.fakes.exchange import FakeLeg
@@ -45,6 +45,8 @@ def agree(desk: Desk) -> None:
             if me.leg not in up and not (me.is_live and me.leg in early):
                 continue
             heard = desk.exchange.heard_on(me.leg)
+            if any(each.beside is not None or each.muted for each in call.connections):
+                continue  # said party by party in `tests/unit`
             if talks_elsewhere(desk, call.id, me):
                 assert me.state is ConnectionState.HOLD
                 continue
@@ -116,6 +118,22 @@ async def command(desk: Desk, draw: Draw) -> None:
         case commands.CommandName.CONSULTATION_CALL:
             to = draw(st.sampled_from([*OUTSIDE, *AGENTS]))
             await desk.controller.submit(commands.ConsultationCall(device, to, call))
+        case commands.CommandName.SINGLE_STEP_CONFERENCE:
+            to = draw(st.sampled_from([*OUTSIDE, *AGENTS]))
+            await desk.controller.submit(commands.SingleStepConference(device, to, call))
+        case commands.CommandName.JOIN_CALL:
+            beside = DeviceId(draw(st.sampled_from(AGENTS)))
+            how = Participation(draw(st.sampled_from([str(each) for each in Participation])))
+            await desk.controller.submit(commands.JoinCall(device, beside, how))
+        case commands.CommandName.INTERCEPT_CALL:
+            beside = DeviceId(draw(st.sampled_from(AGENTS)))
+            await desk.controller.submit(commands.InterceptCall(device, beside))
+        case commands.CommandName.DEFLECT_CALL:
+            to = draw(st.sampled_from([*OUTSIDE, *AGENTS]))
+            await desk.controller.submit(commands.DeflectCall(device, to, call))
+        case commands.CommandName.SET_MICROPHONE_MUTE:
+            muted = draw(st.sampled_from(["yes", ""]))
+            await desk.controller.submit(commands.SetMicrophoneMute(device, bool(muted), call))
         case commands.CommandName.ALTERNATE_CALL:
             await desk.controller.submit(commands.AlternateCall(device))
         case commands.CommandName.RECONNECT_CALL:

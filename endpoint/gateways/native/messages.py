@@ -7,7 +7,7 @@ Requests forbid unknown fields; answers allow them, so that an older client read
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
@@ -64,6 +64,55 @@ class Consult(Struct, frozen=True, forbid_unknown_fields=True):
     """Who consults."""
     destination: DialText
     """Whom: a number or a device, as of `MakeCall`."""
+
+
+class AddParty(Struct, frozen=True, forbid_unknown_fields=True):
+    """`POST /calls/{call}/add`."""
+
+    device: Device
+    """In whose call."""
+    destination: DialText
+    """Who is called in."""
+    participation: Literal["active", "silent"] = "active"
+    """Whether the others hear it."""
+
+
+class Join(Struct, frozen=True, forbid_unknown_fields=True):
+    """`POST /calls/{call}/join`."""
+
+    device: Device
+    """Who joins, or takes part another way from now on."""
+    beside: Device
+    """Whom it supervises."""
+    participation: Literal["silent", "whisper", "active"] = "silent"
+    """Who hears it: nobody, the one beside it, all."""
+
+
+class Intercept(Struct, frozen=True, forbid_unknown_fields=True):
+    """`POST /calls/{call}/intercept`."""
+
+    device: Device
+    """Who takes the place."""
+    beside: Device
+    """Whose."""
+
+
+class Deflect(Struct, frozen=True, forbid_unknown_fields=True):
+    """`POST /calls/{call}/deflect`."""
+
+    device: Device
+    """Where it rings."""
+    destination: DialText
+    """Who is called in its place."""
+
+
+class Mute(Struct, frozen=True, forbid_unknown_fields=True):
+    """`POST /calls/{call}/mute`."""
+
+    device: Device
+    """Whom nobody is to hear."""
+    muted: bool = True
+    """Or all again."""
 
 
 class Press(Struct, frozen=True, forbid_unknown_fields=True):

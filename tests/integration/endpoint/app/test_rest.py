@@ -57,6 +57,8 @@ async def test_a_call_from_dialling_to_its_record(desk: Desk) -> None:
             "ConsultationCall",
             "GenerateDigits",
             "HoldCall",
+            "SetMicrophoneMute",
+            "SingleStepConference",
             "SingleStepTransfer",
         ]
 
@@ -67,6 +69,8 @@ async def test_a_call_from_dialling_to_its_record(desk: Desk) -> None:
             "ClearConnection",
             "ConsultationCall",
             "RetrieveCall",
+            "SetMicrophoneMute",
+            "SingleStepConference",
             "SingleStepTransfer",
         ]
         await desk.client.retrieve("6002", call)

@@ -20,6 +20,7 @@ from endpoint.callcontrol.model import (
     ConnectionState,
     Interaction,
     LegProgress,
+    Participation,
     Timer,
     TimerKind,
 )
@@ -126,9 +127,11 @@ class Walk:
         if not self.state.calls:
             return
         assert self.state.is_finished
-        records = sorted(self.records, key=lambda each: each.call)
-        assert [each.call for each in records] == [each.id for each in self.state.calls]
-        for call, record in zip(self.state.calls, records, strict=True):
+        records = {each.call: each for each in self.records}
+        assert len(records) == len(self.records)
+        assert set(records) == {each.id for each in self.state.calls}
+        for call in self.state.calls:
+            record = records[call.id]
             own = [each for each in self.events if each.call == call.id]
             ends = [each for each in own if isinstance(each, told.Failed | told.ConnectionCleared)]
             assert len(ends) == len(call.connections)
@@ -243,6 +246,14 @@ class Walk:
                 assert not call.is_cleared
                 if connection.held_for is not None and call.transfer is None:
                     assert connection.held_for in {other.id for other, _ in own}, "left on hold"
+        for call in self.state.calls:
+            if call.is_cleared:
+                continue
+            assert any(each.is_party for each in call.connections), "nobody but supervisors"
+            for each in call.connections:
+                if each.is_live and not each.is_party:
+                    beside = [one for one in call.connections if one.leg == each.beside]
+                    assert any(one.is_live for one in beside), "supervises nobody"
         live = [each for call in self.state.calls for each in call.connections if each.is_live]
         kept = {each.leg for each in live}
         for leg in self.state.legs:
@@ -275,6 +286,42 @@ class Walk:
         assert any(each.is_live for each in others), "left alone"
         return self._heard(connection.leg)  # an answer is on its way
 
+    def _expected_beside(
+        self, call: Call, connection: Connection, others: list[Connection]
+    ) -> set[object]:
+        """The same where somebody supervises, has joined, or is muted."""
+        heard = self._heard(connection.leg)
+        audible = {
+            each.leg
+            for each in others
+            if each.is_live
+            and self.legs[each.leg].up
+            and each.state is ConnectionState.CONNECTED
+            and not each.muted
+            and (
+                each.participation is Participation.ACTIVE
+                or (each.participation is Participation.WHISPER and each.beside == connection.leg)
+            )
+        }
+        speakers = {each for each in heard if not isinstance(each, Source)}
+        if call.transfer is None and heard.isdisjoint(self._ringing(call)):
+            assert speakers == audible
+        talks = any(
+            each.is_party and each.state is ConnectionState.CONNECTED and self.legs[each.leg].up
+            for each in others
+        )
+        if talks and call.transfer is None:
+            assert len(heard) == len(speakers), "a sound of ours while others talk"
+        return heard
+
+    def _ringing(self, call: Call) -> set[object]:
+        return {
+            leg.id
+            for leg in self.state.legs
+            for each in call.connections
+            if each.leg == leg.id and leg.early_media and not self.legs[leg.id].up
+        }
+
     def _expected(self, call: Call, connection: Connection) -> set[object]:
         """What a party of a call hears of it, said from its own end."""
         if not connection.is_live or not self.legs[connection.leg].listens:
@@ -282,6 +329,8 @@ class Walk:
         if connection.state is ConnectionState.HOLD:
             return set()
         others = [each for each in call.connections if each is not connection]
+        if any(each.beside is not None or each.muted for each in call.connections):
+            return self._expected_beside(call, connection, others)
         if not others:
             return set()
         if len(others) > 1:

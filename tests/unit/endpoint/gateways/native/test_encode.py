@@ -53,6 +53,8 @@ def test_commands_are_offered_for_devices_of_ours_alone():
                 "ClearConnection",
                 "ConsultationCall",
                 "RetrieveCall",
+                "SetMicrophoneMute",
+                "SingleStepConference",
                 "SingleStepTransfer",
             ],
         ),

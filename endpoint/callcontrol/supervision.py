@@ -1,0 +1,154 @@
+"""Who comes into a call of others: parties by SingleStepConference, supervisors by JoinCall.
+
+A supervisor listens (silent), is heard by the one beside whom it is (whisper), or by all (active:
+it has become a party). It leaves with whom it supervises, unless it is a party. InterceptCall
+takes that one's place. Routes follow from the connection's participation alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from endpoint.callcontrol import events as told
+from endpoint.callcontrol import transfer
+from endpoint.callcontrol.commands import (
+    InterceptCall,
+    JoinCall,
+    Rejection,
+    SetMicrophoneMute,
+    SingleStepConference,
+    SupervisionCommand,
+)
+from endpoint.callcontrol.dialstring import parse_dial_string
+from endpoint.callcontrol.model import (
+    Call,
+    CallId,
+    Connection,
+    ConnectionState,
+    Leg,
+    Participation,
+)
+from endpoint.callcontrol.refusals import refused
+from endpoint.callcontrol.turn import Turn, ended_by_us
+from endpoint.errors import DialStringError
+from endpoint.legs.base import Cause, LegRole
+
+
+def single_step_conference(
+    turn: Turn, call: Call, own: Connection, command: SingleStepConference
+) -> None:
+    """Call somebody in. Raises CommandRejected."""
+    if call.transfer is not None:
+        why = f"call {call.id} is being transferred to {call.transfer.to}"
+        raise refused(Rejection.TRANSFERRING, command, why)
+    try:
+        dialled = parse_dial_string(command.destination)
+    except DialStringError as error:
+        raise refused(error.reason, command, str(error)) from error
+    leg = turn.place(
+        dialled.number, LegRole.LINE, calling=command.device, calling_name=call.calling_name
+    )
+    _add(turn, call, leg, ConnectionState.NULL, command.participation, own)
+
+
+def join(turn: Turn, command: JoinCall) -> None:
+    """Come into a call of another device, or take part another way. Raises CommandRejected."""
+    call, beside = _supervised(turn, command)
+    mine = call.connection_of(command.device)
+    if mine is None or not mine.is_live:
+        leg = turn.place(command.device, LegRole.STATION, calling=beside.number, answer_after_s=0.0)
+        _add(turn, call, leg, ConnectionState.INITIATED, command.participation, beside)
+        return
+    if mine.beside is None:
+        why = f"{command.device} talks in call {call.id} itself"
+        raise refused(Rejection.INVALID_STATE, command, why)
+    mine = replace(mine, participation=command.participation, beside=beside.leg)
+    turn.put_connection(call.id, mine)
+    if mine.state is ConnectionState.CONNECTED:
+        _tell(turn, call.id, mine)
+
+
+def intercept(turn: Turn, command: InterceptCall) -> None:
+    """Take another device's place. Raises CommandRejected."""
+    call, beside = _supervised(turn, command)
+    transfer.check_free(call, command)
+    mine = call.connection_of(command.device)
+    if mine is None or not mine.is_live:
+        leg = turn.place(command.device, LegRole.STATION, calling=beside.number, answer_after_s=0.0)
+        transfer.announce(turn, call, beside, leg)
+        turn.add_connection(call.id, leg, ConnectionState.INITIATED)
+    elif mine.beside is None or mine.state is not ConnectionState.CONNECTED:
+        why = f"{command.device} is {mine.state} in call {call.id} itself"
+        raise refused(Rejection.INVALID_STATE, command, why)
+    else:
+        mine = replace(mine, participation=Participation.ACTIVE, beside=None)
+        turn.put_connection(call.id, mine)
+        _tell(turn, call.id, mine)
+        over = ended_by_us(Cause.NORMAL, command.device, f"taken over by {command.device}")
+        turn.end(call.id, beside, over, failed=False)
+
+
+def set_mute(turn: Turn, call: Call, own: Connection, command: SetMicrophoneMute) -> None:
+    """Let nobody hear a device, or all again."""
+    if own.muted is not command.muted:
+        own = turn.put_connection(call.id, replace(own, muted=command.muted))
+        turn.publish(told.MicrophoneMute(**turn.facts(call, own), muted=command.muted))
+
+
+def answered(turn: Turn, call_id: CallId, connection: Connection) -> None:
+    """Who was called into a call is there."""
+    _tell(turn, call_id, connection)
+
+
+def leave(turn: Turn) -> None:
+    """A supervisor leaves with whom it supervises."""
+    for call in turn.state.calls:
+        for each in call.connections:
+            if not each.is_live or each.is_party or call.is_cleared:
+                continue
+            beside = turn.call(call.id).connection_by(each.beside) if each.beside else None
+            if beside is None or not beside.is_live:
+                over = ended_by_us(Cause.NORMAL, text="whom it supervised has left")
+                turn.end(call.id, each, over, failed=False)
+
+
+def _supervised(turn: Turn, command: SupervisionCommand) -> tuple[Call, Connection]:
+    """The connection that a command is beside. Raises CommandRejected."""
+    call = next((each for each in turn.state.calls if each.id == command.call), None)
+    beside = None if call is None else call.connection_of(command.beside)
+    if call is None or beside is None or not beside.is_live:
+        why = f"{command.beside} has no part in call {command.call}"
+        raise refused(Rejection.NOT_IN_CALL, command, why)
+    talks = call.is_established and call.outcome is None
+    if not talks or beside.state not in (ConnectionState.CONNECTED, ConnectionState.HOLD):
+        why = f"{command.beside} is {beside.state} in call {call.id}, and nobody talks there"
+        raise refused(Rejection.NOT_ESTABLISHED, command, why)
+    if not beside.is_party or command.beside == command.device:
+        why = f"{command.beside} is no party of call {call.id} that could be supervised"
+        raise refused(Rejection.INVALID_STATE, command, why)
+    return call, beside
+
+
+def _add(
+    turn: Turn,
+    call: Call,
+    leg: Leg,
+    state: ConnectionState,
+    participation: Participation,
+    beside: Connection,
+) -> None:
+    joins = turn.add_connection(call.id, leg, state)
+    joins = replace(joins, participation=participation, beside=beside.leg)
+    turn.put_connection(call.id, joins)
+
+
+def _tell(turn: Turn, call_id: CallId, joined: Connection) -> None:
+    call = turn.call(call_id)
+    beside = call.connection_by(joined.beside) if joined.beside is not None else None
+    turn.publish(
+        told.Joined(
+            **turn.facts(call, joined),
+            participation=joined.participation,
+            beside=None if beside is None else beside.number,
+        )
+    )

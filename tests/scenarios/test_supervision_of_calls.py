@@ -1,0 +1,308 @@
+"""Listening, whispering, barging in, taking over, calling somebody in: who hears whom.
+
+A is the agent 6001, B the customer 10086, S the supervisor 7001, C the colleague 6002.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from endpoint.callcontrol import commands as do
+from endpoint.callcontrol import events as told
+from endpoint.callcontrol.model import Participation
+from endpoint.errors import CommandRejected
+from endpoint.legs.base import Cause, DeviceId
+from tests.fakes.exchange import FakeLeg
+from tests.scenarios.desk import Desk, open_desk
+
+pytestmark = pytest.mark.scenario
+
+A, B, C, S = "6001", "10086", "6002", "7001"
+TALKING = {A: {B}, B: {A}}
+HEARD = {
+    Participation.SILENT: {A: {B}, B: {A}, S: {A, B}},
+    Participation.WHISPER: {A: {B, S}, B: {A}, S: {A, B}},
+    Participation.ACTIVE: {A: {B, S}, B: {A, S}, S: {A, B}},
+}
+
+
+async def join(desk: Desk, how: Participation = Participation.SILENT) -> None:
+    await desk.controller.submit(do.JoinCall(DeviceId(S), DeviceId(A), how))
+    joined = await desk.told(told.Joined, S)
+    assert (joined.participation, joined.beside, joined.state) == (how, A, "connected")
+
+
+async def joined(
+    desk: Desk, how: Participation = Participation.SILENT
+) -> tuple[FakeLeg, FakeLeg, FakeLeg]:
+    agent, customer = await desk.talking()
+    await join(desk, how)
+    assert desk.exchange.heard() == HEARD[how]
+    return agent, customer, await desk.exchange.placed(S)
+
+
+async def intercept(desk: Desk) -> None:
+    await desk.controller.submit(do.InterceptCall(DeviceId(S), DeviceId(A)))
+
+
+# -- join ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", Participation)
+async def test_a_supervisor_listens_whispers_or_talks_and_leaves_them_as_they_were(
+    how: Participation,
+) -> None:
+    async with open_desk() as desk:
+        _, customer, supervisor = await joined(desk, how)
+        assert supervisor.request is not None
+        assert (supervisor.request.calling, supervisor.request.auto_answer) == (A, True)
+        assert customer.offers == []
+        await desk.clear(S)
+        left = await desk.told(told.ConnectionCleared, S)
+        assert left.cause is Cause.NORMAL
+        assert desk.exchange.heard() == TALKING
+        await desk.clear(A)
+        await desk.told(told.CallCleared)
+    (record,) = desk.records.written
+    assert [each.device for each in record.connections] == [A, B, S]
+
+
+async def test_a_supervisor_changes_between_them() -> None:
+    async with open_desk() as desk:
+        await joined(desk)
+        for how in (
+            Participation.WHISPER,
+            Participation.ACTIVE,
+            Participation.SILENT,
+            Participation.ACTIVE,
+            Participation.WHISPER,
+        ):
+            await join(desk, how)
+            assert desk.exchange.heard() == HEARD[how]
+        assert desk.exchange.asked.count(f"place {S}") == 1
+
+
+@pytest.mark.parametrize("how", [Participation.SILENT, Participation.WHISPER])
+@pytest.mark.parametrize("leaves", [0, 1])
+async def test_a_supervisor_leaves_with_those_whom_it_listens_to(
+    how: Participation, leaves: int
+) -> None:
+    async with open_desk() as desk:
+        *parties, supervisor = await joined(desk, how)
+        parties[leaves].hang_up()
+        over = await desk.told(told.CallCleared)
+        assert over.releasing_device == parties[leaves].device
+        assert supervisor.release_cause is Cause.NORMAL
+        assert parties[1 - leaves].release_cause is Cause.NORMAL
+
+
+@pytest.mark.parametrize("leaves", [0, 1])
+async def test_who_has_barged_in_talks_on_with_the_one_who_stays(leaves: int) -> None:
+    async with open_desk() as desk:
+        *parties, _ = await joined(desk, Participation.ACTIVE)
+        parties[leaves].hang_up()
+        await desk.told(told.ConnectionCleared, parties[leaves].device)
+        other = parties[1 - leaves].device
+        assert desk.exchange.heard() == {other: {S}, S: {other}}
+
+
+async def test_b_hears_music_and_no_supervisor_while_a_holds() -> None:
+    async with open_desk() as desk:
+        _, customer, _ = await joined(desk, Participation.WHISPER)
+        await desk.hold(A)
+        await desk.told(told.Held, A)
+        assert desk.exchange.heard() == {A: set(), B: {"moh"}, S: {B}}
+        assert customer.offers == ["hold"]
+        await desk.retrieve(A)
+        await desk.told(told.Retrieved, A)
+        assert desk.exchange.heard() == HEARD[Participation.WHISPER]
+
+
+async def test_a_supervisor_who_can_not_be_had_disturbs_nobody() -> None:
+    async with open_desk() as desk:
+        desk.exchange.no_auto_answer.add(S)
+        await desk.talking()
+        await desk.controller.submit(do.JoinCall(DeviceId(S), DeviceId(A)))
+        (await desk.exchange.placed(S)).refuse(Cause.NOT_REGISTERED)
+        failed = await desk.told(told.Failed, S)
+        assert failed.cause is Cause.NOT_REGISTERED
+        assert desk.exchange.heard() == TALKING
+
+
+async def test_a_supervisor_s_telephone_is_lost_and_they_talk_on() -> None:
+    async with open_desk() as desk:
+        _, _, supervisor = await joined(desk, Participation.ACTIVE)
+        supervisor.vanish()
+        await desk.told(told.ConnectionCleared, S)
+        assert desk.exchange.heard() == TALKING
+
+
+async def test_the_call_ends_while_the_supervisor_is_still_being_picked_up() -> None:
+    async with open_desk() as desk:
+        desk.exchange.no_auto_answer.add(S)
+        _, customer = await desk.talking()
+        await desk.controller.submit(do.JoinCall(DeviceId(S), DeviceId(A)))
+        supervisor = await desk.exchange.placed(S)
+        customer.hang_up()
+        await desk.told(told.CallCleared)
+        assert supervisor.release_cause is Cause.NORMAL
+
+
+async def test_nobody_joins_what_is_no_conversation_or_who_talks_himself() -> None:
+    async with open_desk() as desk:
+        far = await desk.ringing()
+        with pytest.raises(CommandRejected) as why:
+            await join(desk)
+        assert why.value.reason == "not_established"
+        far.answer()
+        await desk.told(told.Established)
+        with pytest.raises(CommandRejected) as why:
+            await desk.controller.submit(do.JoinCall(DeviceId(S), DeviceId(C)))
+        assert why.value.reason == "unknown_call"
+        with pytest.raises(CommandRejected) as why:
+            await desk.controller.submit(do.JoinCall(DeviceId(A), DeviceId(B)))
+        assert why.value.reason == "invalid_state"
+        await desk.talking(S, "10010")
+        with pytest.raises(CommandRejected) as why:
+            await join(desk)
+        assert why.value.reason == "device_busy"
+
+
+# -- intercept ----------------------------------------------------------------------------------
+
+
+async def test_a_supervisor_takes_the_agent_s_place() -> None:
+    async with open_desk() as desk:
+        agent, _ = await desk.talking()
+        await intercept(desk)
+        done = await desk.told(told.Transferred, A)
+        assert done.transferred_to == S
+        await desk.told(told.ConnectionCleared, A)
+        assert agent.release_cause is Cause.NORMAL
+        assert desk.exchange.heard() == {B: {S}, S: {B}}
+
+
+async def test_a_supervisor_who_listens_takes_the_agent_s_place() -> None:
+    async with open_desk() as desk:
+        agent, _, _ = await joined(desk)
+        await intercept(desk)
+        left = await desk.told(told.ConnectionCleared, A)
+        assert (left.text, left.releasing_device) == (f"taken over by {S}", S)
+        assert agent.release_cause is Cause.NORMAL
+        assert desk.exchange.heard() == {B: {S}, S: {B}}
+
+
+async def test_a_call_that_the_agent_holds_is_taken_over() -> None:
+    async with open_desk() as desk:
+        _, customer = await desk.talking()
+        await desk.hold(A)
+        await desk.told(told.Held)
+        await intercept(desk)
+        await desk.told(told.ConnectionCleared, A)
+        assert desk.exchange.heard() == {B: {S}, S: {B}}
+        assert customer.offers == ["hold", "resume"]
+
+
+@pytest.mark.parametrize("cause", [Cause.BUSY, Cause.DECLINED, Cause.NOT_REGISTERED])
+async def test_the_agent_talks_on_where_the_supervisor_can_not_be_had(cause: Cause) -> None:
+    async with open_desk() as desk:
+        desk.exchange.no_auto_answer.add(S)
+        await desk.talking()
+        await intercept(desk)
+        (await desk.exchange.placed(S)).refuse(cause)
+        failed = await desk.told(told.TransferFailed, A)
+        assert failed.cause is cause
+        assert desk.exchange.heard() == TALKING
+
+
+# -- called in, dropped, muted, sent on ---------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", [Participation.ACTIVE, Participation.SILENT])
+async def test_somebody_is_called_into_the_call(how: Participation) -> None:
+    async with open_desk() as desk:
+        await desk.talking()
+        command = do.SingleStepConference(DeviceId(A), C, participation=how)
+        await desk.controller.submit(command)
+        colleague = await desk.exchange.placed(C)
+        colleague.ring()
+        await desk.told(told.Delivered, C)
+        assert desk.exchange.heard() == TALKING
+        colleague.answer()
+        await desk.told(told.Joined, C)
+        heard = {A: {B, C}, B: {A, C}} if how is Participation.ACTIVE else TALKING
+        assert desk.exchange.heard() == {**heard, C: {A, B}}
+
+
+@pytest.mark.parametrize("cause", [Cause.BUSY, Cause.DECLINED, Cause.UNKNOWN_DEVICE])
+async def test_who_is_called_in_and_can_not_be_had_disturbs_nobody(cause: Cause) -> None:
+    async with open_desk() as desk:
+        await desk.talking()
+        await desk.controller.submit(do.SingleStepConference(DeviceId(A), C))
+        (await desk.exchange.placed(C)).refuse(cause)
+        failed = await desk.told(told.Failed, C)
+        assert failed.cause is cause
+        assert desk.exchange.heard() == TALKING
+
+
+async def test_b_hangs_up_while_somebody_is_called_in() -> None:
+    async with open_desk() as desk:
+        _, customer = await desk.talking()
+        await desk.controller.submit(do.SingleStepConference(DeviceId(A), C))
+        colleague = await desk.exchange.placed(C)
+        colleague.ring()
+        await desk.told(told.Delivered, C)
+        customer.hang_up()
+        await desk.told(told.ConnectionCleared, B)
+        assert desk.exchange.heard() == {A: {"ringback"}}
+        colleague.answer()
+        await desk.told(told.Joined, C)
+        assert desk.exchange.heard() == {A: {C}, C: {A}}
+
+
+async def test_one_is_dropped_from_a_conference_by_command() -> None:
+    async with open_desk() as desk:
+        await joined(desk, Participation.ACTIVE)
+        await desk.clear(B)
+        left = await desk.told(told.ConnectionCleared, B)
+        assert left.cause is Cause.NORMAL
+        assert desk.exchange.heard() == {A: {S}, S: {A}}
+
+
+async def test_nobody_hears_who_is_muted_until_he_says_so() -> None:
+    async with open_desk() as desk:
+        _, customer = await desk.talking()
+        for muted, heard in ((True, {A: {B}, B: set()}), (False, TALKING)):
+            await desk.controller.submit(do.SetMicrophoneMute(DeviceId(A), muted))
+            said = await desk.told(told.MicrophoneMute, A)
+            assert said.muted is muted
+            assert desk.exchange.heard() == heard
+        assert customer.offers == []
+
+
+async def test_a_call_that_rings_is_sent_on() -> None:
+    async with open_desk() as desk:
+        outside, station = await desk.coming_in()
+        await desk.controller.submit(do.DeflectCall(DeviceId(A), C))
+        sent_on = await desk.told(told.Diverted, A)
+        assert sent_on.diverted_to == C
+        await desk.told(told.ConnectionCleared, A)
+        assert station.release_cause is Cause.NORMAL
+        colleague = await desk.exchange.placed(C)
+        assert colleague.request is not None
+        assert (colleague.request.calling, colleague.request.calling_name) == (A, B)
+        colleague.answer()
+        await desk.told(told.Established)
+        assert desk.exchange.heard() == {B: {C}, C: {B}}
+        outside.hang_up()
+        await desk.told(told.CallCleared)
+
+
+async def test_where_a_call_is_sent_on_to_somebody_who_can_not_be_had_the_caller_is_told() -> None:
+    async with open_desk() as desk:
+        outside, _ = await desk.coming_in()
+        await desk.controller.submit(do.DeflectCall(DeviceId(A), C))
+        (await desk.exchange.placed(C)).refuse(Cause.BUSY)
+        over = await desk.told(told.CallCleared)
+        assert over.cause is Cause.BUSY
+        assert outside.release_cause is Cause.BUSY
