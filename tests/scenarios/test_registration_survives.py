@@ -157,7 +157,7 @@ async def test_a_password_that_was_changed_is_told_once_and_not_tried_for_ever(
     world.passwords.password = "second"
     failed = await world.told()
     assert isinstance(failed, RegistrationFailed)
-    assert (failed.status, failed.fatal) == (401, True)
+    assert (failed.status, failed.fatal) == (403, True)
     asked = len(world.asked())
     await asyncio.sleep(86_400)
     assert len(world.asked()) == asked
