@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import string
 from ipaddress import IPv4Address, IPv6Address
+from random import Random
+from typing import Any, Protocol, TypeVar
 
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from signaling.sip.headers import STAR, CSeq, NameAddr, Star, Via
 from signaling.sip.message import METHODS, Headers, Request, Response
 from signaling.sip.uri import Uri
 
+T = TypeVar("T")
+
 TOKEN_ALPHABET = string.ascii_letters + string.digits + "-.!%*_+`'~"
+OPAQUE_ALPHABET = string.ascii_letters + string.digits + ";/?:@&=+$,_.!~*'()#-"
 
 tokens = st.text(TOKEN_ALPHABET, min_size=1, max_size=6)
 # Any character but lone surrogates and what no quoted-pair can hold; NUL, NEL and U+2028 included.
@@ -58,19 +64,16 @@ sip_uris = st.builds(
 request_uris = sip_uris.map(
     lambda uri: Uri(uri.scheme, uri.user, uri.password, uri.host, uri.port, uri.parameters)
 )
+# Built from texts too; what is not written as it is, is escaped, U+0141 as `%41`.
 other_uris = st.builds(
-    lambda scheme, pieces: Uri(scheme, opaque="".join(pieces)),
-    st.sampled_from(["tel", "urn", "a+b-c.d1"]),
-    st.lists(st.sampled_from([*"A9;/?:@&=+$,_.!~*'()#-[]", "%41"]), min_size=1, max_size=8),
-)
-uris = sip_uris.map(
-    lambda uri: Uri(uri.scheme, uri.user, uri.password, uri.host, uri.port, uri.parameters)
-)
-other_uris = st.builds(
-    lambda scheme, opaque: Uri(scheme, opaque=opaque),
-    st.from_regex(r"[a-z][a-z0-9+.-]{0,6}", fullmatch=True).filter(lambda s: s[:3] != "sip"),
-    st.from_regex(r"([A-Za-z0-9;/?:@&=+$,_.!~*'()#-]|%[0-9A-F]{2}){1,12}", fullmatch=True),
-)
+    lambda first, more, text: Uri(
+        first + more,
+        opaque="".join(c if c in OPAQUE_ALPHABET else f"%{ord(c) & 0xFF:02X}" for c in text),
+    ),
+    st.sampled_from(string.ascii_lowercase),
+    st.text(string.ascii_lowercase + string.digits + "+.-", max_size=6),
+    st.text(st.characters(max_codepoint=0x1FF), min_size=1, max_size=12),
+).filter(lambda uri: uri.scheme[:3] != "sip")
 uris = sip_uris | other_uris
 
 
@@ -98,47 +101,96 @@ opaque_headers = st.tuples(tokens.map(lambda token: f"X-{token}"), opaque_values
 call_ids = st.text(TOKEN_ALPHABET + '()<>:\\"/[]?{}', min_size=1, max_size=6)
 
 
-@st.composite
-def headers(draw: st.DrawFn, method: str, contacts: tuple[NameAddr, ...] | Star) -> Headers:
-    lines = [("Via", str(via)) for via in draw(st.lists(vias, min_size=1, max_size=2))]
+contact_lists = st.lists(name_addrs, max_size=1).map(tuple)
+via_lists = st.lists(vias, min_size=1, max_size=2)
+route_lists = st.lists(name_addrs, max_size=1)
+opaque_lists = st.lists(opaque_headers, max_size=2)
+all_request_uris = request_uris | other_uris
+octets = st.integers(0, 255)
+statuses = st.integers(100, 699)
+bodies = st.binary(max_size=16)
+is_so = st.booleans()
+
+
+class Draw(Protocol):
+    """What gives a value of a strategy: hypothesis, or a `Pool`."""
+
+    def __call__(self, strategy: st.SearchStrategy[T]) -> T: ...
+
+
+def headers(draw: Draw, method: str, contacts: tuple[NameAddr, ...] | Star) -> Headers:
+    lines = [("Via", str(via)) for via in draw(via_lists)]
     lines += [
         ("From", str(draw(name_addrs))),
         ("To", str(draw(name_addrs))),
         ("Call-ID", draw(call_ids)),
         ("CSeq", str(CSeq(draw(numbers), method))),
     ]
-    if draw(st.booleans()):
-        lines.append(("Max-Forwards", str(draw(st.integers(0, 255)))))
+    if draw(is_so):
+        lines.append(("Max-Forwards", str(draw(octets))))
     if contacts is STAR:
         lines.append(("Contact", "*"))
     else:
         lines += [("Contact", str(contact)) for contact in contacts]
-    routes = draw(st.lists(name_addrs, max_size=1))
+    routes = draw(route_lists)
     if routes:
         lines.append(("Route", ", ".join(map(str, routes))))
-    lines += draw(st.lists(opaque_headers, max_size=2))
-    turn = draw(st.integers(0, len(lines) - 1))
+    lines += draw(opaque_lists)
+    turn = draw(octets) % len(lines)
     return Headers(lines[turn:] + lines[:turn])
 
 
-contact_lists = st.lists(name_addrs, max_size=1).map(tuple)
-
-
-@st.composite
-def requests(draw: st.DrawFn) -> Request:
+def request(draw: Draw) -> Request:
     method = draw(methods)
     contacts: tuple[NameAddr, ...] | Star = draw(contact_lists)
-    if method == "REGISTER" and draw(st.booleans()):
+    if method == "REGISTER" and draw(is_so):
         contacts = STAR
-    fields = draw(headers(method, contacts))
-    return Request(method, draw(request_uris | other_uris), fields, draw(st.binary(max_size=16)))
+    fields = headers(draw, method, contacts)
+    return Request(method, draw(all_request_uris), fields, draw(bodies))
 
 
-@st.composite
-def responses(draw: st.DrawFn) -> Response:
-    fields = draw(headers(draw(methods), draw(contact_lists)))
+def response(draw: Draw) -> Response:
+    fields = headers(draw, draw(methods), draw(contact_lists))
     reason = draw(opaque_values)
-    return Response(draw(st.integers(100, 699)), reason, fields, draw(st.binary(max_size=16)))
+    return Response(draw(statuses), reason, fields, draw(bodies))
 
 
-messages = requests() | responses()
+def message(draw: Draw) -> Request | Response:
+    return request(draw) if draw(is_so) else response(draw)
+
+
+messages = st.composite(message)()
+
+
+class Pool:
+    """Values of strategies for very many messages: drawn once, and then again in any order.
+
+    hypothesis takes 50 times as long to draw a message as to read it.
+
+    Args:
+        size: how many values of each strategy.
+        chance: in which order.
+    """
+
+    def __init__(self, size: int, chance: Random) -> None:
+        self._size = size
+        self._chance = chance
+        self._values: dict[st.SearchStrategy[Any], list[Any]] = {}
+
+    def __call__(self, strategy: st.SearchStrategy[T]) -> T:
+        """Return one of the strategy's values."""
+        if strategy not in self._values:
+            self._values[strategy] = self._drawn(strategy)
+        value: T = self._chance.choice(self._values[strategy])
+        return value
+
+    def _drawn(self, strategy: st.SearchStrategy[T]) -> list[T]:
+        drawn: list[T] = []
+
+        @given(strategy)
+        @settings(max_examples=self._size, deadline=None, derandomize=True)
+        def keep(value: T) -> None:
+            drawn.append(value)
+
+        keep()
+        return drawn
