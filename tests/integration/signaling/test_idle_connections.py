@@ -8,11 +8,11 @@ from contextlib import suppress
 
 import pytest
 
-from endpoint.app.headroom import raise_descriptor_limit
 from signaling.server import SipServerConfig
 from signaling.sip.flow import TransportKind
 from signaling.transport.stream import StreamSettings
 from signaling.user_agent import Answered, TransportSettings, UserAgentConfig
+from tests.integration.descriptors import need_descriptors
 from tests.integration.signaling.stage import (
     ANSWER,
     REALM,
@@ -27,14 +27,15 @@ pytestmark = pytest.mark.integration
 SOURCES = [f"127.0.1.{number}" for number in range(1, 51)]
 EACH = 20
 """As many as one address may hold."""
+MORE = 500
+"""Descriptors beside those of both ends."""
 
 
 @pytest.mark.parametrize("kind", STREAMS)
 async def test_s8_a_thousand_idle_connections_keep_no_phone_out(
     kind: TransportKind, server_context: ssl.SSLContext, trusting_context: ssl.SSLContext
 ) -> None:
-    if raise_descriptor_limit() < 4 * EACH * len(SOURCES):
-        pytest.skip("the system grants too few descriptors")
+    need_descriptors(2 * EACH * len(SOURCES) + MORE)
     limits = StreamSettings(idle_timeout_s=4.0, header_timeout_s=4.0)
     transport = TransportSettings(stream=limits)
     config = SipServerConfig(realm=REALM, user_agent=UserAgentConfig(transport=transport))
