@@ -18,7 +18,9 @@ import pytest
 from .feed import Feed, PeerError
 
 END_TIMEOUT_S = 5.0
-_PORTS = 10_000, 19_999
+_FIRST_PORT, _PORTS = 10_000, 10_000
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+_WORKERS = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 
 
 def require(program: str, package: str) -> str:
@@ -36,9 +38,12 @@ def free_port(kind: socket.SocketKind = socket.SOCK_DGRAM) -> int:
     """Return a port that nobody had a moment ago, for programs that can't bind port 0.
 
     It is none that the kernel gives out by itself: SIPp comes back to its own after registering.
+    Each process of pytest-xdist has a share of its own: two may find the same port free at once.
     """
+    share = _PORTS // _WORKERS & ~3
+    first = _FIRST_PORT + _WORKER * share
     while True:
-        port = random.randrange(*_PORTS)
+        port = random.randrange(first, first + share)
         with socket.socket(socket.AF_INET, kind) as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
