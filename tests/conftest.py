@@ -1,4 +1,4 @@
-"""What all tests share: scenarios run in virtual time."""
+"""What all tests share: scenarios run in virtual time, and the log is plain."""
 
 from __future__ import annotations
 
@@ -6,8 +6,19 @@ import asyncio
 from collections.abc import Callable, Mapping
 
 import pytest
+import structlog
 
 from tests.virtual_time import VirtualTimeLoop
+
+# By default structlog has rich draw all that a traceback can reach: seconds in which no loop runs.
+structlog.configure(
+    processors=[
+        *structlog.get_config()["processors"][:-1],
+        structlog.dev.ConsoleRenderer(
+            colors=False, exception_formatter=structlog.dev.plain_traceback
+        ),
+    ]
+)
 
 
 def pytest_asyncio_loop_factories(

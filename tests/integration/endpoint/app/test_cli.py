@@ -45,8 +45,9 @@ def run() -> Run:
     """Runs a command in this process."""
 
     def invoke(*arguments: str, given: str | None = None) -> Result:
+        before = structlog.get_config()
         result = CliRunner().invoke(app, list(arguments), input=given)
-        structlog.reset_defaults()
+        structlog.configure(**before)
         return result
 
     return invoke

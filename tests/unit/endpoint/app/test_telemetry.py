@@ -25,11 +25,12 @@ def log(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
     monkeypatch.setattr(sys, "stderr", written)
     root = logging.getLogger()
     before = list(root.handlers), root.level
+    ours = structlog.get_config()
     telemetry.configure(LogSettings(level="debug", format="json"))
     yield written
     logging.captureWarnings(False)
     root.handlers, root.level = before[0], before[1]
-    structlog.reset_defaults()
+    structlog.configure(**ours)
 
 
 @pytest.mark.parametrize(
