@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -43,15 +45,45 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
         yield endpoint
 
 
+@dataclass(frozen=True)
+class Telephone:
+    """A user whose telephone is SIPp, registered."""
+
+    desk: Desk
+    directory: Path
+    user: DeviceId
+    port: int
+
+    def rings(self, scenario: str, *, contact: str = "") -> Sipp:
+        """It will answer by a scenario."""
+        return Sipp(
+            self.directory,
+            scenario,
+            self.desk.sip,
+            user=self.user,
+            sip_port=self.port,
+            contact=contact,
+        )
+
+    @asynccontextmanager
+    async def talks(self, scenario: str) -> AsyncIterator[None]:
+        """The agent has called it; its scenario must run to its end."""
+        async with self.rings(scenario) as sipp:
+            await self.desk.do(MakeCall(AGENT, self.user))
+            await self.desk.event(Established, device=self.user)
+            yield
+            await sipp.finished()
+
+
+async def registered(desk: Desk, directory: Path, user: DeviceId) -> Telephone:
+    port = await register(directory, desk.sip, user=user, password=desk.password)
+    await desk.event(DeviceRegistered, device=user)
+    return Telephone(desk, directory, user, port)
+
+
 @pytest.fixture
-async def peer_port(desk: Desk, tmp_path: Path) -> int:
-    port = await register(tmp_path, desk.sip, user=PEER, password=desk.password)
-    await desk.event(DeviceRegistered, device=PEER)
-    return port
-
-
-def called(desk: Desk, directory: Path, scenario: str, port: int, *, user: DeviceId = PEER) -> Sipp:
-    return Sipp(directory, scenario, desk.sip, user=user, sip_port=port)
+async def peer(desk: Desk, tmp_path: Path) -> Telephone:
+    return await registered(desk, tmp_path, PEER)
 
 
 def calling(
@@ -74,23 +106,18 @@ def calling(
     )
 
 
-async def test_we_call_and_refresh_the_session(desk: Desk, peer_port: int, tmp_path: Path) -> None:
+async def test_we_call_and_refresh_the_session(desk: Desk, peer: Telephone) -> None:
     """Twice in four seconds; then SIPp hangs up."""
-    async with called(desk, tmp_path, "uas_is_refreshed", peer_port) as sipp:
-        await desk.do(MakeCall(AGENT, PEER))
-        await desk.event(Established, device=PEER)
+    async with peer.talks("uas_is_refreshed"):
         await hear({desk.ear(AGENT): {AGENT_HZ}})
-        await sipp.finished()
     assert (await desk.cleared()).cause is Cause.NORMAL
 
 
 async def test_we_call_and_the_far_end_refreshes_until_it_falls_silent(
-    desk: Desk, peer_port: int, tmp_path: Path
+    desk: Desk, peer: Telephone
 ) -> None:
-    async with called(desk, tmp_path, "uas_refreshes", peer_port) as sipp:
-        await desk.do(MakeCall(AGENT, PEER))
-        await desk.event(Established, device=PEER)
-        await sipp.finished()
+    async with peer.talks("uas_refreshes"):
+        pass
     over = await desk.cleared()
     assert (over.cause, over.released_by) == (Cause.SESSION_EXPIRED, Side.NETWORK)
 
@@ -104,33 +131,21 @@ async def test_we_are_called_refuse_what_is_too_short_and_refresh_what_is_not(
     assert (await desk.cleared()).cause is Cause.NORMAL
 
 
-async def test_the_far_end_wants_a_longer_session(
-    desk: Desk, peer_port: int, tmp_path: Path
-) -> None:
-    async with called(desk, tmp_path, "uas_wants_longer", peer_port) as sipp:
-        await desk.do(MakeCall(AGENT, PEER))
-        await desk.event(Established, device=PEER)
+async def test_the_far_end_wants_a_longer_session(desk: Desk, peer: Telephone) -> None:
+    async with peer.talks("uas_wants_longer"):
         await desk.do(ClearConnection(AGENT))
-        await sipp.finished()
     assert (await desk.cleared()).cause is Cause.NORMAL
 
 
-async def test_two_forks_ring_with_early_media_and_both_answer(
-    desk: Desk, peer_port: int, tmp_path: Path
-) -> None:
-    async with called(desk, tmp_path, "uas_forks", peer_port) as sipp:
-        await desk.do(MakeCall(AGENT, PEER))
-        await desk.event(Established, device=PEER)
+async def test_two_forks_ring_with_early_media_and_both_answer(desk: Desk, peer: Telephone) -> None:
+    async with peer.talks("uas_forks"):
         await hear({desk.ear(AGENT): {AGENT_HZ}})
         await desk.do(ClearConnection(AGENT))
-        await sipp.finished()
     assert (await desk.cleared()).cause is Cause.NORMAL
 
 
-async def test_an_answer_that_crosses_our_cancel(
-    desk: Desk, peer_port: int, tmp_path: Path
-) -> None:
-    async with called(desk, tmp_path, "uas_answers_late", peer_port) as sipp:
+async def test_an_answer_that_crosses_our_cancel(desk: Desk, peer: Telephone) -> None:
+    async with peer.rings("uas_answers_late") as sipp:
         await desk.do(MakeCall(AGENT, PEER))
         await desk.event(Delivered, device=PEER)
         await desk.do(ClearConnection(AGENT))
@@ -138,17 +153,12 @@ async def test_an_answer_that_crosses_our_cancel(
     assert (await desk.cleared()).cause is Cause.CANCELLED
 
 
-async def test_an_offer_that_meets_another_is_made_again(
-    desk: Desk, peer_port: int, tmp_path: Path
-) -> None:
-    async with called(desk, tmp_path, "uas_glare", peer_port) as sipp:
-        await desk.do(MakeCall(AGENT, PEER))
-        await desk.event(Established, device=PEER)
+async def test_an_offer_that_meets_another_is_made_again(desk: Desk, peer: Telephone) -> None:
+    async with peer.talks("uas_glare"):
         await desk.do(HoldCall(AGENT))
         await desk.event(Held, device=AGENT)
         assert (await desk.event(FarEndHold, held=True)).far_end is FarEndAnswer.ACCEPTED
         await desk.do(ClearConnection(AGENT))
-        await sipp.finished()
     await desk.cleared()
 
 
@@ -162,11 +172,11 @@ async def test_a_cancel_that_comes_too_late_ends_nothing(desk: Desk, tmp_path: P
 
 
 async def test_an_invite_is_good_no_longer_than_it_says(
-    desk: Desk, peer_port: int, tmp_path: Path
+    desk: Desk, peer: Telephone, tmp_path: Path
 ) -> None:
     """Expires: who is called is told that nobody wants it any more."""
     async with (
-        called(desk, tmp_path, "uas_no_answer", peer_port) as rings,
+        peer.rings("uas_no_answer") as rings,
         calling(desk, tmp_path / "other", "uac_expires", PEER, user=OTHER) as expires,
     ):
         await expires.finished()
@@ -176,17 +186,13 @@ async def test_an_invite_is_good_no_longer_than_it_says(
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "elsewhere.example;maddr=192.0.2.1"])
 async def test_a_phone_that_forwards_its_calls_leads_to_a_number(
-    desk: Desk, peer_port: int, tmp_path: Path, host: str
+    desk: Desk, peer: Telephone, tmp_path: Path, host: str
 ) -> None:
     """302: the number is reached where it is registered, whatever host the phone names."""
-    port = await register(tmp_path / "other", desk.sip, user=OTHER, password=desk.password)
-    await desk.event(DeviceRegistered, device=OTHER)
-    contact = f"<sip:{OTHER}@{host}>"
+    other = await registered(desk, tmp_path / "other", OTHER)
     async with (
-        Sipp(
-            tmp_path, "uas_redirects", desk.sip, user=PEER, sip_port=peer_port, contact=contact
-        ) as forwards,
-        called(desk, tmp_path / "other", "uas", port, user=OTHER) as answers,
+        peer.rings("uas_redirects", contact=f"<sip:{OTHER}@{host}>") as forwards,
+        other.rings("uas") as answers,
     ):
         await desk.do(MakeCall(AGENT, PEER))
         assert (await desk.event(Diverted, device=PEER)).diverted_to == OTHER
@@ -198,17 +204,8 @@ async def test_a_phone_that_forwards_its_calls_leads_to_a_number(
     assert (await desk.cleared()).cause is Cause.NORMAL
 
 
-async def test_s12_a_phone_that_forwards_to_nobody_of_ours(
-    desk: Desk, peer_port: int, tmp_path: Path
-) -> None:
-    async with Sipp(
-        tmp_path,
-        "uas_redirects",
-        desk.sip,
-        user=PEER,
-        sip_port=peer_port,
-        contact="<sip:0900123@127.0.0.1:9>",
-    ) as sipp:
+async def test_s12_a_phone_that_forwards_to_nobody_of_ours(desk: Desk, peer: Telephone) -> None:
+    async with peer.rings("uas_redirects", contact="<sip:0900123@127.0.0.1:9>") as sipp:
         await desk.do(MakeCall(AGENT, PEER))
         await sipp.finished()
     assert (await desk.cleared()).cause is Cause.UNKNOWN_DEVICE

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -33,7 +34,16 @@ pytestmark = pytest.mark.interop
 
 AGENT, CUSTOMER, COLLEAGUE = DeviceId("6001"), DeviceId("10086"), DeviceId("6002")
 AGENT_HZ, CUSTOMER_HZ, COLLEAGUE_HZ = 1400, 1010, 1800
-NOBODY = DeviceId("6009")
+BOSS, NOBODY = DeviceId("6003"), DeviceId("6009")
+TONES_HZ = {AGENT: AGENT_HZ, CUSTOMER: CUSTOMER_HZ, COLLEAGUE: COLLEAGUE_HZ, BOSS: 1800}
+
+T = TypeVar("T", Baresip, Linphone)
+
+
+def telephone(kind: type[T], directory: Path, user: DeviceId, at: Desk | Kamailio) -> T:
+    """One that registers there, and says its user's tone."""
+    server = at.sip if isinstance(at, Desk) else at.address
+    return kind(directory / user, user, server, password=at.password, tone_hz=TONES_HZ[user])
 
 
 @pytest.fixture
@@ -49,18 +59,14 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
 
 @pytest.fixture
 async def agent(desk: Desk, tmp_path: Path) -> AsyncIterator[Baresip]:
-    async with Baresip(
-        tmp_path / "agent", AGENT, desk.sip, password=desk.password, tone_hz=AGENT_HZ
-    ) as phone:
+    async with telephone(Baresip, tmp_path, AGENT, desk) as phone:
         await desk.event(DeviceRegistered, device=AGENT)
         yield phone
 
 
 @pytest.fixture
 async def colleague(desk: Desk, tmp_path: Path) -> AsyncIterator[Baresip]:
-    async with Baresip(
-        tmp_path / "colleague", COLLEAGUE, desk.sip, password=desk.password, tone_hz=COLLEAGUE_HZ
-    ) as phone:
+    async with telephone(Baresip, tmp_path, COLLEAGUE, desk) as phone:
         await desk.event(DeviceRegistered, device=COLLEAGUE)
         yield phone
 
@@ -166,25 +172,13 @@ async def referring(server: Kamailio, tmp_path: Path) -> AsyncIterator[Desk]:
 
 @pytest.fixture
 async def customer(server: Kamailio, tmp_path: Path) -> AsyncIterator[Baresip]:
-    async with Baresip(
-        tmp_path / "customer",
-        CUSTOMER,
-        server.address,
-        password=server.password,
-        tone_hz=CUSTOMER_HZ,
-    ) as phone:
+    async with telephone(Baresip, tmp_path, CUSTOMER, server) as phone:
         yield phone
 
 
 @pytest.fixture
 async def third(server: Kamailio, tmp_path: Path) -> AsyncIterator[Baresip]:
-    async with Baresip(
-        tmp_path / "third",
-        COLLEAGUE,
-        server.address,
-        password=server.password,
-        tone_hz=COLLEAGUE_HZ,
-    ) as phone:
+    async with telephone(Baresip, tmp_path, COLLEAGUE, server) as phone:
         yield phone
 
 
@@ -266,13 +260,7 @@ async def stations(tmp_path: Path) -> AsyncIterator[Desk]:
 
 @pytest.fixture
 async def linphone(stations: Desk, tmp_path: Path) -> AsyncIterator[Linphone]:
-    async with Linphone(
-        tmp_path / "linphone",
-        AGENT,
-        stations.sip,
-        password=stations.password,
-        tone_hz=AGENT_HZ,
-    ) as phone:
+    async with telephone(Linphone, tmp_path, AGENT, stations) as phone:
         yield phone
 
 
@@ -281,9 +269,8 @@ def brought_together(desk: Desk) -> dict[Ear, set[int]]:
     return {desk.ear(CUSTOMER): {COLLEAGUE_HZ}, desk.ear(COLLEAGUE): {CUSTOMER_HZ}}
 
 
-async def test_linphone_consults_and_brings_its_two_calls_together(
-    stations: Desk, linphone: Linphone
-) -> None:
+async def consulting(stations: Desk, linphone: Linphone) -> None:
+    """The agent's telephone holds the customer, who hears music, and talks with the colleague."""
     await linphone.dial(CUSTOMER)
     await stations.event(Established, device=CUSTOMER)
     await hear({linphone: {CUSTOMER_HZ}, stations.ear(CUSTOMER): {AGENT_HZ}})
@@ -291,6 +278,12 @@ async def test_linphone_consults_and_brings_its_two_calls_together(
     await hear({stations.ear(CUSTOMER): MUSIC_HZ})
     await linphone.dial(COLLEAGUE, call=2)
     await stations.event(Established, device=COLLEAGUE)
+
+
+async def test_linphone_consults_and_brings_its_two_calls_together(
+    stations: Desk, linphone: Linphone
+) -> None:
+    await consulting(stations, linphone)
     await hear({stations.ear(COLLEAGUE): {AGENT_HZ}, stations.ear(CUSTOMER): MUSIC_HZ})
     linphone.transfer_to_call(1, 2)
     done = await stations.event(Transferred, device=AGENT)
@@ -312,13 +305,7 @@ async def test_linphone_brings_its_two_calls_together_over_tls_and_srtp(
         tone_hz=AGENT_HZ,
         ca_file=stations.ca_file,
     ) as linphone:
-        await linphone.dial(CUSTOMER)
-        await stations.event(Established, device=CUSTOMER)
-        await hear({linphone: {CUSTOMER_HZ}, stations.ear(CUSTOMER): {AGENT_HZ}})
-        await linphone.hold()
-        await hear({stations.ear(CUSTOMER): MUSIC_HZ})
-        await linphone.dial(COLLEAGUE, call=2)
-        await stations.event(Established, device=COLLEAGUE)
+        await consulting(stations, linphone)
         linphone.transfer_to_call(1, 2)
         await stations.event(Transferred, device=AGENT)
         await linphone.ended(1)
@@ -387,16 +374,10 @@ async def test_a_linphone_comes_to_our_agent_for_the_place_of_another(
     server: Kamailio, tmp_path: Path
 ) -> None:
     """An INVITE with Replaces: the customer's boss sends the customer to our agent."""
-    boss, url = DeviceId("6003"), f"sip:{server.address}"
-    linphones = (
-        Linphone(tmp_path / name, user, server.address, password=server.password, tone_hz=tone_hz)
-        for name, user, tone_hz in (("boss", boss, 1800), ("customer", CUSTOMER, CUSTOMER_HZ))
-    )
-    first, second = linphones
     async with (
-        outside(server, url, tmp_path / "outside") as desk,
-        first as calling,
-        second as customer,
+        outside(server, f"sip:{server.address}", tmp_path / "outside") as desk,
+        telephone(Linphone, tmp_path, BOSS, server) as calling,
+        telephone(Linphone, tmp_path, CUSTOMER, server) as customer,
     ):
         await desk.event(DeviceRegistered, device=AGENT)
         await calling.call(CUSTOMER)
@@ -405,9 +386,9 @@ async def test_a_linphone_comes_to_our_agent_for_the_place_of_another(
         await calling.hold()
         await calling.dial(AGENT, call=2)
         await desk.event(Established, device=AGENT)
-        await hear({desk.ear(AGENT): {1800}})
+        await hear({desk.ear(AGENT): {TONES_HZ[BOSS]}})
         calling.transfer_to_call(1, 2)
-        done = await desk.event(Transferred, device=boss)
+        done = await desk.event(Transferred, device=BOSS)
         assert done.transferred_to == CUSTOMER
         await calling.ended(2)
         await hear({desk.ear(AGENT): {CUSTOMER_HZ}, customer: {AGENT_HZ}})
@@ -419,12 +400,6 @@ async def test_we_refer_with_replaces_where_the_line_wants_it(
     server: Kamailio, tmp_path: Path
 ) -> None:
     """The agent's telephone is ours, both its calls go by an account with `transfer = "refer"`."""
-
-    def behind_kamailio(user: DeviceId, tone_hz: int) -> Linphone:
-        return Linphone(
-            tmp_path / user, user, server.address, password=server.password, tone_hz=tone_hz
-        )
-
     account = {
         "device": AGENT,
         "server": f"sip:{server.address}",
@@ -434,9 +409,9 @@ async def test_we_refer_with_replaces_where_the_line_wants_it(
     }
     async with (
         Desk(tmp_path / "state", extensions=[AGENT], settings={"account": [account]}) as desk,
-        Linphone(tmp_path / AGENT, AGENT, desk.sip, password=desk.password) as agent,
-        behind_kamailio(CUSTOMER, CUSTOMER_HZ) as customer,
-        behind_kamailio(COLLEAGUE, COLLEAGUE_HZ) as colleague,
+        telephone(Linphone, tmp_path, AGENT, desk) as agent,
+        telephone(Linphone, tmp_path, CUSTOMER, server) as customer,
+        telephone(Linphone, tmp_path, COLLEAGUE, server) as colleague,
     ):
         await agent.call(CUSTOMER)
         await customer.answer()
