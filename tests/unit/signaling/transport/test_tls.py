@@ -63,6 +63,15 @@ def test_who_is_proved_to_be_whom(names, name, good):
             check_identity(certificate(*names), name)
 
 
+def test_a_certificate_that_can_not_be_read_is_not_the_pinned_one():
+    class Connection:
+        def getpeercert(self, *, binary_form: bool = False) -> bytes:
+            return b"of a kind that nobody here knows"
+
+    with pytest.raises(CertificateRefused, match="another one than the pin"):
+        TlsPolicy(client_context(pinned=True), bytes(32)).check(Connection(), "pbx.example")
+
+
 def test_a_pin_is_the_hash_of_the_public_key():
     leaf = trustme.CA().issue_cert("localhost").cert_chain_pems[0].bytes()
     read = x509.load_pem_x509_certificate(leaf)
