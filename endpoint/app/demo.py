@@ -1,9 +1,9 @@
 """`agent-endpoint demo`: the main job on this machine, with proof.
 
-An endpoint with its defaults; the agent's telephone 6001 speaks SIP over WSS and DTLS-SRTP, as a
-browser does, the customer 10086 SIP over UDP and plain RTP; each is a process of its own. Commands
-go through the native interface. After each step the audio that each telephone received and decoded
-is searched for the other's tone.
+An endpoint with its defaults; the telephones of the agent 6001 and the supervisor 7001 speak SIP
+over WSS and DTLS-SRTP, as browsers do, those of the customer 10086 and the colleague 6002 SIP over
+UDP and plain RTP; each is a process of its own. Commands go through the native interface. After
+each step the audio that each telephone received and decoded is searched for the others' tones.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ import asyncio
 import secrets
 import signal
 import tempfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import structlog
@@ -45,13 +45,37 @@ from signaling.sip.trace import TracedMessage
 
 log = structlog.get_logger(__name__)
 
-AGENT, CUSTOMER = "6001", "10086"
-WIDTH = max(len(name) for name in (AGENT, CUSTOMER))
+AGENT, CUSTOMER, COLLEAGUE, SUPERVISOR = "6001", "10086", "6002", "7001"
+NAMES = (AGENT, CUSTOMER, COLLEAGUE, SUPERVISOR)
+WIDTH = max(len(name) for name in NAMES)
 DIGITS = "1234#"
-TALK = matrix({AGENT: [CUSTOMER], CUSTOMER: [AGENT]})
-HOLD = matrix({AGENT: [], CUSTOMER: [MUSIC_ON_HOLD]})
-SILENCE = matrix({AGENT: [], CUSTOMER: []})
-WAYS = {AGENT: ("WSS", "DTLS-SRTP"), CUSTOMER: ("UDP", "RTP")}
+
+
+def _heard(**rows: Iterable[str]) -> HearingMatrix:
+    """The matrix of a step; who is not named hears nothing."""
+    named = {name: rows.get(word, ()) for word, name in zip(_WORDS, NAMES, strict=True)}
+    return matrix(named)
+
+
+_WORDS = ("agent", "customer", "colleague", "supervisor")
+TALK = _heard(agent=[CUSTOMER], customer=[AGENT])
+HOLD = _heard(customer=[MUSIC_ON_HOLD])
+SILENCE = _heard()
+CONSULT = _heard(agent=[COLLEAGUE], colleague=[AGENT], customer=[MUSIC_ON_HOLD])
+SWAPPED = _heard(agent=[CUSTOMER], customer=[AGENT], colleague=[MUSIC_ON_HOLD])
+CONFERENCE = _heard(
+    agent=[CUSTOMER, COLLEAGUE], customer=[AGENT, COLLEAGUE], colleague=[AGENT, CUSTOMER]
+)
+TRANSFERRED = _heard(customer=[COLLEAGUE], colleague=[CUSTOMER])
+BOTH = (AGENT, CUSTOMER)
+MONITOR = _heard(agent=[CUSTOMER], customer=[AGENT], supervisor=BOTH)
+WHISPER = _heard(agent=[CUSTOMER, SUPERVISOR], customer=[AGENT], supervisor=BOTH)
+BARGE = _heard(agent=[CUSTOMER, SUPERVISOR], customer=[AGENT, SUPERVISOR], supervisor=BOTH)
+TAKEN_OVER = _heard(customer=[SUPERVISOR], supervisor=[CUSTOMER])
+WAYS = {
+    AGENT: ("WSS", "DTLS-SRTP"),
+    CUSTOMER: ("UDP", "RTP"),
+}
 """How each telephone's signalling and audio must come."""
 PROTECTIONS = {
     Protection.RTP: "RTP",
@@ -72,6 +96,10 @@ class Stage:
     trace: list[TracedMessage]
     call: str = ""
     """The call that the walk is about."""
+    second: str = ""
+    """The agent's other call."""
+    messages_of_two: int = 0
+    """So long the trace was when a third one came in."""
 
     @property
     def agent(self) -> Party:
@@ -83,6 +111,11 @@ class Stage:
         """The customer's telephone."""
         return self.fleet.parties[CUSTOMER]
 
+    @property
+    def colleague(self) -> Party:
+        """The colleague's telephone."""
+        return self.fleet.parties[COLLEAGUE]
+
     # -- the steps ------------------------------------------------------------------------------
 
     def steps(self) -> list[Step]:
@@ -92,6 +125,19 @@ class Stage:
             Step("hold", HOLD, self._hold),
             Step("retrieve", TALK, self._retrieve),
             Step("dtmf", TALK, self._press, self._digits_arrived),
+            Step("consult", CONSULT, self._consult),
+            Step("swap", SWAPPED, self._swap),
+            Step("swap-back", CONSULT, self._swap_back),
+            Step("conference", CONFERENCE, self._confer),
+            Step("drop-one", TALK, self._drop_colleague),
+            Step("transfer", TRANSFERRED, self._transfer),
+            Step("single-step-transfer", TALK, self._transfer_back),
+            Step("monitor", MONITOR, lambda: self._join("silent")),
+            Step("whisper", WHISPER, lambda: self._join("whisper")),
+            Step("barge", BARGE, lambda: self._join("active")),
+            Step("intercept", TAKEN_OVER, self._intercept),
+            Step("forced-drop", SILENCE, self._drop_supervisor),
+            Step("redial", TALK, self._dial),
             Step("hangup", SILENCE, self._hang_up, self._both_released),
         ]
 
@@ -133,6 +179,42 @@ class Stage:
             raise ProofFailed(f"{CUSTOMER} received {digits!r}", {"digits": digits})
         return {"digits": digits}
 
+    async def _consult(self) -> None:
+        self.messages_of_two = self.messages_of_two or len(self.trace)
+        self.second = (await self.client.consult(AGENT, self.call, COLLEAGUE)).call
+        await self.colleague.when(lambda status: status.call is CallState.CONNECTED)
+
+    async def _swap(self) -> None:
+        await self.client.alternate(AGENT, self.call, self.second)
+
+    async def _swap_back(self) -> None:
+        await self.client.alternate(AGENT, self.second, self.call)
+
+    async def _confer(self) -> None:
+        await self.client.conference(AGENT, self.call, self.second)
+
+    async def _drop_colleague(self) -> None:
+        await self.client.clear(COLLEAGUE, self.call)
+        await self.colleague.when(lambda status: status.call is CallState.ENDED)
+
+    async def _transfer(self) -> None:
+        """The agent consults the colleague again, and leaves the two with each other."""
+        await self._consult()
+        await self.client.bring_together(AGENT, self.call, self.second)
+
+    async def _transfer_back(self) -> None:
+        await self.agent.when(lambda status: status.call is CallState.ENDED)
+        await self.client.transfer(COLLEAGUE, self.call, AGENT)
+
+    async def _join(self, how: Literal["silent", "whisper", "active"]) -> None:
+        await self.client.join(SUPERVISOR, self.call, AGENT, how)
+
+    async def _intercept(self) -> None:
+        await self.client.intercept(SUPERVISOR, self.call, AGENT)
+
+    async def _drop_supervisor(self) -> None:
+        await self.client.clear(SUPERVISOR, self.call)
+
     async def _hang_up(self) -> None:
         await self.client.clear(AGENT, self.call)
         for party in (self.agent, self.customer):
@@ -147,7 +229,7 @@ class Stage:
 
 @asynccontextmanager
 async def staged(directory: Path) -> AsyncIterator[Stage]:
-    """An endpoint with embedded defaults in `directory`, and both telephones registered at it."""
+    """An endpoint with embedded defaults in `directory`, and the telephones registered at it."""
     trace: list[TracedMessage] = []
 
     def remember(direction: Direction, flow: Flow, octets: bytes, at: float) -> None:
@@ -156,7 +238,7 @@ async def staged(directory: Path) -> AsyncIterator[Stage]:
     async with AsyncExitStack() as lives:
         enter = lives.enter_async_context
         endpoint = await enter(Endpoint(_config(directory), trace=remember))
-        passwords = {number: secrets.token_urlsafe(18) for number in (AGENT, CUSTOMER)}
+        passwords = {number: secrets.token_urlsafe(18) for number in NAMES}
         realm = endpoint.config.sip.realm
         for number, password in passwords.items():
             await add_extension(endpoint.extensions, realm, Extension(number), password)
@@ -167,23 +249,18 @@ async def staged(directory: Path) -> AsyncIterator[Stage]:
         await enter(client)
         fleet = await enter(Fleet())
         host, port = endpoint.sip_address
+        browser, plain = endpoint.wss_url, f"udp:{host}:{port}"
         async with asyncio.TaskGroup() as group:
-            group.create_task(
-                fleet.add(
-                    AGENT,
-                    server=endpoint.wss_url,
-                    password=passwords[AGENT],
-                    ca_file=str(authority or ""),
+            for name in NAMES:
+                group.create_task(
+                    fleet.add(
+                        name,
+                        server=plain if name in (CUSTOMER, COLLEAGUE) else browser,
+                        password=passwords[name],
+                        ca_file=str(authority or ""),
+                        answer=AnswerMode.AUTOMATIC,
+                    )
                 )
-            )
-            group.create_task(
-                fleet.add(
-                    CUSTOMER,
-                    server=f"udp:{host}:{port}",
-                    password=passwords[CUSTOMER],
-                    answer=AnswerMode.AUTOMATIC,
-                )
-            )
         yield Stage(endpoint, client, fleet, passwords, trace)
 
 
@@ -216,7 +293,7 @@ async def run(*, once: bool, as_json: bool, console: Console) -> bool:
     """
     with tempfile.TemporaryDirectory(prefix="agent-endpoint-demo-") as directory:
         quiet = Console(quiet=True) if as_json else console
-        with quiet.status("Starting the endpoint and two telephones…"):
+        with quiet.status("Starting the endpoint and four telephones…"):
             lives = AsyncExitStack()
             stage = await lives.enter_async_context(staged(Path(directory)))
         async with lives:
@@ -248,7 +325,9 @@ def _end() -> asyncio.Event:
 async def _show_walk(stage: Stage, console: Console) -> list[StepResult]:
     names = [step.name for step in stage.steps()]
     results: list[StepResult] = []
-    with Live(result_table(results, names[0]), console=console, transient=False) as live:
+    with Live(
+        result_table(results, names[0]), console=console, vertical_overflow="visible"
+    ) as live:
         async for result in walk(stage.steps(), stage.fleet.hearing, WalkSettings()):
             results.append(result)
             left = names[len(results) :] if result.ok else []
@@ -270,10 +349,12 @@ def _show_ladder(stage: Stage, console: Console) -> None:
     parties = {address: name for address, (name, _) in _registered(stage.trace).items()}
     calls = [
         rung
-        for rung in rungs(stage.trace, lambda peer, _: parties.get(peer, peer))
+        for rung in rungs(
+            stage.trace[: stage.messages_of_two or None], lambda peer, _: parties.get(peer, peer)
+        )
         if "REGISTER" not in rung.label
     ]
-    console.print("\n[bold]Who said what in SIP[/] [dim](seconds)[/]")
+    console.print("\n[bold]Who said what in SIP, up to the consultation[/] [dim](seconds)[/]")
     for line in draw(calls, [AGENT, CUSTOMER]):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
 
@@ -308,7 +389,7 @@ def _show_addresses(stage: Stage, console: Console) -> None:
 def result_table(results: Sequence[StepResult], running: str | None) -> Table:
     """The walk so far, for a person."""
     table = Table(title="Who hears whom", title_style="bold", show_lines=True)
-    table.add_column("step")
+    table.add_column("step", no_wrap=True)
     table.add_column("expected")
     table.add_column("heard, as received and decoded")
     table.add_column("after", justify="right")
@@ -335,11 +416,10 @@ def _way(way: dict[str, Any]) -> str:
 
 
 def _rows(heard: HearingMatrix, style: str) -> Text:
-    lines = (f"{name:<{WIDTH}} ◀ {_sound(heard.get(name))}" for name in (AGENT, CUSTOMER))
-    return Text("\n".join(lines), style)
+    """Who hears something; all others hear nothing."""
+    lines = [f"{name:<{WIDTH}} ◀ {_sound(heard[name])}" for name in NAMES if heard.get(name)]
+    return Text("\n".join(lines) or "silence", style)
 
 
-def _sound(sources: frozenset[str] | None) -> str:
-    if not sources:
-        return "silence"
+def _sound(sources: frozenset[str]) -> str:
     return ", ".join("♪ music" if name == MUSIC_ON_HOLD else name for name in sorted(sources))
