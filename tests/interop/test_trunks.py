@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import trustme
 
-from endpoint.app.callcommands import _only_call
+from endpoint.app.callcommands import only_call
 from endpoint.callcontrol.commands import (
     ClearConnection,
     GenerateDigits,
@@ -298,7 +298,7 @@ async def test_s12_a_caller_who_says_the_number_of_a_device_is_never_that_device
             assert talks.call not in devices[AGENT]
             assert len(devices[AGENT]) == 1
             assert devices[PHONE] == [talks.call]
-            assert await _only_call(client, AGENT) == devices[AGENT][0]
+            assert await only_call(client, AGENT) == devices[AGENT][0]
 
             await desk.do(HoldCall(AGENT))
             await desk.event(Held, device=AGENT, from_outside=False)
