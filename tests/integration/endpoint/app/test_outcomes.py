@@ -53,8 +53,9 @@ async def endpoint(tmp_path: Path) -> AsyncIterator[Endpoint]:
 async def call(endpoint: Endpoint) -> AsyncIterator[str]:
     """6002 talks with 6003."""
     async with running_client(endpoint.config) as client, client.events() as frames:
-        accepted = await client.make_call("6002", "6003")
         async with asyncio.timeout(PATIENCE_S):
+            await anext(frames)  # from now on
+            accepted = await client.make_call("6002", "6003")
             async for frame in frames:
                 if isinstance(frame, wire.EventFrame) and frame.event == "Established":
                     break

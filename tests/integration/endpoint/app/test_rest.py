@@ -97,6 +97,7 @@ async def test_a_call_from_dialling_to_its_record(desk: Desk) -> None:
 
 async def test_a_call_is_transferred(desk: Desk) -> None:
     async with desk.client.events() as frames:
+        await snapshot(frames)
         call = (await desk.client.make_call("6002", "6003")).call
         await until(frames, "Established")
         accepted = await desk.client.transfer("6002", call, "6004")
@@ -114,6 +115,7 @@ async def test_a_call_is_transferred(desk: Desk) -> None:
 
 async def test_a_device_consults_is_offered_what_it_may_do_and_is_back(desk: Desk) -> None:
     async with desk.client.events() as frames:
+        await snapshot(frames)
         call = (await desk.client.make_call("6002", "6003")).call
         await until(frames, "Established")
         accepted = await desk.client.consult("6002", call, "6004")
@@ -139,6 +141,7 @@ async def test_a_device_consults_is_offered_what_it_may_do_and_is_back(desk: Des
 
 async def test_what_the_state_does_not_allow_is_409_with_a_stable_word(desk: Desk) -> None:
     async with desk.client.events() as frames:
+        await snapshot(frames)
         call = (await desk.client.make_call("6002", "6003")).call
         await until(frames, "Established")
         with pytest.raises(RequestRefused) as refused:
@@ -158,6 +161,7 @@ async def test_a_bad_dial_string_is_400(desk: Desk, destination: str) -> None:
 
 async def test_stations_without_a_network_have_no_quality(desk: Desk) -> None:
     async with desk.client.events() as frames:
+        await snapshot(frames)
         call = (await desk.client.make_call("6002", "6003")).call
         await until(frames, "Established")
         quality = await desk.client.quality(call)
@@ -179,6 +183,7 @@ async def test_a_call_that_is_not_there_is_404(desk: Desk) -> None:
 
 async def test_a_call_to_nobody_fails_with_its_cause(desk: Desk) -> None:
     async with desk.client.events() as frames:
+        await snapshot(frames)
         await desk.client.make_call("6002", "6999")
         failed = await until(frames, "Failed")
     assert (failed.fields["cause"], failed.fields["sip_status"]) == ("unknown_device", 404)
