@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from endpoint.legs.base import (
@@ -27,7 +27,7 @@ from endpoint.legs.base import (
 )
 from endpoint.legs.base import RegistrationEvent as RegistrationNotice
 from endpoint.legs.cause import cause_of_error, cause_of_status
-from endpoint.legs.numbering import NumberRule
+from endpoint.legs.numbering import NumberRule, telephone_of
 from endpoint.legs.terms import AudioTerms, Protection
 from signaling.errors import SipParseError
 from signaling.server import SipServer
@@ -422,7 +422,16 @@ class Lines:
         self._trunks = trunks
 
     async def resolve(self, request: PlaceLeg) -> Sequence[Target] | Refusal:
-        """Where to send the INVITE for a leg; never empty."""
+        """Where to send the INVITE for a leg; never empty.
+
+        A remote agent's station is a telephone of the public network.
+        """
+        telephone = telephone_of(request.device)
+        if telephone is not None:
+            outside = replace(request, device=telephone, role=LegRole.LINE)
+            return self._trunks.targets(outside) or Refusal(
+                Cause.UNKNOWN_DEVICE, f"no trunk takes {telephone}, of {request.device}", 404
+            )
         for line in self._lines:
             if found := line.targets(request):
                 return found

@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from endpoint.legs.base import DeviceId
+
+_REMOTE = "RP_"
+
 
 @dataclass(frozen=True, slots=True)
 class NumberRule:
@@ -32,6 +36,12 @@ class NumberRule:
         if self.to or not self.match.endswith("*"):
             return number == self.rewrite(self.match)
         return number.startswith(self.add + self.match[:-1][self.strip :])
+
+
+def telephone_of(device: DeviceId) -> DeviceId | None:
+    """The telephone of a remote agent (`RP_` and its number, as it is dialled); else None."""
+    number = device.removeprefix(_REMOTE)
+    return DeviceId(number) if number not in ("", device) else None
 
 
 def matches(number: str, pattern: str) -> bool:

@@ -1,0 +1,157 @@
+"""Remote agents: `RP_` and a number is a device whose station is that telephone, by a trunk."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from endpoint.callcontrol.commands import (
+    ClearConnection,
+    ConferenceCall,
+    ConsultationCall,
+    HoldCall,
+    MakeCall,
+    RetrieveCall,
+)
+from endpoint.callcontrol.events import (
+    CallCleared,
+    Conferenced,
+    Established,
+    Failed,
+    Held,
+    Retrieved,
+)
+from endpoint.legs.base import Cause, DeviceId, DeviceRegistered
+
+from .desk import Desk
+from .peers.baresip import Baresip
+from .peers.hearing import hear
+from .peers.kamailio import Kamailio
+from .peers.sound import MUSIC_HZ
+
+pytestmark = pytest.mark.interop
+
+REMOTE, COLLEAGUE, CALLER = DeviceId("RP_13800138000"), DeviceId("6002"), DeviceId("6009")
+TELEPHONE = "13800138000"
+REMOTE_HZ, CALLER_HZ, COLLEAGUE_HZ = 1400, 1010, 1800
+
+
+def telephone(directory: Path) -> Baresip:
+    """The agent's own: it knows nobody and is registered nowhere."""
+    return Baresip(
+        directory / "telephone",
+        TELEPHONE,
+        "127.0.0.1:9",
+        password="unused",
+        tone_hz=REMOTE_HZ,
+        register=False,
+        outbound=False,
+    )
+
+
+@pytest.fixture
+async def phone(tmp_path: Path) -> AsyncIterator[Baresip]:
+    async with telephone(tmp_path) as started:
+        yield started
+
+
+@pytest.fixture
+async def desk(kamailio: Kamailio, phone: Baresip, tmp_path: Path) -> AsyncIterator[Desk]:
+    """The remote agent is registered at Kamailio over WSS; a colleague is a tone of ours."""
+    account = {
+        "device": REMOTE,
+        "server": kamailio.wss_url,
+        "domain": kamailio.address,
+        "password": kamailio.password,
+        "ca": str(kamailio.ca_file),
+        "expires_s": 60,
+        "media": "rtp",
+    }
+    trunk = {
+        "name": "carrier",
+        "peers": [f"sip:127.0.0.1:{phone.sip_port}"],
+        "outgoing": [{"match": "1*"}],
+        "default_number": "+4930100",
+        "options_interval_s": 0,
+    }
+    async with Desk(
+        tmp_path / "state",
+        stations={COLLEAGUE: COLLEAGUE_HZ},
+        settings={"account": [account], "trunk": [trunk]},
+    ) as started:
+        await started.event(DeviceRegistered, device=REMOTE)
+        yield started
+
+
+@pytest.fixture
+async def caller(kamailio: Kamailio, tmp_path: Path) -> AsyncIterator[Baresip]:
+    async with Baresip(
+        tmp_path / "caller",
+        CALLER,
+        kamailio.address,
+        password=kamailio.password,
+        tone_hz=CALLER_HZ,
+    ) as started:
+        yield started
+
+
+async def test_a_call_to_a_remote_agent_is_bridged_to_his_telephone_and_he_may_do_all_with_it(
+    desk: Desk, phone: Baresip, caller: Baresip
+) -> None:
+    """Though the telephone can neither hold nor confer by what it was asked: the audio is here."""
+    await caller.dial(REMOTE)
+    await phone.ringing()
+    await phone.accept()
+    await caller.established()
+    call = (await desk.event(Established, device=REMOTE)).call
+    await hear({phone: {CALLER_HZ}, caller: {REMOTE_HZ}})
+
+    await desk.do(HoldCall(REMOTE))
+    await desk.event(Held, device=REMOTE)
+    await hear({phone: set(), caller: MUSIC_HZ})
+    await desk.do(RetrieveCall(REMOTE))
+    await desk.event(Retrieved, device=REMOTE)
+    await hear({phone: {CALLER_HZ}, caller: {REMOTE_HZ}})
+
+    await desk.do(ConsultationCall(REMOTE, COLLEAGUE))
+    await desk.event(Established, device=COLLEAGUE)
+    colleague = desk.ear(COLLEAGUE)
+    await hear({phone: {COLLEAGUE_HZ}, colleague: {REMOTE_HZ}, caller: MUSIC_HZ})
+    await desk.do(ConferenceCall(REMOTE))
+    await desk.event(Conferenced, device=COLLEAGUE)
+    await hear(
+        {
+            phone: {CALLER_HZ, COLLEAGUE_HZ},
+            colleague: {CALLER_HZ, REMOTE_HZ},
+            caller: {REMOTE_HZ, COLLEAGUE_HZ},
+        }
+    )
+    await phone.hang_up()
+    await desk.do(ClearConnection(COLLEAGUE, call))
+    await desk.event(CallCleared, call=call)
+    await caller.closed()
+
+
+async def test_a_remote_agent_dials_by_his_own_account(
+    desk: Desk, phone: Baresip, caller: Baresip
+) -> None:
+    await desk.do(MakeCall(REMOTE, CALLER))
+    await phone.ringing()
+    await phone.accept()
+    await caller.ringing()
+    await caller.accept()
+    await desk.event(Established, device=CALLER)
+    await hear({phone: {CALLER_HZ}, caller: {REMOTE_HZ}})
+    await caller.hang_up()
+    await phone.closed()
+
+
+async def test_a_telephone_that_no_trunk_takes_is_told(desk: Desk) -> None:
+    await desk.do(MakeCall(DeviceId("RP_4930"), COLLEAGUE))
+    failed = await desk.event(Failed, device=DeviceId("RP_4930"))
+    assert (failed.cause, failed.text) == (
+        Cause.UNKNOWN_DEVICE,
+        "no trunk takes 4930, of RP_4930",
+    )
