@@ -1,32 +1,27 @@
-"""Commands that drive calls: `dial`, `answer`, `hang-up`, `hold` and the like."""
+"""Commands about a call of one device: `dial`, `answer`, `hang-up`, `hold` and the like."""
 
 from __future__ import annotations
 
 import asyncio
 import re
 import signal
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.text import Text
 
-from endpoint.app.context import ConfigFile, running_client, running_or_own
+from endpoint.app.asking import CallOption, Device, How, Wait, command
+from endpoint.app.context import ConfigFile, running_or_own
 from endpoint.app.exitcodes import ExitCode
-from endpoint.app.following import Outcome, Story, about, outcome_of, told
+from endpoint.app.following import Story, about, told
 from endpoint.app.output import CommandFailed, Json, Output
 from endpoint.app.setupcommands import loaded_or_fail
+from endpoint.callcontrol.commands import CommandName
 from endpoint.client.client import EndpointClient, Frames
-from endpoint.client.errors import RequestRefused
 from endpoint.gateways.native import messages as wire
 
 calls_app = typer.Typer()
 
-Device = Annotated[str, typer.Argument(help="The device of ours, as 6001.")]
-CallOption = Annotated[str | None, typer.Option("--call", help="Which call, if it has several.")]
-Wait = Annotated[float, typer.Option("--wait", help="Seconds to wait at most.", min=0.0)]
 Duration = Annotated[
     float | None,
     typer.Option("--duration", help="Hang up so many seconds after the answer.", min=0.0),
@@ -123,7 +118,8 @@ def hang_up(
     as_json: Json = False,
 ) -> None:
     """Take a device out of its call."""
-    _command(device, call, config, as_json, EndpointClient.clear, wait)
+    how = How(wait, config, as_json)
+    command(CommandName.CLEAR_CONNECTION, device, call, EndpointClient.clear, how)
 
 
 @calls_app.command()
@@ -135,7 +131,8 @@ def hold(
     as_json: Json = False,
 ) -> None:
     """Put a device's call aside; the other end hears music."""
-    _command(device, call, config, as_json, EndpointClient.hold, wait)
+    how = How(wait, config, as_json)
+    command(CommandName.HOLD_CALL, device, call, EndpointClient.hold, how)
 
 
 @calls_app.command()
@@ -147,37 +144,8 @@ def retrieve(
     as_json: Json = False,
 ) -> None:
     """Take a held call back."""
-    _command(device, call, config, as_json, EndpointClient.retrieve, wait)
-
-
-@calls_app.command()
-def transfer(
-    device: Device,
-    destination: Annotated[
-        str | None, typer.Argument(help="Who takes the device's place, as 6002.")
-    ] = None,
-    other: Annotated[
-        str | None,
-        typer.Option(help="Instead of a destination: another call of the device, by its name."),
-    ] = None,
-    call: CallOption = None,
-    wait: Wait = 90.0,
-    config: ConfigFile = None,
-    as_json: Json = False,
-) -> None:
-    """Transfer a device's call; the device leaves when the other has answered.
-
-    Waits until it has, or does not. Ctrl-C waits no longer; the transfer goes on.
-    """
-    if (destination is None) == (other is None):
-        raise typer.BadParameter("expected a destination, or --other CALL")
-
-    async def ask(client: EndpointClient, who: str, which: str) -> wire.Accepted:
-        if other is not None:
-            return await client.bring_together(who, which, other)
-        return await client.transfer(who, which, destination or "")
-
-    _command(device, call, config, as_json, ask, wait)
+    how = How(wait, config, as_json)
+    command(CommandName.RETRIEVE_CALL, device, call, EndpointClient.retrieve, how)
 
 
 @calls_app.command()
@@ -191,14 +159,48 @@ def press(
 ) -> None:
     """Send DTMF to the other end of a device's call."""
     _check_digits(digits, "DIGITS", fewest=1)
-    _command(
-        device,
-        call,
-        config,
-        as_json,
-        lambda client, who, which: client.press(who, which, digits),
-        wait,
-    )
+
+    async def ask(client: EndpointClient, who: str, which: str) -> wire.Accepted:
+        return await client.press(who, which, digits)
+
+    command(CommandName.GENERATE_DIGITS, device, call, ask, How(wait, config, as_json))
+
+
+@calls_app.command()
+def mute(
+    device: Device,
+    call: CallOption = None,
+    wait: Wait = 10.0,
+    config: ConfigFile = None,
+    as_json: Json = False,
+) -> None:
+    """Let nobody in its call hear a device; it hears as before."""
+    _mute(device, call, How(wait, config, as_json), muted=True)
+
+
+@calls_app.command()
+def unmute(
+    device: Device,
+    call: CallOption = None,
+    wait: Wait = 10.0,
+    config: ConfigFile = None,
+    as_json: Json = False,
+) -> None:
+    """Let a device be heard again."""
+    _mute(device, call, How(wait, config, as_json), muted=False)
+
+
+@calls_app.command()
+def end(
+    device: Device,
+    call: CallOption = None,
+    wait: Wait = 10.0,
+    config: ConfigFile = None,
+    as_json: Json = False,
+) -> None:
+    """End a device's call for everybody in it."""
+    how = How(wait, config, as_json)
+    command(CommandName.CLEAR_CALL, device, call, EndpointClient.end, how)
 
 
 # -- inside -----------------------------------------------------------------------------------
@@ -210,85 +212,11 @@ def _check_digits(digits: str, hint: str, *, fewest: int) -> None:
         raise typer.BadParameter(text, param_hint=hint)
 
 
-def _command(
-    device: str,
-    call: str | None,
-    config: Path | None,
-    as_json: bool,
-    ask: Callable[[EndpointClient, str, str], Awaitable[wire.Accepted]],
-    wait_s: float,
-) -> None:
-    """Ask for something, and say what became of it."""
-    output = Output(as_json)
-    loaded = loaded_or_fail(output, config)
+def _mute(device: str, call: str | None, how: How, *, muted: bool) -> None:
+    async def ask(client: EndpointClient, who: str, which: str) -> wire.Accepted:
+        return await client.mute(who, which, muted=muted)
 
-    async def main() -> tuple[wire.Accepted, Outcome]:
-        async with running_client(loaded.config) as client, client.events() as frames:
-            await anext(frames)
-            which = call or await only_call(client, device)
-            try:
-                accepted = await ask(client, device, which)
-            except RequestRefused as error:
-                raise await _in_plain_words(client, device, which, error) from error
-            return accepted, await outcome_of(accepted, device, frames, output, timeout_s=wait_s)
-
-    accepted, outcome = output.run(main())
-    found = {"command": accepted.command, "call": accepted.call, "event": outcome.event}
-    if not outcome.done:
-        output.fail(CommandFailed(ExitCode.CALL_FAILED, outcome.text, found))
-    output.result({"ok": True, **found}, Text.assemble(("✔ ", "green"), outcome.text))
-
-
-_WORDS = {
-    "AnswerCall": "answer",
-    "ClearConnection": "hang-up",
-    "GenerateDigits": "press",
-    "HoldCall": "hold",
-    "RetrieveCall": "retrieve",
-    "SingleStepTransfer": "transfer",
-}
-"""Commands of call control that are commands here."""
-
-
-async def _in_plain_words(
-    client: EndpointClient, device: str, call: str, error: RequestRefused
-) -> Exception:
-    """What a device can do instead, where what it is to the call is in the way."""
-    if error.reason not in ("invalid_state", "not_established"):
-        return error
-    try:
-        parties = (await client.call(call)).parties
-    except RequestRefused:  # it is over by now
-        return error
-    for party in parties:
-        if _takes_part(party, device):
-            able = [word for name, word in _WORDS.items() if name in party.commands]
-            text = f"{device} can't: to this call it is {party.state!r}"
-            text += f", and can {', '.join(able)}" if able else ""
-            return CommandFailed(ExitCode.CALL_FAILED, text, {"reason": error.reason})
-    return error
-
-
-async def only_call(client: EndpointClient, device: str) -> str:
-    """The one call that a device is in. Raises `CommandFailed` where it is in none, or several."""
-    own = [
-        call.call
-        for call in await client.calls()
-        if any(_takes_part(party, device) for party in call.parties)
-    ]
-    match own:
-        case [call]:
-            return call
-        case []:
-            raise CommandFailed(ExitCode.CALL_FAILED, f"{device} is in no call")
-        case several:
-            raise CommandFailed(
-                ExitCode.CALL_FAILED, f"{device} is in several calls: --call {' | '.join(several)}"
-            )
-
-
-def _takes_part(party: wire.Party, device: str) -> bool:
-    return party.device == device and not party.from_outside and party.state != "null"
+    command(CommandName.SET_MICROPHONE_MUTE, device, call, ask, how)
 
 
 async def _ready_to_dial(client: EndpointClient, device: str, timeout_s: float) -> None:

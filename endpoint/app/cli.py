@@ -24,6 +24,7 @@ from endpoint.app.doctor import check_accounts, examine
 from endpoint.app.exitcodes import ExitCode
 from endpoint.app.headroom import raise_descriptor_limit
 from endpoint.app.output import Json, Output
+from endpoint.app.partycommands import parties_app
 from endpoint.app.registration import register
 from endpoint.app.settings import WILDCARDS, LogSettings
 from endpoint.app.setupcommands import (
@@ -50,6 +51,7 @@ app.add_typer(extension_app, name="extension")
 app.add_typer(database_app, name="database")
 app.add_typer(bans_app, name="bans")
 app.add_typer(calls_app)
+app.add_typer(parties_app)
 app.add_typer(state_app)
 app.add_typer(trace_app)
 app.command()(register)

@@ -104,7 +104,7 @@ async def outcome_of(
                     found = decided(accepted.command, device, frame)
                     if found is not None:
                         return found
-                    if meanwhile := _meanwhile(frame):
+                    if meanwhile := _meanwhile(accepted.command, frame):
                         output.progress(meanwhile)
     except TimeoutError:
         pass
@@ -124,25 +124,77 @@ def decided(command: str, device: str, frame: wire.EventFrame) -> Outcome | None
     match command, event:
         case CommandName.HOLD_CALL, "Held" if is_own:
             found = True, f"{device} holds its call with {_others(frame, device)}"
-        case CommandName.RETRIEVE_CALL, "Retrieved" if is_own:
+        case ((CommandName.RETRIEVE_CALL | CommandName.RECONNECT_CALL), "Retrieved") if is_own:
             found = True, f"{device} talks with {_others(frame, device)} again"
+        case CommandName.ALTERNATE_CALL, "Retrieved" if is_own:
+            others = _others(frame, device)
+            found = True, f"{device} talks with {others} again, and holds its other call"
+        case CommandName.CONSULTATION_CALL, "Established":
+            others = _others(frame, device)
+            found = True, f"{device} talks with {others}, and holds its other call"
+        case CommandName.CONFERENCE_CALL, "Conferenced" if is_own:
+            found = True, f"{device} talks with {_others(frame, device)}"
+        case CommandName.SINGLE_STEP_CONFERENCE, "Joined" if fields["beside"] == device:
+            found = True, f"{about} has come into the call of {device}"
+        case CommandName.JOIN_CALL, "Joined" if is_own:
+            found = True, _joined(device, frame)
+        case CommandName.DEFLECT_CALL, "Established":
+            found = True, f"{about} has taken the call"
+        case CommandName.SET_MICROPHONE_MUTE, "MicrophoneMute" if is_own:
+            found = True, f"nobody hears {device}" if fields["muted"] else f"{device} is heard"
         case CommandName.GENERATE_DIGITS, "DigitsGenerated":
             found = True, f"{len(fields['digits'])} digits were sent to {about}"
         case CommandName.GENERATE_DIGITS, "DigitsFailed":
             found = False, f"no digits could be sent to {about}"
         case ((CommandName.SINGLE_STEP_TRANSFER | CommandName.TRANSFER_CALL), "Transferred"):
             found = True, f"{fields['transferred_to']} has taken the place of {device}"
-        case ((CommandName.SINGLE_STEP_TRANSFER | CommandName.TRANSFER_CALL), "TransferFailed"):
+        case CommandName.INTERCEPT_CALL, "Transferred":
+            found = True, f"{device} has taken the place of {about}"
+        case CommandName.INTERCEPT_CALL, "ConnectionCleared" if (
+            fields["releasing_device"] == device and not is_own
+        ):  # it was in the call already
+            found = True, f"{device} has taken the place of {about}"
+        case (
+            (
+                CommandName.SINGLE_STEP_TRANSFER
+                | CommandName.TRANSFER_CALL
+                | CommandName.INTERCEPT_CALL
+            ),
+            "TransferFailed",
+        ):
             found = False, f"{fields['transferred_to']} did not take the call: {why(fields)}"
+        case (
+            (
+                CommandName.CONSULTATION_CALL
+                | CommandName.DEFLECT_CALL
+                | CommandName.SINGLE_STEP_CONFERENCE
+            ),
+            "Failed",
+        ) if not is_own:
+            found = False, f"{about} did not take the call: {why(fields)}"
+        case CommandName.JOIN_CALL, "Failed" | "ConnectionCleared" if is_own:
+            found = False, f"{device} did not come into the call: {why(fields)}"
         case CommandName.CLEAR_CONNECTION, "ConnectionCleared" | "Failed" if is_own:
             found = True, f"{device} has left the call"
-        case CommandName.CLEAR_CONNECTION, "CallCleared":
+        case ((CommandName.CLEAR_CONNECTION | CommandName.CLEAR_CALL), "CallCleared"):
             found = True, "the call is over"
         case _, "CallCleared":
             found = False, f"the call ended meanwhile: {why(fields)}"
         case _:
             pass
     return Outcome(*found, event) if found is not None else None
+
+
+def _joined(device: str, frame: wire.EventFrame) -> str:
+    """Whom a supervisor hears, and who hears it."""
+    match frame.fields["participation"]:
+        case "silent":
+            return f"{device} listens to {_others(frame, device)}; nobody hears it"
+        case "whisper":
+            beside = frame.fields["beside"]
+            return f"{device} listens to {_others(frame, device)}; {beside} alone hears it"
+        case _:
+            return f"{device} talks with {_others(frame, device)}"
 
 
 def _others(frame: wire.EventFrame, device: str) -> str:
@@ -155,10 +207,10 @@ def _others(frame: wire.EventFrame, device: str) -> str:
     return ", ".join(others) or "nobody"
 
 
-def _meanwhile(frame: wire.EventFrame) -> str:
-    """What a person who waits for a transfer wants to know; else nothing."""
+def _meanwhile(command: str, frame: wire.EventFrame) -> str:
+    """What a person who waits for somebody to answer wants to know; else nothing."""
     match frame.event:
-        case "Transferring":
+        case "Transferring" if command != CommandName.TRANSFER_CALL:  # who is there already
             return f"{frame.fields['transferred_to']} is being called"
         case "Delivered":
             return f"{frame.fields['device']} rings"

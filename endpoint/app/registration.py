@@ -12,7 +12,7 @@ import typer
 from pydantic import SecretStr, ValidationError
 from rich.text import Text
 
-from endpoint.app.callcommands import Device, Wait
+from endpoint.app.asking import Device, Wait
 from endpoint.app.config import Loaded
 from endpoint.app.context import ConfigFile
 from endpoint.app.exitcodes import ExitCode

@@ -10,8 +10,8 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from endpoint.app.asking import CallOption, only_call
 from endpoint.app.bancommands import how_to_lift, why_banned
-from endpoint.app.callcommands import CallOption, only_call
 from endpoint.app.context import ConfigFile, running_client
 from endpoint.app.output import Json, Output
 from endpoint.app.setupcommands import loaded_or_fail

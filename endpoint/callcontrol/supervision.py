@@ -89,10 +89,9 @@ def intercept(turn: Turn, command: InterceptCall) -> None:
 
 
 def set_mute(turn: Turn, call: Call, own: Connection, command: SetMicrophoneMute) -> None:
-    """Let nobody hear a device, or all again."""
-    if own.muted is not command.muted:
-        own = turn.put_connection(call.id, replace(own, muted=command.muted))
-        turn.publish(told.MicrophoneMute(**turn.facts(call, own), muted=command.muted))
+    """Let nobody hear a device, or all again. Told also where it was so: whoever asks waits."""
+    own = turn.put_connection(call.id, replace(own, muted=command.muted))
+    turn.publish(told.MicrophoneMute(**turn.facts(call, own), muted=command.muted))
 
 
 def answered(turn: Turn, call_id: CallId, connection: Connection) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import trustme
 
-from endpoint.app.callcommands import only_call
+from endpoint.app.asking import only_call
 from endpoint.callcontrol.commands import (
     ClearConnection,
     GenerateDigits,

@@ -174,6 +174,8 @@ def test_config_check_tells_every_mistake(run: Run, tmp_path: Path) -> None:
         ("hold", "6001"),
         ("press", "6001", "1"),
         ("transfer", "6001", "6002"),
+        ("swap", "6001"),
+        ("monitor", "7001", "6001"),
     ],
     ids=lambda command: command[0],
 )
@@ -351,6 +353,8 @@ COMMANDS = (
         "press",
         "transfer",
     ),
+    *("consult", "swap", "reconnect", "conference", "add", "deflect", "mute", "unmute", "end"),
+    *("monitor", "whisper", "barge", "intercept"),
     *("status", "config", "extension", "database", "token", "doctor", "version"),
 )
 
