@@ -60,6 +60,7 @@ class RestRoutes:
             web.post(f"{calls}/{{call}}/add", self.add),
             web.post(f"{calls}/{{call}}/join", self.join),
             web.post(f"{calls}/{{call}}/intercept", self.intercept),
+            web.post(f"{calls}/{{call}}/pickup", self.pickup),
             web.post(f"{calls}/{{call}}/deflect", self.deflect),
             web.post(f"{calls}/{{call}}/mute", self.mute),
             *(
@@ -178,6 +179,13 @@ class RestRoutes:
         device, beside = DeviceId(wanted.device), DeviceId(wanted.beside)
         call = CallId(request.match_info["call"])
         return await self._submit(do.InterceptCall(device, beside, call))
+
+    async def pickup(self, request: web.Request) -> web.Response:
+        """`POST /calls/{call}/pickup`."""
+        wanted = await read_body(request, wire.PickUp, timeout_s=self.body_timeout_s)
+        device, beside = DeviceId(wanted.device), DeviceId(wanted.beside)
+        call = CallId(request.match_info["call"])
+        return await self._submit(do.DirectedPickupCall(device, beside, call))
 
     async def deflect(self, request: web.Request) -> web.Response:
         """`POST /calls/{call}/deflect`."""

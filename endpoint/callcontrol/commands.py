@@ -30,6 +30,7 @@ class CommandName(StrEnum):
     SINGLE_STEP_CONFERENCE = "SingleStepConference"
     JOIN_CALL = "JoinCall"
     INTERCEPT_CALL = "InterceptCall"
+    DIRECTED_PICKUP_CALL = "DirectedPickupCall"
     DEFLECT_CALL = "DeflectCall"
     SET_MICROPHONE_MUTE = "SetMicrophoneMute"
     SINGLE_STEP_TRANSFER = "SingleStepTransfer"
@@ -253,6 +254,19 @@ class InterceptCall:
 
 
 @dataclass(frozen=True, slots=True)
+class DirectedPickupCall:
+    """Pick the device's station up and take the call that rings at another one."""
+
+    name: ClassVar[CommandName] = CommandName.DIRECTED_PICKUP_CALL
+    device: DeviceId
+    """Who takes it."""
+    beside: DeviceId
+    """Where it rings, until the device has answered; whoever answers first has it."""
+    call: CallId | None = None
+    """Which call; not needed when one only rings there."""
+
+
+@dataclass(frozen=True, slots=True)
 class DeflectCall:
     """Send the call that rings at the device on to somebody else."""
 
@@ -305,6 +319,8 @@ class TransferCall:
 
 
 SupervisionCommand = JoinCall | InterceptCall
+"""Commands about a conversation of another device."""
+CommandOfOthers = SupervisionCommand | DirectedPickupCall
 """Commands about a call of another device."""
 PairCommand = AlternateCall | ReconnectCall | ConferenceCall | TransferCall
 """Commands about two calls of a device: the one that it holds, and the other."""
@@ -320,7 +336,7 @@ CallCommand = (
     | SingleStepConference
     | DeflectCall
     | SetMicrophoneMute
-    | SupervisionCommand
+    | CommandOfOthers
     | PairCommand
 )
 """Commands about a call that exists."""

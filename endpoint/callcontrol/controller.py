@@ -21,8 +21,10 @@ from endpoint.callcontrol.commands import (
     CallCommand,
     Command,
     CommandAccepted,
+    CommandOfOthers,
     ConsultationCall,
     DeflectCall,
+    DirectedPickupCall,
     MakeCall,
     PairCommand,
     Rejection,
@@ -210,7 +212,7 @@ class CallController:
         runner, call = self._find(command)
         if isinstance(command, PairCommand):
             self._gather(runner, command)
-        elif isinstance(command, SupervisionCommand):
+        elif isinstance(command, CommandOfOthers):
             self._check_may_join(command, call)
         elif isinstance(
             command, ConsultationCall | DeflectCall | SingleStepConference | SingleStepTransfer
@@ -299,7 +301,7 @@ class CallController:
                 if runner.state.call(command.call) is not None:
                     return runner, command.call
             raise refused(Rejection.UNKNOWN_CALL, command, f"there is no call {command.call}")
-        device = command.beside if isinstance(command, SupervisionCommand) else command.device
+        device = command.beside if isinstance(command, CommandOfOthers) else command.device
         own = list(self._connections_of(device))
         if not own:
             why = f"{device} is in no call"
@@ -316,7 +318,7 @@ class CallController:
         ((runner, call, _),) = own
         return runner, call.id
 
-    def _check_may_join(self, command: SupervisionCommand, call: CallId) -> None:
+    def _check_may_join(self, command: CommandOfOthers, call: CallId) -> None:
         """Who joins is in no other call. Raises CommandRejected."""
         if self._is_closing:
             raise refused(Rejection.SHUTTING_DOWN, command, "the endpoint is about to stop")
@@ -478,6 +480,8 @@ class CallController:
 
 def _could_mean(command: CallCommand, call: Call, connection: Connection) -> bool:
     """Whether a command that names no call could be about this one."""
+    if isinstance(command, DirectedPickupCall):
+        return connection.state is ConnectionState.ALERTING
     if isinstance(command, SupervisionCommand):
         return connection.state is ConnectionState.CONNECTED
     return command.name in allowed_for(call, connection)

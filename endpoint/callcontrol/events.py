@@ -103,9 +103,9 @@ class MediaConfirmed(CallEvent):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Diverted(CallEvent):
-    """The device's telephone forwards the call.
+    """The device's telephone forwards the call, or it was sent on, or picked up by another.
 
-    What follows is told of the device, as it was called; who answers is another.
+    What follows is told of that one.
     """
 
     diverted_to: DeviceId

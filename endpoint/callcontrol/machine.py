@@ -19,7 +19,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from endpoint.callcontrol import consultation, supervision, transfer
+from endpoint.callcontrol import consultation, pickup, supervision, transfer
 from endpoint.callcontrol import effects as do
 from endpoint.callcontrol import events as told
 from endpoint.callcontrol.commands import (
@@ -32,6 +32,7 @@ from endpoint.callcontrol.commands import (
     ConferenceCall,
     ConsultationCall,
     DeflectCall,
+    DirectedPickupCall,
     GenerateDigits,
     HoldCall,
     InterceptCall,
@@ -59,7 +60,14 @@ from endpoint.callcontrol.model import (
     Timer,
     TimerKind,
 )
-from endpoint.callcontrol.moves import hold, open_call, originate, retrieve
+from endpoint.callcontrol.moves import (
+    clear_call,
+    clear_connection,
+    hold,
+    open_call,
+    originate,
+    retrieve,
+)
 from endpoint.callcontrol.refusals import check_allowed, refused
 from endpoint.callcontrol.turn import Turn, ended_by_us
 from endpoint.errors import DialStringError
@@ -143,9 +151,9 @@ def step(
         case GenerateDigits():
             _generate_digits(turn, stimulus)
         case ClearConnection():
-            _clear_connection(turn, *_subject(turn, stimulus))
+            clear_connection(turn, *_subject(turn, stimulus))
         case ClearCall():
-            _clear_call(turn, *_subject(turn, stimulus))
+            clear_call(turn, *_subject(turn, stimulus))
         case ConsultationCall():
             consultation.consult(turn, *_subject(turn, stimulus), stimulus)
         case AlternateCall():
@@ -162,6 +170,8 @@ def step(
             supervision.join(turn, stimulus)
         case InterceptCall():
             supervision.intercept(turn, stimulus)
+        case DirectedPickupCall():
+            pickup.pick_up(turn, stimulus)
         case DeflectCall():
             transfer.deflect(turn, *_subject(turn, stimulus), stimulus)
         case SetMicrophoneMute():
@@ -204,6 +214,7 @@ def step(
             _timer_fired(turn, stimulus.timer)
         case EndEverything():
             _end_everything(turn, stimulus)
+    pickup.give_up(turn)
     supervision.leave(turn)
     consultation.take_back(turn)
     return turn.state, tuple(turn.all_effects())
@@ -255,25 +266,6 @@ def _generate_digits(turn: Turn, command: GenerateDigits) -> None:
     for other in call.connections:
         if other.leg != own.leg and other.is_live and turn.is_up(other):
             turn.effects.append(do.SendDigits(other.leg, command.digits))
-
-
-def _clear_connection(turn: Turn, call: Call, own: Connection) -> None:
-    """Give up, decline or hang up, as the connection's state has it."""
-    caller = call.connections[0]
-    if own is not caller and own.state in (ConnectionState.NULL, ConnectionState.ALERTING):
-        turn.end(call.id, own, ended_by_us(Cause.DECLINED, own.number), failed=True)
-        return
-    gave_up = own is caller and not call.is_established and call.outcome is None
-    cause = Cause.CANCELLED if gave_up else Cause.NORMAL
-    turn.end(call.id, own, ended_by_us(cause, own.number), failed=False)
-
-
-def _clear_call(turn: Turn, call: Call, own: Connection) -> None:
-    """Everybody is let go; who asked for it last, as it is his doing."""
-    ending = ended_by_us(Cause.NORMAL, own.number)
-    for each in (*(each for each in call.connections if each.leg != own.leg), own):
-        if each.is_live and not turn.call(call.id).is_cleared:
-            turn.end(call.id, each, ending, failed=False)
 
 
 def _subject(turn: Turn, command: CallCommand) -> tuple[Call, Connection]:
@@ -411,13 +403,17 @@ def _leg_answered(turn: Turn, event: LegAnswered) -> None:
         elif connection.state is ConnectionState.INITIATED:
             originate(turn, call.id, connection)
         _establish(turn, call.id)
-        if call.transfer is not None and call.transfer.target == leg.id:
+        under_way = turn.call(call.id).transfer
+        if under_way is not None and under_way.target == leg.id:
             transfer.completed(turn, call.id)
 
 
 def _called_one_answered(turn: Turn, call: Call, connection: Connection) -> None:
     connection = replace(connection, state=ConnectionState.CONNECTED)
     turn.put_connection(call.id, connection)
+    if connection.picks_up is not None:
+        connection = pickup.taken(turn, call, connection)
+        call = turn.call(call.id)
     if connection.beside is not None:
         supervision.answered(turn, call.id, connection)
         return

@@ -177,6 +177,8 @@ class Connection:
     """Who hears it."""
     beside: LegId | None = None
     """The leg of whom it supervises; leaves with it, unless it has become a party itself."""
+    picks_up: LegId | None = None
+    """The leg whose place it takes where it answers first (a pick-up); until then it waits."""
     muted: bool = False
     """Nobody hears it, until it says so."""
     ending: Ending | None = None
@@ -201,10 +203,11 @@ class Connection:
     def is_party(self) -> bool:
         """Whether it lives and counts among those who talk: two of them are a call.
 
-        A supervisor does from when it is there.
+        A supervisor does from when it is there, and so does who picks a call up.
         """
         is_coming = self.beside is not None and self.state is ConnectionState.INITIATED
-        return self.is_live and self.participation is Participation.ACTIVE and not is_coming
+        is_active = self.participation is Participation.ACTIVE and self.picks_up is None
+        return self.is_live and is_active and not is_coming
 
 
 def are_of_one(one: Leg | Connection, other: Leg | Connection) -> bool:

@@ -1,4 +1,4 @@
-"""Moves of call control that several commands make: dial, put a call aside, take it back."""
+"""Moves of call control that several commands make: dial, put a call aside, take it back, end."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from endpoint.callcontrol.model import (
     Connection,
     ConnectionState,
 )
-from endpoint.callcontrol.turn import Turn
-from endpoint.legs.base import DeviceId, LegRole
+from endpoint.callcontrol.turn import Turn, ended_by_us
+from endpoint.legs.base import Cause, DeviceId, LegRole
 
 
 def open_call(
@@ -70,3 +70,22 @@ def retrieve(turn: Turn, call: Call, connection: Connection) -> None:
     back = replace(connection, state=ConnectionState.CONNECTED, held_by_phone=False, held_for=None)
     turn.put_connection(call.id, back)
     turn.publish(told.Retrieved(**turn.facts(call, back)))
+
+
+def clear_connection(turn: Turn, call: Call, own: Connection) -> None:
+    """Give up, decline or hang up, as the connection's state has it."""
+    caller = call.connections[0]
+    if own is not caller and own.state in (ConnectionState.NULL, ConnectionState.ALERTING):
+        turn.end(call.id, own, ended_by_us(Cause.DECLINED, own.number), failed=True)
+        return
+    gave_up = own is caller and not call.is_established and call.outcome is None
+    cause = Cause.CANCELLED if gave_up else Cause.NORMAL
+    turn.end(call.id, own, ended_by_us(cause, own.number), failed=False)
+
+
+def clear_call(turn: Turn, call: Call, own: Connection) -> None:
+    """Everybody is let go; who asked for it last, as it is his doing."""
+    ending = ended_by_us(Cause.NORMAL, own.number)
+    for each in (*(each for each in call.connections if each.leg != own.leg), own):
+        if each.is_live and not turn.call(call.id).is_cleared:
+            turn.end(call.id, each, ending, failed=False)

@@ -83,7 +83,7 @@ def _heard_alone(
     states = {each.state: each for each in call.connections}
     if ringing := states.get(ConnectionState.ALERTING):
         return _rings(interaction, ringing)
-    if ConnectionState.FAIL in states:
+    if ConnectionState.FAIL in states and call.outcome is not None:
         return Source.BUSY
     return None
 

@@ -103,7 +103,7 @@ def leave(turn: Turn) -> None:
     """A supervisor leaves with whom it supervises."""
     for call in turn.state.calls:
         for each in call.connections:
-            if not each.is_live or each.is_party or call.is_cleared:
+            if not each.is_live or each.is_party or call.is_cleared or each.picks_up is not None:
                 continue
             beside = turn.call(call.id).connection_by(each.beside) if each.beside else None
             if beside is None or not beside.is_live:

@@ -65,8 +65,10 @@ NEEDS_ESTABLISHED = frozenset(
 """Commands that also need an established call."""
 ENDS = frozenset({CommandName.CLEAR_CONNECTION, CommandName.CLEAR_CALL})
 """All that can be done in a call that has failed, while its caller hears so."""
-OF_OTHERS = frozenset({CommandName.JOIN_CALL, CommandName.INTERCEPT_CALL})
-"""Commands about a call of another device, whose state decides (`supervision.py`)."""
+OF_OTHERS = frozenset(
+    {CommandName.JOIN_CALL, CommandName.INTERCEPT_CALL, CommandName.DIRECTED_PICKUP_CALL}
+)
+"""Commands about a call of another device, whose state decides (`supervision.py`, `pickup.py`)."""
 NEEDS_OTHER_CALL = frozenset(
     {
         CommandName.ALTERNATE_CALL,

@@ -198,6 +198,10 @@ class EndpointClient:
         """Take another device's place in its call."""
         return await self._about("intercept", call, wire.Intercept(device, beside))
 
+    async def pick_up(self, device: str, call: str, beside: str) -> wire.Accepted:
+        """Take a call that rings at another device."""
+        return await self._about("pickup", call, wire.PickUp(device, beside))
+
     async def deflect(self, device: str, call: str, destination: str) -> wire.Accepted:
         """Send a call that rings at the device on."""
         return await self._about("deflect", call, wire.Deflect(device, destination))

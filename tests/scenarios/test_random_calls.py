@@ -128,6 +128,9 @@ async def command(desk: Desk, draw: Draw) -> None:
         case commands.CommandName.INTERCEPT_CALL:
             beside = DeviceId(draw(st.sampled_from(AGENTS)))
             await desk.controller.submit(commands.InterceptCall(device, beside))
+        case commands.CommandName.DIRECTED_PICKUP_CALL:
+            beside = DeviceId(draw(st.sampled_from([*AGENTS, *OUTSIDE])))
+            await desk.controller.submit(commands.DirectedPickupCall(device, beside))
         case commands.CommandName.DEFLECT_CALL:
             to = draw(st.sampled_from([*OUTSIDE, *AGENTS]))
             await desk.controller.submit(commands.DeflectCall(device, to, call))

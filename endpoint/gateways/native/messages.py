@@ -97,6 +97,15 @@ class Intercept(Struct, frozen=True, forbid_unknown_fields=True):
     """Whose."""
 
 
+class PickUp(Struct, frozen=True, forbid_unknown_fields=True):
+    """`POST /calls/{call}/pickup`."""
+
+    device: Device
+    """Who takes the call, at its own telephone."""
+    beside: Device
+    """Where it rings."""
+
+
 class Deflect(Struct, frozen=True, forbid_unknown_fields=True):
     """`POST /calls/{call}/deflect`."""
 

@@ -113,6 +113,15 @@ async def test_a_call_is_transferred(desk: Desk) -> None:
         assert (refused.value.status, refused.value.reason) == (400, "bad_field")
 
 
+async def test_what_does_not_ring_is_not_picked_up(desk: Desk) -> None:
+    async with desk.client.events() as frames:
+        call = (await desk.client.make_call("6002", "6003")).call
+        await until(frames, "Established")
+        with pytest.raises(RequestRefused) as refused:
+            await desk.client.pick_up("6001", call, "6003")
+        assert (refused.value.status, refused.value.reason) == (409, "invalid_state")
+
+
 async def test_a_device_consults_is_offered_what_it_may_do_and_is_back(desk: Desk) -> None:
     async with desk.client.events() as frames:
         await snapshot(frames)

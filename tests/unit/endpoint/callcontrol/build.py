@@ -43,6 +43,7 @@ def call(number: int = 1, **states: ConnectionState) -> Call:
         NOW,
         connections=connections,
         established_at=NOW,
+        outcome=next((each.ending for each in connections if each.ending is not None), None),
     )
 
 

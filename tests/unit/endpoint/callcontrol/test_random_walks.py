@@ -85,6 +85,12 @@ COMMANDS: list[Stimulus] = (
         )
     ]
     + [
+        commands.DirectedPickupCall(device, beside, CallId(f"i-{call}"))
+        for device in (DeviceId("7001"), OTHER, A)
+        for beside in (A, B, OTHER, DeviceId("6003"), DeviceId("6004"))
+        for call in (1, 2)
+    ]
+    + [
         kind(A, CallId(f"i-{other}"), CallId(f"i-{call}"))
         for kind in (
             commands.AlternateCall,
@@ -174,6 +180,16 @@ CONSULTED: list[Stimulus] = [
 ]
 
 
+PICKED_UP: list[Stimulus] = [
+    LegOffered(LegId("in"), InteractionId("i"), B, A, LegRole.LINE),
+    LegAlerting(LegId("i.1")),
+    commands.DirectedPickupCall(DeviceId("7001"), A, CallId("i-1")),
+    commands.DirectedPickupCall(OTHER, A, CallId("i-1")),
+    LegAnswered(LegId("i.2")),
+    LegAnswered(LegId("in")),
+]
+
+
 @given(st.data(), st.integers(4, len(CONSULTED)))
 @settings(max_examples=300, deadline=None, derandomize=True)
 def test_any_walk_from_a_consultation_or_a_conference_on(data: st.DataObject, begun: int) -> None:
@@ -213,7 +229,8 @@ def test_walks_of_forty_steps(walks: int) -> None:
     for seed in range(walks):
         draws, walk = random.Random(seed), Walk()
         try:
-            for stimulus in CONSULTED[: draws.randint(1, len(CONSULTED))]:
+            begun = draws.choice((CONSULTED, CONSULTED, PICKED_UP))
+            for stimulus in begun[: draws.randint(1, len(begun))]:
                 walk.take(stimulus)
             for _ in range(40):
                 kinds = stimuli(walk)

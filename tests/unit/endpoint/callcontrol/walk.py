@@ -251,7 +251,13 @@ class Walk:
                 continue
             assert any(each.is_party for each in call.connections), "nobody but supervisors"
             for each in call.connections:
-                if each.is_live and not each.is_party:
+                if each.is_live and each.picks_up is not None:
+                    assert not self.legs[each.leg].up, "has answered and not got it"
+                    rings = [one for one in call.connections if one.leg == each.picks_up]
+                    assert any(
+                        one.is_live and one.state is ConnectionState.ALERTING for one in rings
+                    ), "picks up what rings no more"
+                elif each.is_live and not each.is_party:
                     beside = [one for one in call.connections if one.leg == each.beside]
                     assert any(one.is_live for one in beside), "supervises nobody"
         live = [each for call in self.state.calls for each in call.connections if each.is_live]
@@ -328,7 +334,10 @@ class Walk:
             return set()
         if connection.state is ConnectionState.HOLD:
             return set()
-        others = [each for each in call.connections if each is not connection]
+        # Who picks up, or did not come to it, is as if he were not there.
+        others = [
+            each for each in call.connections if each is not connection and each.picks_up is None
+        ]
         if any(each.beside is not None or each.muted for each in call.connections):
             return self._expected_beside(call, connection, others)
         if not others:
