@@ -120,7 +120,11 @@ class DevicesToWatch:
 
     def _calls_of(self, user: str) -> list[tuple[Call, Connection]]:
         found = ((call, call.connection_of(DeviceId(user))) for call in self._controller.calls())
-        return [(call, own) for call, own in found if own is not None and own.is_live]
+        return [
+            (call, own)
+            for call, own in found
+            if own is not None and own.is_live and own.parked_by is None
+        ]
 
     def _other(self, call: Call, own: Connection) -> NameAddr:
         """Whom it talks with: by name where that is the caller."""

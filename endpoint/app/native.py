@@ -72,7 +72,7 @@ class NativeView:
             each.device
             for call in self.controller.calls()
             for each in call.connections
-            if each.is_live and each.device is not None
+            if each.is_live and each.device is not None and each.parked_by is None
         ]
         return {device for device in live if live.count(device) > 1}
 
@@ -174,7 +174,10 @@ class NativeView:
         calls = [
             call.id
             for call in self.controller.calls()
-            if any(each.device == known.device and each.is_live for each in call.connections)
+            if any(
+                each.device == known.device and each.is_live and each.parked_by is None
+                for each in call.connections
+            )
         ]
         registered = any(
             isinstance(event, DeviceRegistered) and event.device == known.device

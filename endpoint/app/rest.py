@@ -61,6 +61,7 @@ class RestRoutes:
             web.post(f"{calls}/{{call}}/join", self.join),
             web.post(f"{calls}/{{call}}/intercept", self.intercept),
             web.post(f"{calls}/{{call}}/pickup", self.pickup),
+            web.post(f"{calls}/{{call}}/park", self.park),
             web.post(f"{calls}/{{call}}/deflect", self.deflect),
             web.post(f"{calls}/{{call}}/mute", self.mute),
             *(
@@ -186,6 +187,12 @@ class RestRoutes:
         device, beside = DeviceId(wanted.device), DeviceId(wanted.beside)
         call = CallId(request.match_info["call"])
         return await self._submit(do.DirectedPickupCall(device, beside, call))
+
+    async def park(self, request: web.Request) -> web.Response:
+        """`POST /calls/{call}/park`."""
+        wanted = await read_body(request, wire.Park, timeout_s=self.body_timeout_s)
+        device, at = DeviceId(wanted.device), DeviceId(wanted.at)
+        return await self._submit(do.ParkCall(device, at, CallId(request.match_info["call"])))
 
     async def deflect(self, request: web.Request) -> web.Response:
         """`POST /calls/{call}/deflect`."""

@@ -277,6 +277,8 @@ class CallSettings(Section):
 
     answer_timeout_s: Seconds = 60
     """Ringing for longer is `no_answer`."""
+    park_timeout_s: Seconds = 120
+    """A call that is parked for longer rings where it was parked from."""
     drain_timeout_s: Seconds = 10
     """At SIGTERM calls may go on for so long; then they are hung up."""
     dials_per_minute: Count = 10

@@ -281,7 +281,10 @@ class Endpoint:
                 self.exchange,
                 journal,
                 settings=ControllerSettings(
-                    calls=CallSettings(no_answer_s=config.calls.answer_timeout_s),
+                    calls=CallSettings(
+                        no_answer_s=config.calls.answer_timeout_s,
+                        park_s=config.calls.park_timeout_s,
+                    ),
                     dials=DialLimits(config.calls.dials_per_minute, config.calls.at_once),
                 ),
                 extension=self._extension,

@@ -31,6 +31,7 @@ class CommandName(StrEnum):
     JOIN_CALL = "JoinCall"
     INTERCEPT_CALL = "InterceptCall"
     DIRECTED_PICKUP_CALL = "DirectedPickupCall"
+    PARK_CALL = "ParkCall"
     DEFLECT_CALL = "DeflectCall"
     SET_MICROPHONE_MUTE = "SetMicrophoneMute"
     SINGLE_STEP_TRANSFER = "SingleStepTransfer"
@@ -255,15 +256,28 @@ class InterceptCall:
 
 @dataclass(frozen=True, slots=True)
 class DirectedPickupCall:
-    """Pick the device's station up and take the call that rings at another one."""
+    """Pick the device's station up and take the call that rings, or is parked, at another one."""
 
     name: ClassVar[CommandName] = CommandName.DIRECTED_PICKUP_CALL
     device: DeviceId
     """Who takes it."""
     beside: DeviceId
-    """Where it rings, until the device has answered; whoever answers first has it."""
+    """Where it rings or waits, until the device has answered; whoever answers first has it."""
     call: CallId | None = None
-    """Which call; not needed when one only rings there."""
+    """Which call; not needed when one only rings or waits there."""
+
+
+@dataclass(frozen=True, slots=True)
+class ParkCall:
+    """Leave the call, whose other party waits with music until somebody picks it up."""
+
+    name: ClassVar[CommandName] = CommandName.PARK_CALL
+    device: DeviceId
+    """Who leaves it; it rings there again where nobody has come in time."""
+    at: DeviceId
+    """A device or any number, by which it is picked up (`DirectedPickupCall.beside`)."""
+    call: CallId | None = None
+    """Which call; not needed when the device is in one only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -335,6 +349,7 @@ CallCommand = (
     | SingleStepTransfer
     | SingleStepConference
     | DeflectCall
+    | ParkCall
     | SetMicrophoneMute
     | CommandOfOthers
     | PairCommand

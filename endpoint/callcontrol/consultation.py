@@ -97,7 +97,8 @@ def conference(turn: Turn, call: Call, own: Connection, command: ConferenceCall)
         if left is not None and left.is_live:  # the last two leave together
             turn.end(other.id, left, moved, failed=False)
     call = turn.call(call.id)
-    for each in (back, *(each for each in call.connections if each.is_live and each != back)):
+    others = [each for each in call.connections if each.is_live and each != back]
+    for each in (back, *(one for one in others if not (one.parked_by or one.picks_up))):
         facts = turn.facts(call, each)
         turn.publish(told.Conferenced(**facts, secondary=other.id, conferencing=own.number))
 

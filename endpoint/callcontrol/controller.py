@@ -45,6 +45,7 @@ from endpoint.callcontrol.model import (
     Interaction,
     are_of_one,
 )
+from endpoint.callcontrol.pickup import to_be_had
 from endpoint.callcontrol.refusals import check_allowed, refused
 from endpoint.callcontrol.runner import CallRecords, ExtensionLookup, InteractionRunner
 from endpoint.callcontrol.transfer import who_dials
@@ -303,6 +304,8 @@ class CallController:
             raise refused(Rejection.UNKNOWN_CALL, command, f"there is no call {command.call}")
         device = command.beside if isinstance(command, CommandOfOthers) else command.device
         own = list(self._connections_of(device))
+        if isinstance(command, DirectedPickupCall):
+            own = list(self._to_be_had_at(device)) or own
         if not own:
             why = f"{device} is in no call"
             if device == command.device:
@@ -359,7 +362,17 @@ class CallController:
         for runner in self._runners.values():
             for call in runner.state.calls:
                 connection = call.connection_of(device)
-                if connection is not None and connection.is_live:
+                if connection is None or not connection.is_live or connection.parked_by is not None:
+                    continue
+                yield runner, call, connection
+
+    def _to_be_had_at(
+        self, device: DeviceId
+    ) -> Iterator[tuple[InteractionRunner, Call, Connection]]:
+        for runner in self._runners.values():
+            for call in runner.state.calls:
+                connection = to_be_had(call, device)
+                if connection is not None:
                     yield runner, call, connection
 
     def _gather(self, runner: InteractionRunner, command: PairCommand) -> None:
@@ -480,8 +493,6 @@ class CallController:
 
 def _could_mean(command: CallCommand, call: Call, connection: Connection) -> bool:
     """Whether a command that names no call could be about this one."""
-    if isinstance(command, DirectedPickupCall):
-        return connection.state is ConnectionState.ALERTING
     if isinstance(command, SupervisionCommand):
         return connection.state is ConnectionState.CONNECTED
     return command.name in allowed_for(call, connection)

@@ -221,6 +221,14 @@ class MicrophoneMute(CallEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Queued(CallEvent):
+    """The call waits at the device, whose number may be nobody's; the others hear music."""
+
+    parked_by: DeviceId
+    """Who parked it there, and gets it back where nobody picks it up."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Failed(CallEvent):
     """The device could not be reached. Its caller hears the busy tone for a while, where we can."""
 
@@ -259,6 +267,7 @@ CallEvents = (
     | Conferenced
     | Joined
     | MicrophoneMute
+    | Queued
     | Failed
     | ConnectionCleared
     | CallCleared

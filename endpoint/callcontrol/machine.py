@@ -38,6 +38,7 @@ from endpoint.callcontrol.commands import (
     InterceptCall,
     JoinCall,
     MakeCall,
+    ParkCall,
     ReconnectCall,
     Rejection,
     RetrieveCall,
@@ -172,6 +173,8 @@ def step(
             supervision.intercept(turn, stimulus)
         case DirectedPickupCall():
             pickup.pick_up(turn, stimulus)
+        case ParkCall():
+            pickup.park(turn, *_subject(turn, stimulus), stimulus)
         case DeflectCall():
             transfer.deflect(turn, *_subject(turn, stimulus), stimulus)
         case SetMicrophoneMute():
@@ -214,7 +217,7 @@ def step(
             _timer_fired(turn, stimulus.timer)
         case EndEverything():
             _end_everything(turn, stimulus)
-    pickup.give_up(turn)
+    pickup.follow(turn)
     supervision.leave(turn)
     consultation.take_back(turn)
     return turn.state, tuple(turn.all_effects())
@@ -562,6 +565,8 @@ def _timer_fired(turn: Turn, timer: Timer) -> None:
                 outcome = call.outcome or ended_by_us(Cause.NORMAL)
                 over = ended_by_us(outcome.cause, outcome.releasing_device)
                 turn.end(call.id, connection, over, failed=False)
+            case TimerKind.PARK:
+                pickup.timed_out(turn, call, connection)
             case TimerKind.TRANSFER:
                 transfer.timed_out(turn, call)
             case TimerKind.POST_DIAL:

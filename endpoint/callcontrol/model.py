@@ -83,6 +83,8 @@ class TimerKind(StrEnum):
     """The caller has heard the busy tone long enough."""
     POST_DIAL = "post_dial"
     """The pause between the answer and the extension's digits (seed 000 §1.8)."""
+    PARK = "park"
+    """A parked call is not picked up in time."""
     TRANSFER = "transfer"
     """A far end that was asked to call somebody says nothing of the outcome."""
 
@@ -93,6 +95,8 @@ class CallSettings:
 
     no_answer_s: float = 60.0
     """How long a leg may ring."""
+    park_s: float = 120.0
+    """How long a call may be parked before it rings where it was parked from."""
     refer_s: float = 120.0
     """How long a far end that transfers may take to tell what came of it."""
     failure_tone_s: float = 3.0
@@ -179,6 +183,8 @@ class Connection:
     """The leg of whom it supervises; leaves with it, unless it has become a party itself."""
     picks_up: LegId | None = None
     """The leg whose place it takes where it answers first (a pick-up); until then it waits."""
+    parked_by: DeviceId | None = None
+    """The call is parked here, by this one: its leg is only a name, which no exchange knows."""
     muted: bool = False
     """Nobody hears it, until it says so."""
     ending: Ending | None = None
@@ -211,7 +217,12 @@ class Connection:
 
 
 def are_of_one(one: Leg | Connection, other: Leg | Connection) -> bool:
-    """Whether both are of one party: the same device, or from outside under one number."""
+    """Whether both are of one party: the same device, or from outside under one number.
+
+    What is parked at a device is nothing that the device does.
+    """
+    if any(isinstance(each, Connection) and each.parked_by is not None for each in (one, other)):
+        return False
     return (one.number, one.from_outside) == (other.number, other.from_outside)
 
 
@@ -293,7 +304,10 @@ class Call:
         return self.cleared_at is not None
 
     def connection_of(self, device: DeviceId) -> Connection | None:
-        """The connection of a device, the live one first; none when it never took part."""
+        """The connection of a device, the live one first; none when it never took part.
+
+        One that it takes part by comes before a place there where the call is parked.
+        """
         return _live_or_last([each for each in self.connections if each.device == device])
 
     def connection_by(self, leg: LegId) -> Connection | None:
@@ -302,7 +316,9 @@ class Call:
 
 
 def _live_or_last(connections: list[Connection]) -> Connection | None:
-    live = [each for each in connections if each.is_live]
+    live = sorted(
+        (each for each in connections if each.is_live), key=lambda each: each.parked_by is not None
+    )
     return next(iter(live or connections[-1:]), None)
 
 

@@ -1,7 +1,11 @@
-"""A call that rings at one device is taken at another one: DirectedPickupCall (ECMA-269).
+"""A call that rings or waits at one device is taken at another one: DirectedPickupCall (ECMA-269).
 
 Both ring, or are picked up, until one of them has answered: that one has the call. Who picks up is
 no party before, so whatever else becomes of the call is as if he had never come.
+
+ParkCall lets the call wait at a device, or at a number that is nobody's: a connection without a
+telephone, `queued`, that keeps the other party in the call. It is picked up in the same way. Where
+nobody comes in time it rings at who parked it, who picks it up so; and again, where he does not.
 """
 
 from __future__ import annotations
@@ -9,71 +13,148 @@ from __future__ import annotations
 from dataclasses import replace
 
 from endpoint.callcontrol import events as told
-from endpoint.callcontrol.commands import DirectedPickupCall, Rejection
-from endpoint.callcontrol.model import Call, Connection, ConnectionState, TimerKind
+from endpoint.callcontrol.commands import DirectedPickupCall, ParkCall, Rejection
+from endpoint.callcontrol.model import (
+    Call,
+    Connection,
+    ConnectionState,
+    Leg,
+    Timer,
+    TimerKind,
+)
 from endpoint.callcontrol.refusals import refused
+from endpoint.callcontrol.transfer import check_free
 from endpoint.callcontrol.turn import Turn, ended_by_us
-from endpoint.legs.base import Cause, LegRole
+from endpoint.legs.base import Cause, DeviceId, LegId, LegRole
+
+_TO_BE_HAD = (ConnectionState.ALERTING, ConnectionState.QUEUED)
 
 
 def pick_up(turn: Turn, command: DirectedPickupCall) -> None:
     """Begin to. Raises CommandRejected."""
-    call, rings = _ringing(turn, command)
+    call, waits = _waiting(turn, command)
     mine = call.connection_of(command.device)
-    if mine is not None and mine.is_live:
+    if mine is not None and mine.is_live and mine.parked_by is None:
         why = f"{command.device} is {mine.state} in call {call.id} itself"
         raise refused(Rejection.INVALID_STATE, command, why)
-    leg = turn.place(
-        command.device,
-        LegRole.STATION,
-        calling=call.calling,
-        calling_name=call.calling_name,
-        withheld=call.withheld,
-        answer_after_s=0.0,
-    )
+    leg = _place(turn, call, waits, command.device, answer_after_s=0.0)
     comes = turn.add_connection(call.id, leg, ConnectionState.INITIATED)
-    turn.put_connection(call.id, replace(comes, picks_up=rings.leg))
-    # Nobody is told that no one answers while somebody is about to.
-    turn.stop_timer(TimerKind.NO_ANSWER, rings.leg)
-    turn.start_timer(TimerKind.NO_ANSWER, rings.leg, turn.state.settings.no_answer_s)
+    turn.put_connection(call.id, replace(comes, picks_up=waits.leg))
+    if waits.state is ConnectionState.ALERTING:
+        # Nobody is told that no one answers while somebody is about to.
+        turn.stop_timer(TimerKind.NO_ANSWER, waits.leg)
+        turn.start_timer(TimerKind.NO_ANSWER, waits.leg, turn.state.settings.no_answer_s)
+
+
+def park(turn: Turn, call: Call, own: Connection, command: ParkCall) -> None:
+    """Leave a call, and let it wait. Raises CommandRejected."""
+    check_free(call, command)
+    others = [each for each in call.connections if each.is_party and each.leg != own.leg]
+    if not own.is_party or len(others) != 1 or not turn.is_up(others[0]):
+        why = f"call {call.id} is no conversation of {command.device} with one other"
+        raise refused(Rejection.INVALID_STATE, command, why)
+    place = Connection(
+        command.at,
+        LegRole.LINE,
+        LegId(f"{call.id}.parked{len(call.connections)}"),
+        ConnectionState.QUEUED,
+        parked_by=command.device,
+    )
+    call = replace(call, connections=(*call.connections, place))
+    turn.put_call(call)
+    turn.publish(told.Queued(**turn.facts(call, place), parked_by=command.device))
+    over = ended_by_us(Cause.NORMAL, command.device, f"parked at {command.at}")
+    turn.end(call.id, own, over, failed=False)
+
+
+def timed_out(turn: Turn, call: Call, place: Connection) -> None:
+    """Nobody has picked a parked call up: it rings where it was parked from."""
+    if place.parked_by is not None and not _is_picked_up(call, place):
+        leg = _place(turn, call, place, place.parked_by)
+        comes = turn.add_connection(call.id, leg, ConnectionState.NULL)
+        turn.put_connection(call.id, replace(comes, picks_up=place.leg))
 
 
 def taken(turn: Turn, call: Call, comes: Connection) -> Connection:
     """Who picks up has answered first: it has the place, and the other one rings no more."""
-    rings = call.connection_by(comes.picks_up) if comes.picks_up is not None else None
-    assert rings is not None  # `give_up` lets nobody wait longer
-    comes = replace(comes, picks_up=None, participation=rings.participation, beside=rings.beside)
+    waits = call.connection_by(comes.picks_up) if comes.picks_up is not None else None
+    assert waits is not None  # `follow` lets nobody wait longer
+    comes = replace(comes, picks_up=None, participation=waits.participation, beside=waits.beside)
     comes = turn.put_connection(call.id, comes)
-    turn.publish(told.Diverted(**turn.facts(call, rings), diverted_to=comes.number))
+    turn.publish(told.Diverted(**turn.facts(call, waits), diverted_to=comes.number))
     transfer = call.transfer
-    if transfer is not None and transfer.target == rings.leg:
+    if transfer is not None and transfer.target == waits.leg:
         transfer = replace(transfer, target=comes.leg, to=comes.number)
         turn.put_call(replace(turn.call(call.id), transfer=transfer))
     over = ended_by_us(Cause.NORMAL, comes.number, f"picked up by {comes.number}")
-    turn.over(call.id, rings, over, failed=False)
+    turn.over(call.id, waits, over, failed=False)
+    if waits.state is ConnectionState.QUEUED:
+        turn.publish(told.Established(**turn.facts(turn.call(call.id), comes)))
     return comes
 
 
-def give_up(turn: Turn) -> None:
-    """Nobody picks up what rings no more."""
+def follow(turn: Turn) -> None:
+    """Nobody picks up what rings or waits no more; and nothing waits without an end."""
     for call in turn.state.calls:
         for each in call.connections:
-            if not each.is_live or each.picks_up is None or call.is_cleared:
+            now = turn.call(call.id).connection_by(each.leg)
+            if now is None or not now.is_live:
                 continue
-            rings = turn.call(call.id).connection_by(each.picks_up)
-            if rings is None or not rings.is_live or rings.state is not ConnectionState.ALERTING:
-                over = ended_by_us(Cause.CANCELLED, text="it rings no more")
-                turn.end(call.id, each, over, failed=False)
+            if now.picks_up is not None:
+                waits = turn.call(call.id).connection_by(now.picks_up)
+                if waits is None or not waits.is_live or waits.state not in _TO_BE_HAD:
+                    over = ended_by_us(Cause.CANCELLED, text="nothing is left to be picked up")
+                    turn.end(call.id, now, over, failed=False)
+            elif now.parked_by is not None:
+                runs = Timer(TimerKind.PARK, now.leg) in turn.state.timers
+                if not runs and not _is_picked_up(turn.call(call.id), now):
+                    turn.start_timer(TimerKind.PARK, now.leg, turn.state.settings.park_s)
 
 
-def _ringing(turn: Turn, command: DirectedPickupCall) -> tuple[Call, Connection]:
-    """Where it rings. Raises CommandRejected."""
+def to_be_had(call: Call, device: DeviceId) -> Connection | None:
+    """What rings or waits at a device, and may be picked up; what rings for it leads to it."""
+    for each in call.connections:
+        if each.device == device and each.is_live and each.state in _TO_BE_HAD:
+            return each if each.picks_up is None else call.connection_by(each.picks_up)
+    return None
+
+
+def _waiting(turn: Turn, command: DirectedPickupCall) -> tuple[Call, Connection]:
+    """What is to be picked up. Raises CommandRejected."""
     call = next((each for each in turn.state.calls if each.id == command.call), None)
-    rings = None if call is None else call.connection_of(command.beside)
-    if call is None or rings is None or not rings.is_live:
+    there = None if call is None else call.connection_of(command.beside)
+    if call is None or there is None or not there.is_live:
         why = f"{command.beside} has no part in call {command.call}"
         raise refused(Rejection.NOT_IN_CALL, command, why)
-    if rings.state is not ConnectionState.ALERTING or rings.picks_up is not None:
-        why = f"{command.beside} is {rings.state} in call {call.id}: there is nothing to pick up"
+    waits = to_be_had(call, command.beside)
+    if waits is None:
+        why = f"{command.beside} is {there.state} in call {call.id}: there is nothing to pick up"
         raise refused(Rejection.INVALID_STATE, command, why)
-    return call, rings
+    return call, waits
+
+
+def _is_picked_up(call: Call, place: Connection) -> bool:
+    return any(each.is_live and each.picks_up == place.leg for each in call.connections)
+
+
+def _place(
+    turn: Turn,
+    call: Call,
+    waits: Connection,
+    device: DeviceId,
+    *,
+    answer_after_s: float | None = None,
+) -> Leg:
+    """Reach who is to take the place: his telephone shows whom he will talk with."""
+    leaves = None if call.transfer is None else call.transfer.leg
+    others = [each for each in call.connections if each.is_party and each.leg != waits.leg]
+    shown = next((each.number for each in others if each.leg != leaves), call.calling)
+    is_caller = shown == call.calling
+    return turn.place(
+        device,
+        LegRole.STATION,
+        calling=shown,
+        calling_name=call.calling_name if is_caller else "",
+        withheld=call.withheld and is_caller,
+        answer_after_s=answer_after_s,
+    )

@@ -5,8 +5,9 @@ In each call:
 - those who are connected, on legs that are up, hear each other; who is muted or only listens is
   heard by nobody, and who whispers by the one beside whom he is;
 - a caller whose leg is not answered hears the called one's early media, and nothing else before;
-- one who is connected alone hears why: music when the others hold the call, ring-back (or the far
-  end's own) while somebody rings, the busy tone when somebody could not be reached;
+- one who is connected alone hears why: music when the others hold the call or it is parked,
+  ring-back (or the far end's own) while somebody rings, the busy tone when somebody could not be
+  reached;
 - while a call is transferred, those who are connected wait together, as soon as the new party
   rings, and hear it ring; until then one who is alone does;
 - one who holds hears nothing of that call, also when the others hold it too.
@@ -35,15 +36,17 @@ def routes(interaction: Interaction) -> frozenset[Route]:
 def held_legs(interaction: Interaction) -> frozenset[LegId]:
     """The legs whose far end is to be told that it is held (`sendonly`).
 
-    A party is held when all others in its call hold it, whether or not it holds them too; and not
-    while it talks in another call of the interaction.
+    A party is held when all others in its call hold it, whether or not it holds them too, and when
+    it is parked alone; and not while it talks in another call of the interaction.
     """
     held, talking = set[LegId](), set[LegId]()
     for call in interaction.calls:
         parties = [each for each in _parties(interaction, call) if each.is_party]
         for party in parties:
             others = [each for each in parties if each is not party]
-            if others and all(each.state is ConnectionState.HOLD for each in others):
+            if (others or _is_parked(call)) and all(
+                each.state is ConnectionState.HOLD for each in others
+            ):
                 held.add(party.leg)
             elif party.state is ConnectionState.CONNECTED:
                 talking.add(party.leg)
@@ -78,7 +81,7 @@ def _heard_alone(
     interaction: Interaction, call: Call, parties: list[Connection]
 ) -> LegId | Source | None:
     """What a party hears that nobody is connected with."""
-    if any(each.state is ConnectionState.HOLD for each in parties):
+    if any(each.state is ConnectionState.HOLD for each in parties) or _is_parked(call):
         return Source.MUSIC_ON_HOLD
     states = {each.state: each for each in call.connections}
     if ringing := states.get(ConnectionState.ALERTING):
@@ -86,6 +89,10 @@ def _heard_alone(
     if ConnectionState.FAIL in states and call.outcome is not None:
         return Source.BUSY
     return None
+
+
+def _is_parked(call: Call) -> bool:
+    return any(each.is_live and each.state is ConnectionState.QUEUED for each in call.connections)
 
 
 def _joining(interaction: Interaction, call: Call) -> Connection | None:

@@ -134,7 +134,8 @@ def deflect(turn: Turn, call: Call, own: Connection, command: DeflectCall) -> No
         withheld=call.withheld,
         referred_by=command.device,
     )
-    turn.add_connection(call.id, leg, ConnectionState.NULL)
+    called = turn.add_connection(call.id, leg, ConnectionState.NULL)
+    turn.put_connection(call.id, replace(called, picks_up=own.picks_up))
     call = turn.call(call.id)
     turn.publish(told.Diverted(**turn.facts(call, own), diverted_to=dialled.number))
     over = ended_by_us(Cause.NORMAL, command.device, f"sent on to {dialled.number}")

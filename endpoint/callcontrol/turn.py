@@ -225,10 +225,12 @@ class Turn:
 
     def release(self, leg_id: LegId, cause: Cause) -> None:
         """Let go of a leg, unless a connection still needs it or it is let go already."""
-        leg = self.state.leg(leg_id)
-        if leg is None or leg.progress is LegProgress.RELEASING or self.live_connections(leg_id):
+        if self.live_connections(leg_id):
             return
         self.stop_timers(leg_id)
+        leg = self.state.leg(leg_id)
+        if leg is None or leg.progress is LegProgress.RELEASING:
+            return
         self.put_leg(replace(leg, progress=LegProgress.RELEASING))
         self.effects.append(do.Release(leg_id, cause))
 

@@ -199,8 +199,12 @@ class EndpointClient:
         return await self._about("intercept", call, wire.Intercept(device, beside))
 
     async def pick_up(self, device: str, call: str, beside: str) -> wire.Accepted:
-        """Take a call that rings at another device."""
+        """Take a call that rings or is parked at another device."""
         return await self._about("pickup", call, wire.PickUp(device, beside))
+
+    async def park(self, device: str, call: str, at: str) -> wire.Accepted:
+        """Leave the call, which waits with music until somebody picks it up there."""
+        return await self._about("park", call, wire.Park(device, at))
 
     async def deflect(self, device: str, call: str, destination: str) -> wire.Accepted:
         """Send a call that rings at the device on."""

@@ -97,7 +97,7 @@ async def test_where_it_rings_somebody_answers_first() -> None:
         station, _, colleague = await picking_up(desk)
         station.answer()
         left = await desk.told(told.ConnectionCleared, C)
-        assert (left.cause, left.text) == (Cause.CANCELLED, "it rings no more")
+        assert (left.cause, left.text) == (Cause.CANCELLED, "nothing is left to be picked up")
         await desk.told(told.Established, A)
         assert colleague.release_cause is Cause.CANCELLED
         assert desk.exchange.heard() == {A: {B}, B: {A}}

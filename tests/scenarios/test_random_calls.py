@@ -34,14 +34,16 @@ Draw = Callable[[st.SearchStrategy[str]], str]
 def agree(desk: Desk) -> None:
     """Every party of every call hears exactly what the two states say."""
     for call in desk.controller.calls():
-        legs = {each.leg: desk.exchange.legs[each.leg] for each in call.connections}
+        parties = [each for each in call.connections if each.parked_by is None]
+        parked = any(each.is_live for each in call.connections if each not in parties)
+        legs = {each.leg: desk.exchange.legs[each.leg] for each in parties}
         up = {
             each.leg
-            for each in call.connections
+            for each in parties
             if each.is_live and legs[each.leg].is_up and not legs[each.leg].is_over
         }
         early = {leg for leg, party in legs.items() if party.hears_early and not party.is_over}
-        for me in call.connections:
+        for me in parties:
             if me.leg not in up and not (me.is_live and me.leg in early):
                 continue
             heard = desk.exchange.heard_on(me.leg)
@@ -50,11 +52,14 @@ def agree(desk: Desk) -> None:
             if talks_elsewhere(desk, call.id, me):
                 assert me.state is ConnectionState.HOLD
                 continue
-            others = [each for each in call.connections if each is not me]
+            others = [each for each in parties if each is not me]
             if me.state is ConnectionState.HOLD:
                 assert heard == set()
                 continue
-            if len(others) > 1:  # transferred, or about to be
+            if parked and len(others) == 1 and not others[0].is_live:
+                assert heard == {"moh"}
+                continue
+            if parked or len(others) > 1:  # transferred, picked up, or about to be
                 wait = {str(each.leg) for each in others if each.leg in up}
                 joining = [each for each in others if legs[each.leg].early_media]
                 sounds = {"ringback", "busy", "moh", *(str(each.leg) for each in joining)}
@@ -129,8 +134,11 @@ async def command(desk: Desk, draw: Draw) -> None:
             beside = DeviceId(draw(st.sampled_from(AGENTS)))
             await desk.controller.submit(commands.InterceptCall(device, beside))
         case commands.CommandName.DIRECTED_PICKUP_CALL:
-            beside = DeviceId(draw(st.sampled_from([*AGENTS, *OUTSIDE])))
+            beside = DeviceId(draw(st.sampled_from([*AGENTS, *OUTSIDE, "701"])))
             await desk.controller.submit(commands.DirectedPickupCall(device, beside))
+        case commands.CommandName.PARK_CALL:
+            at = DeviceId(draw(st.sampled_from([*AGENTS, "701"])))
+            await desk.controller.submit(commands.ParkCall(device, at, call))
         case commands.CommandName.DEFLECT_CALL:
             to = draw(st.sampled_from([*OUTSIDE, *AGENTS]))
             await desk.controller.submit(commands.DeflectCall(device, to, call))

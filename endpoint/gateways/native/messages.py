@@ -103,7 +103,16 @@ class PickUp(Struct, frozen=True, forbid_unknown_fields=True):
     device: Device
     """Who takes the call, at its own telephone."""
     beside: Device
-    """Where it rings."""
+    """Where it rings, or is parked."""
+
+
+class Park(Struct, frozen=True, forbid_unknown_fields=True):
+    """`POST /calls/{call}/park`."""
+
+    device: Device
+    """Who leaves the call."""
+    at: Device
+    """A device, or any number, by which it is picked up."""
 
 
 class Deflect(Struct, frozen=True, forbid_unknown_fields=True):

@@ -57,6 +57,7 @@ async def test_a_call_from_dialling_to_its_record(desk: Desk) -> None:
             "ConsultationCall",
             "GenerateDigits",
             "HoldCall",
+            "ParkCall",
             "SetMicrophoneMute",
             "SingleStepConference",
             "SingleStepTransfer",
@@ -68,6 +69,7 @@ async def test_a_call_from_dialling_to_its_record(desk: Desk) -> None:
             "ClearCall",
             "ClearConnection",
             "ConsultationCall",
+            "ParkCall",
             "RetrieveCall",
             "SetMicrophoneMute",
             "SingleStepConference",
@@ -120,6 +122,23 @@ async def test_what_does_not_ring_is_not_picked_up(desk: Desk) -> None:
         with pytest.raises(RequestRefused) as refused:
             await desk.client.pick_up("6001", call, "6003")
         assert (refused.value.status, refused.value.reason) == (409, "invalid_state")
+
+
+async def test_a_call_is_parked_and_picked_up(desk: Desk) -> None:
+    async with desk.client.events() as frames:
+        call = (await desk.client.make_call("6002", "6003")).call
+        await until(frames, "Established")
+        assert (await desk.client.park("6002", call, "6002")).command == "ParkCall"
+        queued = await until(frames, "Queued")
+        assert (queued.fields["device"], queued.fields["parked_by"]) == ("6002", "6002")
+        free = {one.device: one.calls for one in await desk.client.devices()}
+        assert (free["6002"], free["6003"]) == ([], [call])
+        assert len((await desk.client.quality(call)).parties) == 2
+        await desk.client.pick_up("6002", call, "6002")
+        picked_up = await until(frames, "Established")
+        assert picked_up.fields["device"] == "6002"
+        await desk.client.clear("6002", call)
+        await until(frames, "CallCleared")
 
 
 async def test_a_device_consults_is_offered_what_it_may_do_and_is_back(desk: Desk) -> None:

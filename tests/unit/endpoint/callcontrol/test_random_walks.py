@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from endpoint.callcontrol import commands
 from endpoint.callcontrol.machine import EndEverything, Stimulus, TimerFired
-from endpoint.callcontrol.model import CallId, LegProgress, Participation
+from endpoint.callcontrol.model import CallId, LegProgress, Participation, Timer, TimerKind
 from endpoint.legs.base import (
     Cause,
     DeviceId,
@@ -70,6 +70,7 @@ COMMANDS: list[Stimulus] = (
             commands.SingleStepConference(device, "6004", call),
             commands.SingleStepConference(device, "6004", call, Participation.SILENT),
             commands.DeflectCall(device, "6005", call),
+            *(commands.ParkCall(device, DeviceId(at), call) for at in ("701", "6001")),
             commands.SetMicrophoneMute(device, True, call),
             commands.SetMicrophoneMute(device, False, call),
         )
@@ -87,7 +88,7 @@ COMMANDS: list[Stimulus] = (
     + [
         commands.DirectedPickupCall(device, beside, CallId(f"i-{call}"))
         for device in (DeviceId("7001"), OTHER, A)
-        for beside in (A, B, OTHER, DeviceId("6003"), DeviceId("6004"))
+        for beside in (A, B, OTHER, *map(DeviceId, ("6003", "6004", "701")))
         for call in (1, 2)
     ]
     + [
@@ -190,6 +191,18 @@ PICKED_UP: list[Stimulus] = [
 ]
 
 
+PARKED: list[Stimulus] = [
+    commands.MakeCall(A, "10086"),
+    LegAnswered(LegId("i.1")),
+    LegAnswered(LegId("i.2")),
+    commands.ParkCall(A, DeviceId("701"), CallId("i-1")),
+    TimerFired(Timer(TimerKind.PARK, LegId("i-1.parked2"))),
+    LegAlerting(LegId("i.3")),
+    commands.DirectedPickupCall(OTHER, DeviceId("701"), CallId("i-1")),
+    LegAnswered(LegId("i.4")),
+]
+
+
 @given(st.data(), st.integers(4, len(CONSULTED)))
 @settings(max_examples=300, deadline=None, derandomize=True)
 def test_any_walk_from_a_consultation_or_a_conference_on(data: st.DataObject, begun: int) -> None:
@@ -229,7 +242,7 @@ def test_walks_of_forty_steps(walks: int) -> None:
     for seed in range(walks):
         draws, walk = random.Random(seed), Walk()
         try:
-            begun = draws.choice((CONSULTED, CONSULTED, PICKED_UP))
+            begun = draws.choice((CONSULTED, CONSULTED, PICKED_UP, PARKED))
             for stimulus in begun[: draws.randint(1, len(begun))]:
                 walk.take(stimulus)
             for _ in range(40):

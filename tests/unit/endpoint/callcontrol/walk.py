@@ -140,7 +140,8 @@ class Walk:
             begun = sum(isinstance(each, told.Transferring) for each in own)
             done = sum(isinstance(each, told.Transferred) for each in own)
             assert begun == done + sum(isinstance(each, told.TransferFailed) for each in own)
-            assert sum(isinstance(each, told.Established) for each in own) <= 1 + done
+            parked = sum(isinstance(each, told.Queued) for each in own)
+            assert sum(isinstance(each, told.Established) for each in own) <= 1 + done + parked
             assert own[-1].cause is record.ending.cause
             assert record.ending.q850 is not None
             assert len(record.connections) == len(call.connections)
@@ -251,12 +252,21 @@ class Walk:
                 continue
             assert any(each.is_party for each in call.connections), "nobody but supervisors"
             for each in call.connections:
-                if each.is_live and each.picks_up is not None:
+                if each.is_live and each.parked_by is not None:
+                    coming = [one for one in call.connections if one.picks_up == each.leg]
+                    assert Timer(TimerKind.PARK, each.leg) in self.timers or any(
+                        one.is_live for one in coming
+                    ), "waits without an end"
+                    assert any(
+                        one.is_party and one.parked_by is None for one in call.connections
+                    ), "nobody waits"
+                elif each.is_live and each.picks_up is not None:
                     assert not self.legs[each.leg].up, "has answered and not got it"
                     rings = [one for one in call.connections if one.leg == each.picks_up]
-                    assert any(
-                        one.is_live and one.state is ConnectionState.ALERTING for one in rings
-                    ), "picks up what rings no more"
+                    states = (ConnectionState.ALERTING, ConnectionState.QUEUED)
+                    assert any(one.is_live and one.state in states for one in rings), (
+                        "picks up what rings no more"
+                    )
                 elif each.is_live and not each.is_party:
                     beside = [one for one in call.connections if one.leg == each.beside]
                     assert any(one.is_live for one in beside), "supervises nobody"
@@ -269,9 +279,9 @@ class Walk:
         return {each.source for each in self.routes if each.sink == leg}
 
     def _expected_of_several(
-        self, call: Call, connection: Connection, others: list[Connection]
+        self, call: Call, connection: Connection, others: list[Connection], *, parked: bool
     ) -> set[object]:
-        """The same where somebody is, was, or was to be transferred."""
+        """The same where somebody is, was, or was to be transferred, or the call is parked."""
         up = [each for each in others if each.is_live and self.legs[each.leg].up]
         talking: set[object] = {each.leg for each in up if each.state is ConnectionState.CONNECTED}
         target = None if call.transfer is None else call.transfer.target
@@ -285,7 +295,7 @@ class Walk:
                 return {each.leg if asked.early_media else Source.RING_BACK}
         if talking:
             return talking
-        if any(each.state is ConnectionState.HOLD for each in up):
+        if any(each.state is ConnectionState.HOLD for each in up) or parked:
             return {Source.MUSIC_ON_HOLD}
         if Timer(TimerKind.FAILURE_TONE, connection.leg, call.id) in self.timers:
             return {Source.BUSY}
@@ -336,14 +346,17 @@ class Walk:
             return set()
         # Who picks up, or did not come to it, is as if he were not there.
         others = [
-            each for each in call.connections if each is not connection and each.picks_up is None
+            each
+            for each in call.connections
+            if each is not connection and each.picks_up is None and each.parked_by is None
         ]
+        parked = any(each.is_live and each.parked_by is not None for each in call.connections)
         if any(each.beside is not None or each.muted for each in call.connections):
             return self._expected_beside(call, connection, others)
+        if len(others) > 1 or parked:
+            return self._expected_of_several(call, connection, others, parked=parked)
         if not others:
             return set()
-        if len(others) > 1:
-            return self._expected_of_several(call, connection, others)
         (other,) = others
         leg = self.state.leg(other.leg)
         up = other.is_live and self.legs[other.leg].up

@@ -52,6 +52,7 @@ def test_commands_are_offered_for_devices_of_ours_alone():
                 "ClearCall",
                 "ClearConnection",
                 "ConsultationCall",
+                "ParkCall",
                 "RetrieveCall",
                 "SetMicrophoneMute",
                 "SingleStepConference",
