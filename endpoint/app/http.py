@@ -43,6 +43,7 @@ _FILES = {
     "/": ("index.html", "text/html"),
     "/page.css": ("page.css", "text/css"),
     "/page.js": ("page.js", "text/javascript"),
+    "/commands.js": ("commands.js", "text/javascript"),
     "/telephone.js": ("telephone.js", "text/javascript"),
     "/icon.svg": ("icon.svg", "image/svg+xml"),
 }

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from endpoint.app.directory import Directory, KnownDevice
 from endpoint.callcontrol.commands import CommandName
 from endpoint.callcontrol.controller import CallController
 from endpoint.callcontrol.events import NumberedEvent
-from endpoint.callcontrol.model import Connection
+from endpoint.callcontrol.model import Call, Connection
 from endpoint.errors import MediaError
 from endpoint.gateways.native import messages as wire
 from endpoint.gateways.native.encode import encode_call, encode_fields, encode_registration
@@ -59,13 +59,20 @@ class NativeView:
 
     def calls(self) -> list[wire.Call]:
         """The calls that live."""
-        several = self._in_several_calls()
-        return [encode_call(call, self.directory, several) for call in self.controller.calls()]
+        return self._calls(lambda _: True)
 
     def call(self, call: str) -> wire.Call | None:
         """One call that lives, None where it is over or never was."""
-        found = next((one for one in self.controller.calls() if one.id == call), None)
-        return encode_call(found, self.directory, self._in_several_calls()) if found else None
+        return next(iter(self._calls(lambda one: one.id == call)), None)
+
+    def _calls(self, wanted: Callable[[Call], bool]) -> list[wire.Call]:
+        several = self._in_several_calls()
+        return [
+            encode_call(interaction, call, self.directory, several)
+            for interaction in self.controller.interactions()
+            for call in interaction.calls
+            if not call.is_cleared and wanted(call)
+        ]
 
     def _in_several_calls(self) -> set[str]:
         live = [
@@ -146,6 +153,7 @@ class NativeView:
         call: wire.Call | None = None
         registered: wire.Registration | None = None
         trunk: wire.Trunk | None = None
+        others: list[wire.Call] = []
         if isinstance(event, DeviceRegistered | DeviceUnregistered):
             registered = encode_registration(event)
             about = [event.device]
@@ -159,6 +167,12 @@ class NativeView:
         else:
             call = self.call(event.call)
             about = [event.device, event.calling, event.called]
+            others = self._calls(
+                lambda one: (
+                    one.id != event.call
+                    and any(each.is_live and each.device in about for each in one.connections)
+                )
+            )
         return wire.EventFrame(
             number=numbered.number,
             at=numbered.at,
@@ -168,6 +182,7 @@ class NativeView:
             registration=registered,
             trunk=trunk,
             devices=[self._device(known) for known in self.directory.find(about)],
+            others=others,
         )
 
     def _device(self, known: KnownDevice) -> wire.DeviceState:

@@ -240,12 +240,16 @@ class CallController:
         """The number of the newest event; 0 before the first."""
         return self._feed.last_number
 
+    def interactions(self) -> tuple[Interaction, ...]:
+        """The interactions that live, as they stand."""
+        return tuple(runner.state for runner in self._runners.values())
+
     def calls(self) -> tuple[Call, ...]:
         """The calls that are not over, as they stand."""
         return tuple(
             call
-            for runner in self._runners.values()
-            for call in runner.state.calls
+            for interaction in self.interactions()
+            for call in interaction.calls
             if not call.is_cleared
         )
 

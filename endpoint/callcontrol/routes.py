@@ -33,6 +33,14 @@ def routes(interaction: Interaction) -> frozenset[Route]:
     return frozenset(route for call in interaction.calls for route in _routes_of(interaction, call))
 
 
+def heard_in(interaction: Interaction, call: Call) -> dict[LegId, list[LegId | Source]]:
+    """What each leg hears in one of the calls: the same routes, by their sinks."""
+    heard: dict[LegId, list[LegId | Source]] = {}
+    for route in _routes_of(interaction, call):
+        heard.setdefault(route.sink, []).append(route.source)
+    return heard
+
+
 def held_legs(interaction: Interaction) -> frozenset[LegId]:
     """The legs whose far end is to be told that it is held (`sendonly`).
 

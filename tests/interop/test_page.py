@@ -21,13 +21,15 @@ from .peers.sound import MUSIC_HZ
 
 pytestmark = pytest.mark.interop
 
-AGENT, CUSTOMER = DeviceId("6001"), DeviceId("10086")
-AGENT_HZ, CUSTOMER_HZ = 1130, 1010
+AGENT, CUSTOMER, COLLEAGUE = DeviceId("6001"), DeviceId("10086"), DeviceId("6003")
+AGENT_HZ, CUSTOMER_HZ, COLLEAGUE_HZ = 1130, 1010, 1400
 
 
 @pytest.fixture
 async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
-    async with Desk(tmp_path / "state", extensions=[AGENT, CUSTOMER]) as endpoint:
+    async with Desk(
+        tmp_path / "state", extensions=[AGENT, CUSTOMER], stations={COLLEAGUE: COLLEAGUE_HZ}
+    ) as endpoint:
         yield endpoint
 
 
@@ -86,6 +88,86 @@ async def test_the_page_is_called_holds_retrieves_presses_keys_and_is_hung_up_on
     await customer.hang_up()
     await page.state("ready")
     assert await page.heard() == set()
+
+
+@pytest.fixture
+async def talking(desk: Desk, page: EndpointPage, customer: Baresip) -> None:
+    """The customer has called, and the page has answered."""
+    await customer.dial(AGENT)
+    await page.press("Answer")
+    await desk.event(Established, device=AGENT)
+
+
+@pytest.fixture
+async def consulting(desk: Desk, page: EndpointPage, talking: None) -> None:
+    """… and asks the colleague meanwhile."""
+    await page.type_number(AGENT, COLLEAGUE, "Consult")
+    await desk.event(Established, device=COLLEAGUE)
+
+
+async def test_the_page_consults_swaps_goes_back_and_brings_all_together(
+    desk: Desk, page: EndpointPage, customer: Baresip, consulting: None
+) -> None:
+    colleague = desk.ear(COLLEAGUE)
+    await hear({page: {COLLEAGUE_HZ}, customer: MUSIC_HZ})
+    assert await page.text("#phone-title") == "6001 and 6003"
+    await page.shows(".other", "10086on hold")
+    await page.shows(".hears", "hears music")
+    await page.press("Swap")
+    await desk.event(Retrieved, device=AGENT)
+    await page.shows(".other", "6003on hold")
+    await hear({page: {CUSTOMER_HZ}, customer: {AGENT_HZ}})
+    await page.press("Back")
+    await page.until("document.querySelector('.other') === null")
+    await hear({page: {COLLEAGUE_HZ}, colleague: {AGENT_HZ}})
+    await customer.closed()
+
+
+async def test_the_page_brings_both_calls_together_and_shows_who_hears_whom(
+    desk: Desk, page: EndpointPage, customer: Baresip, consulting: None
+) -> None:
+    await page.press("Conference")
+    await page.shows("#phone-title", "6001 and 10086, 6003")
+    await hear(
+        {
+            page: {CUSTOMER_HZ, COLLEAGUE_HZ},
+            customer: {AGENT_HZ, COLLEAGUE_HZ},
+            desk.ear(COLLEAGUE): {AGENT_HZ, CUSTOMER_HZ},
+        }
+    )
+    await page.shows(".hears", "hears 10086, 6003")
+    await page.press("Mute", within="#calls")  # the customer's, who is a device of ours
+    await page.shows(".chip", "muted")
+    await page.until("!document.getElementById('calls').innerText.includes('hears 10086')")
+    await hear({page: {COLLEAGUE_HZ}, desk.ear(COLLEAGUE): {AGENT_HZ}})
+    await page.press("End for all")
+    await customer.closed()
+    await page.state("ready")
+
+
+async def test_the_page_transfers_to_whom_it_has_asked(
+    desk: Desk, page: EndpointPage, customer: Baresip, consulting: None
+) -> None:
+    await page.press("Transfer")
+    await page.state("ready")
+    await hear({customer: {COLLEAGUE_HZ}, desk.ear(COLLEAGUE): {CUSTOMER_HZ}})
+
+
+async def test_the_page_transfers_to_a_number(
+    desk: Desk, page: EndpointPage, customer: Baresip, talking: None
+) -> None:
+    await page.type_number(AGENT, COLLEAGUE, "Transfer")
+    await page.state("ready")
+    await hear({customer: {COLLEAGUE_HZ}, desk.ear(COLLEAGUE): {CUSTOMER_HZ}})
+
+
+async def test_what_is_left_of_two_calls_has_the_buttons_of_one(
+    desk: Desk, page: EndpointPage, customer: Baresip, consulting: None
+) -> None:
+    await customer.hang_up()
+    await page.until("document.querySelector('.other') === null")
+    await page.type_number(AGENT, CUSTOMER, "Consult")
+    await customer.ringing()
 
 
 async def test_a_page_that_nobody_looks_at_rings_and_closes_its_microphone(

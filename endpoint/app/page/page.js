@@ -1,5 +1,6 @@
 // The live page. All text goes into the document as text, never as markup; only events change it.
 
+import { isIn, isOwnedBy, namesToANumber, offered, TO_A_NUMBER } from "./commands.js";
 import { Telephone } from "./telephone.js";
 
 const API = "/api/v1";
@@ -13,13 +14,7 @@ let socket = null;
 let retry = 0;
 let retryS = 1;
 
-/** What a command is called on its button, and what it posts to. */
-const COMMANDS = {
-  AnswerCall: { label: "Answer", path: "answer", look: "go" },
-  RetrieveCall: { label: "Retrieve", path: "retrieve", look: "go" },
-  HoldCall: { label: "Hold", path: "hold" },
-  ClearConnection: { label: "Hang up", path: "clear", look: "end" },
-};
+const PARTS = { silent: "listens", whisper: "whispers" };
 const STATES = {
   initiated: ["dialling", "info"], alerting: ["ringing", "warn"], connected: ["connected", "good"],
   hold: ["on hold", "warn"], queued: ["queued", "info"], fail: ["failed", "bad"], null: ["gone", ""],
@@ -28,7 +23,7 @@ const STATES = {
 const WELL = new Set(["fine", "beginning", "held", "not_routed", "no_far_end"]);
 const KINDS = {
   Established: "good", Retrieved: "good", DeviceRegistered: "good", MediaConfirmed: "good",
-  MediaResumed: "good",
+  MediaResumed: "good", Transferred: "good", Conferenced: "good", Joined: "good", TransferFailed: "bad", MicrophoneMute: "warn",
   MediaInterrupted: "warn", Held: "warn", Delivered: "warn", Failed: "bad", DigitsFailed: "bad", DeviceUnregistered: "bad", SourceBanned: "bad",
 };
 
@@ -87,25 +82,46 @@ function chip(connection) {
   return make("span", { className: "chip", textContent: text, dataset: { kind, ringing: connection === "alerting" ? "yes" : "no" } });
 }
 
+const pathOf = (call, word) => `/calls/${encodeURIComponent(call.call)}/${word}`;
+
 function actsOf(call, party) {
-  return Object.entries(COMMANDS)
-    .filter(([name]) => party.commands.includes(name))
-    .map(([name, { label, path, look }]) => make("button", {
-      type: "button", className: look ?? "",
-      textContent: name === "ClearConnection" && party.state === "alerting" ? "Decline" : label,
-      title: `${name} for ${party.device}`,
-      onclick: () => command(`/calls/${encodeURIComponent(call.call)}/${path}`, { device: party.device }),
-    }));
+  return offered(state.calls.values(), call, party, isOwn(party)).map(({ label, look, path, body, title, pressed }) => make("button", {
+    type: "button", className: look ?? "", textContent: label, title: `${party.device}: ${title}`, ariaPressed: pressed ?? null,
+    onclick: () => command(pathOf(call, path), { device: party.device, ...body }),
+  }));
+}
+
+/** Fields for a number and for digits, where a telephone here needs them. */
+function formsOf(call, party) {
+  const names = namesToANumber(state.calls.values(), call, party);
+  return [
+    ...(names.length ? [reach(call, party, names)] : []),
+    ...(party.commands.includes("GenerateDigits") ? [keys(call, party)] : []),
+  ];
 }
 
 function partyRow(call, party) {
   const quality = make("small", { className: "quality", dataset: { call: call.call, device: party.device, outside: party.from_outside } });
   const row = make("div", { className: "party" },
-    make("div", { className: "who" }, make("b", { textContent: party.device }), heard(party), quality),
-    chip(party.state), make("div", { className: "acts" }, ...actsOf(call, party)));
+    make("div", { className: "who" }, make("b", { textContent: party.device }), heard(party), hearing(call, party), quality),
+    chips(party), make("div", { className: "acts" }, ...actsOf(call, party)));
   // A far party that is a telephone of ours has keys of its own, and so has this browser.
-  if (party.role === "station" && !(phone.on && party.device === phone.device) && party.commands.includes("GenerateDigits")) { row.append(keys(call, party)); }
+  if (party.role === "station" && !isOwn(party)) { row.append(make("div", { className: "forms" }, ...formsOf(call, party))); }
   return row;
+}
+
+function chips(party) {
+  return make("div", { className: "chips" },
+    party.participation in PARTS && party.state === "connected" ? "" : chip(party.state),
+    party.participation in PARTS ? make("span", { className: "chip", textContent: PARTS[party.participation], dataset: { kind: "info" } }) : "",
+    party.muted ? make("span", { className: "chip", textContent: "muted", dataset: { kind: "bad" } }) : "");
+}
+
+/** Whom it hears, as the endpoint routes it. */
+function hearing(call, party) {
+  if (!call.parties.some((one) => one.hears.length)) { return ""; }
+  const beside = party.beside && party.participation in PARTS ? ` · beside ${party.beside}` : "";
+  return make("small", { className: "hears", textContent: `hears ${party.hears.join(", ") || "nobody"}${beside}` });
 }
 
 /** That audio arrives is said where nothing newer is: the quality of the last seconds knows better. */
@@ -152,6 +168,25 @@ function direction(name, audio, isHeld) {
   });
 }
 
+/** A number, and what is to be done with it. */
+function reach(call, party, names) {
+  const input = make("input", {
+    id: `number ${call.call} ${party.device}`, placeholder: "number", maxLength: 128, required: true,
+    autocomplete: "off", inputMode: "tel", spellcheck: false, ariaLabel: `Number for ${party.device}`,
+  });
+  return make("form", {
+    className: "keys reach",
+    onsubmit: async (event) => {
+      event.preventDefault();
+      const path = event.submitter?.dataset.path ?? TO_A_NUMBER[names[0]].path;
+      if (await command(pathOf(call, path), { device: party.device, destination: input.value.trim() })) { input.value = ""; }
+    },
+  }, input, ...names.map((name) => {
+    const { label, path, title } = TO_A_NUMBER[name];
+    return make("button", { type: "submit", textContent: label, title: `${party.device}: ${title} …`, dataset: { path } });
+  }));
+}
+
 async function askQuality() {
   if (document.hidden || !token) { return; }
   const calls = [...state.calls.keys()];
@@ -170,7 +205,7 @@ function keys(call, party) {
     className: "keys",
     onsubmit: async (event) => {
       event.preventDefault();
-      if (await command(`/calls/${encodeURIComponent(call.call)}/digits`, { device: party.device, digits: input.value })) { input.value = ""; }
+      if (await command(pathOf(call, "digits"), { device: party.device, digits: input.value })) { input.value = ""; }
     },
   }, input, make("button", { type: "submit", textContent: "Send digits" }));
 }
@@ -182,17 +217,26 @@ function callCard(call) {
       make("h3", {}, call.calling, name, make("i", { textContent: "→" }), call.called),
       make("span", { className: "chip", textContent: call.direction }),
       make("span", { className: "since", dataset: { call: call.call } })),
-    ...call.parties.filter((party) => party.state !== "null").map((party) => partyRow(call, party)));
+    ...call.parties.filter(isIn).map((party) => partyRow(call, party)));
+}
+
+/** Draw, and leave what is being typed, and who types it, as they are. */
+function keepTyped(draw) {
+  const typed = new Map([...document.querySelectorAll(".keys input")].filter((one) => one.value).map((one) => [one.id, one.value]));
+  const focused = document.activeElement?.closest?.(".keys") ? document.activeElement.id : "";
+  draw();
+  for (const [id, value] of typed) {
+    const again = document.getElementById(id);
+    if (again) { again.value = value; }
+  }
+  if (focused) { document.getElementById(focused)?.focus(); }
 }
 
 function drawCalls() {
-  const typed = document.activeElement?.closest?.(".keys") ? document.activeElement : null;
   const calls = [...state.calls.values()].sort((a, b) => b.started_at.localeCompare(a.started_at));
-  $("calls").replaceChildren(...(calls.length ? calls.map(callCard) : [
+  keepTyped(() => $("calls").replaceChildren(...(calls.length ? calls.map(callCard) : [
     make("p", { className: "empty" }, "No calls. Dial above, or let a phone call one of the devices."),
-  ]));
-  const again = typed?.id && document.getElementById(typed.id);
-  if (again) { again.value = typed.value; again.focus(); }
+  ])));
   drawDurations();
   drawQuality();
 }
@@ -216,14 +260,23 @@ const PHONE_TEXTS = {
   lost: "Its audio was lost. Looking for another way…",
 };
 
+const isOwn = (party) => phone.on && isOwnedBy(phone.device, party);
+
 /** The calls of the device whose telephone this is, as far as it is one. */
 function ownCalls() {
   const own = [...state.calls.values()].flatMap((call) => call.parties
-    .filter((party) => phone.on && party.device === phone.device && !party.from_outside && party.state !== "null").map((party) => ({ call, party })));
+    .filter((party) => isOwn(party) && isIn(party)).map((party) => ({ call, party })));
   const in_ = (word) => own.find(({ party }) => party.state === word);
   const talking = Boolean(in_("connected"));
   const ringing = Boolean(in_("alerting")?.party.commands.includes("AnswerCall"));
-  return { shown: in_("alerting") ?? in_("connected") ?? own[0], talking, ringing };
+  const shown = in_("alerting") ?? in_("connected") ?? in_("initiated") ?? own[0];
+  return { shown, others: own.filter((one) => one !== shown), talking, ringing };
+}
+
+/** Who else is in a call, or is dialled; not who only listens. */
+function namesIn({ call, party }) {
+  const others = call.parties.filter((one) => one !== party && isIn(one) && one.participation === "active");
+  return others.map((one) => one.device).join(", ") || (call.called === party.device ? call.calling : call.called);
 }
 
 /** A page that nobody looks at is not drawn, but rings, and closes its microphone. */
@@ -236,26 +289,30 @@ function follow() {
 
 function drawPhone() {
   const { device, fault, muted, on } = phone;
-  const { shown, talking, ringing } = ownCalls();
+  const { shown, others, talking, ringing } = ownCalls();
+  const isMuted = muted || Boolean(shown?.party.muted);
   $("phone").dataset.state = phone.state !== "ready" || !shown ? phone.state : ringing ? "ringing" : "talking";
-  const other = shown && (shown.call.called === device ? shown.call.calling : shown.call.called);
+  const other = shown && namesIn(shown);
   $("phone-title").textContent = !on ? "Telephone" : !shown ? `This browser is ${device}'s telephone`
     : ringing ? `${other} calls ${device}` : `${device} and ${other}`;
   $("phone-text").textContent = shown && phone.state === "ready"
-    ? [STATES[shown.party.state]?.[0], talking && muted ? "muted" : ""].filter(Boolean).join(" · ") : PHONE_TEXTS[phone.state];
+    ? [STATES[shown.party.state]?.[0], talking && isMuted ? "muted" : ""].filter(Boolean).join(" · ") : PHONE_TEXTS[phone.state];
   $("phone-fault").textContent = fault;
   // Buttons that stay the same stay where they are: who is about to press one keeps it.
-  const key = shown ? `${shown.call.call} ${shown.party.commands}` : "";
+  const key = JSON.stringify((shown ? [shown, ...others] : []).map((one) => [
+    one.call.call, one.call.established_at, one.party.state, one.party.muted, one.party.commands, one.call.parties.filter(isIn).length, namesIn(one)]));
   if ($("phone-acts").dataset.key !== key) {
     $("phone-acts").dataset.key = key;
     $("phone-acts").replaceChildren(...(shown ? actsOf(shown.call, shown.party) : []));
-    $("phone-keys").replaceChildren(...(shown?.party.commands.includes("GenerateDigits") ? [keys(shown.call, shown.party)] : []));
+    $("phone-others").replaceChildren(...others.map((one) => make("div", { className: "other" },
+      make("b", { textContent: namesIn(one) }), chip(one.party.state), make("div", { className: "acts" }, ...actsOf(one.call, one.party)))));
+    keepTyped(() => $("phone-keys").replaceChildren(...(shown ? formsOf(shown.call, shown.party) : [])));
   }
   $("phone-form").hidden = on;
   $("phone-leave").hidden = !on;
   $("phone-mute").hidden = !talking;
-  $("phone-mute").textContent = muted ? "Unmute" : "Mute";
-  $("phone-mute").ariaPressed = String(muted);
+  $("phone-mute").textContent = isMuted ? "Unmute" : "Mute";
+  $("phone-mute").ariaPressed = String(isMuted);
 }
 
 function deviceRow(device) {
@@ -317,6 +374,10 @@ function details(frame) {
   const said = [];
   if (fields.contact) { said.push(fields.contact); }
   if (fields.digits) { said.push(`digits ${fields.digits}`); }
+  if (fields.transferred_to ?? fields.diverted_to) { said.push(`to ${fields.transferred_to ?? fields.diverted_to}`); }
+  if (fields.participation) { said.push(fields.participation); }
+  if (fields.beside) { said.push(`beside ${fields.beside}`); }
+  if (frame.event === "MicrophoneMute") { said.push(fields.muted ? "muted" : "heard again"); }
   if (fields.far_end) { said.push(`far end ${fields.far_end}`); }
   if (fields.cause) { said.push(fields.cause.replaceAll("_", " ")); }
   if (fields.sip_status) { said.push(`SIP ${fields.sip_status}`); }
@@ -370,6 +431,7 @@ function receive(frame) {
       state.registrations.set(keyOf(frame.registration), frame.registration);
       phone.take(frame.registration);
     }
+    for (const other of frame.others) { state.calls.set(other.call, other); }
     for (const device of frame.devices) { state.devices.set(device.device, device); }
     if (frame.event === "Failed") { state.failed = frame; tellFailed(); }
     feed(frame);
@@ -467,7 +529,12 @@ $("dial").addEventListener("submit", async (event) => {
 $("dial-device").addEventListener("change", drawDial);
 $("phone-form").addEventListener("submit", (event) => { event.preventDefault(); phone.use($("phone-device").value); });
 $("phone-leave").addEventListener("click", () => phone.leave());
-$("phone-mute").addEventListener("click", () => { phone.mute(!phone.muted); });
+$("phone-mute").addEventListener("click", () => {
+  const { shown } = ownCalls();
+  const wasMuted = phone.muted || Boolean(shown?.party.muted);
+  phone.mute(!wasMuted);
+  if (wasMuted && shown?.party.muted) { command(pathOf(shown.call, "mute"), { device: phone.device, muted: false }); }
+});
 document.addEventListener("click", () => { if ($("phone-speaker").srcObject) { phone.hear(); } });
 setInterval(drawDurations, 1000);
 setInterval(askQuality, QUALITY_EVERY_MS);

@@ -8,22 +8,58 @@ import msgspec
 
 from endpoint.callcontrol.commands import CommandName
 from endpoint.callcontrol.events import Event, masked
-from endpoint.callcontrol.model import Call, Connection
+from endpoint.callcontrol.model import Call, Connection, Interaction
+from endpoint.callcontrol.routes import heard_in
 from endpoint.callcontrol.transitions import NEEDS_OTHER_CALL, allowed_for
 from endpoint.gateways.native import messages as wire
-from endpoint.legs.base import DeviceRegistered, DeviceUnregistered, RegistrationEvent
+from endpoint.legs.base import (
+    DeviceRegistered,
+    DeviceUnregistered,
+    LegId,
+    RegistrationEvent,
+    Source,
+)
 
 
 def encode_call(
-    call: Call, ours: Container[str], in_several: Container[str] = frozenset()
+    interaction: Interaction,
+    call: Call,
+    ours: Container[str],
+    in_several: Container[str] = frozenset(),
 ) -> wire.Call:
-    """A call, with what each device may do now.
+    """A call, with what each device hears in it and may do now.
 
     Args:
+        interaction: whose call it is.
         call: which.
         ours: the devices that we may command.
         in_several: those that are in another call too: it takes two to bring them together.
     """
+    heard = heard_in(interaction, call)
+    numbers: dict[LegId, str] = {each.leg: each.number for each in call.connections}
+
+    def party(connection: Connection) -> wire.Party:
+        allowed = allowed_for(call, connection)
+        of_several = connection.device in in_several
+        allowed -= {CommandName.CONSULTATION_CALL} if of_several else NEEDS_OTHER_CALL
+        sources = heard.get(connection.leg, []) if connection.is_live else []
+        return wire.Party(
+            device=connection.number,
+            from_outside=connection.from_outside,
+            role=str(connection.role),
+            state=str(connection.state),
+            media_confirmed=connection.media_confirmed,
+            # Somebody outside has a telephone of his own.
+            commands=sorted(map(str, allowed)) if connection.device in ours else [],
+            participation=str(connection.participation),
+            beside=numbers.get(connection.beside) if connection.beside else None,
+            muted=connection.muted,
+            hears=[
+                _SOUNDS[source] if isinstance(source, Source) else numbers[source]
+                for source in sources
+            ],
+        )
+
     return wire.Call(
         call=call.id,
         direction=str(call.direction),
@@ -36,25 +72,15 @@ def encode_call(
         started_at=call.started_at,
         delivered_at=call.delivered_at,
         established_at=call.established_at,
-        parties=[_party(call, connection, ours, in_several) for connection in call.connections],
+        parties=[party(connection) for connection in call.connections],
     )
 
 
-def _party(
-    call: Call, connection: Connection, ours: Container[str], in_several: Container[str]
-) -> wire.Party:
-    of_several = connection.device in in_several
-    allowed = allowed_for(call, connection)
-    allowed -= {CommandName.CONSULTATION_CALL} if of_several else NEEDS_OTHER_CALL
-    return wire.Party(
-        device=connection.number,
-        from_outside=connection.from_outside,
-        role=str(connection.role),
-        state=str(connection.state),
-        media_confirmed=connection.media_confirmed,
-        # Somebody outside has a telephone of his own.
-        commands=sorted(map(str, allowed)) if connection.device in ours else [],
-    )
+_SOUNDS = {
+    Source.MUSIC_ON_HOLD: "music",
+    Source.RING_BACK: "ring-back",
+    Source.BUSY: "busy tone",
+}
 
 
 def encode_fields(event: Event) -> dict[str, object]:

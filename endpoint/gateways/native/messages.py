@@ -230,6 +230,14 @@ class Party(Struct, frozen=True):
     """Audio from it was seen."""
     commands: list[str]
     """What it may do now: the buttons to show."""
+    participation: str = "active"
+    """Who hears it: `active` all, `whisper` the one `beside`, `silent` nobody."""
+    beside: str | None = None
+    """Whom it supervises, or who called it in."""
+    muted: bool = False
+    """Nobody hears it, until it says so."""
+    hears: list[str] = []
+    """Whom it hears in this call, or `music`, `ring-back`, `busy tone`."""
 
 
 class Call(Struct, frozen=True):
@@ -449,6 +457,8 @@ class EventFrame(Struct, frozen=True, tag="event"):
     """Of `TrunkUp` and `TrunkDown`: the trunk now."""
     devices: list[DeviceState] = []
     """The devices that the event is about."""
+    others: list[Call] = []
+    """Other calls of those devices, as they are now: what they may do there hangs on this one."""
 
 
 class SipMessage(Struct, frozen=True):

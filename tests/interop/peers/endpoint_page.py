@@ -156,6 +156,23 @@ class EndpointPage:
         await self.until(f"{field} !== null")
         await self.run(f"{field}.value = '{digits}'; {field}.form.requestSubmit()")
 
+    async def type_number(self, device: str, number: str, button: str) -> None:
+        """Type a number for a party and press a button beside it: Consult, Transfer, Add."""
+        field = f"document.querySelector('.keys input[aria-label=\"Number for {device}\"]')"
+        found = (
+            f"[...{field}?.form.querySelectorAll('button') ?? []]"
+            f".find(one => one.textContent === '{button}')"
+        )
+        await self.until(f"Boolean({found})")
+        await self.run(f"{field}.value = '{number}'; {found}.click()")
+
+    async def shows(self, selector: str, text: str) -> None:
+        """Wait until something that a selector finds has this text in it."""
+        await self.until(
+            f"[...document.querySelectorAll('{selector}')]"
+            f".some(one => one.textContent.includes('{text}'))"
+        )
+
     async def reload(self) -> None:
         """Load the page anew, as F5 does."""
         await self._command("Page.reload")

@@ -26,6 +26,7 @@ async def test_the_page_comes_with_headers_that_fence_it_in(desk: Desk) -> None:
         "": "text/html",
         "page.css": "text/css",
         "page.js": "text/javascript",
+        "commands.js": "text/javascript",
         "telephone.js": "text/javascript",
         "icon.svg": "image/svg+xml",
     }.items():

@@ -150,6 +150,9 @@ async def test_a_device_consults_is_offered_what_it_may_do_and_is_back(desk: Des
         assert (accepted.command, accepted.call != call) == ("ConsultationCall", True)
         failed = await until(frames, "Failed")
         assert (failed.fields["call"], failed.fields["device"]) == (accepted.call, "6004")
+        (other,) = failed.others
+        assert (other.call, other.parties[1].hears) == (call, ["music"])
+        assert "AlternateCall" in commands(other, "6002")
         held = await desk.client.call(call)
         assert {"AlternateCall", "ReconnectCall"} <= set(commands(held, "6002"))
         with pytest.raises(RequestRefused) as refused:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -11,6 +12,10 @@ from endpoint.callcontrol.model import (
     CallId,
     Connection,
     ConnectionState,
+    Interaction,
+    Leg,
+    LegProgress,
+    Participation,
 )
 from endpoint.gateways.native.encode import encode_call, encode_fields, encode_registration
 from endpoint.legs.base import (
@@ -39,10 +44,18 @@ CALL = Call(
         Connection(CUSTOMER, LegRole.LINE, LegId("i.2"), ConnectionState.CONNECTED),
     ),
 )
+INTERACTION = Interaction(
+    InteractionId("i"),
+    calls=(CALL,),
+    legs=(
+        Leg(LegId("i.1"), AGENT, LegRole.STATION, LegProgress.UP),
+        Leg(LegId("i.2"), CUSTOMER, LegRole.LINE, LegProgress.UP),
+    ),
+)
 
 
 def test_commands_are_offered_for_devices_of_ours_alone():
-    parties = encode_call(CALL, {AGENT}).parties
+    parties = encode_call(INTERACTION, CALL, {AGENT}).parties
 
     assert [(party.device, party.state, party.commands) for party in parties] == [
         (
@@ -64,12 +77,44 @@ def test_commands_are_offered_for_devices_of_ours_alone():
 
 
 def test_commands_about_two_calls_are_offered_in_two_calls():
-    (agent, _) = encode_call(CALL, {AGENT}, {AGENT}).parties
+    (agent, _) = encode_call(INTERACTION, CALL, {AGENT}, {AGENT}).parties
 
     assert {"AlternateCall", "ReconnectCall", "ConferenceCall", "TransferCall"} < set(
         agent.commands
     )
     assert "ConsultationCall" not in agent.commands
+
+
+def test_whom_each_party_hears_is_what_is_routed_to_it():
+    agent, customer = CALL.connections
+    talking = replace(
+        CALL,
+        connections=(
+            replace(agent, state=ConnectionState.CONNECTED, muted=True),
+            customer,
+            Connection(
+                DeviceId("7001"),
+                LegRole.STATION,
+                LegId("i.3"),
+                ConnectionState.CONNECTED,
+                participation=Participation.WHISPER,
+                beside=agent.leg,
+            ),
+        ),
+    )
+    legs = (
+        *INTERACTION.legs,
+        Leg(LegId("i.3"), DeviceId("7001"), LegRole.STATION, LegProgress.UP),
+    )
+    held = encode_call(INTERACTION, CALL, {AGENT}).parties
+    supervised = encode_call(replace(INTERACTION, legs=legs), talking, {AGENT}).parties
+
+    assert [party.hears for party in held] == [[], ["music"]]
+    assert [(one.hears, one.muted, one.participation, one.beside) for one in supervised] == [
+        (["10086", "7001"], True, "active", None),
+        ([], False, "active", None),
+        (["10086"], False, "whisper", "6001"),
+    ]
 
 
 def test_pressed_digits_are_masked():
