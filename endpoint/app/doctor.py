@@ -31,6 +31,7 @@ from endpoint.app.secrecy import check_secrets
 from endpoint.app.settings import Config, is_loopback
 from endpoint.app.state import StateDirectory
 from endpoint.app.trunkcheck import findings
+from endpoint.app.words import counted
 from endpoint.client.errors import EndpointUnreachable, RequestRefused
 from endpoint.errors import (
     ConfigurationError,
@@ -189,7 +190,8 @@ async def check_running(config: Config) -> list[Check]:
     if health.alarms:
         alarms = [Check(name, "failed", text, "look at its log") for text in health.alarms]
         return [*alarms, *banned]
-    text = f"runs, {health.calls} calls, {health.registrations} devices are registered"
+    registered = counted(health.registrations, "registered device")
+    text = f"runs, {counted(health.calls, 'call')}, {registered}"
     return [Check(name, "ok", text), *banned]
 
 
@@ -422,7 +424,7 @@ async def check_credentials(loaded: Loaded, state: StateDirectory) -> list[Check
     if checks:
         return checks
     weak = [extension.number for extension in extensions if extension.weak]
-    text = f"{len(extensions)} extensions for realm {realm}"
+    text = f"{counted(len(extensions), 'extension')} for realm {realm}"
     if weak:
         text += f"; weak, but this machine only: {', '.join(weak)}"
     return [Check(name, "ok", text)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +11,7 @@ from rich.text import Text
 
 from endpoint.app.exitcodes import ExitCode
 from endpoint.app.output import CommandFailed, Output
+from endpoint.app.words import in_words, why
 from endpoint.callcontrol.commands import CommandName
 from endpoint.client.client import Frames
 from endpoint.client.errors import EndpointUnreachable
@@ -66,14 +67,8 @@ async def told(frames: Frames) -> AsyncIterator[wire.Frame]:
 
 
 def _line(frame: wire.EventFrame) -> Text:
-    fields = frame.fields
-    about = [str(fields.get("device") or "")]
-    about += [str(fields[key]) for key in ("cause", "sip_status", "text") if fields.get(key)]
-    return Text.assemble(
-        (frame.at.astimezone().strftime("%H:%M:%S  "), "dim"),
-        (f"{frame.event:<20}", "bold"),
-        " · ".join(about),
-    )
+    at = frame.at.astimezone().strftime("%H:%M:%S  ")
+    return Text.assemble((at, "dim"), in_words(frame.event, frame.fields))
 
 
 # -- one command ------------------------------------------------------------------------------
@@ -143,9 +138,9 @@ def decided(command: str, device: str, frame: wire.EventFrame) -> Outcome | None
         case CommandName.SET_MICROPHONE_MUTE, "MicrophoneMute" if is_own:
             found = True, f"nobody hears {device}" if fields["muted"] else f"{device} is heard"
         case CommandName.GENERATE_DIGITS, "DigitsGenerated":
-            found = True, f"{len(fields['digits'])} digits were sent to {about}"
+            found = True, in_words(event, fields)
         case CommandName.GENERATE_DIGITS, "DigitsFailed":
-            found = False, f"no digits could be sent to {about}"
+            found = False, in_words(event, fields)
         case ((CommandName.SINGLE_STEP_TRANSFER | CommandName.TRANSFER_CALL), "Transferred"):
             found = True, f"{fields['transferred_to']} has taken the place of {device}"
         case CommandName.INTERCEPT_CALL, "Transferred":
@@ -162,7 +157,7 @@ def decided(command: str, device: str, frame: wire.EventFrame) -> Outcome | None
             ),
             "TransferFailed",
         ):
-            found = False, f"{fields['transferred_to']} did not take the call: {why(fields)}"
+            found = False, in_words(event, fields)
         case (
             (
                 CommandName.CONSULTATION_CALL
@@ -216,10 +211,3 @@ def _meanwhile(command: str, frame: wire.EventFrame) -> str:
             return f"{frame.fields['device']} rings"
         case _:
             return ""
-
-
-def why(fields: Mapping[str, Any]) -> str:
-    """What an event says of the cause, for a person."""
-    cause = str(fields.get("cause") or "no cause was told").replace("_", " ")
-    said = " ".join(str(fields[key]) for key in ("sip_status", "text") if fields.get(key))
-    return f"{cause} ({said})" if said else cause

@@ -71,7 +71,7 @@ async def test_what_was_done_is_said_in_plain_words(endpoint: Endpoint, call: st
         {
             "hold 6002": "6002 holds its call with 6003",
             "retrieve 6002": "6002 talks with 6003 again",
-            "press 6002 12#": "3 digits were sent to 6003",
+            "press 6002 12#": "3 digits went to 6003",
             "mute 6002": "nobody hears 6002",
             "unmute 6002": "6002 is heard",
             "hang-up 6002": "6002 has left the call",
@@ -145,7 +145,9 @@ async def test_a_supervisor_listens_whispers_barges_in_and_takes_over(
 
 
 async def test_a_supervisor_in_a_call_of_its_own_is_told_so(endpoint: Endpoint, call: str) -> None:
-    await said(endpoint, "dial", "6005", "--from", "6004", "--detach")
+    _, text = await said(endpoint, "dial", "6005", "--from", "6004", "--detach")
+    assert "6004 is picked up to dial" in text
+    assert text.endswith("6005 has answered")
     code, text = await said(endpoint, "monitor", "6004", "6002")
     assert code == ExitCode.CALL_FAILED
     assert text.startswith("✘ 6004 can't: it is in another call, and can add, consult, end, ")
@@ -207,3 +209,8 @@ async def test_what_does_not_come_in_time_is_no_success(endpoint: Endpoint, call
         code, text = await said(endpoint, "transfer", "6002", "6009", "--wait", "0.1")
     assert code == ExitCode.CALL_FAILED
     assert "nothing has come of it in 0.1 s" in text
+
+
+async def test_doctor_counts_one_call_as_one(endpoint: Endpoint, call: str) -> None:
+    _, text = await said(endpoint, "doctor")
+    assert "runs, 1 call, 0 registered devices" in text

@@ -1,0 +1,75 @@
+"""Events in plain words, for whoever follows a call from the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+def counted(number: int, noun: str) -> str:
+    """As `1 device`, `2 devices`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def why(fields: Mapping[str, Any]) -> str:
+    """What an event says of the cause, for a person."""
+    cause = str(fields.get("cause") or "no cause was told").replace("_", " ")
+    said = " ".join(str(fields[key]) for key in ("sip_status", "text") if fields.get(key))
+    return f"{cause} ({said})" if said else cause
+
+
+def in_words(event: str, fields: Mapping[str, Any]) -> str:
+    """What an event of a call says; the name of one that is not known here."""
+    who = str(fields["device"])
+    match event:
+        case "ServiceInitiated":
+            return f"{who} is picked up to dial"
+        case "Originated":
+            return f"{fields['called']} is being called"
+        case "Delivered":
+            return f"{who} rings"
+        case "Diverted":
+            return f"{fields['diverted_to']} is called in place of {who}"
+        case "Established":
+            return f"{who} has answered"
+        case "MediaConfirmed":
+            return f"audio comes from {who}"
+        case "MediaInterrupted":
+            return f"the network of {who} was lost; another way is looked for"
+        case "MediaResumed":
+            return f"audio comes from {who} again"
+        case "Held":
+            return f"{who} holds the call"
+        case "Retrieved":
+            return f"{who} has taken the call back"
+        case "FarEndHold":
+            asked = "to hold" if fields["held"] else "to come back"
+            return f"{who} was asked {asked}, and has {fields['far_end']} it"
+        case "DigitsGenerated":
+            return f"{counted(len(fields['digits']), 'digit')} went to {who}"
+        case "DigitsFailed":
+            return f"no digits could be sent to {who}"
+        case "DigitDetected":
+            return f"{who} has pressed a key"
+        case "Transferring":
+            return f"{fields['transferred_to']} is to take the place of {who}"
+        case "Transferred":
+            return f"{fields['transferred_to']} has taken the place of {who}"
+        case "TransferFailed":
+            return f"{fields['transferred_to']} did not take the call: {why(fields)}"
+        case "Queued":
+            return f"the call waits at {who}"
+        case "Conferenced":
+            return f"{who} talks with all of both calls"
+        case "Joined":
+            return f"{who} has come into the call"
+        case "MicrophoneMute":
+            return f"nobody hears {who}" if fields["muted"] else f"{who} is heard"
+        case "Failed":
+            return f"{who} was not reached: {why(fields)}"
+        case "ConnectionCleared":
+            return f"{who} has left the call: {why(fields)}"
+        case "CallCleared":
+            return f"the call is over: {why(fields)}"
+        case _:
+            return f"{event} {who}"
