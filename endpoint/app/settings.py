@@ -231,11 +231,12 @@ class MediaSettings(Section):
 
     `webrtc`, as browsers need it, `srtp` (keys in the SDP) or `rtp`. All are taken from them.
     """
-    telephones: Literal["srtp", "rtp"] = "rtp"
-    """What is offered to phones that are registered with us over UDP.
+    telephones: Literal["srtp", "srtp-over-tls", "rtp"] = "rtp"
+    """What is offered to phones that are registered with us over UDP, TCP or TLS.
 
-    With `srtp` those that can't do it are not called. All are taken from them. The keys are in the
-    SDP: as secret as the network that it goes by.
+    With `srtp` those that can't do it are not called; with `srtp-over-tls` that is so of those that
+    come by TLS alone. All are taken from them. The keys are in the SDP: as secret as the network
+    that it goes by.
     """
     ice_servers: list[IceServerSettings] = []
     """STUN and TURN servers for WebRTC; none is needed where both ends reach each other."""

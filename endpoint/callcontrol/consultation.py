@@ -27,7 +27,7 @@ from endpoint.callcontrol.model import (
     ConnectionState,
     are_of_one,
 )
-from endpoint.callcontrol.moves import hold, open_call, originate, retrieve
+from endpoint.callcontrol.moves import connect, hold, move, open_call, originate, retrieve
 from endpoint.callcontrol.refusals import refused
 from endpoint.callcontrol.turn import Turn, ended_by_us
 from endpoint.errors import DialStringError
@@ -62,7 +62,7 @@ def alternate(turn: Turn, call: Call, own: Connection, command: AlternateCall) -
         why = f"{command.device} does not talk in call {other.id}"
         raise refused(Rejection.NOT_ESTABLISHED, command, why)
     _put_aside(turn, other, talks, call)
-    retrieve(turn, call, own)
+    retrieve(turn, turn.call(call.id), own)
 
 
 def reconnect(turn: Turn, call: Call, own: Connection, command: ReconnectCall) -> None:
@@ -79,23 +79,24 @@ def conference(turn: Turn, call: Call, own: Connection, command: ConferenceCall)
     _check_not_transferred(call, command)
     other, talks = other_call(turn, own, command)
     _check_not_transferred(other, command)
-    if not other.is_established:
-        why = f"nobody has answered in call {other.id} yet"
+    if not other.is_established or other.outcome is not None:
+        why = f"nobody talks in call {other.id}"
         raise refused(Rejection.NOT_ESTABLISHED, command, why)
     joining = [each for each in other.connections if each.is_live and each is not talks]
-    for each in joining:
-        leg = turn.state.leg(each.leg)
-        if leg is not None:
-            turn.add_connection(call.id, leg, each.state)
-            turn.put_connection(call.id, each)
-    back = turn.put_connection(
-        call.id, replace(own, state=ConnectionState.CONNECTED, held_for=None, held_by_phone=False)
-    )
+    there = {each.leg for each in call.connections if each.is_live}
+    if any(each.leg in there for each in joining):
+        why = f"somebody is in both calls, {call.id} and {other.id}"
+        raise refused(Rejection.INVALID_STATE, command, why)
     moved = ended_by_us(Cause.NORMAL, own.number, f"went on in call {call.id}")
+    for each in joining:
+        move(turn, each, other, call)
+    turn.put_call(replace(turn.call(call.id), post_dial=call.post_dial or other.post_dial))
     for each in joining:
         left = turn.call(other.id).connection_by(each.leg)
         if left is not None and left.is_live:  # the last two leave together
             turn.end(other.id, left, moved, failed=False)
+    is_muted = own.muted or talks.muted
+    back = connect(turn, turn.call(call.id), replace(own, muted=is_muted))
     call = turn.call(call.id)
     others = [each for each in call.connections if each.is_live and each != back]
     for each in (back, *(one for one in others if not (one.parked_by or one.picks_up))):

@@ -162,6 +162,7 @@ class CallController:
         self._runners: dict[InteractionId, InteractionRunner] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._legs: dict[LegId, InteractionRunner] = {}
+        self._joining: set[DeviceId] = set()
         self._dials = Dials(self.settings.dials)
         self._registrations: dict[tuple[DeviceId, str], RegistrationEvent] = {}
         self._is_closing = False
@@ -214,13 +215,11 @@ class CallController:
         if isinstance(command, PairCommand):
             self._gather(runner, command)
         elif isinstance(command, CommandOfOthers):
-            self._check_may_join(command, call)
+            return await self._join(runner, replace(command, call=call), call)
         elif isinstance(
             command, ConsultationCall | DeflectCall | SingleStepConference | SingleStepTransfer
         ):
-            limit = self._over_dial_limit(command.device)
-            if limit is not None:
-                raise refused(Rejection.DIAL_LIMIT, command, limit)
+            self._check_may_dial(command)
         state = await runner.ask(replace(command, call=call))
         if isinstance(command, ConsultationCall):
             call = state.calls[-1].id
@@ -287,10 +286,7 @@ class CallController:
             raise refused(Rejection.SHUTTING_DOWN, command, "the endpoint is about to stop")
         for _, call, connection in self._connections_of(command.device):
             check_allowed(command, call, connection)
-        if any(
-            each.dialling == command.device and not each.state.calls
-            for each in self._runners.values()
-        ):
+        if self._is_picked_up(command.device):
             raise refused(Rejection.DEVICE_BUSY, command, f"{command.device} dials already")
         if (limit := self._over_dial_limit(command.device)) is not None:
             raise refused(Rejection.DIAL_LIMIT, command, limit)
@@ -325,14 +321,42 @@ class CallController:
         ((runner, call, _),) = own
         return runner, call.id
 
-    def _check_may_join(self, command: CommandOfOthers, call: CallId) -> None:
-        """Who joins is in no other call. Raises CommandRejected."""
+    async def _join(
+        self, runner: InteractionRunner, command: CommandOfOthers, call: CallId
+    ) -> CommandAccepted:
+        """Pick a station up for the call of another, if it is in no other call itself.
+
+        Raises: CommandRejected.
+        """
+        device = command.device
+        is_there = False
+        for _, other, own in self._connections_of(device):
+            if other.id != call:
+                why = f"{device} is {own.state} in call {other.id}"
+                raise refused(Rejection.DEVICE_BUSY, command, why)
+            is_there = True
+        if not is_there:
+            self._check_may_dial(command)
+            if self._is_picked_up(device):
+                raise refused(Rejection.DEVICE_BUSY, command, f"{device} is being picked up")
+        self._joining.add(device)
+        try:
+            state = await runner.ask(command)
+        finally:
+            self._joining.discard(device)
+        return CommandAccepted(command.name, state.id, call)
+
+    def _check_may_dial(self, command: Command) -> None:
+        """Count a command that calls somebody. Raises CommandRejected."""
         if self._is_closing:
             raise refused(Rejection.SHUTTING_DOWN, command, "the endpoint is about to stop")
-        for _, other, own in self._connections_of(command.device):
-            if other.id != call:
-                why = f"{command.device} is {own.state} in call {other.id}"
-                raise refused(Rejection.DEVICE_BUSY, command, why)
+        if (limit := self._over_dial_limit(command.device)) is not None:
+            raise refused(Rejection.DIAL_LIMIT, command, limit)
+
+    def _is_picked_up(self, device: DeviceId) -> bool:
+        """Whether a command picks the device's station up this moment."""
+        dials = (each.dialling for each in self._runners.values() if not each.state.calls)
+        return device in self._joining or device in dials
 
     def _named(self, command: PairCommand) -> PairCommand:
         """A command about two calls with both of them named.

@@ -255,8 +255,8 @@ def _answer_call(turn: Turn, command: AnswerCall) -> None:
 
 def _retrieve_call(turn: Turn, command: RetrieveCall) -> None:
     call, own = _subject(turn, command)
-    for other, talks in turn.live_connections(own.leg):
-        if talks.state is ConnectionState.CONNECTED:
+    for other, each in turn.live_connections(own.leg):
+        if each.state is ConnectionState.CONNECTED:
             why = f"{command.device} talks in call {other.id}; AlternateCall puts that one aside"
             raise refused(Rejection.INVALID_STATE, command, why)
     retrieve(turn, call, own)
@@ -267,7 +267,8 @@ def _generate_digits(turn: Turn, command: GenerateDigits) -> None:
     if not command.digits or not set(command.digits) <= DIGITS:
         raise refused(Rejection.BAD_DIGITS, command, "digits are 0-9, *, # and A-D, one at least")
     for other in call.connections:
-        if other.leg != own.leg and other.is_live and turn.is_up(other):
+        talks = other.is_party and other.state is ConnectionState.CONNECTED
+        if other.leg != own.leg and talks and turn.is_up(other):
             turn.effects.append(do.SendDigits(other.leg, command.digits))
 
 
@@ -363,7 +364,7 @@ def _leg_alerting(turn: Turn, event: LegAlerting) -> None:
                 _tell_caller(turn, call, leg, again=True)
             continue
         rings = turn.put_connection(call.id, replace(connection, state=ConnectionState.ALERTING))
-        if not call.is_established:
+        if call.delivered_at is None and not call.is_established:
             turn.put_call(replace(turn.call(call.id), delivered_at=turn.now))
         transfer.rings(turn, call, leg)
         _tell_caller(turn, call, leg)
@@ -476,31 +477,22 @@ def _leg_held(turn: Turn, event: LegHeld) -> None:
     leg = turn.state.leg(event.leg)
     if leg is None or leg.progress is not LegProgress.UP:
         return
-    own = turn.live_connections(leg.id)
-    talks = [each for each in own if each[1].state is ConnectionState.CONNECTED]
-    for call, connection in talks:
-        hold(turn, call, replace(connection, held_by_phone=True))
-    for call, connection in _held(own) if not talks else ():
-        turn.put_connection(call.id, replace(connection, held_by_phone=True))
+    turn.put_leg(replace(leg, held_by_phone=True))
+    for call, connection in turn.live_connections(leg.id):
+        if connection.state is ConnectionState.CONNECTED:
+            hold(turn, call, replace(connection, held_by_phone=True))
 
 
 def _leg_retrieved(turn: Turn, event: LegRetrieved) -> None:
     leg = turn.state.leg(event.leg)
     if leg is None or leg.progress is not LegProgress.UP:
         return
-    own = turn.live_connections(leg.id)
-    if any(each.state is ConnectionState.CONNECTED for _, each in own):
-        return
-    by_phone = [each for each in own if each[1].held_by_phone]
-    for call, connection in by_phone or _held(own):
-        retrieve(turn, call, replace(connection, held_by_phone=False))
-
-
-def _held(own: list[tuple[Call, Connection]]) -> list[tuple[Call, Connection]]:
-    """Those that are not held for another call."""
-    return [
-        each for each in own if each[1].state is ConnectionState.HOLD and each[1].held_for is None
-    ]
+    turn.put_leg(replace(leg, held_by_phone=False))
+    own = [each for each in turn.live_connections(leg.id) if each[1].state is ConnectionState.HOLD]
+    # What the phone put aside; else what was put aside for no other call. One of them.
+    own.sort(key=lambda each: (not each[1].held_by_phone, each[1].held_for is not None))
+    for call, connection in own[:1]:
+        retrieve(turn, call, connection)
 
 
 def _tell(

@@ -150,6 +150,8 @@ class Leg:
     """Its line wants transfers to be done by the far end (REFER)."""
     hears_early: bool = False
     """Its caller hears what is called, though the call is not answered."""
+    held_by_phone: bool = False
+    """Its own phone holds (re-INVITE), so only that phone can be asked to come back."""
     from_outside: bool = False
     """Somebody outside called by it, whose number nobody has proven."""
 
@@ -174,7 +176,7 @@ class Connection:
     media_confirmed: bool = False
     """Audio from it was seen."""
     held_by_phone: bool = False
-    """Its own phone holds (re-INVITE), so only that phone can be asked to come back."""
+    """Its own phone put it aside, and takes it back when it comes back."""
     held_for: CallId | None = None
     """It holds only while it is in that other call, and is back when that is over for it."""
     participation: Participation = Participation.ACTIVE

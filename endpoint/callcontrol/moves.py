@@ -13,6 +13,7 @@ from endpoint.callcontrol.model import (
     CallId,
     Connection,
     ConnectionState,
+    are_of_one,
 )
 from endpoint.callcontrol.turn import Turn, ended_by_us
 from endpoint.legs.base import Cause, DeviceId, LegRole
@@ -63,13 +64,46 @@ def hold(turn: Turn, call: Call, connection: Connection) -> None:
 
 
 def retrieve(turn: Turn, call: Call, connection: Connection) -> None:
-    """Take a call back. A phone that holds by itself is asked to come back too."""
-    if connection.held_by_phone:
+    """Take a call back. One station talks in one call: where it talks in another, nothing."""
+    if not talks(turn, connection):
+        back = connect(turn, call, connection)
+        turn.publish(told.Retrieved(**turn.facts(call, back)))
+
+
+def talks(turn: Turn, connection: Connection) -> bool:
+    """Whether the station of a connection talks in some call."""
+    own = turn.live_connections(connection.leg)
+    return any(each.state is ConnectionState.CONNECTED for _, each in own)
+
+
+def connect(turn: Turn, call: Call, connection: Connection) -> Connection:
+    """Let a device talk in a call; what else it holds, it holds for that one.
+
+    A phone that holds by itself is asked to come back.
+    """
+    leg = turn.state.leg(connection.leg)
+    if leg is not None and leg.held_by_phone:
         # Only the phone can end its own hold. If it stays on hold, it says so (LegHeld).
-        turn.effects.append(do.Resume(connection.leg))
+        turn.put_leg(replace(leg, held_by_phone=False))
+        turn.effects.append(do.Resume(leg.id))
     back = replace(connection, state=ConnectionState.CONNECTED, held_by_phone=False, held_for=None)
-    turn.put_connection(call.id, back)
-    turn.publish(told.Retrieved(**turn.facts(call, back)))
+    for other, each in turn.live_connections(connection.leg):
+        if other.id != call.id and each.state is ConnectionState.HOLD:
+            turn.put_connection(other.id, replace(each, held_for=call.id))
+    return turn.put_connection(call.id, back)
+
+
+def move(turn: Turn, connection: Connection, other: Call, call: Call) -> Connection:
+    """Take somebody from one call into another, with all that is true of him."""
+    leg = turn.state.leg(connection.leg)
+    assert leg is not None  # as its connection lives
+    turn.add_connection(call.id, leg, connection.state)
+    turn.put_connection(call.id, connection)
+    for each in turn.state.calls:
+        for own in each.connections:
+            if own.is_live and own.held_for == other.id and are_of_one(own, connection):
+                turn.put_connection(each.id, replace(own, held_for=call.id))
+    return connection
 
 
 def clear_connection(turn: Turn, call: Call, own: Connection) -> None:

@@ -25,7 +25,8 @@ def check_allowed(command: Command, call: Call, connection: Connection) -> None:
     may = f"allowed now: {', '.join(sorted(allowed)) or 'nothing'}"
     if command.name is CommandName.MAKE_CALL:
         raise refused(Rejection.DEVICE_BUSY, command, f"{state}; {may}")
-    if connection.is_live and command.name in ALLOWED[connection.state]:
+    waits = connection.is_live and not call.is_established
+    if waits and command.name in ALLOWED[connection.state]:
         raise refused(
             Rejection.NOT_ESTABLISHED, command, f"{state} that nobody answered yet; {may}"
         )

@@ -24,6 +24,8 @@ from endpoint.callcontrol.model import (
     Interaction,
     LegProgress,
     Participation,
+    Timer,
+    TimerKind,
 )
 from endpoint.legs.base import LegId, Route, Source
 
@@ -74,7 +76,7 @@ def _routes_of(interaction: Interaction, call: Call) -> Iterator[Route]:
         for speaker in others:
             yield Route(speaker.leg, listener.leg)
         alone = not any(each.is_party and each is not listener for each in connected)
-        source = _heard_alone(interaction, call, parties) if alone else None
+        source = _heard_alone(interaction, call, listener, parties) if alone else None
         if source is not None:
             yield Route(source, listener.leg)
 
@@ -86,15 +88,16 @@ def _is_heard(speaker: Connection, listener: Connection) -> bool:
 
 
 def _heard_alone(
-    interaction: Interaction, call: Call, parties: list[Connection]
+    interaction: Interaction, call: Call, listener: Connection, parties: list[Connection]
 ) -> LegId | Source | None:
     """What a party hears that nobody is connected with."""
-    if any(each.state is ConnectionState.HOLD for each in parties) or _is_parked(call):
+    holds = any(each.state is ConnectionState.HOLD and each.is_party for each in parties)
+    if holds or _is_parked(call):
         return Source.MUSIC_ON_HOLD
-    states = {each.state: each for each in call.connections}
+    states = {each.state: each for each in call.connections if each.is_live}
     if ringing := states.get(ConnectionState.ALERTING):
         return _rings(interaction, ringing)
-    if ConnectionState.FAIL in states and call.outcome is not None:
+    if Timer(TimerKind.FAILURE_TONE, listener.leg, call.id) in interaction.timers:
         return Source.BUSY
     return None
 

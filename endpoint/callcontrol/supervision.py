@@ -45,6 +45,9 @@ def single_step_conference(
         dialled = parse_dial_string(command.destination)
     except DialStringError as error:
         raise refused(error.reason, command, str(error)) from error
+    if dialled.post_dial is not None:
+        why = "who is called into a call is sent no digits; press them when he is there"
+        raise refused(Rejection.BAD_DIGITS, command, why)
     leg = turn.place(
         dialled.number, LegRole.LINE, calling=command.device, calling_name=call.calling_name
     )
@@ -57,10 +60,15 @@ def join(turn: Turn, command: JoinCall) -> None:
     mine = call.connection_of(command.device)
     if mine is None or not mine.is_live:
         leg = turn.place(command.device, LegRole.STATION, calling=beside.number, answer_after_s=0.0)
-        _add(turn, call, leg, ConnectionState.INITIATED, command.participation, beside)
+        mine = _add(turn, call, leg, ConnectionState.INITIATED, command.participation, beside)
+        turn.publish(told.ServiceInitiated(**turn.facts(call, mine)))
         return
     if mine.beside is None:
         why = f"{command.device} talks in call {call.id} itself"
+        raise refused(Rejection.INVALID_STATE, command, why)
+    parties = [each for each in call.connections if each.is_party and each is not mine]
+    if command.participation is not Participation.ACTIVE and len(parties) < 2:
+        why = f"nobody but {command.beside} would talk in call {call.id}"
         raise refused(Rejection.INVALID_STATE, command, why)
     mine = replace(mine, participation=command.participation, beside=beside.leg)
     turn.put_connection(call.id, mine)
@@ -76,7 +84,8 @@ def intercept(turn: Turn, command: InterceptCall) -> None:
     if mine is None or not mine.is_live:
         leg = turn.place(command.device, LegRole.STATION, calling=beside.number, answer_after_s=0.0)
         transfer.announce(turn, call, beside, leg)
-        turn.add_connection(call.id, leg, ConnectionState.INITIATED)
+        mine = turn.add_connection(call.id, leg, ConnectionState.INITIATED)
+        turn.publish(told.ServiceInitiated(**turn.facts(call, mine)))
     elif mine.beside is None or mine.state is not ConnectionState.CONNECTED:
         why = f"{command.device} is {mine.state} in call {call.id} itself"
         raise refused(Rejection.INVALID_STATE, command, why)
@@ -135,10 +144,10 @@ def _add(
     state: ConnectionState,
     participation: Participation,
     beside: Connection,
-) -> None:
+) -> Connection:
     joins = turn.add_connection(call.id, leg, state)
     joins = replace(joins, participation=participation, beside=beside.leg)
-    turn.put_connection(call.id, joins)
+    return turn.put_connection(call.id, joins)
 
 
 def _tell(turn: Turn, call_id: CallId, joined: Connection) -> None:

@@ -35,6 +35,7 @@ from endpoint.callcontrol.model import (
     Transfer,
     are_of_one,
 )
+from endpoint.callcontrol.moves import move
 from endpoint.callcontrol.refusals import refused
 from endpoint.callcontrol.turn import Turn, ended_by_us
 from endpoint.errors import DialStringError
@@ -122,10 +123,15 @@ def who_dials(state: Interaction, event: TransferAsked) -> DeviceId | None:
 
 def deflect(turn: Turn, call: Call, own: Connection, command: DeflectCall) -> None:
     """Another is called where it rings, for the device. Raises CommandRejected."""
+    if call.is_established and own.picks_up is None:
+        why = f"who is called into call {call.id} can't send anybody else"
+        raise refused(Rejection.INVALID_STATE, command, why)
     try:
         dialled = parse_dial_string(command.destination)
     except DialStringError as error:
         raise refused(error.reason, command, str(error)) from error
+    call = replace(call, post_dial=dialled.post_dial)
+    turn.put_call(call)
     leg = turn.place(
         dialled.number,
         LegRole.LINE,
@@ -212,9 +218,11 @@ def _bring_together(
     found = [
         each
         for each in other.connections
-        if each.is_live and each is not consulting and each.state is not ConnectionState.INITIATED
+        if each.is_party and each is not consulting and each.state is not ConnectionState.INITIATED
     ]
     leg = turn.state.leg(found[0].leg) if len(found) == 1 else None
+    if leg is not None and any(each.leg == leg.id and each.is_live for each in call.connections):
+        return False  # he is in both
     # Who calls and has no answer yet would get none from anybody: that call is to be taken first.
     if leg is None or leg.progress is LegProgress.OFFERED or other.transfer is not None:
         return False
@@ -226,7 +234,7 @@ def _bring_together(
         return True
     call = replace(_without_digits(turn, call), post_dial=other.post_dial)
     _announce(turn, call, own, replace(transfer, target=leg.id))
-    turn.add_connection(call.id, leg, joining.state)
+    move(turn, joining, other, call)
     moved = ended_by_us(Cause.NORMAL, own.number, f"went on in call {call.id}")
     turn.end(other.id, joining, moved, failed=False)
     if leg.progress is LegProgress.UP:
@@ -336,6 +344,8 @@ def somebody_left(turn: Turn, call_id: CallId, gone: Connection, ending: Ending)
     transfer = call.transfer
     if transfer is None:
         return
+    if gone.leg != transfer.target and not gone.is_party:
+        return  # a supervisor
     if gone.leg == transfer.target or transfer.referred is not None:
         failed(turn, call_id, ending)
         return
@@ -370,7 +380,7 @@ def failed(turn: Turn, call_id: CallId, ending: Ending) -> None:
 
 def _whose_line_refers(turn: Turn, call: Call, own: Connection) -> Leg | None:
     """The one other party's leg, where its line wants its far end to do it."""
-    others = [each for each in call.connections if each.is_live and each is not own]
+    others = [each for each in call.connections if each.is_party and each is not own]
     legs = [turn.state.leg(each.leg) for each in others]
     if len(legs) == 1 and legs[0] is not None and legs[0].refers:
         return legs[0]

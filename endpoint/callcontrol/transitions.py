@@ -9,7 +9,7 @@ give up. The buttons that a client may show are derived from here, never kept be
 from __future__ import annotations
 
 from endpoint.callcontrol.commands import CommandName
-from endpoint.callcontrol.model import Call, Connection, ConnectionState
+from endpoint.callcontrol.model import Call, Connection, ConnectionState, Participation
 
 ALLOWED: dict[ConnectionState, frozenset[CommandName]] = {
     ConnectionState.NULL: frozenset({CommandName.MAKE_CALL}),
@@ -68,6 +68,8 @@ NEEDS_ESTABLISHED = frozenset(
 """Commands that also need an established call."""
 ENDS = frozenset({CommandName.CLEAR_CONNECTION, CommandName.CLEAR_CALL})
 """All that can be done in a call that has failed, while its caller hears so."""
+OF_SUPERVISORS = frozenset({CommandName.CLEAR_CONNECTION, CommandName.SET_MICROPHONE_MUTE})
+"""All that one who only listens or whispers may do in its call: it is no party of it."""
 OF_OTHERS = frozenset(
     {CommandName.JOIN_CALL, CommandName.INTERCEPT_CALL, CommandName.DIRECTED_PICKUP_CALL}
 )
@@ -94,5 +96,7 @@ def allowed_for(call: Call, connection: Connection) -> frozenset[CommandName]:
     if not connection.is_live:
         return frozenset()
     allowed = allowed_commands(connection.state, established=call.is_established)
+    if connection.participation is not Participation.ACTIVE:
+        return allowed & OF_SUPERVISORS
     # Alone, and hears why: there is nobody whom anything but its end could be about.
     return allowed if call.outcome is None else allowed & ENDS

@@ -127,11 +127,12 @@ class LegExchange(Exchange):
             self.settings.domain,
             websocket_media=self.settings.websocket_media,
             telephone_media=self.settings.telephone_media,
+            tls_media=self.settings.tls_media or self.settings.telephone_media,
         )
         self._trunks = Trunks(
             server.user_agent, self._accounts, trunks, self.settings.domain, self._emit
         )
-        self._lines = Lines((registrar, self._accounts), extension, self._trunks)
+        self._lines = Lines(registrar, self._accounts, extension, self._trunks)
         self._registrar = registrar
         self._extension = extension
         self.sip_calls = SipCalls()

@@ -56,6 +56,8 @@ class LegSettings:
     """What is offered to phones that are registered with us over WS or WSS."""
     telephone_media: Protection = Protection.RTP
     """What is offered to our other phones."""
+    tls_media: Protection | None = None
+    """The same of those that come by TLS, where keys in the SDP are secret; None: no difference."""
     media_timeout_s: float = 30.0
     """An answered leg that hears nothing for so long, and is not held, is released. 0: never."""
     ring_timeout_s: float = 180.0

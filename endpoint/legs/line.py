@@ -140,11 +140,13 @@ class OwnRegistrar:
         *,
         websocket_media: Protection,
         telephone_media: Protection,
+        tls_media: Protection,
     ) -> None:
         self._server = server
         self._domain = domain
         self._websocket_media = websocket_media
         self._telephone_media = telephone_media
+        self._tls_media = tls_media
         self._instances: dict[InteractionId, tuple[DeviceId, str]] = {}
 
     def narrow(self, interaction: InteractionId, device: DeviceId, instance: str) -> None:
@@ -181,6 +183,8 @@ class OwnRegistrar:
         """What is offered to a phone that is reached so: who speaks WebSocket is a browser."""
         if flow is not None and flow.transport in _WEBSOCKETS:
             return self._websocket_media
+        if flow is not None and flow.transport is TransportKind.TLS:
+            return self._tls_media
         return self._telephone_media
 
 
@@ -284,6 +288,10 @@ class OutsideAccounts:
         self._of_device: dict[DeviceId, OutsideAccount] = {}
         self._of_name: dict[str, OutsideAccount] = {}
         """Those too that are being taken back."""
+
+    def has(self, device: DeviceId) -> bool:
+        """Whether a device has an account."""
+        return device in self._of_device
 
     def add(self, settings: AccountSettings) -> None:
         """Register a device outside, in place of an account that it has.
@@ -412,22 +420,25 @@ class Lines:
 
     def __init__(
         self,
-        lines: Sequence[Line],
+        registrar: Line,
+        accounts: OutsideAccounts,
         extension: Callable[[DeviceId], Awaitable[DeviceId | None]],
         trunks: Line,
     ) -> None:
         """Set up; `extension` says which numbers are ours, and so not for the trunks."""
-        self._lines = lines
+        self._lines = (registrar, accounts)
+        self._accounts = accounts
         self._extension = extension
         self._trunks = trunks
 
     async def resolve(self, request: PlaceLeg) -> Sequence[Target] | Refusal:
         """Where to send the INVITE for a leg; never empty.
 
-        A remote agent's station is a telephone of the public network.
+        A remote agent's station is a telephone of the public network, where we know the agent: else
+        whoever reaches us could dial out by his name.
         """
         telephone = telephone_of(request.device)
-        if telephone is not None:
+        if telephone is not None and await self._is_ours(request.device):
             outside = replace(request, device=telephone, role=LegRole.LINE)
             return self._trunks.targets(outside) or Refusal(
                 Cause.UNKNOWN_DEVICE, f"no trunk takes {telephone}, of {request.device}", 404
@@ -435,11 +446,14 @@ class Lines:
         for line in self._lines:
             if found := line.targets(request):
                 return found
-        if await self._extension(request.device) is not None:
+        if await self._is_ours(request.device):
             return Refusal(Cause.NOT_REGISTERED, f"no phone of {request.device} is registered", 480)
         return self._trunks.targets(request) or Refusal(
             Cause.UNKNOWN_DEVICE, f"nobody knows {request.device}", 404
         )
+
+    async def _is_ours(self, device: DeviceId) -> bool:
+        return self._accounts.has(device) or await self._extension(device) is not None
 
 
 def shown(name: str) -> str:

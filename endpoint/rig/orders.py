@@ -31,7 +31,7 @@ class PartySettings(Struct, frozen=True):
     name: str
     """Its number; also what others hear it as."""
     server: str
-    """`udp:host:port`, `ws://host:port/sip` or `wss://host:port/sip`."""
+    """`udp:host:port`, `tls:host:port`, `ws://host:port/sip` or `wss://host:port/sip`."""
     domain: str
     password: str
     tone_hz: float

@@ -39,6 +39,7 @@ from signaling.sdp.negotiation import (
 from signaling.sip.auth import DigestCredentials
 from signaling.sip.headers import NameAddr
 from signaling.sip.uri import Uri
+from signaling.transport.tls import TlsPolicy
 from signaling.user_agent import (
     Account,
     Answered,
@@ -107,10 +108,14 @@ class Phone:
     def register(self, group: asyncio.TaskGroup) -> None:
         """Connect, register, and follow both for ever."""
         kind, _, address = self.settings.server.partition(":")
-        if kind == "udp":
+        tls = None
+        if kind in ("udp", "tls"):
             host, _, port = address.rpartition(":")
-            registrar = Uri("sip", None, host=host, port=int(port))
+            scheme = "sips" if kind == "tls" else "sip"
+            registrar = Uri(scheme, None, host=host, port=int(port))
             connection = None
+            if kind == "tls":
+                tls = TlsPolicy(_tls_context(self.settings.ca_file))
         else:
             context = _tls_context(self.settings.ca_file) if kind == "wss" else None
             self._user_agent.connect(CONNECTION, self.settings.server, context)
@@ -122,6 +127,7 @@ class Phone:
             DigestCredentials(self.settings.name, password=self.settings.password),
             registrar=registrar,
             connection=connection,
+            tls=tls,
             expires_s=self.settings.expires_s,
         )
         self._registrar = registrar

@@ -148,10 +148,12 @@ async def test_a_remote_agent_dials_by_his_own_account(
     await phone.closed()
 
 
-async def test_a_telephone_that_no_trunk_takes_is_told(desk: Desk) -> None:
-    await desk.do(MakeCall(DeviceId("RP_4930"), COLLEAGUE))
-    failed = await desk.event(Failed, device=DeviceId("RP_4930"))
+async def test_nobody_dials_out_by_the_name_of_a_remote_agent_that_we_do_not_know(
+    desk: Desk, phone: Baresip
+) -> None:
+    await desk.do(MakeCall(COLLEAGUE, "RP_13900139000"))
+    failed = await desk.event(Failed, device=DeviceId("RP_13900139000"))
     assert (failed.cause, failed.text) == (
         Cause.UNKNOWN_DEVICE,
-        "no trunk takes 4930, of RP_4930",
+        "nobody knows RP_13900139000",
     )

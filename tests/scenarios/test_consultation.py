@@ -455,3 +455,110 @@ async def test_two_calls_of_two_lines_of_a_phone_become_a_conference() -> None:
         await desk.told(told.Conferenced, C)
         assert {call.id for call in desk.controller.calls()} == {first.call}
         assert desk.exchange.heard() == ALL
+
+
+# -- what goes with whom ------------------------------------------------------------------------
+
+
+async def test_who_is_muted_stays_so_in_a_conference() -> None:
+    async with open_desk() as desk:
+        await consulting(desk)
+        second = desk.controller.calls()[-1].id
+        await desk.controller.submit(do.SetMicrophoneMute(DeviceId(A), True, second))
+        await desk.told(told.MicrophoneMute)
+        await desk.conference(A)
+        await desk.told(told.Conferenced, A)
+        assert desk.exchange.heard() == {A: {B, C}, B: {C}, C: {B}}
+
+
+@pytest.mark.parametrize("together", [do.ConferenceCall, do.TransferCall])
+async def test_who_comes_into_a_call_leaves_his_own_one_on_hold_and_is_back_in_it(
+    together: type[do.ConferenceCall] | type[do.TransferCall],
+) -> None:
+    """C talks with D, and consults A, who holds B: D must hear nothing of what the three say."""
+    async with open_desk() as desk:
+        await desk.talking(A, B)
+        await desk.hold(A)
+        await desk.told(told.Held, A)
+        await desk.talking(C, "10010")
+        await desk.consult(C, A)
+        (await desk.exchange.placed(A)).answer()
+        await desk.told(told.Established, A)
+        assert desk.exchange.heard()["10010"] == {"moh"}
+        await desk.controller.submit(together(DeviceId(A)))
+        kind = told.Conferenced if together is do.ConferenceCall else told.Transferred
+        await desk.told(kind)
+        heard = desk.exchange.heard()
+        assert heard["10010"] == {"moh"}
+        assert "10010" not in heard[C] | heard[B]
+        assert B in heard[C]
+        await desk.clear(B)
+        await desk.told(told.ConnectionCleared, B)
+        if together is do.ConferenceCall:
+            await desk.clear(A, desk.controller.calls()[0].id)
+        await desk.told(told.Retrieved, C)
+        assert desk.exchange.heard() == {C: {"10010"}, "10010": {C}}
+
+
+async def test_a_phone_that_held_by_itself_is_asked_to_come_back() -> None:
+    async with open_desk() as desk:
+        agent, _, colleague = await consulting(desk)
+        agent.hold()
+        await desk.told(told.Held, A)
+        colleague.hang_up()
+        await desk.told(told.Retrieved, A)
+        assert agent.offers == ["resume"]
+        assert desk.exchange.heard() == TALKING
+
+
+async def test_both_held_by_command_one_taken_back_the_other_ends() -> None:
+    async with open_desk() as desk:
+        _, customer, _ = await consulting(desk)
+        first, second = (call.id for call in desk.controller.calls())
+        await desk.hold(A, second)
+        await desk.told(told.Held, A)
+        await desk.retrieve(A, first)
+        await desk.told(told.Retrieved, A)
+        assert desk.exchange.heard() == SWAPPED
+        customer.hang_up()
+        await desk.told(told.Retrieved, A)
+        assert desk.exchange.heard() == {A: {C}, C: {A}}
+
+
+async def test_digits_go_to_those_who_talk_in_the_call() -> None:
+    async with open_desk() as desk:
+        _, customer, colleague = await consulting(desk)
+        first, second = (call.id for call in desk.controller.calls())
+        await desk.controller.submit(do.GenerateDigits(DeviceId(A), "42", second))
+        await desk.told(told.DigitsGenerated, C)
+        await desk.controller.submit(do.GenerateDigits(DeviceId(B), "7", first))
+        await desk.alternate(A)
+        await desk.told(told.Retrieved, A)
+        assert (customer.digits, colleague.digits) == ("", "42")
+
+
+async def test_a_call_that_has_failed_is_no_part_of_a_conference() -> None:
+    async with open_desk() as desk:
+        _, _, colleague = await consulting(desk)
+        await desk.hold(A, desk.controller.calls()[-1].id)
+        await desk.told(told.Held, A)
+        colleague.hang_up()
+        await desk.told(told.CallCleared)
+        with pytest.raises(CommandRejected):
+            await desk.conference(A)
+
+
+async def test_nobody_is_called_while_the_endpoint_stops() -> None:
+    async with open_desk() as desk:
+        await desk.talking()
+        desk.controller.refuse_new_calls()
+        for command in (
+            do.ConsultationCall(DeviceId(A), C),
+            do.SingleStepConference(DeviceId(A), C),
+            do.SingleStepTransfer(DeviceId(A), C),
+            do.JoinCall(DeviceId("7001"), DeviceId(A)),
+        ):
+            with pytest.raises(CommandRejected) as why:
+                await desk.controller.submit(command)
+            assert why.value.reason == "shutting_down"
+        assert desk.exchange.heard() == TALKING

@@ -5,10 +5,14 @@ A is the agent 6001, B the customer 10086, S the supervisor 7001, C the colleagu
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from endpoint.callcontrol import commands as do
 from endpoint.callcontrol import events as told
+from endpoint.callcontrol.controller import ControllerSettings
+from endpoint.callcontrol.dials import DialLimits
 from endpoint.callcontrol.model import Participation
 from endpoint.errors import CommandRejected
 from endpoint.legs.base import Cause, DeviceId
@@ -308,3 +312,128 @@ async def test_where_a_call_is_sent_on_to_somebody_who_can_not_be_had_the_caller
         over = await desk.told(told.CallCleared)
         assert over.cause is Cause.BUSY
         assert outside.release_cause is Cause.BUSY
+
+
+# -- what a supervisor may not ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        do.ClearCall(DeviceId(S)),
+        do.HoldCall(DeviceId(S)),
+        do.GenerateDigits(DeviceId(S), "1"),
+        do.ConsultationCall(DeviceId(S), "0999"),
+        do.SingleStepConference(DeviceId(S), "0999"),
+        do.SingleStepTransfer(DeviceId(S), "0999"),
+    ],
+    ids=lambda command: command.name.value,
+)
+@pytest.mark.parametrize("how", [Participation.SILENT, Participation.WHISPER])
+async def test_who_is_no_party_may_leave_and_nothing_else(
+    command: do.CallCommand, how: Participation
+) -> None:
+    async with open_desk() as desk:
+        await joined(desk, how)
+        with pytest.raises(CommandRejected) as why:
+            await desk.controller.submit(command)
+        assert why.value.reason == "invalid_state"
+        assert desk.exchange.heard() == HEARD[how]
+
+
+async def test_a_silent_one_gets_no_digits() -> None:
+    async with open_desk() as desk:
+        _, customer, supervisor = await joined(desk)
+        await desk.digits(A, "4711")
+        await desk.told(told.DigitsGenerated, B)
+        assert (customer.digits, supervisor.digits) == ("4711", "")
+
+
+async def test_nobody_is_left_in_silence_by_a_supervisor_who_becomes_silent() -> None:
+    async with open_desk() as desk:
+        await joined(desk, Participation.ACTIVE)
+        await desk.clear(A)
+        await desk.told(told.ConnectionCleared, A)
+        with pytest.raises(CommandRejected) as why:
+            await desk.controller.submit(do.JoinCall(DeviceId(S), DeviceId(B)))
+        assert why.value.reason == "invalid_state"
+        assert desk.exchange.heard() == {B: {S}, S: {B}}
+
+
+async def test_a_station_is_picked_up_once() -> None:
+    """Also when three commands come at the same moment."""
+    async with open_desk() as desk:
+        await desk.talking()
+        await desk.talking(C, "10010")
+        three = [
+            desk.controller.submit(do.JoinCall(DeviceId(S), DeviceId(A))),
+            desk.controller.submit(do.JoinCall(DeviceId(S), DeviceId(C))),
+            desk.controller.submit(do.MakeCall(DeviceId(S), "10000")),
+        ]
+        results = await asyncio.gather(*three, return_exceptions=True)
+        refusals = [each for each in results if isinstance(each, CommandRejected)]
+        assert [each.reason for each in refusals] == ["device_busy", "device_busy"]
+        assert desk.exchange.asked.count(f"place {S}") == 1
+
+
+async def test_joining_counts_as_a_dial() -> None:
+    async with open_desk(ControllerSettings(dials=DialLimits(per_minute=1))) as desk:
+        await desk.talking()
+        await join(desk)
+        await join(desk, Participation.WHISPER)
+        await desk.clear(S)
+        await desk.told(told.ConnectionCleared, S)
+        with pytest.raises(CommandRejected) as why:
+            await desk.controller.submit(do.JoinCall(DeviceId(S), DeviceId(A)))
+        assert why.value.reason == "dial_limit"
+
+
+async def test_a_supervisor_who_is_busy_ends_no_transfer() -> None:
+    async with open_desk() as desk:
+        desk.exchange.no_auto_answer.add(S)
+        await desk.talking()
+        await desk.transfer(A, C)
+        colleague = await desk.exchange.placed(C)
+        await desk.controller.submit(do.JoinCall(DeviceId(S), DeviceId(B)))
+        (await desk.exchange.placed(S)).refuse(Cause.BUSY)
+        await desk.told(told.Failed, S)
+        colleague.answer()
+        await desk.told(told.Transferred, A)
+        assert desk.exchange.heard() == {B: {C}, C: {B}}
+
+
+async def test_who_is_called_in_sends_nobody_else() -> None:
+    async with open_desk() as desk:
+        await desk.talking()
+        await desk.controller.submit(do.SingleStepConference(DeviceId(A), C))
+        (await desk.exchange.placed(C)).ring()
+        await desk.told(told.Delivered, C)
+        with pytest.raises(CommandRejected) as why:
+            await desk.controller.submit(do.DeflectCall(DeviceId(C), "6005"))
+        assert why.value.reason == "invalid_state"
+        with pytest.raises(CommandRejected) as why:
+            await desk.controller.submit(do.SingleStepConference(DeviceId(A), "10010-8001"))
+        assert why.value.reason == "bad_digits"
+
+
+async def test_digits_behind_the_number_go_where_a_call_is_sent_on() -> None:
+    async with open_desk() as desk:
+        _, _ = await desk.coming_in()
+        await desk.controller.submit(do.DeflectCall(DeviceId(A), "10010-8001"))
+        far = await desk.exchange.placed("10010")
+        far.answer()
+        await desk.told(told.Established)
+        assert far.digits == "8001"
+
+
+async def test_a_busy_tone_is_heard_when_somebody_is_busy_and_no_later() -> None:
+    async with open_desk() as desk:
+        _, customer = await desk.talking()
+        await desk.controller.submit(do.SingleStepConference(DeviceId(A), C))
+        (await desk.exchange.placed(C)).refuse(Cause.BUSY)
+        await desk.told(told.Failed, C)
+        await desk.controller.submit(do.SingleStepConference(DeviceId(A), "6003"))
+        await desk.exchange.placed("6003")
+        customer.hang_up()
+        await desk.told(told.ConnectionCleared, B)
+        assert desk.exchange.heard() == {A: set()}

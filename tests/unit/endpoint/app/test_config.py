@@ -174,7 +174,7 @@ def test_mistakes_in_how_audio_travels_are_told(home: Path) -> None:
     file = "(agent-endpoint.toml)"
     expected = [
         f"media.websocket_phones {file}: found 'video', expected 'webrtc', 'srtp' or 'rtp'",
-        f"media.telephones {file}: found 'webrtc', expected 'srtp' or 'rtp'",
+        f"media.telephones {file}: found 'webrtc', expected 'srtp', 'srtp-over-tls' or 'rtp'",
         f"media.srtp_suites.0 {file}: found 'AES_CM_128_HMAC_SHA1_32', expected 'AES_CM_128",
         f"media.ice_servers.0.url {file}: found 'coturn.example.com:3478', expected stun:",
         f"media.ice_servers.1 {file}: turn:coturn.example.com: expected username and credential",

@@ -75,6 +75,7 @@ COMMANDS: list[Stimulus] = (
             commands.SetMicrophoneMute(device, False, call),
         )
     ]
+    + [commands.ConsultationCall(DeviceId("6003"), "6006", CallId(f"i-{each}")) for each in (1, 2)]
     + [
         command
         for supervisor in (DeviceId("7001"), DeviceId("7002"), OTHER)
@@ -92,7 +93,8 @@ COMMANDS: list[Stimulus] = (
         for call in (1, 2)
     ]
     + [
-        kind(A, CallId(f"i-{other}"), CallId(f"i-{call}"))
+        kind(device, CallId(f"i-{other}"), CallId(f"i-{call}"))
+        for device in (A, DeviceId("6003"))
         for kind in (
             commands.AlternateCall,
             commands.ReconnectCall,

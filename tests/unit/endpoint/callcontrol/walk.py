@@ -14,6 +14,7 @@ from endpoint.callcontrol import events as told
 from endpoint.callcontrol.machine import Stimulus, TimerFired, step
 from endpoint.callcontrol.model import (
     Call,
+    CallId,
     CallRecord,
     CallSettings,
     Connection,
@@ -23,6 +24,7 @@ from endpoint.callcontrol.model import (
     Participation,
     Timer,
     TimerKind,
+    are_of_one,
 )
 from endpoint.callcontrol.routes import routes
 from endpoint.errors import CommandRejected
@@ -246,11 +248,13 @@ class Walk:
                 assert self.state.leg(connection.leg) is not None
                 assert not call.is_cleared
                 if connection.held_for is not None and call.transfer is None:
-                    assert connection.held_for in {other.id for other, _ in own}, "left on hold"
+                    assert connection.state is ConnectionState.HOLD
+                    assert self._is_in(connection, connection.held_for), "left on hold"
         for call in self.state.calls:
             if call.is_cleared:
                 continue
-            assert any(each.is_party for each in call.connections), "nobody but supervisors"
+            parties = sum(each.is_party for each in call.connections)
+            assert parties > 1 or call.outcome is not None or not call.is_established, "alone"
             for each in call.connections:
                 if each.is_live and each.parked_by is not None:
                     coming = [one for one in call.connections if one.picks_up == each.leg]
@@ -274,6 +278,11 @@ class Walk:
         kept = {each.leg for each in live}
         for leg in self.state.legs:
             assert leg.id in kept or leg.progress is LegProgress.RELEASING, "a leg nobody needs"
+
+    def _is_in(self, connection: Connection, call_id: CallId) -> bool:
+        call = self.state.call(call_id)
+        assert call is not None
+        return any(each.is_live and are_of_one(each, connection) for each in call.connections)
 
     def _heard(self, leg: LegId) -> set[object]:
         return {each.source for each in self.routes if each.sink == leg}
@@ -305,38 +314,35 @@ class Walk:
     def _expected_beside(
         self, call: Call, connection: Connection, others: list[Connection]
     ) -> set[object]:
-        """The same where somebody supervises, has joined, or is muted."""
-        heard = self._heard(connection.leg)
-        audible = {
+        """The same where somebody supervises, was called in, or is muted."""
+        if call.transfer is not None:
+            return self._heard(connection.leg)  # said by `_expected_of_several`
+        there = [each for each in others if each.is_live and self.legs[each.leg].up]
+        connected = [each for each in there if each.state is ConnectionState.CONNECTED]
+        audible: set[object] = {
             each.leg
-            for each in others
-            if each.is_live
-            and self.legs[each.leg].up
-            and each.state is ConnectionState.CONNECTED
-            and not each.muted
+            for each in connected
+            if not each.muted
             and (
                 each.participation is Participation.ACTIVE
                 or (each.participation is Participation.WHISPER and each.beside == connection.leg)
             )
         }
-        speakers = {each for each in heard if not isinstance(each, Source)}
-        if call.transfer is None and heard.isdisjoint(self._ringing(call)):
-            assert speakers == audible
-        talks = any(
-            each.is_party and each.state is ConnectionState.CONNECTED and self.legs[each.leg].up
-            for each in others
-        )
-        if talks and call.transfer is None:
-            assert len(heard) == len(speakers), "a sound of ours while others talk"
-        return heard
-
-    def _ringing(self, call: Call) -> set[object]:
-        return {
-            leg.id
-            for leg in self.state.legs
-            for each in call.connections
-            if each.leg == leg.id and leg.early_media and not self.legs[leg.id].up
-        }
+        if any(each.is_party for each in connected):
+            return audible
+        holds = any(each.is_party and each.state is ConnectionState.HOLD for each in there)
+        parked = any(each.is_live and each.parked_by is not None for each in call.connections)
+        if holds or parked:
+            return audible | {Source.MUSIC_ON_HOLD}
+        for each in others:
+            if each.is_live and each.state is ConnectionState.ALERTING:
+                rings = self.state.leg(each.leg)
+                assert rings is not None
+                return audible | {rings.id if rings.early_media else Source.RING_BACK}
+        if Timer(TimerKind.FAILURE_TONE, connection.leg, call.id) in self.timers:
+            return audible | {Source.BUSY}
+        assert any(each.is_party for each in others), "left alone"
+        return audible  # an answer is on its way
 
     def _expected(self, call: Call, connection: Connection) -> set[object]:
         """What a party of a call hears of it, said from its own end."""

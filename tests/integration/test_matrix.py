@@ -1,0 +1,295 @@
+"""Every kind of leg in every role, with every other: who hears whom after each command.
+
+Roles: A the agent, B the customer, C who is consulted, comes into the conference and supervises.
+Kinds: a browser (WebRTC over WSS), a telephone (RTP over UDP), a secure one (SRTP over TLS), a
+remote agent's (`RP_`, by a trunk to a carrier, which is another endpoint), a tone's.
+`make test` walks a covering array: each pair of kinds in each pair of roles. `make soak` walks all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import socket
+import sys
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from endpoint.app.settings import Config
+from endpoint.app.wiring import Endpoint, add_extension
+from endpoint.audio.analysis import heard
+from endpoint.audio.tones import MUSIC_ON_HOLD_HZ, PARTY_TONES_HZ
+from endpoint.callcontrol import commands as do
+from endpoint.callcontrol.model import CallId
+from endpoint.errors import EndpointError
+from endpoint.legs.audio_end import Protection
+from endpoint.legs.base import DeviceId
+from endpoint.rig.fleet import MUSIC_ON_HOLD, Party
+from endpoint.rig.matrix import HearingMatrix, matrix
+from endpoint.rig.orders import AnswerMode, CallState, PartySettings
+from endpoint.rig.walk import Step, WalkSettings, take
+from endpoint.storage.extensions import Extension
+
+pytestmark = pytest.mark.integration
+
+PASSWORD = "n0t-a-default-7Qx"
+HOST = "127.0.0.1"
+
+
+class Kind(StrEnum):
+    """What a leg is made of."""
+
+    BROWSER = "WebRTC/WSS"
+    TELEPHONE = "RTP/UDP"
+    SECURE = "SRTP/TLS"
+    REMOTE = "RP_"
+    TONE = "tone"
+
+
+ROLES = "ABC"
+TONES_HZ = dict(zip(ROLES, PARTY_TONES_HZ, strict=False))
+SIGNATURES = {MUSIC_ON_HOLD: MUSIC_ON_HOLD_HZ} | {role: [hz] for role, hz in TONES_HZ.items()}
+KINDS = list(Kind)
+CUBE = list(itertools.product(KINDS, repeat=3))
+COVERING = [(KINDS[a], KINDS[b], KINDS[(a + b) % 5]) for a in range(5) for b in range(5)]
+"""A Latin square: any two columns have each pair once."""
+SETTINGS = WalkSettings(glance_ms=250, step_timeout_s=10.0)
+"""Opus makes more of a short window of two tones than these: 100 ms were too few."""
+
+
+def test_the_covering_array_has_each_pair_of_kinds_in_each_pair_of_roles() -> None:
+    for one, other in itertools.combinations(range(3), 2):
+        assert {(row[one], row[other]) for row in COVERING} == set(
+            itertools.product(KINDS, repeat=2)
+        )
+
+
+def number_of(role: str, kind: Kind) -> str:
+    return f"9{ROLES.index(role) + 1}0{KINDS.index(kind) + 1}"
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """Somebody in a role, with a kind of leg."""
+
+    id: DeviceId
+    hear: Callable[[int], Any]
+    """Names of the sources in the last milliseconds; awaitable."""
+    party: Party | None = None
+    """Its telephone, where it has one."""
+
+    async def is_free(self) -> None:
+        """Its telephone has seen the end of its last call."""
+        if self.party is not None:
+            await self.party.when(lambda status: status.call in (CallState.IDLE, CallState.ENDED))
+
+
+@dataclass(slots=True)
+class House:
+    """An endpoint with a device of each kind for each role."""
+
+    endpoint: Endpoint
+    devices: dict[tuple[str, Kind], Device] = field(default_factory=dict)
+
+    async def do(self, command: do.Command) -> CallId:
+        return (await self.endpoint.controller.submit(command)).call
+
+    async def heard_by_tone(self, device: DeviceId, last_ms: int) -> frozenset[str]:
+        """What the station of a tone hears; nothing while it is in no call."""
+        legs = [
+            each.leg
+            for call in self.endpoint.controller.calls()
+            for each in call.connections
+            if each.device == device and each.is_live
+        ]
+        if not legs:
+            return frozenset()
+        audio = await self.endpoint.exchange.read_heard(legs[0], last_ms)
+        samples = np.frombuffer(audio.samples, "<i2")
+        return frozenset(heard(samples, SIGNATURES, sample_rate_hz=audio.sample_rate_hz))
+
+
+def free_port() -> int:
+    with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
+        tcp.bind((HOST, 0))
+        port: int = tcp.getsockname()[1]
+        udp.bind((HOST, port))
+        return port
+
+
+def config(directory: Path, port: int, **more: Any) -> Config:
+    return Config.model_validate(
+        {
+            "http": {"port": 0, "plain_port": 0},
+            "sip": {"port": port, "tls_port": 0},
+            "state": {"directory": directory},
+            "calls": {"dials_per_minute": 1_000_000},
+            **more,
+        }
+    )
+
+
+def trunk(peer_port: int, **rules: Any) -> dict[str, Any]:
+    return {
+        "name": "other",
+        "peers": [f"sip:{HOST}:{peer_port}"],
+        "options_interval_s": 0,
+        "default_number": "100",
+        **rules,
+    }
+
+
+@asynccontextmanager
+async def opened(directory: Path) -> AsyncIterator[House]:
+    """The endpoint, its carrier, and a telephone in a process of its own for all that need one."""
+    async with AsyncExitStack() as lives:
+        ours, theirs = free_port(), free_port()
+        stations = [
+            {
+                "device": number_of(role, Kind.TONE),
+                "kind": "tone",
+                "frequency_hz": TONES_HZ[role],
+            }
+            for role in ROLES
+        ]
+        house = House(
+            await lives.enter_async_context(
+                Endpoint(
+                    config(
+                        directory / "ours",
+                        ours,
+                        station=stations,
+                        media={"telephones": "srtp-over-tls"},
+                        trunk=[trunk(theirs, outgoing=[{"match": "9*"}])],
+                    )
+                )
+            )
+        )
+        carrier = await lives.enter_async_context(
+            Endpoint(
+                config(
+                    directory / "carrier",
+                    theirs,
+                    media={"port_first": 40000, "port_last": 42000},
+                    trunk=[trunk(ours, incoming=[{"match": "9*"}])],
+                )
+            )
+        )
+        async with asyncio.TaskGroup() as group:
+            for role, kind in itertools.product(ROLES, KINDS):
+                group.create_task(add(house, carrier, lives, role, kind))
+        yield house
+
+
+async def add(
+    house: House, carrier: Endpoint, lives: AsyncExitStack, role: str, kind: Kind
+) -> None:
+    number = number_of(role, kind)
+    device = DeviceId(f"RP_{number}" if kind is Kind.REMOTE else number)
+    if kind is Kind.TONE:
+        house.devices[role, kind] = Device(
+            device, lambda last_ms: house.heard_by_tone(device, last_ms)
+        )
+        return
+    home = carrier if kind is Kind.REMOTE else house.endpoint
+    await add_extension(
+        house.endpoint.extensions, house.endpoint.config.sip.realm, Extension(device), PASSWORD
+    )
+    await add_extension(home.extensions, home.config.sip.realm, Extension(number), PASSWORD)
+    host, port = home.sip_address
+    server, protection = f"udp:{host}:{port}", Protection.RTP
+    if kind is Kind.BROWSER:
+        server, protection = home.wss_url, Protection.WEBRTC
+    elif kind is Kind.SECURE:
+        assert home.sip_tls_address is not None
+        server, protection = f"tls:{HOST}:{home.sip_tls_address[1]}", Protection.SRTP
+    settings = PartySettings(
+        number,
+        server,
+        HOST,
+        PASSWORD,
+        TONES_HZ[role],
+        answer=AnswerMode.AUTOMATIC,
+        ca_file=str(home.certificate.authority),
+        protection=protection,
+    )
+    party = await lives.enter_async_context(Party(settings))
+    await party.registered()
+    house.devices[role, kind] = Device(
+        device, lambda last_ms: party.listen(last_ms, SIGNATURES), party
+    )
+
+
+async def walk(house: House, kinds: Sequence[Kind]) -> dict[str, HearingMatrix]:
+    """All commands once. Returns what was heard after each. Raises AssertionError."""
+    people = {role: house.devices[role, kind] for role, kind in zip(ROLES, kinds, strict=True)}
+    a, b, c = (people[role].id for role in ROLES)
+    calls: dict[str, CallId] = {}
+    measured: dict[str, HearingMatrix] = {}
+
+    async def ears(last_ms: int) -> HearingMatrix:
+        rows = await asyncio.gather(*(each.hear(last_ms) for each in people.values()))
+        return dict(zip(people, rows, strict=True))
+
+    async def step(name: str, command: do.Command | None, **rows: Iterable[str]) -> None:
+        async def act() -> None:
+            if command is not None:
+                calls[name] = await house.do(command)
+
+        expected = matrix({"A": (), "B": (), "C": (), **rows})
+        result = await take(Step(name, expected, act), ears, SETTINGS)
+        assert result.ok, f"{'-'.join(kinds)}, {name}: {'; '.join(result.faults)}"
+        measured[name] = result.heard
+
+    for each in people.values():
+        await each.is_free()
+    await step("dial", do.MakeCall(a, b), A="B", B="A")
+    call = calls["dial"]
+    await step("hold", do.HoldCall(a, call), B=[MUSIC_ON_HOLD])
+    await step("retrieve", do.RetrieveCall(a, call), A="B", B="A")
+    await step("consult", do.ConsultationCall(a, c, call), A="C", C="A", B=[MUSIC_ON_HOLD])
+    await step("swap", do.AlternateCall(a), A="B", B="A", C=[MUSIC_ON_HOLD])
+    await step("confer", do.ConferenceCall(a), A="BC", B="AC", C="AB")
+    call = calls["confer"]  # the one that A held
+    await step("drop", do.ClearConnection(c, call), A="B", B="A")
+    await people["C"].is_free()
+    await step("monitor", do.JoinCall(c, a, call=call), A="B", B="A", C="AB")
+    await step("hang up", do.ClearCall(a, call))
+    return measured
+
+
+STEPS = 9
+
+
+@pytest.mark.timeout(0)
+@pytest.mark.parametrize(
+    "rows",
+    [COVERING, pytest.param(CUBE, marks=pytest.mark.soak)],
+    ids=["covering array", "whole cube"],
+)
+async def test_every_kind_in_every_role(
+    tmp_path: Path, rows: Sequence[tuple[Kind, Kind, Kind]]
+) -> None:
+    table: dict[tuple[Kind, Kind, Kind], int] = {}
+    failures: list[str] = []
+    async with opened(tmp_path) as house:
+        for kinds in rows:
+            try:
+                table[kinds] = len(await walk(house, kinds))
+            except (AssertionError, EndpointError) as error:
+                # Told when all are down: their ends would hide it.
+                failures.append(f"{' '.join(kinds)}: {error}")
+                break
+    lines = ["A           B           C           steps heard as they must be"]
+    lines += [f"{a:<11} {b:<11} {c:<11} {steps}" for (a, b, c), steps in table.items()]
+    sys.stdout.write("\n".join(lines) + "\n")
+    assert failures == []
+    assert set(table) == set(rows)
+    assert set(table.values()) == {STEPS}
