@@ -28,7 +28,7 @@ from endpoint.audio.analysis import heard
 from endpoint.audio.tones import MUSIC_ON_HOLD_HZ, PARTY_TONES_HZ
 from endpoint.callcontrol import commands as do
 from endpoint.callcontrol.model import CallId
-from endpoint.errors import EndpointError
+from endpoint.errors import EndpointError, MediaError
 from endpoint.legs.audio_end import Protection
 from endpoint.legs.base import DeviceId
 from endpoint.rig.fleet import MUSIC_ON_HOLD, Party
@@ -111,7 +111,10 @@ class House:
         ]
         if not legs:
             return frozenset()
-        audio = await self.endpoint.exchange.read_heard(legs[0], last_ms)
+        try:
+            audio = await self.endpoint.exchange.read_heard(legs[0], last_ms)
+        except MediaError:  # its port is being opened
+            return frozenset()
         samples = np.frombuffer(audio.samples, "<i2")
         return frozenset(heard(samples, SIGNATURES, sample_rate_hz=audio.sample_rate_hz))
 
@@ -198,11 +201,11 @@ async def add(
             device, lambda last_ms: house.heard_by_tone(device, last_ms)
         )
         return
-    home = carrier if kind is Kind.REMOTE else house.endpoint
-    await add_extension(
-        house.endpoint.extensions, house.endpoint.config.sip.realm, Extension(device), PASSWORD
-    )
-    await add_extension(home.extensions, home.config.sip.realm, Extension(number), PASSWORD)
+    home = house.endpoint
+    await add_extension(home.extensions, home.config.sip.realm, Extension(device), PASSWORD)
+    if kind is Kind.REMOTE:  # his telephone is at the carrier
+        home = carrier
+        await add_extension(home.extensions, home.config.sip.realm, Extension(number), PASSWORD)
     host, port = home.sip_address
     server, protection = f"udp:{host}:{port}", Protection.RTP
     if kind is Kind.BROWSER:
