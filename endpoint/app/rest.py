@@ -64,6 +64,7 @@ class RestRoutes:
             web.post(f"{calls}/{{call}}/park", self.park),
             web.post(f"{calls}/{{call}}/deflect", self.deflect),
             web.post(f"{calls}/{{call}}/mute", self.mute),
+            web.post(f"{calls}/{{call}}/data", self.data),
             *(
                 web.post(f"{calls}/{{call}}/{word}", self._about_device(command))
                 for word, command in about.items()
@@ -205,6 +206,12 @@ class RestRoutes:
         wanted = await read_body(request, wire.Mute, timeout_s=self.body_timeout_s)
         device, call = DeviceId(wanted.device), CallId(request.match_info["call"])
         return await self._submit(do.SetMicrophoneMute(device, wanted.muted, call))
+
+    async def data(self, request: web.Request) -> web.Response:
+        """`POST /calls/{call}/data`."""
+        wanted = await read_body(request, wire.GiveData, timeout_s=self.body_timeout_s)
+        device, call = DeviceId(wanted.device), CallId(request.match_info["call"])
+        return await self._submit(do.AssociateData(device, wanted.data, call))
 
     def _about_two(
         self, command: Callable[[DeviceId, CallId | None, CallId], do.PairCommand]

@@ -59,6 +59,8 @@ def in_words(event: str, fields: Mapping[str, Any]) -> str:
             return f"{fields['transferred_to']} did not take the call: {why(fields)}"
         case "Queued":
             return f"the call waits at {who}"
+        case "CallInformation":
+            return f"the call of {who} carries other data"
         case "Conferenced":
             return f"{who} talks with all of both calls"
         case "Joined":

@@ -5,6 +5,7 @@ A command that is accepted changes nothing for the client by itself: only events
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import ClassVar
@@ -32,6 +33,7 @@ class CommandName(StrEnum):
     INTERCEPT_CALL = "InterceptCall"
     DIRECTED_PICKUP_CALL = "DirectedPickupCall"
     PARK_CALL = "ParkCall"
+    ASSOCIATE_DATA = "AssociateData"
     DEFLECT_CALL = "DeflectCall"
     SET_MICROPHONE_MUTE = "SetMicrophoneMute"
     SINGLE_STEP_TRANSFER = "SingleStepTransfer"
@@ -58,6 +60,8 @@ class Rejection(StrEnum):
     """There is nobody at the other end yet."""
     BAD_DIGITS = "bad_digits"
     """Something else than `0-9*#A-D`, or nothing at all."""
+    BAD_DATA = "bad_data"
+    """A key that is none, or more than a call may carry."""
     DIAL_LIMIT = "dial_limit"
     """The device has dialled too often within a minute, or is in too many calls."""
     TRANSFERRING = "transferring"
@@ -294,6 +298,19 @@ class DeflectCall:
 
 
 @dataclass(frozen=True, slots=True)
+class AssociateData:
+    """Give the call data that follows it: through consultation, conference and transfer."""
+
+    name: ClassVar[CommandName] = CommandName.ASSOCIATE_DATA
+    device: DeviceId
+    """Who has part in it."""
+    data: Mapping[str, str] = field(repr=False)
+    """Texts by their key; an empty one takes the key away, and those that are not named stay."""
+    call: CallId | None = None
+    """Which call; not needed when the device is in one only."""
+
+
+@dataclass(frozen=True, slots=True)
 class SetMicrophoneMute:
     """Let nobody in the call hear the device, or let them again."""
 
@@ -350,6 +367,7 @@ CallCommand = (
     | SingleStepConference
     | DeflectCall
     | ParkCall
+    | AssociateData
     | SetMicrophoneMute
     | CommandOfOthers
     | PairCommand

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from endpoint.callcontrol import calldata
 from endpoint.callcontrol import events as told
 from endpoint.callcontrol.commands import (
     AlternateCall,
@@ -48,6 +49,7 @@ def consult(turn: Turn, call: Call, own: Connection, command: ConsultationCall) 
     leg = turn.state.leg(own.leg)
     assert leg is not None  # its connection is live, and the call established
     second = open_call(turn, CallDirection.OUTBOUND, command.device, dialled, "")
+    turn.put_call(second := replace(second, data=call.data))
     mine = turn.add_connection(second.id, leg, ConnectionState.INITIATED)
     mine = turn.put_connection(second.id, replace(mine, media_confirmed=own.media_confirmed))
     _put_aside(turn, call, own, second)
@@ -79,17 +81,19 @@ def conference(turn: Turn, call: Call, own: Connection, command: ConferenceCall)
     _check_not_transferred(call, command)
     other, talks = other_call(turn, own, command)
     _check_not_transferred(other, command)
-    if not other.is_established or other.outcome is not None:
+    joining = [each for each in other.connections if each.is_live and each is not talks]
+    is_parked = all(each.parked_by is not None for each in joining)
+    if not other.is_established or other.outcome is not None or is_parked:
         why = f"nobody talks in call {other.id}"
         raise refused(Rejection.NOT_ESTABLISHED, command, why)
-    joining = [each for each in other.connections if each.is_live and each is not talks]
     there = {each.leg for each in call.connections if each.is_live}
     if any(each.leg in there for each in joining):
         why = f"somebody is in both calls, {call.id} and {other.id}"
         raise refused(Rejection.INVALID_STATE, command, why)
     moved = ended_by_us(Cause.NORMAL, own.number, f"went on in call {call.id}")
     for each in joining:
-        move(turn, each, other, call)
+        if each.parked_by is None:
+            move(turn, each, other, call)
     turn.put_call(replace(turn.call(call.id), post_dial=call.post_dial or other.post_dial))
     for each in joining:
         left = turn.call(other.id).connection_by(each.leg)
@@ -97,6 +101,7 @@ def conference(turn: Turn, call: Call, own: Connection, command: ConferenceCall)
             turn.end(other.id, left, moved, failed=False)
     is_muted = own.muted or talks.muted
     back = connect(turn, turn.call(call.id), replace(own, muted=is_muted))
+    calldata.join(turn, call, back, other)
     call = turn.call(call.id)
     others = [each for each in call.connections if each.is_live and each != back]
     for each in (back, *(one for one in others if not (one.parked_by or one.picks_up))):

@@ -221,6 +221,14 @@ class MicrophoneMute(CallEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CallInformation(CallEvent):
+    """The call carries other data than before, by the device or as another call went into it."""
+
+    data: dict[str, str] = field(repr=False)
+    """All of it now."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Queued(CallEvent):
     """The call waits at the device, whose number may be nobody's; the others hear music."""
 
@@ -267,6 +275,7 @@ CallEvents = (
     | Conferenced
     | Joined
     | MicrophoneMute
+    | CallInformation
     | Queued
     | Failed
     | ConnectionCleared

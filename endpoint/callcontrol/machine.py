@@ -19,12 +19,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from endpoint.callcontrol import consultation, pickup, supervision, transfer
+from endpoint.callcontrol import calldata, consultation, pickup, supervision, transfer
 from endpoint.callcontrol import effects as do
 from endpoint.callcontrol import events as told
 from endpoint.callcontrol.commands import (
     AlternateCall,
     AnswerCall,
+    AssociateData,
     CallCommand,
     ClearCall,
     ClearConnection,
@@ -177,6 +178,8 @@ def step(
             pickup.park(turn, *_subject(turn, stimulus), stimulus)
         case DeflectCall():
             transfer.deflect(turn, *_subject(turn, stimulus), stimulus)
+        case AssociateData():
+            calldata.associate(turn, *_subject(turn, stimulus), stimulus)
         case SetMicrophoneMute():
             supervision.set_mute(turn, *_subject(turn, stimulus), stimulus)
         case SingleStepTransfer():

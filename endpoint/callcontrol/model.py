@@ -7,6 +7,7 @@ All values are frozen: `machine.step` makes new ones.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -290,6 +291,8 @@ class Call:
     """When caller and called could first talk (UTC)."""
     cleared_at: datetime | None = None
     """When its last connection ended (UTC)."""
+    data: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """What a client has given to it; never changed, always replaced."""
     transfer: Transfer | None = None
     """The transfer that is under way."""
     outcome: Ending | None = None
@@ -399,3 +402,5 @@ class CallRecord:
     """Why it ended."""
     connections: tuple[ConnectionRecord, ...]
     """The caller's first."""
+    data: dict[str, str] = field(default_factory=dict, repr=False)
+    """What clients gave to it."""

@@ -39,7 +39,8 @@ def pick_up(turn: Turn, command: DirectedPickupCall) -> None:
         raise refused(Rejection.INVALID_STATE, command, why)
     leg = _place(turn, call, waits, command.device, answer_after_s=0.0)
     comes = turn.add_connection(call.id, leg, ConnectionState.INITIATED)
-    turn.put_connection(call.id, replace(comes, picks_up=waits.leg))
+    comes = turn.put_connection(call.id, replace(comes, picks_up=waits.leg))
+    turn.publish(told.ServiceInitiated(**turn.facts(call, comes)))
     if waits.state is ConnectionState.ALERTING:
         # Nobody is told that no one answers while somebody is about to.
         turn.stop_timer(TimerKind.NO_ANSWER, waits.leg)

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from endpoint.callcontrol import calldata
 from endpoint.callcontrol import effects as do
 from endpoint.callcontrol import events as told
 from endpoint.callcontrol.commands import (
@@ -235,6 +236,7 @@ def _bring_together(
     call = replace(_without_digits(turn, call), post_dial=other.post_dial)
     _announce(turn, call, own, replace(transfer, target=leg.id))
     move(turn, joining, other, call)
+    calldata.join(turn, call, own, other)
     moved = ended_by_us(Cause.NORMAL, own.number, f"went on in call {call.id}")
     turn.end(other.id, joining, moved, failed=False)
     if leg.progress is LegProgress.UP:

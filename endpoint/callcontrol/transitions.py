@@ -13,14 +13,22 @@ from endpoint.callcontrol.model import Call, Connection, ConnectionState, Partic
 
 ALLOWED: dict[ConnectionState, frozenset[CommandName]] = {
     ConnectionState.NULL: frozenset({CommandName.MAKE_CALL}),
-    ConnectionState.INITIATED: frozenset({CommandName.CLEAR_CONNECTION}),
+    ConnectionState.INITIATED: frozenset(
+        {CommandName.ASSOCIATE_DATA, CommandName.CLEAR_CONNECTION}
+    ),
     ConnectionState.ALERTING: frozenset(
-        {CommandName.ANSWER_CALL, CommandName.CLEAR_CONNECTION, CommandName.DEFLECT_CALL}
+        {
+            CommandName.ANSWER_CALL,
+            CommandName.ASSOCIATE_DATA,
+            CommandName.CLEAR_CONNECTION,
+            CommandName.DEFLECT_CALL,
+        }
     ),
     ConnectionState.CONNECTED: frozenset(
         {
             CommandName.HOLD_CALL,
             CommandName.GENERATE_DIGITS,
+            CommandName.ASSOCIATE_DATA,
             CommandName.CLEAR_CONNECTION,
             CommandName.CLEAR_CALL,
             CommandName.CONSULTATION_CALL,
@@ -34,6 +42,7 @@ ALLOWED: dict[ConnectionState, frozenset[CommandName]] = {
     ConnectionState.HOLD: frozenset(
         {
             CommandName.RETRIEVE_CALL,
+            CommandName.ASSOCIATE_DATA,
             CommandName.CLEAR_CONNECTION,
             CommandName.CLEAR_CALL,
             CommandName.CONSULTATION_CALL,

@@ -365,4 +365,5 @@ def call_record(interaction: InteractionId, call: Call) -> CallRecord:
             )
             for each in call.connections
         ),
+        data=dict(call.data),
     )

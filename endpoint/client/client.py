@@ -214,6 +214,10 @@ class EndpointClient:
         """Let nobody hear the device, or all again."""
         return await self._about("mute", call, wire.Mute(device, muted))
 
+    async def give_data(self, device: str, call: str, data: dict[str, str]) -> wire.Accepted:
+        """Give the call texts by their key, which follow it; an empty one takes its key away."""
+        return await self._about("data", call, wire.GiveData(device, data))
+
     async def clear(self, device: str, call: str) -> wire.Accepted:
         """Take the device out of the call."""
         return await self._about("clear", call, wire.OfDevice(device))

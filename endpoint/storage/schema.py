@@ -146,3 +146,5 @@ class CallRow(Base):
     """Cause, who let go, SIP status, Q.850."""
     connections: Mapped[list[dict[str, Any]]] = mapped_column(JSON)
     """One entry a device, with its own ending."""
+    data: Mapped[dict[str, Any]] = mapped_column(JSON)
+    """What clients gave to the call."""

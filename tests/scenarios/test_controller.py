@@ -54,7 +54,7 @@ async def test_refusals_name_device_call_state_and_what_is_allowed() -> None:
             assert word in text
         reason, text = await refusal(desk, commands.HoldCall(A))
         assert reason == "not_established"
-        assert "allowed now: ClearCall, ClearConnection" in text
+        assert "allowed now: AssociateData, ClearCall, ClearConnection" in text
 
 
 async def test_commands_about_no_call() -> None:

@@ -264,6 +264,24 @@ async def test_only_a_conversation_of_two_is_parked() -> None:
         assert why.value.reason == "transferring"
 
 
+async def test_where_one_is_parked_nobody_is_there_to_confer_with() -> None:
+    """A has consulted C, who parks A: nobody is in that call with A, who can go back."""
+    async with open_desk() as desk:
+        await desk.talking()
+        second = await desk.consult(A, C)
+        (await desk.exchange.placed(C)).answer()
+        await desk.told(told.Established, C)
+        await desk.controller.submit(do.ParkCall(DeviceId(C), DeviceId(P), second))
+        await desk.told(told.ConnectionCleared, C)
+        assert desk.exchange.heard() == {A: {"moh"}, B: {"moh"}}
+        with pytest.raises(CommandRejected) as why:
+            await desk.conference(A)
+        assert why.value.reason == "not_established"
+        await desk.reconnect(A)
+        await desk.told(told.Retrieved, A)
+        assert desk.exchange.heard() == {A: {B}, B: {A}}
+
+
 async def test_of_two_that_are_parked_at_one_place_the_call_is_named() -> None:
     async with open_desk() as desk:
         await parked(desk)

@@ -142,6 +142,9 @@ async def command(desk: Desk, draw: Draw) -> None:
         case commands.CommandName.DEFLECT_CALL:
             to = draw(st.sampled_from([*OUTSIDE, *AGENTS]))
             await desk.controller.submit(commands.DeflectCall(device, to, call))
+        case commands.CommandName.ASSOCIATE_DATA:
+            data = {draw(st.sampled_from(["order", "note"])): draw(st.sampled_from(["1", ""]))}
+            await desk.controller.submit(commands.AssociateData(device, data, call))
         case commands.CommandName.SET_MICROPHONE_MUTE:
             muted = draw(st.sampled_from(["yes", ""]))
             await desk.controller.submit(commands.SetMicrophoneMute(device, bool(muted), call))

@@ -73,6 +73,7 @@ def encode_call(
         delivered_at=call.delivered_at,
         established_at=call.established_at,
         parties=[party(connection) for connection in call.connections],
+        data=dict(call.data),
     )
 
 

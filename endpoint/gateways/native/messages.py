@@ -133,6 +133,15 @@ class Mute(Struct, frozen=True, forbid_unknown_fields=True):
     """Or all again."""
 
 
+class GiveData(Struct, frozen=True, forbid_unknown_fields=True):
+    """`POST /calls/{call}/data`."""
+
+    device: Device
+    """Who has part in the call."""
+    data: dict[str, Annotated[str, Meta(max_length=4096)]]
+    """Texts by their key; an empty one takes the key away, and those that are not named stay."""
+
+
 class Press(Struct, frozen=True, forbid_unknown_fields=True):
     """`POST /calls/{call}/digits`."""
 
@@ -259,6 +268,8 @@ class Call(Struct, frozen=True):
     delivered_at: datetime | None
     established_at: datetime | None
     parties: list[Party]
+    data: dict[str, str] = {}
+    """What clients gave to it."""
 
 
 class AudioQuality(Struct, frozen=True):

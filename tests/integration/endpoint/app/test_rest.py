@@ -52,6 +52,7 @@ async def test_a_call_from_dialling_to_its_record(desk: Desk) -> None:
         established = await until(frames, "Established")
         assert established.fields["call"] == call
         assert commands(established.call, "6002") == [
+            "AssociateData",
             "ClearCall",
             "ClearConnection",
             "ConsultationCall",
@@ -66,6 +67,7 @@ async def test_a_call_from_dialling_to_its_record(desk: Desk) -> None:
         await desk.client.hold("6002", call)
         held = await until(frames, "Held")
         assert commands(held.call, "6002") == [
+            "AssociateData",
             "ClearCall",
             "ClearConnection",
             "ConsultationCall",
@@ -139,6 +141,26 @@ async def test_a_call_is_parked_and_picked_up(desk: Desk) -> None:
         assert picked_up.fields["device"] == "6002"
         await desk.client.clear("6002", call)
         await until(frames, "CallCleared")
+
+
+async def test_a_call_carries_data_into_its_record(desk: Desk) -> None:
+    async with desk.client.events() as frames:
+        call = (await desk.client.make_call("6002", "6003")).call
+        await until(frames, "Established")
+        assert (await desk.client.give_data("6002", call, {"order": "1"})).call == call
+        given = await until(frames, "CallInformation")
+        assert given.fields["data"] == {"order": "1"}
+        assert given.call is not None
+        assert given.call.data == {"order": "1"}
+        assert (await desk.client.call(call)).data == {"order": "1"}
+        for wrong, reason in (({"no key": "1"}, "bad_data"), ({"note": "x" * 5000}, "bad_field")):
+            with pytest.raises(RequestRefused) as refused:
+                await desk.client.give_data("6002", call, wrong)
+            assert (refused.value.status, refused.value.reason) == (400, reason)
+        await desk.client.clear("6002", call)
+        await until(frames, "CallCleared")
+    (record,) = await desk.endpoint.records.latest()
+    assert record.data == {"order": "1"}
 
 
 async def test_a_device_consults_is_offered_what_it_may_do_and_is_back(desk: Desk) -> None:

@@ -69,7 +69,9 @@ def test_every_reason_of_a_refusal_is_named() -> None:
     assert section("reasons") == ", ".join(f"`{each}`" for each in Rejection)
 
 
-@pytest.mark.parametrize("table", ["consultations", "supervision", "pickups", "parks", "transfers"])
+@pytest.mark.parametrize(
+    "table", ["consultations", "supervision", "pickups", "parks", "data", "transfers"]
+)
 def test_every_row_names_a_test_and_events_that_exist(table: str) -> None:
     rows = [line.split("|") for line in section(table).splitlines()[2:]]
     assert len(rows) > 10

@@ -72,6 +72,9 @@ COMMANDS: list[Stimulus] = (
             commands.DeflectCall(device, "6005", call),
             *(commands.ParkCall(device, DeviceId(at), call) for at in ("701", "6001")),
             commands.SetMicrophoneMute(device, True, call),
+            commands.AssociateData(device, {"order": "1", "note": "x" * 4000}, call),
+            commands.AssociateData(device, {"order": "", f"seen-by-{device}": "y" * 4000}, call),
+            commands.AssociateData(device, {"no key": "1"}, call),
             commands.SetMicrophoneMute(device, False, call),
         )
     ]

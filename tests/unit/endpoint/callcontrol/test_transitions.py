@@ -35,6 +35,7 @@ def test_hold_and_digits_wait_for_the_answer() -> None:
     )
     assert (talking - ringing) | held == NEEDS_ESTABLISHED
     assert ringing == {
+        CommandName.ASSOCIATE_DATA,
         CommandName.CLEAR_CONNECTION,
         CommandName.CLEAR_CALL,
         CommandName.SET_MICROPHONE_MUTE,

@@ -11,6 +11,7 @@ from datetime import timedelta
 
 from endpoint.callcontrol import effects as do
 from endpoint.callcontrol import events as told
+from endpoint.callcontrol.calldata import LARGEST
 from endpoint.callcontrol.machine import Stimulus, TimerFired, step
 from endpoint.callcontrol.model import (
     Call,
@@ -144,6 +145,9 @@ class Walk:
             assert begun == done + sum(isinstance(each, told.TransferFailed) for each in own)
             parked = sum(isinstance(each, told.Queued) for each in own)
             assert sum(isinstance(each, told.Established) for each in own) <= 1 + done + parked
+            last = [each.data for each in own if isinstance(each, told.CallInformation)][-1:]
+            assert record.data == (last[0] if last else record.data)
+            assert sum(len(key) + len(text) for key, text in record.data.items()) <= LARGEST
             assert own[-1].cause is record.ending.cause
             assert record.ending.q850 is not None
             assert len(record.connections) == len(call.connections)

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.exc import IntegrityError
@@ -138,6 +141,28 @@ async def test_a_call_record_comes_back_as_it_was_written(database: Database) ->
     await records.write(later)
     assert await records.latest() == [later, record("i1.1")]
     assert await records.latest(limit=1) == [later]
+
+
+async def test_the_record_keeps_the_data_of_the_call(database: Database) -> None:
+    records = StoredCallRecords(database)
+    written = replace(record("i1-1"), data={"order": "4711", "note": "é"})
+    await records.write(written)
+    assert await records.latest() == [written]
+
+
+async def test_a_record_of_an_older_schema_has_no_data(path: Path) -> None:
+    """Down to the first schema and up again: what was kept before is kept."""
+    async with Database(sqlite_url(path)) as database:
+        await StoredCallRecords(database).write(record("i1-1"))
+    config = Config()
+    config.set_main_option("script_location", "endpoint.storage:migrations")
+    engine = create_engine(f"sqlite:///{path}")
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0001")
+    engine.dispose()
+    async with Database(sqlite_url(path)) as database:
+        assert await StoredCallRecords(database).latest() == [record("i1-1")]
 
 
 async def test_a_call_has_exactly_one_record(database: Database) -> None:

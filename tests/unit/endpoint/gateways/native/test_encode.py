@@ -62,6 +62,7 @@ def test_commands_are_offered_for_devices_of_ours_alone():
             "6001",
             "hold",
             [
+                "AssociateData",
                 "ClearCall",
                 "ClearConnection",
                 "ConsultationCall",

@@ -1,0 +1,54 @@
+"""Data of a client that follows a call (ECMA-269: AssociateData, correlator data).
+
+Keys and texts of its own, that call control never reads: a consultation begins with those of the
+call that is put aside, and where two calls become one their data does too. Whoever reads the call's
+events, or its record, has them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+
+from endpoint.callcontrol import events as told
+from endpoint.callcontrol.commands import AssociateData, Rejection
+from endpoint.callcontrol.model import Call, Connection
+from endpoint.callcontrol.refusals import refused
+from endpoint.callcontrol.turn import Turn
+
+LARGEST = 8192
+"""Octets of UTF-8 that all keys and texts of a call may have together."""
+_KEY = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
+
+
+def associate(turn: Turn, call: Call, own: Connection, command: AssociateData) -> None:
+    """Set keys, or take them away where their text is empty. Raises CommandRejected."""
+    if wrong := [key for key in command.data if not _KEY.fullmatch(key)]:
+        why = f"a key is 1 to 64 of A-Z, a-z, 0-9 and _.:-, which {len(wrong)} of them are not"
+        raise refused(Rejection.BAD_DATA, command, why)
+    data = {key: text for key, text in {**call.data, **command.data}.items() if text}
+    if _size(data) > LARGEST:
+        why = f"it would be {_size(data)} octets; expected {LARGEST} at most"
+        raise refused(Rejection.BAD_DATA, command, why)
+    _put(turn, call, own, data)
+
+
+def join(turn: Turn, call: Call, own: Connection, other: Call) -> None:
+    """Another call has gone into this one: its texts are the newer ones, as far as they fit."""
+    data = dict(call.data)
+    for key, text in other.data.items():
+        if _size(more := {**data, key: text}) <= LARGEST:
+            data = more
+    if data != call.data:
+        _put(turn, call, own, data)
+
+
+def _put(turn: Turn, call: Call, own: Connection, data: dict[str, str]) -> None:
+    call = replace(turn.call(call.id), data=data)
+    turn.put_call(call)
+    turn.publish(told.CallInformation(**turn.facts(call, own), data=data))
+
+
+def _size(data: Mapping[str, str]) -> int:
+    return sum(len(key) + len(text.encode(errors="surrogatepass")) for key, text in data.items())
