@@ -122,16 +122,15 @@ class Turn:
         self.state = replace(self.state, calls=tuple(kept))
 
     def put_connection(self, call: CallId, connection: Connection) -> Connection:
-        """Replace a connection by its newer self; connections are known by their leg."""
+        """Replace a connection by its newer self; the last one of a leg is its present one.
+
+        Who has left a call may come back into it by the same leg.
+        """
         old = self.call(call)
-        self.put_call(
-            replace(
-                old,
-                connections=tuple(
-                    connection if each.leg == connection.leg else each for each in old.connections
-                ),
-            )
-        )
+        kept = list(old.connections)
+        at = max(i for i, each in enumerate(kept) if each.leg == connection.leg)
+        kept[at] = connection
+        self.put_call(replace(old, connections=tuple(kept)))
         return connection
 
     def add_connection(self, call: CallId, leg: Leg, state: ConnectionState) -> Connection:

@@ -208,6 +208,21 @@ PARKED: list[Stimulus] = [
 ]
 
 
+def test_who_has_left_a_call_comes_back_by_a_conference_of_another() -> None:
+    """The record keeps both times that A was in it."""
+    walk = Walk()
+    for stimulus in (
+        *CONSULTED[:9],
+        commands.ClearConnection(A, CallId("i-1")),
+        LegHeld(LegId("i.3")),
+        commands.ConferenceCall(DeviceId("6003"), CallId("i-3"), CallId("i-1")),
+    ):
+        walk.take(stimulus)
+    first = walk.state.calls[0]
+    assert [each.is_live for each in first.connections if each.device == A] == [False, True]
+    walk.end()
+
+
 @given(st.data(), st.integers(4, len(CONSULTED)))
 @settings(max_examples=300, deadline=None, derandomize=True)
 def test_any_walk_from_a_consultation_or_a_conference_on(data: st.DataObject, begun: int) -> None:
