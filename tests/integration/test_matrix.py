@@ -57,6 +57,7 @@ ROLES = "ABC"
 TONES_HZ = dict(zip(ROLES, PARTY_TONES_HZ, strict=False))
 SIGNATURES = {MUSIC_ON_HOLD: MUSIC_ON_HOLD_HZ} | {role: [hz] for role, hz in TONES_HZ.items()}
 KINDS = list(Kind)
+PARKED_AT = DeviceId("700")
 CUBE = list(itertools.product(KINDS, repeat=3))
 COVERING = [(KINDS[a], KINDS[b], KINDS[(a + b) % 5]) for a in range(5) for b in range(5)]
 """A Latin square: any two columns have each pair once."""
@@ -262,13 +263,16 @@ async def walk(house: House, kinds: Sequence[Kind]) -> dict[str, HearingMatrix]:
     await step("confer", do.ConferenceCall(a), A="BC", B="AC", C="AB")
     call = calls["confer"]  # the one that A held
     await step("drop", do.ClearConnection(c, call), A="B", B="A")
-    await people["C"].is_free()
+    await step("park", do.ParkCall(a, PARKED_AT, call), B=[MUSIC_ON_HOLD])
+    for role in "AC":
+        await people[role].is_free()
+    await step("pick up", do.DirectedPickupCall(a, PARKED_AT, call), A="B", B="A")
     await step("monitor", do.JoinCall(c, a, call=call), A="B", B="A", C="AB")
     await step("hang up", do.ClearCall(a, call))
     return measured
 
 
-STEPS = 9
+STEPS = 11
 
 
 @pytest.mark.timeout(0)
