@@ -18,7 +18,8 @@ NAMES ?= localhost 127.0.0.1 ::1
 PYTEST_ARGS ?=
 SHORT = -m 'not soak' --durations=10 $(PYTEST_ARGS)
 # Judged by the clock to milliseconds: one after the other, with nothing beside them.
-ALONE := tests/integration tests/interop/test_bench.py
+ALONE := tests/integration tests/interop/test_bench.py tests/interop/test_chromium.py \
+	tests/interop/test_chromium_media.py tests/interop/test_page.py
 # Where PYTEST_ARGS picks tests, one of the two runs may have none of them (status 5).
 OR_NONE = $(if $(PYTEST_ARGS),|| [ $$? = 5 ])
 BENCH_ARGS ?=

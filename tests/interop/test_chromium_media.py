@@ -133,7 +133,7 @@ async def test_each_codec_both_ways_at_the_right_level(
 
     await page.press("159#")
     assert [(await ours.notice(m.DigitReceived)).digit for _ in range(4)] == list("159#")
-    press = m.SendDigits("W", "7*")
+    press = m.SendDigits("W", "7*", duration_ms=250)
     assert await page.hears_digits("7*", lambda: ours.link.request(press))
 
 
