@@ -34,16 +34,21 @@ def require(program: str, package: str) -> str:
     pytest.skip(text)
 
 
+def own_share(first: int, ports: int) -> range:
+    """Return those of a range of ports that this process of pytest-xdist may use."""
+    share = ports // _WORKERS & ~3
+    return range(first + _WORKER * share, first + (_WORKER + 1) * share)
+
+
 def free_port(kind: socket.SocketKind = socket.SOCK_DGRAM) -> int:
     """Return a port that nobody had a moment ago, for programs that can't bind port 0.
 
     It is none that the kernel gives out by itself: SIPp comes back to its own after registering.
     Each process of pytest-xdist has a share of its own: two may find the same port free at once.
     """
-    share = _PORTS // _WORKERS & ~3
-    first = _FIRST_PORT + _WORKER * share
+    own = own_share(_FIRST_PORT, _PORTS)
     while True:
-        port = random.randrange(first, first + share)
+        port = random.choice(own)
         with socket.socket(socket.AF_INET, kind) as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Self
 
 from .feed import PeerError
-from .process import Process, free_port, require
+from .process import Process, free_port, own_share, require
 
 CONFIG = Path(__file__).parents[3] / "docker" / "rtpengine" / "rtpengine.conf"
 READY_TIMEOUT_S = 20.0
@@ -40,6 +40,9 @@ class Rtpengine:
         self._directory.mkdir(parents=True, exist_ok=True)
         arguments = [program, f"--config-file={CONFIG}", f"--interface={self.host}"]
         arguments += [f"--listen-ng={self.host}:{self.port}", "--foreground", "--log-stderr"]
+        # Two that run at once take the same ports.
+        audio = own_share(30_000, 1000)
+        arguments += [f"--port-min={audio[0]}", f"--port-max={audio[-1]}"]
         async with AsyncExitStack() as stack:
             self.process = await stack.enter_async_context(
                 Process(arguments, directory=self._directory, name="rtpengine")
