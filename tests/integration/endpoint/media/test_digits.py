@@ -29,8 +29,12 @@ async def test_our_digits_arrive_each_once_and_the_voice_waits(
     await b.until_packets(30)
     packets = [each.packet for each in b.heard[start:]]
     numbers = [n for n, p in enumerate(packets) if p.payload_type == 101]
-    within = packets[numbers[0] : numbers[-1] + 1]
-    assert all(p.payload_type == 101 for p in within)
+    between = packets[numbers[0] : numbers[-1] + 1]
+    within = [p for p in between if p.payload_type == 101]
+    # Of the voice nothing, but silence of ours in each gap.
+    silence = encode(G711.PCMU, np.zeros(160, dtype=np.int16))
+    assert {bytes(p.payload) for p in between if p.payload_type == 0} == {silence}
+    assert {p.payload_type for p in between} == {0, 101}
     digits = [p.payload[0] for p in within if p.marker]
     assert digits == [1, 2, 3, 4, 11]
     assert len({p.timestamp for p in within}) == 5
@@ -48,7 +52,11 @@ async def test_digits_go_out_to_a_far_end_that_hears_nothing_else(
     await studio.connect(b, talks=False)
     await studio.link.request(m.SendDigits("B", "9"))
     await studio.until_notice(m.DigitsSent)
-    assert {each.packet.payload_type for each in b.heard} == {100}
+    silence = encode(G711.PCMA, np.zeros(160, dtype=np.int16))
+    heard = [each.packet for each in b.heard]
+    assert {p.payload_type for p in heard} <= {8, 100}
+    assert {p.payload[0] for p in heard if p.payload_type == 100} == {9}
+    assert all(bytes(p.payload) == silence for p in heard if p.payload_type == 8)
 
 
 @pytest.mark.parametrize("codec", [PCMU, PCMA])
