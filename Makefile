@@ -18,8 +18,9 @@ NAMES ?= localhost 127.0.0.1 ::1
 PYTEST_ARGS ?=
 SHORT = -m 'not soak' --durations=10 $(PYTEST_ARGS)
 # Judged by the clock to milliseconds: one after the other, with nothing beside them.
-ALONE := tests/integration tests/interop/test_bench.py tests/interop/test_chromium.py \
-	tests/interop/test_chromium_media.py tests/interop/test_page.py
+ALONE := $(addprefix tests/integration/, signaling endpoint/legs endpoint/media test_endpoint.py test_house.py test_matrix.py \
+	endpoint/app/test_enumeration.py endpoint/app/test_exhaustion.py) \
+	$(addprefix tests/interop/, test_bench.py test_chromium.py test_chromium_media.py test_page.py)
 # Where PYTEST_ARGS picks tests, one of the two runs may have none of them (status 5).
 OR_NONE = $(if $(PYTEST_ARGS),|| [ $$? = 5 ])
 BENCH_ARGS ?=
@@ -38,7 +39,7 @@ serve: setup ## Run the endpoint with its embedded defaults
 	$(BIN)/agent-endpoint serve
 
 test: setup peers check ## Check everything a change may break (what CI runs)
-	$(BIN)/pytest tests/unit tests/scenarios tests/interop $(ALONE:%=--ignore=%) -n auto --dist worksteal $(SHORT) $(OR_NONE)
+	$(BIN)/pytest tests $(ALONE:%=--ignore=%) --ignore=tests/bench -n auto --dist worksteal $(SHORT) $(OR_NONE)
 	$(BIN)/pytest $(ALONE) $(SHORT) $(OR_NONE)
 
 check: setup ## Lint, formatting, types, direction of imports
