@@ -18,7 +18,7 @@ from secrets import token_bytes
 
 from signaling.errors import SipParseError
 from signaling.sip.flow import Flow, TransportKind
-from signaling.sip.grammar import legible, lower
+from signaling.sip.grammar import as_utf8, lower
 from signaling.sip.gruu import Gruus, is_gruu
 from signaling.sip.headers import STAR, NameAddr
 from signaling.sip.message import Request
@@ -213,7 +213,7 @@ class Registrar:
         """
         if is_gruu(uri):
             return self._gruus.resolve(uri)
-        return None if uri.user is None else (legible(uri.user), None)
+        return None if uri.user is None else (as_utf8(uri.user), None)
 
     def names(self, uri: Uri, binding: Binding) -> bool:
         """Whether an address is that of a binding: its contact, or a GRUU of its instance."""

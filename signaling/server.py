@@ -35,7 +35,7 @@ from signaling.sip.auth import DigestAlgorithm, DigestServer, Verdict
 from signaling.sip.bans import Ban
 from signaling.sip.event_documents import Package
 from signaling.sip.flow import Flow
-from signaling.sip.grammar import legible
+from signaling.sip.grammar import as_utf8
 from signaling.sip.guard import SourceBanned
 from signaling.sip.headers import AuthCredentials, NameAddr
 from signaling.sip.message import Request
@@ -360,7 +360,7 @@ class SipServer:
         except SipParseError as error:
             return Answer(400, str(error))
         username = self._digest.username(offered)
-        if username is not None and legible(username) != username:
+        if username is not None and as_utf8(username) != username:
             username = None  # nobody is called so, and a database would choke on the question
         ha1s: Sequence[tuple[str, str]] = ()
         if username is not None:

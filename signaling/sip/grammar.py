@@ -44,13 +44,19 @@ def lower(text: str) -> str:
     return text.lower() if text.isascii() else text.translate(_ASCII_LOWER)
 
 
-def legible(text: str) -> str:
-    """Text for people and databases: U+FFFD for octets that came and are no UTF-8, and for NUL."""
+def as_utf8(text: str) -> str:
+    """The same with U+FFFD for octets that came and are no UTF-8. A NUL is a character as others.
+
+    That is what RFC 4475 §3.1.1.4 asks of user names.
+    """
     if text.isascii():
-        return text.replace("\0", "\ufffd")
-    return (
-        text.encode("utf-8", "surrogateescape").decode("utf-8", "replace").replace("\0", "\ufffd")
-    )
+        return text
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def legible(text: str) -> str:
+    """Text for people and databases: `as_utf8`, and no NUL."""
+    return as_utf8(text).replace("\0", "\ufffd")
 
 
 def is_token(text: str) -> bool:
