@@ -29,7 +29,7 @@ from endpoint.callcontrol.model import (
     are_of_one,
 )
 from endpoint.callcontrol.moves import connect, hold, move, open_call, originate, retrieve
-from endpoint.callcontrol.refusals import refused
+from endpoint.callcontrol.refusals import check_not_transferred, refused
 from endpoint.callcontrol.turn import Turn, ended_by_us
 from endpoint.errors import DialStringError
 from endpoint.legs.base import Cause
@@ -41,7 +41,7 @@ def consult(turn: Turn, call: Call, own: Connection, command: ConsultationCall) 
         if other.id != call.id:
             why = f"{command.device} is in call {other.id} too"
             raise refused(Rejection.DEVICE_BUSY, command, why)
-    _check_not_transferred(call, command)
+    check_not_transferred(command, call)
     try:
         dialled = parse_dial_string(command.destination)
     except DialStringError as error:
@@ -78,9 +78,9 @@ def reconnect(turn: Turn, call: Call, own: Connection, command: ReconnectCall) -
 
 def conference(turn: Turn, call: Call, own: Connection, command: ConferenceCall) -> None:
     """Make one call of both. Raises CommandRejected."""
-    _check_not_transferred(call, command)
+    check_not_transferred(command, call)
     other, talks = other_call(turn, own, command)
-    _check_not_transferred(other, command)
+    check_not_transferred(command, other)
     joining = [each for each in other.connections if each.is_live and each is not talks]
     is_parked = all(each.parked_by is not None for each in joining)
     if not other.is_established or other.outcome is not None or is_parked:
@@ -142,9 +142,3 @@ def _put_aside(turn: Turn, call: Call, own: Connection, other: Call) -> None:
         turn.put_connection(call.id, own)
     else:
         hold(turn, call, own)
-
-
-def _check_not_transferred(call: Call, command: ConsultationCall | ConferenceCall) -> None:
-    if call.transfer is not None:
-        why = f"call {call.id} is being transferred to {call.transfer.to}"
-        raise refused(Rejection.TRANSFERRING, command, why)

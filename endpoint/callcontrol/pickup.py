@@ -22,8 +22,7 @@ from endpoint.callcontrol.model import (
     Timer,
     TimerKind,
 )
-from endpoint.callcontrol.refusals import refused
-from endpoint.callcontrol.transfer import check_free
+from endpoint.callcontrol.refusals import check_not_transferred, refused
 from endpoint.callcontrol.turn import Turn, ended_by_us
 from endpoint.legs.base import Cause, DeviceId, LegId, LegRole
 
@@ -49,7 +48,7 @@ def pick_up(turn: Turn, command: DirectedPickupCall) -> None:
 
 def park(turn: Turn, call: Call, own: Connection, command: ParkCall) -> None:
     """Leave a call, and let it wait. Raises CommandRejected."""
-    check_free(call, command)
+    check_not_transferred(command, call)
     others = [each for each in call.connections if each.is_party and each.leg != own.leg]
     if not own.is_party or len(others) != 1 or not turn.is_up(others[0]):
         why = f"call {call.id} is no conversation of {command.device} with one other"

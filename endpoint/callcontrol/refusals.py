@@ -13,6 +13,16 @@ def refused(reason: str, command: Command, why: str) -> CommandRejected:
     return CommandRejected(str(reason), f"{command.name} by {command.device}: {why}")
 
 
+def check_not_transferred(command: Command, call: Call) -> None:
+    """Let nobody else come in, or take a place, while somebody is about to take one.
+
+    Raises: CommandRejected.
+    """
+    if call.transfer is not None:
+        why = f"call {call.id} is being transferred to {call.transfer.to}"
+        raise refused(Rejection.TRANSFERRING, command, why)
+
+
 def check_allowed(command: Command, call: Call, connection: Connection) -> None:
     """Let a command pass if the table allows it.
 

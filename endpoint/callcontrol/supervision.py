@@ -28,7 +28,7 @@ from endpoint.callcontrol.model import (
     Leg,
     Participation,
 )
-from endpoint.callcontrol.refusals import refused
+from endpoint.callcontrol.refusals import check_not_transferred, refused
 from endpoint.callcontrol.turn import Turn, ended_by_us
 from endpoint.errors import DialStringError
 from endpoint.legs.base import Cause, LegRole
@@ -38,9 +38,7 @@ def single_step_conference(
     turn: Turn, call: Call, own: Connection, command: SingleStepConference
 ) -> None:
     """Call somebody in. Raises CommandRejected."""
-    if call.transfer is not None:
-        why = f"call {call.id} is being transferred to {call.transfer.to}"
-        raise refused(Rejection.TRANSFERRING, command, why)
+    check_not_transferred(command, call)
     try:
         dialled = parse_dial_string(command.destination)
     except DialStringError as error:
@@ -79,7 +77,7 @@ def join(turn: Turn, command: JoinCall) -> None:
 def intercept(turn: Turn, command: InterceptCall) -> None:
     """Take another device's place. Raises CommandRejected."""
     call, beside = _supervised(turn, command)
-    transfer.check_free(call, command)
+    check_not_transferred(command, call)
     mine = call.connection_of(command.device)
     if mine is None or not mine.is_live:
         leg = turn.place(command.device, LegRole.STATION, calling=beside.number, answer_after_s=0.0)

@@ -15,7 +15,6 @@ from endpoint.callcontrol import calldata
 from endpoint.callcontrol import effects as do
 from endpoint.callcontrol import events as told
 from endpoint.callcontrol.commands import (
-    Command,
     DeflectCall,
     Rejection,
     SingleStepTransfer,
@@ -37,7 +36,7 @@ from endpoint.callcontrol.model import (
     are_of_one,
 )
 from endpoint.callcontrol.moves import move
-from endpoint.callcontrol.refusals import refused
+from endpoint.callcontrol.refusals import check_not_transferred, refused
 from endpoint.callcontrol.turn import Turn, ended_by_us
 from endpoint.errors import DialStringError
 from endpoint.legs.base import (
@@ -59,7 +58,7 @@ def single_step_transfer(
     turn: Turn, call: Call, own: Connection, command: SingleStepTransfer
 ) -> None:
     """Begin one by command. Raises CommandRejected."""
-    check_free(call, command)
+    check_not_transferred(command, call)
     try:
         dialled = parse_dial_string(command.destination)
     except DialStringError as error:
@@ -69,18 +68,11 @@ def single_step_transfer(
 
 def transfer_call(turn: Turn, call: Call, own: Connection, command: TransferCall) -> None:
     """Bring the others of two calls together, by command. Raises CommandRejected."""
-    check_free(call, command)
+    check_not_transferred(command, call)
     other, consulting = other_call(turn, own, command)
     if not _bring_together(turn, call, own, other, consulting):
         why = f"nobody in call {other.id} rings or talks"
         raise refused(Rejection.INVALID_STATE, command, why)
-
-
-def check_free(call: Call, command: Command) -> None:
-    """Let nobody else take a place meanwhile. Raises CommandRejected."""
-    if call.transfer is not None:
-        why = f"call {call.id} is being transferred to {call.transfer.to}"
-        raise refused(Rejection.TRANSFERRING, command, why)
 
 
 def transfer_asked(turn: Turn, event: TransferAsked) -> None:
