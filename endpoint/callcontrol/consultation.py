@@ -19,7 +19,6 @@ from endpoint.callcontrol.commands import (
     ReconnectCall,
     Rejection,
 )
-from endpoint.callcontrol.dialstring import parse_dial_string
 from endpoint.callcontrol.model import (
     Call,
     CallDirection,
@@ -29,9 +28,8 @@ from endpoint.callcontrol.model import (
     are_of_one,
 )
 from endpoint.callcontrol.moves import connect, hold, move, open_call, originate, retrieve
-from endpoint.callcontrol.refusals import check_not_transferred, refused
+from endpoint.callcontrol.refusals import check_not_transferred, dial_string_of, refused
 from endpoint.callcontrol.turn import Turn, ended_by_us
-from endpoint.errors import DialStringError
 from endpoint.legs.base import Cause
 
 
@@ -42,10 +40,7 @@ def consult(turn: Turn, call: Call, own: Connection, command: ConsultationCall) 
             why = f"{command.device} is in call {other.id} too"
             raise refused(Rejection.DEVICE_BUSY, command, why)
     check_not_transferred(command, call)
-    try:
-        dialled = parse_dial_string(command.destination)
-    except DialStringError as error:
-        raise refused(error.reason, command, str(error)) from error
+    dialled = dial_string_of(command, command.destination)
     leg = turn.state.leg(own.leg)
     assert leg is not None  # its connection is live, and the call established
     second = open_call(turn, CallDirection.OUTBOUND, command.device, dialled, "")

@@ -70,7 +70,7 @@ from endpoint.callcontrol.moves import (
     originate,
     retrieve,
 )
-from endpoint.callcontrol.refusals import check_allowed, refused
+from endpoint.callcontrol.refusals import check_allowed, dial_string_of, refused
 from endpoint.callcontrol.turn import Turn, ended_by_us
 from endpoint.errors import DialStringError
 from endpoint.legs.base import (
@@ -234,10 +234,7 @@ def _make_call(turn: Turn, command: MakeCall) -> None:
         own = call.connection_of(command.device)
         if own is not None and own.is_live:
             check_allowed(command, call, own)
-    try:
-        dialled = parse_dial_string(command.destination)
-    except DialStringError as error:
-        raise refused(error.reason, command, str(error)) from error
+    dialled = dial_string_of(command, command.destination)
     # Its own phone shows whom it is about to talk to.
     leg = turn.place(command.device, LegRole.STATION, calling=dialled.number, answer_after_s=0.0)
     call = open_call(turn, CallDirection.OUTBOUND, command.device, dialled, command.calling_name)

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from endpoint.callcontrol.commands import Command, CommandName, Rejection
+from endpoint.callcontrol.dialstring import DialString, parse_dial_string
 from endpoint.callcontrol.model import Call, Connection
 from endpoint.callcontrol.transitions import ALLOWED, allowed_for
-from endpoint.errors import CommandRejected
+from endpoint.errors import CommandRejected, DialStringError
 
 
 def refused(reason: str, command: Command, why: str) -> CommandRejected:
     """A refusal; `reason` is a `Rejection`, or the reason of a `DialStringError`."""
     return CommandRejected(str(reason), f"{command.name} by {command.device}: {why}")
+
+
+def dial_string_of(command: Command, destination: str) -> DialString:
+    """What a command dials. Raises CommandRejected."""
+    try:
+        return parse_dial_string(destination)
+    except DialStringError as error:
+        raise refused(error.reason, command, str(error)) from error
 
 
 def check_not_transferred(command: Command, call: Call) -> None:

@@ -19,7 +19,6 @@ from endpoint.callcontrol.commands import (
     SingleStepConference,
     SupervisionCommand,
 )
-from endpoint.callcontrol.dialstring import parse_dial_string
 from endpoint.callcontrol.model import (
     Call,
     CallId,
@@ -28,9 +27,8 @@ from endpoint.callcontrol.model import (
     Leg,
     Participation,
 )
-from endpoint.callcontrol.refusals import check_not_transferred, refused
+from endpoint.callcontrol.refusals import check_not_transferred, dial_string_of, refused
 from endpoint.callcontrol.turn import Turn, ended_by_us
-from endpoint.errors import DialStringError
 from endpoint.legs.base import Cause, LegRole
 
 
@@ -39,10 +37,7 @@ def single_step_conference(
 ) -> None:
     """Call somebody in. Raises CommandRejected."""
     check_not_transferred(command, call)
-    try:
-        dialled = parse_dial_string(command.destination)
-    except DialStringError as error:
-        raise refused(error.reason, command, str(error)) from error
+    dialled = dial_string_of(command, command.destination)
     if dialled.post_dial is not None:
         why = "who is called into a call is sent no digits; press them when he is there"
         raise refused(Rejection.BAD_DIGITS, command, why)

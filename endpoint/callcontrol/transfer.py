@@ -36,7 +36,7 @@ from endpoint.callcontrol.model import (
     are_of_one,
 )
 from endpoint.callcontrol.moves import move
-from endpoint.callcontrol.refusals import check_not_transferred, refused
+from endpoint.callcontrol.refusals import check_not_transferred, dial_string_of, refused
 from endpoint.callcontrol.turn import Turn, ended_by_us
 from endpoint.errors import DialStringError
 from endpoint.legs.base import (
@@ -59,10 +59,7 @@ def single_step_transfer(
 ) -> None:
     """Begin one by command. Raises CommandRejected."""
     check_not_transferred(command, call)
-    try:
-        dialled = parse_dial_string(command.destination)
-    except DialStringError as error:
-        raise refused(error.reason, command, str(error)) from error
+    dialled = dial_string_of(command, command.destination)
     _begin(turn, call, own, dialled, dials=command.device)
 
 
@@ -119,10 +116,7 @@ def deflect(turn: Turn, call: Call, own: Connection, command: DeflectCall) -> No
     if call.is_established and own.picks_up is None:
         why = f"who is called into call {call.id} can't send anybody else"
         raise refused(Rejection.INVALID_STATE, command, why)
-    try:
-        dialled = parse_dial_string(command.destination)
-    except DialStringError as error:
-        raise refused(error.reason, command, str(error)) from error
+    dialled = dial_string_of(command, command.destination)
     call = replace(call, post_dial=dialled.post_dial)
     turn.put_call(call)
     leg = turn.place(
