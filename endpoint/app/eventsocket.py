@@ -45,28 +45,30 @@ class EventSocket:
         )
         if not socket.can_prepare(request):
             raise BadRequest(426, wire.Refused("upgrade_required", "this is a WebSocket"))
+        # The place is taken before the answer: whoever has that misses nothing from then on.
+        run = request.query.get("run")
+        subscription, snapshot = await self._begin(start, run, missed=False)
         await socket.prepare(request)
         async with asyncio.TaskGroup() as group:
-            writer = group.create_task(self._write(socket, start, request.query.get("run")))
+            writer = group.create_task(self._write(socket, subscription, snapshot))
             async for _ in socket:
                 pass
             writer.cancel()
         return socket
 
     async def _write(
-        self, socket: web.WebSocketResponse, start: int | None, run: str | None
+        self, socket: web.WebSocketResponse, subscription: Subscription, snapshot: str
     ) -> None:
-        missed = False
         with suppress(ConnectionError):
             while not socket.closed:
-                subscription, missed = await self._begin(socket, start, run, missed=missed)
                 try:
+                    await socket.send_str(snapshot)
                     async for event in subscription:
                         await self._learn(event)
                         await socket.send_str(_encode(self._view.frame(event)))
                 except EventsMissed:
                     # Too slow for the history: what is true now replaces what was lost.
-                    start, missed = None, True
+                    subscription, snapshot = await self._begin(None, None, missed=True)
                     continue
                 await socket.close(code=WSCloseCode.GOING_AWAY, message=b"the endpoint stops")
 
@@ -77,14 +79,12 @@ class EventSocket:
             await directory.refresh()
 
     async def _begin(
-        self, socket: web.WebSocketResponse, start: int | None, run: str | None, *, missed: bool
-    ) -> tuple[Subscription, bool]:
+        self, start: int | None, run: str | None, *, missed: bool
+    ) -> tuple[Subscription, str]:
         await self._view.directory.refresh()
         # No await between reading the state and taking a place in the stream.
         subscription, lost = self._subscribe(start, run)
-        snapshot = self._view.snapshot(missed=missed or lost)
-        await socket.send_str(_encode(snapshot))
-        return subscription, False
+        return subscription, _encode(self._view.snapshot(missed=missed or lost))
 
     def _subscribe(self, start: int | None, run: str | None) -> tuple[Subscription, bool]:
         controller = self._view.controller

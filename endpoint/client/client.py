@@ -275,7 +275,8 @@ class EndpointClient:
         """Frames: a `Snapshot` first, then each event, in order.
 
         `after` and `run` resume behind an event of that run; a negative `after` begins with so many
-        events back. The iteration ends when the endpoint stops.
+        events back. Once this is entered nothing is missed. The iteration ends when the endpoint
+        stops.
 
         Example:
             `async with client.events() as frames: async for frame in frames: ...`

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from endpoint.app.directory import Directory
 from endpoint.app.wiring import Endpoint, add_extension
 from endpoint.client.client import EndpointClient, Frames
 from endpoint.client.errors import EndpointUnreachable, RequestRefused
@@ -396,6 +397,24 @@ async def test_a_call_does_not_wait_for_the_database(
         await snapshot(frames)
         await desk.client.make_call("6002", "6003")
         await until(frames, "Established")
+
+
+async def test_nothing_is_missed_once_the_socket_is_open(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever reads its first frame late still has all that came since the socket was answered."""
+    refresh = Directory.refresh
+
+    async def slowly(directory: Directory) -> None:
+        await asyncio.sleep(0.3)
+        await refresh(directory)
+
+    monkeypatch.setattr(Directory, "refresh", slowly)
+    async with desk.client.events() as frames:
+        accepted = await desk.client.make_call("6002", "6003")
+        assert (await snapshot(frames)).calls == []
+        originated = await until(frames, "Originated")
+    assert originated.fields["call"] == accepted.call
 
 
 async def test_events_end_when_the_endpoint_stops(state_directory: Any) -> None:
