@@ -344,6 +344,9 @@ def somebody_left(turn: Turn, call_id: CallId, gone: Connection, ending: Ending)
     if waiting:
         return
     failed(turn, call_id, ending)
+    # That one left is why the call ends, not that the new party is called no more.
+    call = turn.call(call_id)
+    turn.put_call(replace(call, outcome=call.outcome or ending))
     for each in live:
         if each.leg == transfer.target:
             cancelled = ended_by_us(Cause.CANCELLED, ending.releasing_device)

@@ -150,6 +150,8 @@ class FakeExchange:
         """What was asked against the contract."""
         self.no_auto_answer: set[str] = set()
         """Devices whose phone does not pick up by itself."""
+        self.rings_on: set[str] = set()
+        """Devices whose phone does not answer when it is asked to."""
         self.refuses_hold: set[str] = set()
         """Devices whose phone refuses a re-INVITE."""
         self.confirms_answers = True
@@ -273,7 +275,8 @@ class FakeExchange:
         self.asked.append(f"answer {party.device}")
         self._must(leg, not party.is_up and not party.is_asked_to_answer, "answer")
         party.is_asked_to_answer = True
-        if not party.is_over and (self.confirms_answers or not party.offered):
+        answers = self.confirms_answers if party.offered else party.device not in self.rings_on
+        if not party.is_over and answers:
             party.answer()
 
     def release(self, leg: LegId, cause: Cause) -> None:

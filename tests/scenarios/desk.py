@@ -46,6 +46,7 @@ class Desk:
         self.calls_over = 0
         """Calls whose record `forget_what_is_over` has counted."""
         self._stream = controller.subscribe(0)
+        self._read = 0
 
     # -- commands, short --------------------------------------------------------------------------
 
@@ -95,11 +96,21 @@ class Desk:
         """The next event of that kind (about that device); those before it are read past."""
         async with asyncio.timeout(PATIENCE_S):
             async for numbered in self._stream:
-                event = numbered.event
+                event, self._read = numbered.event, numbered.number
                 self.events.append(event)
                 if isinstance(event, kind) and device in (None, event.device):
                     return event
         raise AssertionError("the stream of events ended")
+
+    async def let_pass(self, seconds: float) -> list[Event]:
+        """Everything that is told while so much virtual time passes, and was not read before."""
+        await asyncio.sleep(seconds)
+        seen = len(self.events)
+        while self._read < self.controller.last_number:
+            numbered = await anext(self._stream)
+            self._read = numbered.number
+            self.events.append(numbered.event)
+        return self.events[seen:]
 
     @property
     def call(self) -> Call:
