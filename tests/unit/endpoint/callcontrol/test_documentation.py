@@ -8,10 +8,16 @@ from typing import get_args
 
 import pytest
 
-from endpoint.callcontrol.commands import Rejection
+from endpoint.callcontrol.commands import CommandName, Rejection
 from endpoint.callcontrol.events import CallEvents
 from endpoint.callcontrol.model import ConnectionState
-from endpoint.callcontrol.transitions import ALLOWED, NEEDS_ESTABLISHED, NEEDS_OTHER_CALL
+from endpoint.callcontrol.transitions import (
+    ALLOWED,
+    ENDS,
+    NEEDS_ESTABLISHED,
+    NEEDS_OTHER_CALL,
+    OF_SUPERVISORS,
+)
 from endpoint.legs.base import CAUSES, Cause
 
 pytestmark = pytest.mark.unit
@@ -23,6 +29,8 @@ TESTS = {
     for file in (ROOT / "tests").rglob("test_*.py")
     for name in re.findall(r"def (test_\w+)\(", file.read_text(encoding="utf-8"))
 }
+NOT_BESIDE_ANOTHER = {CommandName.CONSULTATION_CALL, CommandName.RETRIEVE_CALL}
+"""Said by `consultation.py` and the machine, and played by `test_what_is_allowed.py`."""
 THE_TEN = (
     "wrong password",
     "unknown user",
@@ -53,15 +61,21 @@ def rows() -> dict[str, list[str]]:
     return {row[0]: row for row in cells if row[0] not in ("what", "---")}
 
 
+def marks(name: CommandName) -> str:
+    one, two = name in NEEDS_ESTABLISHED, name in NEEDS_OTHER_CALL
+    return "¹" * one + "²" * two + "³" * (name in NOT_BESIDE_ANOTHER)
+
+
 def test_the_state_table_is_the_transition_table() -> None:
     """When it is not: put the expected text between the markers."""
+    rows = {f"`{state}`": ALLOWED[state] for state in ConnectionState}
+    rows["`connected`, to a call that failed"] = ALLOWED[ConnectionState.CONNECTED] & ENDS
+    silent = ALLOWED[ConnectionState.CONNECTED] & OF_SUPERVISORS
+    rows["`connected`, listening or whispering"] = silent
     lines = ["| state | commands |", "|---|---|"]
-    for state in ConnectionState:
-        names = [
-            f"`{name}`" + "¹" * (name in NEEDS_ESTABLISHED) + "²" * (name in NEEDS_OTHER_CALL)
-            for name in sorted(ALLOWED[state])
-        ]
-        lines.append(f"| `{state}` | {', '.join(names) or '–'} |")
+    for state, allowed in rows.items():
+        names = [f"`{name}`{marks(name)}" for name in sorted(allowed)]
+        lines.append(f"| {state} | {', '.join(names) or '–'} |")
     assert section("states") == "\n".join(lines)
 
 

@@ -1,0 +1,234 @@
+"""What a device may do in each state: every command tried in each, as `docs/call-control.md` says.
+
+The buttons that a client is shown are those that are accepted, no more and no less.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from endpoint.callcontrol import commands as do
+from endpoint.callcontrol.commands import Command, CommandName
+from endpoint.callcontrol.model import Call, CallId, ConnectionState, Participation
+from endpoint.errors import CommandRejected
+from endpoint.gateways.native.encode import encode_call
+from endpoint.legs.base import Cause, DeviceId
+from tests.scenarios import moments as at
+from tests.scenarios.desk import Desk, open_desk
+from tests.scenarios.moments import A, B, C, Step
+
+pytestmark = pytest.mark.scenario
+
+DOCUMENT = (Path(__file__).parents[2] / "docs" / "call-control.md").read_text(encoding="utf-8")
+FREE = DeviceId("7001")
+OF_TWO = {CommandName.CONSULTATION_CALL, CommandName.RETRIEVE_CALL}
+"""What the table's ³ keeps from a device that talks in another call."""
+
+
+def table() -> dict[str, dict[CommandName, str]]:
+    """For each row, its commands with their marks."""
+    _, _, rest = DOCUMENT.partition("<!-- states: begin -->")
+    lines = rest.partition("<!-- states: end -->")[0].strip().splitlines()[2:]
+    rows = [line.strip("| ").split(" | ") for line in lines]
+    return {
+        state: {
+            CommandName(name): marks for name, marks in re.findall(r"`(\w+)`([¹²³]*)", commands)
+        }
+        for state, commands in rows
+    }
+
+
+ROWS = table()
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """A device, and what it is to a call."""
+
+    row: str
+    device: DeviceId
+    steps: tuple[Step, ...]
+    established: bool = True
+    in_two: bool = False
+    """It is in another call too, and talks in one of them."""
+    of_others: frozenset[CommandName] = frozenset()
+    """What another device may do about it."""
+
+
+SUPERVISED = frozenset({CommandName.JOIN_CALL, CommandName.INTERCEPT_CALL})
+PICKED_UP = frozenset({CommandName.DIRECTED_PICKUP_CALL})
+
+
+def refuses(who: str, cause: Cause) -> Step:
+    async def step(desk: Desk) -> None:
+        at.phone_of(desk, who).refuse(cause)
+        await desk.let_pass(0.01)
+
+    return step
+
+
+async def a_holds_by_phone(desk: Desk) -> None:
+    at.phone_of(desk, "A").hold()
+    await desk.let_pass(0.01)
+
+
+WHISPERS = at.asks(do.JoinCall(C, A, Participation.WHISPER))
+SITUATIONS = {
+    "in no call": Situation("`null`", A, ()),
+    "called, and does not ring yet": Situation("`null`", B, (at.CALLS,), established=False),
+    "picks up to dial": Situation(
+        "`initiated`", A, (at.a_does_not_pick_up, at.CALLS), established=False
+    ),
+    "rings": Situation("`alerting`", A, (at.b_calls_a,), established=False, of_others=PICKED_UP),
+    "is called into a call": Situation("`alerting`", C, at.TRANSFERS, of_others=PICKED_UP),
+    "waits for the answer": Situation("`connected`", A, at.B_RINGS, established=False),
+    "talks": Situation("`connected`", A, at.TALK, of_others=SUPERVISED),
+    "is talked with": Situation("`connected`", B, at.TALK, of_others=SUPERVISED),
+    "holds while it rings": Situation(
+        "`hold`", A, (*at.B_RINGS, a_holds_by_phone), established=False
+    ),
+    "holds": Situation("`hold`", A, at.HOLDS, of_others=SUPERVISED),
+    "talks in the second of two": Situation(
+        "`connected`", A, at.CONSULTS, in_two=True, of_others=SUPERVISED
+    ),
+    "holds the first of two": Situation(
+        "`hold`", A, at.CONSULTS, in_two=True, of_others=SUPERVISED
+    ),
+    "of three": Situation("`connected`", A, at.ALL_TALK, of_others=SUPERVISED),
+    "has barged in": Situation("`connected`", C, (*at.TALK, at.BARGES), of_others=SUPERVISED),
+    "is parked at": Situation("`queued`", at.PLACE, at.PARKED, of_others=PICKED_UP),
+    "could not be reached": Situation("`fail`", B, (*at.B_RINGS, refuses("B", Cause.BUSY))),
+    "hears the busy tone": Situation(
+        "`connected`, to a call that failed", A, (*at.B_RINGS, refuses("B", Cause.BUSY))
+    ),
+    "hears the busy tone in the second of two": Situation(
+        "`connected`, to a call that failed",
+        A,
+        (*at.C_RINGS, refuses("C", Cause.BUSY)),
+        in_two=True,
+    ),
+    "listens": Situation("`connected`, listening or whispering", C, (*at.TALK, at.LISTENS)),
+    "whispers": Situation("`connected`, listening or whispering", C, (*at.TALK, WHISPERS)),
+}
+"""Every row of the table, by what a device does."""
+
+NOT_ALL = {
+    ("is called into a call", CommandName.DEFLECT_CALL),
+    ("of three", CommandName.PARK_CALL),
+    ("has barged in", CommandName.PARK_CALL),
+    ("has barged in", CommandName.JOIN_CALL),
+}
+"""What the table allows and more than the state refuses: it says so below the table."""
+
+BUILDERS: dict[CommandName, Callable[[DeviceId, CallId | None, CallId | None], Command]] = {
+    CommandName.MAKE_CALL: lambda own, call, other: do.MakeCall(own, "10010"),
+    CommandName.ANSWER_CALL: lambda own, call, other: do.AnswerCall(own, call),
+    CommandName.HOLD_CALL: lambda own, call, other: do.HoldCall(own, call),
+    CommandName.RETRIEVE_CALL: lambda own, call, other: do.RetrieveCall(own, call),
+    CommandName.GENERATE_DIGITS: lambda own, call, other: do.GenerateDigits(own, "1", call),
+    CommandName.CLEAR_CONNECTION: lambda own, call, other: do.ClearConnection(own, call),
+    CommandName.CLEAR_CALL: lambda own, call, other: do.ClearCall(own, call),
+    CommandName.CONSULTATION_CALL: lambda own, call, other: do.ConsultationCall(own, "6005", call),
+    CommandName.ALTERNATE_CALL: lambda own, call, other: do.AlternateCall(own, other, call),
+    CommandName.RECONNECT_CALL: lambda own, call, other: do.ReconnectCall(own, other, call),
+    CommandName.CONFERENCE_CALL: lambda own, call, other: do.ConferenceCall(own, other, call),
+    CommandName.SINGLE_STEP_CONFERENCE: lambda own, call, other: do.SingleStepConference(
+        own, "6005", call
+    ),
+    CommandName.JOIN_CALL: lambda own, call, other: do.JoinCall(FREE, own, call=call),
+    CommandName.INTERCEPT_CALL: lambda own, call, other: do.InterceptCall(FREE, own, call),
+    CommandName.DIRECTED_PICKUP_CALL: lambda own, call, other: do.DirectedPickupCall(
+        FREE, own, call
+    ),
+    CommandName.PARK_CALL: lambda own, call, other: do.ParkCall(own, DeviceId("702"), call),
+    CommandName.ASSOCIATE_DATA: lambda own, call, other: do.AssociateData(own, {"a": "1"}, call),
+    CommandName.DEFLECT_CALL: lambda own, call, other: do.DeflectCall(own, "6005", call),
+    CommandName.SET_MICROPHONE_MUTE: lambda own, call, other: do.SetMicrophoneMute(own, True, call),
+    CommandName.SINGLE_STEP_TRANSFER: lambda own, call, other: do.SingleStepTransfer(
+        own, "6005", call
+    ),
+    CommandName.TRANSFER_CALL: lambda own, call, other: do.TransferCall(own, other, call),
+}
+
+
+def expected(name: str, command: CommandName) -> bool:
+    """What the document says."""
+    situation = SITUATIONS[name]
+    if command in situation.of_others:
+        return True
+    if command is CommandName.MAKE_CALL and situation.row in ("`queued`", "`fail`"):
+        return True  # what is parked there, or did not reach it, is no call that it is in
+    marks = ROWS[situation.row].get(command)
+    if marks is None or (name, command) in NOT_ALL:
+        return False
+    if situation.in_two and "³" in marks:
+        return False
+    return (situation.established or "¹" not in marks) and (situation.in_two or "²" not in marks)
+
+
+async def arranged(desk: Desk, situation: Situation) -> tuple[Call | None, CallId | None]:
+    """The call that it is about, and the other one of the device."""
+    for step in situation.steps:
+        await step(desk)
+    own = [call for call in desk.controller.calls() if call.connection_of(situation.device)]
+    state = situation.row.split("`")[1]
+    mine = [call for call in own if of(call, situation.device) == state]
+    if not mine:
+        assert state == ConnectionState.NULL
+        return None, None
+    (call,) = mine
+    return call, next((each.id for each in own if each is not call), None)
+
+
+def of(call: Call, device: DeviceId) -> str:
+    connection = call.connection_of(device)
+    assert connection is not None
+    return connection.state.value
+
+
+@pytest.mark.parametrize("command", CommandName)
+@pytest.mark.parametrize("name", SITUATIONS)
+async def test_a_command_is_accepted_where_the_table_says_so(
+    name: str, command: CommandName
+) -> None:
+    situation = SITUATIONS[name]
+    async with open_desk() as desk:
+        call, other = await arranged(desk, situation)
+        asked = BUILDERS[command](situation.device, None if call is None else call.id, other)
+        may = expected(name, command)
+        with nullcontext() if may else pytest.raises(CommandRejected):
+            await desk.controller.submit(asked)
+
+
+@pytest.mark.parametrize("name", SITUATIONS)
+async def test_the_buttons_are_what_is_accepted(name: str) -> None:
+    situation = SITUATIONS[name]
+    async with open_desk() as desk:
+        call, other = await arranged(desk, situation)
+        if call is None:
+            return  # whoever is in no call has one button only
+        (interaction,) = desk.controller.interactions()
+        own = {situation.device}
+        shown = encode_call(interaction, call, own, own if other is not None else set())
+        (buttons,) = [set(each.commands) for each in shown.parties if each.device in own]
+    elsewhere = {
+        do.MakeCall.name,
+        do.JoinCall.name,
+        do.InterceptCall.name,
+        do.DirectedPickupCall.name,
+    }
+    more = {command for where, command in NOT_ALL if where == name}
+    accepted = {each for each in CommandName if expected(name, each)} - elsewhere
+    talks = {CommandName.RETRIEVE_CALL} if situation.in_two else set()
+    assert buttons - more - talks - elsewhere == accepted
+
+
+def test_every_row_is_tried() -> None:
+    assert {each.row for each in SITUATIONS.values()} == set(ROWS)
+    assert set(BUILDERS) == set(CommandName)
