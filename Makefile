@@ -32,7 +32,7 @@ help: ## Show this list
 
 setup: $(INSTALLED) ## Make .venv with the program and its development tools
 
-demo: setup ## Place a call between two real processes, show who hears whom, stay up
+demo: setup ## Walk through call control with five telephones, show who hears whom, stay up
 	$(BIN)/agent-endpoint demo
 
 serve: setup ## Run the endpoint with its embedded defaults

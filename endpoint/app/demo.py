@@ -2,8 +2,10 @@
 
 An endpoint with its defaults; the telephones of the agent 6001 and the supervisor 7001 speak SIP
 over WSS and DTLS-SRTP, as browsers do, those of the customer 10086 and the colleague 6002 SIP over
-UDP and plain RTP; each is a process of its own. Commands go through the native interface. After
-each step the audio that each telephone received and decoded is searched for the others' tones.
+UDP and plain RTP. The remote agent RP_962345678 has an ordinary telephone, 62345678, that is
+registered nowhere: a trunk leads to it, which is dialled by 9. Each is a process of its own.
+Commands go through the native interface. After each step the audio that each telephone received and
+decoded is searched for the others' tones.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ from rich.text import Text
 from endpoint.app import certificates
 from endpoint.app.ports import can_bind
 from endpoint.app.settings import Config, HttpSettings, SipSettings, StateSettings
+from endpoint.app.trunksettings import RuleSettings, TrunkPeerSettings, TrunkSettings
 from endpoint.app.wiring import Endpoint, add_extension
 from endpoint.client.client import EndpointClient
 from endpoint.legs.audio_end import Protection
@@ -46,8 +49,19 @@ from signaling.sip.trace import TracedMessage
 log = structlog.get_logger(__name__)
 
 AGENT, CUSTOMER, COLLEAGUE, SUPERVISOR = "6001", "10086", "6002", "7001"
-NAMES = (AGENT, CUSTOMER, COLLEAGUE, SUPERVISOR)
-WIDTH = max(len(name) for name in NAMES)
+EXTENSIONS = (AGENT, CUSTOMER, COLLEAGUE, SUPERVISOR)
+TELEPHONE = "62345678"
+"""The remote agent's."""
+OUTSIDE = "9"
+"""What is dialled before a number of the public network."""
+REMOTE = f"RP_{OUTSIDE}{TELEPHONE}"
+"""The remote agent, as a device."""
+NO_NETWORK = "192.0.2.1"
+"""Of nobody (RFC 5737): calls from this machine are those of phones, not of the trunk."""
+NAMES = (*EXTENSIONS, TELEPHONE)
+WHO = f"""\
+agent {AGENT} · customer {CUSTOMER} · colleague {COLLEAGUE} · supervisor {SUPERVISOR}
+remote agent {REMOTE}, whose telephone is {TELEPHONE}"""
 DIGITS = "1234#"
 
 
@@ -57,7 +71,7 @@ def _heard(**rows: Iterable[str]) -> HearingMatrix:
     return matrix(named)
 
 
-_WORDS = ("agent", "customer", "colleague", "supervisor")
+_WORDS = ("agent", "customer", "colleague", "supervisor", "telephone")
 TALK = _heard(agent=[CUSTOMER], customer=[AGENT])
 HOLD = _heard(customer=[MUSIC_ON_HOLD])
 SILENCE = _heard()
@@ -72,9 +86,12 @@ MONITOR = _heard(agent=[CUSTOMER], customer=[AGENT], supervisor=BOTH)
 WHISPER = _heard(agent=[CUSTOMER, SUPERVISOR], customer=[AGENT], supervisor=BOTH)
 BARGE = _heard(agent=[CUSTOMER, SUPERVISOR], customer=[AGENT, SUPERVISOR], supervisor=BOTH)
 TAKEN_OVER = _heard(customer=[SUPERVISOR], supervisor=[CUSTOMER])
+REMOTE_TALK = _heard(telephone=[CUSTOMER], customer=[TELEPHONE])
+REMOTE_CONSULT = _heard(telephone=[COLLEAGUE], colleague=[TELEPHONE], customer=[MUSIC_ON_HOLD])
 WAYS = {
     AGENT: ("WSS", "DTLS-SRTP"),
     CUSTOMER: ("UDP", "RTP"),
+    TELEPHONE: ("UDP", "RTP"),
 }
 """How each telephone's signalling and audio must come."""
 PROTECTIONS = {
@@ -116,6 +133,11 @@ class Stage:
         """The colleague's telephone."""
         return self.fleet.parties[COLLEAGUE]
 
+    @property
+    def telephone(self) -> Party:
+        """The remote agent's."""
+        return self.fleet.parties[TELEPHONE]
+
     # -- the steps ------------------------------------------------------------------------------
 
     def steps(self) -> list[Step]:
@@ -137,7 +159,8 @@ class Stage:
             Step("barge", BARGE, lambda: self._join("active")),
             Step("intercept", TAKEN_OVER, self._intercept),
             Step("forced-drop", SILENCE, self._drop_supervisor),
-            Step("redial", TALK, self._dial),
+            Step("rp-dial", REMOTE_TALK, self._dial_remotely, self._telephone_was_called),
+            Step("rp-consult", REMOTE_CONSULT, self._consult_remotely),
             Step("hangup", SILENCE, self._hang_up, self._both_released),
         ]
 
@@ -146,8 +169,11 @@ class Stage:
         await self.customer.when(lambda status: status.call is CallState.CONNECTED)
 
     async def _audio_came_as_it_must(self) -> dict[str, Any]:
+        return self._audio_of(self.agent, self.customer)
+
+    def _audio_of(self, *parties: Party) -> dict[str, Any]:
         """By what the endpoint saw on the wire, and by what each telephone's port counted."""
-        transports = dict(_registered(self.trace).values())
+        transports = dict(_registered(self.trace).values()) | _invited(self.trace)
         audio = {
             party.name: {
                 "signaling": transports.get(party.name),
@@ -155,11 +181,11 @@ class Stage:
                 "srtp_profile": party.status.srtp_profile,
                 "codec": party.status.codec,
             }
-            for party in (self.agent, self.customer)
+            for party in parties
         }
-        for name, way in WAYS.items():
-            came = audio[name]["signaling"], audio[name]["media"]
-            if came != way:
+        for name, way in audio.items():
+            came = way["signaling"], way["media"]
+            if came != WAYS[name]:
                 raise ProofFailed(f"{name} has {came[1]} over {came[0]}", {"audio": audio})
         return {"audio": audio}
 
@@ -215,13 +241,26 @@ class Stage:
     async def _drop_supervisor(self) -> None:
         await self.client.clear(SUPERVISOR, self.call)
 
+    async def _dial_remotely(self) -> None:
+        """The endpoint calls the remote agent's telephone first, and then the customer for it."""
+        self.call = (await self.client.make_call(REMOTE, CUSTOMER)).call
+        await self.customer.when(lambda status: status.call is CallState.CONNECTED)
+
+    async def _telephone_was_called(self) -> dict[str, Any]:
+        return self._audio_of(self.telephone)
+
+    async def _consult_remotely(self) -> None:
+        self.second = (await self.client.consult(REMOTE, self.call, COLLEAGUE)).call
+        await self.colleague.when(lambda status: status.call is CallState.CONNECTED)
+
     async def _hang_up(self) -> None:
-        await self.client.clear(AGENT, self.call)
-        for party in (self.agent, self.customer):
+        """The remote agent hangs up his telephone, and both calls of his are over."""
+        await self.telephone.hang_up()
+        for party in (self.customer, self.colleague):
             await party.when(lambda status: status.call is CallState.ENDED)
 
     async def _both_released(self) -> dict[str, Any]:
-        byes = {p.name: p.status.released_by_peer for p in (self.agent, self.customer)}
+        byes = {p.name: p.status.released_by_peer for p in (self.customer, self.colleague)}
         if not all(byes.values()):
             raise ProofFailed("not both ends saw the BYE", {"bye_seen": byes})
         return {"bye_seen": byes}
@@ -235,23 +274,27 @@ async def staged(directory: Path) -> AsyncIterator[Stage]:
     def remember(direction: Direction, flow: Flow, octets: bytes, at: float) -> None:
         trace.append(TracedMessage(at, direction is Direction.SENT, flow, octets))
 
+    fleet = Fleet()
     async with AsyncExitStack() as lives:
         enter = lives.enter_async_context
-        endpoint = await enter(Endpoint(_config(directory), trace=remember))
-        passwords = {number: secrets.token_urlsafe(18) for number in NAMES}
+        telephone = await enter(fleet.party(TELEPHONE, answer=AnswerMode.AUTOMATIC))
+        config = _config(directory, await telephone.address())
+        endpoint = await enter(Endpoint(config, trace=remember))
+        passwords = {number: secrets.token_urlsafe(18) for number in (*EXTENSIONS, REMOTE)}
         realm = endpoint.config.sip.realm
         for number, password in passwords.items():
             await add_extension(endpoint.extensions, realm, Extension(number), password)
+        del passwords[REMOTE]  # nobody registers as that one
         authority = endpoint.certificate.authority
         client = EndpointClient(
             endpoint.url, endpoint.token, ssl_context=certificates.client_context(authority)
         )
         await enter(client)
-        fleet = await enter(Fleet())
+        await enter(fleet)
         host, port = endpoint.sip_address
         browser, plain = endpoint.wss_url, f"udp:{host}:{port}"
         async with asyncio.TaskGroup() as group:
-            for name in NAMES:
+            for name in EXTENSIONS:
                 group.create_task(
                     fleet.add(
                         name,
@@ -264,8 +307,11 @@ async def staged(directory: Path) -> AsyncIterator[Stage]:
         yield Stage(endpoint, client, fleet, passwords, trace)
 
 
-def _config(directory: Path) -> Config:
-    """The embedded defaults; a port that is taken is left to its owner, and any free one used."""
+def _config(directory: Path, telephone: str) -> Config:
+    """The embedded defaults, and a trunk to a telephone.
+
+    A port that is taken is left to its owner, and any free one used.
+    """
     http, sip = HttpSettings(), SipSettings()
 
     def free(host: str, port: int, *, udp: bool = False) -> int:
@@ -280,6 +326,14 @@ def _config(directory: Path) -> Config:
             tls_port=free(sip.host, sip.tls_port),
         ),
         state=StateSettings(directory=directory),
+        trunk=[
+            TrunkSettings(
+                name="outside",
+                peers=[TrunkPeerSettings(uri=f"sip:{telephone}")],
+                networks=[NO_NETWORK],
+                outgoing=[RuleSettings(match=f"{OUTSIDE}*", strip=len(OUTSIDE))],
+            )
+        ],
     )
 
 
@@ -293,7 +347,7 @@ async def run(*, once: bool, as_json: bool, console: Console) -> bool:
     """
     with tempfile.TemporaryDirectory(prefix="agent-endpoint-demo-") as directory:
         quiet = Console(quiet=True) if as_json else console
-        with quiet.status("Starting the endpoint and four telephones…"):
+        with quiet.status("Starting the endpoint and five telephones…"):
             lives = AsyncExitStack()
             stage = await lives.enter_async_context(staged(Path(directory)))
         async with lives:
@@ -333,15 +387,16 @@ async def _show_walk(stage: Stage, console: Console) -> list[StepResult]:
             left = names[len(results) :] if result.ok else []
             live.update(result_table(results, left[0] if left else None))
     console.print()
+    width = max(len(name) for name in NAMES)
     for result in results:
         for fault in result.faults:
             console.print(f"  [red]{result.name}[/]: {fault}")
         for name, way in result.facts.get("audio", {}).items():
-            console.print(f"  {name:<{WIDTH}} {_way(way)}", highlight=False)
+            console.print(f"  {name:<{width}} {_way(way)}", highlight=False)
         if "digits" in result.facts:
             console.print(f"  {CUSTOMER} received the digits [bold]{result.facts['digits']}[/]")
         if "bye_seen" in result.facts:
-            console.print("  both telephones saw the BYE")
+            console.print(f"  {' and '.join(result.facts['bye_seen'])} saw the BYE")
     return results
 
 
@@ -369,6 +424,12 @@ def _registered(trace: Sequence[TracedMessage]) -> dict[str, tuple[str, str]]:
     return found
 
 
+def _invited(trace: Sequence[TracedMessage]) -> dict[str, str]:
+    """Who was called by which transport."""
+    invites = (m for m in trace if m.sent and m.octets.startswith(b"INVITE "))
+    return {parse_message(m.octets).to.uri.user or m.peer: m.transport for m in invites}
+
+
 def _show_addresses(stage: Stage, console: Console) -> None:
     endpoint = stage.endpoint
     host, port = endpoint.sip_address
@@ -388,7 +449,7 @@ def _show_addresses(stage: Stage, console: Console) -> None:
 
 def result_table(results: Sequence[StepResult], running: str | None) -> Table:
     """The walk so far, for a person."""
-    table = Table(title="Who hears whom", title_style="bold", show_lines=True)
+    table = Table(title="Who hears whom", title_style="bold", show_lines=True, caption=WHO)
     table.add_column("step", no_wrap=True)
     table.add_column("expected")
     table.add_column("heard, as received and decoded")
@@ -417,7 +478,9 @@ def _way(way: dict[str, Any]) -> str:
 
 def _rows(heard: HearingMatrix, style: str) -> Text:
     """Who hears something; all others hear nothing."""
-    lines = [f"{name:<{WIDTH}} ◀ {_sound(heard[name])}" for name in NAMES if heard.get(name)]
+    who = [name for name in NAMES if heard.get(name)]
+    width = max(map(len, who), default=0)
+    lines = [f"{name:<{width}} ◀ {_sound(heard[name])}" for name in who]
     return Text("\n".join(lines) or "silence", style)
 
 

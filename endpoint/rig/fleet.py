@@ -184,6 +184,11 @@ class Party:
         if not status.registered:
             raise PartyError(f"{self.name} can't register: {status.registration_failure}")
 
+    async def address(self) -> str:
+        """Where it takes calls by UDP, as `host:port`; waits until it does."""
+        status = await self.when(lambda status: status.address != "", timeout_s=START_TIMEOUT_S)
+        return status.address
+
     async def _follow(self, reports: asyncio.StreamReader, errors: asyncio.StreamReader) -> None:
         """Read what the process says until it ends."""
         async with asyncio.TaskGroup() as group:
@@ -281,6 +286,36 @@ class Fleet:
         Raises:
             PartyError: it can't register; the text holds the SIP status or what failed below it.
         """
+        party = self.party(
+            name,
+            server=server,
+            password=password,
+            domain=domain,
+            answer=answer,
+            ca_file=ca_file,
+            protection=protection,
+            codecs=codecs,
+        )
+        await self._lives.enter_async_context(party)
+        await party.registered()
+        return party
+
+    def party(
+        self,
+        name: str,
+        *,
+        server: str = "",
+        password: str = "",
+        domain: str = "127.0.0.1",
+        answer: AnswerMode = AnswerMode.WHEN_TOLD,
+        ca_file: str = "",
+        protection: Protection | None = None,
+        codecs: Sequence[str] = (),
+    ) -> Party:
+        """One more party, that somebody else starts and ends: the fleet only listens to it.
+
+        As of `add`; without a `server` it is a telephone that is registered nowhere.
+        """
         tone_hz = next(self._tones)
         if protection is None:
             is_browser = server.startswith(("ws:", "wss:"))
@@ -296,11 +331,9 @@ class Fleet:
             protection=protection,
             codecs=list(codecs),
         )
-        party = await self._lives.enter_async_context(Party(settings))
         self.add_source(name, tone_hz)
-        self.parties[name] = party
-        await party.registered()
-        return party
+        self.parties[name] = Party(settings)
+        return self.parties[name]
 
     def add_source(self, name: str, *frequencies_hz: float) -> None:
         """Let everybody listen for a source that is no party of ours."""

@@ -31,7 +31,10 @@ class PartySettings(Struct, frozen=True):
     name: str
     """Its number; also what others hear it as."""
     server: str
-    """`udp:host:port`, `tls:host:port`, `ws://host:port/sip` or `wss://host:port/sip`."""
+    """`udp:host:port`, `tls:host:port`, `ws://host:port/sip` or `wss://host:port/sip`.
+
+    Empty: it is registered nowhere, and takes the calls that come to `Status.address`.
+    """
     domain: str
     password: str
     tone_hz: float
@@ -126,6 +129,8 @@ class Status(Struct, frozen=True, tag=True):
 
     registered: bool = False
     registration_failure: str = ""
+    address: str = ""
+    """`host:port` of its SIP over UDP, where it speaks that."""
     call: CallState = CallState.IDLE
     peer: str = ""
     digits: str = ""

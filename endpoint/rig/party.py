@@ -94,7 +94,9 @@ class Phone:
     def _begin(self, call: CallState, peer: str) -> None:
         """Of the last call nothing stands any more."""
         now = self._status
-        self._status = Status(now.registered, now.registration_failure, call, peer)
+        self._status = Status(
+            now.registered, now.registration_failure, now.address, call=call, peer=peer
+        )
         self.report(self._status)
 
     def _become(self, **changes: object) -> None:
@@ -103,9 +105,18 @@ class Phone:
             self._status = status
             self.report(status)
 
+    def serve(self, group: asyncio.TaskGroup, address: tuple[str, int] | None) -> None:
+        """Take calls, at a UDP address where it has one, and register where it has a server."""
+        if address is not None:
+            self._become(address=f"{address[0]}:{address[1]}")
+        group.create_task(self._follow_invitations(group))
+        group.create_task(self._follow_media())
+        if self.settings.server:
+            self._register(group)
+
     # -- registration --------------------------------------------------------------------------
 
-    def register(self, group: asyncio.TaskGroup) -> None:
+    def _register(self, group: asyncio.TaskGroup) -> None:
         """Connect, register, and follow both for ever."""
         kind, _, address = self.settings.server.partition(":")
         tls = None
@@ -134,8 +145,6 @@ class Phone:
         self._account = account
         self._registration = self._user_agent.register(account)
         group.create_task(self._follow_registration())
-        group.create_task(self._follow_invitations(group))
-        group.create_task(self._follow_media())
 
     async def _follow_registration(self) -> None:
         async for event in self._user_agent.registration_events():
@@ -296,6 +305,8 @@ class Phone:
     async def _dial(self, destination: str, group: asyncio.TaskGroup) -> None:
         if self._session is not None:
             raise OrderRefused(f"{self.settings.name} is in a call")
+        if self._registration is None:
+            raise OrderRefused(f"{self.settings.name} has no server to dial by")
         end = await self._open(None, controlling=True)
         self._offered = end.offer()
         target = Uri("sip", destination, host=self._registrar.host, port=self._registrar.port)
@@ -305,7 +316,7 @@ class Phone:
                 from_=NameAddr("", self._aor),
                 to=NameAddr("", Uri("sip", destination, host=self.settings.domain)),
                 sdp=self._offered.serialise(),
-                flow=self._registration.flow if self._registration else None,
+                flow=self._registration.flow,
                 credentials=self._account.credentials,
                 contact_user=self.settings.name,
             )
@@ -395,18 +406,21 @@ async def main() -> None:
     ports = MediaSettings(
         rtp_port_low=settings.rtp_port_first, rtp_port_high=settings.rtp_port_last
     )
+    # Who has a server takes its calls alone.
+    callers = () if settings.server else ("127.0.0.1",)
     # What is followed ends when the user agent and the media link close, and the group then too.
     async with (
         asyncio.TaskGroup() as group,
         LocalLink(ports) as media,
-        UserAgent(UserAgentConfig()) as user_agent,
+        UserAgent(UserAgentConfig(trusted_peers=callers)) as user_agent,
     ):
         tone = m.Segment([settings.tone_hz], 1000)
         await media.request(m.OpenPlayer(port=TONE, cadence=[tone]))
-        if settings.server.startswith("udp:"):
-            await user_agent.listen_udp("127.0.0.1", 0)
+        address = None
+        if not settings.server or settings.server.startswith("udp:"):
+            address = await user_agent.listen_udp("127.0.0.1", 0)
         phone = Phone(settings, user_agent, media, Reporter())
-        phone.register(group)
+        phone.serve(group, address)
         await _obey(phone, reader, group)
 
 

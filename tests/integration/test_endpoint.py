@@ -459,22 +459,30 @@ async def test_the_demo_walks_its_steps_and_prints_them_as_json():
         "barge",
         "intercept",
         "forced-drop",
-        "redial",
+        "rp-dial",
+        "rp-consult",
         "hangup",
     ]
     assert all(step["ok"] for step in document["steps"])
     assert all(step["heard"] == step["expected"] for step in document["steps"])
-    nobody = {"6001": [], "10086": [], "6002": [], "7001": []}
+    nobody = {"6001": [], "10086": [], "6002": [], "7001": [], "62345678": []}
     heard = {step["name"]: step["heard"] for step in document["steps"]}
     assert heard["dial"] == {**nobody, "6001": ["10086"], "10086": ["6001"]}
     assert heard["hold"] == {**nobody, "10086": ["moh"]}
     assert heard["conference"] == {
+        **nobody,
         "6001": ["10086", "6002"],
         "10086": ["6001", "6002"],
         "6002": ["10086", "6001"],
-        "7001": [],
     }
     assert heard["whisper"]["10086"] == ["6001"]
+    assert heard["rp-dial"] == {**nobody, "62345678": ["10086"], "10086": ["62345678"]}
+    assert heard["rp-consult"] == {
+        **nobody,
+        "62345678": ["6002"],
+        "6002": ["62345678"],
+        "10086": ["moh"],
+    }
     assert heard["hangup"] == nobody
     audio = document["steps"][0]["audio"]
     assert (audio[AGENT]["signaling"], audio[AGENT]["media"]) == ("WSS", "DTLS-SRTP")
@@ -485,5 +493,7 @@ async def test_the_demo_walks_its_steps_and_prints_them_as_json():
         "srtp_profile": None,
         "codec": "PCMU",
     }
+    by_trunk = document["steps"][16]["audio"]["62345678"]
+    assert (by_trunk["signaling"], by_trunk["media"]) == ("UDP", "RTP")
     assert document["steps"][3]["digits"] == "1234#"
     assert document["versions"]["agent-endpoint"]

@@ -65,6 +65,19 @@ async def test_a_caller_who_leaves_at_once_does_no_harm() -> None:
                 await party.answer()
 
 
+async def test_a_party_without_a_server_is_called_where_it_is_and_dials_nobody() -> None:
+    async with asyncio.timeout(25), Party(settings("")) as party:
+        host, _, port = (await party.address()).rpartition(":")
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as caller:
+            caller.bind(("127.0.0.1", 0))
+            caller.sendto(_request("INVITE", caller.getsockname()[1]), (host, int(port)))
+            await party.when(lambda status: status.call is CallState.RINGING)
+            await party.hang_up()
+            await party.when(lambda status: status.call is CallState.ENDED)
+        with pytest.raises(PartyError, match="no server to dial by"):
+            await party.dial("10086")
+
+
 def _request(method: str, port: int) -> bytes:
     lines = (
         f"{method} sip:6001@127.0.0.1 SIP/2.0",
