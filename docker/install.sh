@@ -20,9 +20,12 @@ peers=(
   kamailio
   kamailio-tls-modules
   kamailio-websocket-modules
+  libasound2-plugins # sound devices without a sound card
   libc6-dev
+  libportaudio2
   linphone-cli
   postgresql
+  pulseaudio
   rtpengine-daemon
   sip-tester
   sngrep

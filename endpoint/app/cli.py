@@ -34,6 +34,7 @@ from endpoint.app.setupcommands import (
     loaded_or_fail,
     show_token,
 )
+from endpoint.app.soundcommands import sound_app
 from endpoint.app.statecommands import state_app
 from endpoint.app.tracecommands import trace_app
 from endpoint.app.wiring import Endpoint
@@ -50,6 +51,7 @@ app.add_typer(config_app, name="config")
 app.add_typer(extension_app, name="extension")
 app.add_typer(database_app, name="database")
 app.add_typer(bans_app, name="bans")
+app.add_typer(sound_app, name="sound")
 app.add_typer(calls_app)
 app.add_typer(parties_app)
 app.add_typer(state_app)

@@ -29,6 +29,7 @@ from endpoint.app.facts import (
 from endpoint.app.ports import can_bind, find_owner, is_taken
 from endpoint.app.secrecy import check_secrets
 from endpoint.app.settings import Config, is_loopback
+from endpoint.app.soundcheck import findings as sound_findings
 from endpoint.app.state import StateDirectory
 from endpoint.app.trunkcheck import findings
 from endpoint.app.words import counted
@@ -87,6 +88,7 @@ async def examine(named: Path | None) -> list[Check]:
     checks += [check_certificate(config, state), check_clock(), *check_addresses(config)]
     checks += await check_media(config)
     checks += check_codecs()
+    checks += await check_sound(config)
     checks += await check_credentials(loaded, state)
     checks += check_accounts(config)
     checks += await check_trunks(config)
@@ -393,6 +395,16 @@ def check_codecs() -> list[Check]:
             )
         )
     return checks
+
+
+async def check_sound(config: Config) -> list[Check]:
+    """Sound devices, where stations have some."""
+    name = "sound devices"
+    text, found = await sound_findings(config)
+    failures = [
+        Check(name, "failed" if fatal else "warning", why, cure) for fatal, why, cure in found
+    ]
+    return failures or [Check(name, "ok", text)]
 
 
 async def check_credentials(loaded: Loaded, state: StateDirectory) -> list[Check]:

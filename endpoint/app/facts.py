@@ -16,9 +16,10 @@ from endpoint.app.trunks import trunk_of
 from endpoint.errors import ConfigurationError
 from endpoint.legs import line, trunk
 from endpoint.legs.audio_end import AudioSettings, Protection
-from endpoint.legs.base import DeviceId, DigitKind
+from endpoint.legs.base import DeviceId, DigitKind, SoundUse
 from endpoint.legs.info import TRICKLE_ICE
 from endpoint.legs.leg import AutoAnswer, LegSettings
+from endpoint.legs.sound import SoundChoice, SoundStation
 from endpoint.legs.station import FileStation
 from endpoint.media import messages as m
 from endpoint.media.link import MediaSettings
@@ -217,12 +218,25 @@ def leg_settings(config: Config) -> LegSettings:
     )
 
 
-def station(settings: StationSettings) -> FileStation:
+def station(settings: StationSettings) -> FileStation | SoundStation:
     """A device without a phone."""
-    return FileStation(
-        device=DeviceId(settings.device),
-        file=str(settings.path) if settings.path is not None else None,
-        cadence=(m.Segment(frequencies_hz=[settings.frequency_hz], duration_ms=1000),),
+    device = DeviceId(settings.device)
+    if settings.kind != "sound":
+        return FileStation(
+            device,
+            file=str(settings.path) if settings.path is not None else None,
+            cadence=(m.Segment(frequencies_hz=[settings.frequency_hz], duration_ms=1000),),
+        )
+    ringer = settings.ringer or settings.output
+    return SoundStation(
+        device,
+        {
+            SoundUse.INPUT: SoundChoice(settings.input, settings.input_gain_db),
+            SoundUse.OUTPUT: SoundChoice(settings.output, settings.output_gain_db),
+            SoundUse.RINGER: SoundChoice(ringer, settings.ringer_gain_db),
+        },
+        noise_suppression=settings.noise_suppression,
+        answer_after_s=settings.answer_after_s,
     )
 
 

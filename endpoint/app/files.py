@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from endpoint.app import certificates
 from endpoint.audio.wav import read_wav
 from endpoint.errors import AudioError, ConfigurationError
+from endpoint.legs.sound import SoundChoice
 from signaling.transport.tls import client_context
 
 Tree = dict[str, Any]
@@ -65,6 +66,9 @@ def unusable(tree: Tree) -> Iterator[Mistake]:
     for index, station in _tables(tree, "station"):
         if station.get("kind") == "file":
             yield from _wav(f"station.{index}.path", station.get("path"))
+        spoken = station.get("input")
+        if station.get("kind") == "sound" and isinstance(spoken, str):
+            yield from _wav(f"station.{index}.input", SoundChoice(spoken).file)
 
 
 def _tables(tree: Tree, name: str) -> Iterator[tuple[int, Tree]]:

@@ -19,6 +19,8 @@ from endpoint.legs.base import (
     DeviceRegistered,
     DeviceUnregistered,
     RegistrationEvent,
+    SoundDeviceLost,
+    SoundDeviceReturned,
     SourceBanned,
     TextReceived,
     TrunkDown,
@@ -160,7 +162,7 @@ class NativeView:
         elif isinstance(event, TrunkUp | TrunkDown):
             trunk = next((one for one in self.trunks() if one.trunk == event.trunk), None)
             about = []
-        elif isinstance(event, SourceBanned):
+        elif isinstance(event, SourceBanned | SoundDeviceLost | SoundDeviceReturned):
             about = [event.device]
         elif isinstance(event, TextReceived):
             about = [event.device, event.sender]

@@ -18,6 +18,7 @@ from pydantic import (
     ModelWrapValidatorHandler,
     SecretStr,
     ValidationError,
+    ValidationInfo,
     field_validator,
     model_validator,
 )
@@ -43,6 +44,8 @@ from endpoint.app.sipsettings import CaptureSettings as CaptureSettings
 from endpoint.app.sipsettings import SipLimits as SipLimits
 from endpoint.app.sipsettings import SipSettings as SipSettings
 from endpoint.app.trunksettings import TrunkSettings
+from endpoint.legs.base import SoundUse
+from endpoint.legs.sound import checked_sound
 
 SrtpSuite = Literal["AES_CM_128_HMAC_SHA1_80", "AEAD_AES_256_GCM", "AEAD_AES_128_GCM"]
 
@@ -299,22 +302,55 @@ class CallSettings(Section):
     """The same for single devices, as `{ 6001 = "never" }`."""
 
 
+Gain = Annotated[float, Field(ge=-60, le=30, allow_inf_nan=False)]
+
+
 class StationSettings(Section):
-    """`[[station]]`: an agent's ears and mouth without a phone: a tone or a file is its voice."""
+    """`[[station]]`: an agent's ears and mouth without a phone: sound devices, a tone or a file.
+
+    Sound devices are those of the machine that the endpoint runs on; `agent-endpoint sound list`
+    shows them.
+    """
 
     device: str
     """Whose ears and mouth."""
-    kind: Literal["tone", "file"]
-    """What is heard of it."""
+    kind: Literal["tone", "file", "sound"]
+    """What is heard of it: a tone, a file, or what a microphone hears."""
     frequency_hz: Annotated[float, Field(ge=50, le=3900, allow_inf_nan=False)] = 440
     """Of a tone station."""
     path: Path | None = None
     """WAV file of a file station."""
+    input: str = "default"
+    """The microphone of a sound station.
+
+    A sound device by its name, `default` for the system's own, `null` for none, `tone:HZ` or
+    `file:PATH` (WAV, over and over) in place of one.
+    """
+    output: str = "default"
+    """Its speaker: a sound device by its name, `default`, or `null` for none."""
+    ringer: str = ""
+    """Where it rings, as `output`; by default there."""
+    input_gain_db: Gain = 0
+    """Louder or softer: what others hear of it,"""
+    output_gain_db: Gain = 0
+    """what it hears,"""
+    ringer_gain_db: Gain = 0
+    """and how it rings."""
+    noise_suppression: Annotated[int, Field(ge=0, le=4)] = 0
+    """Of its microphone: 0 (none) to 4. Needs `pip install 'agent-endpoint[noise]'`."""
+    answer_after_s: Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)] | None = None
+    """A sound station picks up by itself after so long; by default it waits to be told to."""
 
     @field_validator("device")
     @classmethod
     def _device(cls, device: str) -> str:
         return checked_device(device)
+
+    @field_validator("input", "output", "ringer")
+    @classmethod
+    def _sound(cls, name: str, field: ValidationInfo) -> str:
+        use = SoundUse(str(field.field_name))
+        return checked_sound(name, use) if name or use is not SoundUse.RINGER else name
 
     @model_validator(mode="after")
     def _file_has_path(self) -> Self:

@@ -42,6 +42,7 @@ from endpoint.app.ports import PortTaken, is_taken
 from endpoint.app.rest import RestRoutes
 from endpoint.app.secrecy import check_secrets, weakness
 from endpoint.app.settings import Config
+from endpoint.app.sound import SoundRoutes
 from endpoint.app.state import Running, StateDirectory
 from endpoint.app.texts import TextRoutes
 from endpoint.app.traces import TraceRoutes, Traces
@@ -310,6 +311,7 @@ class Endpoint:
             *BanRoutes(self.server).routes(),
             *TraceRoutes(traces, self.exchange.sip_calls).routes(),
             *TextRoutes(self.server, directory, domain, patience_s).routes(),
+            *SoundRoutes(self.exchange.sounds, patience_s).routes(),
             *MediaRoutes(view, self.exchange.browsers, patience_s).routes(),
             *EventSocket(view).routes(),
         ]

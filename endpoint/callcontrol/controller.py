@@ -64,12 +64,9 @@ from endpoint.legs.base import (
     LegOffered,
     LegReleased,
     LegRole,
+    OfNoCall,
     RegistrationEvent,
-    SourceBanned,
-    TextReceived,
     TransferAsked,
-    TrunkDown,
-    TrunkUp,
 )
 
 __all__ = ["CallController", "CallRecords", "ControllerSettings"]
@@ -463,7 +460,7 @@ class CallController:
             if isinstance(event, DeviceRegistered | DeviceUnregistered):
                 self._registrations[event.device, event.server] = event
                 self._feed.publish(event, self.clock())
-            elif isinstance(event, TextReceived | TrunkUp | TrunkDown | SourceBanned):
+            elif isinstance(event, OfNoCall):
                 self._feed.publish(event, self.clock())
             elif isinstance(event, LegOffered):
                 self._offered(event)

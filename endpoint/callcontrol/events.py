@@ -16,11 +16,9 @@ from endpoint.legs.base import (
     Cause,
     DeviceId,
     InteractionId,
+    OfNoCall,
     RegistrationEvent,
     Side,
-    SourceBanned,
-    TextReceived,
-    TrunkEvent,
 )
 
 
@@ -282,7 +280,7 @@ CallEvents = (
     | CallCleared
 )
 """Everything that is told about calls."""
-Event = CallEvents | RegistrationEvent | TrunkEvent | SourceBanned | TextReceived
+Event = CallEvents | RegistrationEvent | OfNoCall
 """Everything that is told."""
 
 

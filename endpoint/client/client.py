@@ -244,6 +244,17 @@ class EndpointClient:
         path = f"/devices/{quote(device, safe='')}/texts"
         return await self._ask("POST", path, wire.TextSent, wire.SendText(sender, text))
 
+    # -- sound devices ----------------------------------------------------------------------------
+
+    async def sound(self, device: str) -> wire.Sound:
+        """The sound devices of a station."""
+        return await self._ask("GET", f"/devices/{quote(device, safe='')}/sound", wire.Sound)
+
+    async def choose_sound(self, device: str, choice: wire.ChooseSound) -> wire.Sound:
+        """Give a station other ones, also in a call; events tell of one that is not there."""
+        path = f"/devices/{quote(device, safe='')}/sound"
+        return await self._ask("PUT", path, wire.Sound, choice)
+
     # -- a page's audio ---------------------------------------------------------------------------
 
     async def open_media(self, device: str, sdp: str) -> wire.Media:

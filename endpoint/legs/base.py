@@ -393,7 +393,44 @@ class SourceBanned:
     for_s: float
 
 
-ExchangeEvent = LegEvent | RegistrationEvent | TrunkEvent | SourceBanned | TextReceived
+class SoundUse(StrEnum):
+    """What a sound device is to an agent."""
+
+    INPUT = "input"
+    """The microphone."""
+    OUTPUT = "output"
+    """The speaker."""
+    RINGER = "ringer"
+
+
+@dataclass(frozen=True, slots=True)
+class SoundDeviceLost:
+    """A station's sound device is not there, or no longer: silence in its place, the call goes on.
+
+    It is looked for until it is back.
+    """
+
+    device: DeviceId
+    use: SoundUse
+    name: str
+    """Of the sound device."""
+    text: str
+    """Why, for a person."""
+
+
+@dataclass(frozen=True, slots=True)
+class SoundDeviceReturned:
+    """It is there, and used."""
+
+    device: DeviceId
+    use: SoundUse
+    name: str
+
+
+SoundEvent = SoundDeviceLost | SoundDeviceReturned
+OfNoCall = TrunkEvent | SourceBanned | TextReceived | SoundEvent
+"""What is told and concerns no leg and no registration."""
+ExchangeEvent = LegEvent | RegistrationEvent | OfNoCall
 """Everything that an exchange tells."""
 
 

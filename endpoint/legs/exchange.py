@@ -52,7 +52,8 @@ from endpoint.legs.redirection import Deflection, Redirections
 from endpoint.legs.referrals import Referrals
 from endpoint.legs.sip import SipLeg
 from endpoint.legs.sipcalls import SipCalls
-from endpoint.legs.station import FileStation, StationLeg
+from endpoint.legs.sound import SoundLeg, SoundStation, SoundStations
+from endpoint.legs.station import FileLeg, FileStation
 from endpoint.legs.terms import AudioTerms
 from endpoint.legs.trunk import Trunk, Trunks, TrunkSettings, TrunkState
 from endpoint.media import messages as m
@@ -88,7 +89,7 @@ class LegExchange(Exchange):
         *,
         settings: LegSettings | None = None,
         accounts: Sequence[AccountSettings] = (),
-        stations: Sequence[FileStation] = (),
+        stations: Sequence[FileStation | SoundStation] = (),
         trunks: Sequence[TrunkSettings] = (),
         extension: Callable[[DeviceId], Awaitable[DeviceId | None]] = _nobody,
         supervision: Supervision | None = None,
@@ -119,7 +120,11 @@ class LegExchange(Exchange):
         )
         self.browsers = BrowserStations(media, self.settings, self._emit)
         """Devices that a page's audio stands for: asked by the native interface."""
-        self._stations = {station.device: station for station in stations}
+        self.sounds = SoundStations((), self._emit)
+        """Sound devices of stations that have some: asked by the native interface."""
+        self._stations: dict[DeviceId, FileStation] = {}
+        for station in stations:
+            self.set_station(station)
         self._accounts = OutsideAccounts(server.user_agent)
         self._first_accounts = accounts
         registrar = OwnRegistrar(
@@ -268,9 +273,12 @@ class LegExchange(Exchange):
         """How each trunk is now, in the order in which they are tried."""
         return [trunk.state for trunk in self._trunks]
 
-    def set_station(self, station: FileStation) -> None:
+    def set_station(self, station: FileStation | SoundStation) -> None:
         """Give a device a station without signalling, in place of one that it has."""
-        self._stations[station.device] = station
+        if isinstance(station, SoundStation):
+            self.sounds.set(station)
+        else:
+            self._stations[station.device] = station
 
     @property
     def leg_count(self) -> int:
@@ -310,9 +318,11 @@ class LegExchange(Exchange):
         browser = self.browsers.of(request.device)
         if browser is not None:
             return BrowserLeg(request, browser, self._ports, self.settings, self._emit)
-        station = self._stations.get(request.device)
-        if station is not None and not self._registrar.targets(request):
-            return StationLeg(request, station, self._ports, self.settings, self._emit)
+        if not self._registrar.targets(request):
+            if (sound := self.sounds.of(request.device)) is not None:
+                return SoundLeg(request, sound, self._ports, self.settings, self._emit)
+            if (station := self._stations.get(request.device)) is not None:
+                return FileLeg(request, station, self._ports, self.settings, self._emit)
         return PlacedLeg(
             request,
             self._ports,
@@ -356,8 +366,8 @@ class LegExchange(Exchange):
 
     def _is_station(self, device: DeviceId) -> bool:
         """Whether a device has a telephone here, whatever the directory says."""
-        is_page = self.browsers.of(device) is not None
-        return is_page or device in self._stations or bool(self._server.targets(device))
+        is_local = any(each.of(device) is not None for each in (self.browsers, self.sounds))
+        return is_local or device in self._stations or bool(self._server.targets(device))
 
     def _faced(
         self, interaction: InteractionId, role: LegRole, device: DeviceId

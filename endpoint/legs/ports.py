@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from endpoint.audio import tones
 from endpoint.errors import MediaError
@@ -13,6 +14,8 @@ from endpoint.legs.base import InteractionId, LegId, Route, Source
 from endpoint.legs.terms import AudioTerms
 from endpoint.media import messages as m
 from endpoint.media.link import MediaLink
+
+R = TypeVar("R", bound=m.Result)
 
 SOUNDS: dict[Source, tuple[m.Segment, ...]] = {
     source: tuple(
@@ -102,7 +105,7 @@ class LegPorts:
         terms: AudioTerms | None = None,
     ) -> AudioEnd:
         """Open one end of a leg's audio, that is in no route yet. Raises MediaError."""
-        port = f"{leg}.{next(self._numbers)}"
+        port = self._port_of(leg)
         end = AudioEnd(self._link, port, protection, self._audio, terms)
         self._legs[end.port] = leg
         try:
@@ -119,25 +122,71 @@ class LegPorts:
         """
         self._route(leg, _Routed(end.port, end.port))
 
-    async def open_station(
-        self, leg: LegId, *, file: str | None, cadence: Sequence[m.Segment], keep_s: float
+    async def open_source(
+        self, leg: LegId, file: str | None, cadence: Sequence[m.Segment] = ()
+    ) -> m.PortName:
+        """Open what a leg without a network says: a file or a cadence. Raises MediaError."""
+        port = self._port_of(leg)
+        if file is not None:
+            await self._open(leg, port, m.OpenFilePlayer(port=port, path=file, loop=True))
+        else:
+            await self._open(leg, port, m.OpenPlayer(port=port, cadence=list(cadence)))
+        return port
+
+    async def open_sink(self, leg: LegId, keep_s: float) -> m.PortName:
+        """Open the ears of a leg without a network; what they hear can be read. Raises MediaError.
+
+        What is kept is so many seconds long.
+        """
+        port = self._port_of(leg)
+        await self._open(leg, port, m.OpenSink(port=port))
+        await self._link.request(m.StartListening(port=port, keep_s=keep_s))
+        self._listening.add(port)
+        return port
+
+    async def open_far_end(self, leg: LegId) -> tuple[m.PortName, m.RtpAddress]:
+        """Open a port for a far end that nobody negotiates with. Raises MediaError."""
+        port = self._port_of(leg)
+        opening = m.OpenRtpPort(port=port, strict_source=True)
+        return port, await self._open(leg, port, opening)
+
+    async def join_far_end(
+        self, port: m.PortName, host: str, number: int, codec: m.PayloadType
     ) -> None:
-        """Open a player and a listening sink for a leg without a network. Raises MediaError."""
-        source, sink = f"{leg}.source", f"{leg}.sink"
-        try:
-            self._legs[source] = leg
-            if file is not None:
-                await self._link.request(m.OpenFilePlayer(port=source, path=file, loop=True))
-            else:
-                await self._link.request(m.OpenPlayer(port=source, cadence=list(cadence)))
-            self._legs[sink] = leg
-            await self._link.request(m.OpenSink(port=sink))
-            await self._link.request(m.StartListening(port=sink, keep_s=keep_s))
-            self._listening.add(sink)
-        except MediaError:
-            self.close(leg)
-            raise
+        """Say where that far end is, and what it speaks. Raises MediaError."""
+        await self._link.request(
+            m.SetRemote(
+                port=port,
+                host=host,
+                rtp_port=number,
+                rtcp_port=number,
+                send=[codec],
+                receive=[codec],
+                rtcp_mux=True,
+            )
+        )
+
+    def route(self, leg: LegId, source: m.PortName, sink: m.PortName) -> None:
+        """Let the leg's routes go from and to these."""
         self._route(leg, _Routed(source, sink))
+
+    def close_port(self, port: m.PortName) -> None:
+        """Close one port of a leg that goes on without it. Harmless where there is none."""
+        if self._legs.pop(port, None) is not None:
+            self._listening.discard(port)
+            self._link.send(m.ClosePort(port=port))
+
+    def _port_of(self, leg: LegId) -> m.PortName:
+        return f"{leg}.{next(self._numbers)}"
+
+    async def _open(self, leg: LegId, port: m.PortName, command: m.Command[R]) -> R:
+        """Open a port; where that fails, the leg has none of this name."""
+        self._legs[port] = leg
+        try:
+            return await self._link.request(command)
+        except MediaError:
+            self._legs.pop(port, None)
+            raise
 
     def close_end(self, end: AudioEnd) -> None:
         """Close one end of a leg that goes on without it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -37,39 +38,41 @@ class FileStation:
 
 
 class StationLeg(Leg):
-    """A leg to a `FileStation`."""
+    """A leg without signalling: ports are all there is."""
 
     def __init__(
         self,
         request: PlaceLeg,
-        station: FileStation,
+        answer_after_s: float | None,
         ports: LegPorts,
         settings: LegSettings,
         emit: Callable[[LegEvent], None],
     ) -> None:
         super().__init__(request.leg, request.interaction, request.role, ports, settings, emit)
-        self._request = request
-        self._station = station
+        self._answer_after_s = request.answer_after_s if request.auto_answer else answer_after_s
         self._talking = False
 
+    @abstractmethod
+    async def _open(self) -> None:
+        """Open and route its ports. Raises MediaError."""
+
+    async def _ring(self) -> None:
+        """It waits to be answered."""
+
     async def _begin(self) -> None:
-        station = self._station
         try:
-            await self._ports.open_station(
-                self.id,
-                file=station.file,
-                cadence=station.cadence,
-                keep_s=station.keep_s,
-            )
+            await self._open()
         except MediaUnavailable:
             raise
         except MediaError as exc:  # its file, most likely
             raise GiveUp(Cause.UNREACHABLE, str(exc)) from exc
         self._emit(LegAlerting(self.id))
-        request = self._request
-        wait_s = request.answer_after_s if request.auto_answer else station.answer_after_s
-        if wait_s is not None:
-            self._after(wait_s, self._answer)
+        if self._answer_after_s == 0:
+            await self._answer()
+            return
+        await self._ring()
+        if self._answer_after_s is not None:
+            self._after(self._answer_after_s, self._answer)
 
     async def _alert(self, early_media: bool) -> None:
         """Nothing: there is nobody to tell."""
@@ -95,3 +98,24 @@ class StationLeg(Leg):
 
     def _let_far_end_go(self, cause: Cause) -> None:
         """Nothing: the ports are all there is."""
+
+
+class FileLeg(StationLeg):
+    """A leg to a `FileStation`."""
+
+    def __init__(
+        self,
+        request: PlaceLeg,
+        station: FileStation,
+        ports: LegPorts,
+        settings: LegSettings,
+        emit: Callable[[LegEvent], None],
+    ) -> None:
+        super().__init__(request, station.answer_after_s, ports, settings, emit)
+        self._station = station
+
+    async def _open(self) -> None:
+        station = self._station
+        source = await self._ports.open_source(self.id, station.file, station.cadence)
+        sink = await self._ports.open_sink(self.id, station.keep_s)
+        self._ports.route(self.id, source, sink)

@@ -20,12 +20,14 @@ from endpoint.app.media import MediaRoutes
 from endpoint.app.native import NativeView
 from endpoint.app.rest import RestRoutes
 from endpoint.app.settings import Config
+from endpoint.app.sound import SoundRoutes
 from endpoint.app.texts import TextRoutes
 from endpoint.app.traces import TraceRoutes, Traces
 from endpoint.callcontrol.events import Event
 from endpoint.gateways.native.messages import API
 from endpoint.legs.browser import BrowserStations
 from endpoint.legs.sipcalls import SipCalls
+from endpoint.legs.sound import SoundStations
 from signaling.server import SipServer
 
 pytestmark = pytest.mark.unit
@@ -96,7 +98,7 @@ def test_the_commands_are_those_of_the_program() -> None:
     told = {
         name.split()[0] for cell in cells if "`" in cell for name in re.findall(r"`([^`]+)`", cell)
     }
-    subcommands = {"list", "remove", "check", "lift"}
+    subcommands = {"list", "remove", "check", "lift", "use"}
     assert told - subcommands == set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
 
 
@@ -118,6 +120,7 @@ def test_the_requests_of_the_native_interface_are_those_that_are_served() -> Non
     view = Mock(spec=NativeView)
     routes = [
         *RestRoutes(view, 1.0, started_at=0.0).routes(),
+        *SoundRoutes(SoundStations((), Mock()), 1.0).routes(),
         *MediaRoutes(view, Mock(spec=BrowserStations), 1.0).routes(),
         *BanRoutes(Mock(spec=SipServer)).routes(),
         *TraceRoutes(Mock(spec=Traces), SipCalls()).routes(),

@@ -173,6 +173,24 @@ class SendText(Struct, frozen=True, forbid_unknown_fields=True):
     text: Annotated[str, Meta(min_length=1, max_length=1300)]
 
 
+SoundName = Annotated[str, Meta(min_length=1, max_length=1024)]
+SoundGain = Annotated[float, Meta(ge=-60, le=30)]
+
+
+class ChooseSound(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """`PUT /devices/{device}/sound`: what is not said stays as it is."""
+
+    input: SoundName | None = None
+    """The microphone: a sound device by its name, `default`, `null`, `tone:HZ` or `file:PATH`."""
+    output: SoundName | None = None
+    """The speaker: a sound device by its name, `default` or `null`."""
+    ringer: SoundName | None = None
+    """Where it rings, likewise."""
+    input_gain_db: SoundGain | None = None
+    output_gain_db: SoundGain | None = None
+    ringer_gain_db: SoundGain | None = None
+
+
 class MediaOffer(Struct, frozen=True, forbid_unknown_fields=True):
     """`POST /devices/{device}/media`, and `PUT` of a further offer."""
 
@@ -199,6 +217,27 @@ class TextSent(Struct, frozen=True):
     """A telephone of the device took it."""
     sip_status: int
     """What they said, as in `TextReceived`; 480 where none is registered."""
+
+
+class SoundPart(Struct, frozen=True):
+    """One of the three sound devices of a station."""
+
+    use: str
+    """`input`, `output` or `ringer`."""
+    name: str
+    """As it was chosen."""
+    gain_db: float
+    failure: str = ""
+    """Why it is not there; empty where it is, or is not in use."""
+
+
+class Sound(Struct, frozen=True):
+    """200 of `GET` and `PUT /devices/{device}/sound`."""
+
+    device: str
+    parts: list[SoundPart]
+    in_call: bool
+    """They are in use, or ready to be: it rings."""
 
 
 class Media(Struct, frozen=True):

@@ -1,0 +1,101 @@
+"""What a sound device's process and its keeper say to each other, as `messages` of the plane."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+
+import msgspec
+from msgspec import Struct
+
+from endpoint.audio.tones import Segment
+from endpoint.media.messages import PayloadType
+
+CODEC = PayloadType(number=97, encoding="L16", clock_rate_hz=16000)
+"""How a sound device's audio goes to the plane and back."""
+DEFAULT = "default"
+"""The name of whatever device the system takes for its own."""
+
+
+class SoundUse(StrEnum):
+    """What a sound device is to an agent."""
+
+    INPUT = "input"
+    """A microphone."""
+    OUTPUT = "output"
+    """A speaker."""
+    RINGER = "ringer"
+
+    @property
+    def is_input(self) -> bool:
+        """Audio comes from it."""
+        return self is SoundUse.INPUT
+
+
+class SoundDevice(Struct, frozen=True):
+    """One that is there now."""
+
+    name: str
+    """What it is chosen by; the same after it was away, and after a restart."""
+    inputs: int
+    """Channels."""
+    outputs: int
+    is_default_input: bool = False
+    is_default_output: bool = False
+    text: str = ""
+    """What else it is called."""
+
+
+class SoundDevices(Struct, frozen=True):
+    """All that are there now, or why nobody can say."""
+
+    devices: list[SoundDevice] = []
+    failure: str = ""
+
+
+class StreamSettings(Struct, frozen=True):
+    """One direction of one sound device."""
+
+    use: SoundUse
+    name: str
+    gain_db: float = 0.0
+    noise_suppression: int = 0
+    """Of a microphone: 0 (none) to 4."""
+    cadence: Sequence[Segment] = ()
+    """Of a ringer."""
+
+
+class Open(Struct, frozen=True, tag=True):
+    """Open the device, and again whenever it was lost. To end it, close the channel."""
+
+
+class SetGain(Struct, frozen=True, tag=True):
+    """Louder or softer."""
+
+    gain_db: float
+
+
+class Opened(Struct, frozen=True, tag=True):
+    """Audio goes."""
+
+    sample_rate_hz: int
+    text: str = ""
+    """What could not be done for it."""
+
+
+class Lost(Struct, frozen=True, tag=True):
+    """It is not there, or no longer. Said once, until it is opened."""
+
+    text: str
+
+
+class Alive(Struct, frozen=True, tag=True):
+    """Said every second."""
+
+
+Order = Open | SetGain
+Word = Opened | Lost | Alive
+
+encode = msgspec.msgpack.Encoder().encode
+decode_order = msgspec.msgpack.Decoder(Order).decode
+decode_word = msgspec.msgpack.Decoder(Word).decode
