@@ -9,19 +9,26 @@ from typing import TypeVar
 
 import pytest
 
-from endpoint.callcontrol.commands import ClearConnection, MakeCall, SingleStepTransfer
+from endpoint.callcontrol.commands import (
+    ClearConnection,
+    ConsultationCall,
+    MakeCall,
+    SingleStepTransfer,
+    TransferCall,
+)
 from endpoint.callcontrol.events import (
     Delivered,
     Established,
+    Retrieved,
     TransferFailed,
     Transferred,
     Transferring,
 )
 from endpoint.legs.base import Cause, DeviceId, DeviceRegistered
 
-from .desk import Desk, Ear
+from .desk import Desk
 from .peers.baresip import Baresip
-from .peers.hearing import hear
+from .peers.hearing import Listener, hear
 from .peers.jssip import JsSip
 from .peers.kamailio import Kamailio
 from .peers.linphone import Linphone
@@ -37,7 +44,7 @@ AGENT_HZ, CUSTOMER_HZ, COLLEAGUE_HZ = 1400, 1010, 1800
 BOSS, NOBODY = DeviceId("6003"), DeviceId("6009")
 TONES_HZ = {AGENT: AGENT_HZ, CUSTOMER: CUSTOMER_HZ, COLLEAGUE: COLLEAGUE_HZ, BOSS: 1800}
 
-T = TypeVar("T", Baresip, Linphone)
+T = TypeVar("T", bound=Baresip | Linphone)
 
 
 def telephone(kind: type[T], directory: Path, user: DeviceId, at: Desk | Kamailio) -> T:
@@ -159,6 +166,13 @@ relayed = pytest.mark.parametrize(
     "server", [False, True], ids=["direct", "rtpengine"], indirect=True
 )
 """Audio straight, and through rtpengine."""
+through_rtpengine = pytest.mark.parametrize("server", [True], ids=["rtpengine"], indirect=True)
+refusals = pytest.mark.parametrize(
+    ("kind", "status", "cause"),
+    [(Linphone, 603, Cause.DECLINED), (Baresip, 486, Cause.BUSY)],
+    ids=["declined", "busy"],
+)
+"""How each telephone refuses a call that rings at it, by a button."""
 
 
 @pytest.fixture
@@ -205,18 +219,64 @@ async def test_we_refer_a_baresip_phone_and_its_notify_ends_our_call(
     await hear({third: {CUSTOMER_HZ}, customer: {COLLEAGUE_HZ}})
 
 
-async def test_whom_we_refer_a_baresip_phone_to_declines_and_the_call_goes_on(
-    referring: Desk, customer: Baresip, third: Baresip
+@through_rtpengine
+@refusals
+async def test_whom_we_refer_a_baresip_phone_to_refuses_and_the_call_goes_on(
+    referring: Desk,
+    server: Kamailio,
+    customer: Baresip,
+    tmp_path: Path,
+    kind: type[Baresip | Linphone],
+    status: int,
+    cause: Cause,
 ) -> None:
     await talking_outside(referring, customer)
-    await referring.do(SingleStepTransfer(AGENT, COLLEAGUE))
-    await third.ringing()
-    await third.hang_up()
-    failed = await referring.event(TransferFailed, device=AGENT)
-    assert (failed.cause, failed.sip_status) == (Cause.BUSY, 486)
-    await hear({referring.ear(AGENT): {CUSTOMER_HZ}})
+    async with telephone(kind, tmp_path, COLLEAGUE, server) as target:
+        await referring.do(SingleStepTransfer(AGENT, COLLEAGUE))
+        await target.ringing()
+        await target.hang_up()
+        failed = await referring.event(TransferFailed, device=AGENT)
+        assert (failed.sip_status, failed.cause) == (status, cause)
+    await hear({referring.ear(AGENT): {CUSTOMER_HZ}, customer: {AGENT_HZ}})
     await referring.do(ClearConnection(AGENT))
     await referring.cleared()
+
+
+@through_rtpengine
+@refusals
+async def test_who_refuses_our_call_leaves_a_transfer_undone_blind_and_attended(
+    server: Kamailio,
+    customer: Baresip,
+    tmp_path: Path,
+    kind: type[Baresip | Linphone],
+    status: int,
+    cause: Cause,
+) -> None:
+    """We stay in the middle; both others are behind Kamailio."""
+    async with (
+        outside(server, f"sip:{server.address}", tmp_path / "outside") as desk,
+        telephone(kind, tmp_path, COLLEAGUE, server) as target,
+    ):
+        await desk.event(DeviceRegistered, device=AGENT)
+        await talking_outside(desk, customer)
+        await desk.do(SingleStepTransfer(AGENT, COLLEAGUE))
+        await target.ringing()
+        await target.hang_up()
+        failed = await desk.event(TransferFailed, device=AGENT)
+        assert (failed.sip_status, failed.cause) == (status, cause)
+        await hear({desk.ear(AGENT): {CUSTOMER_HZ}, customer: {AGENT_HZ}})
+
+        await desk.do(ConsultationCall(AGENT, COLLEAGUE))
+        await desk.event(Delivered, device=COLLEAGUE)
+        await desk.do(TransferCall(AGENT))
+        await target.ringing()
+        await target.hang_up()
+        failed = await desk.event(TransferFailed, device=AGENT)
+        assert (failed.sip_status, failed.cause) == (status, cause)
+        await desk.event(Retrieved, device=AGENT)
+        await hear({desk.ear(AGENT): {CUSTOMER_HZ}, customer: {AGENT_HZ}})
+        await desk.do(ClearConnection(AGENT))
+        await desk.cleared()
 
 
 @pytest.mark.parametrize(("status", "cause"), [(603, Cause.DECLINED), (486, Cause.BUSY)])
@@ -264,7 +324,7 @@ async def linphone(stations: Desk, tmp_path: Path) -> AsyncIterator[Linphone]:
         yield phone
 
 
-def brought_together(desk: Desk) -> dict[Ear, set[int]]:
+def brought_together(desk: Desk) -> dict[Listener, set[int]]:
     """Customer and colleague hear each other, and nobody else."""
     return {desk.ear(CUSTOMER): {COLLEAGUE_HZ}, desk.ear(COLLEAGUE): {CUSTOMER_HZ}}
 
@@ -386,7 +446,7 @@ async def test_a_linphone_comes_to_our_agent_for_the_place_of_another(
         await calling.hold()
         await calling.dial(AGENT, call=2)
         await desk.event(Established, device=AGENT)
-        await hear({desk.ear(AGENT): {TONES_HZ[BOSS]}})
+        await hear({desk.ear(AGENT): {TONES_HZ[BOSS]}, calling: {AGENT_HZ}})
         calling.transfer_to_call(1, 2)
         done = await desk.event(Transferred, device=BOSS)
         assert done.transferred_to == CUSTOMER
@@ -396,6 +456,7 @@ async def test_a_linphone_comes_to_our_agent_for_the_place_of_another(
         await desk.cleared()
 
 
+@relayed
 async def test_we_refer_with_replaces_where_the_line_wants_it(
     server: Kamailio, tmp_path: Path
 ) -> None:
@@ -416,6 +477,7 @@ async def test_we_refer_with_replaces_where_the_line_wants_it(
         await agent.call(CUSTOMER)
         await customer.answer()
         await agent.connected(1)
+        await hear({agent: {CUSTOMER_HZ}, customer: {AGENT_HZ}})
         await agent.hold()
         await agent.call(COLLEAGUE)
         await colleague.answer()
@@ -431,7 +493,12 @@ async def test_we_refer_with_replaces_where_the_line_wants_it(
 # -- asked for from outside ------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("accept_refer", [False, True], ids=["refused", "allowed"])
+@pytest.mark.parametrize(
+    ("server", "accept_refer"),
+    [(False, False), (False, True), (True, True)],
+    ids=["refused", "allowed", "allowed-rtpengine"],
+    indirect=["server"],
+)
 async def test_s12_a_far_end_has_somebody_called_only_where_its_line_lets_it(
     server: Kamailio, customer: Baresip, third: Baresip, tmp_path: Path, accept_refer: bool
 ) -> None:

@@ -191,10 +191,18 @@ class Linphone:
         self.command(f"pause {call}")
         await self.line(rf"Call {call} with .* is now paused")
 
+    async def ringing(self) -> None:
+        """Wait until a call comes in."""
+        await self.line("Receiving new incoming call")
+
     async def answer(self) -> None:
         """Wait for a call, and answer it."""
-        await self.line("Receiving new incoming call")
+        await self.ringing()
         self.command("answer")
+
+    async def hang_up(self) -> None:
+        """End the current call: BYE, or 603 while it rings."""
+        self.command("terminate")
 
     async def ended(self, call: int) -> None:
         """Wait until a call is over."""
