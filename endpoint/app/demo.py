@@ -30,7 +30,13 @@ from rich.text import Text
 
 from endpoint.app import certificates
 from endpoint.app.ports import can_bind
-from endpoint.app.settings import Config, HttpSettings, SipSettings, StateSettings
+from endpoint.app.settings import (
+    Config,
+    HttpSettings,
+    SipSettings,
+    StateSettings,
+    SupervisionSettings,
+)
 from endpoint.app.trunksettings import RuleSettings, TrunkPeerSettings, TrunkSettings
 from endpoint.app.wiring import Endpoint, add_extension
 from endpoint.client.client import EndpointClient
@@ -334,6 +340,7 @@ def _config(directory: Path, telephone: str) -> Config:
                 outgoing=[RuleSettings(match=f"{OUTSIDE}*", strip=len(OUTSIDE))],
             )
         ],
+        supervision=[SupervisionSettings(supervisor=SUPERVISOR, devices=[AGENT])],
     )
 
 

@@ -25,6 +25,8 @@ from pydantic import (
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
 from endpoint.app.accountsettings import AccountSettings as AccountSettings
+from endpoint.app.permissionsettings import PickupGroupSettings as PickupGroupSettings
+from endpoint.app.permissionsettings import SupervisionSettings as SupervisionSettings
 from endpoint.app.relations import broken_relations
 from endpoint.app.section import DEVICE as DEVICE
 from endpoint.app.section import (
@@ -432,6 +434,8 @@ class Config(Section):
     account: list[AccountSettings] = []
     station: list[StationSettings] = []
     trunk: list[TrunkSettings] = []
+    supervision: list[SupervisionSettings] = []
+    pickup_group: list[PickupGroupSettings] = []
 
     @model_validator(mode="wrap")
     @classmethod

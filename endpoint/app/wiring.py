@@ -38,6 +38,7 @@ from endpoint.app.http import LOOPBACK, HttpServer
 from endpoint.app.journal import RecordJournal
 from endpoint.app.media import MediaRoutes
 from endpoint.app.native import NativeView
+from endpoint.app.permissionsettings import rules
 from endpoint.app.ports import PortTaken, is_taken
 from endpoint.app.rest import RestRoutes
 from endpoint.app.secrecy import check_secrets, weakness
@@ -285,6 +286,7 @@ class Endpoint:
                     calls=CallSettings(
                         no_answer_s=config.calls.answer_timeout_s,
                         park_s=config.calls.park_timeout_s,
+                        permissions=rules(config.supervision, config.pickup_group),
                     ),
                     dials=DialLimits(config.calls.dials_per_minute, config.calls.at_once),
                 ),

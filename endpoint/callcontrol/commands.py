@@ -66,6 +66,8 @@ class Rejection(StrEnum):
     """The device has dialled too often within a minute, or is in too many calls."""
     TRANSFERRING = "transferring"
     """The call is being transferred already."""
+    NOT_PERMITTED = "not_permitted"
+    """No rule lets the device do so about a call of that other one."""
     SHUTTING_DOWN = "shutting_down"
     """No new calls: the endpoint is about to stop."""
     INTERNAL_ERROR = "internal_error"

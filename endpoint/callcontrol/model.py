@@ -13,6 +13,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import NewType
 
+from endpoint.callcontrol.permissions import Permissions, Rules
 from endpoint.legs.base import Cause, DeviceId, InteractionId, LegId, LegRole, Side
 
 CallId = NewType("CallId", str)
@@ -92,7 +93,7 @@ class TimerKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CallSettings:
-    """How long call control waits."""
+    """How long call control waits, and whom it lets have part in calls of others."""
 
     no_answer_s: float = 60.0
     """How long a leg may ring."""
@@ -102,6 +103,8 @@ class CallSettings:
     """How long a far end that transfers may take to tell what came of it."""
     failure_tone_s: float = 3.0
     """How long a caller hears the busy tone when the call failed."""
+    permissions: Permissions = field(default_factory=Rules)
+    """Who may supervise whom, and pick up where; by default nobody."""
 
 
 @dataclass(frozen=True, slots=True)

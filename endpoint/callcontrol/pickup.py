@@ -32,6 +32,7 @@ _TO_BE_HAD = (ConnectionState.ALERTING, ConnectionState.QUEUED)
 def pick_up(turn: Turn, command: DirectedPickupCall) -> None:
     """Begin to. Raises CommandRejected."""
     call, waits = _waiting(turn, command)
+    _check_permitted(turn, command, waits)
     mine = call.connection_of(command.device)
     if mine is not None and mine.is_live and mine.parked_by is None:
         why = f"{command.device} is {mine.state} in call {call.id} itself"
@@ -131,6 +132,19 @@ def _waiting(turn: Turn, command: DirectedPickupCall) -> tuple[Call, Connection]
         why = f"{command.beside} is {there.state} in call {call.id}: there is nothing to pick up"
         raise refused(Rejection.INVALID_STATE, command, why)
     return call, waits
+
+
+def _check_permitted(turn: Turn, command: DirectedPickupCall, waits: Connection) -> None:
+    """Let a device take what is its own, and what is of those for whom it picks up.
+
+    Raises: CommandRejected.
+    """
+    whose = {each for each in (command.beside, waits.device, waits.parked_by) if each is not None}
+    may = turn.state.settings.permissions.may_pick_up
+    if command.device not in whose and not any(may(command.device, each) for each in whose):
+        names = " and ".join(sorted(whose))
+        why = f"{command.device} is in no [[pickup_group]] with {names}"
+        raise refused(Rejection.NOT_PERMITTED, command, why)
 
 
 def _is_picked_up(call: Call, place: Connection) -> bool:

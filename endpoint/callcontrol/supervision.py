@@ -115,6 +115,9 @@ def leave(turn: Turn) -> None:
 
 def _supervised(turn: Turn, command: SupervisionCommand) -> tuple[Call, Connection]:
     """The connection that a command is beside. Raises CommandRejected."""
+    if not turn.state.settings.permissions.may_supervise(command.device, command.beside):
+        why = f"no [[supervision]] lets {command.device} supervise {command.beside}"
+        raise refused(Rejection.NOT_PERMITTED, command, why)
     call = next((each for each in turn.state.calls if each.id == command.call), None)
     beside = None if call is None else call.connection_of(command.beside)
     if call is None or beside is None or not beside.is_live:

@@ -171,6 +171,7 @@ async def opened(directory: Path) -> AsyncIterator[House]:
                         ours,
                         station=stations,
                         media={"telephones": "srtp-over-tls"},
+                        supervision=[{"supervisor": "*", "devices": ["*"]}],
                         trunk=[trunk(theirs, outgoing=[{"match": "9*"}])],
                     )
                 )

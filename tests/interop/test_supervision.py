@@ -41,6 +41,7 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
         tmp_path / "state",
         extensions=[AGENT, SUPERVISOR],
         stations={CUSTOMER: CUSTOMER_HZ},
+        settings={"supervision": [{"supervisor": SUPERVISOR, "devices": [AGENT]}]},
     ) as endpoint:
         yield endpoint
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import TypeVar
@@ -13,8 +14,10 @@ from endpoint.callcontrol import commands
 from endpoint.callcontrol.controller import CallController, ControllerSettings
 from endpoint.callcontrol.events import CallEvent, Delivered, Established, Event
 from endpoint.callcontrol.model import Call, CallId, CallRecord
+from endpoint.callcontrol.permissions import Permissions
 from endpoint.legs.base import DeviceId, InteractionId, LegRole
 from tests.fakes.exchange import FakeExchange, FakeLeg
+from tests.fakes.permissions import EVERYBODY
 
 START = datetime(2024, 5, 1, 12, tzinfo=UTC)
 PATIENCE_S = 1000.0
@@ -178,8 +181,11 @@ async def open_desk(
     *,
     check: bool = True,
     aliases: Mapping[str, str] | None = None,
+    permissions: Permissions = EVERYBODY,
 ) -> AsyncIterator[Desk]:
     """A desk; at its end no leg may be left, and nothing may have been asked out of turn."""
+    settings = settings or ControllerSettings()
+    settings = replace(settings, calls=replace(settings.calls, permissions=permissions))
     exchange, records, numbers = FakeExchange(), MemoryRecords(), count(1)
     loop = asyncio.get_running_loop()
 

@@ -46,8 +46,13 @@ async def said(endpoint: Endpoint, *arguments: str) -> tuple[int, str]:
 @pytest.fixture
 async def endpoint(tmp_path: Path) -> AsyncIterator[Endpoint]:
     stations = [{"device": device, "kind": "tone"} for device in STATIONS]
+    supervision = [
+        {"supervisor": each, "devices": ["6002", "6005"]} for each in ("6003", "6004", "6005")
+    ]
     async with Endpoint(
-        configuration(tmp_path / "state", station=stations, sip={"realm": REALM})
+        configuration(
+            tmp_path / "state", station=stations, sip={"realm": REALM}, supervision=supervision
+        )
     ) as endpoint:
         yield endpoint
 
@@ -142,6 +147,12 @@ async def test_a_supervisor_listens_whispers_barges_in_and_takes_over(
             "intercept 6004 6005": "6004 has taken the place of 6005",
         },
     )
+
+
+async def test_who_may_not_supervise_is_told_the_setting(endpoint: Endpoint, call: str) -> None:
+    code, text = await said(endpoint, "monitor", "6004", "6003")
+    assert code == ExitCode.CALL_FAILED
+    assert "no [[supervision]] lets 6004 supervise 6003" in text
 
 
 async def test_a_supervisor_in_a_call_of_its_own_is_told_so(endpoint: Endpoint, call: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from contextlib import closing
+from functools import partial
 from typing import Any
 
 import pytest
@@ -125,6 +126,19 @@ async def test_what_does_not_ring_is_not_picked_up(desk: Desk) -> None:
         with pytest.raises(RequestRefused) as refused:
             await desk.client.pick_up("6001", call, "6003")
         assert (refused.value.status, refused.value.reason) == (409, "invalid_state")
+
+
+async def test_nobody_has_part_in_calls_of_others_unless_a_rule_says_so(desk: Desk) -> None:
+    async with desk.client.events() as frames:
+        call = (await desk.client.make_call("6002", "6003")).call
+        await until(frames, "Established")
+        for ask in (
+            partial(desk.client.join, "6001", call, "6002"),
+            partial(desk.client.intercept, "6001", call, "6002"),
+        ):
+            with pytest.raises(RequestRefused) as refused:
+                await ask()
+            assert (refused.value.status, refused.value.reason) == (403, "not_permitted")
 
 
 async def test_a_call_is_parked_and_picked_up(desk: Desk) -> None:

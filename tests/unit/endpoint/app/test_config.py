@@ -256,6 +256,25 @@ def test_a_device_has_one_account(home: Path) -> None:
     ]
 
 
+def test_devices_that_may_have_part_in_calls_of_others_are_named_or_begin_so(home: Path) -> None:
+    write(
+        home / "agent-endpoint.toml",
+        """
+        supervision = [
+          { supervisor = "6900", devices = [] }, { supervisor = "69*", devices = ["*01"] }
+        ]
+        pickup_group = [{ devices = ["60*", "6 1"] }]
+        """,
+    )
+    expected = "expected a device, or how some begin, as 60*"
+    first, *others = mistakes()
+    assert first.startswith("supervision.0.devices (agent-endpoint.toml): found a list, expected")
+    assert others == [
+        f"supervision.1.devices.0 (agent-endpoint.toml): found '*01', {expected}",
+        f"pickup_group.0.devices.1 (agent-endpoint.toml): found '6 1', {expected}",
+    ]
+
+
 def test_a_password_can_be_kept_in_a_file_of_its_own(home: Path) -> None:
     secret = write(home / "secret", "s3cret\n")
     write(

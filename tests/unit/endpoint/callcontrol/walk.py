@@ -40,6 +40,7 @@ from endpoint.legs.base import (
     Side,
     Source,
 )
+from tests.fakes.permissions import EVERYBODY
 from tests.unit.endpoint.callcontrol.build import NOW
 
 
@@ -74,7 +75,8 @@ class Walk:
 
     state: Interaction = field(
         default_factory=lambda: Interaction(
-            InteractionId("i"), CallSettings(no_answer_s=60, failure_tone_s=3)
+            InteractionId("i"),
+            CallSettings(no_answer_s=60, failure_tone_s=3, permissions=EVERYBODY),
         )
     )
     legs: dict[LegId, WalkedLeg] = field(default_factory=dict)
