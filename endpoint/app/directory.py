@@ -54,6 +54,12 @@ class Directory:
             for device in sorted({*names, *accounts, *stations})
         }
 
+    async def knows(self, device: str) -> bool:
+        """Whether it is ours, also where it was added since."""
+        if device not in self:
+            await self.refresh()
+        return device in self
+
     def __contains__(self, device: object) -> bool:
         return device in self._known
 

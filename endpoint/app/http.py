@@ -54,6 +54,7 @@ _STATUS = {
     "not_in_call": 404,
     "shutting_down": 503,
     "internal_error": 500,
+    "unknown_device": 404,
     "not_permitted": 403,
     "bad_data": 400,
     "bad_digits": 400,

@@ -15,7 +15,7 @@ from endpoint.app.bodies import read_body
 from endpoint.app.native import NativeView
 from endpoint.callcontrol import commands as do
 from endpoint.callcontrol.commands import CommandAccepted, Rejection
-from endpoint.callcontrol.model import CallId, Participation
+from endpoint.callcontrol.model import CallId, ConnectionId, Participation
 from endpoint.gateways.native import messages as wire
 from endpoint.legs.base import DeviceId
 
@@ -37,7 +37,6 @@ class RestRoutes:
             "answer": do.AnswerCall,
             "hold": do.HoldCall,
             "retrieve": do.RetrieveCall,
-            "clear": do.ClearConnection,
             "end": do.ClearCall,
         }
         about_two: dict[str, Callable[[DeviceId, CallId | None, CallId], do.PairCommand]] = {
@@ -65,6 +64,7 @@ class RestRoutes:
             web.post(f"{calls}/{{call}}/deflect", self.deflect),
             web.post(f"{calls}/{{call}}/mute", self.mute),
             web.post(f"{calls}/{{call}}/data", self.data),
+            web.post(f"{calls}/{{call}}/clear", self.clear),
             *(
                 web.post(f"{calls}/{{call}}/{word}", self._about_device(command))
                 for word, command in about.items()
@@ -212,6 +212,13 @@ class RestRoutes:
         wanted = await read_body(request, wire.GiveData, timeout_s=self.body_timeout_s)
         device, call = DeviceId(wanted.device), CallId(request.match_info["call"])
         return await self._submit(do.AssociateData(device, wanted.data, call))
+
+    async def clear(self, request: web.Request) -> web.Response:
+        """`POST /calls/{call}/clear`."""
+        wanted = await read_body(request, wire.Clear, timeout_s=self.body_timeout_s)
+        device, call = DeviceId(wanted.device), CallId(request.match_info["call"])
+        connection = None if wanted.connection is None else ConnectionId(wanted.connection)
+        return await self._submit(do.ClearConnection(device, call, connection))
 
     def _about_two(
         self, command: Callable[[DeviceId, CallId | None, CallId], do.PairCommand]

@@ -204,9 +204,9 @@ class Endpoint:
         self.media = await enter(WorkerLink(media_settings(config), supervision=self.supervision))
         await enter(self.server)
         await self._listen_sip()
-        await self._open_calls(accounts, trunks)
         directory = Directory(config, self.extensions)
         await directory.refresh()
+        await self._open_calls(accounts, trunks, directory)
         await self._watch(directory)
         await self.http.listen(self._routes(directory, traces))
         self._stack.push_async_callback(self.http.stop_listening)
@@ -260,7 +260,10 @@ class Endpoint:
         )
 
     async def _open_calls(
-        self, accounts: Sequence[AccountSettings], trunks: Sequence[TrunkSettings]
+        self,
+        accounts: Sequence[AccountSettings],
+        trunks: Sequence[TrunkSettings],
+        directory: Directory,
     ) -> None:
         """The legs and call control. Records that an earlier run could not write come first."""
         config, enter = self.config, self._stack.enter_async_context
@@ -291,6 +294,7 @@ class Endpoint:
                     dials=DialLimits(config.calls.dials_per_minute, config.calls.at_once),
                 ),
                 extension=self._extension,
+                is_ours=directory.knows,
                 keep=self.supervision.keep,
             )
         )

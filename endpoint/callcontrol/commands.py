@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import ClassVar
 
-from endpoint.callcontrol.model import CallId, Participation
+from endpoint.callcontrol.model import CallId, ConnectionId, Participation
 from endpoint.legs.base import DeviceId, InteractionId
 
 
@@ -48,6 +48,8 @@ class Rejection(StrEnum):
 
     UNKNOWN_CALL = "unknown_call"
     """No such call, or the device is in no call."""
+    UNKNOWN_DEVICE = "unknown_device"
+    """No device of ours: nobody commands in its name."""
     NOT_IN_CALL = "not_in_call"
     """The device has no part in that call."""
     AMBIGUOUS_CALL = "ambiguous_call"
@@ -142,13 +144,18 @@ class GenerateDigits:
 
 @dataclass(frozen=True, slots=True)
 class ClearConnection:
-    """Take the device out of the call: give up, decline or hang up, as its state has it."""
+    """Take the device out of the call: give up, decline or hang up, as its state has it.
+
+    Or another party, by who talks there too, or supervises somebody who does.
+    """
 
     name: ClassVar[CommandName] = CommandName.CLEAR_CONNECTION
     device: DeviceId
-    """Who leaves."""
+    """Who leaves, or wants another one to."""
     call: CallId | None = None
     """Which call; not needed when the device is in one only."""
+    connection: ConnectionId | None = None
+    """Who leaves, where it is not the device itself."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
@@ -118,6 +118,10 @@ async def _once(name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> Non
     await work()
 
 
+async def _anybody(device: DeviceId) -> bool:
+    return True
+
+
 async def _no_alias(number: DeviceId) -> DeviceId | None:
     return None
 
@@ -127,7 +131,7 @@ class CallController:
 
     clock: the wall clock (UTC) for events and records. new_interaction: makes ids; call ids are
     made from them. extension: whom a dialled number means, where that is an extension of ours.
-    keep: keeps our reader of leg events alive.
+    is_ours: whether a device may be commanded. keep: keeps our reader of leg events alive.
     """
 
     def __init__(
@@ -139,6 +143,7 @@ class CallController:
         clock: Callable[[], datetime] | None = None,
         new_interaction: Callable[[], InteractionId] = random_interaction,
         extension: ExtensionLookup = _no_alias,
+        is_ours: Callable[[DeviceId], Awaitable[bool]] = _anybody,
         keep: Keeper = _once,
     ) -> None:
         self.exchange = exchange
@@ -152,6 +157,7 @@ class CallController:
         self.extension = extension
         """Whom a number means."""
         self._new_interaction = new_interaction
+        self._is_ours = is_ours
         self._keep = keep
         self._feed = EventFeed(self.settings.history)
         self._group = asyncio.TaskGroup()
@@ -202,6 +208,9 @@ class CallController:
 
         Raises: CommandRejected; then nothing has changed.
         """
+        if not await self._is_ours(command.device):
+            why = f"{command.device} is no device of ours; another party leaves by its connection"
+            raise refused(Rejection.UNKNOWN_DEVICE, command, why)
         if isinstance(command, MakeCall):
             runner = self._open_for(command)
             state = await runner.ask(command)

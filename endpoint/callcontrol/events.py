@@ -11,7 +11,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TypeVar
 
-from endpoint.callcontrol.model import CallId, ConnectionState, Participation
+from endpoint.callcontrol.model import UNNAMED, CallId, ConnectionId, ConnectionState, Participation
 from endpoint.legs.base import (
     Cause,
     DeviceId,
@@ -39,6 +39,8 @@ class CallEvent:
     """Which call."""
     device: DeviceId
     """Whom it is about: who rings, answered, holds, failed, left."""
+    connection: ConnectionId = UNNAMED
+    """Its name in the call."""
     from_outside: bool = False
     """That is a caller from outside: no device of ours, whatever number he says."""
     state: ConnectionState

@@ -152,6 +152,8 @@ def step(
             _retrieve_call(turn, stimulus)
         case GenerateDigits():
             _generate_digits(turn, stimulus)
+        case ClearConnection(connection=int()):
+            supervision.drop(turn, stimulus)
         case ClearConnection():
             clear_connection(turn, *_subject(turn, stimulus))
         case ClearCall():

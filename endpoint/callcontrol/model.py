@@ -18,6 +18,10 @@ from endpoint.legs.base import Cause, DeviceId, InteractionId, LegId, LegRole, S
 
 CallId = NewType("CallId", str)
 """One call; unique over all interactions. Made from the interaction's id and a number."""
+ConnectionId = NewType("ConnectionId", int)
+"""One connection in its call, counted from 1: who has no device of ours is named by it too."""
+UNNAMED = ConnectionId(0)
+"""Of a connection that is in no call yet."""
 
 
 class ConnectionState(StrEnum):
@@ -177,6 +181,8 @@ class Connection:
     """What realises it."""
     state: ConnectionState
     """What the device is to the call now."""
+    id: ConnectionId = UNNAMED
+    """Its name in the call, which it keeps; given by `Turn.add`."""
     media_confirmed: bool = False
     """Audio from it was seen."""
     held_by_phone: bool = False

@@ -98,7 +98,7 @@ def move(turn: Turn, connection: Connection, other: Call, call: Call) -> Connect
     leg = turn.state.leg(connection.leg)
     assert leg is not None  # as its connection lives
     turn.add_connection(call.id, leg, connection.state)
-    turn.put_connection(call.id, connection)
+    connection = turn.put_connection(call.id, connection)
     for each in turn.state.calls:
         for own in each.connections:
             if own.is_live and own.held_for == other.id and are_of_one(own, connection):

@@ -61,8 +61,7 @@ def park(turn: Turn, call: Call, own: Connection, command: ParkCall) -> None:
         ConnectionState.QUEUED,
         parked_by=command.device,
     )
-    call = replace(call, connections=(*call.connections, place))
-    turn.put_call(call)
+    place = turn.add(call.id, place)
     turn.publish(told.Queued(**turn.facts(call, place), parked_by=command.device))
     over = ended_by_us(Cause.NORMAL, command.device, f"parked at {command.at}")
     turn.end(call.id, own, over, failed=False)

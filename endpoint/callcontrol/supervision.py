@@ -12,6 +12,7 @@ from dataclasses import replace
 from endpoint.callcontrol import events as told
 from endpoint.callcontrol import transfer
 from endpoint.callcontrol.commands import (
+    ClearConnection,
     InterceptCall,
     JoinCall,
     Rejection,
@@ -27,9 +28,12 @@ from endpoint.callcontrol.model import (
     Leg,
     Participation,
 )
+from endpoint.callcontrol.moves import clear_connection
 from endpoint.callcontrol.refusals import check_not_transferred, dial_string_of, refused
 from endpoint.callcontrol.turn import Turn, ended_by_us
-from endpoint.legs.base import Cause, LegRole
+from endpoint.legs.base import Cause, DeviceId, LegRole
+
+_TALKS = (ConnectionState.CONNECTED, ConnectionState.HOLD)
 
 
 def single_step_conference(
@@ -90,6 +94,39 @@ def intercept(turn: Turn, command: InterceptCall) -> None:
         turn.end(call.id, beside, over, failed=False)
 
 
+def drop(turn: Turn, command: ClearConnection) -> None:
+    """Another's connection is cleared. Raises CommandRejected."""
+    call = next((each for each in turn.state.calls if each.id == command.call), None)
+    named = () if call is None else call.connections
+    theirs = next((each for each in named if each.id == command.connection), None)
+    if call is None or theirs is None or not theirs.is_live:
+        why = f"nobody is in call {command.call} by connection {command.connection}"
+        raise refused(Rejection.NOT_IN_CALL, command, why)
+    own = call.connection_of(command.device)
+    if theirs is own:
+        clear_connection(turn, call, own)
+        return
+    if not _may_drop(turn, call, command.device, own, theirs):
+        why = f"{command.device} neither talks with {theirs.number} in call {call.id} nor"
+        why = f"{why} supervises anybody there"
+        raise refused(Rejection.NOT_PERMITTED, command, why)
+    cause = Cause.NORMAL if turn.is_up(theirs) else Cause.CANCELLED
+    over = ended_by_us(cause, command.device, f"dropped by {command.device}")
+    turn.end(call.id, theirs, over, failed=False)
+
+
+def _may_drop(
+    turn: Turn, call: Call, device: DeviceId, own: Connection | None, theirs: Connection
+) -> bool:
+    """Who talks with somebody may, unless it is his supervisor; and who supervises one of them."""
+    may_supervise = turn.state.settings.permissions.may_supervise
+    others = {each.device for each in call.connections if each.is_live} - {None, device}
+    if any(may_supervise(device, each) for each in others if each is not None):
+        return True
+    talks = own is not None and own.is_party and own.state in _TALKS and call.is_established
+    return talks and (theirs.device is None or not may_supervise(theirs.device, device))
+
+
 def set_mute(turn: Turn, call: Call, own: Connection, command: SetMicrophoneMute) -> None:
     """Let nobody hear a device, or all again. Told also where it was so: whoever asks waits."""
     own = turn.put_connection(call.id, replace(own, muted=command.muted))
@@ -124,7 +161,7 @@ def _supervised(turn: Turn, command: SupervisionCommand) -> tuple[Call, Connecti
         why = f"{command.beside} has no part in call {command.call}"
         raise refused(Rejection.NOT_IN_CALL, command, why)
     talks = call.is_established and call.outcome is None
-    if not talks or beside.state not in (ConnectionState.CONNECTED, ConnectionState.HOLD):
+    if not talks or beside.state not in _TALKS:
         why = f"{command.beside} is {beside.state} in call {call.id}, and nobody talks there"
         raise refused(Rejection.NOT_ESTABLISHED, command, why)
     if not beside.is_party or command.beside == command.device:

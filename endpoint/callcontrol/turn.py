@@ -18,6 +18,7 @@ from endpoint.callcontrol.model import (
     CallId,
     CallRecord,
     Connection,
+    ConnectionId,
     ConnectionRecord,
     ConnectionState,
     Ending,
@@ -47,6 +48,7 @@ class Facts(TypedDict):
     interaction: InteractionId
     call: CallId
     device: DeviceId
+    connection: ConnectionId
     from_outside: bool
     state: ConnectionState
     calling: DeviceId
@@ -129,18 +131,23 @@ class Turn:
         old = self.call(call)
         kept = list(old.connections)
         at = max(i for i, each in enumerate(kept) if each.leg == connection.leg)
-        kept[at] = connection
+        kept[at] = replace(connection, id=kept[at].id)
         self.put_call(replace(old, connections=tuple(kept)))
+        return kept[at]
+
+    def add(self, call: CallId, connection: Connection) -> Connection:
+        """Take somebody into a call, and give his connection its name there."""
+        old = self.call(call)
+        connection = replace(connection, id=ConnectionId(len(old.connections) + 1))
+        self.put_call(replace(old, connections=(*old.connections, connection)))
         return connection
 
     def add_connection(self, call: CallId, leg: Leg, state: ConnectionState) -> Connection:
         """Take a leg's device into a call."""
-        connection = Connection(
-            leg.number, leg.role, leg.id, state=state, from_outside=leg.from_outside
+        return self.add(
+            call,
+            Connection(leg.number, leg.role, leg.id, state=state, from_outside=leg.from_outside),
         )
-        old = self.call(call)
-        self.put_call(replace(old, connections=(*old.connections, connection)))
-        return connection
 
     def put_leg(self, leg: Leg) -> Leg:
         """Add a leg, or replace it by its newer self."""
@@ -320,6 +327,7 @@ class Turn:
             interaction=self.state.id,
             call=call.id,
             device=connection.number,
+            connection=connection.id,
             from_outside=connection.from_outside,
             state=connection.state,
             calling=call.calling,

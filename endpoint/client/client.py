@@ -218,9 +218,9 @@ class EndpointClient:
         """Give the call texts by their key, which follow it; an empty one takes its key away."""
         return await self._about("data", call, wire.GiveData(device, data))
 
-    async def clear(self, device: str, call: str) -> wire.Accepted:
-        """Take the device out of the call."""
-        return await self._about("clear", call, wire.OfDevice(device))
+    async def clear(self, device: str, call: str, connection: int | None = None) -> wire.Accepted:
+        """Take the device out of the call, or another party, by its connection."""
+        return await self._about("clear", call, wire.Clear(device, connection))
 
     async def end(self, device: str, call: str) -> wire.Accepted:
         """End the call for all."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -182,8 +182,12 @@ async def open_desk(
     check: bool = True,
     aliases: Mapping[str, str] | None = None,
     permissions: Permissions = EVERYBODY,
+    ours: Collection[str] | None = None,
 ) -> AsyncIterator[Desk]:
-    """A desk; at its end no leg may be left, and nothing may have been asked out of turn."""
+    """A desk; at its end no leg may be left, and nothing may have been asked out of turn.
+
+    `ours` are the devices that may be commanded, by default all.
+    """
     settings = settings or ControllerSettings()
     settings = replace(settings, calls=replace(settings.calls, permissions=permissions))
     exchange, records, numbers = FakeExchange(), MemoryRecords(), count(1)
@@ -199,6 +203,9 @@ async def open_desk(
         found = (aliases or {}).get(number)
         return DeviceId(found) if found is not None else None
 
+    async def is_ours(device: DeviceId) -> bool:
+        return ours is None or device in ours
+
     async with CallController(
         exchange,
         records,
@@ -206,6 +213,7 @@ async def open_desk(
         clock=clock,
         new_interaction=new_interaction,
         extension=extension,
+        is_ours=is_ours,
     ) as controller:
         yield Desk(controller, exchange, records)
     if check:

@@ -45,6 +45,7 @@ def encode_call(
         sources = heard.get(connection.leg, []) if connection.is_live else []
         return wire.Party(
             device=connection.number,
+            connection=connection.id,
             from_outside=connection.from_outside,
             role=str(connection.role),
             state=str(connection.state),

@@ -42,10 +42,19 @@ class MakeCall(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class OfDevice(Struct, frozen=True, forbid_unknown_fields=True):
-    """`POST /calls/{call}/answer`, `hold`, `retrieve`, `clear`, `end`."""
+    """`POST /calls/{call}/answer`, `hold`, `retrieve`, `end`."""
 
     device: Device
-    """Who answers, holds, takes back, leaves, ends it for all."""
+    """Who answers, holds, takes back, ends it for all."""
+
+
+class Clear(Struct, frozen=True, forbid_unknown_fields=True):
+    """`POST /calls/{call}/clear`."""
+
+    device: Device
+    """Who leaves, or wants another party to."""
+    connection: Annotated[int, Meta(ge=1)] | None = None
+    """Of that other party."""
 
 
 class OfTwoCalls(Struct, frozen=True, forbid_unknown_fields=True):
@@ -268,6 +277,9 @@ class Party(Struct, frozen=True):
     """One device in one call."""
 
     device: str
+    """Its number; of a caller from outside what he says."""
+    connection: int
+    """Its name in the call, which it keeps; what `clear` takes."""
     from_outside: bool
     """A caller from outside: no device of ours, whatever number he says."""
     role: str

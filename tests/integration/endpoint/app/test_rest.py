@@ -124,7 +124,7 @@ async def test_what_does_not_ring_is_not_picked_up(desk: Desk) -> None:
         call = (await desk.client.make_call("6002", "6003")).call
         await until(frames, "Established")
         with pytest.raises(RequestRefused) as refused:
-            await desk.client.pick_up("6001", call, "6003")
+            await desk.client.pick_up("6002", call, "6003")
         assert (refused.value.status, refused.value.reason) == (409, "invalid_state")
 
 
@@ -133,12 +133,36 @@ async def test_nobody_has_part_in_calls_of_others_unless_a_rule_says_so(desk: De
         call = (await desk.client.make_call("6002", "6003")).call
         await until(frames, "Established")
         for ask in (
-            partial(desk.client.join, "6001", call, "6002"),
-            partial(desk.client.intercept, "6001", call, "6002"),
+            partial(desk.client.join, "6003", call, "6002"),
+            partial(desk.client.intercept, "6003", call, "6002"),
         ):
             with pytest.raises(RequestRefused) as refused:
                 await ask()
             assert (refused.value.status, refused.value.reason) == (403, "not_permitted")
+
+
+async def test_a_party_is_dropped_by_its_name_and_nobody_commands_for_it(desk: Desk) -> None:
+    async with desk.client.events() as frames:
+        call = (await desk.client.make_call("6002", "6003")).call
+        told = await until(frames, "Established")
+        assert told.call is not None
+        names = {party.device: party.connection for party in told.call.parties}
+        assert told.fields["connection"] == names["6003"]
+        with pytest.raises(RequestRefused) as refused:
+            await desk.client.clear("10086", call)
+        assert (refused.value.status, refused.value.reason) == (404, "unknown_device")
+        await desk.client.clear("6002", call, names["6003"])
+        over = await until(frames, "ConnectionCleared")
+        assert (over.fields["device"], over.fields["releasing_device"]) == ("6003", "6002")
+
+
+async def test_a_device_that_was_added_since_is_commanded(desk: Desk) -> None:
+    realm = desk.endpoint.config.sip.realm
+    await add_extension(desk.endpoint.extensions, realm, Extension("6009"), PASSWORD)
+    accepted = await desk.client.make_call("6009", "6003")
+    async with desk.client.events() as frames:
+        first = await snapshot(frames)
+        assert accepted.call not in [call.call for call in first.calls]  # has no telephone
 
 
 async def test_a_call_is_parked_and_picked_up(desk: Desk) -> None:

@@ -10,7 +10,14 @@ from hypothesis import strategies as st
 
 from endpoint.callcontrol import commands
 from endpoint.callcontrol.machine import EndEverything, Stimulus, TimerFired
-from endpoint.callcontrol.model import CallId, LegProgress, Participation, Timer, TimerKind
+from endpoint.callcontrol.model import (
+    CallId,
+    ConnectionId,
+    LegProgress,
+    Participation,
+    Timer,
+    TimerKind,
+)
 from endpoint.legs.base import (
     Cause,
     DeviceId,
@@ -61,6 +68,7 @@ COMMANDS: list[Stimulus] = (
             commands.GenerateDigits(device, "1", call),
             commands.GenerateDigits(device, "x", call),
             commands.ClearConnection(device, call),
+            *(commands.ClearConnection(device, call, ConnectionId(each)) for each in (1, 2, 3)),
             commands.SingleStepTransfer(device, "6002", call),
             commands.SingleStepTransfer(device, "x y", call),
             commands.TransferCall(device, CallId("other"), call or CallId("i-1")),

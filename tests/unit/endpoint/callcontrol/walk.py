@@ -257,6 +257,8 @@ class Walk:
                     assert connection.state is ConnectionState.HOLD
                     assert self._is_in(connection, connection.held_for), "left on hold"
         for call in self.state.calls:
+            names = [each.id for each in call.connections]
+            assert names == list(range(1, len(names) + 1)), "a connection keeps its name"
             if call.is_cleared:
                 continue
             parties = sum(each.is_party for each in call.connections)
