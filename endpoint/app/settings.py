@@ -290,7 +290,10 @@ class CallSettings(Section):
     dials_per_minute: Count = 10
     """Of one device, by command and at its telephone together."""
     at_once: Count = 4
-    """Calls that one device may be in; it dials no more then."""
+    """That one device may have, each whom it called being one; it dials no more then.
+
+    Of a conference all count whom it has called in, while it is in it.
+    """
     maximum_redirections: Annotated[int, Field(ge=0, le=10)] = 3
     """So often a call may be sent elsewhere (3xx) before it is answered; 0: never."""
     auto_answer: AutoAnswerRule = "trusted"

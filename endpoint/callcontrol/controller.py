@@ -23,19 +23,16 @@ from endpoint.callcontrol.commands import (
     CommandAccepted,
     CommandOfOthers,
     ConsultationCall,
-    DeflectCall,
     DirectedPickupCall,
     MakeCall,
     PairCommand,
     Rejection,
-    SingleStepConference,
-    SingleStepTransfer,
     SupervisionCommand,
 )
 from endpoint.callcontrol.dials import DialLimits, Dials
 from endpoint.callcontrol.events import CallEvents
 from endpoint.callcontrol.feed import EventFeed, Subscription
-from endpoint.callcontrol.machine import DialRefused, EndEverything
+from endpoint.callcontrol.machine import EndEverything
 from endpoint.callcontrol.model import (
     Call,
     CallId,
@@ -48,10 +45,8 @@ from endpoint.callcontrol.model import (
 from endpoint.callcontrol.pickup import to_be_had
 from endpoint.callcontrol.refusals import check_allowed, refused
 from endpoint.callcontrol.runner import CallRecords, ExtensionLookup, InteractionRunner
-from endpoint.callcontrol.transfer import who_dials
 from endpoint.callcontrol.transitions import allowed_for
 from endpoint.legs.base import (
-    CAUSES,
     Cause,
     DeviceId,
     DeviceRegistered,
@@ -63,7 +58,6 @@ from endpoint.legs.base import (
     LegId,
     LegOffered,
     LegReleased,
-    LegRole,
     OfNoCall,
     RegistrationEvent,
     TransferAsked,
@@ -222,10 +216,6 @@ class CallController:
             self._gather(runner, command)
         elif isinstance(command, CommandOfOthers):
             return await self._join(runner, replace(command, call=call), call)
-        elif isinstance(
-            command, ConsultationCall | DeflectCall | SingleStepConference | SingleStepTransfer
-        ):
-            self._check_may_dial(command)
         state = await runner.ask(replace(command, call=call))
         if isinstance(command, ConsultationCall):
             call = state.calls[-1].id
@@ -281,6 +271,22 @@ class CallController:
         """The leg's events are for this interaction from now on."""
         self._legs[leg] = runner
 
+    def count_dial(self, device: DeviceId) -> tuple[Rejection, str] | None:
+        """Count a dial that comes about now; why it may not, where it may not."""
+        if self._is_closing:
+            return Rejection.SHUTTING_DOWN, "the endpoint is about to stop"
+        now = asyncio.get_running_loop().time()
+        at_once = sum(
+            call.at_once_of(device, runner.state.legs)
+            for runner, call, _ in self._connections_of(device)
+        )
+        limit = self._dials.refusal(device, at_once, now)
+        if limit is not None:
+            log.warning("dial refused", device=device, reason=limit)
+            return Rejection.DIAL_LIMIT, limit
+        self._dials.count(device, now)
+        return None
+
     # -- inside -----------------------------------------------------------------------------------
 
     def _open_for(self, command: MakeCall) -> InteractionRunner:
@@ -294,8 +300,6 @@ class CallController:
             check_allowed(command, call, connection)
         if self._is_picked_up(command.device):
             raise refused(Rejection.DEVICE_BUSY, command, f"{command.device} dials already")
-        if (limit := self._over_dial_limit(command.device)) is not None:
-            raise refused(Rejection.DIAL_LIMIT, command, limit)
         return self._start(self._new_interaction(), dialling=command.device)
 
     def _find(self, command: CallCommand) -> tuple[InteractionRunner, CallId]:
@@ -341,23 +345,14 @@ class CallController:
                 why = f"{device} is {own.state} in call {other.id}"
                 raise refused(Rejection.DEVICE_BUSY, command, why)
             is_there = True
-        if not is_there:
-            self._check_may_dial(command)
-            if self._is_picked_up(device):
-                raise refused(Rejection.DEVICE_BUSY, command, f"{device} is being picked up")
+        if not is_there and self._is_picked_up(device):
+            raise refused(Rejection.DEVICE_BUSY, command, f"{device} is being picked up")
         self._joining.add(device)
         try:
             state = await runner.ask(command)
         finally:
             self._joining.discard(device)
         return CommandAccepted(command.name, state.id, call)
-
-    def _check_may_dial(self, command: Command) -> None:
-        """Count a command that calls somebody. Raises CommandRejected."""
-        if self._is_closing:
-            raise refused(Rejection.SHUTTING_DOWN, command, "the endpoint is about to stop")
-        if (limit := self._over_dial_limit(command.device)) is not None:
-            raise refused(Rejection.DIAL_LIMIT, command, limit)
 
     def _is_picked_up(self, device: DeviceId) -> bool:
         """Whether a command picks the device's station up this moment."""
@@ -416,21 +411,16 @@ class CallController:
                 runner.adopt(other)
 
     def _may_transfer(self, runner: InteractionRunner | None, event: TransferAsked) -> bool:
-        """A phone that asks for a transfer dials, or brings two calls of its own together."""
+        """A phone that asks for a transfer may bring two calls of its own together."""
         leg = None if runner is None else runner.state.leg(event.leg)
         if runner is None or leg is None:
             self.exchange.tell_transfer(event.leg, 481)
             return False
-        if event.replaces is None:
-            dials = who_dials(runner.state, event)
-            if dials is None or self._over_dial_limit(dials) is None:
-                return True  # nobody dials for nobody: the machine says so
-            self.exchange.tell_transfer(leg.id, CAUSES[Cause.DIAL_LIMIT].sip_status)
-            return False
-        other = self._legs.get(event.replaces)
-        theirs = None if other is None else other.state.leg(event.replaces)
-        if other not in (None, runner) and theirs is not None and are_of_one(theirs, leg):
-            runner.adopt(other)
+        if event.replaces is not None:
+            other = self._legs.get(event.replaces)
+            theirs = None if other is None else other.state.leg(event.replaces)
+            if other not in (None, runner) and theirs is not None and are_of_one(theirs, leg):
+                runner.adopt(other)
         return True
 
     def _start(
@@ -488,19 +478,9 @@ class CallController:
             self.expect(offer.leg, runner)
             runner.tell(offer)
             return
-        dials = offer.role is LegRole.STATION
-        limit = self._over_dial_limit(offer.calling) if dials else None
         runner = self._start(offer.interaction)
         self.expect(offer.leg, runner)
-        runner.tell(offer if limit is None else DialRefused(offer, limit))
-
-    def _over_dial_limit(self, device: DeviceId) -> str | None:
-        """Count a dial; why the device may not, where it may not."""
-        calls = sum(1 for _ in self._connections_of(device))
-        limit = self._dials.count(device, calls, asyncio.get_running_loop().time())
-        if limit is not None:
-            log.warning("dial refused", device=device, reason=limit)
-        return limit
+        runner.tell(offer)
 
     def _count_diversion(self, runner: InteractionRunner, leg: LegId) -> None:
         """A phone forwards: its caller dials once more, and may so dial less in this minute."""
@@ -508,7 +488,7 @@ class CallController:
             caller = call.connections[0].device
             forwarded = any(each.leg == leg and each.is_live for each in call.connections)
             if forwarded and caller is not None:
-                self._dials.count(caller, 0, asyncio.get_running_loop().time())
+                self._dials.count(caller, asyncio.get_running_loop().time())
 
     def _pass_on(self, event: LegEvent) -> None:
         if isinstance(event, LegReleased):

@@ -16,7 +16,7 @@ class DialLimits:
 
     per_minute: int | None = None
     at_once: int | None = None
-    """Calls that it may be in when it dials one more."""
+    """Those whom it has called, and calls that came to it, while it is in these calls itself."""
 
 
 class Dials:
@@ -32,26 +32,25 @@ class Dials:
     def __repr__(self) -> str:
         return f"<Dials of {len(self)} devices>"
 
-    def count(self, device: DeviceId, calls: int, now: float) -> str | None:
-        """Count a dial of a device that is in so many calls; why it may not, else None.
-
-        One that is refused counts for nothing, so who waits may dial again.
-        """
+    def refusal(self, device: DeviceId, at_once: int, now: float) -> str | None:
+        """Why a device that has so many at once may not dial one more, else None."""
         self._forget(now - WINDOW_S)
         limits = self._limits
-        if limits.at_once is not None and calls >= limits.at_once:
-            return f"{device} is in {calls} calls already, calls.at_once is {limits.at_once}"
-        if limits.per_minute is None:
-            return None
-        times = self._times.setdefault(device, deque())
-        if len(times) >= limits.per_minute:
+        if limits.at_once is not None and at_once >= limits.at_once:
+            return f"{device} has {at_once} at once already, calls.at_once is {limits.at_once}"
+        times = self._times.get(device) or deque()
+        if limits.per_minute is not None and len(times) >= limits.per_minute:
             wait_s = times[0] + WINDOW_S - now
             return (
                 f"{device} has dialled {len(times)} times within a minute, as much as "
                 f"calls.dials_per_minute allows; wait {wait_s:.0f} s"
             )
-        times.append(now)
         return None
+
+    def count(self, device: DeviceId, now: float) -> None:
+        """A device has dialled. One that was refused counts for nothing: it may dial later."""
+        if self._limits.per_minute is not None:
+            self._times.setdefault(device, deque()).append(now)
 
     def _forget(self, before: float) -> None:
         for device, times in list(self._times.items()):

@@ -7,7 +7,7 @@ All values are frozen: `machine.step` makes new ones.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -162,6 +162,8 @@ class Leg:
     """Its own phone holds (re-INVITE), so only that phone can be asked to come back."""
     from_outside: bool = False
     """Somebody outside called by it, whose number nobody has proven."""
+    dialled_by: DeviceId | None = None
+    """The device that called him, or had him called."""
 
     @property
     def device(self) -> DeviceId | None:
@@ -316,6 +318,11 @@ class Call:
     def is_cleared(self) -> bool:
         """Whether it is over and its record is written."""
         return self.cleared_at is not None
+
+    def at_once_of(self, device: DeviceId, legs: Iterable[Leg]) -> int:
+        """How many a device that is in this call has at once by it: those whom it has called."""
+        called = {leg.id for leg in legs if leg.dialled_by == device}
+        return max(1, sum(each.is_live and each.leg in called for each in self.connections))
 
     def connection_of(self, device: DeviceId) -> Connection | None:
         """The connection of a device, the live one first; none when it never took part.

@@ -53,6 +53,7 @@ def originate(turn: Turn, call_id: CallId, caller: Connection) -> None:
         calling_number=call.calling_number,
         withheld=call.withheld,
         answer_after_s=call.answer_after_s,
+        dialled_by=caller.device,
     )
     turn.add_connection(call_id, line, ConnectionState.NULL)
 

@@ -13,6 +13,7 @@ from typing import Protocol
 import structlog
 
 from endpoint.callcontrol import effects as do
+from endpoint.callcontrol import transfer
 from endpoint.callcontrol.commands import (
     Command,
     ConsultationCall,
@@ -23,17 +24,26 @@ from endpoint.callcontrol.commands import (
     SingleStepTransfer,
 )
 from endpoint.callcontrol.events import CallEvents
-from endpoint.callcontrol.machine import EndEverything, Stimulus, TimerFired, step
+from endpoint.callcontrol.machine import (
+    DialRefused,
+    EndEverything,
+    Stimulus,
+    TimerFired,
+    step,
+)
 from endpoint.callcontrol.model import CallRecord, Interaction, Timer
+from endpoint.callcontrol.refusals import refused
 from endpoint.callcontrol.routes import routes
 from endpoint.errors import CommandRejected
 from endpoint.legs.base import (
+    CAUSES,
     Cause,
     DeviceId,
     Exchange,
     LegId,
     LegOffered,
     LegReleased,
+    LegRole,
     TransferAsked,
 )
 
@@ -63,6 +73,9 @@ class Surroundings(Protocol):
     """The wall clock (UTC)."""
     extension: ExtensionLookup
     """Whom a number means."""
+
+    def count_dial(self, device: DeviceId) -> tuple[Rejection, str] | None:
+        """Count a dial; why the device may not, where it may not."""
 
     def publish(self, event: CallEvents) -> None:
         """Tell everybody."""
@@ -188,7 +201,7 @@ class InteractionRunner:
             return
         try:
             stimulus = await self._without_alias(stimulus)
-            self.state, effects = step(self.state, stimulus, self._around.clock())
+            self.state, effects = self._decide(stimulus)
         except CommandRejected as rejection:
             _refuse(asker, rejection)
             return
@@ -200,6 +213,26 @@ class InteractionRunner:
         if asker is not None and not asker.done():
             asker.set_result(self.state)
         await self._perform_all(effects)
+
+    def _decide(self, stimulus: Stimulus) -> tuple[Interaction, tuple[do.Effect, ...]]:
+        """A step; where somebody dials by it and may not, as if he had not.
+
+        So what can't be done counts for nothing. Raises CommandRejected.
+        """
+        now = self._around.clock()
+        state, effects = step(self.state, stimulus, now)
+        device = _who_dials(self.state, stimulus) if any(map(_calls, effects)) else None
+        limit = self._around.count_dial(device) if device is not None else None
+        if limit is None:
+            return state, effects
+        reason, why = limit
+        if isinstance(stimulus, Command):
+            raise refused(reason, stimulus, why)
+        if isinstance(stimulus, TransferAsked):
+            cause = Cause.DIAL_LIMIT if reason is Rejection.DIAL_LIMIT else Cause.OVERLOAD
+            return self.state, (do.TellTransfer(stimulus.leg, CAUSES[cause].sip_status),)
+        assert isinstance(stimulus, LegOffered)
+        return step(self.state, DialRefused(stimulus, why), now)
 
     async def _without_alias(self, stimulus: Stimulus) -> Stimulus:
         """An alias leads to its extension before anything is decided: nobody is called by one."""
@@ -307,6 +340,22 @@ class InteractionRunner:
         _refuse(asker, CommandRejected(Rejection.UNKNOWN_CALL, "the call is over"))
         if isinstance(stimulus, TransferAsked):
             self._around.exchange.tell_transfer(stimulus.leg, 481)
+
+
+def _who_dials(state: Interaction, stimulus: Stimulus) -> DeviceId | None:
+    """The device for whom somebody is called where a stimulus has that done, else None."""
+    match stimulus:
+        case LegOffered(role=LegRole.STATION, replaces=None):
+            return stimulus.calling
+        case TransferAsked(replaces=None):
+            return transfer.who_dials(state, stimulus)
+        case _:
+            return stimulus.device if isinstance(stimulus, Command) else None
+
+
+def _calls(effect: do.Effect) -> bool:
+    """Whether somebody is called by it, by us or by a far end that we ask."""
+    return isinstance(effect, do.Place) or (isinstance(effect, do.Refer) and not effect.replacing)
 
 
 def _refuse(asker: _Asker | None, rejection: CommandRejected) -> None:

@@ -46,7 +46,11 @@ def single_step_conference(
         why = "who is called into a call is sent no digits; press them when he is there"
         raise refused(Rejection.BAD_DIGITS, command, why)
     leg = turn.place(
-        dialled.number, LegRole.LINE, calling=command.device, calling_name=call.calling_name
+        dialled.number,
+        LegRole.LINE,
+        calling=command.device,
+        calling_name=call.calling_name,
+        dialled_by=command.device,
     )
     _add(turn, call, leg, ConnectionState.NULL, command.participation, own)
 

@@ -126,6 +126,7 @@ def deflect(turn: Turn, call: Call, own: Connection, command: DeflectCall) -> No
         calling_name=call.calling_name or call.calling,
         withheld=call.withheld,
         referred_by=command.device,
+        dialled_by=command.device,
     )
     called = turn.add_connection(call.id, leg, ConnectionState.NULL)
     turn.put_connection(call.id, replace(called, picks_up=own.picks_up))
@@ -186,6 +187,7 @@ def _begin(
         calling=dials,
         calling_name=_name_of_others(call, own),
         referred_by=own.device,
+        dialled_by=dials,
     )
     call = replace(call, post_dial=dialled.post_dial)
     _announce(turn, call, own, replace(transfer, target=leg.id))

@@ -199,16 +199,17 @@ class Turn:
         withheld: bool = False,
         referred_by: DeviceId | None = None,
         answer_after_s: float | None = None,
+        dialled_by: DeviceId | None = None,
     ) -> Leg:
         """Ask for a leg, and wait for its answer for as long as the settings say.
 
-        `answer_after_s` lets the device pick up by itself after so long.
+        `answer_after_s` lets the device pick up by itself after so long; `dialled_by` is who calls
+        it, where that is not the device itself or somebody outside.
         """
         number = self.state.legs_made + 1
         self.state = replace(self.state, legs_made=number)
-        leg = self.put_leg(
-            Leg(LegId(f"{self.state.id}.{number}"), device, role, LegProgress.PLACED)
-        )
+        name = LegId(f"{self.state.id}.{number}")
+        leg = self.put_leg(Leg(name, device, role, LegProgress.PLACED, dialled_by=dialled_by))
         self.effects.append(
             do.Place(
                 PlaceLeg(

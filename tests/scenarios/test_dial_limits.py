@@ -7,15 +7,20 @@ import asyncio
 import pytest
 from structlog.testing import capture_logs
 
+from endpoint.callcontrol import commands as do
 from endpoint.callcontrol import events as told
 from endpoint.callcontrol.controller import ControllerSettings
 from endpoint.callcontrol.dials import DialLimits
+from endpoint.callcontrol.model import CallId
+from endpoint.callcontrol.permissions import Rules
 from endpoint.errors import CommandRejected
 from endpoint.legs.base import Cause, DeviceId, LegDiverted, LegRole
 from tests.fakes.exchange import FakeLeg
 from tests.scenarios.desk import Desk, open_desk
 
 pytestmark = pytest.mark.scenario
+
+A = DeviceId("6001")
 
 
 def limits(per_minute: int | None = 3, at_once: int | None = None) -> ControllerSettings:
@@ -114,3 +119,94 @@ async def test_s12_a_caller_who_says_the_number_of_a_device_keeps_it_from_nothin
         await desk.told(told.Delivered)
         await desk.dialled("6001")
         assert not caller.is_over
+
+
+# -- what counts --------------------------------------------------------------------------------
+
+
+async def refusals(desk: Desk, *commands: do.Command) -> list[str]:
+    """The reasons, each of a command that was given alone."""
+    reasons = []
+    for command in commands:
+        with pytest.raises(CommandRejected) as caught:
+            await desk.controller.submit(command)
+        reasons.append(caught.value.reason)
+    return reasons
+
+
+async def test_s12_what_is_refused_has_dialled_nobody() -> None:
+    """For its state, its number, and for want of permission."""
+    async with open_desk(limits(3), permissions=Rules()) as desk:
+        await desk.talking("6001")
+        await desk.talking("6002", "10087")
+        for _ in range(3):
+            assert await refusals(
+                desk,
+                do.SingleStepTransfer(A, "x y"),
+                do.SingleStepTransfer(A, "6003", CallId("none")),
+                do.DeflectCall(A, "6003"),
+                do.JoinCall(A, DeviceId("6002")),
+            ) == ["bad_character", "unknown_call", "invalid_state", "device_busy"]
+        await desk.controller.submit(do.SingleStepConference(A, "6003"))
+        await desk.controller.submit(do.SingleStepConference(A, "6004"))
+        # It may not dial any more; and what could not be done anyway is told first.
+        assert await refusals(
+            desk, do.SingleStepTransfer(A, "6005"), do.DeflectCall(A, "6005")
+        ) == ["dial_limit", "invalid_state"]
+
+
+async def test_s12_a_supervisor_whom_no_rule_lets_has_dialled_nobody() -> None:
+    async with open_desk(limits(1), permissions=Rules()) as desk:
+        await desk.talking("6001")
+        assert await refusals(desk, do.JoinCall(DeviceId("6002"), A)) == ["not_permitted"]
+        await desk.dialled("6002", "6003")
+
+
+async def test_s12_a_transfer_that_a_telephone_asks_for_in_vain_has_dialled_nobody() -> None:
+    async with open_desk(limits(2)) as desk:
+        station, _ = await desk.talking("6001")
+        for _ in range(3):
+            station.ask_transfer("x y")
+        station.ask_transfer("6003")
+        await desk.told(told.Transferring)
+        (await desk.exchange.placed("6003")).refuse(Cause.BUSY)
+        await desk.told(told.TransferFailed)
+        station.ask_transfer("6003")
+        await desk.hold("6001")
+        await desk.told(told.Held)
+        assert station.transfer == [484, 484, 484, 100, 486, 403]
+
+
+async def test_s12_a_conference_has_no_more_at_once_than_so_many_calls() -> None:
+    async with open_desk(limits(None, at_once=2)) as desk:
+        await desk.talking("6001")
+        await desk.controller.submit(do.SingleStepConference(A, "6002"))
+        colleague = await desk.exchange.placed("6002")
+        colleague.answer()
+        await desk.told(told.Joined)
+        assert await refusals(desk, do.SingleStepConference(A, "6003")) == ["dial_limit"]
+        # Who was called has called nobody.
+        await desk.controller.submit(do.SingleStepConference(DeviceId("6002"), "6003"))
+        colleague.hang_up()
+        await desk.told(told.ConnectionCleared, "6002")
+        await desk.controller.submit(do.SingleStepConference(A, "6004"))
+
+
+async def test_s12_of_several_that_are_called_in_at_the_same_time_as_many_come_as_may() -> None:
+    async with open_desk(limits(None, at_once=3)) as desk:
+        await desk.talking("6001")
+        commands = [do.SingleStepConference(A, f"600{number}") for number in range(2, 8)]
+        asked = [desk.controller.submit(command) for command in commands]
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        assert [isinstance(each, CommandRejected) for each in answers] == [False] * 2 + [True] * 4
+
+
+async def test_s12_two_calls_that_became_one_count_as_before() -> None:
+    async with open_desk(limits(None, at_once=2)) as desk:
+        await desk.talking("6001")
+        await desk.consult("6001", "6002")
+        (await desk.exchange.placed("6002")).answer()
+        await desk.told(told.Established, "6002")
+        await desk.conference("6001")
+        await desk.told(told.Conferenced)
+        assert await refusals(desk, do.SingleStepConference(A, "6003")) == ["dial_limit"]

@@ -264,15 +264,6 @@ async def test_b_hangs_up_while_somebody_is_called_in() -> None:
         assert desk.exchange.heard() == {A: {C}, C: {A}}
 
 
-async def test_one_is_dropped_from_a_conference_by_command() -> None:
-    async with open_desk() as desk:
-        await joined(desk, Participation.ACTIVE)
-        await desk.clear(B)
-        left = await desk.told(told.ConnectionCleared, B)
-        assert left.cause is Cause.NORMAL
-        assert desk.exchange.heard() == {A: {S}, S: {A}}
-
-
 async def test_nobody_hears_who_is_muted_until_he_says_so() -> None:
     async with open_desk() as desk:
         _, customer = await desk.talking()
