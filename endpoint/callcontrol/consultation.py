@@ -120,10 +120,15 @@ def take_back(turn: Turn) -> None:
     """A device is back in the call that it holds for another one, when that is over for it."""
     for call in turn.state.calls:
         for each in call.connections:
-            if each.held_for is None or not each.is_live or call.transfer is not None:
+            if each.held_for is None or not each.is_live or _has_given_away(call, each):
                 continue
             if not _is_in(turn, each.held_for, each) and turn.is_up(each):
                 retrieve(turn, turn.call(call.id), each)
+
+
+def _has_given_away(call: Call, own: Connection) -> bool:
+    """Whether it waits in the call for nothing but somebody who is to take its place."""
+    return call.transfer is not None and call.transfer.asked and call.transfer.leg == own.leg
 
 
 def _is_in(turn: Turn, call: CallId, own: Connection) -> bool:

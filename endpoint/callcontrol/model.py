@@ -262,6 +262,8 @@ class Transfer:
     """The leg of that one; none where the far end calls it (REFER)."""
     referred: LegId | None = None
     """The leg whose far end was asked to call it, where the line wants that."""
+    asked: bool = True
+    """Who is replaced has asked for it, and waits; else the other one comes by himself."""
     asked_by_phone: bool = False
     """The device's phone asked for it, and is told what becomes of it."""
 

@@ -142,7 +142,7 @@ def takes_over(turn: Turn, offer: LegOffered) -> None:
     for call, own in turn.live_connections(offer.replaces or offer.leg):
         if call.is_established and call.transfer is None:
             turn.effects.append(do.Answer(leg.id))
-            transfer = Transfer(own.leg, offer.calling, target=leg.id)
+            transfer = Transfer(own.leg, offer.calling, target=leg.id, asked=False)
             _announce(turn, _without_digits(turn, call), own, transfer)
             turn.add_connection(call.id, leg, ConnectionState.NULL)
             return
@@ -259,7 +259,8 @@ def _announce(turn: Turn, call: Call, own: Connection, transfer: Transfer) -> No
 
 def announce(turn: Turn, call: Call, own: Connection, leg: Leg) -> None:
     """Somebody is called who is to take the device's place by himself."""
-    _announce(turn, _without_digits(turn, call), own, Transfer(own.leg, leg.number, target=leg.id))
+    transfer = Transfer(own.leg, leg.number, target=leg.id, asked=False)
+    _announce(turn, _without_digits(turn, call), own, transfer)
 
 
 def rings(turn: Turn, call: Call, leg: Leg) -> None:

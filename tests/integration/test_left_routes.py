@@ -219,6 +219,8 @@ async def opened(directory: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
             "sip": {"port": 0},
             "state": {"directory": directory},
             "calls": {"dials_per_minute": 1_000_000},
+            "supervision": [{"supervisor": S, "devices": [A]}],
+            "pickup_group": [{"devices": ["91*"]}],
         }
     )
     async with wiring.Endpoint(config) as endpoint:

@@ -562,3 +562,22 @@ async def test_nobody_is_called_while_the_endpoint_stops() -> None:
                 await desk.controller.submit(command)
             assert why.value.reason == "shutting_down"
         assert desk.exchange.heard() == TALKING
+
+
+async def test_b_is_back_in_a_call_that_a_transfers_meanwhile() -> None:
+    """Who is not the one that leaves does not wait for him in silence."""
+    async with open_desk() as desk:
+        await desk.talking(A, B)
+        first = desk.call.id
+        await desk.controller.submit(do.ConsultationCall(DeviceId(B), "6003"))
+        other = await desk.exchange.placed("6003")
+        other.answer()
+        await desk.told(told.Established, "6003")
+        await desk.controller.submit(do.SingleStepTransfer(DeviceId(A), C, first))
+        await desk.told(told.Transferring, A)
+        other.hang_up()
+        await desk.told(told.Retrieved, B)
+        assert desk.exchange.heard() == {A: {B}, B: {A}}
+        (await desk.exchange.placed(C)).answer()
+        await desk.told(told.Transferred, A)
+        assert desk.exchange.heard() == {B: {C}, C: {B}}

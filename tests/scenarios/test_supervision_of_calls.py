@@ -196,6 +196,26 @@ async def test_a_supervisor_who_listens_takes_the_agent_s_place() -> None:
         assert desk.exchange.heard() == {B: {S}, S: {B}}
 
 
+async def test_the_agent_is_back_in_a_call_that_is_about_to_be_taken_over() -> None:
+    """It has not asked for that, so it talks there until the supervisor has come."""
+    async with open_desk() as desk:
+        desk.exchange.no_auto_answer.add(S)
+        await desk.talking()
+        held = desk.call.id
+        await desk.consult(A, C)
+        (await desk.exchange.placed(C)).answer()
+        await desk.told(told.Established, C)
+        await desk.controller.submit(do.InterceptCall(DeviceId(S), DeviceId(A), held))
+        await desk.told(told.Transferring, A)
+        assert desk.exchange.heard() == {A: {C}, C: {A}, B: {"ringback"}}
+        await desk.reconnect(A)
+        await desk.told(told.Retrieved, A)
+        assert desk.exchange.heard() == TALKING
+        (await desk.exchange.placed(S)).answer()
+        await desk.told(told.ConnectionCleared, A)
+        assert desk.exchange.heard() == {B: {S}, S: {B}}
+
+
 async def test_a_call_that_the_agent_holds_is_taken_over() -> None:
     async with open_desk() as desk:
         _, customer = await desk.talking()

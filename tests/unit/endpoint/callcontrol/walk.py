@@ -12,6 +12,7 @@ from datetime import timedelta
 from endpoint.callcontrol import effects as do
 from endpoint.callcontrol import events as told
 from endpoint.callcontrol.calldata import LARGEST
+from endpoint.callcontrol.commands import InterceptCall
 from endpoint.callcontrol.machine import Stimulus, TimerFired, step
 from endpoint.callcontrol.model import (
     Call,
@@ -84,6 +85,8 @@ class Walk:
     timers: dict[Timer, float] = field(default_factory=dict)
     events: list[told.CallEvents] = field(default_factory=list)
     records: list[CallRecord] = field(default_factory=list)
+    transfers: dict[CallId, Stimulus] = field(default_factory=dict)
+    """What began the last one of each call."""
     steps: int = 0
 
     def take(self, stimulus: Stimulus) -> tuple[do.Effect, ...]:
@@ -93,7 +96,11 @@ class Walk:
         """
         self._before(stimulus)
         self.steps += 1
+        before = {call.id: call.transfer for call in self.state.calls}
         self.state, effects = step(self.state, stimulus, NOW + timedelta(seconds=self.steps))
+        for call in self.state.calls:
+            if call.transfer is not None and before.get(call.id) is None:
+                self.transfers[call.id] = stimulus
         for at, effect in enumerate(effects):
             self._do(effect, first=at == 0)
         self.check()
@@ -250,10 +257,12 @@ class Walk:
             expected = set[object]().union(*(self._expected(*each) for each in own))
             assert self._heard(leg_id) == expected
             assert sum(each.state is ConnectionState.CONNECTED for _, each in own) <= 1
+            if own and self.legs[leg_id].up and not expected:
+                assert any(self._may_hear_nothing(*each) for each in own), "left in silence"
             for call, connection in own:
                 assert self.state.leg(connection.leg) is not None
                 assert not call.is_cleared
-                if connection.held_for is not None and call.transfer is None:
+                if connection.held_for is not None and not self._has_given_away(call, connection):
                     assert connection.state is ConnectionState.HOLD
                     assert self._is_in(connection, connection.held_for), "left on hold"
         for call in self.state.calls:
@@ -286,6 +295,35 @@ class Walk:
         kept = {each.leg for each in live}
         for leg in self.state.legs:
             assert leg.id in kept or leg.progress is LegProgress.RELEASING, "a leg nobody needs"
+
+    def _may_hear_nothing(self, call: Call, connection: Connection) -> bool:
+        """Its own doing, an answer that is on its way, or others who say nothing."""
+        others = [
+            each
+            for each in call.connections
+            if each.is_live and each is not connection and each.parked_by is None
+        ]
+        if connection.state is not ConnectionState.CONNECTED:
+            # Put aside for nothing else, or for somebody to come whom it asked for; or the device
+            # has two telephones, and went on at the other one.
+            elsewhere = self.state.call(connection.held_for) if connection.held_for else None
+            return (
+                elsewhere is None
+                or self._has_given_away(call, connection)
+                or any(
+                    each.is_live and are_of_one(each, connection) and each.leg != connection.leg
+                    for each in elsewhere.connections
+                )
+            )
+        silent = [each for each in others if each.muted or not each.is_party]
+        coming = [each for each in others if not self.legs[each.leg].up and each not in silent]
+        return bool(silent or coming)
+
+    def _has_given_away(self, call: Call, connection: Connection) -> bool:
+        transfer = call.transfer
+        if transfer is None or transfer.leg != connection.leg:
+            return False
+        return not isinstance(self.transfers[call.id], InterceptCall | LegOffered)
 
     def _is_in(self, connection: Connection, call_id: CallId) -> bool:
         call = self.state.call(call_id)
