@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from endpoint.app.directory import Directory
@@ -10,7 +10,13 @@ from endpoint.callcontrol.controller import CallController
 from endpoint.callcontrol.events import CallEvent, Diverted, Event
 from endpoint.callcontrol.feed import EventsMissed
 from endpoint.callcontrol.model import Call, Connection, ConnectionState
-from endpoint.legs.base import DeviceId, DeviceRegistered, DeviceUnregistered
+from endpoint.legs.base import (
+    DeviceId,
+    DeviceRegistered,
+    DeviceUnregistered,
+    TrunkDown,
+    TrunkUp,
+)
 from signaling.server import SipServer
 from signaling.sip.event_documents import (
     DialogState,
@@ -55,11 +61,14 @@ class DevicesToWatch:
         directory: Directory,
         *,
         domain: str,
+        reaches_telephone: Callable[[DeviceId], bool],
         mailboxes: Mailboxes | None = None,
     ) -> None:
+        """Set up; `reaches_telephone` says whether a remote agent's can be called now."""
         self._controller = controller
         self._directory = directory
         self._domain = domain
+        self._reaches_telephone = reaches_telephone
         self._mailboxes = mailboxes or NoMailboxes()
 
     # -- signaling.watchers.DeviceStates ----------------------------------------------------------
@@ -71,10 +80,11 @@ class DevicesToWatch:
         return user in self._directory or self._is_registered(user)
 
     def presence(self, user: str) -> Presence:
-        """Reachable: by a telephone, a page or an account; a station always is."""
+        """Reachable: by a telephone, a page, an account or a trunk; a station always is."""
         kinds = [kind for known in self._directory.find([user]) for kind in known.kinds]
         talks = any(own.state is not ConnectionState.ALERTING for _, own in self._calls_of(user))
-        return Presence("station" in kinds or self._is_registered(user), talks)
+        is_reached = self._is_registered(user) or self._reaches_telephone(DeviceId(user))
+        return Presence("station" in kinds or is_reached, talks)
 
     def dialogs(self, user: str) -> Sequence[PhoneDialog]:
         """Its calls that live."""
@@ -104,6 +114,9 @@ class DevicesToWatch:
     def _tell(self, server: SipServer, event: Event) -> None:
         if isinstance(event, DeviceRegistered | DeviceUnregistered):
             server.changed([event.device], [Package.PRESENCE])
+        elif isinstance(event, TrunkUp | TrunkDown):
+            agents = [known.device for known in self._directory.remote_agents()]
+            server.changed(agents, [Package.PRESENCE])
         elif isinstance(event, CallEvent):
             users = {event.device, event.calling, event.called}
             if isinstance(event, Diverted):

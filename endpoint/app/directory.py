@@ -9,6 +9,8 @@ import structlog
 
 from endpoint.app.settings import Config
 from endpoint.errors import StorageError
+from endpoint.legs.base import DeviceId
+from endpoint.legs.numbering import telephone_of
 from endpoint.storage.extensions import Extensions
 
 log = structlog.get_logger(__name__)
@@ -66,6 +68,10 @@ class Directory:
     def all(self) -> list[KnownDevice]:
         """Every device of ours, as last read."""
         return list(self._known.values())
+
+    def remote_agents(self) -> list[KnownDevice]:
+        """Those whose telephone is called by a trunk."""
+        return [known for known in self.all() if telephone_of(DeviceId(known.device)) is not None]
 
     def find(self, devices: Iterable[str]) -> list[KnownDevice]:
         """Those of the devices that are ours."""

@@ -215,6 +215,8 @@ def leg_settings(config: Config) -> LegSettings:
         auto_answer_devices={
             device: AutoAnswer(rule) for device, rule in config.calls.auto_answer_devices.items()
         },
+        keep_up_s=config.calls.keep_up_s,
+        keep_up_devices=config.calls.keep_up_devices,
     )
 
 

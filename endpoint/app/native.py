@@ -16,6 +16,7 @@ from endpoint.gateways.native import messages as wire
 from endpoint.gateways.native.encode import encode_call, encode_fields, encode_registration
 from endpoint.legs.base import (
     Cause,
+    DeviceId,
     DeviceRegistered,
     DeviceUnregistered,
     RegistrationEvent,
@@ -28,6 +29,7 @@ from endpoint.legs.base import (
 )
 from endpoint.legs.browser import BROWSER
 from endpoint.legs.exchange import LegExchange
+from endpoint.legs.remote import TELEPHONE
 from endpoint.media.messages import Statistics
 
 
@@ -43,7 +45,7 @@ def still_news(events: Iterable[RegistrationEvent]) -> list[RegistrationEvent]:
         for event in told
         if isinstance(event, DeviceRegistered)
         or event.device not in reached
-        or (event.server not in ("", BROWSER) and event.cause is not Cause.NORMAL)
+        or (event.server not in ("", BROWSER, TELEPHONE) and event.cause is not Cause.NORMAL)
     ]
 
 
@@ -161,7 +163,7 @@ class NativeView:
             about = [event.device]
         elif isinstance(event, TrunkUp | TrunkDown):
             trunk = next((one for one in self.trunks() if one.trunk == event.trunk), None)
-            about = []
+            about = [DeviceId(known.device) for known in self.directory.remote_agents()]
         elif isinstance(event, SourceBanned | SoundDeviceLost | SoundDeviceReturned):
             about = [event.device]
         elif isinstance(event, TextReceived):
@@ -204,7 +206,9 @@ class NativeView:
             device=known.device,
             kinds=list(known.kinds),
             display_name=known.display_name,
-            reachable=registered or "station" in known.kinds,
+            reachable=registered
+            or "station" in known.kinds
+            or self._exchange.reaches_telephone(DeviceId(known.device)),
             calls=[str(call) for call in calls],
             commands=[] if calls else [str(CommandName.MAKE_CALL)],
         )

@@ -46,7 +46,8 @@ from endpoint.app.sipsettings import CaptureSettings as CaptureSettings
 from endpoint.app.sipsettings import SipLimits as SipLimits
 from endpoint.app.sipsettings import SipSettings as SipSettings
 from endpoint.app.trunksettings import TrunkSettings
-from endpoint.legs.base import SoundUse
+from endpoint.legs.base import DeviceId, SoundUse
+from endpoint.legs.numbering import telephone_of
 from endpoint.legs.sound import checked_sound
 
 SrtpSuite = Literal["AES_CM_128_HMAC_SHA1_80", "AEAD_AES_256_GCM", "AEAD_AES_128_GCM"]
@@ -275,6 +276,7 @@ class MediaSettings(Section):
         return self
 
 
+Patience = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
 AutoAnswerRule = Literal["never", "trusted", "always"]
 
 
@@ -305,6 +307,21 @@ class CallSettings(Section):
     """
     auto_answer_devices: dict[str, AutoAnswerRule] = {}
     """The same for single devices, as `{ 6001 = "never" }`."""
+    keep_up_s: Patience = 0
+    """A remote agent's (`RP_`) telephone stays up for so long after a call; 0: it is rung for each.
+
+    It is not rung for the next one: its agent hears two short tones, and is in it.
+    """
+    keep_up_devices: dict[str, Patience] = {}
+    """The same for single remote agents, as `{ RP_913800138000 = 600 }`."""
+
+    @field_validator("keep_up_devices")
+    @classmethod
+    def _remote(cls, devices: dict[str, float]) -> dict[str, float]:
+        for device in devices:
+            if telephone_of(DeviceId(checked_device(device))) is None:
+                raise ValueError(f"found {device!r}, expected a remote agent, as RP_913800138000")
+        return devices
 
 
 Gain = Annotated[float, Field(ge=-60, le=30, allow_inf_nan=False)]

@@ -175,6 +175,7 @@ class Endpoint:
     async def drain(self) -> None:
         """Take no new calls, and let those that live go on for `calls.drain_timeout_s`."""
         self.controller.refuse_new_calls()
+        self.exchange.telephones.let_go()
         events = self.controller.subscribe()
         if not self.controller.calls():
             return
@@ -302,7 +303,12 @@ class Endpoint:
     async def _watch(self, directory: Directory) -> None:
         """Telephones that subscribe are told of our devices."""
         domain = leg_settings(self.config).domain
-        states = DevicesToWatch(self.controller, directory, domain=domain)
+        states = DevicesToWatch(
+            self.controller,
+            directory,
+            domain=domain,
+            reaches_telephone=self.exchange.reaches_telephone,
+        )
         self.server.publish(states)
         watching = self.supervision.keep("watched devices", partial(states.follow, self.server))
         await self._stack.enter_async_context(running(watching))

@@ -3,7 +3,7 @@
 Every source that a test may hear has a signature, a set of frequencies that nothing else uses:
 
 - music on hold: 523 Hz with 659 Hz (a major third, C5 and E5), without a break
-- ringing, ring-back and busy: 425 Hz (ITU-T E.180), in different cadences
+- ringing, ring-back, busy and the notice of a call: 425 Hz (ITU-T E.180), in different cadences
 - parties: one of `PARTY_TONES_HZ` each, at least 45 Hz from each other, from the above and from the
   eight DTMF tones, so that a window of 400 ms separates them
 """
@@ -57,6 +57,13 @@ RING_BACK = (Segment((CALL_PROGRESS_HZ,), 1000, -18.0), Segment((), 4000))
 RINGING = (Segment((CALL_PROGRESS_HZ,), 1000, -12.0), Segment((), 3000))
 """What a ringer of ours says."""
 BUSY = (Segment((CALL_PROGRESS_HZ,), 500, -18.0), Segment((), 500))
+NOTICE = (
+    Segment((CALL_PROGRESS_HZ,), 100, -18.0),
+    Segment((), 100),
+    Segment((CALL_PROGRESS_HZ,), 100, -18.0),
+    Segment((), 10_000),
+)
+SILENCE = (Segment((), 1000),)
 
 
 def amplitude_of(level_dbov: float) -> float:

@@ -79,6 +79,10 @@ class Source(Enum):
     MUSIC_ON_HOLD = "moh"
     RING_BACK = "ringback"
     BUSY = "busy"
+    NOTICE = "notice"
+    """Two short tones: a call comes to a telephone that is up already."""
+    SILENCE = "silence"
+    """Packets of it: between its calls a telephone hears that it is up still."""
 
 
 @dataclass(frozen=True, slots=True)

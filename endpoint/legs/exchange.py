@@ -18,8 +18,6 @@ from endpoint.legs.base import (
     CAUSES,
     Cause,
     DeviceId,
-    DeviceRegistered,
-    DeviceUnregistered,
     DigitDetected,
     DigitKind,
     Exchange,
@@ -36,7 +34,7 @@ from endpoint.legs.base import (
     TextReceived,
 )
 from endpoint.legs.browser import BrowserLeg, BrowserStations
-from endpoint.legs.leg import AutoAnswer, Leg, LegSettings
+from endpoint.legs.leg import Leg, LegSettings
 from endpoint.legs.line import (
     NO_TRANSFERS,
     OF_OUR_PHONES,
@@ -50,6 +48,7 @@ from endpoint.legs.placed import PlacedLeg
 from endpoint.legs.ports import LegPorts
 from endpoint.legs.redirection import Deflection, Redirections
 from endpoint.legs.referrals import Referrals
+from endpoint.legs.remote import RemoteLeg, RemoteTelephones
 from endpoint.legs.sip import SipLeg
 from endpoint.legs.sipcalls import SipCalls
 from endpoint.legs.sound import SoundLeg, SoundStation, SoundStations
@@ -58,11 +57,9 @@ from endpoint.legs.terms import AudioTerms
 from endpoint.legs.trunk import Trunk, Trunks, TrunkSettings, TrunkState
 from endpoint.media import messages as m
 from endpoint.media.link import MediaLink, WorkerLost
-from signaling.registrar import Expired, Loss, Registered, Unregistered
 from signaling.sdp.negotiation import OPUS
 from signaling.server import SipServer
 from signaling.sip.auto_answer import answer_after_s
-from signaling.sip.identity import Claim
 from signaling.supervision import Supervision
 from signaling.user_agent import InviteSession
 
@@ -120,6 +117,8 @@ class LegExchange(Exchange):
         )
         self.browsers = BrowserStations(media, self.settings, self._emit)
         """Devices that a page's audio stands for: asked by the native interface."""
+        self.telephones = RemoteTelephones(self._emit, self._rename)
+        """Those of remote agents that stay up between calls."""
         self.sounds = SoundStations((), self._emit)
         """Sound devices of stations that have some: asked by the native interface."""
         self._stations: dict[DeviceId, FileStation] = {}
@@ -183,6 +182,7 @@ class LegExchange(Exchange):
     ) -> None:
         self._closing = True
         self._accounts.remove_all()
+        self.telephones.let_go()
         for leg in list(self._legs.values()):
             leg.release(Cause.NORMAL)
         if self._leg_tasks:
@@ -202,7 +202,13 @@ class LegExchange(Exchange):
 
     def place(self, request: PlaceLeg) -> None:
         """See `Exchange`."""
-        self._live(self._leg_for(request), request.device)
+        telephone = self.telephones.free(request.device)
+        if telephone is None or self._closing:
+            self._live(self._leg_for(request), request.device)
+            return
+        self._rename(telephone, request.leg, request.interaction)
+        self.sip_calls.began(telephone, request.device)
+        telephone.serve(request, self._facing(request))
 
     def alert(self, leg: LegId, *, early_media: bool = False) -> None:
         """See `Exchange`."""
@@ -273,6 +279,10 @@ class LegExchange(Exchange):
         """How each trunk is now, in the order in which they are tried."""
         return [trunk.state for trunk in self._trunks]
 
+    def reaches_telephone(self, device: DeviceId) -> bool:
+        """Whether it is a remote agent's, and its telephone can be called."""
+        return self._trunks.reach_telephone_of(device)
+
     def set_station(self, station: FileStation | SoundStation) -> None:
         """Give a device a station without signalling, in place of one that it has."""
         if isinstance(station, SoundStation):
@@ -323,12 +333,15 @@ class LegExchange(Exchange):
                 return SoundLeg(request, sound, self._ports, self.settings, self._emit)
             if (station := self._stations.get(request.device)) is not None:
                 return FileLeg(request, station, self._ports, self.settings, self._emit)
-        return PlacedLeg(
+        make: Callable[..., PlacedLeg] = PlacedLeg
+        if self.settings.keep_up_of(request.device):
+            make = partial(RemoteLeg, telephones=self.telephones)
+        return make(
             request,
             self._ports,
             self.settings,
             self._emit,
-            faced=partial(self._faced, request.interaction, request.role, request.calling),
+            faced=self._facing(request),
             referrals=self._referrals,
             resolve=self._lines.resolve,
             invite=self._server.invite,
@@ -369,6 +382,9 @@ class LegExchange(Exchange):
         is_local = any(each.of(device) is not None for each in (self.browsers, self.sounds))
         return is_local or device in self._stations or bool(self._server.targets(device))
 
+    def _facing(self, request: PlaceLeg) -> Callable[[], Sequence[str]]:
+        return partial(self._faced, request.interaction, request.role, request.calling)
+
     def _faced(
         self, interaction: InteractionId, role: LegRole, device: DeviceId
     ) -> tuple[str, ...]:
@@ -403,6 +419,17 @@ class LegExchange(Exchange):
         task = self._group.create_task(self._run(leg), name=f"leg {leg.id}")
         self._leg_tasks.add(task)
         task.add_done_callback(self._leg_tasks.discard)
+
+    def _rename(self, leg: Leg, to: LegId, interaction: InteractionId) -> None:
+        """A leg goes on by another name, in another interaction."""
+        self._legs.pop(leg.id, None)
+        self._ports.rename(leg.id, to)
+        self._trunks.rename(leg.id, to)
+        self.sip_calls.ended(leg)
+        before = leg.interaction
+        leg.id, leg.interaction = to, interaction
+        self._legs[to] = leg
+        self._forget_if_over(before)
 
     async def _run(self, leg: Leg) -> None:
         try:
@@ -517,35 +544,15 @@ class LegExchange(Exchange):
         device = await self._extension(number) or number
         rules = self.settings.auto_answer_devices
         rule = rules.get(device) or rules.get(called) or self.settings.auto_answer
-        match rule:
-            case AutoAnswer.NEVER:
-                return None
-            case AutoAnswer.TRUSTED:
-                if trunk is not None:
-                    may_ask = trunk.settings.claim is not Claim.NONE
-                else:
-                    may_ask = self._server.is_trusted(session.flow)
-                if session.authenticated_user is None and not may_ask:
-                    return None
-            case AutoAnswer.ALWAYS:
-                pass
-        return wish
+        trusts = trunk.believes if trunk is not None else self._server.is_trusted(session.flow)
+        trusts = trusts or session.authenticated_user is not None
+        return wish if rule.allows(trusted=trusts) else None
 
     async def _read_registrations(self) -> None:
         async for event in self._server.registrations():
-            match event:
-                case Registered(binding=binding, expires_s=expires_s, refreshed=refreshed):
-                    if not refreshed:
-                        contact = str(binding.contact.uri)
-                        self._emit(DeviceRegistered(DeviceId(binding.user), contact, expires_s))
-                case Unregistered(binding=binding, loss=loss):
-                    self._say_gone(binding.user, _LOSSES[loss], str(loss))
-                case Expired(binding=binding):
-                    self._say_gone(binding.user, Cause.NOT_REGISTERED, "registration expired")
-
-    def _say_gone(self, user: str, cause: Cause, text: str) -> None:
-        if not self._server.targets(user):  # another phone of the device may be there still
-            self._emit(DeviceUnregistered(DeviceId(user), cause, text=text))
+            notice = self._registrar.take(event)
+            if notice is not None:
+                self._emit(notice)
 
     async def _read_texts(self) -> None:
         async for text in self._server.texts():
@@ -589,10 +596,3 @@ class LegExchange(Exchange):
             await self._ports.open_sounds()
         except MediaError as exc:  # the next WorkerLost comes here again
             log.warning("sounds not opened", reason=str(exc))
-
-
-_LOSSES: dict[Loss, Cause] = {
-    Loss.REMOVED: Cause.NORMAL,
-    Loss.CONNECTION_LOST: Cause.UNREACHABLE,
-    Loss.REPLACED: Cause.NORMAL,
-}

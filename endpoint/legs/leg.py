@@ -14,6 +14,7 @@ from endpoint.errors import MediaError
 from endpoint.legs.audio_end import AudioSettings, Protection
 from endpoint.legs.base import (
     Cause,
+    DeviceId,
     DigitDetected,
     DigitKind,
     DigitsSent,
@@ -27,6 +28,7 @@ from endpoint.legs.base import (
     Source,
 )
 from endpoint.legs.info import DIGITS
+from endpoint.legs.numbering import telephone_of
 from endpoint.legs.ports import SOUNDS, LegPorts
 from endpoint.media import messages as m
 from signaling.errors import LocalProtocolError
@@ -43,6 +45,10 @@ class AutoAnswer(StrEnum):
     TRUSTED = "trusted"
     """Devices of ours, and trusted lines."""
     ALWAYS = "always"
+
+    def allows(self, *, trusted: bool) -> bool:
+        """Whether a caller's wish is heard."""
+        return self is AutoAnswer.ALWAYS or (trusted and self is AutoAnswer.TRUSTED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +84,20 @@ class LegSettings:
     """Whose wish that a device picks up by itself is heard."""
     auto_answer_devices: Mapping[str, AutoAnswer] = field(default_factory=dict)
     """The same for single devices."""
+    keep_up_s: float = 0.0
+    """A remote agent's telephone stays up so long without a call; 0: it is rung for each."""
+    keep_up_devices: Mapping[str, float] = field(default_factory=dict)
+    """The same for single devices."""
+    notice_s: float = 0.4
+    """So long it is told of a call, before it is in it."""
     music_file: str | None = None
     """A WAV file for music on hold; None: two soft tones."""
     sounds: Mapping[Source, Sequence[m.Segment]] = field(default_factory=lambda: SOUNDS)
+
+    def keep_up_of(self, device: DeviceId) -> float:
+        """How long a telephone stays up without a call: that of a remote agent alone does."""
+        is_remote = telephone_of(device) is not None
+        return self.keep_up_devices.get(device, self.keep_up_s) if is_remote else 0.0
 
 
 class GiveUp(Exception):

@@ -29,6 +29,7 @@ from endpoint.legs.base import RegistrationEvent as RegistrationNotice
 from endpoint.legs.cause import cause_of_error, cause_of_status
 from endpoint.legs.numbering import NumberRule, telephone_of
 from endpoint.legs.terms import AudioTerms, Protection
+from signaling import registrar
 from signaling.errors import SipParseError
 from signaling.server import SipServer
 from signaling.sip.auth import DigestCredentials
@@ -49,6 +50,11 @@ from signaling.user_agent import (
 )
 
 _WEBSOCKETS = (TransportKind.WS, TransportKind.WSS)
+_LOSSES: dict[registrar.Loss, Cause] = {
+    registrar.Loss.REMOVED: Cause.NORMAL,
+    registrar.Loss.CONNECTION_LOST: Cause.UNREACHABLE,
+    registrar.Loss.REPLACED: Cause.NORMAL,
+}
 
 
 class Way(Protocol):
@@ -178,6 +184,24 @@ class OwnRegistrar:
             )
             for phone in self._server.targets(request.device, instance)
         ]
+
+    def take(self, event: registrar.RegistrarEvent) -> RegistrationNotice | None:
+        """What a binding's event means for its device; None where that is no news."""
+        device = DeviceId(event.binding.user)
+        match event:
+            case registrar.Registered(binding=binding, expires_s=expires_s, refreshed=refreshed):
+                if refreshed:
+                    return None
+                return DeviceRegistered(device, str(binding.contact.uri), expires_s)
+            case registrar.Unregistered(loss=loss):
+                return self._gone(device, _LOSSES[loss], str(loss))
+            case registrar.Expired():
+                return self._gone(device, Cause.NOT_REGISTERED, "registration expired")
+
+    def _gone(self, device: DeviceId, cause: Cause, text: str) -> RegistrationNotice | None:
+        if self._server.targets(device):  # another phone of the device is there still
+            return None
+        return DeviceUnregistered(device, cause, text=text)
 
     def protection(self, flow: Flow | None) -> Protection:
         """What is offered to a phone that is reached so: who speaks WebSocket is a browser."""

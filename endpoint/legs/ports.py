@@ -25,6 +25,8 @@ SOUNDS: dict[Source, tuple[m.Segment, ...]] = {
         (Source.MUSIC_ON_HOLD, tones.MUSIC_ON_HOLD),
         (Source.RING_BACK, tones.RING_BACK),
         (Source.BUSY, tones.BUSY),
+        (Source.NOTICE, tones.NOTICE),
+        (Source.SILENCE, tones.SILENCE),
     )
 }
 """The sounds of ours where the deployment has no file for one."""
@@ -210,11 +212,22 @@ class LegPorts:
             self._link.send(m.ClosePort(port=port))
         self._recording.discard(leg)
 
+    def rename(self, leg: LegId, to: LegId) -> None:
+        """The leg's ports go on as another leg's; the routes that name it are no longer theirs."""
+        for port, owner in self._legs.items():
+            if owner == leg:
+                self._legs[port] = to
+        routed = self._routed.pop(leg, None)
+        if routed is not None:
+            self._leave(leg, routed.sink)
+            self._route(to, routed)
+
     def _leave(self, leg: LegId, port: m.PortName) -> None:
         """A port goes on without the leg, and keeps nothing of it."""
         self._say_routes_of(leg)
         self._listening.discard(port)
         if leg in self._recording:
+            self._recording.discard(leg)
             self._link.send(m.StopRecording(recording=leg))
 
     def lose_all(self) -> list[LegId]:

@@ -35,7 +35,7 @@ from endpoint.legs.line import (
     Way,
     shown,
 )
-from endpoint.legs.numbering import NumberRule, matches, rewrite
+from endpoint.legs.numbering import NumberRule, matches, rewrite, telephone_of
 from endpoint.legs.peer import AccountPeer, Peer, PeerSettings, StaticPeer, in_order
 from endpoint.legs.terms import AudioTerms
 from signaling.peers import TrustedPeers
@@ -178,6 +178,11 @@ class Trunk(Way):
                 refused_by=Side.ENDPOINT,
             )
         return None
+
+    @property
+    def believes(self) -> bool:
+        """What its far ends say of their callers, and ask of us, is taken for true."""
+        return self.settings.claim is not Claim.NONE
 
     @property
     def state(self) -> TrunkState:
@@ -347,6 +352,20 @@ class Trunks:
         trunk = self._of_leg.pop(leg, None)
         if trunk is not None:
             trunk.calls.discard(leg)
+
+    def rename(self, leg: LegId, to: LegId) -> None:
+        """Another leg goes on with the call."""
+        trunk = self._of_leg.pop(leg, None)
+        if trunk is not None:
+            self._of_leg[to] = trunk
+            trunk.calls.discard(leg)
+            trunk.calls.add(to)
+
+    def reach_telephone_of(self, device: DeviceId) -> bool:
+        """Whether it is a remote agent, to whose telephone a trunk leads that is up."""
+        number = telephone_of(device)
+        ups = [trunk for trunk in self._trunks if trunk.is_up]
+        return number is not None and any(trunk.dialled(number) is not None for trunk in ups)
 
     def _occupy(self, leg: LegId, trunk: Trunk) -> bool:
         if self._of_leg.get(leg) is trunk:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,13 +24,14 @@ from endpoint.callcontrol.events import (
     Held,
     Retrieved,
 )
-from endpoint.legs.base import Cause, DeviceId, DeviceRegistered
+from endpoint.legs.base import Cause, DeviceId, DeviceRegistered, DeviceUnregistered
+from endpoint.legs.remote import TELEPHONE as KEPT
 
 from .desk import Desk
 from .peers.baresip import Baresip
 from .peers.hearing import hear
 from .peers.kamailio import Kamailio
-from .peers.sound import MUSIC_HZ
+from .peers.sound import MUSIC_HZ, PROGRESS_HZ, RATE_HZ, Samples, tones_in
 
 pytestmark = pytest.mark.interop
 
@@ -57,6 +59,16 @@ async def phone(tmp_path: Path) -> AsyncIterator[Baresip]:
         yield started
 
 
+def trunk_to(phone: Baresip) -> dict[str, Any]:
+    return {
+        "name": "carrier",
+        "peers": [f"sip:127.0.0.1:{phone.sip_port}"],
+        "outgoing": [{"match": "1*"}],
+        "default_number": "+4930100",
+        "options_interval_s": 0,
+    }
+
+
 @pytest.fixture
 async def desk(kamailio: Kamailio, phone: Baresip, tmp_path: Path) -> AsyncIterator[Desk]:
     """The remote agent is registered at Kamailio over WSS; a colleague is a tone of ours."""
@@ -69,17 +81,10 @@ async def desk(kamailio: Kamailio, phone: Baresip, tmp_path: Path) -> AsyncItera
         "expires_s": 60,
         "media": "rtp",
     }
-    trunk = {
-        "name": "carrier",
-        "peers": [f"sip:127.0.0.1:{phone.sip_port}"],
-        "outgoing": [{"match": "1*"}],
-        "default_number": "+4930100",
-        "options_interval_s": 0,
-    }
     async with Desk(
         tmp_path / "state",
         stations={COLLEAGUE: COLLEAGUE_HZ},
-        settings={"account": [account], "trunk": [trunk]},
+        settings={"account": [account], "trunk": [trunk_to(phone)]},
     ) as started:
         await started.event(DeviceRegistered, device=REMOTE)
         yield started
@@ -157,3 +162,64 @@ async def test_nobody_dials_out_by_the_name_of_a_remote_agent_that_we_do_not_kno
         Cause.UNKNOWN_DEVICE,
         "nobody knows RP_13900139000",
     )
+
+
+@pytest.fixture
+async def keeping(phone: Baresip, tmp_path: Path) -> AsyncIterator[Desk]:
+    """The remote agent is an extension, whose telephone stays up between calls."""
+    async with Desk(
+        tmp_path / "state",
+        extensions=[REMOTE],
+        stations={COLLEAGUE: COLLEAGUE_HZ},
+        settings={
+            "trunk": [trunk_to(phone)],
+            "calls": {"keep_up_devices": {REMOTE: 600}},
+        },
+    ) as started:
+        yield started
+
+
+def windows(samples: Samples) -> list[set[int]]:
+    """The tones in each 40 ms."""
+    size = RATE_HZ // 25
+    return [tones_in(samples[at : at + size]) for at in range(0, samples.size - size + 1, size)]
+
+
+async def test_a_telephone_that_stays_up_is_rung_once_for_many_calls(
+    keeping: Desk, phone: Baresip
+) -> None:
+    """Calls to the remote agent and by him, until he hangs up, and then it rings again."""
+    desk, colleague = keeping, keeping.ear(COLLEAGUE)
+    call = (await desk.do(MakeCall(COLLEAGUE, REMOTE))).call
+    await phone.ringing()
+    await phone.accept()
+    await desk.event(DeviceRegistered, device=REMOTE, server=KEPT)
+    await hear({phone: {COLLEAGUE_HZ}, colleague: {REMOTE_HZ}})
+    await desk.do(ClearConnection(COLLEAGUE, call))
+    await desk.cleared(call=call)
+    await hear({phone: set()})
+    assert (await phone.listen()).size  # silence is sent: nothing on the way gives it up
+
+    assert {PROGRESS_HZ} not in windows(phone.recorded())
+    call = (await desk.do(MakeCall(COLLEAGUE, REMOTE))).call
+    await desk.event(Established, device=REMOTE)
+    await hear({phone: {COLLEAGUE_HZ}, colleague: {REMOTE_HZ}})
+    assert {PROGRESS_HZ} in windows(phone.recorded())
+    await desk.do(ClearConnection(REMOTE, call))
+    await desk.cleared(call=call)
+
+    call = (await desk.do(MakeCall(REMOTE, COLLEAGUE))).call
+    await desk.event(Established, device=COLLEAGUE)
+    await hear({phone: {COLLEAGUE_HZ}, colleague: {REMOTE_HZ}})
+    await phone.hang_up()
+    await desk.event(DeviceUnregistered, device=REMOTE, server=KEPT)
+    await desk.cleared(call=call)
+
+    call = (await desk.do(MakeCall(COLLEAGUE, REMOTE))).call
+    await phone.ringing()
+    await phone.accept()
+    await desk.event(Established, device=REMOTE)
+    await desk.do(ClearConnection(REMOTE, call))
+    await desk.cleared(call=call)
+    await desk.endpoint.drain()
+    await phone.closed()

@@ -82,7 +82,9 @@ async def views_of(desk: Desk) -> Views:
     directory = Directory(Config.model_validate({"station": stations}), cast("Any", NoExtensions()))
     await directory.refresh()
     return Views(
-        DevicesToWatch(desk.controller, directory, domain="example.test"),
+        DevicesToWatch(
+            desk.controller, directory, domain="example.test", reaches_telephone=lambda _: False
+        ),
         NativeView(desk.controller, cast("Any", desk.exchange), directory),
     )
 

@@ -319,16 +319,18 @@ function deviceRow(device) {
   const all = [...state.registrations.values()].filter((one) => one.device === device.device);
   // A telephone that has gone is no news of a device that is reached elsewhere.
   const known = all.filter((one) => one.registered || !all.some((other) => other.registered)
-    || (one.server && one.server !== "browser" && one.cause !== "normal"));
+    || (!["", "browser", "telephone"].includes(one.server) && one.cause !== "normal"));
   const station = device.kinds.includes("station");
   const [text, kind] = device.calls.length ? ["in a call", "info"]
-    : device.reachable ? [known.some((one) => one.registered) || !station ? "registered" : "ready", "good"]
+    : device.reachable ? [known.some((one) => one.registered) ? "registered" : "ready", "good"]
     : known.some((one) => one.cause) ? ["unreachable", "bad"] : ["not registered", ""];
   return make("li", {},
     make("b", {}, device.device, device.display_name ? make("span", { textContent: device.display_name }) : ""),
     make("span", { className: "chip", textContent: text, dataset: { kind } }),
     ...known.map((one) => make("small", one.registered
-      ? { textContent: one.server === "browser" ? "a browser's page" : `${one.contact}${one.server ? ` at ${one.server}` : ""} · ${one.expires_s} s` }
+      ? { textContent: one.server === "browser" ? "a browser's page"
+        : one.server === "telephone" ? `${one.contact} is up, between calls for ${one.expires_s} s`
+        : `${one.contact}${one.server ? ` at ${one.server}` : ""} · ${one.expires_s} s` }
       : { className: one.cause === "normal" ? "" : "bad", textContent: [one.server, one.text || one.cause, one.sip_status].filter(Boolean).join(" · ") })),
     ...(station ? [make("small", { textContent: "station without a phone" })] : []));
 }

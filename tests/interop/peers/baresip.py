@@ -299,6 +299,10 @@ class Baresip:
                 return samples[start:stop]
             await asyncio.sleep(0.02)
 
+    def recorded(self) -> Samples:
+        """All that it has received and decoded so far, in all calls."""
+        return self._recording()
+
     def _refuse_encoder_dumps(self) -> None:
         # A hold empties its decoder's filters, and 1.0.0 fills them again only where its encoder
         # has none: with the recorder in both, nothing is recorded after the first hold. So the

@@ -11,13 +11,16 @@ import pytest
 
 from endpoint.app import certificates
 from endpoint.app.trunkcheck import findings
-from endpoint.app.wiring import Endpoint
+from endpoint.app.wiring import Endpoint, add_extension
 from endpoint.client.client import EndpointClient
 from endpoint.gateways.native import messages as wire
+from endpoint.storage.extensions import Extension
 
 from .conftest import configuration
 
 pytestmark = pytest.mark.integration
+
+PASSWORD = "n0t-a-default-7Qx"
 
 
 @pytest.fixture
@@ -38,9 +41,14 @@ async def test_a_trunk_is_told_and_asked_for(tmp_path: Path) -> None:
             "numbers": ["+4930*"],
             "default_number": "+49301",
             "incoming": [{"match": "*", "to": "6002"}],
+            "outgoing": [{"match": "0*"}],
         }
         config = configuration(tmp_path / "state", trunk=[trunk])
         async with Endpoint(config) as endpoint:
+            for device in ("RP_0301", "RP_*1", "6009"):
+                await add_extension(
+                    endpoint.extensions, config.sip.realm, Extension(device), PASSWORD
+                )
             context = certificates.client_context(endpoint.certificate.authority)
             url = f"https://localhost:{endpoint.http.port}"
             async with (
@@ -55,6 +63,12 @@ async def test_a_trunk_is_told_and_asked_for(tmp_path: Path) -> None:
                     "carrier", True, 0, None, [wire.TrunkPeer(f"{host}:{port}", "up", "")]
                 )
                 assert await client.trunks() == [frame.trunk]
+                reached = {one.device: one.reachable for one in await client.devices()}
+                assert [reached[one] for one in ("RP_0301", "RP_*1", "6009")] == [
+                    True,
+                    False,
+                    False,
+                ]
                 accepted = await client.make_call("6002", "030123", calling_number="+4989")
                 async with asyncio.timeout(20):
                     async for frame in frames:

@@ -22,6 +22,8 @@ from endpoint.legs.base import (
     InteractionId,
     RegistrationEvent,
     TextReceived,
+    TrunkDown,
+    TrunkUp,
 )
 from signaling.sip.event_documents import (
     DialogState,
@@ -73,6 +75,9 @@ class Devices:
     def find(self, devices: Iterable[str]) -> list[KnownDevice]:
         return [self.known[device] for device in devices if device in self.known]
 
+    def remote_agents(self) -> list[KnownDevice]:
+        return [known for known in self.all() if known.device.startswith("RP_")]
+
     async def refresh(self) -> None:
         self.known |= self.added
 
@@ -90,11 +95,16 @@ class Desk:
     controller: Controller = field(default_factory=Controller)
     devices: Devices = field(default_factory=Devices)
     server: Server = field(default_factory=Server)
+    telephones: set[str] = field(default_factory=set)
+    """The remote agents' that can be called."""
 
     @property
     def states(self) -> DevicesToWatch:
         return DevicesToWatch(
-            cast("Any", self.controller), cast("Any", self.devices), domain="example.test"
+            cast("Any", self.controller),
+            cast("Any", self.devices),
+            domain="example.test",
+            reaches_telephone=self.telephones.__contains__,
         )
 
     async def follow(self, *feeds: list[Any]) -> list[tuple[set[str], set[Package]]]:
@@ -127,6 +137,18 @@ async def test_devices_are_known_also_those_added_since_and_nobody_else(desk: De
         True,
         False,
     ]
+
+
+def test_a_remote_agent_is_reachable_while_a_trunk_leads_to_his_telephone(desk: Desk) -> None:
+    assert desk.states.presence("RP_9138") == Presence(is_reachable=False)
+    desk.telephones.add("RP_9138")
+    assert desk.states.presence("RP_9138") == Presence(is_reachable=True)
+
+
+async def test_who_watches_a_remote_agent_is_told_when_a_trunk_goes_down(desk: Desk) -> None:
+    desk.devices.known["RP_9138"] = KnownDevice("RP_9138", ("extension",))
+    told = await desk.follow([TrunkDown("carrier", Cause.UNREACHABLE), TrunkUp("carrier")])
+    assert told == [({"RP_9138"}, {Package.PRESENCE})] * 2
 
 
 def test_a_device_is_reachable_while_it_is_registered_and_a_station_always(desk: Desk) -> None:

@@ -91,9 +91,30 @@ async def test_music_comes_from_a_file_where_there_is_one(media: FakeMedia) -> N
     await ports.open_sounds()
     (player,) = media.all(m.OpenFilePlayer)
     assert (player.port, player.path, player.loop) == ("sound.moh", "/music.wav", True)
-    assert {player.port for player in media.all(m.OpenPlayer)} == {"sound.ringback", "sound.busy"}
+    tones = {f"sound.{source}" for source in ("ringback", "busy", "notice", "silence")}
+    assert {player.port for player in media.all(m.OpenPlayer)} == tones
     ports.close_sounds()
     assert media.open_ports == set()
+
+
+async def test_ports_go_on_by_another_name_and_keep_nothing_of_the_old_one(
+    media: FakeMedia, ports: LegPorts
+) -> None:
+    port = await open_port(ports, A)
+    ports.set_routes(CALL, [Route(Source.RING_BACK, A)])
+    await ports.start_recording(A, "/a.wav")
+    ports.rename(A, B)
+    assert media.asked[-2:] == [
+        m.SetRoutes(group=CALL, routes=[]),
+        m.StopRecording(recording=A),
+    ]
+    assert ports.leg_of(port) == B
+    ports.set_routes(CALL, [Route(Source.RING_BACK, B)])
+    assert media.asked[-1] == m.SetRoutes(group=CALL, routes=[m.RouteTo("sound.ringback", port)])
+    ports.close(A)
+    assert ports.open_count == 1
+    ports.close(B)
+    assert media.asked[-1] == m.ClosePort(port=port)
 
 
 async def test_recording_goes_by_the_name_of_the_leg(media: FakeMedia, ports: LegPorts) -> None:
