@@ -194,6 +194,14 @@ class SoundLeg(StationLeg):
         """Go on with other sound devices."""
         self.post(partial(self._change, station))
 
+    async def run(self) -> None:
+        """See `Leg`."""
+        try:
+            await super().run()
+        finally:  # the processes that had its socket are gone
+            if self._far_end is not None:
+                self._far_end[1].close()
+
     # -- steps ----------------------------------------------------------------------------------
 
     async def _begin(self) -> None:
@@ -299,15 +307,16 @@ class SoundLeg(StationLeg):
         choice = self._station.choices[use]
         if not choice.is_device or use in self._streams:
             return
+        end = self._far_end[1] if self._far_end and use is not SoundUse.RINGER else None
         settings = sm.StreamSettings(
             sm.SoundUse(use),
             choice.name,
             choice.gain_db,
+            audio=-1 if end is None else end.fileno(),
             noise_suppression=self._station.noise_suppression if use is SoundUse.INPUT else 0,
             cadence=RINGING if use is SoundUse.RINGER else (),
         )
-        end = self._far_end[1] if self._far_end and use is not SoundUse.RINGER else None
-        stream = self._streams[use] = SoundStream(settings, end, partial(self._told, use))
+        stream = self._streams[use] = SoundStream(settings, partial(self._told, use))
         self._tasks.create_task(stream.run(), name=f"{use} of {self.id}")
 
     def _open_streams(self, uses: Iterable[SoundUse]) -> None:
@@ -319,16 +328,16 @@ class SoundLeg(StationLeg):
         if (stream := self._streams.pop(use, None)) is not None:
             await stream.stopped()
 
-    def _told(self, use: SoundUse, word: sm.Opened | sm.Lost) -> None:
+    def _told(self, use: SoundUse, word: sm.Notice) -> None:
         if use not in self._streams:
             return  # it is being stopped
         match word:
-            case sm.Opened(text=text):
+            case sm.SoundOpened(text=text):
                 if text:
                     name = self._station.choices[use].name
                     log.warning("sound device", device=name, text=text)
                 self._sound.have(use)
-            case sm.Lost(text):
+            case sm.SoundLost(text):
                 self._sound.lose(use, text)
 
     def _let_far_end_go(self, cause: Cause) -> None:
@@ -336,8 +345,5 @@ class SoundLeg(StationLeg):
             stream.stop()
             self._sound.forget(use)
         self._streams.clear()
-        if self._far_end is not None:
-            self._far_end[1].close()
-            self._far_end = None
         if self._sound.leg is self:
             self._sound.leg = None

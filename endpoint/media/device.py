@@ -1,8 +1,8 @@
 """A sound device, in a process of its own: the one file that knows PortAudio and its threads.
 
 `python -m endpoint.media.device` prints the devices that are there now;
-`python -m endpoint.media.device CONTROL AUDIO SETTINGS` is one direction of one device. CONTROL is
-its end of a socketpair, AUDIO a UDP socket that is connected to a port of the media plane, to which
+`python -m endpoint.media.device FD SETTINGS` is one direction of one device. FD is its end of a
+socketpair. Its audio goes by a UDP socket that is connected to a port of the media plane, to which
 a device is a far end that speaks L16. PortAudio learns of devices that come and go only when it
 begins anew, its drivers hang, and abort the process: here that stops nobody else's audio. The
 process ends when its keeper goes.
@@ -30,6 +30,7 @@ from endpoint.errors import MediaError
 from endpoint.media import pulseserver
 from endpoint.media import soundmessages as m
 from endpoint.media.channel import Channel
+from endpoint.media.messages import Done, Ping, Reply
 from endpoint.media.soundstream import Microphone, Ringer, Speaker
 
 NO_LIBRARY = "libportaudio is not installed (Debian: apt install libportaudio2)"
@@ -40,7 +41,6 @@ _STALLED_S = 2.0
 """A device that asks for nothing for so long is lost, whatever its driver says."""
 _LOOK_S = 0.2
 _RETRY_S = 1.0
-_ALIVE_S = 1.0
 _LARGEST = 2048
 _HARDWARE = re.compile(r" \(hw:\d+,\d+\)$")
 """Numbers of cards change when they are plugged in elsewhere, or the machine starts again."""
@@ -195,10 +195,9 @@ class Keeper:
         if isinstance(self._stream, Speaker) and self._audio is not None:
             loop.add_reader(self._audio, self._read, self._audio, self._stream)
         async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self._live()), group.create_task(self._keep())]
+            keeping = group.create_task(self._keep())
             await self._gone.wait()
-            for task in tasks:
-                task.cancel()
+            keeping.cancel()
 
     def _made(self) -> Stream:
         settings = self._settings
@@ -216,14 +215,17 @@ class Keeper:
                 return Ringer(settings.cadence, gain_db=settings.gain_db)
 
     def _take(self, record: bytes) -> None:
-        order: m.Order = m.decode_order(record)
-        match order:
-            case m.Open():
+        command: m.OpenSound | m.SetGain | Ping = m.decode_command(record)
+        match command:
+            case m.OpenSound():
                 self._wanted.set()
-            case m.SetGain(gain_db):
+            case m.SetGain(gain_db=gain_db):
                 self._stream.gain_db = gain_db
+            case Ping():
+                pass
+        self._tell(Reply(command.id, Done()))
 
-    def _tell(self, word: m.Word) -> None:
+    def _tell(self, word: Reply | m.Notice) -> None:
         self._channel.send(m.encode(word))
 
     def _send(self, packet: bytes) -> None:
@@ -236,11 +238,6 @@ class Keeper:
             while True:
                 speaker.receive(audio.recv(_LARGEST), monotonic())
 
-    async def _live(self) -> None:
-        while True:
-            self._tell(m.Alive())
-            await asyncio.sleep(_ALIVE_S)
-
     async def _keep(self) -> None:
         while True:
             try:
@@ -249,7 +246,7 @@ class Keeper:
                 await self._wanted.wait()
                 with OpenDevice(self._library, self._settings, self._stream) as opened:
                     self._is_lost = False
-                    self._tell(m.Opened(opened.sample_rate_hz, self._warning))
+                    self._tell(m.SoundOpened(opened.sample_rate_hz, self._warning))
                     await self._until_lost(opened)
                 self._lose("it was unplugged, or its driver has stopped")
             except MediaError as exc:
@@ -279,7 +276,7 @@ class Keeper:
     def _lose(self, text: str) -> None:
         if not self._is_lost:
             self._is_lost = True
-            self._tell(m.Lost(text))
+            self._tell(m.SoundLost(text))
 
 
 def _list() -> m.SoundDevices:
@@ -294,17 +291,16 @@ def main(arguments: list[str]) -> None:
     if not arguments:
         sys.stdout.buffer.write(msgspec.json.encode(_list()))
         return
-    control, audio = int(arguments[0]), int(arguments[1])
-    settings = msgspec.json.decode(arguments[2], type=m.StreamSettings)
+    settings = msgspec.json.decode(arguments[1], type=m.StreamSettings)
     # Audio is late after milliseconds, nothing else here is. Without the right, as anybody else.
     with contextlib.suppress(PermissionError):
         os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(1))
 
     async def run() -> None:
-        sock = socket.socket(fileno=audio) if audio >= 0 else None
-        if sock is not None:
-            sock.setblocking(False)
-        await Keeper(socket.socket(fileno=control), sock, settings).run()
+        audio = socket.socket(fileno=settings.audio) if settings.audio >= 0 else None
+        if audio is not None:
+            audio.setblocking(False)
+        await Keeper(socket.socket(fileno=int(arguments[0])), audio, settings).run()
 
     asyncio.run(run())
 

@@ -50,6 +50,10 @@ class WorkerKind(Generic[N]):
     """How often a worker that has nothing to say is asked whether it lives."""
     restart_delay_s: float
     """Wait before a worker is started again that died before it had answered once."""
+    descriptors: tuple[int, ...] = ()
+    """More that it is given; what each is for is in the settings."""
+    is_chatty: bool = False
+    """A library of its own writes to standard error what nobody can use."""
 
 
 class Exchange(Generic[N]):
@@ -264,7 +268,8 @@ class WorkerProcess(Generic[N]):
                     str(theirs.fileno()),
                     self._kind.settings,
                     stdin=asyncio.subprocess.DEVNULL,
-                    pass_fds=[theirs.fileno()],
+                    stderr=asyncio.subprocess.DEVNULL if self._kind.is_chatty else None,
+                    pass_fds=[theirs.fileno(), *self._kind.descriptors],
                     # Its matrices are too small to be worth a second thread, which would spin.
                     env={**os.environ, "OPENBLAS_NUM_THREADS": "1"},
                     # Ctrl-C is for us alone: the audio lasts until we have said goodbye.

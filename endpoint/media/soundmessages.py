@@ -1,4 +1,4 @@
-"""What a sound device's process and its keeper say to each other, as `messages` of the plane."""
+"""What a sound device's process and its keeper say to each other, beside what `messages` has."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Struct
 
 from endpoint.audio.tones import Segment
-from endpoint.media.messages import PayloadType
+from endpoint.media.messages import Command, Done, Failed, PayloadType, Ping, Reply
 
 CODEC = PayloadType(number=97, encoding="L16", clock_rate_hz=16000)
 """How a sound device's audio goes to the plane and back."""
@@ -59,23 +59,26 @@ class StreamSettings(Struct, frozen=True):
     use: SoundUse
     name: str
     gain_db: float = 0.0
+    audio: int = -1
+    """The descriptor of a UDP socket that is connected to a port of the media plane; not of a
+    ringer, which needs none."""
     noise_suppression: int = 0
     """Of a microphone: 0 (none) to 4."""
     cadence: Sequence[Segment] = ()
     """Of a ringer."""
 
 
-class Open(Struct, frozen=True, tag=True):
-    """Open the device, and again whenever it was lost. To end it, close the channel."""
+class OpenSound(Command[Done], frozen=True):
+    """Open the device, and again whenever it was lost."""
 
 
-class SetGain(Struct, frozen=True, tag=True):
+class SetGain(Command[Done], frozen=True):
     """Louder or softer."""
 
     gain_db: float
 
 
-class Opened(Struct, frozen=True, tag=True):
+class SoundOpened(Struct, frozen=True, tag=True):
     """Audio goes."""
 
     sample_rate_hz: int
@@ -83,19 +86,14 @@ class Opened(Struct, frozen=True, tag=True):
     """What could not be done for it."""
 
 
-class Lost(Struct, frozen=True, tag=True):
+class SoundLost(Struct, frozen=True, tag=True):
     """It is not there, or no longer. Said once, until it is opened."""
 
     text: str
 
 
-class Alive(Struct, frozen=True, tag=True):
-    """Said every second."""
-
-
-Order = Open | SetGain
-Word = Opened | Lost | Alive
+Notice = SoundOpened | SoundLost
 
 encode = msgspec.msgpack.Encoder().encode
-decode_order = msgspec.msgpack.Decoder(Order).decode
-decode_word = msgspec.msgpack.Decoder(Word).decode
+decode_command = msgspec.msgpack.Decoder(OpenSound | SetGain | Ping).decode
+decode_answer = msgspec.msgpack.Decoder(Reply | Failed | Notice).decode

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from .peers.kamailio import Kamailio
+from .peers.pulse import Pulse, require_portaudio
 
 LOG_TAIL = 80
 
@@ -27,4 +28,12 @@ def pytest_runtest_makereport(
 @pytest.fixture
 async def kamailio(tmp_path: Path) -> AsyncIterator[Kamailio]:
     async with Kamailio(tmp_path / "kamailio") as server:
+        yield server
+
+
+@pytest.fixture
+async def pulse(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Pulse]:
+    await require_portaudio()
+    async with Pulse(tmp_path / "pulse") as server:
+        server.use(monkeypatch)
         yield server
