@@ -45,7 +45,7 @@ async def test_a_station_picks_up_by_itself(desk: Desk) -> None:
     assert await desk.next() == LegAnswered(LEG)
     assert await desk.next() == MediaConfirmed(LEG)
     (player,) = desk.media.all(m.OpenFilePlayer)
-    assert (player.port, player.path, player.loop) == ("a.source", "/speech.wav", True)
+    assert (player.path, player.loop) == ("/speech.wav", True)
     desk.exchange.release(LEG, Cause.NORMAL)
     assert await desk.next() == LegReleased(LEG, Cause.NORMAL, Side.ENDPOINT)
     await desk.settle()
@@ -92,10 +92,12 @@ async def test_a_station_is_heard_at_its_player_and_hears_at_its_sink(desk: Desk
     )
     routes = desk.media.all(m.SetRoutes)[-1]
     (opened,) = desk.media.all(m.OpenRtpPort)
+    (mouth,) = [each for each in desk.media.all(m.OpenPlayer) if each.port.startswith(LEG)]
+    (ears,) = desk.media.all(m.OpenSink)
     assert routes.group == CALL
     assert [(route.source, route.sink, route.gain_db) for route in routes.routes] == [
-        ("a.source", opened.port, 0.0),
-        (opened.port, "a.sink", -6.0),
+        (mouth.port, opened.port, 0.0),
+        (opened.port, ears.port, -6.0),
         ("sound.moh", opened.port, 0.0),
     ]
 
