@@ -111,6 +111,7 @@ _WORDS = {
     CommandName.CONFERENCE_CALL: "conference",
     CommandName.CONSULTATION_CALL: "consult",
     CommandName.DEFLECT_CALL: "deflect",
+    CommandName.LEND_CALL: "lend",
     CommandName.GENERATE_DIGITS: "press",
     CommandName.HOLD_CALL: "hold",
     CommandName.RECONNECT_CALL: "reconnect",

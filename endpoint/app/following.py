@@ -117,9 +117,11 @@ def decided(command: str, device: str, frame: wire.EventFrame) -> Outcome | None
     is_own = about == device and not fields["from_outside"]
     found: tuple[bool, str] | None = None
     match command, event:
+        case CommandName.RECONNECT_CALL, "Retrieved":  # also by whom it has lent
+            found = True, f"{device} talks with {_others(frame, device)} again"
         case CommandName.HOLD_CALL, "Held" if is_own:
             found = True, f"{device} holds its call with {_others(frame, device)}"
-        case ((CommandName.RETRIEVE_CALL | CommandName.RECONNECT_CALL), "Retrieved") if is_own:
+        case CommandName.RETRIEVE_CALL, "Retrieved" if is_own:
             found = True, f"{device} talks with {_others(frame, device)} again"
         case CommandName.ALTERNATE_CALL, "Retrieved" if is_own:
             others = _others(frame, device)
@@ -127,6 +129,9 @@ def decided(command: str, device: str, frame: wire.EventFrame) -> Outcome | None
         case CommandName.CONSULTATION_CALL, "Established":
             others = _others(frame, device)
             found = True, f"{device} talks with {others}, and holds its other call"
+        case CommandName.LEND_CALL, "Established":
+            others = _others(frame, about)
+            found = True, f"{others} talks with {about}, and {device} has it back afterwards"
         case CommandName.CONFERENCE_CALL, "Conferenced" if is_own:
             found = True, f"{device} talks with {_others(frame, device)}"
         case CommandName.SINGLE_STEP_CONFERENCE, "Joined" if fields["beside"] == device:
@@ -162,6 +167,7 @@ def decided(command: str, device: str, frame: wire.EventFrame) -> Outcome | None
             (
                 CommandName.CONSULTATION_CALL
                 | CommandName.DEFLECT_CALL
+                | CommandName.LEND_CALL
                 | CommandName.SINGLE_STEP_CONFERENCE
             ),
             "Failed",

@@ -67,9 +67,12 @@ def reconnect(
     config: ConfigFile = None,
     as_json: Json = False,
 ) -> None:
-    """Leave the other call and take the held one back."""
-    how = How(wait, config, as_json)
-    _of_two(CommandName.RECONNECT_CALL, EndpointClient.reconnect, device, call, other, how)
+    """Leave the other call and take the held one back; or take back whom the device has lent."""
+
+    async def ask(client: EndpointClient, who: str, which: str) -> wire.Accepted:
+        return await client.reconnect(who, which, other or "")
+
+    command(CommandName.RECONNECT_CALL, device, call, ask, How(wait, config, as_json))
 
 
 @parties_app.command()
@@ -133,6 +136,23 @@ def add(
 
     how = How(wait, config, as_json)
     _to(CommandName.SINGLE_STEP_CONFERENCE, ask, device, destination, call, how)
+
+
+@parties_app.command()
+def lend(
+    device: Device,
+    destination: Destination,
+    call: CallOption = None,
+    wait: Wait = 90.0,
+    config: ConfigFile = None,
+    as_json: Json = False,
+) -> None:
+    """Let a device's other party talk with somebody, and have it back when that one hangs up.
+
+    The device waits with music. Waits until that one has answered, or does not.
+    """
+    how = How(wait, config, as_json)
+    _to(CommandName.LEND_CALL, EndpointClient.lend, device, destination, call, how)
 
 
 @parties_app.command()

@@ -61,6 +61,7 @@ class RestRoutes:
             web.post(f"{calls}/{{call}}/intercept", self.intercept),
             web.post(f"{calls}/{{call}}/pickup", self.pickup),
             web.post(f"{calls}/{{call}}/park", self.park),
+            web.post(f"{calls}/{{call}}/lend", self.lend),
             web.post(f"{calls}/{{call}}/deflect", self.deflect),
             web.post(f"{calls}/{{call}}/mute", self.mute),
             web.post(f"{calls}/{{call}}/data", self.data),
@@ -194,6 +195,12 @@ class RestRoutes:
         wanted = await read_body(request, wire.Park, timeout_s=self.body_timeout_s)
         device, at = DeviceId(wanted.device), DeviceId(wanted.at)
         return await self._submit(do.ParkCall(device, at, CallId(request.match_info["call"])))
+
+    async def lend(self, request: web.Request) -> web.Response:
+        """`POST /calls/{call}/lend`."""
+        wanted = await read_body(request, wire.Lend, timeout_s=self.body_timeout_s)
+        device, call = DeviceId(wanted.device), CallId(request.match_info["call"])
+        return await self._submit(do.LendCall(device, wanted.destination, call))
 
     async def deflect(self, request: web.Request) -> web.Response:
         """`POST /calls/{call}/deflect`."""

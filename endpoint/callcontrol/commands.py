@@ -33,6 +33,7 @@ class CommandName(StrEnum):
     INTERCEPT_CALL = "InterceptCall"
     DIRECTED_PICKUP_CALL = "DirectedPickupCall"
     PARK_CALL = "ParkCall"
+    LEND_CALL = "LendCall"
     ASSOCIATE_DATA = "AssociateData"
     DEFLECT_CALL = "DeflectCall"
     SET_MICROPHONE_MUTE = "SetMicrophoneMute"
@@ -197,7 +198,10 @@ class AlternateCall:
 
 @dataclass(frozen=True, slots=True)
 class ReconnectCall:
-    """Leave the call that the device talks or rings in, and take the one back that it holds."""
+    """Leave the call that the device talks or rings in, and take the one back that it holds.
+
+    Who has lent the other party (LendCall) takes that one back.
+    """
 
     name: ClassVar[CommandName] = CommandName.RECONNECT_CALL
     device: DeviceId
@@ -294,6 +298,19 @@ class ParkCall:
 
 
 @dataclass(frozen=True, slots=True)
+class LendCall:
+    """Let the other party talk with somebody else, wait with music, and have it back afterwards."""
+
+    name: ClassVar[CommandName] = CommandName.LEND_CALL
+    device: DeviceId
+    """Who waits; `ReconnectCall` has the other back at once."""
+    destination: str = field(repr=False)
+    """A dial string, as of `MakeCall`: with whom the other talks meanwhile."""
+    call: CallId | None = None
+    """Which call; not needed when the device is in one only."""
+
+
+@dataclass(frozen=True, slots=True)
 class DeflectCall:
     """Send the call that rings at the device on to somebody else."""
 
@@ -376,6 +393,7 @@ CallCommand = (
     | SingleStepConference
     | DeflectCall
     | ParkCall
+    | LendCall
     | AssociateData
     | SetMicrophoneMute
     | CommandOfOthers

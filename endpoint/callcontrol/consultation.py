@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from endpoint.callcontrol import calldata
+from endpoint.callcontrol import calldata, lending
 from endpoint.callcontrol import events as told
 from endpoint.callcontrol.commands import (
     AlternateCall,
@@ -27,7 +27,7 @@ from endpoint.callcontrol.model import (
     ConnectionState,
     are_of_one,
 )
-from endpoint.callcontrol.moves import connect, hold, move, open_call, originate, retrieve
+from endpoint.callcontrol.moves import connect, move, open_call, originate, put_aside, retrieve
 from endpoint.callcontrol.refusals import check_not_transferred, dial_string_of, refused
 from endpoint.callcontrol.turn import Turn, ended_by_us
 from endpoint.legs.base import Cause
@@ -47,7 +47,7 @@ def consult(turn: Turn, call: Call, own: Connection, command: ConsultationCall) 
     turn.put_call(second := replace(second, data=call.data))
     mine = turn.add_connection(second.id, leg, ConnectionState.INITIATED)
     mine = turn.put_connection(second.id, replace(mine, media_confirmed=own.media_confirmed))
-    _put_aside(turn, call, own, second)
+    put_aside(turn, call, own, second)
     turn.publish(told.ServiceInitiated(**turn.facts(second, mine)))
     originate(turn, second.id, mine)
 
@@ -58,12 +58,15 @@ def alternate(turn: Turn, call: Call, own: Connection, command: AlternateCall) -
     if talks.state is not ConnectionState.CONNECTED or not other.is_established:
         why = f"{command.device} does not talk in call {other.id}"
         raise refused(Rejection.NOT_ESTABLISHED, command, why)
-    _put_aside(turn, other, talks, call)
+    put_aside(turn, other, talks, call)
     retrieve(turn, turn.call(call.id), own)
 
 
 def reconnect(turn: Turn, call: Call, own: Connection, command: ReconnectCall) -> None:
     """Leave the other call. Raises CommandRejected."""
+    if command.other is not None and command.other == call.away:
+        lending.take_home(turn, call, own)
+        return
     other, talks = other_call(turn, own, command)
     if own.held_for is None:  # by a command of its own, before or since
         turn.put_connection(call.id, replace(own, held_for=other.id))
@@ -134,11 +137,3 @@ def _has_given_away(call: Call, own: Connection) -> bool:
 def _is_in(turn: Turn, call: CallId, own: Connection) -> bool:
     others = turn.call(call).connections
     return any(c.is_live and are_of_one(c, own) for c in others)
-
-
-def _put_aside(turn: Turn, call: Call, own: Connection, other: Call) -> None:
-    own = replace(own, held_for=other.id)
-    if own.state is ConnectionState.HOLD:
-        turn.put_connection(call.id, own)
-    else:
-        hold(turn, call, own)

@@ -24,8 +24,10 @@ from endpoint.callcontrol.commands import (
     CommandOfOthers,
     ConsultationCall,
     DirectedPickupCall,
+    LendCall,
     MakeCall,
     PairCommand,
+    ReconnectCall,
     Rejection,
     SupervisionCommand,
 )
@@ -217,7 +219,7 @@ class CallController:
         elif isinstance(command, CommandOfOthers):
             return await self._join(runner, replace(command, call=call), call)
         state = await runner.ask(replace(command, call=call))
-        if isinstance(command, ConsultationCall):
+        if isinstance(command, ConsultationCall | LendCall):
             call = state.calls[-1].id
         return CommandAccepted(command.name, state.id, call)
 
@@ -367,6 +369,14 @@ class CallController:
         own = list(self._connections_of(command.device))
         ids = {call.id for _, call, _ in own}
         call, other = command.call, command.other
+        if isinstance(command, ReconnectCall) and other is None:
+            lent = [
+                each
+                for _, each, mine in own
+                if each.away is not None and mine.held_for != each.away and call in (None, each.id)
+            ]
+            if len(lent) == 1:
+                return replace(command, call=lent[0].id, other=lent[0].away)
         if call is None:
             held = [
                 call.id

@@ -19,7 +19,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from endpoint.callcontrol import calldata, consultation, pickup, supervision, transfer
+from endpoint.callcontrol import calldata, consultation, lending, pickup, supervision, transfer
 from endpoint.callcontrol import effects as do
 from endpoint.callcontrol import events as told
 from endpoint.callcontrol.commands import (
@@ -38,6 +38,7 @@ from endpoint.callcontrol.commands import (
     HoldCall,
     InterceptCall,
     JoinCall,
+    LendCall,
     MakeCall,
     ParkCall,
     ReconnectCall,
@@ -178,6 +179,8 @@ def step(
             pickup.pick_up(turn, stimulus)
         case ParkCall():
             pickup.park(turn, *_subject(turn, stimulus), stimulus)
+        case LendCall():
+            lending.lend(turn, *_subject(turn, stimulus), stimulus)
         case DeflectCall():
             transfer.deflect(turn, *_subject(turn, stimulus), stimulus)
         case AssociateData():
@@ -225,6 +228,7 @@ def step(
     pickup.follow(turn)
     supervision.leave(turn)
     consultation.take_back(turn)
+    lending.come_home(turn)
     return turn.state, tuple(turn.all_effects())
 
 

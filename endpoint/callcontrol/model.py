@@ -308,6 +308,8 @@ class Call:
     """What a client has given to it; never changed, always replaced."""
     transfer: Transfer | None = None
     """The transfer that is under way."""
+    away: CallId | None = None
+    """The call that one of its parties is lent to, and comes back from."""
     outcome: Ending | None = None
     """Why it ended: the ending of the first connection that left less than two others."""
 

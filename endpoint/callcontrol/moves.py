@@ -58,10 +58,27 @@ def originate(turn: Turn, call_id: CallId, caller: Connection) -> None:
     turn.add_connection(call_id, line, ConnectionState.NULL)
 
 
+def name_of_others(call: Call, own: Connection) -> str:
+    """How who is transferred is shown to whom he comes to."""
+    others = [each.number for each in call.connections if each.is_live and each is not own]
+    if len(others) != 1:
+        return ""
+    return (call.calling_name if others[0] == call.calling else "") or others[0]
+
+
 def hold(turn: Turn, call: Call, connection: Connection) -> None:
     """Put a call aside."""
     holds = turn.put_connection(call.id, replace(connection, state=ConnectionState.HOLD))
     turn.publish(told.Held(**turn.facts(call, holds)))
+
+
+def put_aside(turn: Turn, call: Call, own: Connection, other: Call) -> None:
+    """Put a call aside for as long as its device is in the other one."""
+    own = replace(own, held_for=other.id)
+    if own.state is ConnectionState.HOLD:
+        turn.put_connection(call.id, own)
+    else:
+        hold(turn, call, own)
 
 
 def retrieve(turn: Turn, call: Call, connection: Connection) -> None:
@@ -104,6 +121,8 @@ def move(turn: Turn, connection: Connection, other: Call, call: Call) -> Connect
         for own in each.connections:
             if own.is_live and own.held_for == other.id and are_of_one(own, connection):
                 turn.put_connection(each.id, replace(own, held_for=call.id))
+                if each.away == other.id:
+                    turn.put_call(replace(turn.call(each.id), away=call.id))
     return connection
 
 

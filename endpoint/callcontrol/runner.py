@@ -18,6 +18,7 @@ from endpoint.callcontrol.commands import (
     Command,
     ConsultationCall,
     DeflectCall,
+    LendCall,
     MakeCall,
     Rejection,
     SingleStepConference,
@@ -57,7 +58,9 @@ class CallRecords(Protocol):
         """Keep one record. It is there when this returns."""
 
 
-_DIALS = MakeCall | ConsultationCall | DeflectCall | SingleStepConference | SingleStepTransfer
+_DIALS = (
+    MakeCall | ConsultationCall | DeflectCall | LendCall | SingleStepConference | SingleStepTransfer
+)
 ExtensionLookup = Callable[[DeviceId], Awaitable[DeviceId | None]]
 """The extension of ours that a number means: itself, or by an alias; None for any other number."""
 

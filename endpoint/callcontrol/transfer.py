@@ -35,7 +35,7 @@ from endpoint.callcontrol.model import (
     Transfer,
     are_of_one,
 )
-from endpoint.callcontrol.moves import move
+from endpoint.callcontrol.moves import move, name_of_others
 from endpoint.callcontrol.refusals import check_not_transferred, dial_string_of, refused
 from endpoint.callcontrol.turn import Turn, ended_by_us
 from endpoint.errors import DialStringError
@@ -185,7 +185,7 @@ def _begin(
         dialled.number,
         LegRole.LINE,
         calling=dials,
-        calling_name=_name_of_others(call, own),
+        calling_name=name_of_others(call, own),
         referred_by=own.device,
         dialled_by=dials,
     )
@@ -379,14 +379,6 @@ def _whose_line_refers(turn: Turn, call: Call, own: Connection) -> Leg | None:
     if len(legs) == 1 and legs[0] is not None and legs[0].refers:
         return legs[0]
     return None
-
-
-def _name_of_others(call: Call, own: Connection) -> str:
-    """How who is transferred is shown to whom he comes to."""
-    others = [each.number for each in call.connections if each.is_live and each is not own]
-    if len(others) != 1:
-        return ""
-    return (call.calling_name if others[0] == call.calling else "") or others[0]
 
 
 def _tell_phone(turn: Turn, transfer: Transfer, sip_status: int) -> None:

@@ -32,6 +32,7 @@ ALLOWED: dict[ConnectionState, frozenset[CommandName]] = {
             CommandName.CLEAR_CONNECTION,
             CommandName.CLEAR_CALL,
             CommandName.CONSULTATION_CALL,
+            CommandName.LEND_CALL,
             CommandName.PARK_CALL,
             CommandName.SET_MICROPHONE_MUTE,
             CommandName.SINGLE_STEP_CONFERENCE,
@@ -66,6 +67,7 @@ NEEDS_ESTABLISHED = frozenset(
         CommandName.HOLD_CALL,
         CommandName.GENERATE_DIGITS,
         CommandName.CONSULTATION_CALL,
+        CommandName.LEND_CALL,
         CommandName.PARK_CALL,
         CommandName.ALTERNATE_CALL,
         CommandName.CONFERENCE_CALL,
@@ -79,6 +81,8 @@ ENDS = frozenset({CommandName.CLEAR_CONNECTION, CommandName.CLEAR_CALL})
 """All that can be done in a call that has failed, while its caller hears so."""
 OF_SUPERVISORS = frozenset({CommandName.CLEAR_CONNECTION, CommandName.SET_MICROPHONE_MUTE})
 """All that one who only listens or whispers may do in its call: it is no party of it."""
+OF_LENDERS = frozenset({CommandName.RECONNECT_CALL})
+"""What can be done besides in a call whose other party is lent to another one."""
 OF_OTHERS = frozenset(
     {CommandName.JOIN_CALL, CommandName.INTERCEPT_CALL, CommandName.DIRECTED_PICKUP_CALL}
 )
@@ -107,5 +111,7 @@ def allowed_for(call: Call, connection: Connection) -> frozenset[CommandName]:
     allowed = allowed_commands(connection.state, established=call.is_established)
     if connection.participation is not Participation.ACTIVE:
         return allowed & OF_SUPERVISORS
+    if call.away is not None and connection.held_for != call.away:
+        allowed |= OF_LENDERS
     # Alone, and hears why: there is nobody whom anything but its end could be about.
     return allowed if call.outcome is None else allowed & ENDS

@@ -299,13 +299,18 @@ class Turn:
                 self.over(call_id, each, passed_on, failed=False)
         if left:
             (last,) = left
-            if failed and self.is_up(last):
+            if failed and self.is_up(last) and not self._is_lent(call_id, last):
                 after_s = self.state.settings.failure_tone_s
                 self.start_timer(TimerKind.FAILURE_TONE, last.leg, after_s, call_id)
                 return
             passed_on = ended_by_us(ending.cause, ending.releasing_device)
             self.over(call_id, last, passed_on, failed=False)
         self._clear(call_id)
+
+    def _is_lent(self, call_id: CallId, connection: Connection) -> bool:
+        """Whether a device has another call to go back to at once."""
+        own = [call for call, _ in self.live_connections(connection.leg)]
+        return any(each.away == call_id for each in own)
 
     def _clear(self, call_id: CallId) -> None:
         call = replace(self.call(call_id), cleared_at=self.now, post_dial=None)

@@ -170,7 +170,7 @@ class EndpointClient:
         return await self._about("alternate", call, wire.OfTwoCalls(device, other))
 
     async def reconnect(self, device: str, call: str, other: str = "") -> wire.Accepted:
-        """Leave the other call and take the held one back."""
+        """Leave the other call and take the held one back; or whom the device has lent."""
         return await self._about("reconnect", call, wire.OfTwoCalls(device, other))
 
     async def conference(self, device: str, call: str, other: str = "") -> wire.Accepted:
@@ -205,6 +205,10 @@ class EndpointClient:
     async def park(self, device: str, call: str, at: str) -> wire.Accepted:
         """Leave the call, which waits with music until somebody picks it up there."""
         return await self._about("park", call, wire.Park(device, at))
+
+    async def lend(self, device: str, call: str, destination: str) -> wire.Accepted:
+        """Let the other party talk with somebody else and come back; returns their call."""
+        return await self._about("lend", call, wire.Lend(device, destination))
 
     async def deflect(self, device: str, call: str, destination: str) -> wire.Accepted:
         """Send a call that rings at the device on."""

@@ -176,7 +176,13 @@ class FakeExchange:
         self.tell(DeviceUnregistered(DeviceId(device), cause, status, server))
 
     def offer(
-        self, calling: str, called: str, role: LegRole, *, replaces: FakeLeg | None = None
+        self,
+        calling: str,
+        called: str,
+        role: LegRole,
+        *,
+        replaces: FakeLeg | None = None,
+        withheld: bool = False,
     ) -> FakeLeg:
         """A call comes in, or a phone of ours dials; it may come for another leg's place."""
         number = next(self._numbers)
@@ -197,6 +203,7 @@ class FakeExchange:
                 DeviceId(calling),
                 DeviceId(called),
                 role,
+                withheld=withheld,
                 replaces=None if replaces is None else replaces.id,
             )
         )

@@ -15,9 +15,9 @@ import structlog
 
 from endpoint.callcontrol import commands as do
 from endpoint.callcontrol import events as told
-from endpoint.callcontrol.commands import CommandName
+from endpoint.callcontrol.commands import Command, CommandName
 from endpoint.callcontrol.events import Event
-from endpoint.callcontrol.model import CallId, Connection, ConnectionState
+from endpoint.callcontrol.model import Call, Connection, ConnectionState
 from endpoint.legs.base import Cause, DeviceId
 from tests.fakes.exchange import FakeLeg
 from tests.scenarios.desk import Desk, open_desk
@@ -149,38 +149,41 @@ async def nobody_is_left_alone(desk: Desk) -> None:
         if not talks:
             assert not sounds
             continue  # it has put everything aside itself
-        ((call, _),) = talks
-        others = [each for id_, each in live(desk) if id_ == call and each.leg != leg.id]
+        ((call, me),) = talks
+        others = [each for one, each in live(desk) if one is call and each.leg != leg.id]
         if not sounds:
-            assert any(each.muted for each in others), f"{leg.device} is left in silence"
+            is_called = any(each.state is ConnectionState.NULL for each in others)
+            muted = any(each.muted for each in others)
+            assert is_called or muted, f"{leg.device} is left in silence"
         if "ringback" in sounds:
             rings = (ConnectionState.ALERTING, ConnectionState.INITIATED)
             assert any(each.state in rings for each in others), f"nobody rings for {leg.device}"
         if "moh" in sounds:
-            await takes_back(desk, call, others)
+            await desk.controller.submit(way_back(desk, call, me, others))
+            await desk.let_pass(1)
             assert "moh" not in desk.exchange.heard_on(leg.id), f"{leg.device} is left on music"
             assert desk.exchange.heard_on(leg.id)
 
 
-async def takes_back(desk: Desk, call: CallId, others: Iterable[Connection]) -> None:
-    """Whoever keeps somebody waiting there ends that."""
+def way_back(desk: Desk, call: Call, me: Connection, others: Iterable[Connection]) -> Command:
+    """What ends the music: whoever keeps somebody waiting comes back, or is taken back."""
+    if call.away is not None:
+        return do.ReconnectCall(me.number)
     (holder,) = [
         each for each in others if each.state in (ConnectionState.HOLD, ConnectionState.QUEUED)
     ]
     if holder.parked_by is not None:
-        await desk.controller.submit(do.DirectedPickupCall(DeviceId("6003"), PLACE))
-    elif holder.held_for is not None:
-        (other,) = [each for each in desk.controller.calls() if each.id == holder.held_for]
-        kind = do.AlternateCall if other.is_established else do.ReconnectCall
-        await desk.controller.submit(kind(holder.number))
-    else:
-        await desk.controller.submit(do.RetrieveCall(holder.number, call))
-    await desk.let_pass(1)
+        return do.DirectedPickupCall(DeviceId("6003"), PLACE)
+    if holder.held_for is None:
+        return do.RetrieveCall(holder.number, call.id)
+    (other,) = [each for each in desk.controller.calls() if each.id == holder.held_for]
+    kind = do.AlternateCall if other.is_established else do.ReconnectCall
+    return kind(holder.number)
 
 
-def live(desk: Desk) -> list[tuple[CallId, Connection]]:
+def live(desk: Desk) -> list[tuple[Call, Connection]]:
     calls = desk.controller.calls()
-    return [(call.id, each) for call in calls for each in call.connections if each.is_live]
+    return [(call, each) for call in calls for each in call.connections if each.is_live]
 
 
 async def everybody_hangs_up(desk: Desk) -> None:
@@ -240,7 +243,11 @@ def table() -> Iterator[str]:
     outcomes: dict[tuple[str, str, str, Outcome], list[str]] = {}
     with asyncio.Runner(loop_factory=VirtualTimeLoop) as runner:
         for moment, who, failure in cases():
-            outcome = runner.run(outcome_of(moment, who, failure))
+            try:
+                outcome = runner.run(outcome_of(moment, who, failure))
+            except Exception as error:
+                error.add_note(f"{moment.command}, {moment.when}: {who} {failure}")
+                raise
             key = (moment.command, moment.when, who, outcome)
             outcomes.setdefault(key, []).append(failure)
     for command in CommandName:

@@ -133,6 +133,9 @@ PARKED = (*TALK, asks(do.ParkCall(A, PLACE)))
 TAKES_PARKED = asks(do.DirectedPickupCall(C, PLACE))
 DEFLECTS = asks(do.DeflectCall(A, C))
 TRANSFERS = (*TALK, asks(do.SingleStepTransfer(A, C)), rings("C"))
+LENDS = asks(do.LendCall(A, C))
+LENT = (*TALK, LENDS, rings("C"))
+TAKES_HOME = asks(do.ReconnectCall(A))
 GIVES_UP = asks(do.ClearConnection(A))
 N = CommandName
 
@@ -195,13 +198,11 @@ MOMENTS = (
     ),
     Moment(
         N.CONSULTATION_CALL,
-        "C rings",
-        C_RINGS,
-        "C",
-        "AB",
-        asks(do.ReconnectCall(A)),
+        "C is called",
+        (*TALK, asks(do.ConsultationCall(A, C))),
         takes_hold="B",
     ),
+    Moment(N.CONSULTATION_CALL, "C rings", C_RINGS, "C", "AB", asks(do.ReconnectCall(A))),
     Moment(N.CONSULTATION_CALL, "A and C talk", CONSULTS, there="ABC"),
     Moment(
         N.ALTERNATE_CALL,
@@ -223,6 +224,20 @@ MOMENTS = (
         "C was there, A and B talk",
         (legs_end_late, *CONSULTS, asks(do.ReconnectCall(A))),
         there="ABC",
+    ),
+    Moment(
+        N.RECONNECT_CALL,
+        "C was called for B, A and B talk",
+        (legs_end_late, *LENT, TAKES_HOME),
+        let_go="C",
+        there="AB",
+    ),
+    Moment(
+        N.RECONNECT_CALL,
+        "B was with C, A and B talk",
+        (legs_end_late, *LENT, answers("C"), TAKES_HOME),
+        there="ABC",
+        takes_hold="A",
     ),
     Moment(
         N.CONFERENCE_CALL,
@@ -283,6 +298,16 @@ MOMENTS = (
         "A",
         "B",
         TAKES_PARKED,
+    ),
+    Moment(N.LEND_CALL, "C is called", (*TALK, LENDS), takes_hold="A"),
+    Moment(N.LEND_CALL, "C rings for B, A waits", LENT, "C", "AB", TAKES_HOME),
+    Moment(N.LEND_CALL, "A has left, C rings", (*LENT, hangs_up("A")), "C", "B", hangs_up("B")),
+    Moment(N.LEND_CALL, "B and C talk, A waits", (*LENT, answers("C")), there="ABC"),
+    Moment(
+        N.LEND_CALL,
+        "A has left, B and C talk",
+        (*LENT, answers("C"), hangs_up("A")),
+        there="BC",
     ),
     Moment(
         N.DEFLECT_CALL,

@@ -139,6 +139,9 @@ async def command(desk: Desk, draw: Draw) -> None:
         case commands.CommandName.PARK_CALL:
             at = DeviceId(draw(st.sampled_from([*AGENTS, "701"])))
             await desk.controller.submit(commands.ParkCall(device, at, call))
+        case commands.CommandName.LEND_CALL:
+            to = draw(st.sampled_from([*OUTSIDE, *AGENTS]))
+            await desk.controller.submit(commands.LendCall(device, to, call))
         case commands.CommandName.DEFLECT_CALL:
             to = draw(st.sampled_from([*OUTSIDE, *AGENTS]))
             await desk.controller.submit(commands.DeflectCall(device, to, call))

@@ -102,6 +102,12 @@ SITUATIONS = {
     ),
     "of three": Situation("`connected`", A, at.ALL_TALK, of_others=SUPERVISED),
     "has barged in": Situation("`connected`", C, (*at.TALK, at.BARGES), of_others=SUPERVISED),
+    "waits for whom it has lent": Situation(
+        "`connected`, its other party is lent", A, (*at.LENT, at.answers("C")), of_others=SUPERVISED
+    ),
+    "is lent": Situation(
+        "`connected`", B, (*at.LENT, at.answers("C")), in_two=True, of_others=SUPERVISED
+    ),
     "is parked at": Situation("`queued`", at.PLACE, at.PARKED, of_others=PICKED_UP),
     "could not be reached": Situation("`fail`", B, (*at.B_RINGS, refuses("B", Cause.BUSY))),
     "hears the busy tone": Situation(
@@ -121,6 +127,9 @@ SITUATIONS = {
 NOT_ALL = {
     ("is called into a call", CommandName.DEFLECT_CALL),
     ("of three", CommandName.PARK_CALL),
+    ("of three", CommandName.LEND_CALL),
+    ("has barged in", CommandName.LEND_CALL),
+    ("waits for whom it has lent", CommandName.LEND_CALL),
     ("has barged in", CommandName.PARK_CALL),
     ("has barged in", CommandName.JOIN_CALL),
 }
@@ -148,6 +157,7 @@ BUILDERS: dict[CommandName, Callable[[DeviceId, CallId | None, CallId | None], C
     ),
     CommandName.PARK_CALL: lambda own, call, other: do.ParkCall(own, DeviceId("702"), call),
     CommandName.ASSOCIATE_DATA: lambda own, call, other: do.AssociateData(own, {"a": "1"}, call),
+    CommandName.LEND_CALL: lambda own, call, other: do.LendCall(own, "6005", call),
     CommandName.DEFLECT_CALL: lambda own, call, other: do.DeflectCall(own, "6005", call),
     CommandName.SET_MICROPHONE_MUTE: lambda own, call, other: do.SetMicrophoneMute(own, True, call),
     CommandName.SINGLE_STEP_TRANSFER: lambda own, call, other: do.SingleStepTransfer(

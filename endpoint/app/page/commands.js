@@ -18,6 +18,7 @@ export const TO_A_NUMBER = {
   ConsultationCall: { label: "Consult", path: "consult", title: "put the call aside and call" },
   SingleStepTransfer: { label: "Transfer", path: "transfer", title: "leave the call to" },
   SingleStepConference: { label: "Add", path: "add", title: "call into the call" },
+  LendCall: { label: "Lend", path: "lend", title: "have back from" },
   DeflectCall: { label: "Send on", path: "deflect", title: "let it ring at" },
 };
 
@@ -33,7 +34,7 @@ function otherCall(calls, call, party) {
 
 /** Whether a button is any use now, beyond what the state allows. */
 function isOfUse(name, call, party, other, isHere) {
-  if (COMMANDS[name].ofTwo && !other) { return false; }
+  if (COMMANDS[name].ofTwo && !other) { return name === "ReconnectCall"; }  // takes back who is lent
   switch (name) {
     case "AlternateCall": return other.mine.state === "connected" && Boolean(other.one.established_at);
     case "ConferenceCall": return Boolean(other.one.established_at);
@@ -51,7 +52,7 @@ export function offered(calls, call, party, isHere) {
   return Object.entries(COMMANDS)
     .filter(([name]) => party.commands.includes(name) && isOfUse(name, call, party, other, isHere))
     .map(([name, { ofTwo, title = name, ...button }]) => {
-      if (ofTwo) { return { ...button, title, body: { other: other.one.call } }; }
+      if (ofTwo && other) { return { ...button, title, body: { other: other.one.call } }; }
       if (name === "ClearConnection" && party.state === "alerting") { return { ...button, title, label: "Decline" }; }
       if (name !== "SetMicrophoneMute") { return { ...button, title }; }
       return { ...button, title, label: party.muted ? "Unmute" : "Mute", pressed: String(party.muted), body: { muted: !party.muted } };

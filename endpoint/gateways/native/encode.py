@@ -10,7 +10,7 @@ from endpoint.callcontrol.commands import CommandName
 from endpoint.callcontrol.events import Event, masked
 from endpoint.callcontrol.model import Call, Connection, Interaction
 from endpoint.callcontrol.routes import heard_in
-from endpoint.callcontrol.transitions import NEEDS_OTHER_CALL, allowed_for
+from endpoint.callcontrol.transitions import NEEDS_OTHER_CALL, OF_LENDERS, allowed_for
 from endpoint.gateways.native import messages as wire
 from endpoint.legs.base import (
     DeviceRegistered,
@@ -41,7 +41,8 @@ def encode_call(
     def party(connection: Connection) -> wire.Party:
         allowed = allowed_for(call, connection)
         of_several = connection.device in in_several
-        allowed -= {CommandName.CONSULTATION_CALL} if of_several else NEEDS_OTHER_CALL
+        of_one = NEEDS_OTHER_CALL if call.away is None else NEEDS_OTHER_CALL - OF_LENDERS
+        allowed -= {CommandName.CONSULTATION_CALL} if of_several else of_one
         sources = heard.get(connection.leg, []) if connection.is_live else []
         return wire.Party(
             device=connection.number,

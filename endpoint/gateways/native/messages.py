@@ -58,7 +58,10 @@ class Clear(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class OfTwoCalls(Struct, frozen=True, forbid_unknown_fields=True):
-    """`POST /calls/{call}/alternate`, `reconnect`, `conference`: the call that the device holds."""
+    """`POST /calls/{call}/alternate`, `reconnect`, `conference`: the call that the device holds.
+
+    Of `reconnect` also the one whose other party is lent.
+    """
 
     device: Device
     """Who swaps, goes back, brings all together."""
@@ -122,6 +125,15 @@ class Park(Struct, frozen=True, forbid_unknown_fields=True):
     """Who leaves the call."""
     at: Device
     """A device, or any number, by which it is picked up."""
+
+
+class Lend(Struct, frozen=True, forbid_unknown_fields=True):
+    """`POST /calls/{call}/lend`."""
+
+    device: Device
+    """Who waits, with music, and has the other party back afterwards."""
+    destination: DialText
+    """With whom that one talks meanwhile."""
 
 
 class Deflect(Struct, frozen=True, forbid_unknown_fields=True):

@@ -108,6 +108,25 @@ async def test_a_device_consults_swaps_goes_back_and_brings_all_together(
     )
 
 
+async def test_who_is_lent_is_taken_back(endpoint: Endpoint, call: str) -> None:
+    talks = "talks with 6004, and 6002 has it back afterwards"
+    await go_through(
+        endpoint,
+        {
+            "lend 6002 6004": f"6003 {talks}",
+            "reconnect 6002": "6002 talks with 6003 again",
+        },
+    )
+    code, text = await said(endpoint, "lend", "6002", "6999")
+    assert code == ExitCode.CALL_FAILED
+    assert "✘ 6999 did not take the call: unknown device (404 nobody knows 6999)" in text
+    code, text = await said(endpoint, "reconnect", "6002")
+    assert (code, text.partition(", and can ")[0]) == (
+        ExitCode.CALL_FAILED,
+        "✘ 6002 can't: it has no other call",
+    )
+
+
 async def test_two_calls_are_brought_together(endpoint: Endpoint, call: str) -> None:
     code, text = await said(endpoint, "transfer", "6002")
     assert (code, text.partition(", and can ")[0]) == (

@@ -60,6 +60,7 @@ async def test_a_call_from_dialling_to_its_record(desk: Desk) -> None:
             "ConsultationCall",
             "GenerateDigits",
             "HoldCall",
+            "LendCall",
             "ParkCall",
             "SetMicrophoneMute",
             "SingleStepConference",
@@ -226,6 +227,23 @@ async def test_a_device_consults_is_offered_what_it_may_do_and_is_back(desk: Des
         await desk.client.end("6002", call)
         over = await until(frames, "CallCleared")
         assert over.fields["call"] == call
+
+
+async def test_a_party_is_lent_and_comes_back(desk: Desk) -> None:
+    """Nobody has 6004: 6003 is back at once; and by command, where somebody has."""
+    async with desk.client.events() as frames:
+        await snapshot(frames)
+        call = (await desk.client.make_call("6002", "6003")).call
+        await until(frames, "Established")
+        accepted = await desk.client.lend("6002", call, "6004")
+        assert (accepted.command, accepted.call != call) == ("LendCall", True)
+        failed = await until(frames, "Failed")
+        assert (failed.fields["call"], failed.fields["device"]) == (accepted.call, "6004")
+        back = await until(frames, "Retrieved")
+        assert (back.fields["call"], back.fields["device"]) == (call, "6003")
+        with pytest.raises(RequestRefused) as refused:
+            await desk.client.lend("6002", call, "")
+        assert refused.value.status == 400
 
 
 async def test_what_the_state_does_not_allow_is_409_with_a_stable_word(desk: Desk) -> None:

@@ -16,6 +16,7 @@ from endpoint.callcontrol.transitions import (
     ENDS,
     NEEDS_ESTABLISHED,
     NEEDS_OTHER_CALL,
+    OF_LENDERS,
     OF_SUPERVISORS,
 )
 from endpoint.legs.base import CAUSES, Cause
@@ -71,10 +72,13 @@ def test_the_state_table_is_the_transition_table() -> None:
     rows = {f"`{state}`": ALLOWED[state] for state in ConnectionState}
     rows["`connected`, to a call that failed"] = ALLOWED[ConnectionState.CONNECTED] & ENDS
     silent = ALLOWED[ConnectionState.CONNECTED] & OF_SUPERVISORS
+    lends = ALLOWED[ConnectionState.CONNECTED] | OF_LENDERS
+    rows["`connected`, its other party is lent"] = lends
     rows["`connected`, listening or whispering"] = silent
     lines = ["| state | commands |", "|---|---|"]
     for state, allowed in rows.items():
-        names = [f"`{name}`{marks(name)}" for name in sorted(allowed)]
+        needless = OF_LENDERS if allowed is lends else frozenset[CommandName]()
+        names = [f"`{n}`{'' if n in needless else marks(n)}" for n in sorted(allowed)]
         lines.append(f"| {state} | {', '.join(names) or '–'} |")
     assert section("states") == "\n".join(lines)
 
@@ -84,7 +88,7 @@ def test_every_reason_of_a_refusal_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    "table", ["consultations", "supervision", "pickups", "parks", "data", "transfers"]
+    "table", ["consultations", "supervision", "pickups", "parks", "loans", "data", "transfers"]
 )
 def test_every_row_names_a_test_and_events_that_exist(table: str) -> None:
     rows = [line.split("|") for line in section(table).splitlines()[2:]]

@@ -78,6 +78,8 @@ COMMANDS: list[Stimulus] = (
             commands.SingleStepConference(device, "6004", call),
             commands.SingleStepConference(device, "6004", call, Participation.SILENT),
             commands.DeflectCall(device, "6005", call),
+            commands.LendCall(device, "6007", call),
+            commands.ReconnectCall(device, CallId("i-2"), call or CallId("i-1")),
             *(commands.ParkCall(device, DeviceId(at), call) for at in ("701", "6001")),
             commands.SetMicrophoneMute(device, True, call),
             commands.AssociateData(device, {"order": "1", "note": "x" * 4000}, call),
@@ -216,6 +218,19 @@ PARKED: list[Stimulus] = [
 ]
 
 
+LENT: list[Stimulus] = [
+    commands.MakeCall(A, "10086"),
+    LegAnswered(LegId("i.1")),
+    LegAnswered(LegId("i.2")),
+    commands.LendCall(A, "6003", CallId("i-1")),
+    LegAlerting(LegId("i.3")),
+    LegAnswered(LegId("i.3")),
+    commands.AssociateData(DeviceId("6003"), {"order": "7"}, CallId("i-2")),
+    commands.JoinCall(DeviceId("7001"), A, Participation.WHISPER, CallId("i-1")),
+    LegAnswered(LegId("i.4")),
+]
+
+
 def test_who_has_left_a_call_comes_back_by_a_conference_of_another() -> None:
     """The record keeps both times that A was in it."""
     walk = Walk()
@@ -270,7 +285,7 @@ def test_walks_of_forty_steps(walks: int) -> None:
     for seed in range(walks):
         draws, walk = random.Random(seed), Walk()
         try:
-            begun = draws.choice((CONSULTED, CONSULTED, PICKED_UP, PARKED))
+            begun = draws.choice((CONSULTED, CONSULTED, PICKED_UP, PARKED, LENT))
             for stimulus in begun[: draws.randint(1, len(begun))]:
                 walk.take(stimulus)
             for _ in range(40):

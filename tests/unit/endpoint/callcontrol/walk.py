@@ -265,6 +265,14 @@ class Walk:
                 if connection.held_for is not None and not self._has_given_away(call, connection):
                     assert connection.state is ConnectionState.HOLD
                     assert self._is_in(connection, connection.held_for), "left on hold"
+            for call, _ in own:
+                if call.away is not None:
+                    away = self.state.call(call.away)
+                    assert away is not None
+                    lent = {each.leg for each in call.connections if each.held_for == away.id}
+                    assert any(each.is_live and each.leg in lent for each in away.connections), (
+                        "lent to nobody"
+                    )
         for call in self.state.calls:
             names = [each.id for each in call.connections]
             assert names == list(range(1, len(names) + 1)), "a connection keeps its name"
