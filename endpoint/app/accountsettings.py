@@ -17,6 +17,20 @@ _SERVER = re.compile(
 )
 
 
+def checked_server(server: str) -> str:
+    """The address of a sipWsServer, or ValueError that says what was expected."""
+    if not _SERVER.fullmatch(server):
+        raise ValueError(
+            f"{without_user(server)}: expected wss://host[:port][/path], "
+            "ws://host[:port][/path], sip:host[:port], with ;transport=tcp or ;transport=tls "
+            "where wanted, or sips:host[:port]"
+        )
+    port = re.search(r":([0-9]+)(/|;|$)", server)
+    if port and int(port[1]) not in PORTS:
+        raise ValueError(f"found {server!r}, expected a port from 1 to 65535")
+    return server
+
+
 class AccountSettings(BaseModel):
     """`[[account]]`: one device of ours that is registered at an outside sipWsServer."""
 
@@ -92,16 +106,7 @@ class AccountSettings(BaseModel):
     @field_validator("server")
     @classmethod
     def _server(cls, server: str) -> str:
-        if not _SERVER.fullmatch(server):
-            raise ValueError(
-                f"{without_user(server)}: expected wss://host[:port][/path], "
-                "ws://host[:port][/path], sip:host[:port], with ;transport=tcp or ;transport=tls "
-                "where wanted, or sips:host[:port]"
-            )
-        port = re.search(r":([0-9]+)(/|;|$)", server)
-        if port and int(port[1]) not in PORTS:
-            raise ValueError(f"found {server!r}, expected a port from 1 to 65535")
-        return server
+        return checked_server(server)
 
     @field_validator("password")
     @classmethod

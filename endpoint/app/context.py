@@ -36,10 +36,11 @@ def running_client(config: Config) -> EndpointClient:
         raise EndpointUnreachable(
             f"no endpoint runs with state directory {state.path}; start one: agent-endpoint serve"
         )
-    return _client(running, token)
+    return client_of(running, token)
 
 
-def _client(running: Running, token: str) -> EndpointClient:
+def client_of(running: Running, token: str) -> EndpointClient:
+    """A client for an endpoint of which it is known where it is."""
     # Always with TLS: it may have died, and somebody else may listen where it was.
     trust = certificates.pinned_context(running.certificate)
     return EndpointClient(running.url, token, ssl_context=trust)
@@ -62,6 +63,6 @@ async def running_or_own(loaded: Loaded) -> AsyncIterator[tuple[EndpointClient, 
             endpoint = await stack.enter_async_context(
                 Endpoint(checked.config, origins=checked.origins)
             )
-            client = await stack.enter_async_context(_client(endpoint.running, endpoint.token))
+            client = await stack.enter_async_context(client_of(endpoint.running, endpoint.token))
             started = True
         yield client, started

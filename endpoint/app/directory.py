@@ -45,7 +45,7 @@ class Directory:
         accounts = {
             account.device: account.display_name for account in self._config.device_accounts
         }
-        stations = {station.device for station in self._config.station}
+        stations = set(self._config.devices_without_phone)
         kinds = {"extension": names.keys(), "account": accounts.keys(), "station": stations}
         self._known = {
             device: KnownDevice(

@@ -122,7 +122,7 @@ def check_configuration(loaded: Loaded) -> Check:
     secret = (
         config.http.token is not None
         or config.database.url is not None
-        or any(account.password is not None for account in config.account)
+        or any(account.password is not None for account in (*config.account, *config.agent))
     )
     mode = stat.S_IMODE(loaded.path.stat().st_mode)
     if secret and mode & 0o077:
@@ -459,7 +459,7 @@ def check_accounts(config: Config) -> list[Check]:
     except ConfigurationError as error:
         return [Check("accounts", "failed", line) for line in error.mistakes]
     checks = []
-    for account in config.account:
+    for account in (*config.account, *(agent for agent in config.agent if agent.server)):
         name = f"account {account.device}"
         outside = not is_loopback(server_host(account.server))
         if outside and is_loopback(config.media.host):

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from uuid import UUID, uuid5
 
 from endpoint.app import certificates
+from endpoint.app.agentsettings import PROGRAM, AgentSettings
 from endpoint.app.settings import AccountSettings, Config, SipLimits, StationSettings, dns_server
 from endpoint.app.state import StateDirectory
 from endpoint.app.trunks import trunk_of
@@ -19,8 +20,9 @@ from endpoint.legs.audio_end import AudioSettings, Protection
 from endpoint.legs.base import DeviceId, DigitKind, SoundUse
 from endpoint.legs.info import TRICKLE_ICE
 from endpoint.legs.leg import AutoAnswer, LegSettings
+from endpoint.legs.program import ProgramStation
 from endpoint.legs.sound import SoundChoice, SoundStation
-from endpoint.legs.station import FileStation
+from endpoint.legs.station import FileStation, Station
 from endpoint.media import messages as m
 from endpoint.media.link import MediaSettings
 from endpoint.storage.database import sqlite_url
@@ -220,9 +222,16 @@ def leg_settings(config: Config) -> LegSettings:
     )
 
 
-def station(settings: StationSettings) -> FileStation | SoundStation:
-    """A device without a phone."""
+def stations(config: Config) -> list[Station | SoundStation]:
+    """Devices without a phone."""
+    agents = (agent for agent in config.agent if not agent.is_remote)
+    return [*map(_station, config.station), *map(_station_of, agents)]
+
+
+def _station(settings: StationSettings) -> Station | SoundStation:
     device = DeviceId(settings.device)
+    if settings.kind == "program":
+        return ProgramStation(device)
     if settings.kind != "sound":
         return FileStation(
             device,
@@ -239,6 +248,26 @@ def station(settings: StationSettings) -> FileStation | SoundStation:
         },
         noise_suppression=settings.noise_suppression,
         answer_after_s=settings.answer_after_s,
+    )
+
+
+def _station_of(agent: AgentSettings) -> Station | SoundStation:
+    device, answer_after_s = DeviceId(agent.device), 0.0 if agent.auto_answer else None
+    if agent.input == PROGRAM:
+        return ProgramStation(device, answer_after_s)
+    voice, ears = SoundChoice(agent.input), SoundChoice(agent.output)
+    if agent.has_sound_device:
+        ringer = SoundChoice(agent.ringer or agent.output)
+        uses = (SoundUse.INPUT, SoundUse.OUTPUT, SoundUse.RINGER)
+        choices = dict(zip(uses, (voice, ears, ringer), strict=True))
+        return SoundStation(device, choices, answer_after_s=answer_after_s)
+    silence = (m.Segment(frequencies_hz=[], duration_ms=1000),)
+    return FileStation(
+        device,
+        file=voice.file,
+        cadence=tuple(voice.cadence) or silence,
+        answer_after_s=answer_after_s,
+        record=ears.file,
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any, get_args
 from pydantic import BaseModel
 
 from endpoint.app import certificates
+from endpoint.app.agentsettings import FILE
 from endpoint.audio.wav import read_wav
 from endpoint.errors import AudioError, ConfigurationError
 from endpoint.legs.sound import SoundChoice
@@ -35,6 +36,8 @@ def anchored(model: type[BaseModel], tree: Tree, directory: Path) -> Tree:
         match value:
             case str() if Path in kinds and value:
                 found[name] = str(directory / Path(value).expanduser())
+            case str() if name in ("input", "output") and value.startswith(FILE) and value != FILE:
+                found[name] = f"{FILE}{directory / Path(value.removeprefix(FILE)).expanduser()}"
             case str() if (sqlite := _RELATIVE_SQLITE.fullmatch(value)) and name == "url":
                 found[name] = f"{sqlite[1]}{directory / sqlite[2]}"
             case dict() if inner is not None:
@@ -59,10 +62,16 @@ def unusable(tree: Tree) -> Iterator[Mistake]:
     if isinstance(sip, dict):
         yield from _authority("sip.tls_ca", sip.get("tls_ca"))
         yield from _authority("sip.tls_client_ca", sip.get("tls_client_ca"))
-    for index, account in _tables(tree, "account"):
-        yield from _password_file(f"account.{index}.password_file", account.get("password_file"))
-        yield from _authority(f"account.{index}.ca", account.get("ca"))
-        yield from _chain(f"account.{index}", account.get("certificate"), account.get("key"))
+    for table in ("account", "agent"):
+        for index, account in _tables(tree, table):
+            key = f"{table}.{index}"
+            yield from _password_file(f"{key}.password_file", account.get("password_file"))
+            yield from _authority(f"{key}.ca", account.get("ca"))
+            yield from _chain(key, account.get("certificate"), account.get("key"))
+    for index, agent in _tables(tree, "agent"):
+        said = str(agent.get("input"))
+        if said.startswith(FILE):
+            yield from _wav(f"agent.{index}.input", said.removeprefix(FILE))
     for index, station in _tables(tree, "station"):
         if station.get("kind") == "file":
             yield from _wav(f"station.{index}.path", station.get("path"))

@@ -105,6 +105,7 @@ def json_for(model: type[BaseModel], key: str) -> str:
 
 _TABLES = {
     "account": 'device = "6001", server = "wss://…"',
+    "agent": 'device = "6001", server = "wss://…"',
     "station": 'device = "6001", kind = "tone"',
     "trunk": 'name = "carrier", peers = ["sip:203.0.113.10"]',
     "media.ice_servers": 'url = "stun:…"',

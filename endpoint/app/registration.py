@@ -73,7 +73,10 @@ def register(
 
 def _account(loaded: Loaded, device: str, said: dict[str, Any]) -> AccountSettings:
     """The device's account as configured, with what the options said put over it."""
-    configured = next((one for one in loaded.config.account if one.device == device), None)
+    configured = next(
+        (one for one in (*loaded.config.account, *loaded.config.agent) if one.device == device),
+        None,
+    )
     fields: dict[str, Any] = configured.model_dump() if configured else {"device": device}
     if "password" in said or "password_file" in said:
         fields |= {"password": None, "password_file": None}

@@ -12,7 +12,7 @@ from typing import Any
 Fault = tuple[tuple[str | int, ...], str]
 """Where, and what was found and expected there."""
 
-_NAMES = {"account": "device", "station": "device", "trunk": "name"}
+_NAMES = {"account": "device", "station": "device", "agent": "device", "trunk": "name"}
 """Tables that stand in a list, and the key that names one."""
 
 
@@ -22,6 +22,12 @@ def broken_relations(given: Mapping[str, Any]) -> Iterator[Fault]:
         names = Counter(name for entry in _entries(given, table) if (name := _said(entry, key)))
         if twice := sorted(name for name, times in names.items() if times > 1):
             yield (table,), f"found {', '.join(twice)} twice, expected each {key} once"
+    agents = {_said(agent, "device") for agent in _entries(given, "agent")}
+    for table in ("account", "station"):
+        for index, entry in enumerate(_entries(given, table)):
+            if (device := _said(entry, "device")) in agents:
+                text = f"found {device!r}, which is an [[agent]] too, expected one of the two"
+                yield (table, index, "device"), text
     devices = {_said(account, "device") for account in _entries(given, "account")}
     for index, trunk in enumerate(_entries(given, "trunk")):
         account = _said(trunk, "account")

@@ -25,6 +25,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
 from endpoint.app.accountsettings import AccountSettings as AccountSettings
+from endpoint.app.agentsettings import AgentSettings as AgentSettings
 from endpoint.app.permissionsettings import PickupGroupSettings as PickupGroupSettings
 from endpoint.app.permissionsettings import SupervisionSettings as SupervisionSettings
 from endpoint.app.relations import broken_relations
@@ -336,8 +337,11 @@ class StationSettings(Section):
 
     device: str
     """Whose ears and mouth."""
-    kind: Literal["tone", "file", "sound"]
-    """What is heard of it: a tone, a file, or what a microphone hears."""
+    kind: Literal["tone", "file", "sound", "program"]
+    """What is heard of it: a tone, a file, or what a microphone hears.
+
+    With `program` a program on this machine gives and takes the audio (docs/python.md).
+    """
     frequency_hz: Annotated[float, Field(ge=50, le=3900, allow_inf_nan=False)] = 440
     """Of a tone station."""
     path: Path | None = None
@@ -453,6 +457,7 @@ class Config(Section):
     log: LogSettings = LogSettings()
     account: list[AccountSettings] = []
     station: list[StationSettings] = []
+    agent: list[AgentSettings] = []
     trunk: list[TrunkSettings] = []
     supervision: list[SupervisionSettings] = []
     pickup_group: list[PickupGroupSettings] = []
@@ -483,7 +488,14 @@ class Config(Section):
     def device_accounts(self) -> list[AccountSettings]:
         """Accounts of devices; the others are of trunks."""
         of_trunks = {trunk.account for trunk in self.trunk}
-        return [account for account in self.account if account.device not in of_trunks]
+        own = [account for account in self.account if account.device not in of_trunks]
+        return [*own, *(agent for agent in self.agent if agent.server)]
+
+    @property
+    def devices_without_phone(self) -> list[str]:
+        """Those whose audio is here: of a station, or of an agent who has no telephone."""
+        agents = (agent.device for agent in self.agent if not agent.is_remote)
+        return [*(station.device for station in self.station), *agents]
 
     @property
     def sip_advertised_host(self) -> str:

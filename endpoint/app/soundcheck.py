@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Iterator
 
-from endpoint.app.facts import station
+from endpoint.app.facts import stations
 from endpoint.app.settings import Config
 from endpoint.app.words import counted
 from endpoint.errors import MediaError
@@ -21,15 +21,15 @@ _INSTALL = "Debian: apt install libportaudio2, and libasound2-plugins where Puls
 
 async def findings(config: Config) -> tuple[str, list[Finding]]:
     """What is there, and what is not of what stations name."""
-    stations = [made for each in config.station if isinstance(made := station(each), SoundStation)]
-    needs = [one for one in stations if any(c.is_device for c in one.choices.values())]
+    sounds = [one for one in stations(config) if isinstance(one, SoundStation)]
+    needs = [one for one in sounds if any(c.is_device for c in one.choices.values())]
     try:
         devices = await list_devices()
     except MediaError as error:
         if not needs:
             return f"none: {error}; only stations of kind sound need them", []
         return "", [(True, str(error), _INSTALL)]
-    found = [finding for one in stations for finding in _missing(one, devices)]
+    found = [finding for one in sounds for finding in _missing(one, devices)]
     return counted(len(devices), "sound device"), found
 
 

@@ -31,7 +31,7 @@ from endpoint.app.facts import (
     outside_trunks,
     sip_config,
     sip_tls_context,
-    station,
+    stations,
 )
 from endpoint.app.headroom import Headroom
 from endpoint.app.http import LOOPBACK, HttpServer
@@ -40,6 +40,7 @@ from endpoint.app.media import MediaRoutes
 from endpoint.app.native import NativeView
 from endpoint.app.permissionsettings import rules
 from endpoint.app.ports import PortTaken, is_taken
+from endpoint.app.programs import ProgramRoutes
 from endpoint.app.rest import RestRoutes
 from endpoint.app.secrecy import check_secrets, weakness
 from endpoint.app.settings import Config
@@ -274,7 +275,7 @@ class Endpoint:
                 self.media,
                 settings=leg_settings(config),
                 accounts=accounts,
-                stations=[station(entry) for entry in config.station],
+                stations=stations(config),
                 trunks=trunks,
                 extension=self._extension,
                 supervision=self.supervision,
@@ -325,6 +326,7 @@ class Endpoint:
             *TextRoutes(self.server, directory, domain, patience_s).routes(),
             *SoundRoutes(self.exchange.sounds, patience_s).routes(),
             *MediaRoutes(view, self.exchange.browsers, patience_s).routes(),
+            *ProgramRoutes(view, self.exchange.leg, patience_s).routes(),
             *EventSocket(view).routes(),
         ]
 

@@ -230,6 +230,11 @@ class EndpointClient:
         """End the call for all."""
         return await self._about("end", call, wire.OfDevice(device))
 
+    async def attach_audio(self, device: str, call: str, port: int) -> wire.AudioAddress:
+        """Be the device's ears and mouth in a call, on a port of this machine's loopback."""
+        path = f"/calls/{quote(call, safe='')}/audio"
+        return await self._ask("PUT", path, wire.AudioAddress, wire.AttachAudio(device, port))
+
     async def traces(self) -> wire.Traces:
         """The calls whose SIP is kept, the latest last."""
         return await self._ask("GET", "/traces", wire.Traces)

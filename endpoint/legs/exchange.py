@@ -52,7 +52,7 @@ from endpoint.legs.remote import RemoteLeg, RemoteTelephones
 from endpoint.legs.sip import SipLeg
 from endpoint.legs.sipcalls import SipCalls
 from endpoint.legs.sound import SoundLeg, SoundStation, SoundStations
-from endpoint.legs.station import FileLeg, FileStation
+from endpoint.legs.station import Station
 from endpoint.legs.terms import AudioTerms
 from endpoint.legs.trunk import Trunk, Trunks, TrunkSettings, TrunkState
 from endpoint.media import messages as m
@@ -86,7 +86,7 @@ class LegExchange(Exchange):
         *,
         settings: LegSettings | None = None,
         accounts: Sequence[AccountSettings] = (),
-        stations: Sequence[FileStation | SoundStation] = (),
+        stations: Sequence[Station | SoundStation] = (),
         trunks: Sequence[TrunkSettings] = (),
         extension: Callable[[DeviceId], Awaitable[DeviceId | None]] = _nobody,
         supervision: Supervision | None = None,
@@ -121,12 +121,12 @@ class LegExchange(Exchange):
         """Those of remote agents that stay up between calls."""
         self.sounds = SoundStations((), self._emit)
         """Sound devices of stations that have some: asked by the native interface."""
-        self._stations: dict[DeviceId, FileStation] = {}
+        self._stations: dict[DeviceId, Station] = {}
         for station in stations:
             self.set_station(station)
         self._accounts = OutsideAccounts(server.user_agent)
         self._first_accounts = accounts
-        registrar = OwnRegistrar(
+        self._registrar = OwnRegistrar(
             server,
             self.settings.domain,
             websocket_media=self.settings.websocket_media,
@@ -136,8 +136,7 @@ class LegExchange(Exchange):
         self._trunks = Trunks(
             server.user_agent, self._accounts, trunks, self.settings.domain, self._emit
         )
-        self._lines = Lines(registrar, self._accounts, extension, self._trunks)
-        self._registrar = registrar
+        self._lines = Lines(self._registrar, self._accounts, extension, self._trunks)
         self._extension = extension
         self.sip_calls = SipCalls()
         """Asked by whoever draws a ladder."""
@@ -283,7 +282,7 @@ class LegExchange(Exchange):
         """Whether it is a remote agent's, and its telephone can be called."""
         return self._trunks.reach_telephone_of(device)
 
-    def set_station(self, station: FileStation | SoundStation) -> None:
+    def set_station(self, station: Station | SoundStation) -> None:
         """Give a device a station without signalling, in place of one that it has."""
         if isinstance(station, SoundStation):
             self.sounds.set(station)
@@ -302,9 +301,12 @@ class LegExchange(Exchange):
 
     def restart_ice(self, leg: LegId) -> None:
         """Look for a new way for the audio of a WebRTC leg, as when our network has changed."""
-        found = self._legs.get(leg)
-        if isinstance(found, SipLeg):
+        if isinstance(found := self._legs.get(leg), SipLeg):
             found.restart_ice()
+
+    def leg(self, leg: LegId) -> Leg | None:
+        """One that lives."""
+        return self._legs.get(leg)
 
     async def read_heard(self, leg: LegId, last_ms: int = 400) -> m.Heard:
         """What came lately from a leg's far end, or was heard by a station. Raises MediaError."""
@@ -332,7 +334,7 @@ class LegExchange(Exchange):
             if (sound := self.sounds.of(request.device)) is not None:
                 return SoundLeg(request, sound, self._ports, self.settings, self._emit)
             if (station := self._stations.get(request.device)) is not None:
-                return FileLeg(request, station, self._ports, self.settings, self._emit)
+                return station.leg(request, self._ports, self.settings, self._emit)
         make: Callable[..., PlacedLeg] = PlacedLeg
         if self.settings.keep_up_of(request.device):
             make = partial(RemoteLeg, telephones=self.telephones)
@@ -550,8 +552,7 @@ class LegExchange(Exchange):
 
     async def _read_registrations(self) -> None:
         async for event in self._server.registrations():
-            notice = self._registrar.take(event)
-            if notice is not None:
+            if (notice := self._registrar.take(event)) is not None:
                 self._emit(notice)
 
     async def _read_texts(self) -> None:

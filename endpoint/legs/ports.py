@@ -146,14 +146,16 @@ class LegPorts:
         self._listening.add(port)
         return port
 
-    async def open_far_end(self, leg: LegId) -> tuple[m.PortName, m.RtpAddress]:
+    async def open_far_end(
+        self, leg: LegId, *, relays_digits: bool = True
+    ) -> tuple[m.PortName, m.RtpAddress]:
         """Open a port for a far end that nobody negotiates with. Raises MediaError."""
         port = self._port_of(leg)
-        opening = m.OpenRtpPort(port=port, strict_source=True)
+        opening = m.OpenRtpPort(port=port, strict_source=True, relays_digits=relays_digits)
         return port, await self._open(leg, port, opening)
 
     async def join_far_end(
-        self, port: m.PortName, host: str, number: int, codec: m.PayloadType
+        self, port: m.PortName, host: str, number: int, *codecs: m.PayloadType
     ) -> None:
         """Say where that far end is, and what it speaks. Raises MediaError."""
         await self._link.request(
@@ -162,8 +164,8 @@ class LegPorts:
                 host=host,
                 rtp_port=number,
                 rtcp_port=number,
-                send=[codec],
-                receive=[codec],
+                send=list(codecs),
+                receive=list(codecs),
                 rtcp_mux=True,
             )
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from endpoint.errors import MediaError, MediaUnavailable
 from endpoint.legs.base import (
@@ -35,6 +36,35 @@ class FileStation:
     """Picks up by itself after so long; None waits for `answer`."""
     keep_s: float = 2.0
     """How much of what it hears can be read back."""
+    record: str | None = None
+    """A WAV file of what it hears, written anew by each call."""
+
+    def leg(
+        self,
+        request: PlaceLeg,
+        ports: LegPorts,
+        settings: LegSettings,
+        emit: Callable[[LegEvent], None],
+    ) -> StationLeg:
+        """See `Station`."""
+        return FileLeg(request, self, ports, settings, emit)
+
+
+class Station(Protocol):
+    """What every station without signalling has."""
+
+    @property
+    def device(self) -> DeviceId:
+        """Whose."""
+
+    def leg(
+        self,
+        request: PlaceLeg,
+        ports: LegPorts,
+        settings: LegSettings,
+        emit: Callable[[LegEvent], None],
+    ) -> StationLeg:
+        """A leg to it."""
 
 
 class StationLeg(Leg):
@@ -119,3 +149,5 @@ class FileLeg(StationLeg):
         source = await self._ports.open_source(self.id, station.file, station.cadence)
         sink = await self._ports.open_sink(self.id, station.keep_s)
         self._ports.route(self.id, source, sink)
+        if station.record is not None:
+            await self._ports.start_recording(self.id, station.record)

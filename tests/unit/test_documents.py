@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 import typing
@@ -11,6 +12,8 @@ from unittest.mock import Mock
 import pytest
 import typer
 
+import endpoint.app
+from endpoint.app import Agent, Call
 from endpoint.app.bans import BanRoutes
 from endpoint.app.cli import app
 from endpoint.app.directory import Directory
@@ -18,6 +21,7 @@ from endpoint.app.eventsocket import EventSocket
 from endpoint.app.exitcodes import ExitCode
 from endpoint.app.media import MediaRoutes
 from endpoint.app.native import NativeView
+from endpoint.app.programs import ProgramRoutes
 from endpoint.app.rest import RestRoutes
 from endpoint.app.settings import Config
 from endpoint.app.sound import SoundRoutes
@@ -122,6 +126,7 @@ def test_the_requests_of_the_native_interface_are_those_that_are_served() -> Non
         *RestRoutes(view, 1.0, started_at=0.0).routes(),
         *SoundRoutes(SoundStations((), Mock()), 1.0).routes(),
         *MediaRoutes(view, Mock(spec=BrowserStations), 1.0).routes(),
+        *ProgramRoutes(view, Mock(), 1.0).routes(),
         *BanRoutes(Mock(spec=SipServer)).routes(),
         *TraceRoutes(Mock(spec=Traces), SipCalls()).routes(),
         *TextRoutes(Mock(spec=SipServer), Mock(spec=Directory), "", 1.0).routes(),
@@ -130,6 +135,31 @@ def test_the_requests_of_the_native_interface_are_those_that_are_served() -> Non
     assert told == {
         (route.method, route.path.removeprefix(API).replace(":.+", "")) for route in routes
     }
+
+
+def public_names(kind: type) -> set[str]:
+    """Methods, properties, and what `__init__` sets with a word below it."""
+    said = re.findall(
+        r"^        self\.([a-z]\w*)(?:: [^=\n]*)?(?: = .*)?\n        \"\"\"",
+        inspect.getsource(kind),
+        re.M,
+    )
+    return {name for name in vars(kind) if not name.startswith("_")} | set(said)
+
+
+@pytest.mark.parametrize("kind", [Agent, Call])
+def test_every_name_of_the_python_interface_is_told_and_shown(kind: type) -> None:
+    document = (REPOSITORY / "docs" / "python.md").read_text()
+    section = document.partition(f"\n## {kind.__name__}\n")[2].partition("\n## ")[0]
+    cells = re.findall(r"^\| (`.*?) \|", section, re.MULTILINE)
+    told = {name for cell in cells for name in re.findall(r"`(\w+)", cell)}
+    assert told == public_names(kind)
+    examples = "".join(path.read_text() for path in (REPOSITORY / "docs/examples").glob("*.py"))
+    shown = set(re.findall(r"\.(\w+)", examples))
+    assert told <= shown
+    assert set(endpoint.app.__all__) <= set(re.findall(r"\w+", examples)) & set(
+        re.findall(r"\w+", document)
+    )
 
 
 def test_the_ports_of_the_readme_are_the_defaults() -> None:

@@ -219,6 +219,15 @@ class MediaOffer(Struct, frozen=True, forbid_unknown_fields=True):
     """Of an `RTCPeerConnection` with one audio transceiver."""
 
 
+class AttachAudio(Struct, frozen=True, forbid_unknown_fields=True):
+    """`PUT /calls/{call}/audio`: a program on this machine is the device's ears and mouth."""
+
+    device: Device
+    """Whose; its station is for a program."""
+    port: Annotated[int, Meta(ge=1, le=65_535)]
+    """Where the program takes RTP on 127.0.0.1: L16/16000 is 97, telephone-event/16000 is 101."""
+
+
 # -- answers ----------------------------------------------------------------------------------
 
 
@@ -271,6 +280,16 @@ class Media(Struct, frozen=True):
     """Of its ICE session; another one after a restart."""
     sdp: str
     """Our answer."""
+
+
+class AudioAddress(Struct, frozen=True):
+    """200 of `PUT /calls/{call}/audio`."""
+
+    host: str
+    """Where the program is to send the same."""
+    port: int
+    ssrc: int
+    """Of what it will hear: one for all calls that the device has one telephone in."""
 
 
 class Refused(Struct, frozen=True, omit_defaults=True):

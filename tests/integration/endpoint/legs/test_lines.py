@@ -117,7 +117,7 @@ async def test_what_a_station_hears_can_be_read(office: Office, agents: Office) 
     assert await agents.operator.saw(LegAnswered) == LegAnswered(line)
     agents.operator.join_interactions(line, station)
     await there.hears("6001")
-    await hears(agents.link, f"{station}.sink", {"10086"})
+    await hears(agents.link, f"{station}.2", {"10086"})  # its mouth was opened first
     assert (await agents.exchange.read_heard(station)).samples
 
 

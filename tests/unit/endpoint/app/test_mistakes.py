@@ -70,7 +70,7 @@ def test_kinds_relations_files_and_what_is_there_twice_are_told_together() -> No
         f"account.0.server {FILE}: 'pbx.example.com': expected wss://",
         f"sip.port {FILE}: found 'many', expected a whole number",
         f"station {FILE}: found 6002 twice, expected each device once",
-        f"station.0.kind {FILE}: found 'beep', expected 'tone', 'file' or 'sound'",
+        f"station.0.kind {FILE}: found 'beep', expected 'tone', 'file', 'sound' or 'program'",
         f"trunk {FILE}: found carrier twice, expected each name once",
         f"trunk.0.account {FILE}: found '7000', expected the device of an [[account]]",
         f"trunk.1.peers.0.uri {FILE}: found '203.0.113.10', expected sip:host",

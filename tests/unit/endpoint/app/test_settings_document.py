@@ -24,10 +24,14 @@ NOTHING = (None, "", [], {})
 
 
 def said(model: type[BaseModel]) -> dict[str, str]:
-    """What stands below each field in the source."""
+    """What stands below each field in the source, or in that of what it is a kind of."""
+    if model is BaseModel:
+        return {}
     (body,) = ast.parse(textwrap.dedent(inspect.getsource(model))).body
     assert isinstance(body, ast.ClassDef)
     found: dict[str, str] = {}
+    for base in model.__bases__:
+        found |= said(base)
     for field, below in zip(body.body, body.body[1:], strict=False):
         match field, below:
             case (
