@@ -450,7 +450,7 @@ class Lines:
         trunks: Line,
     ) -> None:
         """Set up; `extension` says which numbers are ours, and so not for the trunks."""
-        self._lines = (registrar, accounts)
+        self._registrar = registrar
         self._accounts = accounts
         self._extension = extension
         self._trunks = trunks
@@ -459,15 +459,19 @@ class Lines:
         """Where to send the INVITE for a leg; never empty.
 
         A remote agent's station is a telephone of the public network, where we know the agent: else
-        whoever reaches us could dial out by his name.
+        whoever reaches us could dial out by his name. One that is registered here, as by another
+        endpoint that has an account for him, is reached there: that one calls his telephone.
         """
         telephone = telephone_of(request.device)
         if telephone is not None and await self._is_ours(request.device):
+            has_account = self._accounts.has(request.device)
+            if not has_account and (found := self._registrar.targets(request)):
+                return found
             outside = replace(request, device=telephone, role=LegRole.LINE)
             return self._trunks.targets(outside) or Refusal(
                 Cause.UNKNOWN_DEVICE, f"no trunk takes {telephone}, of {request.device}", 404
             )
-        for line in self._lines:
+        for line in (self._registrar, self._accounts):
             if found := line.targets(request):
                 return found
         if await self._is_ours(request.device):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -177,6 +178,50 @@ async def keeping(phone: Baresip, tmp_path: Path) -> AsyncIterator[Desk]:
         },
     ) as started:
         yield started
+
+
+async def test_a_remote_agent_is_registered_at_the_sip_server_of_another_endpoint(
+    phone: Baresip, tmp_path: Path
+) -> None:
+    """The embedded one: a call to him there comes here by WebRTC over WSS, and to his telephone."""
+    async with AsyncExitStack() as lives:
+        there = await lives.enter_async_context(
+            Desk(
+                tmp_path / "there",
+                extensions=[REMOTE],
+                stations={CALLER: CALLER_HZ},
+                settings={"media": {"port_first": 40_000, "port_last": 42_000}},
+            )
+        )
+        account = {
+            "device": REMOTE,
+            "server": there.endpoint.wss_url,
+            "password": there.password,
+            "ca": str(there.ca_file),
+        }
+        desk = await lives.enter_async_context(
+            Desk(
+                tmp_path / "here",
+                stations={COLLEAGUE: COLLEAGUE_HZ},
+                settings={"account": [account], "trunk": [trunk_to(phone)]},
+            )
+        )
+        await there.event(DeviceRegistered, device=REMOTE)
+        caller, colleague = there.ear(CALLER), desk.ear(COLLEAGUE)
+        await there.do(MakeCall(CALLER, REMOTE))
+        await phone.ringing()
+        await phone.accept()
+        await there.event(Established, device=REMOTE)
+        await hear({phone: {CALLER_HZ}, caller: {REMOTE_HZ}})
+
+        await desk.do(ConsultationCall(REMOTE, COLLEAGUE))
+        await desk.event(Established, device=COLLEAGUE)
+        await hear({phone: {COLLEAGUE_HZ}, colleague: {REMOTE_HZ}, caller: MUSIC_HZ})
+        await desk.do(ClearConnection(COLLEAGUE))
+        await desk.event(Retrieved, device=REMOTE)
+        await hear({phone: {CALLER_HZ}, caller: {REMOTE_HZ}})
+        await phone.hang_up()
+        await there.cleared()
 
 
 def windows(samples: Samples) -> list[set[int]]:

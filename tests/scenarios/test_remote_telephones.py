@@ -30,7 +30,7 @@ from endpoint.legs.base import (
 )
 from endpoint.legs.exchange import LegExchange
 from endpoint.legs.leg import LegSettings
-from endpoint.legs.line import Transfers
+from endpoint.legs.line import AccountSettings, Transfers
 from endpoint.legs.numbering import NumberRule
 from endpoint.legs.peer import PeerSettings
 from endpoint.legs.remote import TELEPHONE
@@ -381,6 +381,24 @@ async def test_a_remote_agent_of_whom_nothing_is_said_is_rung_for_each_call(desk
     desk.exchange.place(place(1, device=another))
     assert isinstance(await desk.next(), LegReleased)
     assert SETTINGS.keep_up_of(another) == 0
+
+
+async def test_a_remote_agent_who_is_registered_here_is_called_there(desk: Desk) -> None:
+    desk.server.add_phone(AGENT)
+    session = await answered(desk, place(1))
+    assert session.invitation is not None
+    assert session.invitation.target.host == "198.51.100.9"
+
+
+async def test_where_the_account_is_ours_a_trunk_is_called_and_no_phone(desk: Desk) -> None:
+    """It may be registered at ourselves: the call would come back to us."""
+    desk.server.add_phone(AGENT)
+    desk.exchange.register(
+        AccountSettings(AGENT, f"sip:{AGENT}@example.test", "sip:192.0.2.9", AGENT, password="x")
+    )
+    session = await answered(desk, place(1))
+    assert session.invitation is not None
+    assert session.invitation.target.host == "192.0.2.1"
 
 
 async def test_it_is_known_whether_a_telephone_can_be_called(desk: Desk) -> None:
