@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
+from functools import update_wrapper
+from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple, get_type_hints
 
 import typer
 from rich.text import Text
 
-from endpoint.app.context import running_client
+from endpoint.app.context import ConfigFile, running_client
 from endpoint.app.exitcodes import ExitCode
 from endpoint.app.following import Outcome, outcome_of
-from endpoint.app.output import CommandFailed, Output
+from endpoint.app.output import CommandFailed, Json, Output
 from endpoint.app.setupcommands import loaded_or_fail
 from endpoint.callcontrol.commands import CommandName, Rejection
 from endpoint.callcontrol.transitions import NEEDS_OTHER_CALL
@@ -38,6 +40,33 @@ Ask = Callable[[EndpointClient, str, str], Awaitable[wire.Accepted]]
 """Asks for something about a device in a call."""
 
 
+def with_options(*, wait_s: float) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the options of all, `--wait --config --json`: it gets them as its `how`."""
+
+    def decorate(function: Callable[..., None]) -> Callable[..., None]:
+        def command(*, wait: float, config: Path | None, as_json: bool, **own: Any) -> None:
+            function(**own, how=How(wait, config, as_json))
+
+        hints = get_type_hints(function, include_extras=True)
+        own = [
+            each.replace(annotation=hints[each.name], kind=Parameter.KEYWORD_ONLY)
+            for each in signature(function).parameters.values()
+            if each.name != "how"
+        ]
+        options = {"wait": (Wait, wait_s), "config": (ConfigFile, None), "as_json": (Json, False)}
+        ours = [
+            Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=kind)
+            for name, (kind, default) in options.items()
+        ]
+        update_wrapper(command, function)
+        del command.__wrapped__  # type: ignore[attr-defined]
+        command.__signature__ = Signature([*own, *ours])  # type: ignore[attr-defined]
+        command.__annotations__ = {each.name: each.annotation for each in (*own, *ours)}
+        return command
+
+    return decorate
+
+
 def command(
     name: CommandName,
     device: str,
@@ -55,7 +84,9 @@ def command(
         async with running_client(loaded.config) as client, client.events() as frames:
             await anext(frames)
             which = call or await (
-                only_call(client, beside) if beside else only_call(client, device, name)
+                call_with(client, beside, name, device)
+                if beside
+                else only_call(client, device, name)
             )
             try:
                 accepted = await ask(client, device, which)
@@ -90,6 +121,34 @@ async def only_call(client: EndpointClient, device: str, name: CommandName | Non
     return _only(own, device, "--call")
 
 
+async def call_with(client: EndpointClient, beside: str, name: CommandName, device: str) -> str:
+    """The one call where a command can be about a party; of several, that of the device itself.
+
+    Raises `CommandFailed`, as `only_call`.
+    """
+    found = {
+        call.call: party
+        for call in await client.calls()
+        for party in call.parties
+        if party.device == beside and name in party.of_others
+    }
+    if not found:
+        return await only_call(client, beside)
+    own = {call: found[call] for call in await _calls_of(client, device) if call in found}
+    return _only(own or found, beside, "--call")
+
+
+async def party_named(client: EndpointClient, call: str, number: str) -> int:
+    """The connection of a party of a call, by its number. Raises `CommandFailed`."""
+    parties = (await client.call(call)).parties
+    found = [each.connection for each in parties if each.device == number and each.state != "null"]
+    if len(found) != 1:
+        there = ", ".join(each.device for each in parties if each.state != "null")
+        text = f"expected one of that call as --party: {there}; found {number} {len(found)} times"
+        raise CommandFailed(ExitCode.CALL_FAILED, text)
+    return found[0]
+
+
 async def other_call(client: EndpointClient, device: str, call: str) -> str:
     """The one call that a device is in beside another. Raises `CommandFailed`, as `only_call`."""
     own = await _calls_of(client, device)
@@ -110,10 +169,12 @@ _WORDS = {
     CommandName.CLEAR_CONNECTION: "hang-up",
     CommandName.CONFERENCE_CALL: "conference",
     CommandName.CONSULTATION_CALL: "consult",
+    CommandName.ASSOCIATE_DATA: "data",
     CommandName.DEFLECT_CALL: "deflect",
     CommandName.LEND_CALL: "lend",
     CommandName.GENERATE_DIGITS: "press",
     CommandName.HOLD_CALL: "hold",
+    CommandName.PARK_CALL: "park",
     CommandName.RECONNECT_CALL: "reconnect",
     CommandName.RETRIEVE_CALL: "retrieve",
     CommandName.SET_MICROPHONE_MUTE: "mute",

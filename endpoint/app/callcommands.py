@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from endpoint.app.asking import CallOption, Device, How, Wait, command
+from endpoint.app.asking import CallOption, Device, How, Wait, command, party_named, with_options
 from endpoint.app.context import ConfigFile, running_or_own
 from endpoint.app.exitcodes import ExitCode
 from endpoint.app.following import Story, about, told
@@ -45,6 +45,10 @@ def dial(
     withhold: Annotated[
         bool, typer.Option("--withhold", help="Do not let the far end know who calls.")
     ] = False,
+    data: Annotated[
+        list[str] | None,
+        typer.Option("--data", metavar="KEY=TEXT", help="Data that follows the call; repeatable."),
+    ] = None,
     duration: Duration = None,
     detach: Detach = False,
     wait: Wait = 30.0,
@@ -57,6 +61,7 @@ def dial(
     """
     output = Output(as_json)
     _check_digits(digits, "--digits", fewest=0)
+    texts = _parsed(data or [], "--data")
     loaded = loaded_or_fail(output, config)
 
     async def main() -> Story:
@@ -66,7 +71,7 @@ def dial(
             async with client.events() as frames:
                 await anext(frames)
                 accepted = await client.make_call(
-                    device, destination, calling_number=show, withhold=withhold
+                    device, destination, calling_number=show, withhold=withhold, data=texts
                 )
                 story = Story(accepted.call)
                 leave = detach and not started
@@ -110,52 +115,65 @@ def answer(
 
 
 @calls_app.command("hang-up")
+@with_options(wait_s=10.0)
 def hang_up(
+    how: How,
     device: Device,
     call: CallOption = None,
-    wait: Wait = 10.0,
-    config: ConfigFile = None,
-    as_json: Json = False,
+    party: Annotated[
+        str | None,
+        typer.Option("--party", help="Drop this one instead: its number, also of one outside."),
+    ] = None,
 ) -> None:
-    """Take a device out of its call."""
-    how = How(wait, config, as_json)
-    command(CommandName.CLEAR_CONNECTION, device, call, EndpointClient.clear, how)
+    """Take a device out of its call, or another party that it talks with or supervises."""
+
+    async def ask(client: EndpointClient, who: str, which: str) -> wire.Accepted:
+        named = None if party is None else await party_named(client, which, party)
+        return await client.clear(who, which, named)
+
+    command(CommandName.CLEAR_CONNECTION, device, call, ask, how, beside=party)
 
 
 @calls_app.command()
-def hold(
+@with_options(wait_s=10.0)
+def data(
+    how: How,
     device: Device,
+    texts: Annotated[
+        list[str], typer.Argument(metavar="KEY=TEXT…", help="As order=4711; order= takes it away.")
+    ],
     call: CallOption = None,
-    wait: Wait = 10.0,
-    config: ConfigFile = None,
-    as_json: Json = False,
 ) -> None:
+    """Give a device's call data that follows it, as to whom it is transferred."""
+    given = _parsed(texts, "KEY=TEXT")
+
+    async def ask(client: EndpointClient, who: str, which: str) -> wire.Accepted:
+        return await client.give_data(who, which, given)
+
+    command(CommandName.ASSOCIATE_DATA, device, call, ask, how)
+
+
+@calls_app.command()
+@with_options(wait_s=10.0)
+def hold(how: How, device: Device, call: CallOption = None) -> None:
     """Put a device's call aside; the other end hears music."""
-    how = How(wait, config, as_json)
     command(CommandName.HOLD_CALL, device, call, EndpointClient.hold, how)
 
 
 @calls_app.command()
-def retrieve(
-    device: Device,
-    call: CallOption = None,
-    wait: Wait = 10.0,
-    config: ConfigFile = None,
-    as_json: Json = False,
-) -> None:
+@with_options(wait_s=10.0)
+def retrieve(how: How, device: Device, call: CallOption = None) -> None:
     """Take a held call back."""
-    how = How(wait, config, as_json)
     command(CommandName.RETRIEVE_CALL, device, call, EndpointClient.retrieve, how)
 
 
 @calls_app.command()
+@with_options(wait_s=30.0)
 def press(
+    how: How,
     device: Device,
     digits: Annotated[str, typer.Argument(help="0-9, *, #, A-D.")],
     call: CallOption = None,
-    wait: Wait = 30.0,
-    config: ConfigFile = None,
-    as_json: Json = False,
 ) -> None:
     """Send DTMF to the other end of a device's call."""
     _check_digits(digits, "DIGITS", fewest=1)
@@ -163,43 +181,27 @@ def press(
     async def ask(client: EndpointClient, who: str, which: str) -> wire.Accepted:
         return await client.press(who, which, digits)
 
-    command(CommandName.GENERATE_DIGITS, device, call, ask, How(wait, config, as_json))
+    command(CommandName.GENERATE_DIGITS, device, call, ask, how)
 
 
 @calls_app.command()
-def mute(
-    device: Device,
-    call: CallOption = None,
-    wait: Wait = 10.0,
-    config: ConfigFile = None,
-    as_json: Json = False,
-) -> None:
+@with_options(wait_s=10.0)
+def mute(how: How, device: Device, call: CallOption = None) -> None:
     """Let nobody in its call hear a device; it hears as before."""
-    _mute(device, call, How(wait, config, as_json), muted=True)
+    _mute(device, call, how, muted=True)
 
 
 @calls_app.command()
-def unmute(
-    device: Device,
-    call: CallOption = None,
-    wait: Wait = 10.0,
-    config: ConfigFile = None,
-    as_json: Json = False,
-) -> None:
+@with_options(wait_s=10.0)
+def unmute(how: How, device: Device, call: CallOption = None) -> None:
     """Let a device be heard again."""
-    _mute(device, call, How(wait, config, as_json), muted=False)
+    _mute(device, call, how, muted=False)
 
 
 @calls_app.command()
-def end(
-    device: Device,
-    call: CallOption = None,
-    wait: Wait = 10.0,
-    config: ConfigFile = None,
-    as_json: Json = False,
-) -> None:
+@with_options(wait_s=10.0)
+def end(how: How, device: Device, call: CallOption = None) -> None:
     """End a device's call for everybody in it."""
-    how = How(wait, config, as_json)
     command(CommandName.CLEAR_CALL, device, call, EndpointClient.end, how)
 
 
@@ -210,6 +212,17 @@ def _check_digits(digits: str, hint: str, *, fewest: int) -> None:
     if not re.fullmatch(f"[0-9*#A-D]{{{fewest},64}}", digits):
         text = f"expected {fewest} to 64 of 0-9, *, #, A-D"
         raise typer.BadParameter(text, param_hint=hint)
+
+
+def _parsed(texts: list[str], hint: str) -> dict[str, str]:
+    """`KEY=TEXT` of the command line; what a key may be is said by the endpoint."""
+    found = dict[str, str]()
+    for each in texts:
+        key, equals, text = each.partition("=")
+        if not key or not equals:
+            raise typer.BadParameter(f"found {each!r}, expected as order=4711", param_hint=hint)
+        found[key] = text
+    return found
 
 
 def _mute(device: str, call: str | None, how: How, *, muted: bool) -> None:

@@ -175,8 +175,19 @@ def decided(command: str, device: str, frame: wire.EventFrame) -> Outcome | None
             found = False, f"{about} did not take the call: {why(fields)}"
         case CommandName.JOIN_CALL, "Failed" | "ConnectionCleared" if is_own:
             found = False, f"{device} did not come into the call: {why(fields)}"
-        case CommandName.CLEAR_CONNECTION, "ConnectionCleared" | "Failed" if is_own:
-            found = True, f"{device} has left the call"
+        case CommandName.CLEAR_CONNECTION, "ConnectionCleared" | "Failed" if (
+            is_own or fields["releasing_device"] == device
+        ):
+            found = True, f"{about} has left the call"
+        case CommandName.PARK_CALL, "Queued":
+            found = True, f"the call waits at {about}"
+        case CommandName.DIRECTED_PICKUP_CALL, "Established" if is_own:
+            found = True, f"{device} talks with {_others(frame, device)}"
+        case CommandName.DIRECTED_PICKUP_CALL, "Failed" | "ConnectionCleared" if is_own:
+            found = False, f"{device} did not get the call: {why(fields)}"
+        case CommandName.ASSOCIATE_DATA, "CallInformation":
+            carried = ", ".join(f"{key}={text}" for key, text in fields["data"].items())
+            found = True, f"the call carries {carried or 'no data'}"
         case ((CommandName.CLEAR_CONNECTION | CommandName.CLEAR_CALL), "CallCleared"):
             found = True, "the call is over"
         case _, "CallCleared":

@@ -198,6 +198,7 @@ class NativeView:
                 for each in call.connections
             )
         ]
+        permissions = self.controller.settings.calls.permissions
         registered = any(
             isinstance(event, DeviceRegistered) and event.device == known.device
             for event in self.controller.registrations()
@@ -211,6 +212,8 @@ class NativeView:
             or self._exchange.reaches_telephone(DeviceId(known.device)),
             calls=[str(call) for call in calls],
             commands=[] if calls else [str(CommandName.MAKE_CALL)],
+            supervises=list(permissions.supervises(DeviceId(known.device))),
+            picks_up=list(permissions.picks_up(DeviceId(known.device))),
         )
 
 

@@ -7,9 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from endpoint.app.asking import CallOption, Device, How, Wait, command, other_call
-from endpoint.app.context import ConfigFile
-from endpoint.app.output import Json
+from endpoint.app.asking import CallOption, Device, How, command, other_call, with_options
 from endpoint.callcontrol.commands import CommandName
 from endpoint.client.client import EndpointClient
 from endpoint.gateways.native import messages as wire
@@ -28,69 +26,44 @@ OtherCall = Annotated[
 
 
 @parties_app.command()
-def consult(
-    device: Device,
-    destination: Destination,
-    call: CallOption = None,
-    wait: Wait = 90.0,
-    config: ConfigFile = None,
-    as_json: Json = False,
-) -> None:
+@with_options(wait_s=90.0)
+def consult(how: How, device: Device, destination: Destination, call: CallOption = None) -> None:
     """Put a device's call aside and call somebody else.
 
     Waits until that one has answered, or does not. Ctrl-C waits no longer; it goes on ringing.
     """
-    how = How(wait, config, as_json)
     _to(CommandName.CONSULTATION_CALL, EndpointClient.consult, device, destination, call, how)
 
 
 @parties_app.command()
-def swap(
-    device: Device,
-    call: HeldCall = None,
-    other: OtherCall = None,
-    wait: Wait = 10.0,
-    config: ConfigFile = None,
-    as_json: Json = False,
-) -> None:
+@with_options(wait_s=10.0)
+def swap(how: How, device: Device, call: HeldCall = None, other: OtherCall = None) -> None:
     """Take the held call back and put the other one aside."""
-    how = How(wait, config, as_json)
     _of_two(CommandName.ALTERNATE_CALL, EndpointClient.alternate, device, call, other, how)
 
 
 @parties_app.command()
-def reconnect(
-    device: Device,
-    call: HeldCall = None,
-    other: OtherCall = None,
-    wait: Wait = 10.0,
-    config: ConfigFile = None,
-    as_json: Json = False,
-) -> None:
+@with_options(wait_s=10.0)
+def reconnect(how: How, device: Device, call: HeldCall = None, other: OtherCall = None) -> None:
     """Leave the other call and take the held one back; or take back whom the device has lent."""
 
     async def ask(client: EndpointClient, who: str, which: str) -> wire.Accepted:
         return await client.reconnect(who, which, other or "")
 
-    command(CommandName.RECONNECT_CALL, device, call, ask, How(wait, config, as_json))
+    command(CommandName.RECONNECT_CALL, device, call, ask, how)
 
 
 @parties_app.command()
-def conference(
-    device: Device,
-    call: HeldCall = None,
-    other: OtherCall = None,
-    wait: Wait = 10.0,
-    config: ConfigFile = None,
-    as_json: Json = False,
-) -> None:
+@with_options(wait_s=10.0)
+def conference(how: How, device: Device, call: HeldCall = None, other: OtherCall = None) -> None:
     """Bring everybody of both calls of a device together."""
-    how = How(wait, config, as_json)
     _of_two(CommandName.CONFERENCE_CALL, EndpointClient.conference, device, call, other, how)
 
 
 @parties_app.command()
+@with_options(wait_s=90.0)
 def transfer(
+    how: How,
     device: Device,
     destination: Annotated[
         str | None,
@@ -98,15 +71,11 @@ def transfer(
     ] = None,
     other: OtherCall = None,
     call: CallOption = None,
-    wait: Wait = 90.0,
-    config: ConfigFile = None,
-    as_json: Json = False,
 ) -> None:
     """Transfer a device's call; the device leaves when the other has answered.
 
     Waits until it has, or does not. Ctrl-C waits no longer; the transfer goes on.
     """
-    how = How(wait, config, as_json)
     if destination is None:
         name = CommandName.TRANSFER_CALL
         _of_two(name, EndpointClient.bring_together, device, call, other, how)
@@ -118,112 +87,99 @@ def transfer(
 
 
 @parties_app.command()
+@with_options(wait_s=90.0)
 def add(
+    how: How,
     device: Device,
     destination: Destination,
     silent: Annotated[
         bool, typer.Option("--silent", help="It only listens; the others do not hear it.")
     ] = False,
     call: CallOption = None,
-    wait: Wait = 90.0,
-    config: ConfigFile = None,
-    as_json: Json = False,
 ) -> None:
     """Call somebody into a device's call. Waits until that one has answered, or does not."""
 
     async def ask(client: EndpointClient, who: str, which: str, whom: str) -> wire.Accepted:
         return await client.add(who, which, whom, silent=silent)
 
-    how = How(wait, config, as_json)
     _to(CommandName.SINGLE_STEP_CONFERENCE, ask, device, destination, call, how)
 
 
 @parties_app.command()
-def lend(
-    device: Device,
-    destination: Destination,
-    call: CallOption = None,
-    wait: Wait = 90.0,
-    config: ConfigFile = None,
-    as_json: Json = False,
-) -> None:
+@with_options(wait_s=90.0)
+def lend(how: How, device: Device, destination: Destination, call: CallOption = None) -> None:
     """Let a device's other party talk with somebody, and have it back when that one hangs up.
 
     The device waits with music. Waits until that one has answered, or does not.
     """
-    how = How(wait, config, as_json)
     _to(CommandName.LEND_CALL, EndpointClient.lend, device, destination, call, how)
 
 
 @parties_app.command()
-def deflect(
-    device: Device,
-    destination: Destination,
-    call: CallOption = None,
-    wait: Wait = 90.0,
-    config: ConfigFile = None,
-    as_json: Json = False,
-) -> None:
+@with_options(wait_s=90.0)
+def deflect(how: How, device: Device, destination: Destination, call: CallOption = None) -> None:
     """Send a call that rings at a device on. Waits until the other has answered, or does not."""
-    how = How(wait, config, as_json)
     _to(CommandName.DEFLECT_CALL, EndpointClient.deflect, device, destination, call, how)
 
 
 @parties_app.command()
-def monitor(
-    device: Device,
-    beside: Beside,
-    call: BesidesCall = None,
-    wait: Wait = 60.0,
-    config: ConfigFile = None,
-    as_json: Json = False,
-) -> None:
+@with_options(wait_s=60.0)
+def monitor(how: How, device: Device, beside: Beside, call: BesidesCall = None) -> None:
     """Listen to another device's call; nobody there hears it."""
-    _join("silent", device, beside, call, How(wait, config, as_json))
+    _join("silent", device, beside, call, how)
 
 
 @parties_app.command()
-def whisper(
-    device: Device,
-    beside: Beside,
-    call: BesidesCall = None,
-    wait: Wait = 60.0,
-    config: ConfigFile = None,
-    as_json: Json = False,
-) -> None:
+@with_options(wait_s=60.0)
+def whisper(how: How, device: Device, beside: Beside, call: BesidesCall = None) -> None:
     """Join another device's call, so that it alone hears what is said."""
-    _join("whisper", device, beside, call, How(wait, config, as_json))
+    _join("whisper", device, beside, call, how)
 
 
 @parties_app.command()
-def barge(
-    device: Device,
-    beside: Beside,
-    call: BesidesCall = None,
-    wait: Wait = 60.0,
-    config: ConfigFile = None,
-    as_json: Json = False,
-) -> None:
+@with_options(wait_s=60.0)
+def barge(how: How, device: Device, beside: Beside, call: BesidesCall = None) -> None:
     """Join another device's call and talk with everybody there."""
-    _join("active", device, beside, call, How(wait, config, as_json))
+    _join("active", device, beside, call, how)
 
 
 @parties_app.command()
-def intercept(
-    device: Device,
-    beside: Beside,
-    call: BesidesCall = None,
-    wait: Wait = 60.0,
-    config: ConfigFile = None,
-    as_json: Json = False,
-) -> None:
+@with_options(wait_s=60.0)
+def intercept(how: How, device: Device, beside: Beside, call: BesidesCall = None) -> None:
     """Take another device's place in its call; that one is let go."""
 
     async def ask(client: EndpointClient, who: str, which: str) -> wire.Accepted:
         return await client.intercept(who, which, beside)
 
-    how = How(wait, config, as_json)
     command(CommandName.INTERCEPT_CALL, device, call, ask, how, beside=beside)
+
+
+@parties_app.command()
+@with_options(wait_s=10.0)
+def park(
+    how: How,
+    device: Device,
+    at: Annotated[str, typer.Argument(help="A device or any number, by which it is picked up.")],
+    call: CallOption = None,
+) -> None:
+    """Leave a device's call, whose other party waits with music until somebody picks it up."""
+    _to(CommandName.PARK_CALL, EndpointClient.park, device, at, call, how)
+
+
+@parties_app.command("pick-up")
+@with_options(wait_s=60.0)
+def pick_up(
+    how: How,
+    device: Device,
+    beside: Annotated[str, typer.Argument(help="Where it rings or is parked, as 6001 or 701.")],
+    call: BesidesCall = None,
+) -> None:
+    """Take the call that rings, or is parked, at another device."""
+
+    async def ask(client: EndpointClient, who: str, which: str) -> wire.Accepted:
+        return await client.pick_up(who, which, beside)
+
+    command(CommandName.DIRECTED_PICKUP_CALL, device, call, ask, how, beside=beside)
 
 
 # -- inside -----------------------------------------------------------------------------------

@@ -132,6 +132,7 @@ class RestRoutes:
                 wanted.calling_name,
                 wanted.calling_number,
                 wanted.withhold,
+                wanted.data,
             )
         )
 

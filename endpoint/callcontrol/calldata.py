@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from endpoint.callcontrol import events as told
-from endpoint.callcontrol.commands import AssociateData, Rejection
+from endpoint.callcontrol.commands import AssociateData, MakeCall, Rejection
 from endpoint.callcontrol.model import Call, Connection
 from endpoint.callcontrol.refusals import refused
 from endpoint.callcontrol.turn import Turn
@@ -24,14 +24,19 @@ _KEY = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 
 def associate(turn: Turn, call: Call, own: Connection, command: AssociateData) -> None:
     """Set keys, or take them away where their text is empty. Raises CommandRejected."""
+    _put(turn, call, own, given(command, call.data))
+
+
+def given(command: AssociateData | MakeCall, before: Mapping[str, str]) -> dict[str, str]:
+    """The data with what a command gives. Raises CommandRejected."""
     if wrong := [key for key in command.data if not _KEY.fullmatch(key)]:
         why = f"a key is 1 to 64 of A-Z, a-z, 0-9 and _.:-, which {len(wrong)} of them are not"
         raise refused(Rejection.BAD_DATA, command, why)
-    data = {key: text for key, text in {**call.data, **command.data}.items() if text}
+    data = {key: text for key, text in {**before, **command.data}.items() if text}
     if _size(data) > LARGEST:
         why = f"it would be {_size(data)} octets; expected {LARGEST} at most"
         raise refused(Rejection.BAD_DATA, command, why)
-    _put(turn, call, own, data)
+    return data
 
 
 def join(turn: Turn, call: Call, own: Connection, other: Call) -> None:

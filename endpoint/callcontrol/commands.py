@@ -95,6 +95,8 @@ class MakeCall:
     """
     withhold: bool = False
     """The far end is not to know who calls."""
+    data: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """What the call carries from its beginning, as of `AssociateData`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -241,10 +241,12 @@ def _make_call(turn: Turn, command: MakeCall) -> None:
         if own is not None and own.is_live:
             check_allowed(command, call, own)
     dialled = dial_string_of(command, command.destination)
+    data = calldata.given(command, {})
     # Its own phone shows whom it is about to talk to.
     leg = turn.place(command.device, LegRole.STATION, calling=dialled.number, answer_after_s=0.0)
     call = open_call(turn, CallDirection.OUTBOUND, command.device, dialled, command.calling_name)
     call = replace(call, calling_number=command.calling_number, withheld=command.withhold)
+    call = replace(call, data=data)
     turn.put_call(call)
     own = turn.add_connection(call.id, leg, ConnectionState.INITIATED)
     turn.publish(told.ServiceInitiated(**turn.facts(call, own)))

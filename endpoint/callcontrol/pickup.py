@@ -23,10 +23,9 @@ from endpoint.callcontrol.model import (
     TimerKind,
 )
 from endpoint.callcontrol.refusals import check_not_transferred, refused
+from endpoint.callcontrol.transitions import TO_BE_HAD
 from endpoint.callcontrol.turn import Turn, ended_by_us
 from endpoint.legs.base import Cause, DeviceId, LegId, LegRole
-
-_TO_BE_HAD = (ConnectionState.ALERTING, ConnectionState.QUEUED)
 
 
 def pick_up(turn: Turn, command: DirectedPickupCall) -> None:
@@ -102,7 +101,7 @@ def follow(turn: Turn) -> None:
                 continue
             if now.picks_up is not None:
                 waits = turn.call(call.id).connection_by(now.picks_up)
-                if waits is None or not waits.is_live or waits.state not in _TO_BE_HAD:
+                if waits is None or not waits.is_live or waits.state not in TO_BE_HAD:
                     over = ended_by_us(Cause.CANCELLED, text="nothing is left to be picked up")
                     turn.end(call.id, now, over, failed=False)
             elif now.parked_by is not None:
@@ -114,7 +113,7 @@ def follow(turn: Turn) -> None:
 def to_be_had(call: Call, device: DeviceId) -> Connection | None:
     """What rings or waits at a device, and may be picked up; what rings for it leads to it."""
     for each in call.connections:
-        if each.device == device and each.is_live and each.state in _TO_BE_HAD:
+        if each.device == device and each.is_live and each.state in TO_BE_HAD:
             return each if each.picks_up is None else call.connection_by(each.picks_up)
     return None
 

@@ -30,10 +30,9 @@ from endpoint.callcontrol.model import (
 )
 from endpoint.callcontrol.moves import clear_connection
 from endpoint.callcontrol.refusals import check_not_transferred, dial_string_of, refused
+from endpoint.callcontrol.transitions import TALKS
 from endpoint.callcontrol.turn import Turn, ended_by_us
 from endpoint.legs.base import Cause, DeviceId, LegRole
-
-_TALKS = (ConnectionState.CONNECTED, ConnectionState.HOLD)
 
 
 def single_step_conference(
@@ -127,7 +126,7 @@ def _may_drop(
     others = {each.device for each in call.connections if each.is_live} - {None, device}
     if any(may_supervise(device, each) for each in others if each is not None):
         return True
-    talks = own is not None and own.is_party and own.state in _TALKS and call.is_established
+    talks = own is not None and own.is_party and own.state in TALKS and call.is_established
     return talks and (theirs.device is None or not may_supervise(theirs.device, device))
 
 
@@ -165,7 +164,7 @@ def _supervised(turn: Turn, command: SupervisionCommand) -> tuple[Call, Connecti
         why = f"{command.beside} has no part in call {command.call}"
         raise refused(Rejection.NOT_IN_CALL, command, why)
     talks = call.is_established and call.outcome is None
-    if not talks or beside.state not in _TALKS:
+    if not talks or beside.state not in TALKS:
         why = f"{command.beside} is {beside.state} in call {call.id}, and nobody talks there"
         raise refused(Rejection.NOT_ESTABLISHED, command, why)
     if not beside.is_party or command.beside == command.device:

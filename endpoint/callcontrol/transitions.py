@@ -87,6 +87,10 @@ OF_OTHERS = frozenset(
     {CommandName.JOIN_CALL, CommandName.INTERCEPT_CALL, CommandName.DIRECTED_PICKUP_CALL}
 )
 """Commands about a call of another device, whose state decides (`supervision.py`, `pickup.py`)."""
+TALKS = (ConnectionState.CONNECTED, ConnectionState.HOLD)
+"""Whoever is so in an established call can be supervised."""
+TO_BE_HAD = (ConnectionState.ALERTING, ConnectionState.QUEUED)
+"""What is so can be picked up."""
 NEEDS_OTHER_CALL = frozenset(
     {
         CommandName.ALTERNATE_CALL,
@@ -102,6 +106,20 @@ def allowed_commands(state: ConnectionState, *, established: bool = True) -> fro
     """What a device in this state may do; `established`: the call has been answered."""
     allowed = ALLOWED[state]
     return allowed if established else allowed - NEEDS_ESTABLISHED
+
+
+def allowed_to_others(call: Call, connection: Connection) -> frozenset[CommandName]:
+    """What other devices may do about a connection now, as far as they are permitted to."""
+    if not connection.is_live or call.outcome is not None:
+        return frozenset()
+    if connection.state in TO_BE_HAD:
+        return frozenset({CommandName.DIRECTED_PICKUP_CALL, CommandName.CLEAR_CONNECTION})
+    if connection.state not in TALKS or not (call.is_established and connection.is_party):
+        return frozenset({CommandName.CLEAR_CONNECTION})
+    able = {CommandName.JOIN_CALL, CommandName.INTERCEPT_CALL, CommandName.CLEAR_CONNECTION}
+    if call.transfer is not None:
+        able.remove(CommandName.INTERCEPT_CALL)
+    return frozenset(able)
 
 
 def allowed_for(call: Call, connection: Connection) -> frozenset[CommandName]:

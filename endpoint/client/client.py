@@ -132,9 +132,12 @@ class EndpointClient:
         *,
         calling_number: str = "",
         withhold: bool = False,
+        data: Mapping[str, str] | None = None,
     ) -> wire.Accepted:
-        """Pick the device's station up and dial."""
-        body = wire.MakeCall(device, destination, calling_name, calling_number, withhold)
+        """Pick the device's station up and dial; `data` follows the call."""
+        body = wire.MakeCall(
+            device, destination, calling_name, calling_number, withhold, dict(data or {})
+        )
         return await self._ask("POST", "/calls", wire.Accepted, body)
 
     async def answer(self, device: str, call: str) -> wire.Accepted:

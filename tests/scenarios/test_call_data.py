@@ -193,3 +193,14 @@ async def test_what_is_given_is_shown_in_no_log() -> None:
         await records(desk)
     assert "Very Private" not in repr(desk.events)
     assert "Very Private" not in repr(desk.records.written)
+
+
+async def test_a_call_is_made_with_data() -> None:
+    async with open_desk() as desk:
+        with pytest.raises(CommandRejected) as caught:
+            await desk.controller.submit(do.MakeCall(DeviceId(A), B, data={"no key": "1"}))
+        assert caught.value.reason == "bad_data"
+        made = await desk.controller.submit(do.MakeCall(DeviceId(A), B, data=ORDER))
+        await desk.told(told.ServiceInitiated)
+        assert carried(desk, made.call) == ORDER
+        assert list((await records(desk)).values()) == [ORDER]

@@ -227,6 +227,8 @@ async def test_the_buttons_are_what_is_accepted(name: str) -> None:
         own = {situation.device}
         shown = encode_call(interaction, call, own, own if other is not None else set())
         (buttons,) = [set(each.commands) for each in shown.parties if each.device in own]
+        (others,) = [set(each.of_others) for each in shown.parties if each.device in own]
+    assert others - {do.ClearConnection.name} == situation.of_others
     elsewhere = {
         do.MakeCall.name,
         do.JoinCall.name,

@@ -10,7 +10,12 @@ from endpoint.callcontrol.commands import CommandName
 from endpoint.callcontrol.events import Event, masked
 from endpoint.callcontrol.model import Call, Connection, Interaction
 from endpoint.callcontrol.routes import heard_in
-from endpoint.callcontrol.transitions import NEEDS_OTHER_CALL, OF_LENDERS, allowed_for
+from endpoint.callcontrol.transitions import (
+    NEEDS_OTHER_CALL,
+    OF_LENDERS,
+    allowed_for,
+    allowed_to_others,
+)
 from endpoint.gateways.native import messages as wire
 from endpoint.legs.base import (
     DeviceRegistered,
@@ -60,6 +65,8 @@ def encode_call(
                 _SOUNDS[source] if isinstance(source, Source) else numbers[source]
                 for source in sources
             ],
+            parked_by=connection.parked_by,
+            of_others=sorted(map(str, allowed_to_others(call, connection))),
         )
 
     return wire.Call(

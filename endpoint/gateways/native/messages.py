@@ -39,6 +39,8 @@ class MakeCall(Struct, frozen=True, forbid_unknown_fields=True):
     """The number to show there; by default the one that the line has for the device."""
     withhold: bool = False
     """The far end is not to know who calls."""
+    data: dict[str, Annotated[str, Meta(max_length=4096)]] = {}
+    """Texts by their key, which follow the call."""
 
 
 class OfDevice(Struct, frozen=True, forbid_unknown_fields=True):
@@ -329,6 +331,10 @@ class Party(Struct, frozen=True):
     """Nobody hears it, until it says so."""
     hears: list[str] = []
     """Whom it hears in this call, or `music`, `ring-back`, `busy tone`."""
+    parked_by: str | None = None
+    """The call waits here; who parked it."""
+    of_others: list[str] = []
+    """What another device may do about it now, as far as it `supervises` it or `picks_up` here."""
 
 
 class Call(Struct, frozen=True):
@@ -452,6 +458,10 @@ class DeviceState(Struct, frozen=True):
     calls: list[str]
     commands: list[str]
     """What it may do outside a call."""
+    supervises: list[str] = []
+    """Beside whom it may join, intercept and clear: devices, or how they begin, as `60*`."""
+    picks_up: list[str] = []
+    """Where it may pick up, and whose parked calls, in the same way."""
 
 
 class Health(Struct, frozen=True):

@@ -365,7 +365,7 @@ COMMANDS = (
         "unmute",
         "end",
     ),
-    *("monitor", "whisper", "barge", "intercept"),
+    *("monitor", "whisper", "barge", "intercept", "park", "pick-up", "data"),
     *("status", "config", "extension", "database", "token", "doctor", "version"),
 )
 

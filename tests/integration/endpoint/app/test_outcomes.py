@@ -49,9 +49,14 @@ async def endpoint(tmp_path: Path) -> AsyncIterator[Endpoint]:
     supervision = [
         {"supervisor": each, "devices": ["6002", "6005"]} for each in ("6003", "6004", "6005")
     ]
+    groups = [{"devices": ["6002", "6004"]}]
     async with Endpoint(
         configuration(
-            tmp_path / "state", station=stations, sip={"realm": REALM}, supervision=supervision
+            tmp_path / "state",
+            station=stations,
+            sip={"realm": REALM},
+            supervision=supervision,
+            pickup_group=groups,
         )
     ) as endpoint:
         yield endpoint
@@ -174,13 +179,41 @@ async def test_who_may_not_supervise_is_told_the_setting(endpoint: Endpoint, cal
     assert "no [[supervision]] lets 6004 supervise 6003" in text
 
 
+async def test_a_call_is_parked_picked_up_carries_data_and_a_party_is_dropped(
+    endpoint: Endpoint, call: str
+) -> None:
+    await go_through(
+        endpoint,
+        {
+            "data 6002 order=4711 note=back": "the call carries order=4711, note=back",
+            "data 6002 note=": "the call carries order=4711",
+            "park 6002 701": "the call waits at 701",
+            "pick-up 6004 701": "6004 talks with 6003",
+            "add 6004 6005": "6005 has come into the call of 6004",
+            "hang-up 6004 --party 6003": "6003 has left the call",
+            "hang-up 6003 --party 6005": "6005 has left the call",
+        },
+    )
+
+
+async def test_what_a_command_of_a_party_can_not_do_is_told(endpoint: Endpoint, call: str) -> None:
+    for command, expected in {
+        "pick-up 6004 6003": "6003 is connected",
+        "data 6002 order": "expected as order=4711",
+        "data 6002 no_key!=1": "a key is 1 to 64",
+    }.items():
+        code, text = await said(endpoint, *command.split())
+        assert code in (ExitCode.CALL_FAILED, ExitCode.USAGE)
+        assert expected in text, (command, text)
+
+
 async def test_a_supervisor_in_a_call_of_its_own_is_told_so(endpoint: Endpoint, call: str) -> None:
     _, text = await said(endpoint, "dial", "6005", "--from", "6004", "--detach")
     assert "6004 is picked up to dial" in text
     assert text.endswith("6005 has answered")
     code, text = await said(endpoint, "monitor", "6004", "6002")
     assert code == ExitCode.CALL_FAILED
-    assert text.startswith("✘ 6004 can't: it is in another call, and can add, consult, end, ")
+    assert text.startswith("✘ 6004 can't: it is in another call, and can add, consult, data, end, ")
 
 
 async def test_a_call_that_rings_is_sent_on(endpoint: Endpoint, call: str) -> None:
