@@ -102,14 +102,17 @@ class NativeView:
         except MediaError:
             # A station without a network, or a leg whose port is not open yet, or no longer.
             counted = None
+        sound = self._exchange.sounds.of(connection.device) if connection.device else None
+        # What goes to a sound device does not leave this machine.
+        is_sound = sound is not None and sound.leg is not None and sound.leg.id == connection.leg
         return wire.PartyQuality(
             device=connection.number,
             from_outside=connection.from_outside,
             role=str(connection.role),
             state=str(connection.state),
             codec=counted.codec if counted else "",
-            protection=_protection(counted) if counted else "",
-            remote=counted.remote if counted else "",
+            protection=_protection(counted) if counted and not is_sound else "",
+            remote=counted.remote if counted and not is_sound else "",
             round_trip_ms=counted.round_trip_ms if counted else None,
             received=_received(counted) if counted else None,
             sent=_sent(counted) if counted else None,

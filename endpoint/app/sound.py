@@ -42,11 +42,16 @@ class SoundRoutes:
             name, gain_db = getattr(wanted, use), getattr(wanted, f"{use}_gain_db")
             choice = sound.station.choices[use]
             if name is not None:
+                made = replace(choice, name=name)
                 try:
-                    choice = replace(choice, name=checked_sound(name, use))
+                    checked_sound(name, use)
+                    if made.file is not None and made != choice:
+                        # Whoever may call need not be told what is on our disk, or have it played.
+                        raise ValueError(f"found {name!r}, a file is for the configuration to name")
                 except ValueError as error:
                     text = str(error)
                     return refusal(400, wire.Refused("bad_field", text, f"$.{use}"))
+                choice = made
             if gain_db is not None:
                 choice = replace(choice, gain_db=gain_db)
             chosen[use] = choice

@@ -48,7 +48,7 @@ def use_sound(
     device: Annotated[str, typer.Argument(help="Whose station, as 6002.")],
     microphone: Annotated[
         str | None,
-        typer.Option("--input", help="A name of `sound list`, null, tone:HZ or file:PATH."),
+        typer.Option("--input", help="A name of `sound list`, null, or tone:HZ."),
     ] = None,
     speaker: Annotated[
         str | None, typer.Option("--output", help="A name of `sound list`, or null.")

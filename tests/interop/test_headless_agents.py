@@ -118,10 +118,17 @@ async def test_two_devices_are_switched_in_the_call(
         told = await client.choose_sound(AGENT, new)
         assert [part.name for part in told.parts][:2] == [new.input, new.output]
         await hear({headset: {CUSTOMER_HZ}, ears: set(), customer: {OTHER_HZ}})
+        (call,) = await client.calls()
+        agent, _ = (await client.quality(call.call)).parties
+        assert agent.received is not None
+        assert agent.received.level_dbov == pytest.approx(-15.3, abs=3)
+        assert (agent.codec, agent.protection, agent.remote) == ("L16", "", "")
         await client.choose_sound(AGENT, wire.ChooseSound(input="tone:2300", output="null"))
         await hear({headset: set(), ears: set(), customer: {2300}})
         with pytest.raises(RequestRefused, match="expected a sound device, default or null"):
             await client.choose_sound(AGENT, wire.ChooseSound(output="tone:440"))
+        with pytest.raises(RequestRefused, match="a file is for the configuration to name"):
+            await client.choose_sound(AGENT, wire.ChooseSound(input="file:/srv/recording.wav"))
         with pytest.raises(RequestRefused, match="6009 is no station of kind sound"):
             await client.sound(CUSTOMER)
         await hear({customer: {2300}})

@@ -204,7 +204,7 @@ class ChooseSound(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     """`PUT /devices/{device}/sound`: what is not said stays as it is."""
 
     input: SoundName | None = None
-    """The microphone: a sound device by its name, `default`, `null`, `tone:HZ` or `file:PATH`."""
+    """The microphone: a sound device by its name, `default`, `null` or `tone:HZ`."""
     output: SoundName | None = None
     """The speaker: a sound device by its name, `default` or `null`."""
     ringer: SoundName | None = None

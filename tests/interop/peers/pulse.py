@@ -24,6 +24,7 @@ from .sound import RATE_HZ, Samples, tone, tones_in
 _SETTLE_MS = 200
 """What buffers may still hold from before; not judged."""
 _START_S = 10.0
+_KEPT_S = 10
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,34 @@ class Monitor:
     async def heard(self, *, ms: int = 400) -> set[int]:
         """Return the tones in the next `ms`."""
         return tones_in(await self.pulse.record(self.sink, ms))
+
+
+class Recorder:
+    """The last seconds of a sink."""
+
+    def __init__(self) -> None:
+        self._octets = bytearray()
+        self._came = 0
+        self._news = asyncio.Event()
+
+    async def read(self, stream: asyncio.StreamReader) -> None:
+        """Take what comes, until it ends."""
+        while octets := await stream.read(1 << 16):
+            self._octets += octets
+            self._came += len(octets)
+            del self._octets[: -_KEPT_S * 2 * RATE_HZ]
+            self._news.set()
+
+    async def has(self, ms: int) -> None:
+        """Wait until so much has come, since the recording began."""
+        while self._came < 2 * RATE_HZ * ms // 1000:
+            self._news.clear()
+            await self._news.wait()
+
+    def last(self, ms: int) -> Samples:
+        """Return the end of it."""
+        size = 2 * RATE_HZ * ms // 1000
+        return np.frombuffer(bytes(self._octets[-size:]), "<i2").astype(np.int16)
 
 
 class Pulse:
@@ -133,8 +162,9 @@ class Pulse:
         async with player:
             yield
 
-    async def record(self, sink: str, ms: int) -> Samples:
-        """Return what is played into a sink in the next `ms`."""
+    @asynccontextmanager
+    async def recording(self, sink: str) -> AsyncIterator[Recorder]:
+        """Keep meanwhile what is played into a sink."""
         process = await asyncio.create_subprocess_exec(
             self._record,
             *("--record", f"--device={sink}.monitor", *_FORMAT, "--latency-msec=20"),
@@ -143,17 +173,25 @@ class Pulse:
             env={**os.environ, **self.environment},
         )
         assert process.stdout is not None
+        recorder = Recorder()
         try:
-            async with asyncio.timeout(_START_S):
-                await process.stdout.readexactly(2 * RATE_HZ * _SETTLE_MS // 1000)
-                octets = await process.stdout.readexactly(2 * RATE_HZ * ms // 1000)
-        except (TimeoutError, asyncio.IncompleteReadError) as error:
-            raise PeerError(f"nothing can be recorded of {sink}") from error
+            async with asyncio.TaskGroup() as group:
+                reading = group.create_task(recorder.read(process.stdout))
+                yield recorder
+                reading.cancel()
         finally:
             with contextlib.suppress(ProcessLookupError):
                 process.kill()
             await process.wait()
-        return np.frombuffer(octets, "<i2").astype(np.int16)
+
+    async def record(self, sink: str, ms: int) -> Samples:
+        """Return what is played into a sink in the next `ms`."""
+        try:
+            async with asyncio.timeout(_START_S + ms / 1000), self.recording(sink) as recorder:
+                await recorder.has(_SETTLE_MS + ms)
+                return recorder.last(ms)
+        except TimeoutError:
+            raise PeerError(f"nothing can be recorded of {sink}") from None
 
     def monitor(self, sink: str) -> Monitor:
         """Return the listener at a sink."""
