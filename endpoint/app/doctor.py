@@ -21,7 +21,7 @@ from endpoint.app.context import running_client
 from endpoint.app.facts import (
     audio_settings,
     database_url,
-    media_settings,
+    media_workers,
     outside_accounts,
     outside_trunks,
     server_host,
@@ -43,7 +43,7 @@ from endpoint.errors import (
 )
 from endpoint.legs.audio_end import Protection, codecs_for
 from endpoint.media import messages as m
-from endpoint.media.link import MediaLink, WorkerLink
+from endpoint.media.link import MediaLink
 from endpoint.storage.database import Database
 from endpoint.storage.extensions import Extension, Extensions
 from signaling.sdp.ice import Candidate
@@ -339,20 +339,22 @@ def check_addresses(config: Config) -> list[Check]:
 
 
 async def check_media(config: Config) -> list[Check]:
-    """Start a media worker, and open a port for telephones and one for browsers."""
-    name = "media worker"
+    """Start each media worker, and open a port for telephones and one for browsers."""
+    checks: list[Check] = []
     clock = asyncio.get_running_loop().time
-    began = clock()
-    try:
-        async with asyncio.timeout(20), WorkerLink(media_settings(config)) as link:
-            address = await link.request(m.OpenRtpPort(id=0, port="doctor"))
-            took_ms = round((clock() - began) * 1000)
-            browsers = await check_webrtc(config, link)
-    except (EndpointError, OSError, TimeoutError, BaseExceptionGroup) as error:
-        cure = "see the log; check media.host and its ports"
-        return [Check(name, "failed", f"does not work: {error}", cure)]
-    starts = f"starts; RTP on {address.host}:{address.rtp_port} ({took_ms} ms)"
-    return [Check(name, "ok", starts), browsers]
+    for worker in media_workers(config):
+        began = clock()
+        try:
+            async with asyncio.timeout(20), worker as link:
+                address = await link.request(m.OpenRtpPort(id=0, port="doctor"))
+                took_ms = round((clock() - began) * 1000)
+                browsers = await check_webrtc(config, link)
+        except (EndpointError, OSError, TimeoutError, BaseExceptionGroup) as error:
+            cure = "see the log; check media.host, its ports and its cpus"
+            return [*checks, Check(worker.name, "failed", f"does not work: {error}", cure)]
+        starts = f"starts; RTP on {address.host}:{address.rtp_port} ({took_ms} ms)"
+        checks.append(Check(worker.name, "ok", starts))
+    return [*checks, browsers]
 
 
 async def check_webrtc(config: Config, link: MediaLink) -> Check:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import ssl
 from collections.abc import Sequence
@@ -24,7 +25,7 @@ from endpoint.legs.program import ProgramStation
 from endpoint.legs.sound import SoundChoice, SoundStation
 from endpoint.legs.station import FileStation, Station
 from endpoint.media import messages as m
-from endpoint.media.link import MediaSettings
+from endpoint.media.link import MediaSettings, WorkerLink
 from endpoint.storage.database import sqlite_url
 from signaling.registrar import RegistrarSettings
 from signaling.sdp.crypto import CryptoSuite
@@ -35,6 +36,7 @@ from signaling.sip.guard import GuardSettings
 from signaling.sip.overload import CallLimits
 from signaling.sip.rates import Rate
 from signaling.sip.session_timer import SessionTimerSettings
+from signaling.supervision import Supervision
 from signaling.transport.locating import DnsResolver
 from signaling.transport.stream import StreamSettings
 from signaling.transport.tls import TlsPolicy, client_context, parse_pin, server_context
@@ -170,18 +172,36 @@ def tls_policy(
     return TlsPolicy(context, parse_pin(pin) if pin else None)
 
 
-def media_settings(config: Config) -> MediaSettings:
-    """Facts for the media plane."""
-    return MediaSettings(
-        bind_host=config.media.host,
-        rtp_port_low=config.media.port_first,
-        rtp_port_high=config.media.port_last,
-        ice_host=config.media_advertised_host,
-        opus_complexity=config.media.opus_complexity,
-        opus_bit_rate=config.media.opus_bit_rate,
-        cpu_affinity=() if config.media.cpu is None else (config.media.cpu,),
-        webrtc_ready=config.media.webrtc_ready,
-    )
+def media_settings(config: Config) -> list[MediaSettings]:
+    """Facts for each media worker: they share the ports out, so that none looks for a free one."""
+    media = config.media
+    pairs = range(media.port_first + media.port_first % 2, media.port_last, 2)
+    bounds = [len(pairs) * number // media.workers for number in range(media.workers + 1)]
+    return [
+        MediaSettings(
+            bind_host=media.host,
+            rtp_port_low=pairs[first],
+            rtp_port_high=pairs[after - 1] + 1,
+            ice_host=config.media_advertised_host,
+            opus_complexity=media.opus_complexity,
+            opus_bit_rate=media.opus_bit_rate,
+            cpu_affinity=(media.cpus[number],) if media.cpus else (),
+            webrtc_ready=media.webrtc_ready,
+        )
+        for number, (first, after) in enumerate(itertools.pairwise(bounds))
+    ]
+
+
+def media_workers(config: Config, supervision: Supervision | None = None) -> list[WorkerLink]:
+    """The media workers, not entered yet."""
+    return [
+        WorkerLink(
+            settings,
+            supervision=supervision,
+            name=f"media worker {number}" if config.media.workers > 1 else "media worker",
+        )
+        for number, settings in enumerate(media_settings(config), 1)
+    ]
 
 
 def audio_settings(config: Config) -> AudioSettings:

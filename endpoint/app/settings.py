@@ -212,7 +212,7 @@ class IceServerSettings(Section):
 
 
 class MediaSettings(Section):
-    """`[media]`: the media plane, a process of its own."""
+    """`[media]`: the media plane, a process of its own or several."""
 
     host: Host = "127.0.0.1"
     """Address that RTP ports are bound to."""
@@ -222,8 +222,14 @@ class MediaSettings(Section):
     """First of the ports of RTP; each leg takes two,"""
     port_last: Annotated[int, Field(ge=1025, le=65_535)] = 29_999
     """and the last of them."""
-    cpu: Annotated[int, Field(ge=0, le=4095)] | None = None
-    """Core that the worker is pinned to; by default none."""
+    workers: Annotated[int, Field(ge=1, le=64)] = 1
+    """Media processes; more where one core can't carry all calls, and fewer than cores.
+
+    A call is at one of them, and each has its part of the ports. Where calls of two meet, as when
+    somebody picks up or listens, audio goes from one to the other on loopback.
+    """
+    cpus: list[Annotated[int, Field(ge=0, le=4095)]] = []
+    """Cores that they are pinned to, one each; by default none is."""
     rtp_timeout_s: Annotated[float, Field(ge=0, le=3600, allow_inf_nan=False)] = 20
     """A leg that sends no audio for so long is released; 0 never."""
     browser_grace_s: Annotated[float, Field(ge=0, le=600, allow_inf_nan=False)] = 15
@@ -266,6 +272,15 @@ class MediaSettings(Section):
             raise ValueError(
                 f"port_last is {self.port_last}: expected more than port_first ({self.port_first})"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _each_worker_has_its_own(self) -> Self:
+        if self.cpus and len(self.cpus) != self.workers:
+            raise ValueError(f"cpus names {len(self.cpus)}, expected one for each of the workers")
+        pairs = len(range(self.port_first + self.port_first % 2, self.port_last, 2))
+        if pairs < self.workers:
+            raise ValueError(f"there are {pairs} pairs of ports, expected one for each worker")
         return self
 
     @model_validator(mode="after")

@@ -26,7 +26,7 @@ from endpoint.app.facts import (
     api_token,
     database_url,
     leg_settings,
-    media_settings,
+    media_workers,
     outside_accounts,
     outside_trunks,
     sip_config,
@@ -58,6 +58,7 @@ from endpoint.legs.exchange import LegExchange
 from endpoint.legs.line import AccountSettings
 from endpoint.legs.trunk import TrunkSettings
 from endpoint.media.link import WorkerLink
+from endpoint.media.pool import MediaPool, Placement, together
 from endpoint.storage.calls import StoredCallRecords
 from endpoint.storage.database import Database
 from endpoint.storage.extensions import Credential, Extension, Extensions
@@ -89,6 +90,7 @@ class Endpoint:
         *,
         origins: Mapping[str, str] | None = None,
         trace: Trace | None = None,
+        placement: Placement = together,
     ) -> None:
         """Set up; nothing happens before entering.
 
@@ -96,11 +98,13 @@ class Endpoint:
             config: all settings.
             origins: where each came from, for messages about them.
             trace: sees every SIP message: direction, flow, octets, time.
+            placement: which media worker takes a port.
         """
         self.config = config
         self.state = StateDirectory(config.state.directory)
         self._origins = origins or {}
         self._trace = trace
+        self._placement = placement
         self._stack = AsyncExitStack()
         self.supervision = Supervision()
         """Keeps alive what must live as long as we do."""
@@ -110,7 +114,8 @@ class Endpoint:
         self.extensions: Extensions
         self.records: StoredCallRecords
         self.server: SipServer
-        self.media: WorkerLink
+        self.media_workers: list[WorkerLink]
+        self.media: MediaPool
         self.exchange: LegExchange
         self.controller: CallController
         self.http: HttpServer
@@ -203,7 +208,10 @@ class Endpoint:
         self.http = self._made_http(headroom)
         # In before and so out after what its handlers use: they end when that ends.
         await enter(self.http)
-        self.media = await enter(WorkerLink(media_settings(config), supervision=self.supervision))
+        self.media_workers = media_workers(config, self.supervision)
+        self.media = await enter(
+            MediaPool(self.media_workers, placement=self._placement, supervision=self.supervision)
+        )
         await enter(self.server)
         await self._listen_sip()
         directory = Directory(config, self.extensions)

@@ -104,7 +104,12 @@ class AudioEnd:
     # -- the port -------------------------------------------------------------------------------
 
     async def open(
-        self, *, controlling: bool, rtp_timeout_s: float = 0.0, trickle: bool = False
+        self,
+        *,
+        controlling: bool,
+        rtp_timeout_s: float = 0.0,
+        trickle: bool = False,
+        near: m.PortName = "",
     ) -> None:
         """Open the port. Raises MediaError.
 
@@ -112,6 +117,7 @@ class AudioEnd:
             controlling: we make the first offer (RFC 8445 §6.1.1).
             rtp_timeout_s: a far end that sends nothing for so long is told of. 0: never.
             trickle: WebRTC: do not wait for candidates; `take_found` gets those that come later.
+            near: a port that it will hear, or be heard by.
         """
         settings, terms = self._settings, self.terms
         session_id = secrets.randbits(31)
@@ -126,6 +132,7 @@ class AudioEnd:
                     rtp_timeout_s=rtp_timeout_s,
                     detects_tones=terms.digits is DigitKind.INBAND,
                     relays_digits=terms.digits is not DigitKind.INFO,
+                    near=near,
                 )
             )
             self._local = LocalAudio(
@@ -144,6 +151,7 @@ class AudioEnd:
                 strict_source=terms.strict_source,
                 detects_tones=terms.digits is DigitKind.INBAND,
                 relays_digits=terms.digits is not DigitKind.INFO,
+                near=near,
             )
         )
         self._local = LocalAudio(

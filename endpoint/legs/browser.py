@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from itertools import takewhile
 
@@ -205,9 +205,9 @@ class BrowserStations:
             session.leg.receive_notice(notice)
         return True
 
-    def lose_all(self, reason: str) -> None:
-        """The media worker is gone, and all ports with it."""
-        for session in list(self._sessions.values()):
+    def lose(self, ports: Collection[m.PortName], reason: str) -> None:
+        """A media worker is gone, and these ports with it."""
+        for session in [each for each in self._sessions.values() if each.id in ports]:
             self._forget(session)
             self._tell_end(session, Cause.MEDIA_LOST, Side.ENDPOINT, reason)
 

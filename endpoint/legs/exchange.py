@@ -12,8 +12,6 @@ from typing import Self
 
 import structlog
 
-from endpoint.errors import MediaError
-from endpoint.legs.audio_end import Protection
 from endpoint.legs.base import (
     CAUSES,
     Cause,
@@ -34,6 +32,7 @@ from endpoint.legs.base import (
     TextReceived,
 )
 from endpoint.legs.browser import BrowserLeg, BrowserStations
+from endpoint.legs.facing import Facing
 from endpoint.legs.leg import Leg, LegSettings
 from endpoint.legs.line import (
     NO_TRANSFERS,
@@ -57,7 +56,6 @@ from endpoint.legs.terms import AudioTerms
 from endpoint.legs.trunk import Trunk, Trunks, TrunkSettings, TrunkState
 from endpoint.media import messages as m
 from endpoint.media.link import MediaLink, WorkerLost
-from signaling.sdp.negotiation import OPUS
 from signaling.server import SipServer
 from signaling.sip.auto_answer import answer_after_s
 from signaling.supervision import Supervision
@@ -114,6 +112,7 @@ class LegExchange(Exchange):
             audio=self.settings.audio,
             music_file=self.settings.music_file,
             sounds=self.settings.sounds,
+            beside=lambda leg: self._faces.port(leg),
         )
         self.browsers = BrowserStations(media, self.settings, self._emit)
         """Devices that a page's audio stands for: asked by the native interface."""
@@ -141,6 +140,7 @@ class LegExchange(Exchange):
         self.sip_calls = SipCalls()
         """Asked by whoever draws a ladder."""
         self._legs: dict[LegId, Leg] = {}
+        self._faces = Facing(self._legs, self._ports, self.browsers, self._registrar)
         self._referrals = Referrals(self._emit, self._leg_with)
         self._events: asyncio.Queue[ExchangeEvent | None] = asyncio.Queue()
         self._group = asyncio.TaskGroup()
@@ -385,26 +385,7 @@ class LegExchange(Exchange):
         return is_local or device in self._stations or bool(self._server.targets(device))
 
     def _facing(self, request: PlaceLeg) -> Callable[[], Sequence[str]]:
-        return partial(self._faced, request.interaction, request.role, request.calling)
-
-    def _faced(
-        self, interaction: InteractionId, role: LegRole, device: DeviceId
-    ) -> tuple[str, ...]:
-        """Codecs of whom a leg talks with, most wanted first, as far as known.
-
-        That is who came last to the other side of its interaction; before anybody is there, the
-        device that a station calls.
-        """
-        for leg in reversed(self._legs.values()):
-            if leg.interaction == interaction and leg.role is not role and leg.encodings:
-                return leg.encodings
-        if role is not LegRole.STATION:
-            return ()
-        if (browser := self.browsers.of(device)) is not None:
-            return browser.encodings
-        phones = self._server.targets(device)
-        kinds = {self._registrar.protection(phone.flow) for phone in phones}
-        return (OPUS.encoding,) if kinds == {Protection.WEBRTC} else ()
+        return partial(self._faces.encodings, request.interaction, request.role, request.calling)
 
     def _leg_with(self, session: InviteSession) -> LegId | None:
         for leg in self._legs.values():
@@ -525,7 +506,9 @@ class LegExchange(Exchange):
                 self._ports,
                 self.settings,
                 self._emit,
-                faced=partial(self._faced, offered.interaction, offered.role, offered.called),
+                faced=partial(
+                    self._faces.encodings, offered.interaction, offered.role, offered.called
+                ),
                 referrals=self._referrals,
                 terms=terms,
                 transfers=transfers,
@@ -577,7 +560,7 @@ class LegExchange(Exchange):
     async def _read_notices(self) -> None:
         async for notice in self._media.notices():
             if isinstance(notice, WorkerLost):
-                await self._lose_media(notice.reason)
+                self._lose_media(notice)
                 continue
             if isinstance(notice, m.RecordingFailed):
                 log.warning("recording ended", leg=notice.recording, reason=notice.text)
@@ -589,11 +572,7 @@ class LegExchange(Exchange):
             if found is not None:
                 found.receive_notice(notice)
 
-    async def _lose_media(self, reason: str) -> None:
-        for leg in self._ports.lose_all():
-            self._do(leg, lambda found: found.lose_media(reason))
-        self.browsers.lose_all(reason)
-        try:
-            await self._ports.open_sounds()
-        except MediaError as exc:  # the next WorkerLost comes here again
-            log.warning("sounds not opened", reason=str(exc))
+    def _lose_media(self, lost: WorkerLost) -> None:
+        for leg in self._ports.lose(lost.ports):
+            self._do(leg, lambda found: found.lose_media(lost.reason))
+        self.browsers.lose(lost.ports, lost.reason)

@@ -136,6 +136,9 @@ class Leg(ABC):
         self.is_leaving = False
         """Its release was asked for."""
 
+    called: DeviceId | None = None
+    """Whom it called; of one that was offered to us."""
+
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.id}{' released' if self._released else ''}>"
 

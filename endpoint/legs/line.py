@@ -203,6 +203,10 @@ class OwnRegistrar:
             return None
         return DeviceUnregistered(device, cause, text=text)
 
+    def protections(self, device: DeviceId) -> set[Protection]:
+        """What is offered to the phones of a device."""
+        return {self.protection(phone.flow) for phone in self._server.targets(device)}
+
     def protection(self, flow: Flow | None) -> Protection:
         """What is offered to a phone that is reached so: who speaks WebSocket is a browser."""
         if flow is not None and flow.transport in _WEBSOCKETS:

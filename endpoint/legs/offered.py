@@ -77,6 +77,7 @@ class OfferedLeg(SipLeg):
         self.session = session
         self._caller = session
         self._offered = offered
+        self.called = offered.called
         self._terms = terms
         self._answer_after_s = answer_after_s
         self._offer_of_caller = session.sdp

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -32,6 +32,10 @@ SOUNDS: dict[Source, tuple[m.Segment, ...]] = {
 """The sounds of ours where the deployment has no file for one."""
 
 
+def _nobody(leg: LegId) -> m.PortName:
+    return ""
+
+
 @dataclass(frozen=True, slots=True)
 class _Routed:
     """What routes from and to a leg mean.
@@ -57,11 +61,14 @@ class LegPorts:
         audio: AudioSettings | None = None,
         music_file: str | None = None,
         sounds: Mapping[Source, Sequence[m.Segment]] = SOUNDS,
+        beside: Callable[[LegId], m.PortName] = _nobody,
     ) -> None:
+        """Set up; `beside` says a port of whom a leg will talk with, empty where none is known."""
         self._link = link
         self._audio = audio or AudioSettings()
         self._music_file = music_file
         self._sounds = sounds
+        self._beside = beside
         self._numbers = itertools.count(1)
         self._legs: dict[m.PortName, LegId] = {}
         """Whose the open ports are; a leg that rings at several phones has one for each."""
@@ -74,11 +81,10 @@ class LegPorts:
     # -- sounds of ours -------------------------------------------------------------------------
 
     async def open_sounds(self) -> None:
-        """Open music on hold, ring-back and busy; again after the worker was lost.
+        """Open music on hold, ring-back and busy; a worker that is lost does not end them.
 
         Raises MediaError where the plane takes neither the file nor the tones.
         """
-        self._sound_ports.clear()
         for source, cadence in self._sounds.items():
             if source is Source.MUSIC_ON_HOLD and self._music_file is not None:
                 await self._link.request(
@@ -111,7 +117,12 @@ class LegPorts:
         end = AudioEnd(self._link, port, protection, self._audio, terms)
         self._legs[end.port] = leg
         try:
-            await end.open(controlling=controlling, rtp_timeout_s=rtp_timeout_s, trickle=trickle)
+            await end.open(
+                controlling=controlling,
+                rtp_timeout_s=rtp_timeout_s,
+                trickle=trickle,
+                near=self._beside(leg),
+            )
         except MediaError:
             self._legs.pop(end.port, None)
             raise
@@ -141,7 +152,7 @@ class LegPorts:
         What is kept is so many seconds long.
         """
         port = self._port_of(leg)
-        await self._open(leg, port, m.OpenSink(port=port))
+        await self._open(leg, port, m.OpenSink(port=port, near=self._beside(leg)))
         await self._link.request(m.StartListening(port=port, keep_s=keep_s))
         self._listening.add(port)
         return port
@@ -151,7 +162,9 @@ class LegPorts:
     ) -> tuple[m.PortName, m.RtpAddress]:
         """Open a port for a far end that nobody negotiates with. Raises MediaError."""
         port = self._port_of(leg)
-        opening = m.OpenRtpPort(port=port, strict_source=True, relays_digits=relays_digits)
+        opening = m.OpenRtpPort(
+            port=port, strict_source=True, relays_digits=relays_digits, near=self._beside(leg)
+        )
         return port, await self._open(leg, port, opening)
 
     async def join_far_end(
@@ -232,14 +245,20 @@ class LegPorts:
             self._recording.discard(leg)
             self._link.send(m.StopRecording(recording=leg))
 
-    def lose_all(self) -> list[LegId]:
-        """The worker is gone: forget all ports. Returns the legs that had one."""
-        legs = list(dict.fromkeys(self._legs.values()))
-        self._legs.clear()
-        self._routed.clear()
-        self._listening.clear()
-        self._recording.clear()
-        return legs
+    def lose(self, ports: Collection[m.PortName]) -> list[LegId]:
+        """A worker is gone: forget these ports. Returns the legs that had one."""
+        lost = [port for port in self._legs if port in ports]
+        legs = dict.fromkeys(self._legs.pop(port) for port in lost)
+        for leg, routed in list(self._routed.items()):
+            if routed.source in ports or routed.sink in ports:
+                del self._routed[leg]
+                self._recording.discard(leg)
+        self._listening.difference_update(ports)
+        return list(legs)
+
+    def heard_at(self, leg: LegId) -> m.PortName:
+        """What is routed to a leg goes there; empty where nothing can be yet."""
+        return self._routed[leg].sink if leg in self._routed else ""
 
     def leg_of(self, port: m.PortName) -> LegId | None:
         """Whose port it is; None for a sound of ours, or a port that was closed meanwhile."""

@@ -6,20 +6,21 @@ the same plane in the caller's loop, for tests and the rig. Both are a `MediaLin
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Coroutine
 from types import TracebackType
-from typing import Protocol, Self, TypeVar, cast
+from typing import Any, Protocol, Self, TypeVar, cast
 
 import msgspec
 
-from endpoint.errors import MediaUnavailable
+from endpoint.errors import MediaError, MediaUnavailable
 from endpoint.media import messages as m
 from endpoint.media.plane import Plane
 from endpoint.media.process import Exchange, WorkerKind, WorkerLost, WorkerProcess
 from endpoint.media.settings import MediaSettings
 from signaling.supervision import Supervision
 
-__all__ = ["LocalLink", "MediaLink", "MediaSettings", "WorkerLink", "WorkerLost"]
+__all__ = ["Link", "LocalLink", "MediaLink", "MediaSettings", "WorkerLink", "WorkerLost"]
 
 R = TypeVar("R", bound=m.Result)
 
@@ -43,6 +44,22 @@ class MediaLink(Protocol):
 
     def notices(self) -> AsyncIterator[m.Notice | WorkerLost]:
         """All that the plane tells unasked, in order; ends when the link closes. One reader."""
+
+
+class Link(MediaLink, Protocol):
+    """A media plane that takes part in a pool: entered and left by it."""
+
+    def ask(self, command: m.Command[R]) -> Coroutine[Any, Any, R]:
+        """As `request`, but it is asked when this returns; the answer must be awaited."""
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
 
 
 class LocalLink:
@@ -71,10 +88,20 @@ class LocalLink:
 
     async def request(self, command: m.Command[R]) -> R:
         """See `MediaLink`."""
+        return await self.ask(command)
+
+    def ask(self, command: m.Command[R]) -> Coroutine[Any, Any, R]:
+        """See `Link`."""
         numbered = self._exchange.numbered(command)
         answer = self._exchange.expect(numbered)
-        self._running().handle(cast("m.AnyCommand", numbered))
-        return cast("R", await answer)
+        try:
+            self._running().handle(cast("m.AnyCommand", numbered))
+        except MediaUnavailable as exc:
+            answer.set_exception(exc)
+        return self._answered(answer)
+
+    async def _answered(self, answer: asyncio.Future[m.Result]) -> Any:
+        return await answer
 
     def send(self, command: m.AnyCommand) -> None:
         """See `MediaLink`."""
@@ -96,12 +123,16 @@ class WorkerLink(WorkerProcess[m.Notice]):
     """A plane in a process of its own. Use as `async with WorkerLink(settings) as link`."""
 
     def __init__(
-        self, settings: MediaSettings | None = None, *, supervision: Supervision | None = None
+        self,
+        settings: MediaSettings | None = None,
+        *,
+        supervision: Supervision | None = None,
+        name: str = "media worker",
     ) -> None:
-        """`supervision` counts how often a worker had to be replaced."""
+        """`supervision` counts how often a worker of this name had to be replaced."""
         settings = settings or MediaSettings()
         kind = WorkerKind(
-            name="media worker",
+            name=name,
             module="endpoint.media.worker",
             settings=msgspec.json.encode(settings).decode(),
             decode=m.decode_answer,
@@ -110,3 +141,39 @@ class WorkerLink(WorkerProcess[m.Notice]):
             restart_delay_s=settings.restart_delay_s,
         )
         super().__init__(kind, supervision or Supervision())
+        self._open: dict[m.PortName, m.Opening] = {}
+        """What was opened, and not closed."""
+
+    def ask(self, command: m.Command[R]) -> Coroutine[Any, Any, R]:
+        """See `Link`."""
+        is_new = self._keep_in_mind(command)
+        return self._kept(super().ask(command), command if is_new else None)
+
+    async def _kept(self, answer: Coroutine[Any, Any, R], opening: m.Command[R] | None) -> R:
+        try:
+            return await answer
+        except MediaError:
+            if isinstance(opening, m.Opening):
+                self._open.pop(opening.port, None)
+            raise
+
+    def send(self, command: m.Command[Any]) -> None:
+        """See `MediaLink`."""
+        self._keep_in_mind(command)
+        super().send(command)
+
+    def _keep_in_mind(self, command: m.Command[Any]) -> bool:
+        """Note what is open in the worker. True for a port that was not."""
+        if isinstance(command, m.ClosePort):
+            self._open.pop(command.port, None)
+        elif isinstance(command, m.Opening) and command.port not in self._open:
+            self._open[command.port] = command
+            return True
+        return False
+
+    def _loss(self, reason: str) -> WorkerLost:
+        before, self._open = self._open, {}
+        for command in before.values():
+            if m.is_loop(command):
+                self.send(command)
+        return WorkerLost(reason, frozenset(before.keys() - self._open.keys()))

@@ -20,7 +20,7 @@ from endpoint.media.diagnosis import ReceivedDiagnosis as ReceivedDiagnosis
 from endpoint.media.diagnosis import SentDiagnosis as SentDiagnosis
 
 PortName = str
-"""Chosen by the control plane, unique in the plane."""
+"""Chosen by the control plane, unique in the plane. `link.` begins those of a pool's own ports."""
 
 
 class PayloadType(Struct, frozen=True):
@@ -271,6 +271,10 @@ class OpenRtpPort(Command[RtpAddress], frozen=True):
     relays_digits: bool = True
     """Digits of others' telephone-events are sent on to this far end, if only as tones. False: they
     go another way."""
+    near: PortName = ""
+    """A port that it will hear or be heard by: where there are several workers, one takes both."""
+    on_loopback: bool = False
+    """Out of the range and of everybody's reach: for another worker of this machine."""
 
 
 class SetRemote(Command[Done], frozen=True):
@@ -316,7 +320,8 @@ class OpenWebRtcPort(Command[WebRtcAddress], frozen=True):
     rtp_timeout_s: float = 0.0
     detects_tones: bool = False
     relays_digits: bool = True
-    """As in `OpenRtpPort`, both."""
+    near: PortName = ""
+    """As in `OpenRtpPort`, all."""
 
 
 class RestartIce(Command[WebRtcAddress], frozen=True):
@@ -415,6 +420,8 @@ class OpenSink(Command[Done], frozen=True):
     """
 
     port: PortName
+    near: PortName = ""
+    """As in `OpenRtpPort`."""
 
 
 class ClosePort(Command[Done], frozen=True):
@@ -641,6 +648,15 @@ AnyCommand = (
     | ReadStatistics
     | Ping
 )
+
+Opening = OpenRtpPort | OpenWebRtcPort | OpenPlayer | OpenFilePlayer | OpenSink
+"""What opens a port."""
+
+
+def is_loop(command: AnyCommand) -> bool:
+    """True for a player that plays over and over: it has no state that could be lost."""
+    return isinstance(command, OpenPlayer | OpenFilePlayer) and command.loop
+
 
 encode = msgspec.msgpack.Encoder().encode
 decode_command = msgspec.msgpack.Decoder(AnyCommand).decode

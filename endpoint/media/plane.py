@@ -22,9 +22,10 @@ from endpoint.media.hearing import Hearing
 from endpoint.media.player import Player
 from endpoint.media.port import RtpPort
 from endpoint.media.readers import Readers
+from endpoint.media.routetable import check_gains
 from endpoint.media.settings import MediaSettings
 from endpoint.media.sink import SinkPort
-from endpoint.media.sockets import PortRange
+from endpoint.media.sockets import PortRange, open_loopback_pair
 from endpoint.media.switchboard import Port, Switchboard
 from endpoint.media.telephone_event import Digit
 from endpoint.media.transport import PacketTransport
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
 _LATELY_S = 0.1
 _LARGEST_FILE = 64 << 20
 _LONGEST_MEMORY_S = 10.0
-_GAINS_DB = (-127.0, 40.0)
 _LONGEST_CADENCE_MS = 120_000
 _LONGEST_DIGIT_MS = 8000
 
@@ -148,8 +148,7 @@ class Plane:
                     self._close(self._port(port))
                 self._stop_gathering(port, "was closed")
             case m.SetRoutes(group, routes):
-                if not all(_GAINS_DB[0] <= route.gain_db <= _GAINS_DB[1] for route in routes):
-                    raise MediaError(f"a gain is {_GAINS_DB[0]:g} to {_GAINS_DB[1]:g} dB")
+                check_gains(routes)
                 self._switchboard.set_routes(group, routes, now)
             case m.SendDigits():
                 self._send_digits(command, now)
@@ -196,7 +195,7 @@ class Plane:
 
     def _open_rtp(self, command: m.OpenRtpPort) -> m.RtpAddress:
         self._free(command.port)
-        pair = self._range.open_pair()
+        pair = open_loopback_pair() if command.on_loopback else self._range.open_pair()
         transport = UdpTransport(
             pair, self._settings, self.readers, strict_source=command.strict_source
         )

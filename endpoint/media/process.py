@@ -6,10 +6,10 @@ import asyncio
 import os
 import socket
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar, cast
+from typing import Any, Generic, Self, TypeVar
 
 import msgspec
 import structlog
@@ -31,6 +31,8 @@ class WorkerLost:
     """The worker has died, and all that it had with it. A new one takes requests already."""
 
     reason: str
+    ports: frozenset[m.PortName] = frozenset()
+    """Of a media worker: those that are gone. Players that loop are not, the new one has them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,19 +179,34 @@ class WorkerProcess(Generic[N]):
     def _gone(self) -> str:
         return f"the {self._kind.name} is gone"
 
+    @property
+    def name(self) -> str:
+        """For people."""
+        return self._kind.name
+
     async def request(self, command: m.Command[R]) -> R:
         """Ask, and wait for the answer. Raises MediaError and MediaUnavailable; see `MediaLink`."""
+        return await self.ask(command)
+
+    def ask(self, command: m.Command[R]) -> Coroutine[Any, Any, R]:
+        """As `request`, but it is asked when this returns; the answer must be awaited."""
         numbered = self._exchange.numbered(command)
         answer = self._exchange.expect(numbered)
         try:
             self._send(numbered)
+        except MediaError as exc:
+            answer.set_exception(exc)
+        return self._answered(numbered, answer)
+
+    async def _answered(self, numbered: AnyCommand, answer: asyncio.Future[m.Result]) -> Any:
+        try:
             async with asyncio.timeout(self._kind.request_timeout_s):
-                return cast("R", await answer)
+                return await answer
         except TimeoutError:
             if answer.done() and not answer.cancelled():
                 # It came while this process was held up, and is read in the same turn.
-                return cast("R", answer.result())
-            text = f"the {self._kind.name} did not answer {type(command).__name__}"
+                return answer.result()
+            text = f"the {self._kind.name} did not answer {type(numbered).__name__}"
             raise MediaUnavailable(text) from None
         finally:
             self._exchange.forget(numbered)
@@ -255,7 +272,11 @@ class WorkerProcess(Generic[N]):
         """Take requests for the next worker, and say that the last one is lost."""
         self._exchange.fail(self._gone)
         self._theirs = self._open_channel()
-        self._exchange.tell(WorkerLost(reason))
+        self._exchange.tell(self._loss(reason))
+
+    def _loss(self, reason: str) -> WorkerLost:
+        """What is lost with a worker; the next one takes requests already."""
+        return WorkerLost(reason)
 
     async def _run_worker(self, theirs: socket.socket) -> tuple[str, bool]:
         """Run one worker. Returns why it ended, and whether it had ever answered."""

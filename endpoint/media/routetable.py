@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from endpoint.errors import MediaError
 from endpoint.media.messages import PortName, RouteTo
+
+_GAINS_DB = (-127.0, 40.0)
+
+
+def check_gains(routes: Iterable[RouteTo]) -> None:
+    """Raise MediaError for a gain that is none."""
+    if not all(_GAINS_DB[0] <= route.gain_db <= _GAINS_DB[1] for route in routes):
+        raise MediaError(f"a gain is {_GAINS_DB[0]:g} to {_GAINS_DB[1]:g} dB")
 
 
 class RouteTable:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import ipaddress
@@ -12,6 +13,8 @@ from endpoint.errors import MediaError
 
 _EXPEDITED_FORWARDING = 0xB8
 """DSCP 46 in the old TOS octet (RFC 4594 §4.1)."""
+_LOOPBACK = "127.0.0.1"
+_LOOPBACK_TRIES = 64
 
 
 def family_of(host: str) -> socket.AddressFamily:
@@ -62,6 +65,24 @@ class PortRange:
         rtp, rtcp = self.open_pair()
         rtcp.close()
         return rtp
+
+
+def open_loopback_pair() -> tuple[socket.socket, socket.socket]:
+    """Bind an RTP and an RTCP socket where only this machine reaches them, out of any range.
+
+    Raises MediaError where none can be had.
+    """
+    for _ in range(_LOOPBACK_TRIES):
+        try:
+            rtp = _bind(_LOOPBACK, 0)
+        except OSError as exc:
+            raise MediaError(f"no port on {_LOOPBACK}: {exc.strerror}") from exc
+        above = rtp.getsockname()[1] + 1
+        with contextlib.suppress(OSError):  # somebody has it
+            if above < 65536:
+                return rtp, _bind(_LOOPBACK, above)
+        rtp.close()
+    raise MediaError(f"no pair of ports on {_LOOPBACK}")
 
 
 def _bind_pair(host: str, port: int) -> tuple[socket.socket, socket.socket]:

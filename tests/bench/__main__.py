@@ -19,7 +19,7 @@ import structlog
 from rich.console import Console
 
 from tests.bench.forwarding import g711, webrtc
-from tests.bench.latency import latency
+from tests.bench.latency import across, latency
 from tests.bench.recovery import recovery
 from tests.bench.report import Row, as_json, show
 from tests.bench.rooms import rooms
@@ -38,6 +38,7 @@ BENCHES: Mapping[str, Bench] = {
     "g711": g711,
     "webrtc": webrtc,
     "latency": latency,
+    "across": across,
     "first-audio": first_audio,
     "memory": memory,
     "hold": hold,

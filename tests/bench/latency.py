@@ -7,13 +7,15 @@ import contextlib
 import time
 from collections.abc import AsyncIterator
 
-from tests.bench.legs import FarEnds, Ours, set_up, set_up_plain
-from tests.bench.report import Row
+from tests.bench.legs import FarEnds, Ours, OursTwice, set_up, set_up_plain
+from tests.bench.report import Of, Row
 from tests.bench.rtpload import PCMU, Ground, Load
 
 BUSY_S, PERIOD_S = 0.008, 0.02
 SET_UP_EVERY_S = 0.5
 P99_MS = 1.0
+ACROSS = 2.0
+"""Two passes in place of one."""
 
 
 async def latency(ground: Ground) -> list[Row]:
@@ -35,6 +37,36 @@ async def latency(ground: Ground) -> list[Row]:
         _row("latency-plain", f"added to {ground.legs} plain legs, control plane busy, p99", plain),
         _row("latency-webrtc", legs, webrtc),
         _row("latency-set-ups", f"{legs}, {1 / SET_UP_EVERY_S:.0f} set-ups a second", coming),
+    ]
+
+
+async def across(ground: Ground) -> list[Row]:
+    """Plain legs whose neighbours are at another worker, beside the same at one."""
+    ground.say(f"{ground.legs} plain legs at one worker")
+    async with Ours(ground) as ours:
+        one = await ground.forward(ours.pid, await set_up_plain(ours, ground.ports))
+    ground.say(f"{ground.legs} plain legs, each call at two workers on one core")
+    async with OursTwice(ground) as ours:
+        remotes = await set_up_plain(ours, ground.ports)
+        two = await ground.forward(ours.pid, remotes)
+    return [
+        Row(
+            name="across",
+            what=f"from worker to worker, {ground.legs} plain legs, p50",
+            unit="ms",
+            ours=two.load.latency_ms.p50,
+            peer_name="one worker",
+            peer=one.load.latency_ms.p50,
+            limit=ACROSS,
+            of=Of.RATIO,
+            loads=[one.load, two.load],
+            details={
+                "p99 ms": two.load.latency_ms.p99,
+                "p99 ms, one worker": one.load.latency_ms.p99,
+                "ms/s/leg of each worker": two.cpu_ms,
+                "ms/s/leg, one worker": one.cpu_ms,
+            },
+        )
     ]
 
 

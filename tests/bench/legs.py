@@ -16,7 +16,8 @@ from typing import Protocol, Self
 
 from endpoint.audio import tones
 from endpoint.media import messages as m
-from endpoint.media.link import MediaSettings, WorkerLink, WorkerLost
+from endpoint.media.link import MediaLink, MediaSettings, WorkerLink, WorkerLost
+from endpoint.media.pool import MediaPool, in_turn
 from tests.bench.rtpload import PCMU, Coding, Ground
 
 HOST = "127.0.0.1"
@@ -55,14 +56,16 @@ class MediaProcess:
     """A media process of ours that keeps in mind what it was told: `async with … as process`."""
 
     def __init__(self, settings: MediaSettings) -> None:
-        self.link = WorkerLink(settings)
+        self.worker = WorkerLink(settings)
+        self.link: MediaLink = self.worker
+        """Who is asked."""
         self._told: dict[tuple[type[m.Notice], m.PortName], asyncio.Event] = {}
         self._opened = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as opening:
             group = await opening.enter_async_context(asyncio.TaskGroup())
-            await opening.enter_async_context(self.link)
+            await self._enter(opening)
             group.create_task(self._listen())
             self._opened = opening.pop_all()
         return self
@@ -78,8 +81,11 @@ class MediaProcess:
     @property
     def pid(self) -> int:
         """Of the process."""
-        assert self.link.pid is not None
-        return self.link.pid
+        assert self.worker.pid is not None
+        return self.worker.pid
+
+    async def _enter(self, opening: AsyncExitStack) -> None:
+        await opening.enter_async_context(self.worker)
 
     async def until(self, kind: type[m.Notice], port: m.PortName) -> None:
         """Until it has said that of a port."""
@@ -181,6 +187,21 @@ class FarEnds(MediaProcess):
     async def close(self, leg: str) -> None:
         """End a leg."""
         await self.link.request(m.ClosePort(leg))
+
+
+class OursTwice(Ours):
+    """Two media processes of ours as one relay, on the core of one: neighbours are at both."""
+
+    name = "ours, two workers"
+
+    def __init__(self, ground: Ground) -> None:
+        super().__init__(ground)
+        settings = MediaSettings(cpu_affinity=(ground.relay_core,), rtp_port_low=25000)
+        self._pool = MediaPool([self.worker, WorkerLink(settings)], placement=in_turn())
+        self.link = self._pool
+
+    async def _enter(self, opening: AsyncExitStack) -> None:
+        await opening.enter_async_context(self._pool)
 
 
 async def set_up(

@@ -39,7 +39,7 @@ class Recovery:
 
     async def kill_and_dial(self) -> None:
         """Kill the media process; dial when the call has ended for it."""
-        pid = self.stage.endpoint.media.pid
+        pid = self.stage.endpoint.media_workers[0].pid
         assert pid is not None
         events = self.stage.endpoint.controller.subscribe()
         os.kill(pid, signal.SIGKILL)

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from endpoint.audio import tones
 from endpoint.media import messages as m
-from endpoint.media.link import WorkerLink
+from endpoint.media.link import MediaLink
 from endpoint.media.rtp import HEADER
 from tests.bench.legs import CODECS, HOST, Ours, set_up_plain
 from tests.bench.report import Row
@@ -104,7 +104,7 @@ class _Ear:
 VOICE = bytes(range(160))
 
 
-async def _switch(link: WorkerLink, count: int) -> Switching:
+async def _switch(link: MediaLink, count: int) -> Switching:
     """A speaks a packet a millisecond; B hears A, then music, then A."""
     speaker, ear = _Ear(), _Ear()
     addresses = {}

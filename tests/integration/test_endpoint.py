@@ -296,7 +296,7 @@ async def test_a_killed_media_process_ends_its_calls_and_new_ones_work(
     await phones.parties[AGENT].dial(CUSTOMER)
     await phones.becomes({AGENT: [CUSTOMER], CUSTOMER: [AGENT]})
 
-    pid = endpoint.media.pid
+    pid = endpoint.media_workers[0].pid
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
     cleared = await told(events, CallCleared)
@@ -306,7 +306,7 @@ async def test_a_killed_media_process_ends_its_calls_and_new_ones_work(
     await phones.becomes({AGENT: [CUSTOMER], CUSTOMER: [AGENT]})
 
     assert (cleared.cause, cleared.released_by) == (Cause.MEDIA_LOST, Side.ENDPOINT)
-    assert endpoint.media.pid not in (None, pid)
+    assert endpoint.media_workers[0].pid not in (None, pid)
 
 
 def descriptors(pid: int | str = "self") -> int:
@@ -338,8 +338,8 @@ async def test_calls_of_all_kinds_leave_no_task_socket_or_port(
                 await endpoint.exchange.wait_idle()
 
     def left() -> tuple[int, int, int]:
-        assert endpoint.media.pid is not None
-        return len(asyncio.all_tasks()), descriptors(), descriptors(endpoint.media.pid)
+        assert endpoint.media_workers[0].pid is not None
+        return len(asyncio.all_tasks()), descriptors(), descriptors(endpoint.media_workers[0].pid)
 
     await one_round()
     before = left()

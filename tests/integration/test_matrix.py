@@ -3,7 +3,9 @@
 Roles: A the agent, B the customer, C who is consulted, comes into the conference and supervises.
 Kinds: a browser (WebRTC over WSS), a telephone (RTP over UDP), a secure one (SRTP over TLS), a
 remote agent's (`RP_`, by a trunk to a carrier, which is another endpoint), a tone's.
-`make test` walks a covering array: each pair of kinds in each pair of roles. `make soak` walks all.
+Where the legs are: at the media worker of those whom they face, or spread over two.
+`make test` walks a covering array: each pair of kinds in each pair of roles, each kind in each role
+at one worker and spread over two. `make soak` walks all.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ from endpoint.callcontrol.model import CallId
 from endpoint.errors import EndpointError, MediaError
 from endpoint.legs.audio_end import Protection
 from endpoint.legs.base import DeviceId
+from endpoint.media.pool import in_turn, together
 from endpoint.rig.fleet import MUSIC_ON_HOLD, Party
 from endpoint.rig.matrix import HearingMatrix, matrix
 from endpoint.rig.orders import AnswerMode, CallState, PartySettings
@@ -41,6 +44,13 @@ pytestmark = pytest.mark.integration
 
 PASSWORD = "n0t-a-default-7Qx"
 HOST = "127.0.0.1"
+
+
+class Where(StrEnum):
+    """At which of two media workers a port is opened."""
+
+    ONE = "one worker"
+    SPREAD = "spread"
 
 
 class Kind(StrEnum):
@@ -58,18 +68,23 @@ TONES_HZ = dict(zip(ROLES, PARTY_TONES_HZ, strict=False))
 SIGNATURES = {MUSIC_ON_HOLD: MUSIC_ON_HOLD_HZ} | {role: [hz] for role, hz in TONES_HZ.items()}
 KINDS = list(Kind)
 PARKED_AT = DeviceId("700")
-CUBE = list(itertools.product(KINDS, repeat=3))
-COVERING = [(KINDS[a], KINDS[b], KINDS[(a + b) % 5]) for a in range(5) for b in range(5)]
-"""A Latin square: any two columns have each pair once."""
+Row = tuple[Kind, Kind, Kind, Where]
+CUBE: list[Row] = list(itertools.product(KINDS, KINDS, KINDS, Where))
+COVERING: list[Row] = [
+    (KINDS[a], KINDS[b], KINDS[(a + b) % 5], Where.ONE if (a + 2 * b) % 5 < 3 else Where.SPREAD)
+    for a in range(5)
+    for b in range(5)
+]
+"""A Latin square, and a part of another one: any two columns have each pair."""
 SETTINGS = WalkSettings(glance_ms=250, step_timeout_s=10.0)
 """Opus makes more of a short window of two tones than these: 100 ms were too few."""
 
 
 def test_the_covering_array_has_each_pair_of_kinds_in_each_pair_of_roles() -> None:
-    for one, other in itertools.combinations(range(3), 2):
-        assert {(row[one], row[other]) for row in COVERING} == set(
-            itertools.product(KINDS, repeat=2)
-        )
+    values: list[list[StrEnum]] = [[*KINDS], [*KINDS], [*KINDS], [*Where]]
+    for one, other in itertools.combinations(range(4), 2):
+        pairs = {(row[one], row[other]) for row in COVERING}
+        assert pairs == set(itertools.product(values[one], values[other]))
 
 
 def number_of(role: str, kind: Kind) -> str:
@@ -92,11 +107,24 @@ class Device:
             await self.party.when(lambda status: status.call in (CallState.IDLE, CallState.ENDED))
 
 
+class Placing:
+    """A placement that a test changes as it goes."""
+
+    def __init__(self) -> None:
+        self.where = Where.ONE
+        self._in_turn = in_turn()
+
+    def __call__(self, ports: Sequence[int], near: int | None) -> int:
+        place = together if self.where is Where.ONE else self._in_turn
+        return place(ports, near)
+
+
 @dataclass(slots=True)
 class House:
     """An endpoint with a device of each kind for each role."""
 
     endpoint: Endpoint
+    placing: Placing
     devices: dict[tuple[str, Kind], Device] = field(default_factory=dict)
 
     async def do(self, command: do.Command) -> CallId:
@@ -163,6 +191,7 @@ async def opened(directory: Path) -> AsyncIterator[House]:
             }
             for role in ROLES
         ]
+        placing = Placing()
         house = House(
             await lives.enter_async_context(
                 Endpoint(
@@ -170,12 +199,14 @@ async def opened(directory: Path) -> AsyncIterator[House]:
                         directory / "ours",
                         ours,
                         station=stations,
-                        media={"telephones": "srtp-over-tls"},
+                        media={"telephones": "srtp-over-tls", "workers": 2},
                         supervision=[{"supervisor": "*", "devices": ["*"]}],
                         trunk=[trunk(theirs, outgoing=[{"match": "9*"}])],
-                    )
+                    ),
+                    placement=placing,
                 )
-            )
+            ),
+            placing,
         )
         carrier = await lives.enter_async_context(
             Endpoint(
@@ -232,8 +263,9 @@ async def add(
     )
 
 
-async def walk(house: House, kinds: Sequence[Kind]) -> dict[str, HearingMatrix]:
+async def walk(house: House, row: Row) -> dict[str, HearingMatrix]:
     """All commands once. Returns what was heard after each. Raises AssertionError."""
+    *kinds, house.placing.where = row
     people = {role: house.devices[role, kind] for role, kind in zip(ROLES, kinds, strict=True)}
     a, b, c = (people[role].id for role in ROLES)
     calls: dict[str, CallId] = {}
@@ -250,7 +282,7 @@ async def walk(house: House, kinds: Sequence[Kind]) -> dict[str, HearingMatrix]:
 
         expected = matrix({"A": (), "B": (), "C": (), **rows})
         result = await take(Step(name, expected, act), ears, SETTINGS)
-        assert result.ok, f"{'-'.join(kinds)}, {name}: {'; '.join(result.faults)}"
+        assert result.ok, f"{'-'.join(row)}, {name}: {'; '.join(result.faults)}"
         measured[name] = result.heard
 
     for each in people.values():
@@ -282,21 +314,20 @@ STEPS = 11
     [COVERING, pytest.param(CUBE, marks=pytest.mark.soak)],
     ids=["covering array", "whole cube"],
 )
-async def test_every_kind_in_every_role(
-    tmp_path: Path, rows: Sequence[tuple[Kind, Kind, Kind]]
-) -> None:
-    table: dict[tuple[Kind, Kind, Kind], int] = {}
+async def test_every_kind_in_every_role(tmp_path: Path, rows: Sequence[Row]) -> None:
+    table: dict[Row, int] = {}
     failures: list[str] = []
     async with opened(tmp_path) as house:
-        for kinds in rows:
+        for row in rows:
             try:
-                table[kinds] = len(await walk(house, kinds))
+                table[row] = len(await walk(house, row))
             except (AssertionError, EndpointError) as error:
                 # Told when all are down: their ends would hide it.
-                failures.append(f"{' '.join(kinds)}: {error}")
+                failures.append(f"{' '.join(row)}: {error}")
                 break
-    lines = ["A           B           C           steps heard as they must be"]
-    lines += [f"{a:<11} {b:<11} {c:<11} {steps}" for (a, b, c), steps in table.items()]
+    lines = ["A           B           C           at          steps heard as they must be"]
+    for row, steps in table.items():
+        lines.append("".join(f"{each:<12}" for each in row) + str(steps))
     sys.stdout.write("\n".join(lines) + "\n")
     assert failures == []
     assert set(table) == set(rows)

@@ -258,8 +258,8 @@ async def test_the_telephone_comes_back_when_the_media_process_was_lost(
         "window.callers = new Set(); const from = document.getElementById('dial-device');"
         "new MutationObserver(() => callers.add(from.value)).observe(from, { childList: true })"
     )
-    assert desk.endpoint.media.pid is not None
-    os.kill(desk.endpoint.media.pid, signal.SIGKILL)
+    assert desk.endpoint.media_workers[0].pid is not None
+    os.kill(desk.endpoint.media_workers[0].pid, signal.SIGKILL)
     await desk.event(DeviceUnregistered, device=AGENT, cause=Cause.MEDIA_LOST)
     await desk.event(DeviceRegistered, device=AGENT, server="browser")
     await page.state("ready")
@@ -281,8 +281,8 @@ async def test_a_restart_that_was_overtaken_by_a_new_session_leaves_that_alone(
         "window.setTimeout = (step, ms) => wait(() => { step(); late(ms); }, ms); 0"
     )
     await page.lose_its_way()
-    assert desk.endpoint.media.pid is not None
-    os.kill(desk.endpoint.media.pid, signal.SIGKILL)
+    assert desk.endpoint.media_workers[0].pid is not None
+    os.kill(desk.endpoint.media_workers[0].pid, signal.SIGKILL)
     await desk.event(DeviceRegistered, device=AGENT, server="browser")
     await page.until("window.late")  # it has given up waiting for candidates
     await page.state("ready")

@@ -36,7 +36,6 @@ from endpoint.legs.peer import PeerSettings
 from endpoint.legs.remote import TELEPHONE
 from endpoint.legs.trunk import TrunkSettings
 from endpoint.media import messages as m
-from endpoint.media.link import WorkerLost
 from signaling.sdp.description import Direction
 from signaling.sip.uri import Uri
 from signaling.user_agent import Answered, Progress, Reinvited
@@ -242,8 +241,7 @@ async def test_a_telephone_that_is_lost_between_calls_is_told(desk: Desk) -> Non
 
 async def test_a_media_process_that_dies_takes_it_along(desk: Desk) -> None:
     session = await waiting(desk)
-    desk.media.asked.clear()
-    desk.media.tell(WorkerLost("killed"))
+    desk.media.die("killed")
     gone = await desk.next()
     assert isinstance(gone, DeviceUnregistered)
     assert gone.cause is Cause.MEDIA_LOST

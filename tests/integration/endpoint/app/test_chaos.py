@@ -18,7 +18,7 @@ from endpoint.callcontrol.commands import ClearConnection, MakeCall
 from endpoint.callcontrol.events import CallCleared, Established, Event
 from endpoint.callcontrol.feed import Subscription
 from endpoint.callcontrol.model import CallId
-from endpoint.legs.base import Cause, DeviceId
+from endpoint.legs.base import Cause, DeviceId, LegId
 
 from .conftest import configuration
 
@@ -69,6 +69,24 @@ class Desk:
                     return set(over.values())
         raise AssertionError("the stream of events ended")
 
+    async def left_after_one_ends(self) -> set[CallId]:
+        """Wait until the legs of one of the two are lost; the calls that are left."""
+        async with asyncio.timeout(PATIENCE_S):
+            async for numbered in self.events:
+                event = numbered.event
+                if isinstance(event, CallCleared) and event.call in (self.hurt, self.other):
+                    assert event.cause is Cause.MEDIA_LOST
+                    return {call.id for call in self.endpoint.controller.calls()}
+        raise AssertionError("the stream of events ended")
+
+    async def hears(self, leg: LegId) -> None:
+        async with asyncio.timeout(PATIENCE_S):
+            while True:
+                told = await self.endpoint.exchange.read_heard(leg, 20)
+                if any(told.samples):
+                    return
+                await asyncio.sleep(0.01)
+
     async def dial(self, device: str, called: str) -> CallId:
         accepted = await self.endpoint.controller.submit(MakeCall(DeviceId(device), called))
         await self.told(Established, accepted.call)
@@ -94,8 +112,8 @@ class Desk:
         """Kill it, and wait until those that it hurts have ended and it is begun anew."""
         controller = self.endpoint.controller
         if victim == "media worker":
-            assert self.endpoint.media.pid is not None
-            os.kill(self.endpoint.media.pid, signal.SIGKILL)
+            assert self.endpoint.media_workers[0].pid is not None
+            os.kill(self.endpoint.media_workers[0].pid, signal.SIGKILL)
         elif victim in (*SERVICES, *MEDIA):
             task = await self.service(victim)
             task.cancel()
@@ -137,6 +155,30 @@ async def test_f3_only_the_call_is_hurt_whose_own_was_killed(desk: Desk, kills: 
     await desk.cleared(desk.hurt, desk.other)
     assert desk.endpoint.controller.calls() == ()
     assert desk.endpoint.exchange.leg_count == 0
+
+
+async def test_f3_one_of_two_media_workers_is_killed_and_hurts_its_own_call_alone(
+    tmp_path: Path,
+) -> None:
+    config = configuration(
+        tmp_path / "state",
+        calls={"dials_per_minute": 1_000_000},
+        station=STATIONS,
+        media={"workers": 2},
+    )
+    with capture_logs():
+        async with Endpoint(config) as endpoint:
+            desk = Desk(endpoint)
+            await desk.both_talk()
+            for worker in endpoint.media_workers:
+                assert worker.pid is not None
+                os.kill(worker.pid, signal.SIGKILL)
+                (spared,) = await desk.left_after_one_ends()
+                await desk.both_talk()  # the other one again, while this one goes on
+                assert spared in (desk.hurt, desk.other)
+                for call in endpoint.controller.calls():
+                    for connection in call.connections:
+                        await desk.hears(connection.leg)
 
 
 async def test_f3_what_dies_again_and_again_is_an_alarm(desk: Desk) -> None:

@@ -252,7 +252,7 @@ async def test_a_lost_media_process_ends_the_session(desk: Desk, agent: Page) ->
         await snapshot(frames)
         await begin(desk, agent)
         await until(frames, "DeviceRegistered")
-        assert desk.endpoint.media.pid is not None
-        os.kill(desk.endpoint.media.pid, signal.SIGKILL)
+        assert desk.endpoint.media_workers[0].pid is not None
+        os.kill(desk.endpoint.media_workers[0].pid, signal.SIGKILL)
         gone = await until(frames, "DeviceUnregistered")
         assert gone.fields["cause"] == "media_lost"

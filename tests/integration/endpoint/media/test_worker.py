@@ -73,6 +73,27 @@ async def test_a_killed_worker_is_replaced_and_calls_can_be_made_again() -> None
         assert link.pid != pid
 
 
+async def test_what_a_worker_had_is_told_when_it_dies_and_loops_play_on() -> None:
+    async with WorkerLink() as link, Phone("A") as a:
+        await link.request(m.OpenPlayer("music", MUSIC_ON_HOLD))
+        await link.request(m.OpenPlayer("beep", MUSIC_ON_HOLD, loop=False))
+        await link.request(m.OpenSink("closed"))
+        await link.request(m.ClosePort("closed"))
+        with pytest.raises(MediaError):
+            await link.request(m.OpenFilePlayer("nothing", "/nothing.wav", loop=True))
+        with pytest.raises(MediaError, match="open already"):
+            await link.request(m.OpenSink("beep"))
+        await connected(link, a)
+        assert link.pid is not None
+        os.kill(link.pid, signal.SIGKILL)
+        lost = await first_loss(link)
+        assert lost.ports == {"A", "beep"}
+        await connected(link, a)
+        await link.request(m.SetRoutes("x", [m.RouteTo("music", "A")]))
+        await a.until_packets(30)
+        assert a.hears() == {"moh"}
+
+
 async def test_what_was_asked_of_a_worker_that_dies_fails_at_once() -> None:
     async with WorkerLink() as link:
         assert link.pid is not None

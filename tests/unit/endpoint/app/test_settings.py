@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from endpoint.app.settings import AccountSettings, Config, SipSettings, dns_server
+from endpoint.app.facts import media_settings, media_workers
+from endpoint.app.settings import AccountSettings, Config, MediaSettings, SipSettings, dns_server
 
 pytestmark = pytest.mark.unit
 
@@ -83,3 +84,26 @@ def test_a_dns_server_is_an_address(written: str, server: tuple[str, int]) -> No
 def test_what_is_no_dns_server(written: str) -> None:
     with pytest.raises(ValidationError, match="expected an address"):
         SipSettings(dns=written)
+
+
+def test_media_workers_share_the_ports_out_and_keep_to_their_cores() -> None:
+    media = MediaSettings(workers=3, port_first=20001, port_last=20021, cpus=[4, 2, 0])
+    config = Config(media=media)
+    each = media_settings(config)
+    assert [(one.rtp_port_low, one.rtp_port_high) for one in each] == [
+        (20002, 20007),
+        (20008, 20013),
+        (20014, 20021),
+    ]
+    assert [one.cpu_affinity for one in each] == [(4,), (2,), (0,)]
+    names = [worker.name for worker in media_workers(config)]
+    assert names == ["media worker 1", "media worker 2", "media worker 3"]
+    (only,) = media_settings(Config())
+    assert (only.rtp_port_low, only.rtp_port_high, only.cpu_affinity) == (20000, 29999, ())
+
+
+def test_each_media_worker_has_ports_and_where_cores_are_named_a_core() -> None:
+    with pytest.raises(ValidationError, match="there are 2 pairs of ports"):
+        MediaSettings(workers=3, port_first=20000, port_last=20003)
+    with pytest.raises(ValidationError, match="cpus names 1, expected one for each"):
+        MediaSettings(workers=2, cpus=[3])

@@ -43,6 +43,7 @@ class FakeMedia:
         self.asked: list[m.AnyCommand] = []
         self.refuse: set[type[Any]] = set()
         self._told: Mailbox[m.Notice | WorkerLost] = Mailbox()
+        self._lost: set[m.PortName] = set()
         self._ports = itertools.count(20000, 2)
 
     async def request(self, command: Any) -> Any:
@@ -77,6 +78,13 @@ class FakeMedia:
     def tell(self, notice: m.Notice | WorkerLost) -> None:
         self._told.put(notice)
 
+    def die(self, reason: str) -> None:
+        """Lose all but the sounds that are played over and over."""
+        loops = {a.port for a in self.asked if isinstance(a, m.Opening) and m.is_loop(a)}
+        lost = frozenset(self.open_ports - loops)
+        self._lost |= lost
+        self._told.put(WorkerLost(reason, lost))
+
     def all(self, kind: type[E]) -> list[E]:
         return [command for command in self.asked if isinstance(command, kind)]
 
@@ -95,7 +103,7 @@ class FakeMedia:
                     opened.add(port)
                 case m.ClosePort(port=port):
                     opened.remove(port)
-        return opened
+        return opened - self._lost
 
 
 @dataclass

@@ -129,7 +129,7 @@ async def test_an_older_session_that_waits_is_replaced(office: Office) -> None:
 async def test_a_lost_media_process_ends_all_and_closes_nothing(office: Office) -> None:
     session = await office.open()
     office.connect(session)
-    office.stations.lose_all("gone")
+    office.stations.lose({session.id, "another"}, "gone")
     assert office.media.all(m.ClosePort) == []
     assert office.stations.of(AGENT) is None
     assert office.told[-1] == DeviceUnregistered(

@@ -131,10 +131,12 @@ async def test_recording_goes_by_the_name_of_the_leg(media: FakeMedia, ports: Le
 async def test_a_lost_worker_leaves_nothing_to_close(media: FakeMedia, ports: LegPorts) -> None:
     port = await open_port(ports, A)
     assert ports.leg_of(port) == A
-    assert ports.lose_all() == [A]
+    b = await open_port(ports, B)
+    assert ports.lose({port, "another"}) == [A]
     assert ports.leg_of(port) is None
     ports.close(A)
     assert not media.all(m.ClosePort)
+    assert (ports.heard_at(A), ports.heard_at(B)) == ("", b)
 
 
 async def test_an_end_that_outlives_the_leg_is_left_and_keeps_nothing_of_it(
