@@ -91,6 +91,10 @@ def number_of(role: str, kind: Kind) -> str:
     return f"9{ROLES.index(role) + 1}0{KINDS.index(kind) + 1}"
 
 
+KEPT_UP = {f"RP_{number_of('A', Kind.REMOTE)}": 3600}
+"""As the agent, a remote agent has a telephone that stays up between calls; else it rings."""
+
+
 @dataclass(frozen=True, slots=True)
 class Device:
     """Somebody in a role, with a kind of leg."""
@@ -101,9 +105,12 @@ class Device:
     party: Party | None = None
     """Its telephone, where it has one."""
 
+    stays_up: bool = False
+    """Its telephone is not hung up between calls."""
+
     async def is_free(self) -> None:
-        """Its telephone has seen the end of its last call."""
-        if self.party is not None:
+        """Its telephone has seen the end of its last call, where it sees that."""
+        if self.party is not None and not self.stays_up:
             await self.party.when(lambda status: status.call in (CallState.IDLE, CallState.ENDED))
 
 
@@ -162,7 +169,7 @@ def config(directory: Path, port: int, **more: Any) -> Config:
             "http": {"port": 0, "plain_port": 0},
             "sip": {"port": port, "tls_port": 0},
             "state": {"directory": directory},
-            "calls": {"dials_per_minute": 1_000_000},
+            "calls": {"dials_per_minute": 1_000_000, "keep_up_devices": KEPT_UP},
             **more,
         }
     )
@@ -259,7 +266,10 @@ async def add(
     party = await lives.enter_async_context(Party(settings))
     await party.registered()
     house.devices[role, kind] = Device(
-        device, lambda last_ms: party.listen(last_ms, SIGNATURES), party
+        device,
+        lambda last_ms: party.listen(last_ms, SIGNATURES),
+        party,
+        stays_up=device in KEPT_UP,
     )
 
 
