@@ -29,6 +29,7 @@ peers=(
   rtpengine-daemon
   sip-tester
   sngrep
+  tmux
   tshark
 )
 tools=(git make nodejs npm python3-venv)

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from endpoint import __version__
 from endpoint.app import telemetry
+from endpoint.app.agentcommand import agent
 from endpoint.app.bancommands import bans_app
 from endpoint.app.callcommands import calls_app
 from endpoint.app.config import Loaded
@@ -57,6 +58,7 @@ app.add_typer(parties_app)
 app.add_typer(state_app)
 app.add_typer(trace_app)
 app.command()(register)
+app.command()(agent)
 app.command("token")(show_token)
 
 

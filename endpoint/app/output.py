@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sys
 from collections.abc import Coroutine
 from typing import Annotated, Any, NoReturn, TypeVar
 
@@ -58,6 +59,11 @@ class Output:
         """What happens meanwhile; never with `--json`."""
         if not self.as_json:
             self._out.print(renderable)
+
+    def tell(self, value: Any, renderable: RenderableType) -> None:
+        """One thing of many that happen: a line of JSON, or the renderable, at once."""
+        self.result(value, renderable)
+        sys.stdout.flush()
 
     def run(self, main: Coroutine[Any, Any, T]) -> T:
         """Run a command to its end; errors end the process with their exit code."""

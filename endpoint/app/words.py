@@ -67,6 +67,10 @@ def in_words(event: str, fields: Mapping[str, Any]) -> str:
             return f"{who} has come into the call"
         case "MicrophoneMute":
             return f"nobody hears {who}" if fields["muted"] else f"{who} is heard"
+        case "SoundDeviceLost":
+            return f"the {fields['use']} of {who} is gone: {fields['name']} ({fields['text']})"
+        case "SoundDeviceReturned":
+            return f"the {fields['use']} of {who} is back: {fields['name']}"
         case "Failed":
             return f"{who} was not reached: {why(fields)}"
         case "ConnectionCleared":
