@@ -18,6 +18,8 @@ from pathlib import Path
 import structlog
 from rich.console import Console
 
+from tests.bench.commands import interactions, switching
+from tests.bench.conferences import conference
 from tests.bench.forwarding import g711, webrtc
 from tests.bench.latency import across, latency
 from tests.bench.recovery import recovery
@@ -42,6 +44,9 @@ BENCHES: Mapping[str, Bench] = {
     "first-audio": first_audio,
     "memory": memory,
     "hold": hold,
+    "switching": switching,
+    "conference": conference,
+    "interactions": interactions,
     "recovery": recovery,
     "rooms": rooms,
     "transcode": transcode,

@@ -456,7 +456,7 @@ async def test_a_linphone_comes_to_our_agent_for_the_place_of_another(
         await desk.cleared()
 
 
-@relayed
+@through_rtpengine
 async def test_we_refer_with_replaces_where_the_line_wants_it(
     server: Kamailio, tmp_path: Path
 ) -> None:
@@ -495,8 +495,8 @@ async def test_we_refer_with_replaces_where_the_line_wants_it(
 
 @pytest.mark.parametrize(
     ("server", "accept_refer"),
-    [(False, False), (False, True), (True, True)],
-    ids=["refused", "allowed", "allowed-rtpengine"],
+    [(False, False), (True, True)],
+    ids=["refused", "allowed"],
     indirect=["server"],
 )
 async def test_s12_a_far_end_has_somebody_called_only_where_its_line_lets_it(
