@@ -12,16 +12,16 @@ import asyncio
 import bisect
 import itertools
 from collections import defaultdict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 
-from endpoint.app import wiring
+from endpoint.app import facts, wiring
 from endpoint.app.settings import Config
 from endpoint.callcontrol import commands as do
 from endpoint.callcontrol.events import Delivered
@@ -82,6 +82,9 @@ class Stream:
     switches: list[Switched] = field(default_factory=list)
 
 
+Count = Coroutine[Any, Any, m.Statistics]
+
+
 class WitnessedLink(WorkerLink):
     """Asks behind each change of routes how far the streams have come."""
 
@@ -90,16 +93,20 @@ class WitnessedLink(WorkerLink):
         self.streams: dict[m.PortName, Stream] = {}
         """Of all ports that were ever opened."""
         self._groups: dict[str, list[m.RouteTo]] = {}
+        self._asked: list[tuple[Stream, Count, Count, frozenset[m.PortName]]] = []
 
-    async def request(self, command: m.Command[R]) -> R:
-        result = await super().request(command)
+    def ask(self, command: m.Command[R]) -> Coroutine[Any, Any, R]:
+        return self._noted(command, super().ask(command))
+
+    async def _noted(self, command: m.Command[R], answer: Coroutine[Any, Any, R]) -> R:
+        result = await answer
         if isinstance(command, m.OpenRtpPort) and isinstance(result, m.RtpAddress):
             self.streams[command.port] = Stream(result.ssrc)
         elif isinstance(command, m.SetRemote):
             self.streams[command.port].far_port = command.rtp_port
         return result
 
-    def send(self, command: m.AnyCommand) -> None:
+    def send(self, command: m.Command[Any]) -> None:
         if not isinstance(command, m.SetRoutes):
             super().send(command)
             return
@@ -107,41 +114,30 @@ class WitnessedLink(WorkerLink):
         self._groups[command.group] = list(command.routes)
         after = self._sources()
         changed = [port for port in self.streams if before[port] != after[port]]
-        counts = [self._count(port) for port in changed]
+        counts = [self.ask(m.ReadStatistics(port)) for port in changed]
         super().send(command)
         for port, count in zip(changed, counts, strict=True):
-            self._note(self.streams[port], count, self._count(port), frozenset(after[port]))
+            again = self.ask(m.ReadStatistics(port))
+            self._asked.append((self.streams[port], count, again, frozenset(after[port])))
+
+    async def read_answers(self) -> None:
+        """Note what was answered so far."""
+        asked, self._asked = self._asked, []
+        for stream, *questions, sources in asked:
+            answers = await asyncio.gather(*questions, return_exceptions=True)
+            match answers:
+                case [m.Statistics() as before, m.Statistics() as after]:
+                    stream.switches.append(
+                        Switched(before.packets_sent, after.packets_sent, sources)
+                    )
+                case _:
+                    pass  # its port was closed, and sent nothing more
 
     def _sources(self) -> defaultdict[m.PortName, set[m.PortName]]:
         sources = defaultdict[m.PortName, set[m.PortName]](set)
         for route in (route for routes in self._groups.values() for route in routes):
             sources[route.sink].add(route.source)
         return sources
-
-    def _count(self, port: m.PortName) -> asyncio.Future[m.Result]:
-        question = self._exchange.numbered(m.ReadStatistics(port))
-        answer = self._exchange.expect(question)
-        self._send(question)
-        return answer
-
-    def _note(
-        self,
-        stream: Stream,
-        before: asyncio.Future[m.Result],
-        after: asyncio.Future[m.Result],
-        sources: frozenset[m.PortName],
-    ) -> None:
-        def told(_: asyncio.Future[m.Result]) -> None:
-            counted = [None if each.exception() else each.result() for each in (before, after)]
-            match counted:
-                case [m.Statistics() as earlier, m.Statistics() as later]:
-                    stream.switches.append(
-                        Switched(earlier.packets_sent, later.packets_sent, sources)
-                    )
-                case _:
-                    pass  # its port is closed, and sends nothing more
-
-        after.add_done_callback(told)
 
 
 def faults_in(
@@ -212,7 +208,7 @@ def hears_just(packets: Sequence[Arrived], start: int, expected: frozenset[str])
 
 @asynccontextmanager
 async def opened(directory: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Office]:
-    monkeypatch.setattr(wiring, "WorkerLink", WitnessedLink)
+    monkeypatch.setattr(facts, "WorkerLink", WitnessedLink)
     config = Config.model_validate(
         {
             "http": {"port": 0, "plain_port": 0},
@@ -240,9 +236,10 @@ async def test_who_has_left_a_route_is_in_no_packet_after(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with opened(tmp_path, monkeypatch) as office:
-        link = office.endpoint.media
+        (link,) = office.endpoint.media_workers
         assert isinstance(link, WitnessedLink)
         await walk(office)
+        await link.read_answers()
     users = {phone.port: device for device, phone in office.phones.items()}
     streams = {port: each for port, each in link.streams.items() if each.far_port}  # not who rang
     names = SOUNDS | {port: users[each.far_port] for port, each in streams.items()}
