@@ -72,7 +72,7 @@ $(INSTALLED): pyproject.toml
 	@$(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo 'make: needs Python 3.11 or newer with venv (Debian: apt install python3-venv); or name one: make PYTHON=python3.12 …' >&2; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,pjsip]'
 	touch $@
 
 $(JSSIP_INSTALLED): $(JSSIP)/package.json $(JSSIP)/package-lock.json

@@ -95,6 +95,12 @@ class AccountSettings(BaseModel):
     accept_refer: bool = False
     """Whether far ends of this server may have us call somebody (REFER), at this account's cost."""
 
+    media_engine: Literal["endpoint", "pjsip"] = "endpoint"
+    """Whose SIP and RTP its calls are: ours, or PJSIP's in a process of its own.
+
+    `pjsip` needs `pip install 'agent-endpoint[pjsip]'` and a server over UDP or TCP. It has four
+    calls at once, and its far ends may transfer, whatever `accept_refer` says.
+    """
     dtmf: Literal["rfc4733", "info", "inband"] = "rfc4733"
     """How digits are sent there and looked for; those in INFO are understood in any case."""
 
@@ -134,6 +140,23 @@ class AccountSettings(BaseModel):
             raise ValueError("certificate and key go together: expected both, or neither")
         if not self.over_tls and (self.pin or self.certificate is not None):
             raise ValueError("pin, certificate and key are for sips:host or sip:host;transport=tls")
+        return self
+
+    @model_validator(mode="after")
+    def _what_pjsip_can(self) -> Self:
+        if self.media_engine != "pjsip":
+            return self
+        if not self.server.lower().startswith("sip:") or self.over_tls or "[" in self.server:
+            raise ValueError(
+                f"media_engine: pjsip reaches no {without_user(self.server)}: "
+                "expected sip:host[:port] by UDP or ;transport=tcp, over IPv4"
+            )
+        if self.media not in (None, "rtp"):
+            raise ValueError(f"media_engine: pjsip speaks rtp alone, found media = {self.media!r}")
+        if self.dtmf == "inband":
+            raise ValueError("media_engine: pjsip sends no tones: expected dtmf rfc4733 or info")
+        if self.gruu:
+            raise ValueError("media_engine: pjsip uses no GRUU: expected gruu = false")
         return self
 
     @property

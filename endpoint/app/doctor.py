@@ -44,6 +44,7 @@ from endpoint.errors import (
 from endpoint.legs.audio_end import Protection, codecs_for
 from endpoint.media import messages as m
 from endpoint.media.link import MediaLink
+from endpoint.media.pjsip import MOST_CALLS
 from endpoint.storage.database import Database
 from endpoint.storage.extensions import Extension, Extensions
 from signaling.sdp.ice import Candidate
@@ -469,6 +470,12 @@ def check_accounts(config: Config) -> list[Check]:
             checks.append(
                 Check(name, "failed", text, 'set host = "0.0.0.0" at the top of the file')
             )
+        elif account.media_engine == "pjsip":
+            text = (
+                f"at {account.server}, by PJSIP: {MOST_CALLS} calls at once, RTP bound to every "
+                "address, and whoever is in a call with it may transfer it (REFER) at its cost"
+            )
+            checks.append(Check(name, "warning", text, 'media_engine = "endpoint" refuses that'))
         else:
             cure = f"agent-endpoint register {account.device} --once"
             checks.append(Check(name, "ok", f"at {account.server}; to try it: {cure}"))

@@ -21,10 +21,13 @@ from endpoint.legs.audio_end import AudioSettings, Protection
 from endpoint.legs.base import DeviceId, DigitKind, SoundUse
 from endpoint.legs.info import TRICKLE_ICE
 from endpoint.legs.leg import AutoAnswer, LegSettings
+from endpoint.legs.pjsip import PjsipSettings
 from endpoint.legs.program import ProgramStation
 from endpoint.legs.sound import SoundChoice, SoundStation
 from endpoint.legs.station import FileStation, Station
+from endpoint.legs.terms import on_this_machine
 from endpoint.media import messages as m
+from endpoint.media import pjsip
 from endpoint.media.link import MediaSettings, WorkerLink
 from endpoint.storage.database import sqlite_url
 from signaling.registrar import RegistrarSettings
@@ -329,6 +332,8 @@ def outside_account(
     Raises `ConfigurationError`.
     """
     key = f"account {settings.device}"
+    if settings.media_engine == "pjsip" and (why := pjsip.missing()):
+        raise ConfigurationError([f"{key}: media_engine: {why}"])
     try:
         password = settings.read_password()
     except (OSError, UnicodeDecodeError) as error:
@@ -376,6 +381,16 @@ def outside_account(
         ),
         gruu=settings.gruu,
         digits=DigitKind(settings.dtmf),
+        engine=line.MediaEngine(settings.media_engine),
+    )
+
+
+def pjsip_settings(config: Config) -> PjsipSettings:
+    """Facts for accounts whose calls are PJSIP's, which knows no IPv6."""
+    host = config.sip.host
+    return PjsipSettings(
+        host="" if host == "0.0.0.0" or ":" in host else host,
+        audio_host=on_this_machine(config.media.host),
     )
 
 

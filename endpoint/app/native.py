@@ -19,6 +19,7 @@ from endpoint.legs.base import (
     DeviceId,
     DeviceRegistered,
     DeviceUnregistered,
+    LineFull,
     RegistrationEvent,
     SoundDeviceLost,
     SoundDeviceReturned,
@@ -164,6 +165,8 @@ class NativeView:
         if isinstance(event, DeviceRegistered | DeviceUnregistered):
             registered = encode_registration(event)
             about = [event.device]
+        elif isinstance(event, LineFull):
+            about = []
         elif isinstance(event, TrunkUp | TrunkDown):
             trunk = next((one for one in self.trunks() if one.trunk == event.trunk), None)
             about = [DeviceId(known.device) for known in self.directory.remote_agents()]

@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 from endpoint.app.trunksettings import RuleSettings, TrunkSettings
+from endpoint.errors import ConfigurationError
 from endpoint.legs import line, trunk
 from endpoint.legs.base import DeviceId, DigitKind
 from endpoint.legs.numbering import NumberRule
 from endpoint.legs.peer import PeerSettings
 from endpoint.legs.terms import AudioTerms, Protection, SrtpUse
+from endpoint.media.pjsip import MOST_CALLS
 from signaling.sip.identity import Claim
 from signaling.sip.liveness import LivenessSettings
 from signaling.sip.uri import Uri
@@ -19,6 +21,10 @@ def trunk_of(settings: TrunkSettings, account: line.AccountSettings | None) -> t
     """One trunk; `account` is that of its settings."""
     by_default = Claim.ASSERTED if account is None else Claim.PREFERRED
     interval_s = settings.options_interval_s
+    by_pjsip = account is not None and account.engine is line.MediaEngine.PJSIP
+    if by_pjsip and (settings.srtp != "off" or settings.codecs):
+        text = 'its account\'s media_engine is pjsip: expected srtp = "off" and no codecs'
+        raise ConfigurationError([f"trunk {settings.name}: {text}"])
     return trunk.TrunkSettings(
         name=settings.name,
         peers=tuple(
@@ -36,7 +42,9 @@ def trunk_of(settings: TrunkSettings, account: line.AccountSettings | None) -> t
         default_number=settings.default_number,
         domain=settings.domain,
         claim=Claim(settings.identity) if settings.identity is not None else by_default,
-        audio=AudioTerms(
+        audio=account.audio
+        if account is not None and by_pjsip
+        else AudioTerms(
             protection=Protection.RTP if settings.srtp == "off" else Protection.SRTP,
             srtp=SrtpUse(settings.srtp),
             codecs=tuple(settings.codecs),
@@ -46,7 +54,9 @@ def trunk_of(settings: TrunkSettings, account: line.AccountSettings | None) -> t
         transfers=line.Transfers(
             by_refer=settings.transfer == "refer", accepts=settings.accept_refer
         ),
-        most_calls=settings.most_calls,
+        most_calls=min(settings.most_calls or MOST_CALLS, MOST_CALLS)
+        if by_pjsip
+        else settings.most_calls,
         first_response_s=settings.first_response_s,
         liveness=_liveness(interval_s) if interval_s else None,
     )

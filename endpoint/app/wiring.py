@@ -29,6 +29,7 @@ from endpoint.app.facts import (
     media_workers,
     outside_accounts,
     outside_trunks,
+    pjsip_settings,
     sip_config,
     sip_tls_context,
     stations,
@@ -286,6 +287,7 @@ class Endpoint:
                 stations=stations(config),
                 trunks=trunks,
                 extension=self._extension,
+                pjsip=pjsip_settings(config),
                 supervision=self.supervision,
             )
         )

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from endpoint.audio.codec import codec_named
 from endpoint.audio.frame import SAMPLE_RATE_HZ
 from endpoint.legs.base import DigitKind
-from endpoint.legs.terms import AudioTerms, SrtpUse
+from endpoint.legs.terms import LOCAL_L16, AudioTerms, SrtpUse, on_this_machine
 from endpoint.legs.terms import Protection as Protection
 from endpoint.media import messages as m
 from endpoint.media.link import MediaLink
@@ -155,7 +155,9 @@ class AudioEnd:
             )
         )
         self._local = LocalAudio(
-            host=settings.advertised_host or address.host,
+            host=on_this_machine(address.host)
+            if terms.is_local
+            else settings.advertised_host or address.host,
             rtp_port=address.rtp_port,
             rtcp_port=address.rtcp_port,
             session_id=session_id,
@@ -402,7 +404,7 @@ def codecs_for(
     terms = terms or AudioTerms(protection)
     known: tuple[Codec, ...] = DEFAULT_CODECS
     if terms.codecs:
-        known = (*BROWSER_CODECS, G722)
+        known = (*BROWSER_CODECS, G722, LOCAL_L16)
     elif protection is Protection.WEBRTC:
         known = BROWSER_CODECS
     elif G722.encoding in faced or not offering:

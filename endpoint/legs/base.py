@@ -330,6 +330,15 @@ class DeviceUnregistered:
 
 
 @dataclass(frozen=True, slots=True)
+class LineFull:
+    """A line has all the calls that it can have: one more was refused."""
+
+    line: str
+    """The device of the account, or the trunk."""
+    most_calls: int
+
+
+@dataclass(frozen=True, slots=True)
 class TextReceived:
     """A telephone of ours sent a text to a device of ours (MESSAGE, RFC 3428)."""
 
@@ -432,7 +441,7 @@ class SoundDeviceReturned:
 
 
 SoundEvent = SoundDeviceLost | SoundDeviceReturned
-OfNoCall = TrunkEvent | SourceBanned | TextReceived | SoundEvent
+OfNoCall = TrunkEvent | LineFull | SourceBanned | TextReceived | SoundEvent
 """What is told and concerns no leg and no registration."""
 ExchangeEvent = LegEvent | RegistrationEvent | OfNoCall
 """Everything that an exchange tells."""

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from endpoint.legs.base import Cause, Side
 from endpoint.media.messages import PortFailure
-from signaling.errors import CertificateRefused
+from signaling.errors import CertificateRefused, TransportError
 from signaling.user_agent import Ended
+
+
+class ProcessLost(TransportError):
+    """The process that has a line's calls died, or no longer answered, and they with it."""
+
 
 _STATUS: dict[int, Cause] = {
     300: Cause.UNREACHABLE,  # a redirection that was not followed, see `redirection`
@@ -156,13 +161,16 @@ def cause_of_error(error: Exception) -> Cause:
     """Why a flow failed."""
     if isinstance(error, CertificateRefused):
         return Cause.CERTIFICATE_REFUSED
+    if isinstance(error, ProcessLost):
+        return Cause.MEDIA_LOST
     return Cause.UNREACHABLE
 
 
 def cause_of_end(ended: Ended, *, answered: bool, rang: bool) -> tuple[Cause, Side]:
     """Why a session ended that we did not end ourselves, and who let go."""
     if ended.error is not None:
-        return cause_of_error(ended.error), Side.NETWORK
+        side = Side.ENDPOINT if isinstance(ended.error, ProcessLost) else Side.NETWORK
+        return cause_of_error(ended.error), side
     if ended.expired:
         return Cause.SESSION_EXPIRED, Side.NETWORK
     if answered:

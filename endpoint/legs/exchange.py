@@ -28,8 +28,6 @@ from endpoint.legs.base import (
     PlaceLeg,
     Route,
     Side,
-    SourceBanned,
-    TextReceived,
 )
 from endpoint.legs.browser import BrowserLeg, BrowserStations
 from endpoint.legs.facing import Facing
@@ -42,12 +40,15 @@ from endpoint.legs.line import (
     OutsideAccounts,
     OwnRegistrar,
 )
+from endpoint.legs.news import ServerNews
 from endpoint.legs.offered import OfferedLeg, offer_of
+from endpoint.legs.pjsip import PjsipLines, PjsipSettings
 from endpoint.legs.placed import PlacedLeg
 from endpoint.legs.ports import LegPorts
 from endpoint.legs.redirection import Deflection, Redirections
 from endpoint.legs.referrals import Referrals
 from endpoint.legs.remote import RemoteLeg, RemoteTelephones
+from endpoint.legs.session import CallSession
 from endpoint.legs.sip import SipLeg
 from endpoint.legs.sipcalls import SipCalls
 from endpoint.legs.sound import SoundLeg, SoundStation, SoundStations
@@ -59,7 +60,7 @@ from endpoint.media.link import MediaLink, WorkerLost
 from signaling.server import SipServer
 from signaling.sip.auto_answer import answer_after_s
 from signaling.supervision import Supervision
-from signaling.user_agent import InviteSession
+from signaling.user_agent import RegistrationEvent
 
 _NO_ERROR = (None, None, None)
 
@@ -87,6 +88,7 @@ class LegExchange(Exchange):
         stations: Sequence[Station | SoundStation] = (),
         trunks: Sequence[TrunkSettings] = (),
         extension: Callable[[DeviceId], Awaitable[DeviceId | None]] = _nobody,
+        pjsip: PjsipSettings | None = None,
         supervision: Supervision | None = None,
     ) -> None:
         """Set up; nothing happens before entering.
@@ -101,6 +103,7 @@ class LegExchange(Exchange):
                 that the server trusts.
             extension: the extension of ours that a number means; None for a number that is not
                 ours. Tells 480 from 404.
+            pjsip: for accounts whose calls are PJSIP's.
             supervision: keeps our readers alive, and counts.
         """
         self._supervision = supervision or Supervision()
@@ -123,7 +126,15 @@ class LegExchange(Exchange):
         self._stations: dict[DeviceId, Station] = {}
         for station in stations:
             self.set_station(station)
-        self._accounts = OutsideAccounts(server.user_agent)
+        self.pjsip = PjsipLines(
+            pjsip or PjsipSettings(),
+            self._supervision,
+            registration=self._take_registration,
+            invited=self._take_invitation,
+            emit=self._emit,
+        )
+        """Accounts whose calls are PJSIP's."""
+        self._accounts = OutsideAccounts(server.user_agent, self.pjsip)
         self._first_accounts = accounts
         self._registrar = OwnRegistrar(
             server,
@@ -153,6 +164,7 @@ class LegExchange(Exchange):
 
     async def __aenter__(self) -> Self:
         await self._group.__aenter__()
+        await self.pjsip.__aenter__()
         try:
             await self._ports.open_sounds()
             for account in self._first_accounts:
@@ -162,11 +174,9 @@ class LegExchange(Exchange):
             raise
         for name, reader in (
             ("invitations", self._read_invitations),
-            ("registrations", self._read_registrations),
             ("accounts", self._read_accounts),
-            ("bans", self._read_bans),
-            ("texts", self._read_texts),
             ("media notices", self._read_notices),
+            *ServerNews(self._server, self._registrar, self._emit).works(),
             *self._trunks.works(),
         ):
             keeping = self._supervision.keep(name, reader)
@@ -188,6 +198,7 @@ class LegExchange(Exchange):
             await asyncio.wait(self._leg_tasks, timeout=self.settings.shutdown_timeout_s)
         for task in (*self._leg_tasks, *self._readers):
             task.cancel()
+        await self.pjsip.__aexit__(None, None, None)
         try:
             # A failure of the body is its caller's own: it must not come back inside a group.
             cancelled = isinstance(error, asyncio.CancelledError)
@@ -346,7 +357,7 @@ class LegExchange(Exchange):
             faced=self._facing(request),
             referrals=self._referrals,
             resolve=self._lines.resolve,
-            invite=self._server.invite,
+            invite=partial(self.pjsip.invite, self._server.invite),
             redirections=redirections
             or Redirections(request.leg, request.device, self.settings.maximum_redirections),
             deflect=self._deflect,
@@ -387,7 +398,7 @@ class LegExchange(Exchange):
     def _facing(self, request: PlaceLeg) -> Callable[[], Sequence[str]]:
         return partial(self._faces.encodings, request.interaction, request.role, request.calling)
 
-    def _leg_with(self, session: InviteSession) -> LegId | None:
+    def _leg_with(self, session: CallSession) -> LegId | None:
         for leg in self._legs.values():
             if isinstance(leg, SipLeg) and leg.session is session:
                 return leg.id
@@ -460,13 +471,16 @@ class LegExchange(Exchange):
 
     async def _read_invitations(self) -> None:
         async for session in self._server.invitations():
-            try:
-                self._offer(session)
-            except Exception:
-                log.exception("invitation failed", session=session.id)
-                session.hang_up(500)
+            self._take_invitation(session)
 
-    def _offer(self, session: InviteSession) -> None:
+    def _take_invitation(self, session: CallSession) -> None:
+        try:
+            self._offer(session)
+        except Exception:
+            log.exception("invitation failed", session=session.id)
+            session.hang_up(500)
+
+    def _offer(self, session: CallSession) -> None:
         """See whose call it is, and for whom: a phone's, an account's, a trunk's, a stranger's."""
         leg = LegId(f"in-{secrets.token_hex(8)}")
         trunk: Trunk | None = None
@@ -518,7 +532,7 @@ class LegExchange(Exchange):
         )
 
     async def _answer_after_s(
-        self, session: InviteSession, called: str, trunk: Trunk | None
+        self, session: CallSession, called: str, trunk: Trunk | None
     ) -> float | None:
         """The caller's wish that the called picks up by itself, where it may have one."""
         wish = answer_after_s(session.request)
@@ -533,29 +547,14 @@ class LegExchange(Exchange):
         trusts = trusts or session.authenticated_user is not None
         return wish if rule.allows(trusted=trusts) else None
 
-    async def _read_registrations(self) -> None:
-        async for event in self._server.registrations():
-            if (notice := self._registrar.take(event)) is not None:
-                self._emit(notice)
-
-    async def _read_texts(self) -> None:
-        async for text in self._server.texts():
-            self._emit(
-                TextReceived(
-                    DeviceId(text.recipient), DeviceId(text.sender), text.text, text.status
-                )
-            )
-
     async def _read_accounts(self) -> None:
         async for event in self._server.user_agent.registration_events():
-            notice = await self._accounts.take(event)
-            if notice is not None and not self._trunks.take(notice):
-                self._emit(notice)
+            await self._take_registration(event)
 
-    async def _read_bans(self) -> None:
-        async for begun in self._server.bans_begun():
-            ban, device = begun.ban, DeviceId(begun.ban.user or "")
-            self._emit(SourceBanned(ban.source, device, ban.failures, begun.for_s))
+    async def _take_registration(self, event: RegistrationEvent) -> None:
+        notice = await self._accounts.take(event)
+        if notice is not None and not self._trunks.take(notice):
+            self._emit(notice)
 
     async def _read_notices(self) -> None:
         async for notice in self._media.notices():

@@ -11,6 +11,7 @@ import itertools
 import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from enum import StrEnum
 from typing import Protocol
 
 from endpoint.legs.base import (
@@ -28,7 +29,9 @@ from endpoint.legs.base import (
 from endpoint.legs.base import RegistrationEvent as RegistrationNotice
 from endpoint.legs.cause import cause_of_error, cause_of_status
 from endpoint.legs.numbering import NumberRule, telephone_of
-from endpoint.legs.terms import AudioTerms, Protection
+from endpoint.legs.pjsip import PjsipLines
+from endpoint.legs.session import CallSession
+from endpoint.legs.terms import LOCAL, AudioTerms, Protection
 from signaling import registrar
 from signaling.errors import SipParseError
 from signaling.server import SipServer
@@ -40,14 +43,22 @@ from signaling.sip.uri import Uri
 from signaling.transport.tls import TlsPolicy
 from signaling.user_agent import (
     Account,
-    InviteSession,
     Registered,
-    Registration,
     RegistrationEvent,
     RegistrationFailed,
     Unregistered,
     UserAgent,
 )
+
+
+class MediaEngine(StrEnum):
+    """Whose SIP and RTP an account's calls are."""
+
+    ENDPOINT = "endpoint"
+    """Ours."""
+    PJSIP = "pjsip"
+    """PJSIP's, in a process of its own."""
+
 
 _WEBSOCKETS = (TransportKind.WS, TransportKind.WSS)
 _LOSSES: dict[registrar.Loss, Cause] = {
@@ -250,6 +261,8 @@ class AccountSettings:
     """Be the GRUU that the server gives in calls (RFC 5627)."""
     transfers: Transfers = field(default_factory=Transfers)
     """How its far ends are transferred, and whether they may transfer."""
+    engine: MediaEngine = MediaEngine.ENDPOINT
+    """With `PJSIP` over UDP or TCP alone; its far ends may transfer, whatever `transfers` says."""
 
     @property
     def over_websocket(self) -> bool:
@@ -266,7 +279,28 @@ class AccountSettings:
     @property
     def audio(self) -> AudioTerms:
         """What its server wants of audio."""
+        if self.engine is MediaEngine.PJSIP:
+            return LOCAL
         return AudioTerms(self.protection, digits=self.digits)
+
+
+class Kept(Protocol):
+    """A registration that is kept, as `Registration` is; whoever speaks SIP for it."""
+
+    @property
+    def flow(self) -> Flow | None:
+        """How calls of the account go; None: not at all now."""
+
+    @property
+    def credentials(self) -> DigestCredentials | None:
+        """What its calls may prove."""
+
+    @property
+    def service_route(self) -> tuple[NameAddr, ...]:
+        """The proxies that its calls go by."""
+
+    def unregister(self) -> None:
+        """Remove the binding; then `Unregistered`."""
 
 
 @dataclass(slots=True)
@@ -275,7 +309,7 @@ class OutsideAccount:
 
     settings: AccountSettings
     account: Account
-    registration: Registration
+    registration: Kept
     failure: Refusal | None = None
     """Why it is not registered now."""
 
@@ -284,7 +318,7 @@ class OutsideAccount:
         """The outside server's name, as events say it."""
         return self.account.aor.host
 
-    def owns(self, session: InviteSession) -> bool:
+    def owns(self, session: CallSession) -> bool:
         """The INVITE came to this account, by the way that it is registered over."""
         return (
             self.registration.flow is not None
@@ -310,8 +344,10 @@ class OutsideAccount:
 class OutsideAccounts:
     """The accounts at outside sipWsServers; as a line, each leads wherever its server leads."""
 
-    def __init__(self, user_agent: UserAgent) -> None:
+    def __init__(self, user_agent: UserAgent, pjsip: PjsipLines | None = None) -> None:
+        """Set up; without `pjsip` all are registered by our own stack."""
         self._user_agent = user_agent
+        self._pjsip = pjsip
         self._numbers = itertools.count(1)
         self._of_device: dict[DeviceId, OutsideAccount] = {}
         self._of_name: dict[str, OutsideAccount] = {}
@@ -350,7 +386,12 @@ class OutsideAccounts:
             gruu=settings.gruu,
             tls=settings.tls,
         )
-        registration = self._user_agent.register(account)
+        registration: Kept
+        if self._pjsip is not None and settings.engine is MediaEngine.PJSIP:
+            label = settings.trunk or settings.device
+            registration = self._pjsip.register(account, label, settings.digits)
+        else:
+            registration = self._user_agent.register(account)
         outside = OutsideAccount(settings, account, registration)
         self._of_device[settings.device] = self._of_name[name] = outside
 
@@ -403,7 +444,7 @@ class OutsideAccounts:
         """A device's account."""
         return self._of_device.get(device)
 
-    def owner(self, session: InviteSession) -> OutsideAccount | None:
+    def owner(self, session: CallSession) -> OutsideAccount | None:
         """The account that an INVITE came in on."""
         return next((own for own in self._of_device.values() if own.owns(session)), None)
 

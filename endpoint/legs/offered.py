@@ -24,6 +24,7 @@ from endpoint.legs.leg import GiveUp, LegSettings
 from endpoint.legs.line import Transfers
 from endpoint.legs.ports import LegPorts
 from endpoint.legs.referrals import Referrals
+from endpoint.legs.session import CallSession
 from endpoint.legs.sip import SipLeg
 from endpoint.legs.terms import AudioTerms
 from endpoint.legs.trunk import Trunk
@@ -32,7 +33,6 @@ from signaling.sdp.description import SessionDescription
 from signaling.sdp.negotiation import Negotiated
 from signaling.sip.grammar import legible
 from signaling.sip.identity import Claim, caller_of, number_of, redirection_of
-from signaling.user_agent import InviteSession
 
 log = structlog.get_logger(__name__)
 
@@ -45,7 +45,7 @@ class OfferedLeg(SipLeg):
 
     def __init__(
         self,
-        session: InviteSession,
+        session: CallSession,
         offered: LegOffered,
         ports: LegPorts,
         settings: LegSettings,
@@ -156,9 +156,7 @@ class OfferedLeg(SipLeg):
         return answer
 
 
-def offer_of(
-    leg: LegId, session: InviteSession, called: DeviceId, trunk: Trunk | None
-) -> LegOffered:
+def offer_of(leg: LegId, session: CallSession, called: DeviceId, trunk: Trunk | None) -> LegOffered:
     """What is told of a call that came in."""
     request = session.request
     trusted = trunk is not None and trunk.settings.claim is not Claim.NONE

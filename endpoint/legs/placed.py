@@ -28,6 +28,7 @@ from endpoint.legs.line import Refusal, Target
 from endpoint.legs.ports import LegPorts
 from endpoint.legs.redirection import Deflection, Redirections
 from endpoint.legs.referrals import Referrals
+from endpoint.legs.session import CallSession
 from endpoint.legs.sip import SipLeg
 from endpoint.media import messages as m
 from signaling.errors import SdpError
@@ -35,7 +36,7 @@ from signaling.sdp.description import SessionDescription
 from signaling.sip.auto_answer import ask_to_answer
 from signaling.sip.headers import NameAddr
 from signaling.sip.uri import Uri
-from signaling.user_agent import Answered, Ended, InviteRequest, InviteSession, Progress
+from signaling.user_agent import Answered, Ended, InviteRequest, Progress
 
 log = structlog.get_logger(__name__)
 
@@ -44,7 +45,7 @@ log = structlog.get_logger(__name__)
 class _Fork:
     """One of the INVITEs that ring together."""
 
-    session: InviteSession
+    session: CallSession
     target: Target
     audio: AudioEnd
     offer: SessionDescription
@@ -74,7 +75,7 @@ class PlacedLeg(SipLeg):
         faced: Callable[[], Sequence[str]],
         referrals: Referrals,
         resolve: Callable[[PlaceLeg], Awaitable[Sequence[Target] | Refusal]],
-        invite: Callable[[InviteRequest], InviteSession],
+        invite: Callable[[InviteRequest], CallSession],
         redirections: Redirections,
         deflect: Callable[[PlacedLeg, Deflection], Awaitable[bool]],
     ) -> None:
@@ -223,7 +224,7 @@ class PlacedLeg(SipLeg):
         if self.session is None:  # else the answer came while the deadline was on its way
             self._end(Cause.NO_ANSWER, Side.ENDPOINT, text="nobody picked up")
 
-    async def _progress(self, session: InviteSession, progress: Progress) -> None:
+    async def _progress(self, session: CallSession, progress: Progress) -> None:
         fork = self._forks.get(session.id)
         if fork is None:
             return
@@ -252,7 +253,7 @@ class PlacedLeg(SipLeg):
         self._said_alerting = True
         self._emit(LegAlerting(self.id, early_media=True))
 
-    async def _reinvited(self, session: InviteSession, sdp: bytes | None, fork: str) -> None:
+    async def _reinvited(self, session: CallSession, sdp: bytes | None, fork: str) -> None:
         ringing = self._forks.get(session.id)
         if ringing is None or sdp is None:
             await super()._reinvited(session, sdp, fork)
@@ -263,13 +264,13 @@ class PlacedLeg(SipLeg):
             await ringing.audio.agree(agreed)
 
     @property
-    def _offered_anew(self) -> InviteSession | None:
+    def _offered_anew(self) -> CallSession | None:
         early = self._early
         if self.session is None and early is not None and early.session.may_update():
             return early.session
         return super()._offered_anew
 
-    async def _answered(self, session: InviteSession, answered: Answered) -> None:
+    async def _answered(self, session: CallSession, answered: Answered) -> None:
         fork = self._forks.pop(session.id, None)
         if fork is None:
             return  # given up already, so its BYE is on the way
@@ -282,7 +283,7 @@ class PlacedLeg(SipLeg):
         self._answer_is_final()
         self._say_hold()
 
-    async def _ended(self, session: InviteSession, ended: Ended) -> None:
+    async def _ended(self, session: CallSession, ended: Ended) -> None:
         if session is self.session:
             await super()._ended(session, ended)
             return

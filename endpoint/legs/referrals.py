@@ -9,8 +9,9 @@ import structlog
 
 from endpoint.legs.base import DeviceId, LegEvent, LegId, TransferAsked
 from endpoint.legs.line import Transfers
+from endpoint.legs.session import CallSession
 from signaling.sip.identity import number_of
-from signaling.user_agent import InviteSession, Referred
+from signaling.user_agent import Referred
 
 log = structlog.get_logger(__name__)
 
@@ -27,7 +28,7 @@ class Referrals:
     def __init__(
         self,
         emit: Callable[[LegEvent], None],
-        leg_with: Callable[[InviteSession], LegId | None],
+        leg_with: Callable[[CallSession], LegId | None],
     ) -> None:
         """`leg_with` finds the leg of a call."""
         self._emit = emit

@@ -48,6 +48,7 @@ from endpoint.legs.leg import GiveUp, Leg, LegSettings
 from endpoint.legs.line import NO_TRANSFERS, Transfers
 from endpoint.legs.ports import LegPorts
 from endpoint.legs.referrals import Referrals
+from endpoint.legs.session import CallSession
 from endpoint.legs.terms import AudioTerms
 from endpoint.media import messages as m
 from signaling.errors import LocalProtocolError, SdpError
@@ -62,7 +63,6 @@ from signaling.user_agent import (
     EarlyAnswer,
     Ended,
     InfoReceived,
-    InviteSession,
     Progress,
     Refer,
     Referred,
@@ -96,13 +96,13 @@ class SipLeg(Leg):
         super().__init__(leg, interaction, role, ports, settings, emit)
         self._faced = faced
         self._referrals = referrals
-        self._sessions: list[InviteSession] = []
+        self._sessions: list[CallSession] = []
         self._changing = asyncio.Lock()
         """One re-INVITE of ours at a time."""
         self._informing = asyncio.Lock()
         """One digit at a time, in their order."""
 
-    session: InviteSession | None = None
+    session: CallSession | None = None
     """The one that holds the call; a placed leg has none before the answer."""
     _transfers: Transfers = NO_TRANSFERS
     """What its line does about transfers."""
@@ -273,7 +273,7 @@ class SipLeg(Leg):
             again = self._reconnect(self.session, lost)
             self._tasks.create_task(again, name=f"ICE restart {self.id}")
 
-    async def _reconnect(self, session: InviteSession, lost: str) -> None:
+    async def _reconnect(self, session: CallSession, lost: str) -> None:
         async with self._changing:
             if self._released:
                 return
@@ -318,16 +318,16 @@ class SipLeg(Leg):
 
     # -- the session ----------------------------------------------------------------------------
 
-    def _follow(self, session: InviteSession) -> None:
+    def _follow(self, session: CallSession) -> None:
         """Have the session's events taken as steps, in order, until it has ended."""
         self._sessions.append(session)
         self._tasks.create_task(self._pump(session), name=f"session {session.id}")
 
-    async def _pump(self, session: InviteSession) -> None:
+    async def _pump(self, session: CallSession) -> None:
         async for event in session.events():
             self.post(partial(self._take_event, session, event))
 
-    async def _take_event(self, session: InviteSession, event: SessionEvent) -> None:
+    async def _take_event(self, session: CallSession, event: SessionEvent) -> None:
         match event:
             case Progress():
                 await self._progress(session, event)
@@ -352,7 +352,7 @@ class SipLeg(Leg):
             case Ended():
                 await self._ended(session, event)
 
-    async def _progress(self, session: InviteSession, progress: Progress) -> None:
+    async def _progress(self, session: CallSession, progress: Progress) -> None:
         """A placed leg rings."""
 
     async def _answered_early(self, sdp: bytes | None) -> None:
@@ -361,7 +361,7 @@ class SipLeg(Leg):
         if awaited is not None:
             await self._agree_on_answer(self._accepted(awaited, sdp))
 
-    async def _answered(self, session: InviteSession, answered: Answered) -> None:
+    async def _answered(self, session: CallSession, answered: Answered) -> None:
         """A placed leg was answered."""
 
     async def _acknowledged(self, sdp: bytes | None) -> None:
@@ -378,7 +378,7 @@ class SipLeg(Leg):
         self._stop_timer()
         self._emit(LegAnswered(self.id, refers=self._transfers.by_refer))
 
-    async def _reinvited(self, session: InviteSession, sdp: bytes | None, fork: str) -> None:
+    async def _reinvited(self, session: CallSession, sdp: bytes | None, fork: str) -> None:
         """The far end offers anew: hold, retrieve, another address, or just the same again."""
         if sdp is None:
             offer = self._offer()
@@ -404,7 +404,7 @@ class SipLeg(Leg):
         self._say_hold()
 
     async def _answer_anew(
-        self, audio: AudioEnd, session: InviteSession, sdp: bytes, fork: str
+        self, audio: AudioEnd, session: CallSession, sdp: bytes, fork: str
     ) -> Negotiated | None:
         """Answer an offer; None where it can't be used, or was taken back, and nothing changes."""
         try:
@@ -439,7 +439,7 @@ class SipLeg(Leg):
             self._said_held = self._held_by_them
             self._emit(LegHeld(self.id) if self._held_by_them else LegRetrieved(self.id))
 
-    async def _ended(self, session: InviteSession, ended: Ended) -> None:
+    async def _ended(self, session: CallSession, ended: Ended) -> None:
         cause, side = cause_of_end(ended, answered=self._talking, rang=False)
         self._end(cause, side, sip_status=ended.status, q850=ended.q850, text=ended.reason_text)
 
@@ -454,7 +454,7 @@ class SipLeg(Leg):
         else:
             self._tasks.create_task(self._inform(session, digits), name=f"digits {self.id}")
 
-    async def _inform(self, session: InviteSession, digits: str) -> None:
+    async def _inform(self, session: CallSession, digits: str) -> None:
         """Send digits in INFO, one after the other; all that the far end has taken count."""
         sent = ""
         async with self._informing:
@@ -467,7 +467,7 @@ class SipLeg(Leg):
         if not self._released:
             self._emit(DigitsSent(self.id, sent))
 
-    async def _inform_of(self, session: InviteSession, digit: str) -> bool:
+    async def _inform_of(self, session: CallSession, digit: str) -> bool:
         """Whether the far end has taken a digit, in the one form or the other."""
         try:
             status = await session.info(*format_info_digit(digit, self._info_form))
@@ -481,7 +481,7 @@ class SipLeg(Leg):
     # -- hold -----------------------------------------------------------------------------------
 
     @property
-    def _offered_anew(self) -> InviteSession | None:
+    def _offered_anew(self) -> CallSession | None:
         """The session whose audio an offer of ours can change; while it rings, by UPDATE alone."""
         session = self.session
         return session if session and (self._talking or session.may_update()) else None
@@ -494,7 +494,7 @@ class SipLeg(Leg):
         # Beside the steps, for the far end may take half a minute, and may hang up meanwhile.
         self._tasks.create_task(self._reoffer(session, held), name=f"re-INVITE {self.id}")
 
-    async def _reoffer(self, session: InviteSession, held: bool) -> None:
+    async def _reoffer(self, session: CallSession, held: bool) -> None:
         async with self._changing:
             if self._released:
                 return
@@ -504,7 +504,7 @@ class SipLeg(Leg):
             self.post(partial(self._reoffered, held, offer, status, sdp))
 
     async def _ask(
-        self, session: InviteSession
+        self, session: CallSession
     ) -> tuple[SessionDescription | None, int, bytes | None]:
         """Offer anew, and wait for the final status and its description."""
         offers: list[SessionDescription] = []

@@ -6,10 +6,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from endpoint.legs.base import DigitKind
+from endpoint.media.pjsip.messages import PAYLOAD_TYPE, SAMPLE_RATE_HZ
 from signaling.errors import SdpError
-from signaling.sdp.description import SessionDescription
+from signaling.sdp.description import Codec, SessionDescription
 from signaling.sdp.dtls import has_fingerprint
 from signaling.sdp.security import PLAIN_PROTOCOLS
+
+LOCAL_L16 = Codec(PAYLOAD_TYPE, "L16", SAMPLE_RATE_HZ)
+"""Between processes of this machine: linear audio."""
 
 
 class Protection(StrEnum):
@@ -58,6 +62,8 @@ class AudioTerms:
     """Encodings to offer and take, in this order; empty: ours, so that most can be forwarded."""
     digits: DigitKind = DigitKind.EVENTS
     """How digits are sent, and looked for. INFO is understood in any case."""
+    is_local: bool = False
+    """It goes to another process of this machine, by the address that is bound."""
     strict_source: bool = False
     """Only what comes from the address of the far end's SDP is heard: a far end behind NAT is not,
     and a stranger never is."""
@@ -74,6 +80,15 @@ class AudioTerms:
         raise SdpError(
             f"{asked} was offered, and SRTP is {self.srtp} on this line", status_hint=488
         )
+
+
+def on_this_machine(host: str) -> str:
+    """How who is bound to an address is reached from this machine."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+
+
+LOCAL = AudioTerms(codecs=(LOCAL_L16.encoding,), digits=DigitKind.INFO, is_local=True)
+"""Of calls whose signalling and RTP are another process's; digits go beside the audio."""
 
 
 def _is_wish(offer: SessionDescription) -> bool:

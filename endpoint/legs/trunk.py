@@ -37,6 +37,7 @@ from endpoint.legs.line import (
 )
 from endpoint.legs.numbering import NumberRule, matches, rewrite, telephone_of
 from endpoint.legs.peer import AccountPeer, Peer, PeerSettings, StaticPeer, in_order
+from endpoint.legs.session import CallSession
 from endpoint.legs.terms import AudioTerms
 from signaling.peers import TrustedPeers
 from signaling.sip.headers import NameAddr
@@ -44,7 +45,7 @@ from signaling.sip.identity import ANONYMOUS, Claim, identity_headers, number_of
 from signaling.sip.liveness import LivenessSettings, LivenessState
 from signaling.sip.uri import Uri
 from signaling.supervision import Work
-from signaling.user_agent import InviteSession, UserAgent
+from signaling.user_agent import UserAgent
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,14 +211,14 @@ class Trunk(Way):
         numbers = self.settings.numbers
         return not numbers or any(matches(number, pattern) for pattern in numbers)
 
-    def owns(self, session: InviteSession) -> bool:
+    def owns(self, session: CallSession) -> bool:
         """The INVITE came from one of its networks, or over its registration."""
         flow = session.flow
         if flow is None:
             return False
         return flow.host in self._networks or any(peer.leads_to(flow) for peer in self.peers)
 
-    def device_for(self, session: InviteSession) -> DeviceId | None:
+    def device_for(self, session: CallSession) -> DeviceId | None:
         """Whom an INVITE of the trunk is for; None for a number that is no device's.
 
         Some servers call the account that is registered and tell the number in To alone.
@@ -341,7 +342,7 @@ class Trunks:
             return [replace(target, turn=turn) for turn, target in enumerate(found)]
         return max(against, key=lambda refusal: _NEAREST.index(refusal.cause))
 
-    def of(self, session: InviteSession) -> Trunk | None:
+    def of(self, session: CallSession) -> Trunk | None:
         """The trunk that an INVITE came from; of several there, the one whose number is called."""
         owners = [trunk for trunk in self._trunks if trunk.owns(session)]
         called = (trunk for trunk in owners if trunk.device_for(session) is not None)

@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from endpoint.legs.audio_end import AudioEnd, AudioSettings, Protection, codecs_for
+from endpoint.legs.terms import LOCAL, AudioTerms, on_this_machine
 from endpoint.media import messages as m
 from endpoint.media.link import LocalLink
 from endpoint.media.settings import MediaSettings
@@ -257,3 +258,20 @@ async def test_who_offers_extended_reports_is_told_how_it_is_heard(
             if counted.remote_mos == 4.4:
                 break
             await asyncio.sleep(0.05)
+
+
+async def test_who_is_on_this_machine_is_told_the_address_that_is_bound(
+    links: tuple[LocalLink, LocalLink],
+) -> None:
+    """Others are told the advertised one, which may lead nowhere from here."""
+    settings = AudioSettings(advertised_host="192.0.2.1")
+    for terms, host in ((LOCAL, "127.0.0.1"), (AudioTerms(), "192.0.2.1")):
+        end = AudioEnd(links[0], f"told {host}", Protection.RTP, settings, terms)
+        await end.open(controlling=True)
+        offer = end.offer()
+        assert offer.host_of(offer.media[0]) == host
+    assert [on_this_machine(host) for host in ("0.0.0.0", "::", "192.0.2.1")] == [
+        "127.0.0.1",
+        "::1",
+        "192.0.2.1",
+    ]
