@@ -44,6 +44,7 @@ _FILES = {
     "/page.css": ("page.css", "text/css"),
     "/page.js": ("page.js", "text/javascript"),
     "/commands.js": ("commands.js", "text/javascript"),
+    "/others.js": ("others.js", "text/javascript"),
     "/telephone.js": ("telephone.js", "text/javascript"),
     "/icon.svg": ("icon.svg", "image/svg+xml"),
 }

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from endpoint.callcontrol.commands import AnswerCall
+from endpoint.callcontrol.commands import AnswerCall, MakeCall
 from endpoint.callcontrol.events import Delivered, DigitsGenerated, Established, Held, Retrieved
 from endpoint.legs.base import Cause, DeviceId, DeviceRegistered, DeviceUnregistered
 
@@ -28,7 +28,13 @@ AGENT_HZ, CUSTOMER_HZ, COLLEAGUE_HZ = 1130, 1010, 1400
 @pytest.fixture
 async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
     async with Desk(
-        tmp_path / "state", extensions=[AGENT, CUSTOMER], stations={COLLEAGUE: COLLEAGUE_HZ}
+        tmp_path / "state",
+        extensions=[AGENT, CUSTOMER],
+        stations={COLLEAGUE: COLLEAGUE_HZ},
+        settings={
+            "supervision": [{"supervisor": AGENT, "devices": ["600*"]}],
+            "pickup_group": [{"devices": [AGENT, CUSTOMER]}],
+        },
     ) as endpoint:
         yield endpoint
 
@@ -168,6 +174,55 @@ async def test_what_is_left_of_two_calls_has_the_buttons_of_one(
     await page.until("document.querySelector('.other') === null")
     await page.type_number(AGENT, CUSTOMER, "Consult")
     await customer.ringing()
+
+
+async def test_the_page_listens_whispers_barges_in_takes_over_parks_and_picks_up(
+    desk: Desk, page: EndpointPage, customer: Baresip
+) -> None:
+    """6001 supervises 6003, who talks with the customer."""
+    colleague, both = desk.ear(COLLEAGUE), {CUSTOMER_HZ, COLLEAGUE_HZ}
+    await customer.dial(COLLEAGUE)
+    await page.shows("#others .row", "6003 with 10086")
+    assert await page.text("#others-title") == "For 6001 to join or pick up"
+    await page.press("Listen", within="#others")
+    await page.state("talking")
+    await hear({page: both, customer: {COLLEAGUE_HZ}, colleague: {CUSTOMER_HZ}})
+    await page.press("Whisper", within="#others")
+    await page.shows("#others [aria-pressed=true]", "Whisper")
+    assert await page.text("#phone-text") == "whispers"
+    await hear({page: both, customer: {COLLEAGUE_HZ}, colleague: {CUSTOMER_HZ, AGENT_HZ}})
+    await page.press("Barge in", within="#others")
+    await page.shows("#others [aria-pressed=true]", "Barge in")
+    await hear({page: both, customer: {COLLEAGUE_HZ, AGENT_HZ}, colleague: {CUSTOMER_HZ, AGENT_HZ}})
+    await page.press("Take over", within="#others")
+    await page.shows("#phone-title", "6001 and 10086")
+    await page.until("document.getElementById('others').hidden")
+    await hear({page: {CUSTOMER_HZ}, customer: {AGENT_HZ}})
+
+    await page.give_data(AGENT, "order=4711")
+    await page.shows(".data", "order 4711")
+    await page.type_number(AGENT, "701", "Park")
+    await page.state("ready")
+    await page.shows("#others .row", "10086 waits at 701")
+    await hear({page: set(), customer: MUSIC_HZ})
+    await page.press("Pick up", within="#others")
+    await page.state("talking")
+    await hear({page: {CUSTOMER_HZ}, customer: {AGENT_HZ}})
+    await page.shows(".data", "order 4711")
+
+
+async def test_the_page_picks_up_what_rings_elsewhere_and_drops_a_party(
+    desk: Desk, page: EndpointPage, customer: Baresip
+) -> None:
+    await desk.do(MakeCall(COLLEAGUE, CUSTOMER))
+    await customer.ringing()
+    await page.shows("#others .row", "6003 rings at 10086")
+    await page.press("Pick up", within="#others")
+    await page.state("talking")
+    await customer.closed()
+    await hear({page: {COLLEAGUE_HZ}, desk.ear(COLLEAGUE): {AGENT_HZ}})
+    await page.press("Drop", within="#others")  # 6003 is supervised
+    await page.state("ready")
 
 
 async def test_a_page_that_nobody_looks_at_rings_and_closes_its_microphone(

@@ -20,6 +20,7 @@ export const TO_A_NUMBER = {
   SingleStepConference: { label: "Add", path: "add", title: "call into the call" },
   LendCall: { label: "Lend", path: "lend", title: "have back from" },
   DeflectCall: { label: "Send on", path: "deflect", title: "let it ring at" },
+  ParkCall: { label: "Park", path: "park", field: "at", title: "leave the call, and let it wait with music at" },
 };
 
 export const isIn = (party) => party.state !== "null";
@@ -62,5 +63,7 @@ export function offered(calls, call, party, isHere) {
 /** What may be done with a number. In two calls it is first to be decided about these. */
 export function namesToANumber(calls, call, party) {
   const hasOther = Boolean(otherCall(calls, call, party));
-  return Object.keys(TO_A_NUMBER).filter((name) => party.commands.includes(name) && (!hasOther || name === "DeflectCall"));
+  const isOfTwo = call.parties.filter((one) => isIn(one) && one.participation === "active").length === 2;
+  return Object.keys(TO_A_NUMBER).filter((name) => party.commands.includes(name)
+    && (name === "ParkCall" ? isOfTwo : !hasOther || name === "DeflectCall"));
 }

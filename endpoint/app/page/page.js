@@ -1,6 +1,7 @@
 // The live page. All text goes into the document as text, never as markup; only events change it.
 
 import { isIn, isOwnedBy, namesToANumber, offered, TO_A_NUMBER } from "./commands.js";
+import { callsOfOthers, dropper, giver } from "./others.js";
 import { Telephone } from "./telephone.js";
 
 const API = "/api/v1";
@@ -17,7 +18,7 @@ let retryS = 1;
 const PARTS = { silent: "listens", whisper: "whispers" };
 const STATES = {
   initiated: ["dialling", "info"], alerting: ["ringing", "warn"], connected: ["connected", "good"],
-  hold: ["on hold", "warn"], queued: ["queued", "info"], fail: ["failed", "bad"], null: ["gone", ""],
+  hold: ["on hold", "warn"], queued: ["parked", "info"], fail: ["failed", "bad"], null: ["gone", ""],
 };
 /** Diagnoses that are no fault. */
 const WELL = new Set(["fine", "beginning", "held", "not_routed", "no_far_end"]);
@@ -84,11 +85,20 @@ function chip(connection) {
 
 const pathOf = (call, word) => `/calls/${encodeURIComponent(call.call)}/${word}`;
 
+/** A button that asks for something in a device's name. */
+function act(call, device, { label, look, path, body, title, pressed }) {
+  return make("button", {
+    type: "button", className: look ?? "", textContent: label, title: `${device}: ${title}`, ariaPressed: pressed ?? null,
+    onclick: () => command(pathOf(call, path), { device, ...body }),
+  });
+}
+
 function actsOf(call, party) {
-  return offered(state.calls.values(), call, party, isOwn(party)).map(({ label, look, path, body, title, pressed }) => make("button", {
-    type: "button", className: look ?? "", textContent: label, title: `${party.device}: ${title}`, ariaPressed: pressed ?? null,
-    onclick: () => command(pathOf(call, path), { device: party.device, ...body }),
-  }));
+  const drops = dropper(call, party, isOwn);
+  return [
+    ...offered(state.calls.values(), call, party, isOwn(party)).map((button) => act(call, party.device, button)),
+    ...(drops ? [act(call, drops.device, { label: "Drop", look: "end", path: "clear", title: `drops ${party.device}`, body: { connection: party.connection } })] : []),
+  ];
 }
 
 /** Fields for a number and for digits, where a telephone here needs them. */
@@ -126,7 +136,7 @@ function hearing(call, party) {
 
 /** That audio arrives is said where nothing newer is: the quality of the last seconds knows better. */
 function heard(party) {
-  const side = party.role === "station" ? "agent" : "far party";
+  const side = party.parked_by ? `parked by ${party.parked_by}` : party.role === "station" ? "agent" : "far party";
   return make("small", { className: "side", textContent: side, dataset: { side, confirmed: party.media_confirmed ? "yes" : "no" } });
 }
 
@@ -178,12 +188,12 @@ function reach(call, party, names) {
     className: "keys reach",
     onsubmit: async (event) => {
       event.preventDefault();
-      const path = event.submitter?.dataset.path ?? TO_A_NUMBER[names[0]].path;
-      if (await command(pathOf(call, path), { device: party.device, destination: input.value.trim() })) { input.value = ""; }
+      const { path, field = "destination" } = TO_A_NUMBER[event.submitter?.dataset.name ?? names[0]];
+      if (await command(pathOf(call, path), { device: party.device, [field]: input.value.trim() })) { input.value = ""; }
     },
   }, input, ...names.map((name) => {
-    const { label, path, title } = TO_A_NUMBER[name];
-    return make("button", { type: "submit", textContent: label, title: `${party.device}: ${title} …`, dataset: { path } });
+    const { label, title } = TO_A_NUMBER[name];
+    return make("button", { type: "submit", textContent: label, title: `${party.device}: ${title} …`, dataset: { name } });
   }));
 }
 
@@ -210,6 +220,28 @@ function keys(call, party) {
   }, input, make("button", { type: "submit", textContent: "Send digits" }));
 }
 
+/** The data that the call carries, and a field for more. */
+function dataOf(call) {
+  const texts = Object.entries(call.data).map(([key, text]) => make("span", {}, make("b", { textContent: key }), ` ${text}`));
+  const gives = giver(call, isOwn);
+  if (!texts.length && !gives) { return ""; }
+  const footer = make("footer", { className: "data" }, ...texts);
+  if (!gives) { return footer; }
+  const input = make("input", {
+    id: `data ${call.call}`, placeholder: "data, as order=4711", pattern: "[A-Za-z0-9_.:\\-]+=.*", required: true, maxLength: 512,
+    autocomplete: "off", spellcheck: false, ariaLabel: `Data of the call of ${gives.device}`,
+  });
+  footer.append(make("form", {
+    className: "keys",
+    onsubmit: async (event) => {
+      event.preventDefault();
+      const [key, ...text] = input.value.split("=");
+      if (await command(pathOf(call, "data"), { device: gives.device, data: { [key]: text.join("=") } })) { input.value = ""; }
+    },
+  }, input, make("button", { type: "submit", textContent: "Set data", title: `${gives.device}: gives the call data that follows it` })));
+  return footer;
+}
+
 function callCard(call) {
   const name = call.calling_name ? ` “${call.calling_name}”` : "";
   return make("article", { className: "call" },
@@ -217,7 +249,7 @@ function callCard(call) {
       make("h3", {}, call.calling, name, make("i", { textContent: "→" }), call.called),
       make("span", { className: "chip", textContent: call.direction }),
       make("span", { className: "since", dataset: { call: call.call } })),
-    ...call.parties.filter(isIn).map((party) => partyRow(call, party)));
+    ...call.parties.filter(isIn).map((party) => partyRow(call, party)), dataOf(call));
 }
 
 /** Draw, and leave what is being typed, and who types it, as they are. */
@@ -239,6 +271,19 @@ function drawCalls() {
   ])));
   drawDurations();
   drawQuality();
+}
+
+/** What whose telephone this is may do about calls of others; without one, who would dial. */
+function drawOthers() {
+  const me = state.devices.get(phone.on ? phone.device : $("dial-device").value);
+  const rows = me ? callsOfOthers(state.calls.values(), me) : [];
+  const key = JSON.stringify(rows.map(({ call, party, text, buttons }) => [me.device, call.call, party.state, text, buttons]));
+  if ($("others").dataset.key === key) { return; }
+  $("others").dataset.key = key;
+  $("others").hidden = !rows.length;
+  $("others-title").textContent = `For ${me?.device} to join or pick up`;
+  $("others-rows").replaceChildren(...rows.map(({ call, party, text, buttons }) => make("div", { className: "row" },
+    make("b", { textContent: text }), chip(party.state), make("div", { className: "acts" }, ...buttons.map((button) => act(call, me.device, button))))));
 }
 
 function drawDurations() {
@@ -296,7 +341,7 @@ function drawPhone() {
   $("phone-title").textContent = !on ? "Telephone" : !shown ? `This browser is ${device}'s telephone`
     : ringing ? `${other} calls ${device}` : `${device} and ${other}`;
   $("phone-text").textContent = shown && phone.state === "ready"
-    ? [STATES[shown.party.state]?.[0], talking && isMuted ? "muted" : ""].filter(Boolean).join(" · ") : PHONE_TEXTS[phone.state];
+    ? [talking && PARTS[shown.party.participation] || STATES[shown.party.state]?.[0], talking && isMuted ? "muted" : ""].filter(Boolean).join(" · ") : PHONE_TEXTS[phone.state];
   $("phone-fault").textContent = fault;
   // Buttons that stay the same stay where they are: who is about to press one keeps it.
   const key = JSON.stringify((shown ? [shown, ...others] : []).map((one) => [
@@ -445,7 +490,7 @@ let due = false;
 function drawSoon() {
   if (due) { return; }
   due = true;
-  requestAnimationFrame(() => { due = false; drawCalls(); drawDevices(); drawCounts(); drawPhone(); });
+  requestAnimationFrame(() => { due = false; drawCalls(); drawDevices(); drawOthers(); drawCounts(); drawPhone(); });
 }
 
 function show(link, text) {
@@ -528,7 +573,7 @@ $("dial").addEventListener("submit", async (event) => {
   $("dial-destination").value = "";
   dialled(placed.call);
 });
-$("dial-device").addEventListener("change", drawDial);
+$("dial-device").addEventListener("change", () => { drawDial(); drawOthers(); });
 $("phone-form").addEventListener("submit", (event) => { event.preventDefault(); phone.use($("phone-device").value); });
 $("phone-leave").addEventListener("click", () => phone.leave());
 $("phone-mute").addEventListener("click", () => {

@@ -166,6 +166,14 @@ class EndpointPage:
         await self.until(f"Boolean({found})")
         await self.run(f"{field}.value = '{number}'; {found}.click()")
 
+    async def give_data(self, device: str, text: str) -> None:
+        """Type data for a call of the device and give it."""
+        field = (
+            f"document.querySelector('.data input[aria-label=\"Data of the call of {device}\"]')"
+        )
+        await self.until(f"{field} !== null")
+        await self.run(f"{field}.value = '{text}'; {field}.form.requestSubmit()")
+
     async def shows(self, selector: str, text: str) -> None:
         """Wait until something that a selector finds has this text in it."""
         await self.until(
