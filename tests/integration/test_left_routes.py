@@ -21,14 +21,15 @@ from typing import Any, TypeVar
 
 import pytest
 
-from endpoint.app import facts, wiring
+from endpoint.app import wiring
 from endpoint.app.settings import Config
 from endpoint.callcontrol import commands as do
 from endpoint.callcontrol.events import Delivered
 from endpoint.callcontrol.model import CallId, Participation
+from endpoint.errors import MediaError
 from endpoint.legs.base import DeviceId, Source
 from endpoint.media import messages as m
-from endpoint.media.link import WorkerLink
+from endpoint.media.pool import MediaPool, in_turn
 from endpoint.storage.extensions import Extension
 from tests.fakes.telephones import (
     MUSIC,
@@ -82,10 +83,7 @@ class Stream:
     switches: list[Switched] = field(default_factory=list)
 
 
-Count = Coroutine[Any, Any, m.Statistics]
-
-
-class WitnessedLink(WorkerLink):
+class WitnessedPool(MediaPool):
     """Asks behind each change of routes how far the streams have come."""
 
     def __init__(self, *arguments: object, **more: object) -> None:
@@ -93,20 +91,16 @@ class WitnessedLink(WorkerLink):
         self.streams: dict[m.PortName, Stream] = {}
         """Of all ports that were ever opened."""
         self._groups: dict[str, list[m.RouteTo]] = {}
-        self._asked: list[tuple[Stream, Count, Count, frozenset[m.PortName]]] = []
 
-    def ask(self, command: m.Command[R]) -> Coroutine[Any, Any, R]:
-        return self._noted(command, super().ask(command))
-
-    async def _noted(self, command: m.Command[R], answer: Coroutine[Any, Any, R]) -> R:
-        result = await answer
+    async def request(self, command: m.Command[R]) -> R:
+        result = await super().request(command)
         if isinstance(command, m.OpenRtpPort) and isinstance(result, m.RtpAddress):
             self.streams[command.port] = Stream(result.ssrc)
         elif isinstance(command, m.SetRemote):
             self.streams[command.port].far_port = command.rtp_port
         return result
 
-    def send(self, command: m.Command[Any]) -> None:
+    def send(self, command: m.AnyCommand) -> None:
         if not isinstance(command, m.SetRoutes):
             super().send(command)
             return
@@ -114,30 +108,45 @@ class WitnessedLink(WorkerLink):
         self._groups[command.group] = list(command.routes)
         after = self._sources()
         changed = [port for port in self.streams if before[port] != after[port]]
-        counts = [self.ask(m.ReadStatistics(port)) for port in changed]
+        counts = [self._count(port) for port in changed]
         super().send(command)
         for port, count in zip(changed, counts, strict=True):
-            again = self.ask(m.ReadStatistics(port))
-            self._asked.append((self.streams[port], count, again, frozenset(after[port])))
-
-    async def read_answers(self) -> None:
-        """Note what was answered so far."""
-        asked, self._asked = self._asked, []
-        for stream, *questions, sources in asked:
-            answers = await asyncio.gather(*questions, return_exceptions=True)
-            match answers:
-                case [m.Statistics() as before, m.Statistics() as after]:
-                    stream.switches.append(
-                        Switched(before.packets_sent, after.packets_sent, sources)
-                    )
-                case _:
-                    pass  # its port was closed, and sent nothing more
+            self._note(self.streams[port], count, self._count(port), frozenset(after[port]))
 
     def _sources(self) -> defaultdict[m.PortName, set[m.PortName]]:
         sources = defaultdict[m.PortName, set[m.PortName]](set)
         for route in (route for routes in self._groups.values() for route in routes):
             sources[route.sink].add(route.source)
         return sources
+
+    def _count(self, port: m.PortName) -> asyncio.Task[int | None]:
+        """Packets that it has sent; None: it is closed, and sends nothing more.
+
+        Asked when this returns, in order with the commands to its worker.
+        """
+        worker = self.links[self._shared.homes.get(port) or 0]
+        return self._group.create_task(_counted(worker.ask(m.ReadStatistics(port))))
+
+    def _note(
+        self,
+        stream: Stream,
+        before: asyncio.Task[int | None],
+        after: asyncio.Task[int | None],
+        sources: frozenset[m.PortName],
+    ) -> None:
+        def told(_: asyncio.Task[int | None]) -> None:
+            earlier, later = before.result(), after.result()
+            if earlier is not None and later is not None:
+                stream.switches.append(Switched(earlier, later, sources))
+
+        after.add_done_callback(told)
+
+
+async def _counted(answer: Coroutine[Any, Any, m.Statistics]) -> int | None:
+    try:
+        return (await answer).packets_sent
+    except MediaError:
+        return None
 
 
 def faults_in(
@@ -207,8 +216,10 @@ def hears_just(packets: Sequence[Arrived], start: int, expected: frozenset[str])
 
 
 @asynccontextmanager
-async def opened(directory: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Office]:
-    monkeypatch.setattr(facts, "WorkerLink", WitnessedLink)
+async def opened(
+    directory: Path, monkeypatch: pytest.MonkeyPatch, workers: int
+) -> AsyncIterator[Office]:
+    monkeypatch.setattr(wiring, "MediaPool", WitnessedPool)
     config = Config.model_validate(
         {
             "http": {"port": 0, "plain_port": 0},
@@ -217,9 +228,10 @@ async def opened(directory: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
             "calls": {"dials_per_minute": 1_000_000},
             "supervision": [{"supervisor": S, "devices": [A]}],
             "pickup_group": [{"devices": ["91*"]}],
+            "media": {"workers": workers},
         }
     )
-    async with wiring.Endpoint(config) as endpoint:
+    async with wiring.Endpoint(config, placement=in_turn()) as endpoint:
         for device in TONES_HZ:
             await wiring.add_extension(
                 endpoint.extensions, config.sip.realm, Extension(device), PASSWORD
@@ -232,14 +244,15 @@ async def opened(directory: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
             yield office
 
 
+@pytest.mark.parametrize("workers", [1, 2])
 async def test_who_has_left_a_route_is_in_no_packet_after(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
 ) -> None:
-    async with opened(tmp_path, monkeypatch) as office:
-        (link,) = office.endpoint.media_workers
-        assert isinstance(link, WitnessedLink)
+    """Also where the legs are spread over media workers."""
+    async with opened(tmp_path, monkeypatch, workers) as office:
+        link = office.endpoint.media
+        assert isinstance(link, WitnessedPool)
         await walk(office)
-        await link.read_answers()
     users = {phone.port: device for device, phone in office.phones.items()}
     streams = {port: each for port, each in link.streams.items() if each.far_port}  # not who rang
     names = SOUNDS | {port: users[each.far_port] for port, each in streams.items()}
