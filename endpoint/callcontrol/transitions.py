@@ -79,7 +79,9 @@ NEEDS_ESTABLISHED = frozenset(
 """Commands that also need an established call."""
 ENDS = frozenset({CommandName.CLEAR_CONNECTION, CommandName.CLEAR_CALL})
 """All that can be done in a call that has failed, while its caller hears so."""
-OF_SUPERVISORS = frozenset({CommandName.CLEAR_CONNECTION, CommandName.SET_MICROPHONE_MUTE})
+OF_SUPERVISORS = frozenset(
+    {CommandName.ANSWER_CALL, CommandName.CLEAR_CONNECTION, CommandName.SET_MICROPHONE_MUTE}
+)
 """All that one who only listens or whispers may do in its call: it is no party of it."""
 OF_LENDERS = frozenset({CommandName.RECONNECT_CALL})
 """What can be done besides in a call whose other party is lent to another one."""

@@ -18,7 +18,7 @@ from endpoint.callcontrol.commands import Command, CommandName
 from endpoint.callcontrol.model import Call, CallId, ConnectionState, Participation
 from endpoint.errors import CommandRejected
 from endpoint.gateways.native.encode import encode_call
-from endpoint.legs.base import Cause, DeviceId
+from endpoint.legs.base import Cause, DeviceId, LegRole
 from tests.scenarios import moments as at
 from tests.scenarios.desk import Desk, open_desk
 from tests.scenarios.moments import A, B, C, Step
@@ -27,8 +27,8 @@ pytestmark = pytest.mark.scenario
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "call-control.md").read_text(encoding="utf-8")
 FREE = DeviceId("7001")
-OF_TWO = {CommandName.CONSULTATION_CALL, CommandName.RETRIEVE_CALL}
-"""What the table's ³ keeps from a device that talks in another call."""
+OF_NONE = {CommandName.CONSULTATION_CALL}
+"""What the table's ³ keeps from a device that is in another call; else, that talks there."""
 
 
 def table() -> dict[str, dict[CommandName, str]]:
@@ -56,9 +56,13 @@ class Situation:
     steps: tuple[Step, ...]
     established: bool = True
     in_two: bool = False
-    """It is in another call too, and talks in one of them."""
+    """It is in another call too."""
+    talks: bool = True
+    """In one of two."""
     of_others: frozenset[CommandName] = frozenset()
     """What another device may do about it."""
+    only: str = ""
+    """The row that says which of these are left, where not all are."""
 
 
 SUPERVISED = frozenset({CommandName.JOIN_CALL, CommandName.INTERCEPT_CALL})
@@ -73,25 +77,67 @@ def refuses(who: str, cause: Cause) -> Step:
     return step
 
 
-async def a_holds_by_phone(desk: Desk) -> None:
-    at.phone_of(desk, "A").hold()
+def holds_by_phone(who: str) -> Step:
+    async def step(desk: Desk) -> None:
+        at.phone_of(desk, who).hold()
+        await desk.let_pass(0.01)
+
+    return step
+
+
+async def c_talks(desk: Desk) -> None:
+    """With somebody else, in a call that came to it."""
+    desk.exchange.offer("10010", C, LegRole.LINE)
+    (await desk.exchange.placed(C)).answer()
     await desk.let_pass(0.01)
 
 
+LENT = (*at.LENT, at.answers("C"))
 WHISPERS = at.asks(do.JoinCall(C, A, Participation.WHISPER))
+TO_C = at.asks(do.SingleStepTransfer(A, C))
+FAILED = "of these, in a call that failed"
+SILENT = "of these, listening or whispering"
+LISTENER = do.SingleStepConference(A, C, participation=Participation.SILENT)
 SITUATIONS = {
     "in no call": Situation("`null`", A, ()),
     "called, and does not ring yet": Situation("`null`", B, (at.CALLS,), established=False),
+    "called for a transfer while it talks elsewhere, and does not ring yet": Situation(
+        "`null`", C, (c_talks, *at.TALK, TO_C), in_two=True
+    ),
+    "called to listen, and does not ring yet": Situation(
+        "`null`", C, (*at.TALK, at.asks(LISTENER)), only=SILENT
+    ),
     "picks up to dial": Situation(
         "`initiated`", A, (at.a_does_not_pick_up, at.CALLS), established=False
     ),
+    "picks up to take a place": Situation(
+        "`initiated`", C, (*at.TALK, at.c_does_not_pick_up, at.INTERCEPTS)
+    ),
     "rings": Situation("`alerting`", A, (at.b_calls_a,), established=False, of_others=PICKED_UP),
     "is called into a call": Situation("`alerting`", C, at.TRANSFERS, of_others=PICKED_UP),
+    "is called into a call to listen": Situation(
+        "`alerting`",
+        C,
+        (*at.TALK, at.asks(LISTENER), at.rings("C")),
+        of_others=PICKED_UP,
+        only=SILENT,
+    ),
+    "is called into a call while it talks elsewhere": Situation(
+        "`alerting`", C, (c_talks, *at.TRANSFERS), in_two=True, of_others=PICKED_UP
+    ),
     "waits for the answer": Situation("`connected`", A, at.B_RINGS, established=False),
     "talks": Situation("`connected`", A, at.TALK, of_others=SUPERVISED),
     "is talked with": Situation("`connected`", B, at.TALK, of_others=SUPERVISED),
     "holds while it rings": Situation(
-        "`hold`", A, (*at.B_RINGS, a_holds_by_phone), established=False
+        "`hold`", A, (*at.B_RINGS, holds_by_phone("A")), established=False
+    ),
+    "holds while the second rings": Situation(
+        "`hold`",
+        A,
+        (*at.C_RINGS, holds_by_phone("A")),
+        established=False,
+        in_two=True,
+        talks=False,
     ),
     "holds": Situation("`hold`", A, at.HOLDS, of_others=SUPERVISED),
     "talks in the second of two": Situation(
@@ -103,29 +149,42 @@ SITUATIONS = {
     "of three": Situation("`connected`", A, at.ALL_TALK, of_others=SUPERVISED),
     "has barged in": Situation("`connected`", C, (*at.TALK, at.BARGES), of_others=SUPERVISED),
     "waits for whom it has lent": Situation(
-        "`connected`, its other party is lent", A, (*at.LENT, at.answers("C")), of_others=SUPERVISED
+        "`connected`, its other party is lent", A, LENT, of_others=SUPERVISED
     ),
-    "is lent": Situation(
-        "`connected`", B, (*at.LENT, at.answers("C")), in_two=True, of_others=SUPERVISED
-    ),
+    "is lent": Situation("`connected`", B, LENT, in_two=True, of_others=SUPERVISED),
     "is parked at": Situation("`queued`", at.PLACE, at.PARKED, of_others=PICKED_UP),
     "could not be reached": Situation("`fail`", B, (*at.B_RINGS, refuses("B", Cause.BUSY))),
     "hears the busy tone": Situation(
-        "`connected`, to a call that failed", A, (*at.B_RINGS, refuses("B", Cause.BUSY))
+        "`connected`", A, (*at.B_RINGS, refuses("B", Cause.BUSY)), established=False, only=FAILED
     ),
     "hears the busy tone in the second of two": Situation(
-        "`connected`, to a call that failed",
+        "`connected`",
         A,
         (*at.C_RINGS, refuses("C", Cause.BUSY)),
+        established=False,
         in_two=True,
+        only=FAILED,
     ),
-    "listens": Situation("`connected`, listening or whispering", C, (*at.TALK, at.LISTENS)),
-    "whispers": Situation("`connected`, listening or whispering", C, (*at.TALK, WHISPERS)),
+    "hears the busy tone after a transfer": Situation(
+        "`connected`", B, (*at.TRANSFERS, at.hangs_up("A"), refuses("C", Cause.BUSY)), only=FAILED
+    ),
+    "holds the busy tone after a transfer": Situation(
+        "`hold`",
+        B,
+        (*at.TRANSFERS, at.hangs_up("A"), refuses("C", Cause.BUSY), holds_by_phone("B")),
+        only=FAILED,
+    ),
+    "listens": Situation("`connected`", C, (*at.TALK, at.LISTENS), only=SILENT),
+    "whispers": Situation("`connected`", C, (*at.TALK, WHISPERS), only=SILENT),
+    "listens, and its telephone holds": Situation(
+        "`hold`", C, (*at.TALK, at.LISTENS, holds_by_phone("C")), only=SILENT
+    ),
 }
 """Every row of the table, by what a device does."""
 
 NOT_ALL = {
     ("is called into a call", CommandName.DEFLECT_CALL),
+    ("is called into a call while it talks elsewhere", CommandName.DEFLECT_CALL),
     ("of three", CommandName.PARK_CALL),
     ("of three", CommandName.LEND_CALL),
     ("has barged in", CommandName.LEND_CALL),
@@ -172,12 +231,15 @@ def expected(name: str, command: CommandName) -> bool:
     situation = SITUATIONS[name]
     if command in situation.of_others:
         return True
-    if command is CommandName.MAKE_CALL and situation.row in ("`queued`", "`fail`"):
-        return True  # what is parked there, or did not reach it, is no call that it is in
+    if command is CommandName.MAKE_CALL:  # it is in no other call, and that does not count
+        is_free = situation.row in ("`null`", "`queued`", "`fail`")
+        return is_free and not situation.in_two and not situation.only
     marks = ROWS[situation.row].get(command)
     if marks is None or (name, command) in NOT_ALL:
         return False
-    if situation.in_two and "³" in marks:
+    if situation.only and command not in ROWS[situation.only]:
+        return False
+    if situation.in_two and "³" in marks and (situation.talks or command in OF_NONE):
         return False
     return (situation.established or "¹" not in marks) and (situation.in_two or "²" not in marks)
 
@@ -192,8 +254,9 @@ async def arranged(desk: Desk, situation: Situation) -> tuple[Call | None, CallI
     if not mine:
         assert state == ConnectionState.NULL
         return None, None
-    (call,) = mine
-    return call, next((each.id for each in own if each is not call), None)
+    call = mine[-1]
+    other = next((each.id for each in own if each is not call), None)
+    return call, other
 
 
 def of(call: Call, device: DeviceId) -> str:
@@ -223,24 +286,23 @@ async def test_the_buttons_are_what_is_accepted(name: str) -> None:
         call, other = await arranged(desk, situation)
         if call is None:
             return  # whoever is in no call has one button only
-        (interaction,) = desk.controller.interactions()
+        (interaction,) = [
+            each for each in desk.controller.interactions() if each.call(call.id) is not None
+        ]
         own = {situation.device}
         shown = encode_call(interaction, call, own, own if other is not None else set())
         (buttons,) = [set(each.commands) for each in shown.parties if each.device in own]
         (others,) = [set(each.of_others) for each in shown.parties if each.device in own]
     assert others - {do.ClearConnection.name} == situation.of_others
-    elsewhere = {
-        do.MakeCall.name,
-        do.JoinCall.name,
-        do.InterceptCall.name,
-        do.DirectedPickupCall.name,
-    }
     more = {command for where, command in NOT_ALL if where == name}
-    accepted = {each for each in CommandName if expected(name, each)} - elsewhere
-    talks = {CommandName.RETRIEVE_CALL} if situation.in_two else set()
-    assert buttons - more - talks - elsewhere == accepted
+    more |= {CommandName.RETRIEVE_CALL} if situation.in_two else set()
+    more |= {CommandName.MAKE_CALL} if situation.row == "`null`" else set()
+    accepted = {each for each in CommandName if expected(name, each)} - situation.of_others
+    accepted -= {CommandName.MAKE_CALL}  # not of this call, or shown above
+    assert buttons - more == accepted - more
 
 
 def test_every_row_is_tried() -> None:
-    assert {each.row for each in SITUATIONS.values()} == set(ROWS)
+    rows = {each.row for each in SITUATIONS.values()}
+    assert rows | {FAILED, SILENT} == set(ROWS)
     assert set(BUILDERS) == set(CommandName)

@@ -70,11 +70,10 @@ def marks(name: CommandName) -> str:
 def test_the_state_table_is_the_transition_table() -> None:
     """When it is not: put the expected text between the markers."""
     rows = {f"`{state}`": ALLOWED[state] for state in ConnectionState}
-    rows["`connected`, to a call that failed"] = ALLOWED[ConnectionState.CONNECTED] & ENDS
-    silent = ALLOWED[ConnectionState.CONNECTED] & OF_SUPERVISORS
     lends = ALLOWED[ConnectionState.CONNECTED] | OF_LENDERS
     rows["`connected`, its other party is lent"] = lends
-    rows["`connected`, listening or whispering"] = silent
+    rows["of these, in a call that failed"] = ENDS
+    rows["of these, listening or whispering"] = OF_SUPERVISORS
     lines = ["| state | commands |", "|---|---|"]
     for state, allowed in rows.items():
         needless = OF_LENDERS if allowed is lends else frozenset[CommandName]()
