@@ -70,7 +70,7 @@ class Library:
         """All that can be chosen."""
         found = list(self.sounddevice.query_devices())
         default_input, default_output = self.sounddevice.default.device
-        names = _stable([str(each["name"]) for each in found])
+        names = stable_names([str(each["name"]) for each in found])
         devices = [
             m.SoundDevice(
                 name,
@@ -91,14 +91,14 @@ class Library:
         found = list(self.sounddevice.query_devices())
         channels = "max_input_channels" if is_input else "max_output_channels"
         full = [str(each["name"]) for each in found]
-        for number, names in enumerate(zip(_stable(full), full, strict=True)):
+        for number, names in enumerate(zip(stable_names(full), full, strict=True)):
             if name in names and found[number][channels] > 0:
                 return number
         kind = "input" if is_input else "output"
         raise MediaError(f"there is no sound {kind} {name!r}")
 
 
-def _stable(names: list[str]) -> list[str]:
+def stable_names(names: list[str]) -> list[str]:
     """Names without the numbers of cards, where that leaves them different."""
     short = [_HARDWARE.sub("", name) for name in names]
     count = Counter(short)
@@ -110,8 +110,7 @@ class OpenDevice:
 
     def __init__(self, library: Library, settings: m.StreamSettings, stream: Stream) -> None:
         self._stream = stream
-        self._asked_at = monotonic()
-        self._library = library
+        self._asked_at = 0.0
         is_input, name = settings.use.is_input, settings.name
         if name.startswith(pulseserver.PREFIX):
             pulseserver.choose(name, is_input=is_input)
@@ -134,10 +133,16 @@ class OpenDevice:
                         latency=_LATENCY_S,
                         callback=self._captured if is_input else self._asked,
                     )
-                    self._open.start()
                 except (sounds.PortAudioError, ValueError) as exc:
                     failure = failure or exc
                     continue
+                try:
+                    self._open.start()
+                except sounds.PortAudioError as exc:
+                    failure = failure or exc
+                    self._open.close(ignore_errors=True)
+                    continue
+                self._asked_at = monotonic()
                 return
         raise MediaError(f"sound device {settings.name!r} can't be opened: {failure}")
 
@@ -175,7 +180,7 @@ class OpenDevice:
 
 
 class Keeper:
-    """Keeps the device open from `Open` on, and tells what becomes of it."""
+    """Keeps the device open from `OpenSound` on, and tells what becomes of it."""
 
     def __init__(
         self, control: socket.socket, audio: socket.socket | None, settings: m.StreamSettings

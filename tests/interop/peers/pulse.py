@@ -144,23 +144,19 @@ class Pulse:
     @asynccontextmanager
     async def playing(self, sink: str, tone_hz: int) -> AsyncIterator[None]:
         """Play a tone into a sink meanwhile."""
-        file = self._directory / f"{sink}-{tone_hz}.raw"
-        file.write_bytes(tone(tone_hz, 180.0).astype("<i2").tobytes())
-        player = Process(
-            [
-                self._play,
-                "--playback",
-                f"--device={sink}",
-                *_FORMAT,
-                "--latency-msec=60",
-                str(file),
-            ],
-            directory=self._directory,
-            name=f"pacat-{sink}",
-            environment=self.environment,
+        process = await asyncio.create_subprocess_exec(
+            self._play,
+            *("--playback", f"--device={sink}", *_FORMAT, "--latency-msec=60"),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.DEVNULL,
+            env={**os.environ, **self.environment},
         )
-        async with player:
+        assert process.stdin is not None
+        async with _ended(process), asyncio.TaskGroup() as group:
+            saying = group.create_task(_say(process.stdin, tone_hz))
             yield
+            saying.cancel()
 
     @asynccontextmanager
     async def recording(self, sink: str) -> AsyncIterator[Recorder]:
@@ -174,15 +170,10 @@ class Pulse:
         )
         assert process.stdout is not None
         recorder = Recorder()
-        try:
-            async with asyncio.TaskGroup() as group:
-                reading = group.create_task(recorder.read(process.stdout))
-                yield recorder
-                reading.cancel()
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                process.kill()
-            await process.wait()
+        async with _ended(process), asyncio.TaskGroup() as group:
+            reading = group.create_task(recorder.read(process.stdout))
+            yield recorder
+            reading.cancel()
 
     async def record(self, sink: str, ms: int) -> Samples:
         """Return what is played into a sink in the next `ms`."""
@@ -201,6 +192,26 @@ class Pulse:
         """Let this process and its children have these devices."""
         for name, value in self.environment.items():
             monkeypatch.setenv(name, value)
+
+
+async def _say(stream: asyncio.StreamWriter, tone_hz: int) -> None:
+    """Write a tone for ever, or until nobody reads."""
+    second = tone(tone_hz, 1.0).astype("<i2").tobytes()
+    with contextlib.suppress(ConnectionError):
+        while True:
+            stream.write(second)
+            await stream.drain()
+
+
+@asynccontextmanager
+async def _ended(process: asyncio.subprocess.Process) -> AsyncIterator[None]:
+    """End a process on leaving."""
+    try:
+        yield
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
 
 
 _FORMAT = ("--raw", "--format=s16le", f"--rate={RATE_HZ}", "--channels=1")
