@@ -381,6 +381,8 @@ SupervisionCommand = JoinCall | InterceptCall
 """Commands about a conversation of another device."""
 CommandOfOthers = SupervisionCommand | DirectedPickupCall
 """Commands about a call of another device."""
+MakingCommand = MakeCall | ConsultationCall | LendCall
+"""Commands that make a call, which is the newest one then."""
 PairCommand = AlternateCall | ReconnectCall | ConferenceCall | TransferCall
 """Commands about two calls of a device: the one that it holds, and the other."""
 CallCommand = (

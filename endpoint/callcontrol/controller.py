@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
@@ -22,10 +23,9 @@ from endpoint.callcontrol.commands import (
     Command,
     CommandAccepted,
     CommandOfOthers,
-    ConsultationCall,
     DirectedPickupCall,
-    LendCall,
     MakeCall,
+    MakingCommand,
     PairCommand,
     ReconnectCall,
     Rejection,
@@ -209,18 +209,12 @@ class CallController:
             raise refused(Rejection.UNKNOWN_DEVICE, command, why)
         if isinstance(command, MakeCall):
             runner = self._open_for(command)
+        else:
+            runner, command = self._addressed(command)
+        with self._picked_up_for(command):
             state = await runner.ask(command)
-            return CommandAccepted(command.name, state.id, state.calls[-1].id)
-        if isinstance(command, PairCommand):
-            command = self._named(command)
-        runner, call = self._find(command)
-        if isinstance(command, PairCommand):
-            self._gather(runner, command)
-        elif isinstance(command, CommandOfOthers):
-            return await self._join(runner, replace(command, call=call), call)
-        state = await runner.ask(replace(command, call=call))
-        if isinstance(command, ConsultationCall | LendCall):
-            call = state.calls[-1].id
+        call = state.calls[-1].id if isinstance(command, MakingCommand) else command.call
+        assert call is not None  # `_addressed` names it
         return CommandAccepted(command.name, state.id, call)
 
     def subscribe(self, after: int | None = None) -> Subscription:
@@ -304,6 +298,19 @@ class CallController:
             raise refused(Rejection.DEVICE_BUSY, command, f"{command.device} dials already")
         return self._start(self._new_interaction(), dialling=command.device)
 
+    def _addressed(self, command: CallCommand) -> tuple[InteractionRunner, CallCommand]:
+        """Whose command it is, with its calls named; two calls are brought to one interaction.
+
+        Raises: CommandRejected.
+        """
+        if not isinstance(command, PairCommand):
+            runner, call = self._find(command)
+            return runner, replace(command, call=call)
+        command = self._named(command)
+        runner, _ = self._find(command)
+        self._gather(runner, command)
+        return runner, command
+
     def _find(self, command: CallCommand) -> tuple[InteractionRunner, CallId]:
         """Whose command it is, and the call that it means.
 
@@ -333,17 +340,19 @@ class CallController:
         ((runner, call, _),) = own
         return runner, call.id
 
-    async def _join(
-        self, runner: InteractionRunner, command: CommandOfOthers, call: CallId
-    ) -> CommandAccepted:
-        """Pick a station up for the call of another, if it is in no other call itself.
+    @contextmanager
+    def _picked_up_for(self, command: Command) -> Iterator[None]:
+        """While a station is picked up for a call of others, it dials and joins nothing else.
 
-        Raises: CommandRejected.
+        Raises: CommandRejected, where it is in another call itself.
         """
+        if not isinstance(command, CommandOfOthers):
+            yield
+            return
         device = command.device
         is_there = False
         for _, other, own in self._connections_of(device):
-            if other.id != call:
+            if other.id != command.call:
                 why = f"{device} is {own.state} in call {other.id}"
                 raise refused(Rejection.DEVICE_BUSY, command, why)
             is_there = True
@@ -351,10 +360,9 @@ class CallController:
             raise refused(Rejection.DEVICE_BUSY, command, f"{device} is being picked up")
         self._joining.add(device)
         try:
-            state = await runner.ask(command)
+            yield
         finally:
             self._joining.discard(device)
-        return CommandAccepted(command.name, state.id, call)
 
     def _is_picked_up(self, device: DeviceId) -> bool:
         """Whether a command picks the device's station up this moment."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -16,9 +16,10 @@ from endpoint.app.wiring import Endpoint, add_extension
 from endpoint.callcontrol.commands import Command, CommandAccepted
 from endpoint.callcontrol.events import CallCleared, Event
 from endpoint.callcontrol.feed import Subscription
-from endpoint.legs.base import DeviceId
+from endpoint.legs.base import DeviceId, DeviceRegistered
 from endpoint.storage.extensions import Extension
 
+from .peers.baresip import Baresip
 from .peers.feed import PeerError
 from .peers.sound import RATE_HZ, tones_in
 
@@ -117,6 +118,16 @@ class Desk:
         authority = self.endpoint.certificate.authority
         assert authority is not None
         return authority
+
+    @asynccontextmanager
+    async def telephone(self, user: DeviceId, tone_hz: int) -> AsyncIterator[Baresip]:
+        """Yield a baresip that is registered here as one of the extensions, and says a tone."""
+        directory = self.config.state.directory.parent / user
+        async with Baresip(
+            directory, user, self.sip, password=self.password, tone_hz=tone_hz
+        ) as phone:
+            await self.event(DeviceRegistered, device=user)
+            yield phone
 
     async def do(self, command: Command) -> CommandAccepted:
         """Submit a command."""

@@ -31,7 +31,7 @@ from endpoint.callcontrol.events import (
     Retrieved,
     Transferred,
 )
-from endpoint.legs.base import Cause, DeviceId, DeviceRegistered
+from endpoint.legs.base import Cause, DeviceId
 
 from .desk import Desk
 from .peers.baresip import Baresip
@@ -56,20 +56,14 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
 
 
 @pytest.fixture
-async def agent(desk: Desk, tmp_path: Path) -> AsyncIterator[Baresip]:
-    async with Baresip(
-        tmp_path / "agent", AGENT, desk.sip, password=desk.password, tone_hz=AGENT_HZ
-    ) as phone:
-        await desk.event(DeviceRegistered, device=AGENT)
+async def agent(desk: Desk) -> AsyncIterator[Baresip]:
+    async with desk.telephone(AGENT, AGENT_HZ) as phone:
         yield phone
 
 
 @pytest.fixture
-async def colleague(desk: Desk, tmp_path: Path) -> AsyncIterator[Baresip]:
-    async with Baresip(
-        tmp_path / "colleague", COLLEAGUE, desk.sip, password=desk.password, tone_hz=COLLEAGUE_HZ
-    ) as phone:
-        await desk.event(DeviceRegistered, device=COLLEAGUE)
+async def colleague(desk: Desk) -> AsyncIterator[Baresip]:
+    async with desk.telephone(COLLEAGUE, COLLEAGUE_HZ) as phone:
         yield phone
 
 

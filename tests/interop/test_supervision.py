@@ -22,7 +22,7 @@ from endpoint.callcontrol.events import (
     MicrophoneMute,
 )
 from endpoint.callcontrol.model import Participation
-from endpoint.legs.base import DeviceId, DeviceRegistered
+from endpoint.legs.base import DeviceId
 
 from .desk import Desk
 from .peers.baresip import Baresip
@@ -47,24 +47,14 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
 
 
 @pytest.fixture
-async def agent(desk: Desk, tmp_path: Path) -> AsyncIterator[Baresip]:
-    async with Baresip(
-        tmp_path / "agent", AGENT, desk.sip, password=desk.password, tone_hz=AGENT_HZ
-    ) as phone:
-        await desk.event(DeviceRegistered, device=AGENT)
+async def agent(desk: Desk) -> AsyncIterator[Baresip]:
+    async with desk.telephone(AGENT, AGENT_HZ) as phone:
         yield phone
 
 
 @pytest.fixture
-async def supervisor(desk: Desk, tmp_path: Path) -> AsyncIterator[Baresip]:
-    async with Baresip(
-        tmp_path / "supervisor",
-        SUPERVISOR,
-        desk.sip,
-        password=desk.password,
-        tone_hz=SUPERVISOR_HZ,
-    ) as phone:
-        await desk.event(DeviceRegistered, device=SUPERVISOR)
+async def supervisor(desk: Desk) -> AsyncIterator[Baresip]:
+    async with desk.telephone(SUPERVISOR, SUPERVISOR_HZ) as phone:
         yield phone
 
 
