@@ -18,6 +18,7 @@ from pathlib import Path
 import structlog
 from rich.console import Console
 
+from tests.bench.agents import agents
 from tests.bench.commands import interactions, switching
 from tests.bench.conferences import conference
 from tests.bench.forwarding import g711, webrtc
@@ -50,6 +51,7 @@ BENCHES: Mapping[str, Bench] = {
     "recovery": recovery,
     "rooms": rooms,
     "transcode": transcode,
+    "agents": agents,
     "registrations": registrations,
     "calls": calls,
 }
