@@ -88,7 +88,23 @@ def holds_by_phone(who: str) -> Step:
 async def c_talks(desk: Desk) -> None:
     """With somebody else, in a call that came to it."""
     desk.exchange.offer("10010", C, LegRole.LINE)
-    (await desk.exchange.placed(C)).answer()
+    await desk.let_pass(0.01)
+    await at.answers("C")(desk)
+
+
+D = DeviceId("6003")
+
+
+async def b_consults_d(desk: Desk) -> None:
+    await desk.controller.submit(do.ConsultationCall(B, D))
+    (await desk.exchange.placed(D)).answer()
+    await desk.let_pass(0.01)
+
+
+async def d_leaves_for_c(desk: Desk) -> None:
+    await desk.controller.submit(do.SingleStepTransfer(D, C))
+    (await desk.exchange.placed(C)).ring()
+    (await desk.exchange.placed(D)).hang_up()
     await desk.let_pass(0.01)
 
 
@@ -104,6 +120,7 @@ SITUATIONS = {
     "called for a transfer while it talks elsewhere, and does not ring yet": Situation(
         "`null`", C, (c_talks, *at.TALK, TO_C), in_two=True
     ),
+    "called for a transfer, and does not ring yet": Situation("`null`", C, (*at.TALK, TO_C)),
     "called to listen, and does not ring yet": Situation(
         "`null`", C, (*at.TALK, at.asks(LISTENER)), only=SILENT
     ),
@@ -112,6 +129,9 @@ SITUATIONS = {
     ),
     "picks up to take a place": Situation(
         "`initiated`", C, (*at.TALK, at.c_does_not_pick_up, at.INTERCEPTS)
+    ),
+    "picks up to take a place while it talks at another telephone": Situation(
+        "`initiated`", C, (*at.TALK, at.c_does_not_pick_up, at.INTERCEPTS, c_talks), in_two=True
     ),
     "rings": Situation("`alerting`", A, (at.b_calls_a,), established=False, of_others=PICKED_UP),
     "is called into a call": Situation("`alerting`", C, at.TRANSFERS, of_others=PICKED_UP),
@@ -174,8 +194,35 @@ SITUATIONS = {
         (*at.TRANSFERS, at.hangs_up("A"), refuses("C", Cause.BUSY), holds_by_phone("B")),
         only=FAILED,
     ),
+    "holds the busy tone in the second of two": Situation(
+        "`hold`",
+        A,
+        (*at.C_RINGS, refuses("C", Cause.BUSY), holds_by_phone("A")),
+        established=False,
+        in_two=True,
+        talks=False,
+        only=FAILED,
+    ),
+    "holds the second of two, where a transfer failed": Situation(
+        "`hold`",
+        B,
+        (*at.TALK, b_consults_d, d_leaves_for_c, refuses("C", Cause.BUSY), holds_by_phone("B")),
+        in_two=True,
+        talks=False,
+        only=FAILED,
+    ),
+    "holds while its other party is lent": Situation(
+        "`hold`, its other party is lent", A, (*LENT, at.asks(do.HoldCall(A))), of_others=SUPERVISED
+    ),
     "listens": Situation("`connected`", C, (*at.TALK, at.LISTENS), only=SILENT),
     "whispers": Situation("`connected`", C, (*at.TALK, WHISPERS), only=SILENT),
+    "listens, and its telephone holds while it talks at another one": Situation(
+        "`hold`",
+        C,
+        (*at.TALK, at.LISTENS, holds_by_phone("C"), c_talks),
+        in_two=True,
+        only=SILENT,
+    ),
     "listens, and its telephone holds": Situation(
         "`hold`", C, (*at.TALK, at.LISTENS, holds_by_phone("C")), only=SILENT
     ),
@@ -293,12 +340,15 @@ async def test_the_buttons_are_what_is_accepted(name: str) -> None:
         shown = encode_call(interaction, call, own, own if other is not None else set())
         (buttons,) = [set(each.commands) for each in shown.parties if each.device in own]
         (others,) = [set(each.of_others) for each in shown.parties if each.device in own]
-    assert others - {do.ClearConnection.name} == situation.of_others
+    is_over = situation.only == FAILED or situation.row == "`fail`"
+    dropped = set() if is_over else {CommandName.CLEAR_CONNECTION}
+    assert others == situation.of_others | dropped
     more = {command for where, command in NOT_ALL if where == name}
     more |= {CommandName.RETRIEVE_CALL} if situation.in_two else set()
-    more |= {CommandName.MAKE_CALL} if situation.row == "`null`" else set()
+    rings_not = situation.row == "`null`" and not situation.only
+    assert (CommandName.MAKE_CALL in buttons) == rings_not
+    more.add(CommandName.MAKE_CALL)
     accepted = {each for each in CommandName if expected(name, each)} - situation.of_others
-    accepted -= {CommandName.MAKE_CALL}  # not of this call, or shown above
     assert buttons - more == accepted - more
 
 

@@ -70,13 +70,16 @@ def marks(name: CommandName) -> str:
 def test_the_state_table_is_the_transition_table() -> None:
     """When it is not: put the expected text between the markers."""
     rows = {f"`{state}`": ALLOWED[state] for state in ConnectionState}
-    lends = ALLOWED[ConnectionState.CONNECTED] | OF_LENDERS
-    rows["`connected`, its other party is lent"] = lends
+    lends = {
+        f"`{state}`, its other party is lent": ALLOWED[state] | OF_LENDERS
+        for state in (ConnectionState.CONNECTED, ConnectionState.HOLD)
+    }
+    rows |= lends
     rows["of these, in a call that failed"] = ENDS
     rows["of these, listening or whispering"] = OF_SUPERVISORS
     lines = ["| state | commands |", "|---|---|"]
     for state, allowed in rows.items():
-        needless = OF_LENDERS if allowed is lends else frozenset[CommandName]()
+        needless = OF_LENDERS if state in lends else frozenset[CommandName]()
         names = [f"`{n}`{'' if n in needless else marks(n)}" for n in sorted(allowed)]
         lines.append(f"| {state} | {', '.join(names) or '–'} |")
     assert section("states") == "\n".join(lines)
