@@ -192,6 +192,25 @@ async def test_a_sound_process_that_hangs_is_begun_anew(desk: Desk, pulse: Pulse
     await hear({ears: {COLLEAGUE_HZ}, colleague: {AGENT_HZ}})
 
 
+@pytest.mark.soak
+async def test_a_sound_server_that_is_started_anew_is_found_again(pulse: Pulse, desk: Desk) -> None:
+    """Both directions are silent meanwhile, and the call goes on."""
+    ears, colleague = pulse.monitor("ears"), desk.ear(COLLEAGUE)
+    await desk.do(MakeCall(AGENT, COLLEAGUE))
+    await desk.event(Established, device=COLLEAGUE)
+    await hear({ears: {COLLEAGUE_HZ}, colleague: {AGENT_HZ}})
+    await pulse.restart()
+    for _ in range(2):
+        await desk.event(SoundDeviceLost)
+    await hear({colleague: set()})
+    for sink in ("mouth", "ears"):
+        await pulse.plug_in(sink)
+    for _ in range(2):
+        await desk.event(SoundDeviceReturned)
+    async with pulse.playing("mouth", AGENT_HZ):
+        await hear({ears: {COLLEAGUE_HZ}, colleague: {AGENT_HZ}})
+
+
 def process_of(use: SoundUse) -> int:
     """The id of our process for one direction."""
     for file in Path("/proc").glob("[0-9]*/cmdline"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -116,6 +117,13 @@ class Pulse:
 
     async def __aexit__(self, *_: object) -> None:
         await self._stack.aclose()
+
+    async def restart(self) -> None:
+        """End it and begin it anew, with none of its devices."""
+        await self._stack.aclose()
+        self._modules.clear()
+        shutil.rmtree(self._directory)
+        await self.__aenter__()
 
     async def control(self, *arguments: str) -> str:
         """Ask `pactl`. Raises PeerError."""
