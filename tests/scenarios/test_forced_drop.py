@@ -91,7 +91,7 @@ async def test_a_supervisor_drops_the_customer_of_the_agent_from_a_conference() 
         assert desk.exchange.heard() == {A: {C}, C: {A}}
 
 
-async def test_nobody_else_drops_anybody() -> None:
+async def test_s21_nobody_else_drops_anybody() -> None:
     """Not from outside the call, and not one's own supervisor."""
     async with open_desk(permissions=SUPERVISED) as desk:
         await desk.talking(A, B)
@@ -145,7 +145,7 @@ OF_A_CALL: list[Callable[[DeviceId], do.Command]] = [
 
 
 @pytest.mark.parametrize("command", OF_A_CALL)
-async def test_nobody_commands_in_the_name_of_an_outside_party(
+async def test_s21_nobody_commands_in_the_name_of_an_outside_party(
     command: Callable[[DeviceId], do.Command],
 ) -> None:
     async with open_desk(ours={A, C, S}) as desk:

@@ -11,6 +11,7 @@ from endpoint.callcontrol import commands as do
 from endpoint.callcontrol import events as told
 from endpoint.callcontrol.model import Participation
 from endpoint.callcontrol.permissions import Rules, Supervision
+from endpoint.callcontrol.transitions import OF_OTHERS
 from endpoint.errors import CommandRejected
 from endpoint.legs.base import DeviceId
 from tests.scenarios.desk import Desk, open_desk
@@ -36,11 +37,21 @@ async def is_refused(desk: Desk, command: do.Command) -> None:
     assert [each for each in desk.exchange.asked if each.startswith("place")] == placed
 
 
-@pytest.mark.parametrize("command", OF_SUPERVISORS, ids=str)
-async def test_nobody_supervises_without_a_rule(command: do.SupervisionCommand) -> None:
+OF_OTHERS_BY_NAME: dict[do.CommandName, list[do.Command]] = {
+    do.CommandName.JOIN_CALL: [do.JoinCall(C, A, how) for how in Participation],
+    do.CommandName.INTERCEPT_CALL: [do.InterceptCall(C, A)],
+    do.CommandName.DIRECTED_PICKUP_CALL: [do.DirectedPickupCall(C, S)],
+}
+
+
+@pytest.mark.parametrize("name", sorted(OF_OTHERS))
+async def test_s21_nobody_has_part_in_calls_of_others_without_a_rule(name: do.CommandName) -> None:
+    """Whatever command is about another device; A talks with B, and a call rings at S."""
     async with open_desk(permissions=Rules()) as desk:
         await desk.talking(A, B)
-        await is_refused(desk, command)
+        await desk.coming_in("10010", S)
+        for command in OF_OTHERS_BY_NAME[name]:
+            await is_refused(desk, command)
 
 
 @pytest.mark.parametrize("command", OF_SUPERVISORS, ids=str)
@@ -53,7 +64,7 @@ async def test_a_supervisor_supervises_whom_its_rule_names(
         await desk.exchange.placed(S)
 
 
-async def test_nobody_is_supervised_or_supervises_beyond_the_rule() -> None:
+async def test_s21_nobody_is_supervised_or_supervises_beyond_the_rule() -> None:
     """Not the customer, not by another agent, not the supervisor."""
     async with open_desk(permissions=SUPERVISED) as desk:
         await desk.talking(A, B)
