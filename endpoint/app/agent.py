@@ -173,6 +173,9 @@ class Agent:
         assert isinstance(snapshot, wire.Snapshot)
         for known in snapshot.calls:
             self._calls.update(known)
+        for call in self.calls:
+            if call.state == "alerting":
+                self._calls.incoming.put_nowait(call)
         if all(one.device != self.device for one in snapshot.devices):
             raise AgentError(f"{self.device} is no device of the endpoint")
         await self._group.__aenter__()

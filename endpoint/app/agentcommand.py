@@ -15,7 +15,7 @@ from rich.text import Text
 
 from endpoint.app import telemetry
 from endpoint.app.agent import Agent
-from endpoint.app.agentsettings import NULL
+from endpoint.app.agentsettings import FILE, NULL
 from endpoint.app.context import ConfigFile
 from endpoint.app.mistakes import expected
 from endpoint.app.output import Output
@@ -36,8 +36,17 @@ def agent(
         str,
         typer.Option(help="wss://…, ws://…, sip:… or sips:…; by default the endpoint that runs."),
     ] = "",
-    input: Annotated[str, typer.Option(help="What he speaks by: null, tone:HZ, file:PATH.")] = NULL,
-    output: Annotated[str, typer.Option(help="What he hears by: null, file:PATH.")] = NULL,
+    input: Annotated[
+        str,
+        typer.Option(
+            help="What he speaks by: a name of `sound list`, default, null, tone:HZ or file:PATH."
+        ),
+    ] = NULL,
+    output: Annotated[
+        str,
+        typer.Option(help="What he hears by: a name of `sound list`, default, null or file:PATH."),
+    ] = NULL,
+    ringer: Annotated[str, typer.Option(help="Where he is rung; by default --output.")] = "",
     auto_answer: Annotated[
         bool, typer.Option("--auto-answer", help="He takes every call at once.")
     ] = False,
@@ -78,13 +87,14 @@ def agent(
             "domain": domain,
             "ca": ca,
             "media": media,
-            "input": input,
-            "output": output,
+            "input": _whole(input),
+            "output": _whole(output),
+            "ringer": ringer,
         }
         one = _made(extension, base, auto_answer, said)
         place, audio = f"at {sip_ws_server}", f"speaks by {input}, hears by {output}"
     else:
-        _refuse_what_is_for_a_server(said=auto_answer or {input, output} != {NULL})
+        _refuse_what_is_for_a_server(said=auto_answer or bool(ringer) or {input, output} != {NULL})
         try:
             one = Agent.running(extension, config)
         except EndpointError as error:
@@ -97,7 +107,7 @@ def _refuse_what_is_for_a_server(*, said: bool) -> None:
     """What an endpoint that runs has in its configuration. Raises `BadParameter`."""
     if said:
         raise typer.BadParameter(
-            "--input, --output and --auto-answer are for --sip-ws-server; "
+            "--input, --output, --ringer and --auto-answer are for --sip-ws-server; "
             "at the endpoint that runs its [[agent]] says so"
         )
 
@@ -136,9 +146,17 @@ def _password(file: Path | None) -> str:
     return str(typer.prompt("Password", hide_input=True))
 
 
+def _whole(name: str) -> str:
+    """A file by its whole path: a relative one goes by the working directory."""
+    path = name.removeprefix(FILE)
+    return f"{FILE}{Path(path).expanduser().absolute()}" if path not in ("", name) else name
+
+
 async def _on_screen(agent: Agent, place: str, audio: str) -> None:
+    console = Console()
+    console.print(f"{agent.device} {place} …")
     async with agent:
-        await Terminal(agent, place=place, audio=audio, console=Console()).run()
+        await Terminal(agent, place=place, audio=audio, console=console).run()
 
 
 async def _told(agent: Agent, out: Output) -> None:

@@ -47,9 +47,12 @@ class Terminal:
         self._events: deque[str] = deque(maxlen=_EVENTS)
         self._said = ""
         self._is_refused = False
-        self._prompt: tuple[str, Callable[[str], Coroutine[None, None, object]]] | None = None
+        self._prompt: tuple[str, str, Callable[[str], Coroutine[None, None, object]]] | None = None
+        """What is asked for, the word when it is done, and who does it."""
         self._typed = ""
         self._may_be_empty = False
+        self._tasks: set[asyncio.Task[None]] = set()
+        """What goes on, and ends with the screen."""
         self._live: Live
         self._group: asyncio.TaskGroup
 
@@ -59,17 +62,15 @@ class Terminal:
             self._note_registration(one)
         with Live(console=self._console, screen=True, auto_refresh=False) as self._live:
             async with Keyboard().opened() as keyboard, asyncio.TaskGroup() as self._group:
-                beside = [
-                    self._group.create_task(self._follow()),
-                    self._group.create_task(self._watch()),
-                ]
+                for work in (self._follow(), self._watch()):
+                    self._begin(work)
                 self._draw()
                 async for key in keyboard:
                     if self._prompt is None and key == "q":
                         break
                     self._press(key)
                     self._draw()
-                for task in beside:
+                for task in self._tasks:
                     task.cancel()
             for call in self._agent.calls:
                 await call.hang_up()
@@ -140,17 +141,17 @@ class Terminal:
             at = calls.index(call) + (1 if key == DOWN else -1)
             self._chosen = calls[at % len(calls)].id
         elif key == "d":
-            self._ask("Dial:", self._agent.dial)
+            self._ask("Dial:", "answered", self._agent.dial)
         elif call is None:
             self._refuse(f"no call: {key} means nothing now, d dials")
         elif key in DIGITS[:12]:  # A to D are no keys of a telephone
             self._do(f"{key} is sent", call.press(key))
         elif key == "c":
-            self._ask("Consult:", call.consult)
+            self._ask("Consult:", "answered", call.consult)
         elif key == "t":
             two = CommandName.TRANSFER_CALL in self._able(call)
             more = " (nothing: whom the other call is with)" if two else ""
-            self._ask(f"Transfer to{more}:", call.transfer, may_be_empty=two)
+            self._ask(f"Transfer to{more}:", "handed over", call.transfer, may_be_empty=two)
         else:
             self._act(key, call)
 
@@ -174,20 +175,21 @@ class Terminal:
     def _ask(
         self,
         prompt: str,
+        word: str,
         act: Callable[[str], Coroutine[None, None, object]],
         *,
         may_be_empty: bool = False,
     ) -> None:
-        self._prompt, self._typed, self._may_be_empty = (prompt, act), "", may_be_empty
+        self._prompt, self._typed, self._may_be_empty = (prompt, word, act), "", may_be_empty
 
     def _type(self, key: str) -> None:
         assert self._prompt is not None
-        prompt, act = self._prompt
+        prompt, word, act = self._prompt
         if key == ENTER:
             self._prompt = None
             if self._typed or self._may_be_empty:
                 self._said = f"{prompt} {self._typed} …"
-                self._do("", act(self._typed))
+                self._do(word, act(self._typed))
         elif key == ESCAPE:
             self._prompt = None
         elif key == BACK:
@@ -205,7 +207,12 @@ class Terminal:
                 self._said, self._is_refused = word, False
             self._draw()
 
-        self._group.create_task(done())
+        self._begin(done())
+
+    def _begin(self, work: Coroutine[None, None, None]) -> None:
+        task = self._group.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def _refuse(self, text: str) -> None:
         self._said, self._is_refused = text, True

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import os
+import signal
+import sys
+from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -15,13 +20,15 @@ from pydantic import ValidationError
 
 from endpoint.app import Agent, AgentError, Call, CallFailed
 from endpoint.app.context import client_of
+from endpoint.app.exitcodes import ExitCode
 from endpoint.app.settings import Config
-from endpoint.app.wiring import Endpoint
+from endpoint.app.wiring import Endpoint, add_extension
 from endpoint.audio.analysis import heard
 from endpoint.client.client import EndpointClient
 from endpoint.client.errors import RequestRefused
 from endpoint.errors import EndpointError
-from tests.integration.endpoint.app.conftest import configuration
+from endpoint.storage.extensions import Extension
+from tests.integration.endpoint.app.conftest import PASSWORD, configuration
 
 pytestmark = pytest.mark.integration
 
@@ -137,6 +144,9 @@ async def test_what_a_program_asks_moves_the_audio(house: House) -> None:
 
     await call.hold()
     assert call.state == "hold"
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.2):
+            await anext(call.audio)
     await house.hears(None, {CUSTOMER: {"music"}})
     await call.retrieve()
     await house.hears(call, {AGENT: {CUSTOMER}, CUSTOMER: {AGENT}})
@@ -285,15 +295,49 @@ async def test_an_endpoint_of_his_own_is_started_and_ended(
     assert (tmp_path / "agent-endpoint" / "agents" / AGENT).is_dir()
 
 
-async def test_who_is_refused_by_his_server_is_told_so(
+async def test_an_agent_of_an_outside_server_without_a_screen(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """A line each for what happens; a wrong password is told, and ends it."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     async with Endpoint(settings(tmp_path / "server")) as server:
         host, port = server.sip_address
+        address = f"sip:{host}:{port}"
+        realm = server.config.sip.realm
+        await add_extension(server.extensions, realm, Extension("6009"), PASSWORD)
         with pytest.raises(AgentError, match=r"6009 is not registered: .*40[134]"):
-            async with Agent("6009", server=f"sip:{host}:{port}", password="wrong-Password-1"):
+            async with Agent("6009", server=address, password="wrong-Password-1"):
                 pass
+
+        program = [sys.executable, "-c", "from endpoint.app.cli import main; main()", "agent"]
+        options = ["--extension", "6009", "--sip-ws-server", address, "--input", "tone:1400"]
+        process = await asyncio.create_subprocess_exec(
+            *program,
+            *options,
+            "--auto-answer",
+            "--json",
+            stdin=DEVNULL,
+            stdout=PIPE,
+            env={**os.environ, "AGENT_PASSWORD": PASSWORD},
+        )
+        assert process.stdout is not None
+        try:
+            async with asyncio.timeout(3 * PATIENCE_S):
+                assert json.loads(await process.stdout.readline())["event"] == "ready"
+                async with client_of(server.running, server.token) as client:
+                    await client.make_call(CUSTOMER, "6009")
+                told: list[str] = []
+                while "Established" not in told:
+                    told.append(json.loads(await process.stdout.readline())["event"])
+                house = House(server, Agent("6009", client=client), asyncio.TaskGroup())
+                await house.hears(None, {CUSTOMER: {AGENT}})
+                process.send_signal(signal.SIGTERM)
+                assert await process.wait() == ExitCode.INTERRUPTED
+        finally:
+            if process.returncode is None:
+                process.kill()
+            await process.communicate()
+    assert told[0] == "Delivered"
 
 
 async def test_what_an_agent_can_not_be_is_told_in_words() -> None:
