@@ -79,6 +79,9 @@ def conference(turn: Turn, call: Call, own: Connection, command: ConferenceCall)
     check_not_transferred(command, call)
     other, talks = other_call(turn, own, command)
     check_not_transferred(command, other)
+    if not (own.is_party and talks.is_party):
+        why = f"{command.device} only listens in one of calls {call.id} and {other.id}"
+        raise refused(Rejection.INVALID_STATE, command, why)
     joining = [each for each in other.connections if each.is_live and each is not talks]
     is_parked = all(each.parked_by is not None for each in joining)
     if not other.is_established or other.outcome is not None or is_parked:

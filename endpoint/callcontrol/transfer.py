@@ -15,6 +15,7 @@ from endpoint.callcontrol import calldata
 from endpoint.callcontrol import effects as do
 from endpoint.callcontrol import events as told
 from endpoint.callcontrol.commands import (
+    CommandName,
     DeflectCall,
     Rejection,
     SingleStepTransfer,
@@ -37,6 +38,7 @@ from endpoint.callcontrol.model import (
 )
 from endpoint.callcontrol.moves import move, name_of_others
 from endpoint.callcontrol.refusals import check_not_transferred, dial_string_of, refused
+from endpoint.callcontrol.transitions import allowed_for
 from endpoint.callcontrol.turn import Turn, ended_by_us
 from endpoint.errors import DialStringError
 from endpoint.legs.base import (
@@ -50,8 +52,6 @@ from endpoint.legs.base import (
     TransferAsked,
     TransferOutcome,
 )
-
-_TRANSFERABLE = (ConnectionState.CONNECTED, ConnectionState.HOLD)
 
 
 def single_step_transfer(
@@ -75,10 +75,11 @@ def transfer_call(turn: Turn, call: Call, own: Connection, command: TransferCall
 def transfer_asked(turn: Turn, event: TransferAsked) -> None:
     """A phone asks for one: it may what a command may, and is told."""
     for call, own in turn.live_connections(event.leg):
-        is_free = call.transfer is None and call.outcome is None
-        if own.state not in _TRANSFERABLE or not call.is_established or not is_free:
+        by_dialling = event.replaces is None
+        asked = CommandName.SINGLE_STEP_TRANSFER if by_dialling else CommandName.TRANSFER_CALL
+        if call.transfer is not None or asked not in allowed_for(call, own):
             turn.effects.append(do.TellTransfer(event.leg, 488))
-        elif event.replaces is not None:
+        elif not by_dialling:
             _attended_by_phone(turn, call, own, event)
         else:
             try:
@@ -137,10 +138,13 @@ def deflect(turn: Turn, call: Call, own: Connection, command: DeflectCall) -> No
 
 
 def takes_over(turn: Turn, offer: LegOffered) -> None:
-    """Who came with the right to a device's place (Replaces) is answered, and gets it."""
+    """Who came with the right to a party's place (Replaces) is answered, and gets it.
+
+    That of one who only listens or whispers is nobody's to give away.
+    """
     leg = turn.put_offered(offer, LegProgress.ANSWERING)
     for call, own in turn.live_connections(offer.replaces or offer.leg):
-        if call.is_established and call.transfer is None:
+        if call.is_established and call.transfer is None and own.is_party:
             turn.effects.append(do.Answer(leg.id))
             transfer = Transfer(own.leg, offer.calling, target=leg.id, asked=False)
             _announce(turn, _without_digits(turn, call), own, transfer)

@@ -15,7 +15,7 @@ from endpoint.callcontrol.controller import ControllerSettings
 from endpoint.callcontrol.dials import DialLimits
 from endpoint.callcontrol.model import Participation
 from endpoint.errors import CommandRejected
-from endpoint.legs.base import Cause, DeviceId
+from endpoint.legs.base import Cause, DeviceId, LegRole
 from tests.fakes.exchange import FakeLeg
 from tests.scenarios.desk import Desk, open_desk
 
@@ -84,6 +84,35 @@ async def test_a_supervisor_changes_between_them() -> None:
             await join(desk, how)
             assert desk.exchange.heard() == HEARD[how]
         assert desk.exchange.asked.count(f"place {S}") == 1
+
+
+@pytest.mark.parametrize("how", [Participation.SILENT, Participation.WHISPER])
+async def test_a_supervisor_s_telephone_lets_nobody_into_the_call(how: Participation) -> None:
+    """It could have called anybody by a transfer (REFER), who would have talked with them."""
+    async with open_desk() as desk:
+        *_, supervisor = await joined(desk, how)
+        supervisor.ask_transfer("10010")
+        newcomer = desk.exchange.offer(C, S, LegRole.STATION, replaces=supervisor)
+        await desk.let_pass(5)
+        assert supervisor.transfer == [488]
+        assert newcomer.release_cause is Cause.DECLINED
+        assert "place 10010" not in desk.exchange.asked
+        assert desk.exchange.heard() == HEARD[how]
+
+
+async def test_a_supervisor_takes_nobody_into_another_call_of_its_telephone() -> None:
+    async with open_desk() as desk:
+        await joined(desk)
+        supervised = desk.call.id
+        desk.exchange.offer(S, C, LegRole.STATION)
+        (await desk.exchange.placed(C)).answer()
+        second = (await desk.told(told.Established, C)).call
+        await desk.hold(S, second)
+        with pytest.raises(CommandRejected) as caught:
+            await desk.controller.submit(do.ConferenceCall(DeviceId(S), supervised, second))
+        assert caught.value.reason == "invalid_state"
+        heard = desk.exchange.heard()
+        assert (heard[A], heard[B], heard[C]) == ({B}, {A}, {"moh"})
 
 
 @pytest.mark.parametrize("how", [Participation.SILENT, Participation.WHISPER])
