@@ -49,6 +49,10 @@ class MediaLink(Protocol):
 class Link(MediaLink, Protocol):
     """A media plane that takes part in a pool: entered and left by it."""
 
+    @property
+    def is_up(self) -> bool:
+        """Whether ports are opened there; else it is about to begin, or can't."""
+
     def ask(self, command: m.Command[R]) -> Coroutine[Any, Any, R]:
         """As `request`, but it is asked when this returns; the answer must be awaited."""
 
@@ -85,6 +89,11 @@ class LocalLink:
             await plane.__aexit__(None, None, None)
         self._exchange.fail("the media plane is closed")
         self._exchange.tell(None)
+
+    @property
+    def is_up(self) -> bool:
+        """See `Link`."""
+        return self._plane is not None
 
     async def request(self, command: m.Command[R]) -> R:
         """See `MediaLink`."""

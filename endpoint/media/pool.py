@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -32,7 +32,7 @@ log = structlog.get_logger(__name__)
 R = TypeVar("R", bound=m.Result)
 Part = tuple[WorkerIndex, m.AnyCommand]
 _Pair = tuple[WorkerIndex, WorkerIndex]
-Placement = Callable[[Sequence[int], WorkerIndex | None], WorkerIndex]
+Placement = Callable[[Mapping[WorkerIndex, int], WorkerIndex | None], WorkerIndex]
 """Where a port is opened: how many each worker has, and where the one is that it is near to."""
 
 _LINK = "link."
@@ -43,15 +43,15 @@ _PLAYED = m.PayloadType(96, "L16", WIDEBAND_HZ)
 """What a sound of ours crosses in."""
 
 
-def together(ports: Sequence[int], near: WorkerIndex | None) -> WorkerIndex:
+def together(ports: Mapping[WorkerIndex, int], near: WorkerIndex | None) -> WorkerIndex:
     """Beside the one that it is near to; who is near to nobody goes where there are fewest."""
-    return min(range(len(ports)), key=ports.__getitem__) if near is None else near
+    return near if near is not None and near in ports else min(ports, key=ports.__getitem__)
 
 
 def in_turn() -> Placement:
     """Beside nobody: each at the next worker. For tests of what crosses."""
     numbers = itertools.count()
-    return lambda ports, _near: next(numbers) % len(ports)
+    return lambda ports, _near: list(ports)[next(numbers) % len(ports)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,8 +249,16 @@ class MediaPool:
             return  # it will be refused there
         home = None
         if not everywhere:
-            home = self._placement(self._shared.counts, self._shared.homes.get(near))
+            home = self._placement(self._able(), self._shared.homes.get(near))
         self._shared.open(port, home)
+
+    def _able(self) -> dict[WorkerIndex, int]:
+        """How many ports each worker has that can take another one; where none can, of all.
+
+        One that is down has none, and would be given all that come.
+        """
+        counts = dict(enumerate(self._shared.counts))
+        return {at: n for at, n in counts.items() if self.links[at].is_up} or counts
 
     def _forget(self, port: m.PortName) -> None:
         self._shared.close(port)

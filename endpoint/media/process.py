@@ -142,6 +142,8 @@ class WorkerProcess(Generic[N]):
         self._process: asyncio.subprocess.Process | None = None
         self._group = asyncio.TaskGroup()
         self._closing = False
+        self.is_up = False
+        """The worker that runs has answered; while a new one begins it may be asked, and waits."""
 
     async def __aenter__(self) -> Self:
         await self._group.__aenter__()
@@ -149,7 +151,7 @@ class WorkerProcess(Generic[N]):
         keeping = self._supervision.keep(f"{self._kind.name}'s keeper", self._keep_running)
         self._group.create_task(keeping, name=self._kind.name)
         try:
-            await self.request(m.Ping())
+            await self._greet()
         except BaseException:
             await self.__aexit__(None, None, None)
             raise
@@ -256,6 +258,7 @@ class WorkerProcess(Generic[N]):
         while self._theirs is not None:
             theirs, self._theirs = self._theirs, None
             reason, has_answered = await self._run_worker(theirs)
+            self.is_up = False
             if self._closing:
                 return
             self._exchange.fail(self._gone)
@@ -322,9 +325,14 @@ class WorkerProcess(Generic[N]):
             if self._closing:
                 return has_answered
             try:
-                await self.request(m.Ping())
+                await self._greet()
             except MediaUnavailable:
                 if process.returncode is None:
                     return has_answered
                 continue
             has_answered = True
+
+    async def _greet(self) -> None:
+        """See whether it lives. Raises MediaUnavailable."""
+        await self.request(m.Ping())
+        self.is_up = True

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import os
 import signal
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from endpoint.audio.wav import read_wav
 from endpoint.errors import MediaError
 from endpoint.media import messages as m
 from endpoint.media.link import Link, LocalLink, WorkerLink, WorkerLost
-from endpoint.media.pool import MediaPool, in_turn, together
+from endpoint.media.pool import MediaPool, Placement, in_turn, together
 from endpoint.media.rtp import HEADER
 from tests.integration.endpoint.media.conftest import SETTINGS, PhoneMaker, Studio
 from tests.integration.endpoint.media.phone import PCMA, PCMU, SIGNATURES, Phone, events
@@ -29,7 +30,7 @@ pytestmark = pytest.mark.integration
 ANYWHERE = "0.0.0.0"
 
 
-def at(*workers: int) -> Callable[[Sequence[int], int | None], int]:
+def at(*workers: int) -> Placement:
     """Open port after port at these workers."""
     homes = iter(workers)
     return lambda _ports, _near: next(homes)
@@ -359,10 +360,11 @@ async def test_a_stranger_is_not_heard_by_a_link_and_can_reach_none_from_elsewhe
 
 
 async def test_who_is_near_to_somebody_comes_to_the_same_worker(phone: PhoneMaker) -> None:
-    assert together([3, 1, 2], None) == 1
-    assert together([3, 1, 2], 0) == 0
+    assert together({0: 3, 1: 1, 2: 2}, None) == 1
+    assert together({0: 3, 1: 1, 2: 2}, 0) == 0
+    assert together({0: 3, 2: 2}, 1) == 2
     turns = in_turn()
-    assert [turns([0, 0], 0) for _ in range(3)] == [0, 1, 0]
+    assert [turns({0: 0, 1: 0}, 0) for _ in range(3)] == [0, 1, 0]
     async with MediaPool([LocalLink(SETTINGS), LocalLink(SETTINGS)]) as pool:
         await pool.request(m.OpenSink("first"))
         await settled()
@@ -420,3 +422,20 @@ async def test_a_listener_s_worker_dies_and_its_link_is_made_anew(phone: PhoneMa
         await studio.connect(c)
         await studio.route("AC")
         await hear((c, {"A"}))
+
+
+async def test_a_worker_that_can_not_begin_is_given_no_ports() -> None:
+    """It has fewest, and so each further call would have gone there and failed."""
+    workers = WorkerLink(SETTINGS), WorkerLink(SETTINGS)
+    async with MediaPool(workers) as pool:
+        for name in "AB":
+            await pool.request(m.OpenSink(name))
+        workers[0]._kind = dataclasses.replace(workers[0]._kind, module="endpoint.media.none")
+        assert workers[0].pid is not None
+        os.kill(workers[0].pid, signal.SIGKILL)
+        notices = pool.notices()
+        async with asyncio.timeout(30):
+            assert isinstance(await anext(notices), WorkerLost)
+        for number in range(8):
+            await pool.request(m.OpenSink(f"after {number}"))
+            await pool.request(m.StartListening(f"after {number}"))
