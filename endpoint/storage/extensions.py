@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import delete, select
@@ -43,6 +44,10 @@ class Extensions:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._asked = _Asked()
+        """Who asks now is answered with all who ask until the next statement."""
+        self._resolved: asyncio.Event | None = None
+        """Set when the present statement is done; None: there is none."""
 
     async def add(
         self, extension: Extension, credentials: Sequence[Credential], *, replace: bool = False
@@ -129,20 +134,49 @@ class Extensions:
             return [(algorithm, ha1) for algorithm, ha1 in rows]
 
     async def resolve(self, number: str) -> str | None:
-        """The extension that a number or an alias means; None for a number that is not ours."""
+        """The extension that a number or an alias means; None for a number that is not ours.
+
+        One statement answers all who have asked meanwhile. A connection for each would be a thread
+        for each with SQLite: where many dial in the same second, they waited for seconds.
+        """
         if _NUL in number:
             return None
+        asked = self._asked
+        asked.numbers.add(number)
+        while asked.meant is None:
+            if self._resolved is not None:
+                await self._resolved.wait()
+                continue
+            self._asked = _Asked()
+            self._resolved = over = asyncio.Event()
+            try:
+                asked.meant = await self._meant(asked.numbers)
+            finally:  # whoever gives up leaves it to the next one
+                self._resolved = None
+                over.set()
+        return asked.meant.get(number)
+
+    async def _meant(self, numbers: Collection[str]) -> dict[str, str]:
         tenant = self._database.tenant_id
+        own = select(ExtensionRow.number.label("asked"), ExtensionRow.number.label("meant")).where(
+            ExtensionRow.tenant_id == tenant, ExtensionRow.number.in_(numbers)
+        )
+        aliases = (
+            select(AliasRow.number, ExtensionRow.number)
+            .join(ExtensionRow.aliases)
+            .where(AliasRow.tenant_id == tenant, AliasRow.number.in_(numbers))
+        )
         async with self._database.session() as session:
-            own = select(ExtensionRow.number).where(
-                ExtensionRow.tenant_id == tenant, ExtensionRow.number == number
-            )
-            alias = (
-                select(ExtensionRow.number)
-                .join(ExtensionRow.aliases)
-                .where(AliasRow.tenant_id == tenant, AliasRow.number == number)
-            )
-            return await session.scalar(own) or await session.scalar(alias)
+            rows = await session.execute(own.union_all(aliases))
+            return {row.asked: row.meant for row in rows}
+
+
+class _Asked:
+    """Numbers that one statement looks up, and what came of it; None: it has not been done."""
+
+    def __init__(self) -> None:
+        self.numbers: set[str] = set()
+        self.meant: dict[str, str] | None = None
 
 
 def _extension(row: ExtensionRow) -> Extension:

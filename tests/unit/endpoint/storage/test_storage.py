@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import stat
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,6 +18,7 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from endpoint.callcontrol.model import CallDirection, CallId, CallRecord, ConnectionRecord, Ending
 from endpoint.errors import StorageError
@@ -68,6 +71,46 @@ async def test_an_alias_leads_to_its_extension(database: Database) -> None:
     assert await extensions.resolve("6001") == "6001"
     assert await extensions.resolve("5000") is None
     assert [extension.aliases for extension in await extensions.all()] == [("4000", "4001")]
+
+
+class Busy(Database):
+    """Its first transaction takes for ever."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.transactions = 0
+        self.is_busy = asyncio.Event()
+
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator[AsyncSession]:
+        self.transactions += 1
+        if self.transactions == 1:
+            self.is_busy.set()
+            await asyncio.Event().wait()
+        async with super().session() as session:
+            yield session
+
+
+async def test_all_who_ask_for_a_number_meanwhile_are_answered_at_once(
+    database: Database, path: Path
+) -> None:
+    """Also where whoever asked for them gives up; what is stored by then is seen."""
+    extensions = Extensions(database)
+    await extensions.add(Extension("6001", aliases=("4000",)), [credential("6001")])
+    busy = Busy(sqlite_url(path))
+    busy.tenant_id = database.tenant_id
+    asked = Extensions(busy)
+    async with asyncio.TaskGroup() as group:
+        first = group.create_task(asked.resolve("6001"))
+        await busy.is_busy.wait()
+        numbers = ["4000", "6001", "6002", "5000"] * 10
+        others = [group.create_task(asked.resolve(number)) for number in numbers]
+        await asyncio.sleep(0)
+        await extensions.add(Extension("6002"), [credential("6002")])
+        first.cancel()
+    assert [other.result() for other in others] == ["6001", "6001", "6002", None] * 10
+    assert busy.transactions <= 3
+    await busy.dispose()
 
 
 @pytest.mark.parametrize(
