@@ -360,7 +360,7 @@ async def interactions(ground: Ground) -> list[Row]:
         column = columns(at.crowd)
     done = [each for each in outcomes if isinstance(each, Done)]
     for error in {repr(each) for each in outcomes if isinstance(each, BaseException)}:
-        ground.say(f"failed: {error}")
+        ground.say(f"failed: {error}"[:200])
     told = [1000 * (each.told - each.sent) for each in done]
     media = [1000 * (max(each.new_packets(heard, column)) - each.sent) for each in done]
     what = f"{pairs_count} interactions, {rate:g} commands a second"

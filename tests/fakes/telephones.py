@@ -102,7 +102,6 @@ class Telephone:
         self._to: tuple[str, int] | None = None
         self._session: InviteSession | None = None
         self._sequence, self._timestamp, self._versions = 0, 0, 0
-        asyncio.get_running_loop().add_reader(self.socket, self._read)
 
     @property
     def is_in_call(self) -> bool:
@@ -116,7 +115,7 @@ class Telephone:
 
     def close(self) -> None:
         """Take its socket away."""
-        asyncio.get_running_loop().remove_reader(self.socket)
+        self._read()
         self.socket.close()
 
     async def take(self, session: InviteSession) -> None:
@@ -143,8 +142,12 @@ class Telephone:
         finally:
             self._session = self._to = None
 
-    def talk(self) -> None:
-        """Send the next packet, if it is in a call."""
+    def take_turn(self) -> None:
+        """Read all that has come, and say the next packet, if it is in a call.
+
+        Nobody is woken by what comes: the kernel has noted when it did.
+        """
+        self._read()
         if self._to is None:
             return
         header = HEADER.pack(0x80, 0, self._sequence, self._timestamp, self.tone_hz)
@@ -235,7 +238,7 @@ class Telephones:
         due, slot = loop.time(), 0
         while True:
             for each in list(self.by_user.values())[slot::_SLOTS]:
-                each.talk()
+                each.take_turn()
             slot = (slot + 1) % _SLOTS
             if not slot:
                 self._round.set()
