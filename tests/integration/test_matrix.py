@@ -2,8 +2,8 @@
 
 Roles: A the agent, B the customer, C who is consulted, comes into the conference and supervises.
 Kinds: a browser (WebRTC over WSS), a telephone (RTP over UDP), a secure one (SRTP over TLS), a
-remote agent's (`RP_`, by a trunk to a carrier, which is another endpoint), a tone's, sound devices
-(PulseAudio's null sinks).
+remote agent's (`RP_`, by a trunk to a carrier, which is another endpoint), another's whose trunk is
+an account of PJSIP's at that carrier, a tone's, sound devices (PulseAudio's null sinks).
 Where the legs are: at the media worker of those whom they face, or spread over two.
 `make test` walks a covering array: each pair of kinds in each pair of roles, each kind in each role
 at one worker and spread over two. `make soak` walks all. Two walks go on at a time, of different
@@ -37,11 +37,12 @@ from endpoint.errors import EndpointError, MediaError
 from endpoint.legs.audio_end import Protection
 from endpoint.legs.base import DeviceId
 from endpoint.media.pool import in_turn, together
-from endpoint.rig.fleet import MUSIC_ON_HOLD, Party
+from endpoint.rig.fleet import MUSIC_ON_HOLD, START_TIMEOUT_S, Party
 from endpoint.rig.matrix import HearingMatrix, matrix
 from endpoint.rig.orders import AnswerMode, CallState, PartySettings
 from endpoint.rig.walk import Step, WalkSettings, take
 from endpoint.storage.extensions import Extension
+from tests.interop.peers.pjsip import need_pjsip
 from tests.interop.peers.pulse import Pulse, require_portaudio
 
 pytestmark = pytest.mark.integration
@@ -64,6 +65,7 @@ class Kind(StrEnum):
     TELEPHONE = "RTP/UDP"
     SECURE = "SRTP/TLS"
     REMOTE = "RP_"
+    PJSIP = "PJSIP"
     TONE = "tone"
     SOUND = "device"
 
@@ -114,7 +116,9 @@ def abreast(rows: Sequence[Row]) -> Iterator[list[Row]]:
 
 
 def number_of(role: str, kind: Kind) -> str:
-    return f"9{ROLES.index(role) + 1}0{KINDS.index(kind) + 1}"
+    """By its beginning it goes by the carrier's one trunk or by the role's other one."""
+    beginning = 8 if kind is Kind.PJSIP else 9
+    return f"{beginning}{ROLES.index(role) + 1}0{KINDS.index(kind) + 1}"
 
 
 KEPT_UP = {f"RP_{number_of('A', Kind.REMOTE)}": 3600}
@@ -159,6 +163,13 @@ class House:
     endpoint: Endpoint
     placing: Placing
     devices: dict[tuple[str, Kind], Device] = field(default_factory=dict)
+
+    async def all_trunks_up(self) -> None:
+        """Those by an account have to be registered first."""
+        async with asyncio.timeout(START_TIMEOUT_S):
+            async for _ in self.endpoint.controller.subscribe(after=0):
+                if all(trunk.up for trunk in self.endpoint.exchange.trunks()):
+                    return
 
     async def do(self, command: do.Command) -> CallId:
         return (await self.endpoint.controller.submit(command)).call
@@ -211,10 +222,33 @@ def trunk(peer_port: int, **rules: Any) -> dict[str, Any]:
     }
 
 
+def account(role: str, at_port: int) -> dict[str, Any]:
+    """An account of PJSIP's for each role: it has four calls, and those of a walk overlap."""
+    return {
+        "device": f"800{ROLES.index(role)}",
+        "server": f"sip:{HOST}:{at_port}",
+        "password": PASSWORD,
+        "media_engine": "pjsip",
+    }
+
+
+def registered_trunk(role: str) -> dict[str, Any]:
+    number = f"800{ROLES.index(role)}"
+    return {
+        "name": f"PJSIP-{role}",
+        "account": number,
+        "default_number": number,
+        "outgoing": [{"match": f"8{ROLES.index(role) + 1}*"}],
+    }
+
+
 @asynccontextmanager
-async def opened(directory: Path, pulse: Pulse | None) -> AsyncIterator[House]:
+async def opened(directory: Path, pulse: Pulse | None, *, has_pjsip: bool) -> AsyncIterator[House]:
     """The endpoint, its carrier, and a telephone in a process of its own for all that need one."""
-    kinds = [kind for kind in Kind if pulse is not None or kind is not Kind.SOUND]
+    absent = [] if pulse is not None else [Kind.SOUND]
+    absent += [] if has_pjsip else [Kind.PJSIP]
+    kinds = [kind for kind in Kind if kind not in absent]
+    roles = ROLES if has_pjsip else ""
     async with AsyncExitStack() as lives:
         ours, theirs = free_port(), free_port()
         stations = [
@@ -227,6 +261,21 @@ async def opened(directory: Path, pulse: Pulse | None) -> AsyncIterator[House]:
         ]
         if pulse is not None:
             stations += [await plugged_in(pulse, lives, role) for role in ROLES]
+        carrier = await lives.enter_async_context(
+            Endpoint(
+                config(
+                    directory / "carrier",
+                    theirs,
+                    media={"port_first": 40000, "port_last": 42000},
+                    # From one address: PJSIP's calls are taken for the trunk's too.
+                    trunk=[trunk(ours, incoming=[{"match": "9*"}, {"match": "8*"}])],
+                )
+            )
+        )
+        for role in roles:
+            number = account(role, theirs)["device"]
+            realm = carrier.config.sip.realm
+            await add_extension(carrier.extensions, realm, Extension(number), PASSWORD)
         placing = Placing()
         house = House(
             await lives.enter_async_context(
@@ -237,23 +286,18 @@ async def opened(directory: Path, pulse: Pulse | None) -> AsyncIterator[House]:
                         station=stations,
                         media={"telephones": "srtp-over-tls", "workers": 2},
                         supervision=[{"supervisor": "*", "devices": ["*"]}],
-                        trunk=[trunk(theirs, outgoing=[{"match": "9*"}])],
+                        account=[account(role, theirs) for role in roles],
+                        trunk=[
+                            trunk(theirs, outgoing=[{"match": "9*"}]),
+                            *(registered_trunk(role) for role in roles),
+                        ],
                     ),
                     placement=placing,
                 )
             ),
             placing,
         )
-        carrier = await lives.enter_async_context(
-            Endpoint(
-                config(
-                    directory / "carrier",
-                    theirs,
-                    media={"port_first": 40000, "port_last": 42000},
-                    trunk=[trunk(ours, incoming=[{"match": "9*"}])],
-                )
-            )
-        )
+        await house.all_trunks_up()
         async with asyncio.TaskGroup() as group:
             for role, kind in itertools.product(ROLES, kinds):
                 group.create_task(add(house, carrier, lives, role, kind, pulse))
@@ -284,7 +328,8 @@ async def add(
     pulse: Pulse | None,
 ) -> None:
     number = number_of(role, kind)
-    device = DeviceId(f"RP_{number}" if kind is Kind.REMOTE else number)
+    is_remote = kind in (Kind.REMOTE, Kind.PJSIP)
+    device = DeviceId(f"RP_{number}" if is_remote else number)
     if kind is Kind.TONE:
         house.devices[role, kind] = Device(
             device, lambda last_ms: house.heard_by_tone(device, last_ms)
@@ -301,7 +346,7 @@ async def add(
         return
     home = house.endpoint
     await add_extension(home.extensions, home.config.sip.realm, Extension(device), PASSWORD)
-    if kind is Kind.REMOTE:  # his telephone is at the carrier
+    if is_remote:  # his telephone is at the carrier
         home = carrier
         await add_extension(home.extensions, home.config.sip.realm, Extension(number), PASSWORD)
     host, port = home.sip_address
@@ -397,15 +442,22 @@ async def test_every_kind_in_every_role(
             failures.append(f"{' '.join(row)}: {error}")
 
     async with AsyncExitStack() as lives:
-        pulse, missing = None, ""
+        pulse: Pulse | None = None
+        missing: list[str] = []
+        try:
+            need_pjsip()
+        except pytest.skip.Exception as error:
+            missing.append(str(error))
+            rows = [row for row in rows if Kind.PJSIP not in row]
+        has_pjsip = not missing
         try:
             await require_portaudio()
             pulse = await lives.enter_async_context(Pulse(tmp_path / "pulse"))
             pulse.use(monkeypatch)
         except pytest.skip.Exception as error:
-            missing = str(error)
+            missing.append(str(error))
             rows = [row for row in rows if Kind.SOUND not in row]
-        house = await lives.enter_async_context(opened(tmp_path, pulse))
+        house = await lives.enter_async_context(opened(tmp_path, pulse, has_pjsip=has_pjsip))
         for pair in abreast(rows):
             await asyncio.gather(*(tell(house, row, lane) for lane, row in enumerate(pair)))
             if failures:
@@ -418,4 +470,4 @@ async def test_every_kind_in_every_role(
     assert set(table) == set(rows)
     assert set(table.values()) == {STEPS}
     if missing:
-        pytest.skip(f"all but sound devices: {missing}")
+        pytest.skip(f"all but: {'; '.join(missing)}")
