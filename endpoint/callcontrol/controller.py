@@ -424,9 +424,11 @@ class CallController:
 
     def _gather(self, runner: InteractionRunner, command: PairCommand) -> None:
         """Two calls of a device that are to be one belong to one interaction."""
-        for other, call, _ in list(self._connections_of(command.device)):
-            if call.id == command.other and other is not runner:
-                runner.adopt(other)
+        own = {call.id: other for other, call, _ in self._connections_of(command.device)}
+        other = own.get(command.other) if command.other is not None else None
+        # Where the first is not its own too it is refused, and nothing may have changed.
+        if other not in (None, runner) and command.call in own:
+            runner.adopt(other)
 
     def _may_transfer(self, runner: InteractionRunner | None, event: TransferAsked) -> bool:
         """A phone that asks for a transfer may bring two calls of its own together."""

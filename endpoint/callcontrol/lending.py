@@ -83,5 +83,11 @@ def come_home(turn: Turn) -> None:
             continue
         call = replace(call, away=None)
         turn.put_call(call)
+        for back in (each for each in call.connections if each.is_live):
+            left = second.connection_by(back.leg)
+            if left is not None and left.muted is not back.muted:
+                back = turn.put_connection(call.id, replace(back, muted=left.muted))
+                turn.publish(told.MicrophoneMute(**turn.facts(call, back), muted=back.muted))
+        call = turn.call(call.id)
         own = next(each for each in call.connections if each.is_live)
         calldata.join(turn, call, own, second)

@@ -66,8 +66,8 @@ def held_legs(interaction: Interaction) -> frozenset[LegId]:
 def _routes_of(interaction: Interaction, call: Call) -> Iterator[Route]:
     parties = _parties(interaction, call)
     connected = [each for each in parties if each.state is ConnectionState.CONNECTED]
-    joining = _joining(interaction, call)
-    if joining is not None and (joining.state is ConnectionState.ALERTING or len(connected) == 1):
+    joining, talking = _joining(interaction, call), sum(each.is_party for each in connected)
+    if joining is not None and (joining.state is ConnectionState.ALERTING or talking == 1):
         for waiting in connected:
             yield Route(_rings(interaction, joining), waiting.leg)
         return

@@ -102,6 +102,22 @@ async def test_a_device_in_two_calls_must_name_one() -> None:
         assert not first.is_up
 
 
+async def test_a_command_that_is_refused_brings_no_interactions_together() -> None:
+    """Whoever named a call of others had his own made part of their interaction."""
+    async with open_desk() as desk:
+        await desk.talking()
+        theirs = desk.call.id
+        own = await desk.dial("6002", "10010")
+        (await desk.exchange.placed("10010")).answer()
+        await desk.told(told.Established, "10010")
+        before = [[call.id for call in each.calls] for each in desk.controller.interactions()]
+        command = commands.AlternateCall(DeviceId("6002"), other=own, call=theirs)
+        reason, _ = await refusal(desk, command)
+        assert reason == "not_in_call"
+        after = [[call.id for call in each.calls] for each in desk.controller.interactions()]
+        assert after == before == [[theirs], [own]]
+
+
 @pytest.mark.parametrize(
     ("destination", "reason"),
     [

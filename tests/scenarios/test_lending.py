@@ -326,3 +326,20 @@ async def test_lending_counts_as_a_dial() -> None:
         with pytest.raises(CommandRejected) as caught:
             await lend(desk)
         assert caught.value.reason == "dial_limit"
+
+
+@pytest.mark.parametrize("muted", [True, False])
+async def test_who_comes_back_is_muted_as_he_was_there(muted: bool) -> None:
+    async with open_desk() as desk:
+        await desk.talking()
+        first = desk.call.id
+        await desk.controller.submit(do.SetMicrophoneMute(B, not muted))
+        second = await lend(desk)
+        (await desk.exchange.placed(C)).answer()
+        await desk.told(told.Established, C)
+        await desk.controller.submit(do.SetMicrophoneMute(B, muted, second))
+        await desk.clear(C)
+        await desk.told(told.Retrieved, B)
+        said = await desk.told(told.MicrophoneMute, B)
+        assert (said.call, said.muted) == (first, muted)
+        assert desk.exchange.heard() == {A: set() if muted else {B}, B: {A}}

@@ -129,6 +129,21 @@ async def test_a_supervisor_leaves_with_those_whom_it_listens_to(
         assert parties[1 - leaves].release_cause is Cause.NORMAL
 
 
+async def test_who_waits_alone_for_another_hears_so_also_beside_a_supervisor() -> None:
+    """It was in silence until the new party rang, which not every telephone tells."""
+    async with open_desk() as desk:
+        agent, _ = await desk.talking(A, "6003")
+        await desk.controller.submit(do.JoinCall(DeviceId(S), DeviceId("6003")))
+        await desk.told(told.Joined, S)
+        await desk.transfer(A, C)
+        await desk.exchange.placed(C)
+        agent.hang_up()
+        await desk.told(told.ConnectionCleared, A)
+        assert desk.exchange.heard() == {"6003": {"ringback"}, S: {"ringback"}}
+        await desk.clear("6003")
+        await desk.told(told.CallCleared)
+
+
 @pytest.mark.parametrize("leaves", [0, 1])
 async def test_who_has_barged_in_talks_on_with_the_one_who_stays(leaves: int) -> None:
     async with open_desk() as desk:
