@@ -74,26 +74,29 @@ def transfer_call(turn: Turn, call: Call, own: Connection, command: TransferCall
 
 def transfer_asked(turn: Turn, event: TransferAsked) -> None:
     """A phone asks for one: it may what a command may, and is told."""
-    for call, own in turn.live_connections(event.leg):
-        by_dialling = event.replaces is None
-        asked = CommandName.SINGLE_STEP_TRANSFER if by_dialling else CommandName.TRANSFER_CALL
-        if call.transfer is not None or asked not in allowed_for(call, own):
-            turn.effects.append(do.TellTransfer(event.leg, 488))
-        elif not by_dialling:
-            _attended_by_phone(turn, call, own, event)
-        else:
-            try:
-                dialled = parse_dial_string(event.destination)
-            except DialStringError:
-                turn.effects.append(do.TellTransfer(event.leg, 484))
-            else:
-                dials = who_dials(turn.state, event)
-                if dials is None:
-                    turn.effects.append(do.TellTransfer(event.leg, 403))
-                else:
-                    _begin(turn, call, own, dialled, dials=dials, asked_by_phone=True)
+    found = _meant(turn.state, event.leg)
+    if found is None:
+        turn.effects.append(do.TellTransfer(event.leg, 481))
         return
-    turn.effects.append(do.TellTransfer(event.leg, 481))
+    call, own = found
+    by_dialling = event.replaces is None
+    asked = CommandName.SINGLE_STEP_TRANSFER if by_dialling else CommandName.TRANSFER_CALL
+    if call.transfer is not None or asked not in allowed_for(call, own):
+        turn.effects.append(do.TellTransfer(event.leg, 488))
+        return
+    if not by_dialling:
+        _attended_by_phone(turn, call, own, event)
+        return
+    try:
+        dialled = parse_dial_string(event.destination)
+    except DialStringError:
+        turn.effects.append(do.TellTransfer(event.leg, 484))
+        return
+    dials = who_dials(turn.state, event)
+    if dials is None:
+        turn.effects.append(do.TellTransfer(event.leg, 403))
+    else:
+        _begin(turn, call, own, dialled, dials=dials, asked_by_phone=True)
 
 
 def who_dials(state: Interaction, event: TransferAsked) -> DeviceId | None:
@@ -101,15 +104,26 @@ def who_dials(state: Interaction, event: TransferAsked) -> DeviceId | None:
 
     Where a far end outside asks, that is whom it talks with, a station first.
     """
+    found = _meant(state, event.leg)
     parties = [
         each
-        for call in state.calls
-        if any(each.leg == event.leg and each.is_live for each in call.connections)
-        for each in call.connections
+        for each in (() if found is None else found[0].connections)
         if each.is_live and (event.from_outside or each.leg == event.leg)
     ]
     parties.sort(key=lambda each: (each.leg == event.leg, each.role is not LegRole.STATION))
     return next((each.device for each in parties if each.device is not None), None)
+
+
+def _meant(state: Interaction, leg: LegId) -> tuple[Call, Connection] | None:
+    """The call that a phone's transfer is about: of two by one leg, the one that it talks in."""
+    own = [
+        (call, each)
+        for call in state.calls
+        for each in call.connections
+        if each.is_live and each.leg == leg
+    ]
+    own.sort(key=lambda found: found[1].state is not ConnectionState.CONNECTED)
+    return next(iter(own), None)
 
 
 def deflect(turn: Turn, call: Call, own: Connection, command: DeflectCall) -> None:

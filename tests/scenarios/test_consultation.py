@@ -581,3 +581,13 @@ async def test_b_is_back_in_a_call_that_a_transfers_meanwhile() -> None:
         (await desk.exchange.placed(C)).answer()
         await desk.told(told.Transferred, A)
         assert desk.exchange.heard() == {B: {C}, C: {B}}
+
+
+async def test_a_s_telephone_transfers_whom_it_talks_with() -> None:
+    async with open_desk() as desk:
+        agent, _ = await desk.talking()
+        second = await desk.consult("6001", "6002")
+        (await desk.exchange.placed("6002")).answer()
+        await desk.told(told.Established, "6002")
+        agent.ask_transfer("6003")
+        assert (await desk.told(told.Transferring, "6001")).call == second

@@ -343,3 +343,16 @@ async def test_who_comes_back_is_muted_as_he_was_there(muted: bool) -> None:
         said = await desk.told(told.MicrophoneMute, B)
         assert (said.call, said.muted) == (first, muted)
         assert desk.exchange.heard() == {A: set() if muted else {B}, B: {A}}
+
+
+async def test_the_lent_one_s_telephone_transfers_whom_it_talks_with() -> None:
+    """It was the one who waits for him, and was sent away."""
+    async with open_desk() as desk:
+        _, customer, _ = await lent(desk)
+        first, second = (call.id for call in desk.controller.calls())
+        customer.ask_transfer(D, from_outside=True)
+        assert (await desk.told(told.Transferring, B)).call == second
+        (await desk.exchange.placed(D)).answer()
+        assert (await desk.told(told.Transferred, B)).call == second
+        assert (await desk.told(told.Retrieved, B)).call == first
+        assert desk.exchange.heard() == {**TALKING, C: {D}, D: {C}}
