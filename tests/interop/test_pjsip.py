@@ -319,17 +319,23 @@ async def test_four_calls_at_once_hear_their_own_and_a_fifth_is_refused(tmp_path
 async def test_pjsip_is_transferred_by_its_far_end_for_a_refer_can_not_be_refused(
     desk: Desk, customer: Baresip, third: Baresip
 ) -> None:
-    await customer.dial(AGENT)
-    await customer.established()
-    await desk.event(Established, device=AGENT)
-    await customer.transfer(THIRD)
-    await third.ringing()
-    await third.accept()
-    await customer.closed()
-    await hear({desk.ear(AGENT): {THIRD_HZ}, third: {AGENT_HZ}})
-    await desk.do(ClearConnection(AGENT))
-    await third.closed()
-    await desk.cleared()
+    process = process_of(desk)
+    for accepts in (False, True):
+        await customer.dial(AGENT)
+        await customer.established()
+        await desk.event(Established, device=AGENT)
+        await customer.transfer(THIRD)
+        await third.ringing()
+        if accepts:
+            await third.accept()
+            await customer.closed()
+            await hear({desk.ear(AGENT): {THIRD_HZ}, third: {AGENT_HZ}})
+            await desk.do(ClearConnection(AGENT))
+        else:
+            await third.hang_up()  # and the customer of itself, when it is told
+        await third.closed()
+        assert (await desk.cleared()).cause is Cause.NORMAL
+    assert process_of(desk) == process
 
 
 @at_kamailio
