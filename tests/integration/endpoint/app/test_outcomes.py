@@ -229,7 +229,7 @@ async def test_a_call_that_rings_is_sent_on(endpoint: Endpoint, call: str) -> No
                     break
         code, text = await said(endpoint, "hold", "6009")
         assert code == ExitCode.CALL_FAILED
-        can = "answer, deflect, hang-up"
+        can = "answer, data, deflect, hang-up"
         assert text == f"✘ 6009 can't: to this call it is 'alerting', and can {can}"
         await go_through(endpoint, {"deflect 6009 6005": "6005 has taken the call"})
         await phone.asked("CANCEL")
@@ -240,7 +240,7 @@ async def test_what_can_not_be_done_says_what_can(endpoint: Endpoint, call: str)
     await said(endpoint, "hold", "6002")
     expected = (
         "✘ 6002 can't: to this call it is 'hold', and can"
-        " add, consult, end, hang-up, mute, retrieve, transfer"
+        " add, consult, data, end, hang-up, mute, park, retrieve, transfer"
     )
     assert await said(endpoint, "press", "6002", "1") == (ExitCode.CALL_FAILED, expected)
     told = json.loads((await said(endpoint, "hold", "6002", "--json"))[1])
