@@ -160,7 +160,7 @@ class CallAudio:
                 heard.end()
 
 
-class _Telephone:
+class Telephone:
     """One leg of the device: what goes to it and comes from it, for the call that is active."""
 
     def __init__(self, address: wire.AudioAddress) -> None:
@@ -215,7 +215,7 @@ class ProgramAudio(asyncio.DatagramProtocol):
     """The socket and the beat of a program's audio: `async with ProgramAudio() as audio`."""
 
     def __init__(self) -> None:
-        self._telephones: dict[int, _Telephone] = {}
+        self._telephones: dict[int, Telephone] = {}
         """By the SSRC of what comes from them."""
         self._transport: asyncio.DatagramTransport
         self._timer: asyncio.TimerHandle | None = None
@@ -248,7 +248,7 @@ class ProgramAudio(asyncio.DatagramProtocol):
         """Let a call be the one that is talked in at a telephone of the device."""
         telephone = self._telephones.get(address.ssrc)
         if telephone is None:
-            telephone = self._telephones[address.ssrc] = _Telephone(address)
+            telephone = self._telephones[address.ssrc] = Telephone(address)
         telephone.active = audio
         if self._timer is None:
             loop = asyncio.get_running_loop()

@@ -7,7 +7,9 @@ import asyncio
 import numpy as np
 import pytest
 
-from endpoint.client.audio import FRAME_SAMPLES, CallAudio, Heard, Mouth
+from endpoint.client.audio import EVENTS, FRAME_SAMPLES, L16, CallAudio, Heard, Mouth, Telephone
+from endpoint.gateways.native.messages import AudioAddress
+from endpoint.media.rtp import RtpPacket, parse_rtp
 
 pytestmark = pytest.mark.unit
 
@@ -87,3 +89,58 @@ async def test_every_listener_of_a_call_hears_all_from_when_it_began() -> None:
     assert len([frame async for frame in first]) == 2
     assert len([frame async for frame in second]) == 1
     assert [frame async for frame in audio.listen()] == []
+
+
+def telephone() -> tuple[Telephone, CallAudio]:
+    made, audio = Telephone(AudioAddress("127.0.0.1", 20_000, 1)), CallAudio()
+    made.active = audio
+    return made, audio
+
+
+def packet(kind: int, payload: bytes, timestamp: int = 0) -> RtpPacket:
+    return RtpPacket(False, kind, 0, timestamp, 1, memoryview(payload))
+
+
+async def test_a_telephone_sends_every_20_ms_what_is_said_or_silence() -> None:
+    made, audio = telephone()
+    await audio.mouth.put(FRAME)
+    sent = [parse_rtp(memoryview(made.packet())) for _ in range(3)]
+    assert all(one is not None and one.payload_type == L16 for one in sent)
+    numbers = [(one.sequence, one.timestamp) for one in sent if one is not None]
+    (first, at), *rest = numbers
+    assert rest == [
+        ((first + step) & 0xFFFF, (at + step * FRAME_SAMPLES) & 0xFFFFFFFF) for step in (1, 2)
+    ]
+    said = [np.frombuffer(one.payload, ">i2") for one in sent if one is not None]
+    assert (said[0] == FRAME).all()
+    assert not said[1].any()
+    made.active = None
+    assert len(made.packet()) == len(made.packet())
+
+
+async def test_packets_of_any_length_become_frames_and_half_a_sample_is_dropped() -> None:
+    made, audio = telephone()
+    heard = audio.listen()
+    octets = FRAME.astype(">i2").tobytes()
+    made.receive(packet(L16, octets[:200]), 1.0)
+    made.receive(packet(L16, octets[200:] + octets[:100]), 1.01)
+    made.receive(packet(L16, octets[:33]), 1.02)
+    made.receive(packet(72, octets), 1.02)
+    made.receive(packet(L16, octets[100:]), 1.03)
+    audio.end()
+    frames = [frame async for frame in heard]
+    assert len(frames) == 2
+    assert all((frame == FRAME).all() for frame in frames)
+
+
+async def test_where_nothing_comes_silence_is_heard_and_a_digit_ends() -> None:
+    made, audio = telephone()
+    heard = audio.listen()
+    made.receive(packet(L16, FRAME.astype(">i2").tobytes()), 1.0)
+    made.receive(packet(EVENTS, bytes([5, 10, 6, 64])), 1.0)
+    made.beat(1.04)
+    assert audio.digits.empty()
+    made.beat(1.2)
+    audio.end()
+    assert [bool(frame.any()) async for frame in heard] == [True, False]
+    assert audio.digits.get_nowait() == "5"
