@@ -15,6 +15,7 @@ from endpoint.app.agentsettings import FILE
 from endpoint.audio.wav import read_wav
 from endpoint.errors import AudioError, ConfigurationError
 from endpoint.legs.sound import SoundChoice
+from endpoint.media import pjsip
 from signaling.transport.tls import client_context
 
 Tree = dict[str, Any]
@@ -51,7 +52,7 @@ def anchored(model: type[BaseModel], tree: Tree, directory: Path) -> Tree:
 
 
 def unusable(tree: Tree) -> Iterator[Mistake]:
-    """Every file that is named and can't be used.
+    """Every file that is named and can't be used, and what else is not on this machine.
 
     Reads settings as they were written, so that one mistake among them hides none of these.
     """
@@ -68,6 +69,8 @@ def unusable(tree: Tree) -> Iterator[Mistake]:
             yield from _password_file(f"{key}.password_file", account.get("password_file"))
             yield from _authority(f"{key}.ca", account.get("ca"))
             yield from _chain(key, account.get("certificate"), account.get("key"))
+            if account.get("media_engine") == "pjsip" and (why := pjsip.missing()):
+                yield f"{key}.media_engine", why
     for index, agent in _tables(tree, "agent"):
         said = str(agent.get("input"))
         if said.startswith(FILE):

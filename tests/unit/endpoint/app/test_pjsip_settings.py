@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
+from endpoint.app.config import load
 from endpoint.app.doctor import check_accounts
 from endpoint.app.facts import outside_accounts, outside_trunks, pjsip_settings
 from endpoint.app.settings import Config
@@ -54,6 +56,17 @@ def test_without_the_wheel_it_is_said_what_to_install(monkeypatch: pytest.Monkey
     monkeypatch.setattr(pjsip, "missing", lambda: "PJSIP is not installed: pip install it")
     with pytest.raises(ConfigurationError, match=r"account 6001: media_engine: PJSIP is not"):
         outside_accounts(config())
+
+
+def test_a_check_of_the_file_says_so_too(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(pjsip, "missing", lambda: "PJSIP is not installed: pip install it")
+    file = tmp_path / "agent-endpoint.toml"
+    file.write_text(
+        'account = [{ device = "6001", server = "sip:127.0.0.1", password = "s", '
+        'media_engine = "pjsip" }]'
+    )
+    with pytest.raises(ConfigurationError, match=r"media_engine.*: PJSIP is not installed"):
+        load(file, files=True)
 
 
 @pytest.fixture
