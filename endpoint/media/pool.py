@@ -20,7 +20,7 @@ from typing import Self, TypeVar, cast
 import structlog
 
 from endpoint.audio.frame import WIDEBAND_HZ
-from endpoint.errors import MediaError
+from endpoint.errors import MediaError, MediaUnavailable
 from endpoint.media import messages as m
 from endpoint.media.crossing import Crossing, SharedRoutes, WorkerIndex
 from endpoint.media.link import Link, WorkerLost
@@ -175,7 +175,8 @@ class MediaPool:
         if is_new and isinstance(asked, m.Opening):
             self._forget(asked.port)
             for (worker, _), result in zip(parts, results, strict=True):
-                if not isinstance(result, BaseException):
+                # One that has not answered in time may open it later.
+                if not isinstance(result, MediaError) or isinstance(result, MediaUnavailable):
                     self.links[worker].send(m.ClosePort(asked.port))
         raise failure
 

@@ -17,7 +17,7 @@ import pytest
 from endpoint.audio.analysis import heard
 from endpoint.audio.tones import MUSIC_ON_HOLD
 from endpoint.audio.wav import read_wav
-from endpoint.errors import MediaError
+from endpoint.errors import MediaError, MediaUnavailable
 from endpoint.media import messages as m
 from endpoint.media.link import Link, LocalLink, WorkerLink, WorkerLost
 from endpoint.media.pool import MediaPool, Placement, in_turn, together
@@ -439,3 +439,21 @@ async def test_a_worker_that_can_not_begin_is_given_no_ports() -> None:
         for number in range(8):
             await pool.request(m.OpenSink(f"after {number}"))
             await pool.request(m.StartListening(f"after {number}"))
+
+
+async def test_a_port_that_opens_too_late_is_closed_again() -> None:
+    settings = msgspec.structs.replace(SETTINGS, heartbeat_s=120.0)
+    worker = WorkerLink(settings)
+    async with MediaPool([worker]) as pool:
+        process = worker.pid
+        assert process is not None
+        os.kill(process, signal.SIGSTOP)
+        worker._kind = dataclasses.replace(worker._kind, request_timeout_s=0.1)
+        try:
+            with pytest.raises(MediaUnavailable):
+                await pool.request(m.OpenSink("A"))
+        finally:
+            os.kill(process, signal.SIGCONT)
+        worker._kind = dataclasses.replace(worker._kind, request_timeout_s=60.0)
+        await pool.request(m.OpenSink("A"))  # else it would be open already
+        assert worker.pid == process
