@@ -147,6 +147,8 @@ class RemoteLeg(PlacedLeg):
             redirections=redirections,
             deflect=deflect,
         )
+        self._sounds = InteractionId(f"{TELEPHONE} of {request.leg}")
+        """Whose routes its sounds are; one device may have several telephones up."""
         self.keep_up_s = settings.keep_up_of(request.device)
         """So long it may wait for a call."""
         self._telephones = telephones
@@ -252,7 +254,7 @@ class RemoteLeg(PlacedLeg):
     def _play(self, source: Source | None) -> None:
         """What the telephone hears of ours while it is in no call."""
         routes = [] if source is None else [Route(source, self.id)]
-        self._ports.set_routes(InteractionId(f"{TELEPHONE} of {self.request.device}"), routes)
+        self._ports.set_routes(self._sounds, routes)
 
     def _tell(self, event: LegEvent) -> None:
         """What happens in no call is not for call control."""

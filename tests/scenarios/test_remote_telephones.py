@@ -353,6 +353,21 @@ async def test_of_two_calls_at_once_one_leaves_it_up(desk: Desk) -> None:
     assert second.ended is not None
 
 
+async def test_each_of_two_that_are_up_hears_its_own_sounds(desk: Desk) -> None:
+    await answered(desk, place(1))
+    await desk.next()
+    await answered(desk, place(2))
+    desk.exchange.release(LegId("leg1"), Cause.NORMAL)
+    await desk.next()
+    desk.exchange.place(place(3))
+    assert await desk.next() == LegAlerting(LegId("leg3"))
+    desk.exchange.release(LegId("leg2"), Cause.NORMAL)
+    assert await desk.next() == LegReleased(LegId("leg2"), Cause.NORMAL, Side.ENDPOINT)
+    assert heard(desk) == ["sound.notice", "sound.silence"]
+    assert await desk.next() == LegAnswered(LegId("leg3"))
+    assert heard(desk) == ["sound.silence"]
+
+
 async def test_before_a_shutdown_it_is_let_go(desk: Desk) -> None:
     session = await waiting(desk)
     desk.exchange.telephones.let_go()
