@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections import Counter
 from collections.abc import Callable, Iterable
 
 from endpoint.app.directory import Directory, KnownDevice
@@ -80,13 +81,13 @@ class NativeView:
         ]
 
     def _in_several_calls(self) -> set[str]:
-        live = [
+        calls = Counter(
             each.device
             for call in self.controller.calls()
             for each in call.connections
             if each.is_live and each.device is not None and each.parked_by is None
-        ]
-        return {device for device in live if live.count(device) > 1}
+        )
+        return {device for device, count in calls.items() if count > 1}
 
     async def quality(self, call: str) -> wire.CallQuality | None:
         """How the parties of a call that lives are heard and hear; None as in `call`."""
@@ -175,14 +176,15 @@ class NativeView:
         elif isinstance(event, TextReceived):
             about = [event.device, event.sender]
         else:
-            call = self.call(event.call)
             about = [event.device, event.calling, event.called]
-            others = self._calls(
+            calls = self._calls(
                 lambda one: (
-                    one.id != event.call
-                    and any(each.is_live and each.device in about for each in one.connections)
+                    one.id == event.call
+                    or any(each.is_live and each.device in about for each in one.connections)
                 )
             )
+            call = next((one for one in calls if one.call == event.call), None)
+            others = [one for one in calls if one is not call]
         return wire.EventFrame(
             number=numbered.number,
             at=numbered.at,
