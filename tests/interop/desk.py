@@ -17,6 +17,7 @@ from endpoint.callcontrol.commands import Command, CommandAccepted
 from endpoint.callcontrol.events import CallCleared, Event
 from endpoint.callcontrol.feed import Subscription
 from endpoint.legs.base import DeviceId, DeviceRegistered
+from endpoint.media.pool import Placement, together
 from endpoint.storage.extensions import Extension
 
 from .peers.baresip import Baresip
@@ -48,6 +49,7 @@ class Desk:
         extensions: numbers that may register, all with `Desk.password`.
         stations: device to the tone that it says; devices without a phone.
         settings: more of the configuration.
+        placement: which media worker takes a port.
     """
 
     password = "interop-desk-7ZqKx4"
@@ -59,6 +61,7 @@ class Desk:
         extensions: Sequence[str] = (),
         stations: Mapping[str, float] | None = None,
         settings: Mapping[str, Any] | None = None,
+        placement: Placement = together,
     ) -> None:
         self._extensions = extensions
         self.config = Config.model_validate(
@@ -73,7 +76,7 @@ class Desk:
                 **(settings or {}),
             }
         )
-        self.endpoint = Endpoint(self.config)
+        self.endpoint = Endpoint(self.config, placement=placement)
         self.told: list[Event] = []
         """Events so far, as far as they were read."""
         self._events: Subscription

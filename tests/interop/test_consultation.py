@@ -32,6 +32,7 @@ from endpoint.callcontrol.events import (
     Transferred,
 )
 from endpoint.legs.base import Cause, DeviceId
+from endpoint.media.pool import in_turn
 
 from .desk import Desk
 from .peers.baresip import Baresip
@@ -46,11 +47,16 @@ AGENT_HZ, CUSTOMER_HZ, COLLEAGUE_HZ = 1400, 1010, 1800
 
 @pytest.fixture
 async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
-    """The customer is a tone station; agent and colleague have telephones."""
+    """The customer is a tone station; agent and colleague have telephones.
+
+    Their legs are at two media workers by turns.
+    """
     async with Desk(
         tmp_path / "state",
         extensions=[AGENT, COLLEAGUE],
         stations={CUSTOMER: CUSTOMER_HZ},
+        settings={"media": {"workers": 2}},
+        placement=in_turn(),
     ) as endpoint:
         yield endpoint
 

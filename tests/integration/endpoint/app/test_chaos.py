@@ -32,6 +32,7 @@ SERVICES = (
     "accounts",
     "bans",
     "media notices",
+    "media notices of worker 1",
     "leg events",
     "TCP listener",
 )
