@@ -8,6 +8,7 @@ forwarded, telephone-events too, and to both workers it is a port and a route li
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
@@ -39,6 +40,8 @@ _LINK = "link."
 _SPARE_LINKS = 2
 """Ready from each worker to each other one, so that a switch waits for none: those who consult need
 one each way, who listens to two needs two."""
+_RETRY_S = 1.0
+"""After a link could not be opened."""
 _PLAYED = m.PayloadType(96, "L16", WIDEBAND_HZ)
 """What a sound of ours crosses in."""
 
@@ -328,11 +331,15 @@ class MediaPool:
             self._wanted[pair].clear()
             while len(self._spares[pair]) < _SPARE_LINKS:
                 link = await self._open_link(pair)
-                if link is None:  # the next route asks for it again, or a new worker
+                if link is None:
                     break
                 self._spares[pair].append(link)
                 self._serve(c for c in self._shared.needed if (c.begins_at, c.heard_at) == pair)
-            await self._wanted[pair].wait()
+            # Where one could not be opened a route may wait for it, and nobody asks again.
+            is_short = len(self._spares[pair]) < _SPARE_LINKS
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_RETRY_S if is_short else None):
+                    await self._wanted[pair].wait()
 
     async def _open_link(self, pair: _Pair) -> _LinkPorts | None:
         name = f"{_LINK}{next(self._numbers)}"

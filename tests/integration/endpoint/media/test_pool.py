@@ -6,9 +6,10 @@ import asyncio
 import dataclasses
 import os
 import signal
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any, TypeVar
 
 import msgspec
 import numpy as np
@@ -28,6 +29,7 @@ from tests.integration.endpoint.media.phone import PCMA, PCMU, SIGNATURES, Phone
 pytestmark = pytest.mark.integration
 
 ANYWHERE = "0.0.0.0"
+R = TypeVar("R", bound=m.Result)
 
 
 def at(*workers: int) -> Placement:
@@ -439,6 +441,31 @@ async def test_a_worker_that_can_not_begin_is_given_no_ports() -> None:
         for number in range(8):
             await pool.request(m.OpenSink(f"after {number}"))
             await pool.request(m.StartListening(f"after {number}"))
+
+
+class ShortLink(LocalLink):
+    """Has no descriptor left for links."""
+
+    is_short = True
+
+    def ask(self, command: m.Command[R]) -> Coroutine[Any, Any, R]:
+        if self.is_short and isinstance(command, m.OpenRtpPort) and command.on_loopback:
+            raise MediaError("no descriptor is left for another port")
+        return super().ask(command)
+
+
+async def test_a_route_is_served_when_its_link_can_be_opened_at_last(phone: PhoneMaker) -> None:
+    """Nobody asked again before the next change of a route: it stayed in silence."""
+    short = ShortLink(SETTINGS)
+    async with studio_of(short, LocalLink(SETTINGS), homes=(0, 1)) as studio:
+        a, b = await phone("A"), await phone("B")
+        for each in (a, b):
+            await studio.connect(each)
+        await studio.route("AB", "BA")
+        await settled()
+        assert not b.heard
+        short.is_short = False
+        await hear((a, {"B"}), (b, {"A"}))
 
 
 async def test_a_port_that_opens_too_late_is_closed_again() -> None:
