@@ -62,7 +62,9 @@ def test_a_wrong_field_is_named(octets: bytes, field: str) -> None:
 
 
 def test_the_expected_shape_is_told() -> None:
-    assert refusal(b"{}")[2] == ("device, destination, calling_name?, calling_number?, withhold?")
+    assert refusal(b"{}")[2] == (
+        "device, destination, calling_name?, calling_number?, withhold?, data?"
+    )
     assert "1 to 64 characters" in refusal(b'{"device":1,"destination":"1"}')[2]
 
 
