@@ -158,13 +158,18 @@ def linphone(server: Server, directory: Path, user: str, tone_hz: int) -> Linpho
     )
 
 
-async def dialled(desk: Desk, customer: Baresip) -> None:
+async def established(desk: Desk, customer: Baresip) -> None:
     """The agent has called the customer."""
     await desk.do(MakeCall(AGENT, CUSTOMER))
     await customer.ringing()
     await desk.event(Delivered, device=CUSTOMER)
     await customer.accept()
     await desk.event(Established, device=CUSTOMER)
+
+
+async def talking(desk: Desk, customer: Baresip) -> None:
+    """… and they hear each other."""
+    await established(desk, customer)
     await hear({desk.ear(AGENT): {CUSTOMER_HZ}, customer: {AGENT_HZ}})
 
 
@@ -181,7 +186,7 @@ def process_of(desk: Desk, name: str = AGENT) -> int:
 async def test_pjsip_dials_holds_sends_and_hears_digits_and_hangs_up(
     desk: Desk, customer: Baresip
 ) -> None:
-    await dialled(desk, customer)
+    await talking(desk, customer)
 
     await desk.do(HoldCall(AGENT))
     held = await desk.event(FarEndHold)
@@ -243,7 +248,7 @@ async def test_a_process_that_is_killed_or_hangs_ends_its_calls_and_no_others(
     desk: Desk, customer: Baresip, fatal: signal.Signals, record_property: Any
 ) -> None:
     clock = asyncio.get_running_loop().time
-    await dialled(desk, customer)
+    await established(desk, customer)
     other = (await desk.do(MakeCall(COLLEAGUE, VISITOR))).call
     await desk.event(Established, call=other, device=VISITOR)
 
@@ -260,7 +265,7 @@ async def test_a_process_that_is_killed_or_hangs_ends_its_calls_and_no_others(
 
     await customer.hang_up()
     await customer.closed()
-    await dialled(desk, customer)
+    await talking(desk, customer)
     await hear({desk.ear(COLLEAGUE): {VISITOR_HZ}, desk.ear(VISITOR): {COLLEAGUE_HZ}})
     await customer.hang_up()
     assert (await desk.event(CallCleared)).call not in (other, ended.call)
@@ -344,7 +349,7 @@ async def test_pjsip_refers_its_far_end_and_is_told_what_comes_of_it(
 ) -> None:
     async with office(server, tmp_path / "office", transfer="refer") as desk:
         await desk.event(DeviceRegistered, device=AGENT)
-        await dialled(desk, customer)
+        await established(desk, customer)
         await desk.do(SingleStepTransfer(AGENT, THIRD))
         await third.ringing()
         await third.accept()
