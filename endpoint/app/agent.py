@@ -7,7 +7,7 @@ program can do is what every client can, and one way of doing it is tested.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
@@ -127,6 +127,7 @@ class Agent:
         ring_s: float = 60.0,
         show: str = "",
         withhold: bool = False,
+        data: Mapping[str, str] | None = None,
     ) -> Call:
         """Call somebody; returns the call when it is answered.
 
@@ -135,13 +136,14 @@ class Agent:
             ring_s: how long it may take until somebody answers.
             show: the number to show there, where the trunk has it.
             withhold: let nobody know who calls.
+            data: texts by their key, that follow the call.
 
         Raises:
             CallFailed: nobody answered; `cause` says why.
             RequestRefused: he may not dial now.
         """
         asked = self.client.make_call(
-            self.device, destination, calling_number=show, withhold=withhold
+            self.device, destination, calling_number=show, withhold=withhold, data=data
         )
         return await self._calls.placed(asked, ring_s)
 

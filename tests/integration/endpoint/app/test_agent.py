@@ -228,10 +228,10 @@ async def test_what_comes_to_nothing_is_told_with_the_reason(house: House) -> No
 
 
 async def test_a_call_carries_data_and_tells_what_happens(house: House) -> None:
-    call = await house.agent.dial(CUSTOMER)
+    call = await house.agent.dial(CUSTOMER, data={"customer": "Ann"})
     events = call.events()
     await call.give_data(order="4711")
-    assert dict(call.data) == {"order": "4711"}
+    assert dict(call.data) == {"customer": "Ann", "order": "4711"}
     await call.hold()
     told = [(await anext(events)).event]
     while told[-1] != "Held":
