@@ -129,7 +129,7 @@ def move(turn: Turn, connection: Connection, other: Call, call: Call) -> Connect
 def clear_connection(turn: Turn, call: Call, own: Connection) -> None:
     """Give up, decline or hang up, as the connection's state has it."""
     caller = call.connections[0]
-    if own is not caller and own.state in (ConnectionState.NULL, ConnectionState.ALERTING):
+    if own is not caller and own.state is ConnectionState.ALERTING:
         turn.end(call.id, own, ended_by_us(Cause.DECLINED, own.number), failed=True)
         return
     gave_up = own is caller and not call.is_established and call.outcome is None

@@ -94,7 +94,7 @@ def _heard_alone(
     holds = any(each.state is ConnectionState.HOLD and each.is_party for each in parties)
     if holds or _is_parked(call):
         return Source.MUSIC_ON_HOLD
-    states = {each.state: each for each in call.connections if each.is_live}
+    states = {each.state: each for each in call.connections}
     if ringing := states.get(ConnectionState.ALERTING):
         return _rings(interaction, ringing)
     if Timer(TimerKind.FAILURE_TONE, listener.leg, call.id) in interaction.timers:
@@ -103,7 +103,7 @@ def _heard_alone(
 
 
 def _is_parked(call: Call) -> bool:
-    return any(each.is_live and each.state is ConnectionState.QUEUED for each in call.connections)
+    return any(each.state is ConnectionState.QUEUED for each in call.connections)
 
 
 def _joining(interaction: Interaction, call: Call) -> Connection | None:
@@ -112,7 +112,7 @@ def _joining(interaction: Interaction, call: Call) -> Connection | None:
     leg = None if target is None else interaction.leg(target)
     if leg is None or leg.progress not in (LegProgress.PLACED, LegProgress.RINGING):
         return None
-    return next((each for each in call.connections if each.leg == target and each.is_live), None)
+    return call.connection_by(leg.id)
 
 
 def _rings(interaction: Interaction, ringing: Connection) -> LegId | Source:
@@ -128,14 +128,10 @@ def _early_listeners(interaction: Interaction, call: Call) -> list[Connection]:
         for leg in interaction.legs
         if leg.hears_early and leg.progress in (LegProgress.OFFERED, LegProgress.ANSWERING)
     }
-    return [
-        each
-        for each in call.connections
-        if each.state is ConnectionState.CONNECTED and each.leg in early
-    ]
+    return [each for each in call.connections if each.leg in early]
 
 
 def _parties(interaction: Interaction, call: Call) -> list[Connection]:
-    """The live connections whose leg is up, the caller's first."""
+    """The connections whose leg is up, the caller's first; over, they have no state that counts."""
     up = {leg.id for leg in interaction.legs if leg.progress is LegProgress.UP}
-    return [each for each in call.connections if each.is_live and each.leg in up]
+    return [each for each in call.connections if each.leg in up]

@@ -34,6 +34,7 @@ async def calling(desk: Desk) -> tuple[FakeLeg, FakeLeg, FakeLeg]:
     held = await desk.told(told.Held, A)
     begun = await desk.told(told.ServiceInitiated, A)
     assert held.call != begun.call == second
+    assert begun.state == "initiated"
     assert desk.exchange.heard() == {A: set(), B: {"moh"}}
     colleague.ring()
     await desk.told(told.Delivered, C)

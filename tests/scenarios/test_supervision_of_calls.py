@@ -352,6 +352,8 @@ async def test_a_call_that_rings_is_sent_on() -> None:
         colleague = await desk.exchange.placed(C)
         assert colleague.request is not None
         assert (colleague.request.calling, colleague.request.calling_name) == (A, B)
+        colleague.ring()
+        await desk.told(told.Delivered, C)
         colleague.answer()
         await desk.told(told.Established)
         assert desk.exchange.heard() == {B: {C}, C: {B}}

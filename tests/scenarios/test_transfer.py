@@ -569,7 +569,9 @@ async def test_who_comes_for_a_place_and_does_not_confirm_leaves_nobody_in_silen
         desk.exchange.confirms_answers = False
         newcomer = desk.exchange.offer("10010", "6001", LegRole.LINE, replaces=customer)
         await desk.told(told.Transferring)
+        assert [each.state for each in desk.call.connections if each.leg == newcomer.id] == ["null"]
         newcomer.refuse(Cause.CANCELLED)
+        await desk.told(told.Failed, "10010")
         failed = await desk.told(told.TransferFailed, "10086")
         assert failed.cause is Cause.CANCELLED
         assert desk.exchange.heard() == TALKING

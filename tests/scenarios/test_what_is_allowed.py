@@ -133,6 +133,9 @@ SITUATIONS = {
     "picks up to take a place while it talks at another telephone": Situation(
         "`initiated`", C, (*at.TALK, at.c_does_not_pick_up, at.INTERCEPTS, c_talks), in_two=True
     ),
+    "picks up to listen": Situation(
+        "`initiated`", C, (*at.TALK, at.c_does_not_pick_up, at.LISTENS), only=SILENT
+    ),
     "rings": Situation("`alerting`", A, (at.b_calls_a,), established=False, of_others=PICKED_UP),
     "is called into a call": Situation("`alerting`", C, at.TRANSFERS, of_others=PICKED_UP),
     "is called into a call to listen": Situation(

@@ -12,10 +12,12 @@ from endpoint.callcontrol.model import (
     Interaction,
     Leg,
     LegProgress,
+    Participation,
     Timer,
     TimerKind,
+    Transfer,
 )
-from endpoint.callcontrol.routes import held_legs, routes
+from endpoint.callcontrol.routes import heard_in, held_legs, routes
 from endpoint.legs.base import Source
 from tests.unit.endpoint.callcontrol.build import call, interaction, leg
 
@@ -145,3 +147,37 @@ def test_who_is_told_that_it_is_held(
 ) -> None:
     """Each by the other, whether or not it holds too: its own hold is its own affair."""
     assert held_legs(interaction(call(d6001=a, d10086=b), legs=(A, B))) == expected
+
+
+@pytest.mark.parametrize(
+    ("progress", "expected"),
+    [
+        (LegProgress.PLACED, {"6001": {"ringback"}, "10086": {"ringback"}}),
+        (LegProgress.RINGING, {"6001": {"ringback"}, "10086": {"ringback"}}),
+        (LegProgress.ANSWERING, {"6001": {"10086"}, "10086": {"6001"}}),
+    ],
+)
+def test_who_waits_for_a_third_hears_it_ring_until_its_answer_is_on_its_way(
+    progress: LegProgress, expected: dict[str, set[str]]
+) -> None:
+    calling = call(d6001=CONNECTED, d10086=CONNECTED, d10010=ALERTING)
+    calling = replace(calling, transfer=Transfer(A.id, C.number, target=C.id))
+    state = interaction(calling, legs=(A, B, leg("10010", progress)))
+    assert heard(state) == expected
+
+
+def test_who_waits_for_somebody_hears_no_music_of_a_supervisor_that_holds() -> None:
+    state = three(CONNECTED, ALERTING, HOLD)
+    (waiting,) = state.calls
+    a, b, c = waiting.connections
+    listens = replace(c, participation=Participation.SILENT, beside=A.id)
+    ringing = leg("10086", LegProgress.RINGING)
+    state = interaction(replace(waiting, connections=(a, b, listens)), legs=(A, ringing, C))
+    assert heard(state) == {"6001": {"ringback"}}
+
+
+def test_who_was_let_hear_early_is_heard_once_when_the_call_is_answered() -> None:
+    state = interaction(
+        call(d6001=CONNECTED, d10086=CONNECTED), legs=(replace(A, hears_early=True), B)
+    )
+    assert heard_in(state, state.calls[0]) == {"6001": ["10086"], "10086": ["6001"]}
