@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
-from tests.bench.crowd import Crowd, Heard, Member, Members
+from tests.bench.crowd import Member, Members
 from tests.bench.office import Office, now, office
 from tests.bench.report import Of, Row
 from tests.bench.rtpload import Ground, cpu_time_s
@@ -20,8 +20,8 @@ LEVEL_DBOV: Final = -33.0
 LOWEST_HZ: Final = 800
 """Above all that the endpoint says itself."""
 SETTLE_S: Final = 1.0
-INTACT: Final = 0.999
-"""So many packets have all other voices, and no further one."""
+INCOMPLETE_PERCENT: Final = 0.1
+"""So many packets at most lack a voice, or have one that they should not have."""
 
 
 async def conference(ground: Ground) -> list[Row]:
@@ -34,29 +34,49 @@ async def conference(ground: Ground) -> list[Row]:
     )
     async with office(ground, ground.folder / "conference", members) as at:
         cost: dict[int, float] = {}
+        incomplete: list[float] = []
         for size in (2, *sizes):
             count = len(users) // size
             ground.say(f"{count} calls of {size}")
             rooms = [users[room * size : (room + 1) * size] for room in range(count)]
             calls = [await _open(at, room) for room in rooms]
             await asyncio.sleep(SETTLE_S)
-            cost[size] = min([await _cost(at, rooms, ground.seconds) for _ in range(ground.rounds)])
+            measured = [await _measure(at, rooms, ground.seconds) for _ in range(ground.rounds)]
+            cost[size] = min(each.cost_ms for each in measured)
+            incomplete += [each.incomplete_percent for each in measured]
             for room, call in zip(rooms, calls, strict=True):
                 ended = now()
                 await at.client.end(room[0], call)
                 await at.journal.next("CallCleared", room[0], ended)
     return [
+        *(
+            Row(
+                name=f"conference-{size}",
+                what=f"conferences of {size}, {len(users) // size} of them, beside calls of two",
+                unit="ms/s/leg",
+                ours=cost[size],
+                peer_name="two",
+                peer=cost[2],
+                of=Of.RATIO,
+            )
+            for size in sizes
+        ),
         Row(
-            name=f"conference-{size}",
-            what=f"conferences of {size}, {len(users) // size} of them, beside as many legs of two",
-            unit="ms/s/leg",
-            ours=cost[size],
-            peer_name="two",
-            peer=cost[2],
-            of=Of.RATIO,
-        )
-        for size in sizes
+            name="conference-incomplete",
+            what="packets without all other voices, or with one more, the worst of all runs",
+            unit="%",
+            ours=max(incomplete),
+            limit=INCOMPLETE_PERCENT,
+        ),
     ]
+
+
+class Measured(NamedTuple):
+    """Of one run."""
+
+    cost_ms: float
+    """CPU milliseconds of the media process a second a leg."""
+    incomplete_percent: float
 
 
 async def _open(at: Office, room: Sequence[str]) -> str:
@@ -72,25 +92,21 @@ async def _open(at: Office, room: Sequence[str]) -> str:
     return call
 
 
-async def _cost(at: Office, rooms: Sequence[Sequence[str]], seconds: float) -> float:
-    """CPU milliseconds of the media process a second a leg. Raises AssertionError."""
+async def _measure(at: Office, rooms: Sequence[Sequence[str]], seconds: float) -> Measured:
+    """What it costs for so long, and what is heard. Raises AssertionError where a leg is deaf."""
     await at.crowd.heard()
     loop = asyncio.get_running_loop()
     before, began = cpu_time_s(at.media_pid), loop.time()
     await asyncio.sleep(seconds)
     used_s, passed_s = cpu_time_s(at.media_pid) - before, loop.time() - began
-    heard = await at.crowd.heard()
+    heard, tones_hz = await at.crowd.heard(), at.crowd.tones_hz
+    complete: list[bool] = []
     for room in rooms:
         for user in room:
-            _check(
-                at.crowd, heard[user], [at.crowd.tones_hz[each] for each in room if each != user]
-            )
-    return 1000 * used_s / passed_s / sum(map(len, rooms))
-
-
-def _check(crowd: Crowd, heard: Heard, others_hz: Sequence[int]) -> None:
-    """Whether whoever this is heard all others all the time, and nobody else ever."""
-    expected = np.isin(np.arange(len(crowd.columns)), [crowd.columns[hz] for hz in others_hz])
-    right = (heard.voices == expected).all(axis=1)
-    assert len(right), "a deaf leg"
-    assert right.mean() >= INTACT, f"{1 - right.mean():.3%} of the packets without all voices"
+            others = [at.crowd.columns[tones_hz[each]] for each in room if each != user]
+            voices = heard[user].voices
+            assert len(voices), f"{user} hears nothing"
+            expected = np.isin(np.arange(voices.shape[1]), others)
+            complete += (voices == expected).all(axis=1).tolist()
+    cost_ms = 1000 * used_s / passed_s / sum(map(len, rooms))
+    return Measured(cost_ms, 100 * (1 - sum(complete) / len(complete)))
