@@ -115,7 +115,7 @@ def who_dials(state: Interaction, event: TransferAsked) -> DeviceId | None:
 
 
 def _meant(state: Interaction, leg: LegId) -> tuple[Call, Connection] | None:
-    """The call that a phone's transfer is about: of two by one leg, the one that it talks in."""
+    """The call that a phone means by its dialog: of two by one leg, the one that it talks in."""
     own = [
         (call, each)
         for call in state.calls
@@ -157,7 +157,9 @@ def takes_over(turn: Turn, offer: LegOffered) -> None:
     That of one who only listens or whispers is nobody's to give away.
     """
     leg = turn.put_offered(offer, LegProgress.ANSWERING)
-    for call, own in turn.live_connections(offer.replaces or offer.leg):
+    found = _meant(turn.state, offer.replaces or offer.leg)
+    if found is not None:
+        call, own = found
         if call.is_established and call.transfer is None and own.is_party:
             turn.effects.append(do.Answer(leg.id))
             transfer = Transfer(own.leg, offer.calling, target=leg.id, asked=False)

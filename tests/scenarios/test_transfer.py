@@ -544,49 +544,6 @@ async def test_nobody_takes_somebody_elses_call() -> None:
         assert desk.exchange.heard() == talking
 
 
-# -- somebody comes for a place (INVITE with Replaces) ---------------------------------------------
-
-
-async def test_who_comes_for_the_place_of_another_talks_on_with_ours() -> None:
-    """The far end was transferred elsewhere: our agent notices that somebody else speaks."""
-    async with open_desk() as desk:
-        agent, customer = await desk.talking()
-        newcomer = desk.exchange.offer("10010", "6001", LegRole.LINE, replaces=customer)
-        done = await desk.told(told.Transferred, "10086")
-        assert done.transferred_to == "10010"
-        assert {"6001": {"10010"}, "10010": {"6001"}} == desk.exchange.heard()
-        assert not newcomer.is_alerted
-        await desk.clear("6001")
-        await desk.told(told.CallCleared)
-        assert (agent.is_over, newcomer.is_over) == (True, True)
-    (record,) = desk.records.written
-    assert [each.device for each in record.connections] == ["6001", "10086", "10010"]
-
-
-async def test_who_comes_for_a_place_and_does_not_confirm_leaves_nobody_in_silence() -> None:
-    async with open_desk() as desk:
-        _, customer = await desk.talking()
-        desk.exchange.confirms_answers = False
-        newcomer = desk.exchange.offer("10010", "6001", LegRole.LINE, replaces=customer)
-        await desk.told(told.Transferring)
-        assert [each.state for each in desk.call.connections if each.leg == newcomer.id] == ["null"]
-        newcomer.refuse(Cause.CANCELLED)
-        await desk.told(told.Failed, "10010")
-        failed = await desk.told(told.TransferFailed, "10086")
-        assert failed.cause is Cause.CANCELLED
-        assert desk.exchange.heard() == TALKING
-
-
-async def test_who_comes_too_late_for_a_place_gets_none() -> None:
-    async with open_desk() as desk:
-        _, customer = await desk.talking()
-        customer.hang_up()
-        await desk.told(told.CallCleared)
-        newcomer = desk.exchange.offer("10010", "6001", LegRole.LINE, replaces=customer)
-        await asyncio.sleep(1)
-        assert newcomer.release_cause is Cause.DECLINED
-
-
 # -- the far end does it (REFER sent by us) -------------------------------------------------------
 
 
