@@ -74,13 +74,13 @@ async def test_a_common_codec_is_forwarded_across_without_a_change(
     await spread.route("AB", "BA")
     codes = list(range(1, 120))
     a.count_in(spread.addresses["A"], codes)
-    packets = await b.until_packets(100)
+    packets = await b.until_packets(40)
     said = [bytes(packet.payload) for packet in packets]
     first = said[0][0]
-    assert said == [bytes([code]) * 160 for code in range(first, first + 100)][: len(said)]
+    assert said == [bytes([code]) * 160 for code in range(first, first + 40)]
     assert {packet.payload_type for packet in packets} == {PCMU.number}
     numbers = [packet.sequence for packet in packets]
-    assert numbers == [(numbers[0] + step) & 0xFFFF for step in range(100)]
+    assert numbers == [(numbers[0] + step) & 0xFFFF for step in range(40)]
 
 
 async def test_what_two_have_not_in_common_is_heard_across(
