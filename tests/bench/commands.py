@@ -371,7 +371,18 @@ async def interactions(ground: Ground) -> list[Row]:
                 what=f"{what}: from a command {so_far}, p99",
                 unit="ms",
                 ours=quantile(values, 0.99),
-                details={"p50 ms": quantile(values, 0.5), "max ms": max(values)},
+                details={"p50": quantile(values, 0.5), "max": max(values)}
+                | {
+                    f"{command} p99": quantile(
+                        [
+                            value
+                            for value, each in zip(values, done, strict=True)
+                            if each.change.name == command
+                        ],
+                        0.99,
+                    )
+                    for command in dict.fromkeys(each.change.name for each in done)
+                },
             )
             for name, so_far, values in (
                 ("event", "until the client has its event", told),
