@@ -89,7 +89,7 @@ async def test_an_agent_dials_holds_consults_confers_and_hangs_up_by_keys(tmp_pa
             await terminal.shows(lambda seen: "No call." in seen, "no call")
             await hear({customer: {COLLEAGUE_HZ}})
             await terminal.press("q")
-            await terminal.shows(lambda seen: "Pane is dead (status 0" in seen, "its end")
+            await terminal.shows(lambda seen: "ended with 0" in seen, "its end")
 
 
 async def test_a_remote_agent_drives_the_call_that_is_at_his_telephone(tmp_path: Path) -> None:

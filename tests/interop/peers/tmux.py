@@ -32,13 +32,13 @@ class Tmux:
         self._directory = directory
         self._socket = directory / "tmux"
         variables = [f"{name}={value}" for name, value in (environment or {}).items()]
-        self._command = shlex.join(["env", *variables, *map(str, arguments)])
+        program = shlex.join(["env", *variables, *map(str, arguments)])
+        # Its last words stay, and how it ended is said, whatever tmux makes of that.
+        self._command = f'{program}; echo "ended with $?"; exec cat'
 
     async def __aenter__(self) -> Self:
-        # Stays when the program ends, so that its last words can be read.
-        await self._tmux("-f", "/dev/null", "new-session", "-d", "-x", "80", "-y", "24", "cat")
-        await self._tmux("set-option", "-g", "remain-on-exit", "on")
-        await self._tmux("respawn-pane", "-k", self._command)
+        size = ("-x", "80", "-y", "24")
+        await self._tmux("-f", "/dev/null", "new-session", "-d", *size, self._command)
         return self
 
     async def __aexit__(self, *_: object) -> None:
