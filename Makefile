@@ -17,10 +17,12 @@ CERTS ?= certs
 NAMES ?= localhost 127.0.0.1 ::1
 PYTEST_ARGS ?=
 SHORT = -m 'not soak' --durations=10 $(PYTEST_ARGS)
-# Judged by the clock to milliseconds: one after the other, with nothing beside them.
-ALONE := $(addprefix tests/integration/, signaling endpoint/legs endpoint/media test_endpoint.py test_house.py test_matrix.py \
+# Judged by the clock to milliseconds, or busy with both cores: one after the other, with nothing beside them.
+ALONE := $(addprefix tests/integration/, signaling endpoint/media endpoint/legs/test_bad_networks.py test_matrix.py \
 	endpoint/app/test_enumeration.py endpoint/app/test_exhaustion.py) \
 	$(addprefix tests/interop/, test_bench.py test_chromium.py test_chromium_media.py test_page.py)
+# All others side by side. Most of their time they wait for audio, so there may be more of them than cores.
+ABREAST := -n 3 --dist worksteal
 # Where PYTEST_ARGS picks tests, one of the two runs may have none of them (status 5).
 OR_NONE = $(if $(PYTEST_ARGS),|| [ $$? = 5 ])
 BENCH_ARGS ?=
@@ -39,7 +41,7 @@ serve: setup ## Run the endpoint with its embedded defaults
 	$(BIN)/agent-endpoint serve
 
 test: setup peers check ## Check everything a change may break (what CI runs)
-	$(BIN)/pytest tests $(ALONE:%=--ignore=%) --ignore=tests/bench -n auto --dist worksteal $(SHORT) $(OR_NONE)
+	$(BIN)/pytest tests $(ALONE:%=--ignore=%) --ignore=tests/bench $(ABREAST) $(SHORT) $(OR_NONE)
 	$(BIN)/pytest $(ALONE) $(SHORT) $(OR_NONE)
 
 check: setup ## Lint, formatting, types, direction of imports
