@@ -161,7 +161,7 @@ class House:
     """An endpoint with a device of each kind for each role."""
 
     endpoint: Endpoint
-    placing: Placing
+    placing: Placing = field(default_factory=Placing)
     devices: dict[tuple[str, Kind], Device] = field(default_factory=dict)
 
     async def all_trunks_up(self) -> None:
@@ -325,7 +325,7 @@ async def add(
     lives: AsyncExitStack,
     role: str,
     kind: Kind,
-    pulse: Pulse | None,
+    pulse: Pulse | None = None,
 ) -> None:
     number = number_of(role, kind)
     is_remote = kind in (Kind.REMOTE, Kind.PJSIP)
