@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import structlog
 
-from endpoint.app.following import decided
+from endpoint.app.following import OUT_OF_IT, decided
 from endpoint.app.words import why
 from endpoint.audio.frame import Samples
 from endpoint.client.audio import CallAudio, Heard, ProgramAudio
@@ -128,7 +128,7 @@ class Call:
         """Who else is in it now."""
         known, own = self._known, self._party
         parties = known.parties if known else []
-        return [one.device for one in parties if one is not own and one.state != "null"]
+        return [one.device for one in parties if one is not own and one.state not in OUT_OF_IT]
 
     @property
     def data(self) -> Mapping[str, str]:
@@ -409,11 +409,8 @@ class Calls:
         return held.id, beside.id
 
     def party_in(self, call: wire.Call) -> wire.Party | None:
-        """What he is to a call; None where he is not in it."""
-        return next(
-            (one for one in call.parties if one.device == self.device and not one.from_outside),
-            None,
-        )
+        """What he is to a call, also when he left it or did not answer and came again."""
+        return party_of(self.device, call.parties)
 
     def is_own(self, frame: wire.EventFrame) -> bool:
         """An event is about him."""
@@ -515,6 +512,15 @@ async def _event_of(frames: Events, call: Call, event: str) -> None:
     async for frame in frames:
         if frame.event == event and frame.fields.get("call") == call.id:
             return
+
+
+def party_of(device: str, parties: list[wire.Party]) -> wire.Party | None:
+    """What a device is to a call now; it may stand there once more, from before it came again."""
+    own = [one for one in parties if one.device == device and not one.from_outside]
+    # A place where the device's call is parked counts less than the device itself.
+    return max(
+        own, key=lambda one: (one.state not in OUT_OF_IT, one.parked_by is None), default=None
+    )
 
 
 def failed(text: str, frame: wire.EventFrame) -> CallFailed:

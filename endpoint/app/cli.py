@@ -167,7 +167,7 @@ def demo(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Place a call between two telephones of its own, and show who hears whom.
+    """Walk through call control with five telephones of its own, and show who hears whom.
 
     Each is a process that sends one tone and finds the other's in what it hears.
     """

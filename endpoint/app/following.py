@@ -17,6 +17,9 @@ from endpoint.client.client import Frames
 from endpoint.client.errors import EndpointUnreachable
 from endpoint.gateways.native import messages as wire
 
+OUT_OF_IT = ("null", "fail")
+"""States of a party that has left the call, or did not come into it."""
+
 
 @dataclass(slots=True)
 class Story:
@@ -214,7 +217,7 @@ def _others(frame: wire.EventFrame, device: str) -> str:
     others = [
         party.device
         for party in parties
-        if party.state != "null" and (party.device != device or party.from_outside)
+        if party.state not in OUT_OF_IT and (party.device != device or party.from_outside)
     ]
     return ", ".join(others) or "nobody"
 

@@ -205,7 +205,7 @@ class CallController:
         Raises: CommandRejected; then nothing has changed.
         """
         if not await self._is_ours(command.device):
-            why = f"{command.device} is no device of ours; another party leaves by its connection"
+            why = f"{command.device} is no device of ours: no extension, account or station"
             raise refused(Rejection.UNKNOWN_DEVICE, command, why)
         if isinstance(command, MakeCall):
             runner = self._open_for(command)

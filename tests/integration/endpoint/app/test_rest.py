@@ -152,6 +152,7 @@ async def test_a_party_is_dropped_by_its_name_and_nobody_commands_for_it(desk: D
         with pytest.raises(RequestRefused) as refused:
             await desk.client.clear("10086", call)
         assert (refused.value.status, refused.value.reason) == (404, "unknown_device")
+        assert "10086 is no device of ours: no extension, account or station" in str(refused.value)
         await desk.client.clear("6002", call, names["6003"])
         over = await until(frames, "ConnectionCleared")
         assert (over.fields["device"], over.fields["releasing_device"]) == ("6003", "6002")
