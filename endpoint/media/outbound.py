@@ -48,6 +48,8 @@ class Outbound:
         self._packet_ticks = 160
         self._unsent_codes = b""
         self._unsent = _NO_SAMPLES
+        self._own_at: float | None = None
+        """When the frame on its way is sent; the sender knows only when it was due."""
 
     @property
     def has_digits(self) -> bool:
@@ -194,7 +196,10 @@ class Outbound:
         codec, sender = self.codec, self.sender
         if codec is not None and codec.clock_rate_hz != sender.rate_hz:
             sender.use_clock(codec.clock_rate_hz)
-        self._send(sender.frame(self._payload_type, payload, now, ticks))
+        packet = sender.frame(self._payload_type, payload, now, ticks)
+        self._own_at = now
+        self._send(packet)
+        self._own_at = None
 
     def _send(self, packet: bytes) -> None:
         # A far end that is not there, or a full buffer, costs this packet and nothing else.
@@ -206,7 +211,8 @@ class Outbound:
         codec = self._tapped.get(rtp.payload_type) if rtp is not None else None
         if rtp is not None and codec is not None:
             self._tap.use(codec)
-            self._tap.receive(rtp.timestamp, bytes(rtp.payload), self.sender.at)
+            now = self.sender.at if self._own_at is None else self._own_at
+            self._tap.receive(rtp.timestamp, bytes(rtp.payload), now)
         self._outlet(packet)
 
 

@@ -20,7 +20,8 @@ MARKER: Final = 0x80
 _MAX_DROPOUT = 3000
 _MAX_MISORDER = 100
 _LET_GO_S = 0.1
-"""What is later by more is not made up for (see `FrameClock`): it is a pause."""
+"""What is later by more is not made up for (see `FrameClock`): it is a pause. A frame that is less
+late, and so made up for, counts from when it was due."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,11 +273,14 @@ class Sender:
         kind = payload_type
         if self._continues and (now - self.at - _LET_GO_S) * self.rate_hz <= self.step:
             self.timestamp = (self.timestamp + self.step) & 0xFFFFFFFF
+            # When it was due, not when a busy loop came to it: of delays that follow each other
+            # the clock lets their sum go, and no single one of them would show it.
+            self.at += self.step / self.rate_hz
         else:
             self.timestamp = self.resume_timestamp(now)
+            self.at = now
             self._continues = True
             kind |= MARKER
-        self.at = now
         self.step = len(payload) if ticks is None else ticks
         return self._packet(kind, payload)
 

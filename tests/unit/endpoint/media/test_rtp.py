@@ -174,6 +174,25 @@ class TestSender:
         assert steps == [2000, 160]
         assert [p.marker for p in packets] == [True, True, False]
 
+    def test_time_that_was_let_go_after_several_delays_has_passed_too(self) -> None:
+        """Each delay alone is made up for; what the clock lets go is their sum.
+
+        Timestamps that fall behind look to a jitter buffer as a path that becomes longer and
+        longer: it drops what comes until it has measured anew, over and over.
+        """
+        sender, now, due = Sender(), 1.0, 1.0
+        first = parsed(memoryview(sender.frame(0, bytes(160), now)))
+        behind = []
+        for delay_s in [0.11, 0.06] * 20:
+            now += delay_s
+            due += 0.02
+            if now - due > 0.1:  # as `FrameClock` does
+                due = now
+            packet = parsed(memoryview(sender.frame(0, bytes(160), now)))
+            media_s = ((packet.timestamp - first.timestamp) & 0xFFFFFFFF) / 8000
+            behind.append(now - 1.0 - media_s)
+        assert max(behind) <= 0.1 + 0.001
+
     def test_an_event_keeps_one_timestamp_and_audio_goes_on_after_it(self) -> None:
         sender = Sender()
         audio = parsed(memoryview(sender.frame(0, bytes(160), 1.0)))
