@@ -21,6 +21,7 @@ from endpoint.app.bancommands import bans_app
 from endpoint.app.callcommands import calls_app
 from endpoint.app.config import Loaded
 from endpoint.app.context import ConfigFile
+from endpoint.app.databasecommands import db_app
 from endpoint.app.doctor import check_accounts, examine
 from endpoint.app.exitcodes import ExitCode
 from endpoint.app.headroom import raise_descriptor_limit
@@ -30,7 +31,6 @@ from endpoint.app.registration import register
 from endpoint.app.settings import WILDCARDS, LogSettings
 from endpoint.app.setupcommands import (
     config_app,
-    database_app,
     extension_app,
     loaded_or_fail,
     show_token,
@@ -50,7 +50,7 @@ app = typer.Typer(
 )
 app.add_typer(config_app, name="config")
 app.add_typer(extension_app, name="extension")
-app.add_typer(database_app, name="database")
+app.add_typer(db_app, name="db")
 app.add_typer(bans_app, name="bans")
 app.add_typer(sound_app, name="sound")
 app.add_typer(calls_app)

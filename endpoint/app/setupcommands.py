@@ -1,4 +1,4 @@
-"""Commands that set up: `config`, `extension`, `database`, `token`."""
+"""Commands that set up: `config`, `extension`, `token`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,6 @@ from endpoint.storage.extensions import Extension, Extensions
 
 config_app = typer.Typer(help="Show or check the configuration.", no_args_is_help=True)
 extension_app = typer.Typer(help="Who may register here.", no_args_is_help=True)
-database_app = typer.Typer(help="The database's schema.", no_args_is_help=True)
 
 Number = Annotated[str, typer.Argument(help="The extension's number, as 6001.")]
 
@@ -125,7 +124,7 @@ def add(
     extension = Extension(number, name, tuple(alias or ()))
 
     async def store() -> None:
-        async with _database(loaded.config) as database:
+        async with configured_database(loaded.config) as database:
             extensions = Extensions(database)
             try:
                 await add_extension(extensions, realm, extension, password, replace=replace)
@@ -168,7 +167,7 @@ def list_extensions(config: ConfigFile = None, as_json: Json = False) -> None:
     loaded = loaded_or_fail(output, config)
 
     async def read() -> list[Extension]:
-        async with _database(loaded.config) as database:
+        async with configured_database(loaded.config) as database:
             return await Extensions(database).all()
 
     found = output.run(read())
@@ -194,7 +193,7 @@ def remove(number: Number, config: ConfigFile = None, as_json: Json = False) -> 
     loaded = loaded_or_fail(output, config)
 
     async def forget() -> None:
-        async with _database(loaded.config) as database:
+        async with configured_database(loaded.config) as database:
             if not await Extensions(database).remove(number):
                 raise StorageError(f"there is no extension {number}")
 
@@ -204,24 +203,7 @@ def remove(number: Number, config: ConfigFile = None, as_json: Json = False) -> 
     )
 
 
-# -- database and token -----------------------------------------------------------------------
-
-
-@database_app.command("upgrade")
-def upgrade(config: ConfigFile = None, as_json: Json = False) -> None:
-    """Bring the database's schema to this version. SQLite needs it never: `serve` does it."""
-    output = Output(as_json)
-    loaded = loaded_or_fail(output, config)
-
-    async def bring() -> None:
-        database = _database(loaded.config)
-        try:
-            await database.upgrade()
-        finally:
-            await database.dispose()
-
-    output.run(bring())
-    output.result({"ok": True}, Text.assemble(("✔ ", "green"), "the schema is up to date"))
+# -- token ------------------------------------------------------------------------------------
 
 
 def show_token(
@@ -249,5 +231,6 @@ def show_token(
     output.result({"ok": True, "token": token}, Text(token))
 
 
-def _database(config: Config) -> Database:
+def configured_database(config: Config) -> Database:
+    """The database of the configuration, not open yet."""
     return Database(database_url(config, StateDirectory(config.state.directory).prepared()))

@@ -6,6 +6,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +15,33 @@ from alembic.config import Config as AlembicConfig
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import Connection, event, make_url, select
+from sqlalchemy import URL, Connection, event, inspect, make_url, select
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
-from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker, create_async_engine
+from sqlalchemy.ext.asyncio import (
+    AsyncConnection,
+    AsyncSession,
+    async_sessionmaker,
+    create_async_engine,
+)
 
 from endpoint.errors import StorageError
-from endpoint.storage.schema import DEFAULT_TENANT, TenantRow
+from endpoint.storage.schema import DEFAULT_TENANT, Base, TenantRow
 
 BUSY_TIMEOUT_MS = 5000
 """How long SQLite waits for another writer."""
+HEAD = "head"
+"""The schema that this program needs."""
+_MIGRATING = 0x61656D69
+"""Of PostgreSQL's advisory locks the one that whoever migrates holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Migrated:
+    """What a migration did."""
+
+    before: str | None
+    """None where there was no schema."""
+    after: str
 
 
 def sqlite_url(path: Path) -> str:
@@ -33,8 +52,8 @@ def sqlite_url(path: Path) -> str:
 class Database:
     """One database: `async with Database(url) as database`.
 
-    Opening brings SQLite's schema up to date. PostgreSQL's is only checked: upgrading it is an
-    operator's decision (`upgrade`). Raises `StorageError` for what can't be reached or is not ours.
+    Opening brings SQLite's schema up to date. PostgreSQL's is only checked: migrating it is an
+    operator's decision (`migrate`). Raises `StorageError` for what can't be reached or is not ours.
     """
 
     def __init__(self, url: str) -> None:
@@ -65,7 +84,7 @@ class Database:
     async def __aenter__(self) -> Database:
         try:
             if self.sqlite:
-                await self.upgrade()
+                await self.migrate()
             await self._check_schema()
             self.tenant_id = await self._tenant(DEFAULT_TENANT)
         except BaseException:
@@ -76,15 +95,45 @@ class Database:
     async def __aexit__(self, *exc_info: object) -> None:
         await self._engine.dispose()
 
-    async def upgrade(self) -> None:
-        """Bring the schema to this program's version; the database need not be open."""
-        async with _mapped_errors():
-            file = self._engine.url.database
-            if self.sqlite and file:
-                # SQLite would make it readable for all; its journal files take this file's mode.
-                await asyncio.to_thread(Path(file).touch, mode=0o600)
-            async with self._engine.begin() as connection:
-                await connection.run_sync(_upgrade)
+    @property
+    def url(self) -> URL:
+        """Where it is, with the password."""
+        return self._engine.url
+
+    @property
+    def file(self) -> Path | None:
+        """Of SQLite; None where it is none, or in memory."""
+        name = self._engine.url.database
+        return Path(name) if self.sqlite and name and name != ":memory:" else None
+
+    async def migrate(self, to: str = HEAD) -> Migrated:
+        """Bring the schema to a revision, by default this program's; it need not be open.
+
+        Whole or not at all, also where we are killed in it. Back to an older one loses what the
+        older has no place for. Raises `StorageError`, also where the schema is not ours.
+        """
+        if self.file is not None:
+            # SQLite would make it readable for all; its journal files take this file's mode.
+            async with _mapped_errors():
+                await asyncio.to_thread(self.file.touch, mode=0o600)
+        async with _mapped_errors(), self._engine.connect() as connection:
+            if self.sqlite:
+                # A table that is altered is copied and dropped: its rows' children must not go with
+                # it. Only outside of a transaction can this be said.
+                await connection.exec_driver_sql("PRAGMA foreign_keys=OFF")
+                await connection.exec_driver_sql("BEGIN IMMEDIATE")
+            else:
+                await connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_MIGRATING})")
+            try:
+                migrated = await connection.run_sync(_migrate, to)
+                if self.sqlite:
+                    await _check_references(connection)
+                await connection.commit()
+            finally:
+                await connection.rollback()
+                if self.sqlite:
+                    await connection.exec_driver_sql("PRAGMA foreign_keys=ON")
+        return migrated
 
     async def dispose(self) -> None:
         """Let go of connections, where the database was upgraded without being opened."""
@@ -98,12 +147,18 @@ class Database:
 
     async def _check_schema(self) -> None:
         async with _mapped_errors(), self._engine.connect() as connection:
-            found, wanted = await connection.run_sync(_revisions)
-        if found != wanted:
+            found = await connection.run_sync(found_revision)
+        if found != head():
             raise StorageError(
-                f"the database has schema {found or 'none'}, this program needs {wanted}; "
-                "run: agent-endpoint database upgrade"
+                f"the database has schema {found or 'none'}, this program needs {head()}; "
+                "run: agent-endpoint db migrate"
             )
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[AsyncConnection]:
+        """For who looks at the database itself, of whatever schema. Raises `StorageError`."""
+        async with _mapped_errors(), self._engine.connect() as connection:
+            yield connection
 
     async def _tenant(self, name: str) -> int:
         async with self.session() as session:
@@ -121,9 +176,25 @@ async def _mapped_errors() -> AsyncIterator[None]:
     try:
         yield
     except DBAPIError as error:
-        raise StorageError(f"the database refused: {error.orig}") from error
+        raise StorageError(f"the database refused: {_in_words(str(error.orig))}") from error
     except (SQLAlchemyError, CommandError, OSError) as error:
         raise StorageError(f"the database can't be used: {error}") from error
+
+
+_CURES = {
+    "database is locked": "another program writes to it, and for too long; find it: lsof FILE",
+    "file is not a database": "it is another file, or damaged; see database.url, or bring back a "
+    "backup: agent-endpoint db restore FILE",
+    "malformed": "it is damaged; bring back a backup: agent-endpoint db restore FILE",
+    "readonly database": "this user may not write to the file, or to its directory",
+    "database or disk is full": "make room where it is kept",
+}
+
+
+def _in_words(error: str) -> str:
+    """A driver's error, with what to do where that is known."""
+    cure = next((cure for words, cure in _CURES.items() if words in error), "")
+    return f"{error}: {cure}" if cure else error
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:
@@ -139,19 +210,71 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
     cursor.close()
 
 
+# -- the schema ---------------------------------------------------------------------------------
+
+
 def _alembic() -> AlembicConfig:
     config = AlembicConfig()
     config.set_main_option("script_location", "endpoint.storage:migrations")
     return config
 
 
-def _upgrade(connection: Connection) -> None:
+def revisions() -> list[str]:
+    """Every schema that there has been, oldest first."""
+    script = ScriptDirectory.from_config(_alembic())
+    return [each.revision for each in script.walk_revisions()][::-1]
+
+
+def head() -> str:
+    """The schema that this program needs."""
+    return revisions()[-1]
+
+
+def found_revision(connection: Connection) -> str | None:
+    """The schema that is there; None where there is none. Raises `StorageError`: it is not ours."""
+    found = MigrationContext.configure(connection).get_current_heads()
+    known = revisions()
+    if not found:
+        strange = sorted(set(inspect(connection).get_table_names()) - {"alembic_version"})
+        ours = [name for name in strange if name in Base.metadata.tables]
+        if ours or (strange and connection.dialect.name == "sqlite"):
+            raise StorageError(
+                f"the database holds tables that agent-endpoint did not make "
+                f"({', '.join((ours or strange)[:3])}); name another one in database.url"
+            )
+        return None
+    if len(found) > 1 or found[0] not in known:
+        raise StorageError(
+            f"the database has schema {', '.join(found)}, which this program does not know (it "
+            f"knows {known[0]} to {known[-1]}): a newer agent-endpoint made it. Run that one; or "
+            f"have it go back, if it can: agent-endpoint db migrate --to {known[-1]}; or bring "
+            "back a backup: agent-endpoint db restore FILE"
+        )
+    return found[0]
+
+
+def _migrate(connection: Connection, to: str) -> Migrated:
+    known = revisions()
+    wanted = known[-1] if to == HEAD else to
+    if wanted not in known:
+        raise StorageError(
+            f"there is no schema {wanted}; this program knows {known[0]} to {known[-1]}"
+        )
+    found = found_revision(connection)
     config = _alembic()
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    if found is None or known.index(found) < known.index(wanted):
+        command.upgrade(config, wanted)
+    elif found != wanted:
+        command.downgrade(config, wanted)
+    return Migrated(found, wanted)
 
 
-def _revisions(connection: Connection) -> tuple[str | None, str | None]:
-    """The schema that is there, and the one that this program needs."""
-    found = MigrationContext.configure(connection).get_current_revision()
-    return found, ScriptDirectory.from_config(_alembic()).get_current_head()
+async def _check_references(connection: AsyncConnection) -> None:
+    """Raises `StorageError` where a row points to one that is not there."""
+    broken = (await connection.exec_driver_sql("PRAGMA foreign_key_check")).fetchall()
+    if broken:
+        raise StorageError(
+            f"the migration would leave {len(broken)} rows of {broken[0][0]} without what they "
+            "belong to; nothing was changed. See: agent-endpoint db check"
+        )

@@ -39,14 +39,14 @@ def desk(postgres: Postgres, directory: Path) -> Desk:
 
 async def upgraded(postgres: Postgres) -> None:
     database = Database(postgres.url)
-    await database.upgrade()
+    await database.migrate()
     await database.dispose()
 
 
 async def test_a_database_that_is_not_ours_yet_names_the_command(
     postgres: Postgres, tmp_path: Path
 ) -> None:
-    with pytest.raises(StorageError, match="agent-endpoint database upgrade"):
+    with pytest.raises(StorageError, match="agent-endpoint db migrate"):
         async with desk(postgres, tmp_path / "state"):
             pass
 

@@ -102,7 +102,7 @@ def test_the_commands_are_those_of_the_program() -> None:
     told = {
         name.split()[0] for cell in cells if "`" in cell for name in re.findall(r"`([^`]+)`", cell)
     }
-    subcommands = {"list", "remove", "check", "lift", "use"}
+    subcommands = {"list", "remove", "check", "lift", "use", "migrate", "backup", "restore"}
     assert told - subcommands == set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
 
 

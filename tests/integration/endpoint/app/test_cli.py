@@ -366,7 +366,7 @@ COMMANDS = (
         "end",
     ),
     *("monitor", "whisper", "barge", "intercept", "park", "pick-up", "data"),
-    *("status", "config", "extension", "database", "token", "doctor", "version"),
+    *("status", "config", "extension", "db", "token", "doctor", "version"),
 )
 
 

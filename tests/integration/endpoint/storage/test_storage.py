@@ -1,22 +1,15 @@
-"""What is stored comes back, tenants and numbers stay apart, and no clear password is ever kept."""
+"""What is stored comes back, and tenants and numbers stay apart: on SQLite and on PostgreSQL."""
 
 from __future__ import annotations
 
 import asyncio
-import os
-import stat
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
 import pytest
-from alembic import command
-from alembic.autogenerate import compare_metadata
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from sqlalchemy import Connection, create_engine, text
+from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -24,24 +17,12 @@ from endpoint.callcontrol.model import CallDirection, CallId, CallRecord, Connec
 from endpoint.errors import StorageError
 from endpoint.legs.base import Cause, DeviceId, InteractionId, LegRole, Side
 from endpoint.storage.calls import StoredCallRecords
-from endpoint.storage.database import Database, sqlite_url
+from endpoint.storage.database import Database
 from endpoint.storage.extensions import Credential, Extension, Extensions
-from endpoint.storage.schema import Base
 
-pytestmark = pytest.mark.unit
+pytestmark = pytest.mark.integration
 
 NOON = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "endpoint.sqlite3"
-
-
-@pytest.fixture
-async def database(path: Path) -> AsyncIterator[Database]:
-    async with Database(sqlite_url(path)) as database:
-        yield database
 
 
 def credential(username: str, algorithm: str = "MD5") -> Credential:
@@ -92,12 +73,12 @@ class Busy(Database):
 
 
 async def test_all_who_ask_for_a_number_meanwhile_are_answered_at_once(
-    database: Database, path: Path
+    database: Database, url: str
 ) -> None:
     """Also where whoever asked for them gives up; what is stored by then is seen."""
     extensions = Extensions(database)
     await extensions.add(Extension("6001", aliases=("4000",)), [credential("6001")])
-    busy = Busy(sqlite_url(path))
+    busy = Busy(url)
     busy.tenant_id = database.tenant_id
     asked = Extensions(busy)
     async with asyncio.TaskGroup() as group:
@@ -193,21 +174,6 @@ async def test_the_record_keeps_the_data_of_the_call(database: Database) -> None
     assert await records.latest() == [written]
 
 
-async def test_a_record_of_an_older_schema_has_no_data(path: Path) -> None:
-    """Down to the first schema and up again: what was kept before is kept."""
-    async with Database(sqlite_url(path)) as database:
-        await StoredCallRecords(database).write(record("i1-1"))
-    config = Config()
-    config.set_main_option("script_location", "endpoint.storage:migrations")
-    engine = create_engine(f"sqlite:///{path}")
-    with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        command.downgrade(config, "0001")
-    engine.dispose()
-    async with Database(sqlite_url(path)) as database:
-        assert await StoredCallRecords(database).latest() == [record("i1-1")]
-
-
 async def test_a_call_has_exactly_one_record(database: Database) -> None:
     records = StoredCallRecords(database)
     await records.write(record("i1.1"))
@@ -216,69 +182,12 @@ async def test_a_call_has_exactly_one_record(database: Database) -> None:
     assert len(await records.latest()) == 1
 
 
-async def test_what_was_stored_is_there_after_a_restart(path: Path) -> None:
+async def test_what_was_stored_is_there_after_a_restart(database: Database, url: str) -> None:
     for _ in range(2):
-        async with Database(sqlite_url(path)) as database:
+        async with Database(url) as database:
             extensions = Extensions(database)
             if await extensions.remove("6001"):
                 break
             await extensions.add(Extension("6001"), [])
     else:
         pytest.fail("the extension was gone after a restart")
-
-
-async def test_writers_wait_and_readers_do_not(database: Database) -> None:
-    async with database.session() as session:
-        assert (await session.scalar(text("PRAGMA journal_mode"))) == "wal"
-        assert (await session.scalar(text("PRAGMA foreign_keys"))) == 1
-        assert (await session.scalar(text("PRAGMA busy_timeout"))) == 5000
-
-
-async def test_the_migrations_make_what_the_models_say(database: Database, path: Path) -> None:
-    def differences(connection: Connection) -> list[object]:
-        context = MigrationContext.configure(connection, opts={"compare_type": True})
-        return list(compare_metadata(context, Base.metadata))
-
-    engine = create_engine(f"sqlite:///{path}")
-    with engine.connect() as connection:
-        assert differences(connection) == []
-    engine.dispose()
-
-
-async def test_a_newer_schema_is_refused_and_says_so(path: Path) -> None:
-    async with Database(sqlite_url(path)) as database, database.session() as session:
-        await session.execute(text("UPDATE alembic_version SET version_num = '9999'"))
-    with pytest.raises(StorageError, match="9999"):
-        async with Database(sqlite_url(path)):
-            pass
-
-
-@pytest.fixture
-def letter(path: Path) -> Path:
-    path.write_bytes(b"not a database" * 1000)
-    return path
-
-
-async def test_a_file_that_is_no_database_is_refused(letter: Path) -> None:
-    with pytest.raises(StorageError, match="not a database"):
-        async with Database(sqlite_url(letter)):
-            pass
-
-
-async def test_a_file_that_it_makes_is_for_its_owner_alone(tmp_path: Path) -> None:
-    """What is in it is as good as the passwords."""
-    file = tmp_path / "elsewhere.sqlite3"
-    before = os.umask(0o022)
-    try:
-        async with Database(sqlite_url(file)):
-            modes = {stat.S_IMODE(each.stat().st_mode) for each in os.scandir(tmp_path)}
-    finally:
-        os.umask(before)
-    assert modes == {0o600}
-
-
-@pytest.mark.parametrize("host", ["db:1x", "ca:nary@db:1x"])
-def test_a_url_that_is_none_is_not_repeated(host: str) -> None:
-    with pytest.raises(StorageError, match="URL") as refused:
-        Database(f"postgresql://me:canary@{host}/endpoint")
-    assert "nary" not in str(refused.value)
