@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from errno import ENOSPC
 from os import SEEK_END
-from typing import BinaryIO
+from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
@@ -17,6 +18,8 @@ from endpoint.audio.resample import resample
 from endpoint.errors import AudioError
 
 _HEADER = struct.Struct("<4sI4s4sIHHIIHH4sI")
+HEADER_SIZE = _HEADER.size
+"""Of a file that we have written."""
 _FORMAT = struct.Struct("<HHIIHH")
 _CHUNK = struct.Struct("<4sI")
 _EXTENSIBLE = 0xFFFE
@@ -100,14 +103,29 @@ def _decode(octets: bytes, tag: int, bits: int) -> Samples:
     raise AudioError(f"a WAV file of format {tag} with {bits} bit is not supported")
 
 
+class Writable(Protocol):
+    """What audio is written to."""
+
+    def write(self, octets: bytes, /) -> int | None:
+        """Append; returns how many were taken."""
+
+    def seek(self, place: int, whence: int = 0, /) -> int:
+        """Go elsewhere; not needed where it is streamed."""
+
+
 class WavWriter:
     """Writes 16 bit PCM to an unbuffered file that it is given; closing it stays the caller's.
 
     Every write leaves a header that tells the truth, so what is on disk can be played at any time.
+    One that is `streamed` to where nothing can be written twice says as many as can be said, and
+    `header_of` says what it should be.
     """
 
-    def __init__(self, file: BinaryIO, sample_rate_hz: int, channels: int) -> None:
+    def __init__(
+        self, file: Writable, sample_rate_hz: int, channels: int, *, streamed: bool = False
+    ) -> None:
         self._file = file
+        self._streamed = streamed
         self._sample_rate_hz = sample_rate_hz
         self._channels = channels
         self._octets = 0
@@ -126,20 +144,22 @@ class WavWriter:
         """
         self._write(samples.astype("<i2").tobytes())
         self._octets += samples.size * 2
-        self._file.seek(0)
-        self._write(self._header())
-        self._file.seek(0, SEEK_END)
+        if not self._streamed:
+            self._file.seek(0)
+            self._write(self._header())
+            self._file.seek(0, SEEK_END)
 
     def _write(self, octets: bytes) -> None:
         # An unbuffered file says by a short count that the disk is full.
-        if self._file.write(octets) < len(octets):
+        if (self._file.write(octets) or 0) < len(octets):
             raise OSError(ENOSPC, "the disk is full")
 
     def _header(self) -> bytes:
         frame = 2 * self._channels
+        octets = _MOST if self._streamed else self._octets
         return _HEADER.pack(
             b"RIFF",
-            min(36 + self._octets, _MOST),
+            min(36 + octets, _MOST),
             b"WAVE",
             b"fmt ",
             16,
@@ -150,5 +170,29 @@ class WavWriter:
             frame,
             16,
             b"data",
-            min(self._octets, _MOST),
+            min(octets, _MOST),
         )
+
+
+def header_of(header: bytes, size: int) -> bytes:
+    """What the first octets of a file of ours should be, now that it is so long."""
+    fields = list(_HEADER.unpack(header))
+    fields[1], fields[-1] = min(size - 8, _MOST), min(size - HEADER_SIZE, _MOST)
+    return _HEADER.pack(*fields)
+
+
+def mend(path: Path) -> None:
+    """Have the header of a file of ours say how long the file is. Raises OSError, AudioError.
+
+    Its writer may have been killed between writing audio and saying so.
+    """
+    with path.open("r+b") as file:
+        header = file.read(HEADER_SIZE)
+        if len(header) < HEADER_SIZE or header[:4] != b"RIFF":
+            raise AudioError(f"{path.name} is no WAV file of ours")
+        frame = _HEADER.unpack(header)[9]
+        size = file.seek(0, SEEK_END)
+        size -= (size - HEADER_SIZE) % frame
+        file.truncate(size)
+        file.seek(0)
+        file.write(header_of(header, size))

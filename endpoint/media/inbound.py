@@ -41,6 +41,19 @@ _unpack = HEADER.unpack_from
 _pack_into = HEADER.pack_into
 
 
+class Recorded(Protocol):
+    """Somebody who is recorded: told what comes, as it comes."""
+
+    def packet(self, timestamp: int, payload: bytes, now: float) -> None:
+        """Audio."""
+
+    def noise(self, payload: bytes, now: float) -> None:
+        """Comfort noise."""
+
+    def codec(self, codec: PayloadType | None, now: float) -> None:
+        """What follows has this codec; None: we can't decode it."""
+
+
 class InboundOwner(Protocol):
     """Who is told what comes in."""
 
@@ -81,6 +94,7 @@ class Inbound:
         self._forwards: tuple[Forward, ...] = ()
         self._tap = Tap(delay)
         self._is_tapped = False
+        self._recorded: tuple[Recorded, ...] = ()
         self._events = EventReceiver()
         self._event_type = -1
         self._level_mask = _ONE_IN_EIGHT
@@ -165,7 +179,18 @@ class Inbound:
     def untap(self) -> None:
         """One fewer hears along."""
         self._tap.leave()
-        self._is_tapped = self._tap.is_heard
+        self._is_tapped = self._tap.is_heard or bool(self._recorded)
+
+    def record(self, recorded: Recorded, now: float) -> None:
+        """Let somebody have each packet as it is, until `record_no_more`."""
+        self._recorded = (*self._recorded, recorded)
+        self._is_tapped = True
+        recorded.codec(self.current if self.codec is not None else None, now)
+
+    def record_no_more(self, recorded: Recorded) -> None:
+        """One fewer is recorded."""
+        self._recorded = tuple(each for each in self._recorded if each is not recorded)
+        self._is_tapped = self._tap.is_heard or bool(self._recorded)
 
     def expire_event(self, now: float) -> bool:
         """Tell a digit whose end was lost. Returns whether one is still open."""
@@ -274,7 +299,10 @@ class Inbound:
             self._owner.first_packet()
         codec = self._negotiated.get(packet.payload_type)
         if packet.payload_type == COMFORT_NOISE or (codec is not None and is_noise(codec)):
-            self._tap.receive_noise(bytes(packet.payload))
+            noise = bytes(packet.payload)
+            self._tap.receive_noise(noise)
+            for each in self._recorded:
+                each.noise(noise, now)
         elif codec is None:
             # It holds the call open, but nobody has asked for it.
             self.unnegotiated_packets += 1
@@ -307,6 +335,8 @@ class Inbound:
             self._level_mask = _FOUR_IN_A_ROW if has_memory else _ONE_IN_EIGHT
             self._level_payloads = deque(maxlen=12 if has_memory else 6)
             self._tap.use(codec)
+            for each in self._recorded:
+                each.codec(current if codec is not None else None, monotonic())
         if current is not None and current.clock_rate_hz != self.source.rate_hz:
             self.source.use_clock(current.clock_rate_hz)
             for forward in self._forwards:
@@ -326,6 +356,8 @@ class Inbound:
             self._level_payloads.append((sequence, payload))
         if self._is_tapped:
             self._tap.receive(timestamp, payload, now)
+            for each in self._recorded:
+                each.packet(timestamp, payload, now)
 
     def _forward(self, packet: RtpPacket, order: Order, now: float) -> None:
         extended = self.source.extended(packet.sequence)

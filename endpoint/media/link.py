@@ -148,6 +148,7 @@ class WorkerLink(WorkerProcess[m.Notice]):
             request_timeout_s=settings.request_timeout_s,
             heartbeat_s=settings.heartbeat_s,
             restart_delay_s=settings.restart_delay_s,
+            descriptors=(settings.recorder,) if settings.recorder >= 0 else (),
         )
         super().__init__(kind, supervision or Supervision())
         self._open: dict[m.PortName, m.Opening] = {}

@@ -484,6 +484,22 @@ class StopRecording(Command[RecordingInfo], frozen=True):
     recording: str
 
 
+class StartVoice(Command[Done], frozen=True):
+    """Hand what a port says to the writer of recordings, by a number that nobody else has.
+
+    Never changes forwarding. It ends with the port, too.
+    """
+
+    voice: int
+    port: PortName
+
+
+class StopVoice(Command[Done], frozen=True):
+    """Hand over no more of it; one that is over already is none."""
+
+    voice: int
+
+
 class StartListening(Command[Done], frozen=True):
     """Keep the last seconds that `ReadHeard` may ask for, at most 10."""
 
@@ -643,6 +659,8 @@ AnyCommand = (
     | SendDigits
     | StartRecording
     | StopRecording
+    | StartVoice
+    | StopVoice
     | StartListening
     | ReadHeard
     | ReadStatistics

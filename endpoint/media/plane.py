@@ -30,6 +30,7 @@ from endpoint.media.switchboard import Port, Switchboard
 from endpoint.media.telephone_event import Digit
 from endpoint.media.transport import PacketTransport
 from endpoint.media.udp import UdpTransport
+from endpoint.media.voices import Voices
 
 if TYPE_CHECKING:
     from endpoint.media.webrtc import WebRtcTransport
@@ -63,6 +64,7 @@ class Plane:
                 m.DigitReceived(port, digit, duration_ms, in_band=True)
             ),
         )
+        self._voices = Voices(settings.recorder)
         self._open_events: set[RtpPort] = set()
         self._clock = FrameClock(self._tick)
         self.readers = Readers()
@@ -112,6 +114,7 @@ class Plane:
             self._stop_gathering(name, "was closed")
         for port in list(self._switchboard.ports.values()):
             self._close(port)
+        self._voices.close()
 
     def _do(self, command: m.AnyCommand) -> m.Result | None:
         now = monotonic()
@@ -156,6 +159,13 @@ class Plane:
                 self._hearing.record(recording, self._hears(port), path)
             case m.StopRecording(recording):
                 return self._hearing.finish(recording)
+            case m.StartVoice(voice, port):
+                source = self._port(port)
+                if isinstance(source, SinkPort) or not self._voices.can_record:
+                    raise MediaError(f"port {port!r} can't be recorded")
+                self._voices.begin(voice, source, now)
+            case m.StopVoice(voice):
+                self._voices.end(voice, now)
             case m.StartListening(port, keep_s):
                 if not 0 < keep_s <= _LONGEST_MEMORY_S:
                     raise MediaError(f"a listener keeps at most {_LONGEST_MEMORY_S:g} s")
@@ -297,9 +307,12 @@ class Plane:
         self._mind_clock()
 
     def _close(self, port: Port) -> None:
-        self._switchboard.remove(port, monotonic())
+        now = monotonic()
+        self._switchboard.remove(port, now)
         if isinstance(port, RtpPort | SinkPort):
             self._hearing.forget(port)
+        if not isinstance(port, SinkPort):
+            self._voices.forget(port, now)
         if isinstance(port, RtpPort):
             self._open_events.discard(port)
             port.close()
@@ -344,7 +357,7 @@ class Plane:
     # -- the clock ----------------------------------------------------------------------------
 
     def _mind_clock(self) -> None:
-        if self._switchboard.is_busy or self._hearing or self._open_events:
+        if self._switchboard.is_busy or self._hearing or self._open_events or self._voices:
             self._clock.start()
         else:
             self._clock.stop()
@@ -353,6 +366,7 @@ class Plane:
         now = monotonic()
         self._switchboard.tick(now)
         self._hearing.tick(now)
+        self._voices.tick(now)
         for port in list(self._open_events):
             if not port.expire_event(now):
                 self._open_events.discard(port)

@@ -119,6 +119,7 @@ class MediaPool:
         self._codecs: dict[m.PortName, list[m.PayloadType]] = {}
         """What may come from a source, where that is known."""
         self._recordings: dict[str, m.PortName] = {}
+        self._voices: dict[int, m.PortName] = {}
         self._links: dict[Crossing, _LinkPorts] = {}
         self._numbers = itertools.count(1)
         self._spares: dict[_Pair, deque[_LinkPorts]] = {
@@ -226,6 +227,11 @@ class MediaPool:
                 parts = self._at(port, command)
             case m.StopRecording(recording):
                 parts = self._at(self._recordings.pop(recording, ""), command)
+            case m.StartVoice(voice, port):
+                self._voices[voice] = port
+                parts = self._at(port, command)[:1]
+            case m.StopVoice(voice):
+                parts = self._at(self._voices.pop(voice, ""), command)[:1]
             case m.Ping():
                 parts = [(worker, command) for worker in range(len(self.links))]
             case (
@@ -268,6 +274,7 @@ class MediaPool:
         self._shared.close(port)
         self._codecs.pop(port, None)
         self._recordings = {name: at for name, at in self._recordings.items() if at != port}
+        self._voices = {voice: at for voice, at in self._voices.items() if at != port}
 
     def _learn(self, command: m.AnyCommand) -> None:
         """Take note of what a source may send, once its worker has agreed."""

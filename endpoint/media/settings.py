@@ -36,6 +36,8 @@ class MediaSettings(Struct, frozen=True, kw_only=True):
     jitter_most_ms: float = 200.0
     """What is mixed, recorded or listened to waits for packets that are late: at first so long,
     then as long as they are, within these bounds. Forwarding never waits."""
+    recorder: int = -1
+    """The descriptor of our end of a socketpair, at whose other end recordings are written."""
     opus_complexity: int = 5
     """0 (cheap) to 10 (good), for audio of our own: mixed, played, transcoded."""
     opus_bit_rate: int = 32000

@@ -13,7 +13,7 @@ import pytest
 from endpoint.audio.analysis import heard
 from endpoint.audio.codec import alaw_encode, ulaw_encode
 from endpoint.audio.tones import tone
-from endpoint.audio.wav import WavWriter, read_wav
+from endpoint.audio.wav import WavWriter, header_of, mend, read_wav
 from endpoint.errors import AudioError
 
 pytestmark = pytest.mark.unit
@@ -140,3 +140,29 @@ def test_a_recording_longer_than_a_header_can_say_goes_on() -> None:
     writer._octets = 0xFFFFFFFF
     writer.write(np.zeros(160, dtype=np.int16))
     assert file.getvalue()[40:44] == b"\xff" * 4
+
+
+def test_a_header_that_was_not_written_any_more_is_mended(tmp_path: Path) -> None:
+    path = tmp_path / "killed.wav"
+    with path.open("wb", buffering=0) as file:
+        writer = WavWriter(file, 8000, 2)
+        writer.write(np.ones((100, 2), np.int16))
+        file.seek(0, 2)
+        file.write(np.ones((50, 2), np.int16).tobytes() + b"x")
+    assert len(read_wav(path.read_bytes()).samples) == 100
+    mend(path)
+    assert len(read_wav(path.read_bytes()).samples) == 150
+    assert (path.stat().st_size - 44) % 4 == 0
+    (tmp_path / "other").write_bytes(b"OggS")
+    with pytest.raises(AudioError, match="no WAV file"):
+        mend(tmp_path / "other")
+
+
+def test_a_header_of_what_was_streamed_is_made_afterwards() -> None:
+    out = BytesIO()
+    WavWriter(out, 8000, 2, streamed=True).write(np.ones((100, 2), np.int16))
+    octets = out.getvalue()
+    assert octets[40:44] == b"\xff" * 4
+    whole = header_of(octets[:44], len(octets)) + octets[44:]
+    assert int.from_bytes(whole[40:44], "little") == 400
+    assert int.from_bytes(whole[4:8], "little") == len(whole) - 8
