@@ -1,0 +1,334 @@
+"""A call in a flow: what it does by what happens, and that every way ends."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from endpoint.ivr import interpreter as ivr
+from endpoint.ivr.flow import KEYS
+from endpoint.ivr.interpreter import Phase
+
+from .flows import EVERY_KIND, flow
+
+pytestmark = pytest.mark.unit
+
+
+@dataclass
+class Caller:
+    """Drives a call; time is a number."""
+
+    state: ivr.State
+    now: float = 0.0
+    actions: list[ivr.Action] = field(default_factory=list)
+    """Of the last step."""
+
+    def happens(self, event: ivr.Input) -> None:
+        self.state, actions = ivr.step(self.state, event, self.now)
+        self.actions = list(actions)
+
+    def press(self, keys: str) -> None:
+        for key in keys:
+            self.happens(ivr.KeyPressed(key))
+
+    def hears_it_out(self) -> None:
+        self.happens(ivr.PromptEnded(self.state.ticket))
+
+    def waits(self, seconds: float) -> None:
+        self.now += seconds
+        self.happens(ivr.TimePassed())
+
+    def at(self) -> tuple[str, Phase]:
+        return self.state.node, self.state.phase
+
+    def results(self) -> list[str]:
+        return [f"{each.node}:{each.result}" for each in self.state.visits]
+
+    def of(self, kind: type[ivr.Action]) -> list[ivr.Action]:
+        return [each for each in self.actions if isinstance(each, kind)]
+
+
+def caller(**variables: str) -> Caller:
+    one = Caller(ivr.begin(flow(EVERY_KIND), variables))
+    one.happens(ivr.Begun())
+    return one
+
+
+def at_menu(**variables: str) -> Caller:
+    one = caller(**variables)
+    one.hears_it_out()
+    assert one.at() == ("menu", Phase.PLAYING)
+    return one
+
+
+def test_a_prompt_is_played_with_the_values_of_its_variables() -> None:
+    one = caller(OrderID="4711", unknown="x")
+    (play,) = one.of(ivr.PlayPrompt)
+    assert isinstance(play, ivr.PlayPrompt)
+    assert [sound.digits or sound.file or sound.number for sound in play.sounds] == [
+        "welcome",
+        "",
+        "4711",
+        "12",
+    ]
+    assert "unknown" not in one.state.variables
+
+
+def test_a_key_chooses_and_ends_the_prompt() -> None:
+    one = at_menu()
+    one.press("4")
+    assert one.at() == ("away", Phase.LEAVING)
+    assert one.actions == [
+        ivr.StopPrompt(),
+        ivr.Visited(ivr.Visit("menu", "menu", 0.0, "4")),
+        ivr.TransferTo(one.state.ticket, "6001"),
+    ]
+    assert one.state.variables["choice"] == "4"
+
+
+def test_no_key_is_tried_again_and_then_goes_its_way() -> None:
+    one = at_menu()
+    one.hears_it_out()
+    one.waits(1.9)
+    assert one.at() == ("menu", Phase.LISTENING)
+    one.waits(0.2)
+    assert one.at() == ("menu", Phase.PLAYING)
+    one.hears_it_out()
+    one.waits(2)
+    assert one.state.phase is Phase.OVER
+    assert one.results()[-2:] == ["menu:no_input", "end:"]
+    assert one.actions[-1] == ivr.EndCall()
+
+
+def test_a_wrong_key_is_said_and_tried_again_and_then_goes_its_way() -> None:
+    one = at_menu()
+    one.press("9")
+    (play,) = one.of(ivr.PlayPrompt)
+    assert isinstance(play, ivr.PlayPrompt)
+    assert [sound.file for sound in play.sounds] == ["invalid", ""]
+    one.press("8")
+    assert one.at() == ("away", Phase.LEAVING)
+    assert "menu:invalid" in one.results()
+
+
+def test_keys_that_come_early_are_taken_by_the_nodes_that_ask_for_them() -> None:
+    one = caller()
+    one.press("1")
+    assert one.at() == ("pin", Phase.PLAYING)
+    one = caller()
+    one.press("11234#")
+    assert one.at() == ("check", Phase.ASKING)
+
+
+@pytest.mark.parametrize(
+    ("keys", "wait_s", "secret"),
+    [("1234#", 0.0, "1234"), ("123456", 0.0, "123456"), ("12345", 2.0, "12345")],
+    ids=["terminator", "greatest length", "pause"],
+)
+def test_what_is_keyed_in_is_complete(keys: str, wait_s: float, secret: str) -> None:
+    one = at_menu(OrderID="hash")
+    one.press("1")
+    one.press(keys)
+    if wait_s:
+        assert one.at() == ("pin", Phase.LISTENING)
+        one.waits(wait_s)
+    (compare,) = one.of(ivr.CompareHash)
+    assert compare == ivr.CompareHash(one.state.ticket, secret, "hash", "", "")
+    # Nothing that is shown of it, or kept of the way, tells it.
+    assert secret not in repr((one.state, one.actions))
+    assert one.results()[-2] == f"pin:{'•' * len(secret)}"
+
+
+def test_a_terminator_after_the_greatest_length_is_no_key_of_the_next_node() -> None:
+    one = at_menu()
+    one.press("1")
+    one.press("123456#")
+    assert one.state.ahead == ""
+    one.happens(ivr.Answered(one.state.ticket, right=False))
+    assert one.at() == ("pin", Phase.PLAYING)
+    one.press("#")
+    assert one.state.tried == 1
+
+
+def test_too_short_and_nothing_at_all_are_told_apart() -> None:
+    one = at_menu()
+    one.press("1")
+    one.press("12#")
+    assert one.at() == ("pin", Phase.PLAYING)
+    one.press("#")
+    assert one.state.phase is Phase.OVER
+    assert one.results()[-2:] == ["pin:too_short", "end:"]
+    one = at_menu()
+    one.press("1")
+    for _ in range(2):
+        one.hears_it_out()
+        one.waits(4)
+    assert one.at() == ("menu2", Phase.PLAYING)
+
+
+def test_keys_during_a_prompt_that_does_not_take_them_count_for_nothing() -> None:
+    one = at_menu()
+    one.press("1")
+    for _ in range(2):
+        one.hears_it_out()
+        one.waits(4)
+    one.press("7")
+    assert one.at() == ("menu2", Phase.PLAYING)
+    assert one.state.keys == ""
+    one.hears_it_out()
+    one.press("#*1")
+    assert one.state.variables["number"] == "#*1"
+
+
+def test_a_secret_is_verified_three_times() -> None:
+    one = at_menu()
+    one.press("1")
+    for _ in range(2):
+        one.press("1234#")
+        one.happens(ivr.Answered(one.state.ticket, right=False))
+        assert one.at() == ("pin", Phase.PLAYING)
+        assert one.state.secrets == {}
+    one.press("1234#")
+    one.happens(ivr.Answered(one.state.ticket, right=False))
+    assert one.state.phase is Phase.OVER
+    assert one.results()[-2:] == ["check:wrong", "end:"]
+
+
+def test_what_is_set_is_given_to_the_call_and_branched_by() -> None:
+    one = at_menu()
+    one.press("1")
+    one.press("1234#")
+    one.happens(ivr.Answered(one.state.ticket))
+    assert one.of(ivr.GiveData) == [ivr.GiveData({"Checked": "1"})]
+    assert one.at() == ("ask", Phase.ASKING)
+    assert one.results()[-3:] == ["keep:", "which:1", "ask:"]
+
+
+def test_a_webhook_answers() -> None:
+    one = at_menu(OrderID="77")
+    one.press("2")
+    (asked,) = one.of(ivr.AskWebhook)
+    assert isinstance(asked, ivr.AskWebhook)
+    assert (asked.url, asked.body) == ("http://127.0.0.1:9/77", {"OrderID": "77", "choice": "2"})
+    one.happens(ivr.Answered(asked.ticket, {"tier": "gold"}))
+    assert one.at() == ("queue", Phase.QUEUED)
+    assert one.of(ivr.EnterQueue) == [ivr.EnterQueue(one.state.ticket, "1002", "")]
+
+
+def test_a_webhook_that_is_down_or_late_goes_its_way() -> None:
+    one = at_menu()
+    one.press("2")
+    one.happens(ivr.Failed(one.state.ticket, "unreachable"))
+    assert one.results()[-2:] == ["ask:unreachable", "end:"]
+    one = at_menu()
+    one.press("2")
+    ticket = one.state.ticket
+    one.waits(2 + ivr.OWED_S)
+    assert one.results()[-2:] == ["ask:timed_out", "end:"]
+    one.happens(ivr.Answered(ticket, {"tier": "gold"}))
+    assert one.actions == []
+
+
+def test_a_queue_is_left_when_time_is_up_or_nobody_is_there() -> None:
+    one = at_menu()
+    one.press("3")
+    one.waits(30)
+    assert one.of(ivr.LeaveQueue)
+    assert one.at() == ("menu", Phase.PLAYING)
+    one.press("3")
+    one.happens(ivr.Failed(one.state.ticket, "nobody"))
+    assert one.at() == ("away", Phase.LEAVING)
+    one.happens(ivr.CallEnded(taken_by="6001"))
+    assert one.results()[-1] == "away:6001"
+    assert one.state.phase is Phase.OVER
+
+
+def test_a_transfer_and_a_return_that_come_to_nothing_go_their_ways() -> None:
+    one = at_menu()
+    one.press("4")
+    one.happens(ivr.Failed(one.state.ticket, "busy"))
+    assert one.of(ivr.ReturnCall)
+    one.happens(ivr.Failed(one.state.ticket, "nobody"))
+    assert one.results()[-2:] == ["away:busy", "back:nobody"]
+    assert one.actions[-1] == ivr.EndCall()
+
+
+def test_a_call_that_hangs_up_ends_and_keeps_no_secret() -> None:
+    one = at_menu()
+    one.press("1")
+    one.press("12")
+    one.happens(ivr.CallEnded())
+    assert one.results()[-1] == "pin:hung_up"
+    assert one.state.phase is Phase.OVER
+    assert one.state.keys == ""
+    one.press("3")
+    assert one.actions == []
+
+
+def test_a_call_visits_no_more_than_so_many_nodes() -> None:
+    one = at_menu()
+    last: list[ivr.Action] = []
+    while one.state.phase is not Phase.OVER:
+        one.press("3")
+        last = one.actions
+        one.waits(30)
+    assert len(one.state.visits) == ivr.MOST_VISITS
+    assert (one.actions or last)[-1] == ivr.EndCall()
+
+
+HAPPENINGS = st.one_of(
+    st.sampled_from(KEYS).map(lambda key: ("key", key)),
+    st.sampled_from(
+        [
+            ("prompt", ""),
+            ("time", ""),
+            ("answer", "right"),
+            ("answer", "wrong"),
+            ("fail", ""),
+            ("late", ""),
+        ]
+    ),
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(HAPPENINGS, max_size=60))
+def test_a_call_is_never_stuck_and_always_ends(happenings: list[tuple[str, str]]) -> None:
+    """Whatever happens in whatever order; then who does nothing more is out soon."""
+    one = caller(OrderID="5")
+    for kind, word in happenings:
+        before = one.state
+        match kind:
+            case "key":
+                one.press(word)
+            case "prompt":
+                one.hears_it_out()
+            case "time":
+                one.waits(max(0.0, (one.state.deadline or one.now) - one.now))
+            case "answer":
+                one.happens(ivr.Answered(one.state.ticket, right=word == "right"))
+            case "fail":
+                one.happens(ivr.Failed(one.state.ticket, "failed"))
+            case _:
+                one.happens(ivr.Failed(one.state.ticket - 1, "late"))
+                assert one.state == before
+        is_over = one.state.phase is Phase.OVER
+        assert is_over == (one.state.deadline is None and one.state.phase is Phase.OVER)
+        # Where nothing is owed, time goes on by itself.
+        owed = one.state.phase in (Phase.PLAYING, Phase.LEAVING)
+        assert is_over or owed or one.state.deadline is not None
+    for _ in range(40):
+        if one.state.phase is Phase.OVER:
+            break
+        match one.state.phase:
+            case Phase.PLAYING:
+                one.hears_it_out()
+            case Phase.LEAVING:
+                one.happens(ivr.Failed(one.state.ticket, "no_answer"))
+            case _:
+                one.waits(60)
+    assert one.state.phase is Phase.OVER
+    assert replace(one.state, visits=()) == replace(one.state, visits=(), keys="", secrets={})

@@ -1,0 +1,149 @@
+"""Shipped flows and sounds, and those of an operator."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+
+from endpoint.audio.wav import read_wav
+from endpoint.ivr import drawing, hashes, library, speech
+from endpoint.ivr.flow import Sound
+from endpoint.ivr.library import SOUNDS, Place
+from endpoint.ivr.places import Places
+from endpoint.ivr.reading import FlowError
+
+from .flows import EVERY_KIND, flow
+
+pytestmark = pytest.mark.unit
+
+
+@pytest.mark.parametrize("name", library.shipped())
+def test_a_shipped_flow_has_no_mistake_and_can_be_drawn(name: str) -> None:
+    made = library.load(Place(library.file_of(name)))
+    assert made.title
+    for picture in (drawing.drawn(made), drawing.mermaid(made)):
+        assert all(node in picture for node in made.node)
+
+
+def test_the_flows_of_the_seed_are_shipped() -> None:
+    assert library.shipped() == ["distributors", "password", "survey", "welcome"]
+
+
+def test_every_word_that_may_be_spoken_is_there() -> None:
+    for word in speech.all_words():
+        found = Place(Path("x.toml")).find(word)
+        assert found is not None, word
+        assert len(read_wav(found.read_bytes()).samples) > 800, word
+    spoken = {word for n in range(1_000_000) if n % 997 < 3 for word in speech.number(str(n))}
+    assert spoken | {word for key in "*#abcdABCD" for word in speech.digits(key)} == set(
+        speech.all_words()
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("0", "0"),
+        ("14", "14"),
+        ("21", "20 1"),
+        ("100", "1 hundred"),
+        ("1021", "1 thousand 20 1"),
+        ("999999", "9 hundred 90 9 thousand 9 hundred 90 9"),
+        ("1000000", "1 0 0 0 0 0 0"),
+        ("x7#", "7 pound"),
+        ("", ""),
+    ],
+)
+def test_a_number_is_spoken(text: str, words: str) -> None:
+    assert speech.number(text) == [f"digits/{word}" for word in words.split()]
+
+
+def test_what_the_operator_gives_comes_before_what_is_shipped(tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    own.mkdir()
+    beside, better = tmp_path / "rate.wav", own / "welcome.wav"
+    for path in (beside, better):
+        path.write_bytes((SOUNDS / "goodbye.wav").read_bytes())
+    place = Place(tmp_path / "flow.toml", own)
+    assert place.find("welcome") == better
+    assert place.find("rate") == place.find("rate.wav") == beside
+    assert place.find("thanks") == SOUNDS / "thanks.wav"
+    assert place.find("nothing") is None
+    assert place.files(Sound(number="20")) == [SOUNDS / "digits" / "20.wav"]
+
+
+@pytest.mark.parametrize(
+    ("name", "octets", "expected"),
+    [
+        ("welcome.wav", b"no WAV", "node.welcome.prompt: {}: not a WAV file, expected a WAV file"),
+        ("passwords.toml", b"a = 1", "node.check.file: {}: a: expected a hash"),
+        ("passwords.toml", b"=", "node.check.file: {}: expected TOML"),
+    ],
+)
+def test_a_file_that_is_no_use_is_told(
+    tmp_path: Path, name: str, octets: bytes, expected: str
+) -> None:
+    (tmp_path / name).write_bytes(octets)
+    flows = library.file_of("password" if "password" in name else "welcome")
+    with pytest.raises(FlowError) as caught:
+        library.load(Place(flows, tmp_path))
+    (mistake,) = caught.value.mistakes
+    assert f"{mistake.field}: {mistake.text}".startswith(expected.format(tmp_path / name))
+    assert mistake.line > 1
+
+
+def test_a_flow_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(FlowError, match="can't be read: No such file"):
+        library.load(Place(tmp_path / "none.toml"))
+
+
+def test_a_hash_is_of_its_secret_alone() -> None:
+    made = hashes.make("4711#")
+    assert hashes.is_hash(made)
+    assert hashes.matches("4711#", made)
+    assert not hashes.matches("4711", made)
+    assert made != hashes.make("4711#")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "4711", "$scrypt$ln=30,r=8,p=1$AAAA$BBBBBBBBBBBBBBBBBBBBBBBB", "$scrypt$ln=1,r=1,p=1$A$"],
+)
+def test_what_is_no_hash_is_of_none(text: str) -> None:
+    assert not hashes.is_hash(text)
+    assert not hashes.matches("", text)
+
+
+def test_a_picture_begins_at_the_start_and_says_where_each_node_leads() -> None:
+    made = flow(EVERY_KIND)
+    lines = drawing.drawn(made).splitlines()
+    assert lines[:2] == [
+        "▶ hello (play) welcome, silence 100 ms, say {OrderID}, say 12",
+        "      next → menu",
+    ]
+    assert '    n_menu -->|"3"| n_queue' in drawing.mermaid(made)
+
+
+def test_lines_are_found_among_values_of_several_lines() -> None:
+    first = 'a = """\n[node.b]\nb = 1\n"""\n[t."x y".z]\n'
+    text = first + 'list = [\n  1, # ]\n  "]",\n]\nlast = 2\nu.v = 3\n'
+    places = Places(text)
+    assert [places.line(path.split("/")) for path in ("a", "t/x y/z/list", "t/x y/z/last")] == [
+        1,
+        6,
+        10,
+    ]
+    assert places.line(["t", "x y", "z", "u", "v"]) == 11
+    assert places.line(["t", "x y", "nothing"]) == 5
+    assert places.line(["node", "b"]) == 1
+
+
+def test_lines_of_shipped_flows_are_those_of_their_nodes() -> None:
+    for name in library.shipped():
+        text = library.file_of(name).read_text()
+        places, lines = Places(text), text.splitlines()
+        nodes = library.load(Place(library.file_of(name))).node
+        for node in random.Random(1).sample(sorted(nodes), 3):
+            assert lines[places.line(["node", node]) - 1] == f"[node.{node}]"
