@@ -15,6 +15,8 @@ from endpoint.app.agentsettings import PROGRAM, AgentSettings
 from endpoint.app.settings import AccountSettings, Config, SipLimits, StationSettings, dns_server
 from endpoint.app.state import StateDirectory
 from endpoint.app.trunks import trunk_of
+from endpoint.callcontrol.dialplan import DialPlan
+from endpoint.callcontrol.dials import DialLimits
 from endpoint.errors import ConfigurationError
 from endpoint.legs import line, trunk
 from endpoint.legs.audio_end import AudioSettings, Protection
@@ -322,6 +324,27 @@ def outside_trunks(
         )
         for each in config.trunk
     ]
+
+
+def dial_plan(config: Config, trunks: Sequence[trunk.TrunkSettings]) -> DialPlan:
+    """The dial plan without the rules of the database."""
+    kinds = {account.device: "account" for account in config.device_accounts}
+    kinds |= dict.fromkeys(config.devices_without_phone, "station")
+    return DialPlan(
+        trunks=trunk.numbers_of(trunks),
+        emergency=tuple(config.plan.emergency),
+        refused=tuple(config.plan.refused),
+        international=config.plan.international_prefix,
+        devices=kinds,
+    )
+
+
+def dial_limits(config: Config) -> tuple[DialLimits, ...]:
+    """How much devices may dial that a pattern names."""
+    return tuple(
+        DialLimits(each.dials_per_minute, each.at_once, each.devices)
+        for each in config.calls.limits
+    )
 
 
 def outside_account(

@@ -60,6 +60,7 @@ _STATUS = {
     "bad_data": 400,
     "bad_digits": 400,
     "dial_limit": 429,
+    "number_refused": 403,
     # of a dial string
     "two_dashes": 400,
     "empty_extension": 400,

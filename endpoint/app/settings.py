@@ -28,6 +28,8 @@ from endpoint.app.accountsettings import AccountSettings as AccountSettings
 from endpoint.app.agentsettings import AgentSettings as AgentSettings
 from endpoint.app.permissionsettings import PickupGroupSettings as PickupGroupSettings
 from endpoint.app.permissionsettings import SupervisionSettings as SupervisionSettings
+from endpoint.app.plansettings import DialLimitSettings as DialLimitSettings
+from endpoint.app.plansettings import PlanSettings as PlanSettings
 from endpoint.app.relations import broken_relations
 from endpoint.app.section import DEVICE as DEVICE
 from endpoint.app.section import (
@@ -310,8 +312,11 @@ class CallSettings(Section):
     at_once: Count = 4
     """That one device may have, each whom it called being one; it dials no more then.
 
-    Of a conference all count whom it has called in, while it is in it.
+    Of a conference all count whom it has called in, while it is in it; and of calls that it has
+    left those outside whom it had called, for they go on at its cost.
     """
+    limits: list[DialLimitSettings] = []
+    """The same two for some devices: those of the first entry that takes one."""
     maximum_redirections: Annotated[int, Field(ge=0, le=10)] = 3
     """So often a call may be sent elsewhere (3xx) before it is answered; 0: never."""
     auto_answer: AutoAnswerRule = "trusted"
@@ -467,6 +472,7 @@ class Config(Section):
     sip: SipSettings = SipSettings()
     media: MediaSettings = MediaSettings()
     calls: CallSettings = CallSettings()
+    plan: PlanSettings = PlanSettings()
     database: DatabaseSettings = DatabaseSettings()
     state: StateSettings = Field(default_factory=StateSettings)
     log: LogSettings = LogSettings()

@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, Field, field_validator, model_validator
 
 from endpoint.app.section import STRICT, Count, Seconds, checked_device, like
-from endpoint.legs.numbering import matches
+from endpoint.legs.numbering import Pattern, matches
 
 _PEER = re.compile(
     r"sip:(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(:[0-9]{1,5})?(;transport=(udp|tcp|tls))?"
@@ -18,8 +18,11 @@ _NUMBER = re.compile(r"[A-Za-z0-9_.+#-][A-Za-z0-9_.+*#-]{0,31}")
 
 
 def _is_pattern(text: str) -> bool:
-    beginning = text.removesuffix("*")
-    return text == "*" or _NUMBER.fullmatch(beginning) is not None
+    try:
+        Pattern(text)
+    except ValueError:
+        return False
+    return True
 
 
 class Section(BaseModel):
@@ -32,7 +35,8 @@ class RuleSettings(Section):
     """What becomes of a number: `{ match = "0*", strip = 1, add = "+49" }`."""
 
     match: str
-    """The number, or its beginning and `*`; `"*"` takes every number."""
+    """The number, or its beginning and `*`; `"*"` takes every number. Or a pattern, as `_0[1-9]!`.
+    """
     strip: Annotated[int, Field(ge=0, le=32)] = 0
     """So many characters are taken off its beginning,"""
     add: str = ""
@@ -109,10 +113,13 @@ class TrunkSettings(Section):
     outgoing: list[RuleSettings] = [RuleSettings(match="*")]
     """Which numbers go there, and how they are dialled; the first rule that fits counts.
 
-    Numbers of our own extensions never do.
+    Numbers of our own extensions never do, nor does what a rule of the dial plan takes before.
     """
     incoming: list[RuleSettings] = []
-    """Which called numbers mean which devices; calls for others are refused."""
+    """Which called numbers mean which devices; calls for others are refused.
+
+    Rules of the dial plan for calls that come in go before.
+    """
     numbers: list[str] = []
     """The callers' numbers that may be shown, also as beginnings with `*`; by default any.
 

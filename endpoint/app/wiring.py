@@ -25,6 +25,8 @@ from endpoint.app.eventsocket import EventSocket
 from endpoint.app.facts import (
     api_token,
     database_url,
+    dial_limits,
+    dial_plan,
     leg_settings,
     media_workers,
     outside_accounts,
@@ -49,7 +51,8 @@ from endpoint.app.sound import SoundRoutes
 from endpoint.app.state import Running, StateDirectory
 from endpoint.app.texts import TextRoutes
 from endpoint.app.traces import TraceRoutes, Traces
-from endpoint.callcontrol.controller import CallController, ControllerSettings
+from endpoint.callcontrol.controller import CallController, ControllerSettings, SteadyClock
+from endpoint.callcontrol.dialplan import PlanInUse
 from endpoint.callcontrol.dials import DialLimits
 from endpoint.callcontrol.events import CallCleared
 from endpoint.callcontrol.model import CallSettings
@@ -117,6 +120,8 @@ class Endpoint:
         self.server: SipServer
         self.media_workers: list[WorkerLink]
         self.media: MediaPool
+        self.plan: PlanInUse
+        """Where numbers go."""
         self.exchange: LegExchange
         self.controller: CallController
         self.http: HttpServer
@@ -278,6 +283,10 @@ class Endpoint:
     ) -> None:
         """The legs and call control. Records that an earlier run could not write come first."""
         config, enter = self.config, self._stack.enter_async_context
+        clock = SteadyClock()
+        self.plan = PlanInUse(
+            dial_plan(config, trunks), clock, lambda device: self.exchange.has_account(device)
+        )
         self.exchange = await enter(
             LegExchange(
                 self.server,
@@ -286,6 +295,7 @@ class Endpoint:
                 accounts=accounts,
                 stations=stations(config),
                 trunks=trunks,
+                numbering=self.plan,
                 extension=self._extension,
                 pjsip=pjsip_settings(config),
                 supervision=self.supervision,
@@ -304,8 +314,11 @@ class Endpoint:
                         permissions=rules(config.supervision, config.pickup_group),
                     ),
                     dials=DialLimits(config.calls.dials_per_minute, config.calls.at_once),
+                    dials_of=dial_limits(config),
                 ),
+                clock=clock,
                 extension=self._extension,
+                plan=self.plan,
                 is_ours=directory.knows,
                 keep=self.supervision.keep,
             )

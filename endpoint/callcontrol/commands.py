@@ -67,6 +67,8 @@ class Rejection(StrEnum):
     """A key that is none, or more than a call may carry."""
     DIAL_LIMIT = "dial_limit"
     """The device has dialled too often within a minute, or is in too many calls."""
+    NUMBER_REFUSED = "number_refused"
+    """The dial plan does not let the device call that number."""
     TRANSFERRING = "transferring"
     """The call is being transferred already."""
     NOT_PERMITTED = "not_permitted"

@@ -31,6 +31,7 @@ from endpoint.callcontrol.commands import (
     Rejection,
     SupervisionCommand,
 )
+from endpoint.callcontrol.dialplan import DialPlan, PlanInUse
 from endpoint.callcontrol.dials import DialLimits, Dials
 from endpoint.callcontrol.events import CallEvents
 from endpoint.callcontrol.feed import EventFeed, Subscription
@@ -79,7 +80,9 @@ class ControllerSettings:
     calls: CallSettings = field(default_factory=CallSettings)
     """How long calls wait for what."""
     dials: DialLimits = field(default_factory=DialLimits)
-    """How much one device may dial."""
+    """How much one device may dial,"""
+    dials_of: tuple[DialLimits, ...] = ()
+    """and how much devices that are told by a pattern; of these the first."""
     history: int = 4096
     """How many events are kept for those who read late."""
     drain_timeout_s: float = 5.0
@@ -127,6 +130,7 @@ class CallController:
 
     clock: the wall clock (UTC) for events and records. new_interaction: makes ids; call ids are
     made from them. extension: whom a dialled number means, where that is an extension of ours.
+    plan: says where all other numbers go, and which are refused.
     is_ours: whether a device may be commanded. keep: keeps our reader of leg events alive.
     """
 
@@ -139,6 +143,7 @@ class CallController:
         clock: Callable[[], datetime] | None = None,
         new_interaction: Callable[[], InteractionId] = random_interaction,
         extension: ExtensionLookup = _no_alias,
+        plan: PlanInUse | None = None,
         is_ours: Callable[[DeviceId], Awaitable[bool]] = _anybody,
         keep: Keeper = _once,
     ) -> None:
@@ -152,6 +157,8 @@ class CallController:
         """The wall clock (UTC)."""
         self.extension = extension
         """Whom a number means."""
+        self.plan = plan or PlanInUse(DialPlan(), self.clock)
+        """Where numbers go."""
         self._new_interaction = new_interaction
         self._is_ours = is_ours
         self._keep = keep
@@ -162,7 +169,7 @@ class CallController:
         self._tasks: set[asyncio.Task[None]] = set()
         self._legs: dict[LegId, InteractionRunner] = {}
         self._joining: set[DeviceId] = set()
-        self._dials = Dials(self.settings.dials)
+        self._dials = Dials(self.settings.dials, self.settings.dials_of)
         self._registrations: dict[tuple[DeviceId, str], RegistrationEvent] = {}
         self._is_closing = False
 
@@ -273,8 +280,8 @@ class CallController:
             return Rejection.SHUTTING_DOWN, "the endpoint is about to stop"
         now = asyncio.get_running_loop().time()
         at_once = sum(
-            call.at_once_of(device, runner.state.legs)
-            for runner, call, _ in self._connections_of(device)
+            runner.state.at_once_of(device, self.plan.is_device)
+            for runner in self._runners.values()
         )
         limit = self._dials.refusal(device, at_once, now)
         if limit is not None:
@@ -503,12 +510,10 @@ class CallController:
         runner.tell(offer)
 
     def _count_diversion(self, runner: InteractionRunner, leg: LegId) -> None:
-        """A phone forwards: its caller dials once more, and may so dial less in this minute."""
-        for call in runner.state.calls:
-            caller = call.connections[0].device
-            forwarded = any(each.leg == leg and each.is_live for each in call.connections)
-            if forwarded and caller is not None:
-                self._dials.count(caller, asyncio.get_running_loop().time())
+        """A phone forwards: who had it called dials once more, and may dial less in this minute."""
+        forwards = runner.state.leg(leg)
+        if forwards is not None and forwards.dialled_by is not None:
+            self._dials.count(forwards.dialled_by, asyncio.get_running_loop().time())
 
     def _pass_on(self, event: LegEvent) -> None:
         if isinstance(event, LegReleased):

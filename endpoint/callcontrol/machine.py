@@ -57,12 +57,14 @@ class EndEverything:
 
 @dataclass(frozen=True, slots=True)
 class DialRefused:
-    """A phone of ours dials more than it may."""
+    """A phone of ours dials more than it may, or whom it may not."""
 
     offer: LegOffered
     """Its call, that comes about no further than to be told as failed."""
     text: str
-    """Which limit it is."""
+    """Which limit it is, or which rule of the dial plan."""
+    cause: Cause = Cause.DIAL_LIMIT
+    """What it is told as."""
 
 
 Stimulus = Command | LegEvent | DialRefused | TimerFired | EndEverything
@@ -83,8 +85,8 @@ def step(
         legevents.take(turn, stimulus)
     else:
         match stimulus:
-            case DialRefused(offer, text):
-                legevents.refuse_dial(turn, offer, Cause.DIAL_LIMIT, text)
+            case DialRefused(offer, text, cause):
+                legevents.refuse_dial(turn, offer, cause, text)
             case TimerFired():
                 _timer_fired(turn, stimulus.timer)
             case EndEverything():

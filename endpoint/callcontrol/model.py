@@ -7,7 +7,7 @@ All values are frozen: `machine.step` makes new ones.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -323,11 +323,6 @@ class Call:
         """Whether it is over and its record is written."""
         return self.cleared_at is not None
 
-    def at_once_of(self, device: DeviceId, legs: Iterable[Leg]) -> int:
-        """How many a device that is in this call has at once by it: those whom it has called."""
-        called = {leg.id for leg in legs if leg.dialled_by == device}
-        return max(1, sum(each.is_live and each.leg in called for each in self.connections))
-
     def connection_of(self, device: DeviceId) -> Connection | None:
         """The connection of a device, the live one first; none when it never took part.
 
@@ -370,6 +365,24 @@ class Interaction:
     def is_finished(self) -> bool:
         """Whether every call is cleared and every leg is over: nothing more can happen."""
         return bool(self.calls) and not self.legs and all(c.is_cleared for c in self.calls)
+
+    def at_once_of(self, device: DeviceId, is_ours: Callable[[DeviceId], bool]) -> int:
+        """How many a device has at once here: of calls that it is in, each whom it has called.
+
+        Where it has left, those outside whom it has called go on at its cost; those of ours do not.
+        """
+        called = {leg.id for leg in self.legs if leg.dialled_by == device}
+        count = 0
+        for call in self.calls:
+            own = call.connection_of(device)
+            live = [each for each in call.connections if each.is_live and each.leg in called]
+            if own is not None and own.is_live and own.parked_by is None:
+                count += max(1, len(live))
+            else:
+                count += sum(
+                    each.number not in self.ours and not is_ours(each.number) for each in live
+                )
+        return count
 
     def leg(self, leg: LegId) -> Leg | None:
         """A leg that is not over; else none."""

@@ -24,6 +24,7 @@ from endpoint.callcontrol.commands import (
     SingleStepConference,
     SingleStepTransfer,
 )
+from endpoint.callcontrol.dialplan import Decision, Kind, PlanInUse
 from endpoint.callcontrol.events import CallEvents
 from endpoint.callcontrol.machine import (
     DialRefused,
@@ -32,9 +33,17 @@ from endpoint.callcontrol.machine import (
     TimerFired,
     step,
 )
-from endpoint.callcontrol.model import CallRecord, Interaction, Timer
+from endpoint.callcontrol.model import (
+    CallDirection,
+    CallId,
+    CallRecord,
+    Ending,
+    Interaction,
+    Timer,
+)
 from endpoint.callcontrol.refusals import refused
 from endpoint.callcontrol.routes import routes
+from endpoint.callcontrol.turn import ended_by_us
 from endpoint.errors import CommandRejected
 from endpoint.legs.base import (
     CAUSES,
@@ -77,6 +86,10 @@ class Surroundings(Protocol):
     extension: ExtensionLookup
     """Whom a number means."""
 
+    @property
+    def plan(self) -> PlanInUse:
+        """Where numbers go."""
+
     def count_dial(self, device: DeviceId) -> tuple[Rejection, str] | None:
         """Count a dial; why the device may not, where it may not."""
 
@@ -89,6 +102,15 @@ class Surroundings(Protocol):
 
 _Asker = asyncio.Future[Interaction]
 """Whoever waits for a command to be accepted: gets the interaction as it stood then."""
+
+
+class _DialRejected(Exception):
+    """A command dials whom it may not; what is kept of that."""
+
+    def __init__(self, rejection: CommandRejected, record: CallRecord) -> None:
+        super().__init__(str(rejection))
+        self.rejection = rejection
+        self.record = record
 
 
 class InteractionRunner:
@@ -118,6 +140,7 @@ class InteractionRunner:
         self._released: set[LegId] = set()
         self._undone: deque[do.Effect] = deque()
         """Decided, and not done yet."""
+        self._refused_dials = 0
         self._failure: Exception | None = None
         """The first of those effects that failed."""
 
@@ -203,8 +226,12 @@ class InteractionRunner:
         if stimulus is None:
             return
         try:
-            stimulus = await self._without_alias(stimulus)
-            self.state, effects = self._decide(stimulus)
+            stimulus, decision = await self._planned(stimulus)
+            self.state, effects = self._decide(stimulus, decision)
+        except _DialRejected as rejected:
+            await self._keep(rejected.record)
+            _refuse(asker, rejected.rejection)
+            return
         except CommandRejected as rejection:
             _refuse(asker, rejection)
             return
@@ -217,43 +244,106 @@ class InteractionRunner:
             asker.set_result(self.state)
         await self._perform_all(effects)
 
-    def _decide(self, stimulus: Stimulus) -> tuple[Interaction, tuple[do.Effect, ...]]:
+    def _decide(
+        self, stimulus: Stimulus, decision: Decision | None
+    ) -> tuple[Interaction, tuple[do.Effect, ...]]:
         """A step; where somebody dials by it and may not, as if he had not.
 
-        So what can't be done counts for nothing. Raises CommandRejected.
+        So what can't be done counts for nothing. Who is in need is refused by nothing. Raises
+        CommandRejected, or _DialRejected where it is dialled in vain.
         """
         now = self._around.clock()
         state, effects = step(self.state, stimulus, now)
         device = _who_dials(self.state, stimulus) if any(map(_calls, effects)) else None
-        limit = self._around.count_dial(device) if device is not None else None
+        if device is None or (decision is not None and decision.kind is Kind.EMERGENCY):
+            return state, effects
+        if decision is not None and decision.is_refused:
+            log.warning("dial refused", device=device, reason=decision.rule)
+            cause = decision.cause or Cause.NUMBER_REFUSED
+            return self._dial_refused(
+                stimulus, device, Rejection.NUMBER_REFUSED, cause, decision.text
+            )
+        limit = self._around.count_dial(device)
         if limit is None:
             return state, effects
         reason, why = limit
-        if isinstance(stimulus, Command):
-            raise refused(reason, stimulus, why)
-        if isinstance(stimulus, TransferAsked):
-            cause = Cause.DIAL_LIMIT if reason is Rejection.DIAL_LIMIT else Cause.OVERLOAD
-            return self.state, (do.TellTransfer(stimulus.leg, CAUSES[cause].sip_status),)
-        assert isinstance(stimulus, LegOffered)
-        return step(self.state, DialRefused(stimulus, why), now)
+        cause = Cause.DIAL_LIMIT if reason is Rejection.DIAL_LIMIT else Cause.OVERLOAD
+        return self._dial_refused(stimulus, device, reason, cause, why)
 
-    async def _without_alias(self, stimulus: Stimulus) -> Stimulus:
-        """An alias leads to its extension before anything is decided: nobody is called by one."""
-        if isinstance(stimulus, _DIALS):
-            return replace(stimulus, destination=await self._dialled(stimulus.destination))
+    def _dial_refused(
+        self, stimulus: Stimulus, device: DeviceId, reason: Rejection, cause: Cause, why: str
+    ) -> tuple[Interaction, tuple[do.Effect, ...]]:
+        """What is left of a dial that may not be: an answer, and a record of it."""
         if isinstance(stimulus, LegOffered):
-            return replace(stimulus, called=DeviceId(await self._dialled(stimulus.called)))
-        if isinstance(stimulus, TransferAsked):
-            number = DeviceId(await self._dialled(stimulus.destination))
-            return replace(stimulus, destination=number)
-        return stimulus
+            return step(self.state, DialRefused(stimulus, why, cause), self._around.clock())
+        record = self._record_of_refused(stimulus, device, ended_by_us(cause, device, why))
+        if isinstance(stimulus, Command):
+            rejection = refused(reason, stimulus, why)
+            raise rejection if record is None else _DialRejected(rejection, record)
+        assert isinstance(stimulus, TransferAsked)
+        told = do.TellTransfer(stimulus.leg, CAUSES[cause].sip_status)
+        return self.state, (told,) if record is None else (do.WriteRecord(record), told)
 
-    async def _dialled(self, text: str) -> str:
+    def _record_of_refused(
+        self, stimulus: Stimulus, device: DeviceId, ending: Ending
+    ) -> CallRecord | None:
+        """A call that nobody had part in; none where nobody was dialled."""
+        if not isinstance(stimulus, _DIALS | TransferAsked):
+            return None
+        self._refused_dials += 1
+        now = self._around.clock()
+        return CallRecord(
+            interaction=self.state.id,
+            call=CallId(f"{self.state.id}-refused-{self._refused_dials}"),
+            direction=CallDirection.OUTBOUND,
+            calling=device,
+            called=DeviceId(stimulus.destination.partition("-")[0]),
+            started_at=now,
+            delivered_at=None,
+            established_at=None,
+            ended_at=now,
+            ending=ending,
+            connections=(),
+        )
+
+    async def _keep(self, record: CallRecord) -> None:
+        """A dial that was refused is no reason to break calls, neither is its record."""
+        try:
+            await self._around.records.write(record)
+        except Exception:
+            log.exception("record of a refused dial is lost", call=record.call)
+
+    async def _planned(self, stimulus: Stimulus) -> tuple[Stimulus, Decision | None]:
+        """A number is what it means before anything is decided: nobody is called by an alias."""
+        if isinstance(stimulus, _DIALS):
+            number, decision = await self._dialled(stimulus.destination, stimulus.device)
+            return replace(stimulus, destination=number), decision
+        if isinstance(stimulus, LegOffered):
+            dials = stimulus.role is LegRole.STATION and stimulus.replaces is None
+            number, decision = await self._dialled(
+                stimulus.called, stimulus.calling if dials else None
+            )
+            return replace(stimulus, called=DeviceId(number)), decision
+        if isinstance(stimulus, TransferAsked):
+            who = transfer.who_dials(self.state, stimulus) if stimulus.replaces is None else None
+            number, decision = await self._dialled(stimulus.destination, who)
+            return replace(stimulus, destination=DeviceId(number)), decision
+        return stimulus, None
+
+    async def _dialled(self, text: str, device: DeviceId | None) -> tuple[str, Decision | None]:
+        """What is dialled in the end, and what the plan says; None: no device of ours dials."""
         number, dash, extension = text.partition("-")
         found = await self._around.extension(DeviceId(number)) if number else None
+        decision: Decision | None = None
+        if device is not None and number:
+            digits = extension.lstrip("Ww")
+            decision = self._around.plan.decide(number, device, digits=digits, device=found)
+            meant = decision.device
+            if found is None and meant is not None and meant != number:
+                found = await self._around.extension(meant) or meant
         if found is not None:
             self.state = replace(self.state, ours=self.state.ours | {found})
-        return f"{found or number}{dash}{extension}"
+        return f"{found or number}{dash}{extension}", decision
 
     async def _perform_all(self, effects: Iterable[do.Effect]) -> None:
         """Do every effect, also behind one that fails; the first failure is raised at the end."""

@@ -46,6 +46,7 @@ class Cause(StrEnum):
     OVERLOAD = "overload"
     NETWORK_FAILURE = "network_failure"
     CALLER_NOT_ALLOWED = "caller_not_allowed"
+    NUMBER_REFUSED = "number_refused"
     TRUNKS_DOWN = "trunks_down"
     TRUNK_FULL = "trunk_full"
     PROTOCOL_ERROR = "protocol_error"
@@ -539,6 +540,7 @@ CAUSES: dict[Cause, CauseCodes] = {
     Cause.OVERLOAD: CauseCodes(503, 42),
     Cause.NETWORK_FAILURE: CauseCodes(503, 38),
     Cause.CALLER_NOT_ALLOWED: CauseCodes(403, 50),
+    Cause.NUMBER_REFUSED: CauseCodes(403, 21),
     Cause.TRUNKS_DOWN: CauseCodes(503, 38),
     Cause.TRUNK_FULL: CauseCodes(503, 34),
     Cause.PROTOCOL_ERROR: CauseCodes(500, 111),

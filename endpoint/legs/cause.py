@@ -74,6 +74,7 @@ _Q850: dict[int, Cause] = {
 _SAID_BY_THE_DEVICE = frozenset((415, 480, 486, 487, 488, 600, 603, 606, 607, 608))
 
 BEST_FIRST: tuple[Cause, ...] = (
+    Cause.NUMBER_REFUSED,
     Cause.DECLINED,
     Cause.BUSY,
     Cause.NO_ANSWER,

@@ -41,7 +41,8 @@ from endpoint.legs.line import (
     OwnRegistrar,
 )
 from endpoint.legs.news import ServerNews
-from endpoint.legs.offered import OfferedLeg, offer_of
+from endpoint.legs.numbering import Nowhere, Numbering, NumberRefused
+from endpoint.legs.offered import OfferedLeg, dialled, offer_of
 from endpoint.legs.pjsip import PjsipLines, PjsipSettings
 from endpoint.legs.placed import PlacedLeg
 from endpoint.legs.ports import LegPorts
@@ -87,6 +88,7 @@ class LegExchange(Exchange):
         accounts: Sequence[AccountSettings] = (),
         stations: Sequence[Station | SoundStation] = (),
         trunks: Sequence[TrunkSettings] = (),
+        numbering: Numbering | None = None,
         extension: Callable[[DeviceId], Awaitable[DeviceId | None]] = _nobody,
         pjsip: PjsipSettings | None = None,
         supervision: Supervision | None = None,
@@ -101,6 +103,8 @@ class LegExchange(Exchange):
             stations: devices without signalling, reached when no phone of theirs is registered.
             trunks: ways to numbers that are not ours. The networks of theirs must be among those
                 that the server trusts.
+            numbering: the dial plan, which says what goes to them, and to whom what comes from them
+                goes; without it no trunk leads anywhere.
             extension: the extension of ours that a number means; None for a number that is not
                 ours. Tells 480 from 404.
             pjsip: for accounts whose calls are PJSIP's.
@@ -143,10 +147,11 @@ class LegExchange(Exchange):
             telephone_media=self.settings.telephone_media,
             tls_media=self.settings.tls_media or self.settings.telephone_media,
         )
+        self._numbering = numbering = numbering or Nowhere()
         self._trunks = Trunks(
-            server.user_agent, self._accounts, trunks, self.settings.domain, self._emit
+            server.user_agent, self._accounts, trunks, self.settings.domain, self._emit, numbering
         )
-        self._lines = Lines(self._registrar, self._accounts, extension, self._trunks)
+        self._lines = Lines(self._registrar, self._accounts, extension, self._trunks, numbering)
         self._extension = extension
         self.sip_calls = SipCalls()
         """Asked by whoever draws a ladder."""
@@ -289,6 +294,10 @@ class LegExchange(Exchange):
         """How each trunk is now, in the order in which they are tried."""
         return [trunk.state for trunk in self._trunks]
 
+    def has_account(self, device: DeviceId) -> bool:
+        """Whether a device has an account at an outside server."""
+        return self._accounts.has(device)
+
     def reaches_telephone(self, device: DeviceId) -> bool:
         """Whether it is a remote agent's, and its telephone can be called."""
         return self._trunks.reach_telephone_of(device)
@@ -359,7 +368,12 @@ class LegExchange(Exchange):
             resolve=self._lines.resolve,
             invite=partial(self.pjsip.invite, self._server.invite),
             redirections=redirections
-            or Redirections(request.leg, request.device, self.settings.maximum_redirections),
+            or Redirections(
+                request.leg,
+                request.device,
+                self.settings.maximum_redirections,
+                self._numbering.premium,
+            ),
             deflect=self._deflect,
         )
 
@@ -369,15 +383,19 @@ class LegExchange(Exchange):
         An outside caller, and an agent's own telephone, may be sent to devices of ours alone: it
         would be the phone that dials then, and nobody that may.
         """
-        device, request = await self._extension(to.number), leg.request
-        is_ours = device is not None or self._is_station(to.number)
-        device = device or to.number
+        request = leg.request
+        meant = await self._lines.meant(to.number, request.calling)
+        device = to.number if isinstance(meant, NumberRefused) else meant or to.number
+        is_ours = isinstance(meant, str) or self._is_station(to.number)
         if leg.is_leaving:
             return False
         if request.auto_answer:
             refusal = "a device that dials is not called elsewhere"
         elif request.role is LegRole.STATION and not is_ours:
             refusal = f"{request.calling} may call devices of ours alone"
+        elif isinstance(meant, NumberRefused) and not is_ours:
+            refusal = meant.text
+            leg.refuse_number(meant)
         elif not leg.redirections.enter(device):
             refusal = "the call has been there"
         else:
@@ -484,8 +502,8 @@ class LegExchange(Exchange):
         """See whose call it is, and for whom: a phone's, an account's, a trunk's, a stranger's."""
         leg = LegId(f"in-{secrets.token_hex(8)}")
         trunk: Trunk | None = None
-        called: str | None
-        called, instance = self._server.resolve(session.request.uri) or (None, None)
+        called: str | NumberRefused | None
+        called, instance = dialled(self._server, session)
         terms, transfers = AudioTerms(self._registrar.protection(session.flow)), NO_TRANSFERS
         if session.authenticated_user is not None:
             transfers = OF_OUR_PHONES
@@ -495,6 +513,10 @@ class LegExchange(Exchange):
         elif (trunk := self._trunks.of(session)) is not None:
             called, instance = trunk.device_for(session), None
             terms, transfers = trunk.settings.audio, trunk.settings.transfers
+        if isinstance(called, NumberRefused):
+            log.info("a trunk's call is refused", reason=called.text)
+            session.hang_up(*called.answer)
+            return
         if not called or self._closing:
             session.hang_up(404 if not called else 503)
             return

@@ -1,8 +1,8 @@
 """Lines: how a device is reached, and how the outside reaches us.
 
 A line is asked for the places to send an INVITE to. The first line that leads to the device wins:
-our own registrar, the caller's account at an outside sipWsServer, and for numbers that are not ours
-the trunks (`trunk.py`).
+our own registrar; for numbers that are not ours what the dial plan says (`numbering.py`): the
+caller's account at an outside sipWsServer, or trunks (`trunk.py`).
 """
 
 from __future__ import annotations
@@ -28,7 +28,13 @@ from endpoint.legs.base import (
 )
 from endpoint.legs.base import RegistrationEvent as RegistrationNotice
 from endpoint.legs.cause import cause_of_error, cause_of_status
-from endpoint.legs.numbering import NumberRule, telephone_of
+from endpoint.legs.numbering import (
+    Numbering,
+    NumberRefused,
+    NumberRule,
+    Ways,
+    telephone_of,
+)
 from endpoint.legs.pjsip import PjsipLines
 from endpoint.legs.session import CallSession
 from endpoint.legs.terms import LOCAL, AudioTerms, Protection
@@ -484,21 +490,30 @@ def _failure(event: RegistrationFailed, server: str) -> Refusal:
     return Refusal(cause, f"{server}: {event.status} {event.text}", event.status)
 
 
+class Trunking(Protocol):
+    """The trunks, as lines know them."""
+
+    def targets(self, request: PlaceLeg, ways: Ways) -> Sequence[Target] | Refusal:
+        """Where to send the INVITE, in turns; never empty where there is a course."""
+
+
 class Lines:
-    """All lines, in the order in which they are tried."""
+    """All lines, each asked for what the dial plan says is its own."""
 
     def __init__(
         self,
         registrar: Line,
         accounts: OutsideAccounts,
         extension: Callable[[DeviceId], Awaitable[DeviceId | None]],
-        trunks: Line,
+        trunks: Trunking,
+        numbering: Numbering,
     ) -> None:
         """Set up; `extension` says which numbers are ours, and so not for the trunks."""
         self._registrar = registrar
         self._accounts = accounts
         self._extension = extension
         self._trunks = trunks
+        self._numbering = numbering
 
     async def resolve(self, request: PlaceLeg) -> Sequence[Target] | Refusal:
         """Where to send the INVITE for a leg; never empty.
@@ -512,21 +527,51 @@ class Lines:
             has_account = self._accounts.has(request.device)
             if not has_account and (found := self._registrar.targets(request)):
                 return found
-            outside = replace(request, device=telephone, role=LegRole.LINE)
-            return self._trunks.targets(outside) or Refusal(
-                Cause.UNKNOWN_DEVICE, f"no trunk takes {telephone}, of {request.device}", 404
-            )
-        for line in (self._registrar, self._accounts):
-            if found := line.targets(request):
-                return found
+            # Whoever calls him: it is the agent whose telephone that is.
+            ways = self._numbering.outgoing(telephone, request.device)
+            if isinstance(ways, Ways) and ways.courses:
+                outside = replace(request, device=telephone, role=LegRole.LINE)
+                return self._trunks.targets(outside, ways)
+            if isinstance(ways, NumberRefused) and ways.by_rule:
+                return refusal_of(ways)
+            text = f"no trunk takes {telephone}, of {request.device}"
+            return Refusal(Cause.UNKNOWN_DEVICE, text, 404)
+        if found := self._registrar.targets(request):
+            return found
         if await self._is_ours(request.device):
-            return Refusal(Cause.NOT_REGISTERED, f"no phone of {request.device} is registered", 480)
-        return self._trunks.targets(request) or Refusal(
-            Cause.UNKNOWN_DEVICE, f"nobody knows {request.device}", 404
-        )
+            return self._accounts.targets(request) or Refusal(
+                Cause.NOT_REGISTERED, f"no phone of {request.device} is registered", 480
+            )
+        return self._outside(request)
+
+    def _outside(self, request: PlaceLeg) -> Sequence[Target] | Refusal:
+        unknown = Refusal(Cause.UNKNOWN_DEVICE, f"nobody knows {request.device}", 404)
+        if request.role is LegRole.STATION:
+            return unknown
+        by_account = self._accounts.has(request.calling)
+        ways = self._numbering.outgoing(request.device, request.calling, by_account=by_account)
+        if isinstance(ways, NumberRefused):
+            return refusal_of(ways) if ways.by_rule else unknown
+        if ways.by_account:
+            return self._accounts.targets(request) or unknown
+        return self._trunks.targets(request, ways) if ways.courses else unknown
+
+    async def meant(self, number: DeviceId, calling: DeviceId) -> DeviceId | NumberRefused | None:
+        """The device of ours that a number means, or why it is refused; None: it goes outside."""
+        if (device := await self._extension(number)) is not None:
+            return device
+        ways = self._numbering.outgoing(number, calling, by_account=self._accounts.has(calling))
+        if isinstance(ways, NumberRefused):
+            return ways if ways.by_rule else None
+        return ways.device
 
     async def _is_ours(self, device: DeviceId) -> bool:
         return self._accounts.has(device) or await self._extension(device) is not None
+
+
+def refusal_of(refused: NumberRefused) -> Refusal:
+    """What the dial plan refuses, refused by us."""
+    return Refusal(refused.cause, refused.text, refused_by=Side.ENDPOINT)
 
 
 def shown(name: str) -> str:

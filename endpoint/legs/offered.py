@@ -31,6 +31,7 @@ from endpoint.legs.trunk import Trunk
 from signaling.errors import SdpError
 from signaling.sdp.description import SessionDescription
 from signaling.sdp.negotiation import Negotiated
+from signaling.server import SipServer
 from signaling.sip.grammar import legible
 from signaling.sip.identity import Claim, caller_of, number_of, redirection_of
 
@@ -154,6 +155,18 @@ class OfferedLeg(SipLeg):
         self._held_by_them = agreed.far_end_holds
         await self._agree(agreed)
         return answer
+
+
+def dialled(server: SipServer, session: CallSession) -> tuple[str | None, str | None]:
+    """What a phone of ours calls, and the instance where it is a GRUU.
+
+    Of a number nothing that is said beside it, as `;phone-context`.
+    """
+    uri = session.request.uri
+    called, instance = server.resolve(uri) or (None, None)
+    if instance is None and (called is not None or not uri.is_sip):
+        called = number_of(uri) or None
+    return called, instance
 
 
 def offer_of(leg: LegId, session: CallSession, called: DeviceId, trunk: Trunk | None) -> LegOffered:

@@ -25,6 +25,7 @@ from endpoint.legs.base import (
 from endpoint.legs.cause import BEST_FIRST, MEDIA_FAILURES, cause_of_end
 from endpoint.legs.leg import GiveUp, LegSettings
 from endpoint.legs.line import Refusal, Target
+from endpoint.legs.numbering import NumberRefused
 from endpoint.legs.ports import LegPorts
 from endpoint.legs.redirection import Deflection, Redirections
 from endpoint.legs.referrals import Referrals
@@ -146,6 +147,11 @@ class PlacedLeg(SipLeg):
                     if await self._deflect(self, goal):
                         return
         self._end_refused()
+
+    def refuse_number(self, refused: NumberRefused) -> None:
+        """A phone sends the call to a number that may not be called: if it ends, then for that."""
+        end = LegReleased(self.id, refused.cause, Side.ENDPOINT, text=refused.text)
+        self._refusals.append(end)
 
     def give_way(self) -> None:
         """Another leg, of the same name, goes on with the call: this one is over without a word."""

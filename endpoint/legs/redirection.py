@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import structlog
@@ -35,10 +35,20 @@ class Deflection:
 class Redirections:
     """What one call was sent elsewhere for so far, and where it may still go."""
 
-    def __init__(self, leg: LegId, dialled: DeviceId, limit: int) -> None:
-        """Follow at most `limit`; what is refused is logged with its reason."""
+    def __init__(
+        self,
+        leg: LegId,
+        dialled: DeviceId,
+        limit: int,
+        premium: Callable[[str], str] = lambda _: "",
+    ) -> None:
+        """Follow at most `limit`; what is refused is logged with its reason.
+
+        `premium` says why a number costs more than a call.
+        """
         self._leg = leg
         self._limit = limit
+        self._premium = premium
         self._followed = 0
         self._been = {str(dialled)}
         self._open: deque[tuple[Target, NameAddr]] = deque()
@@ -89,6 +99,8 @@ class Redirections:
         number = number_of(contact.uri)
         if target.numbers and not any(rule.makes(number) for rule in target.numbers):
             return "the line takes no such number"
+        if why := self._premium(number):
+            return why
         if not self.enter(_place(contact.uri)):
             return "the call has been there"
         # No more than who and where: headers, maddr and the like would be the called one's orders.

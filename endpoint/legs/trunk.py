@@ -1,9 +1,9 @@
 """Trunks: lines to the public network, through peers that take turns, or through an account.
 
-A number that is not ours goes to the first trunk that takes it, can show the caller's number, lives
-and has a line free; where that one fails before anything rang, to its next peer, and then to the
-next trunk. What a trunk's networks send us is taken without a digest, and is for the device that
-the called number means.
+A number goes to the trunks that the dial plan says, in that order: to the first that can show the
+caller's number, lives and has a line free; where that one fails before anything rang, to its next
+peer, and then to the next trunk. What a trunk's networks send us is taken without a digest, and is
+for whom the plan means by the called number.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from endpoint.legs.base import (
     Cause,
     DeviceId,
     LegId,
-    LegRole,
     PlaceLeg,
     RegistrationEvent,
     Side,
@@ -35,13 +34,22 @@ from endpoint.legs.line import (
     Way,
     shown,
 )
-from endpoint.legs.numbering import NumberRule, matches, rewrite, telephone_of
+from endpoint.legs.numbering import (
+    Course,
+    Numbering,
+    NumberRefused,
+    NumberRule,
+    TrunkNumbers,
+    Ways,
+    matches,
+    telephone_of,
+)
 from endpoint.legs.peer import AccountPeer, Peer, PeerSettings, StaticPeer, in_order
 from endpoint.legs.session import CallSession
 from endpoint.legs.terms import AudioTerms
 from signaling.peers import TrustedPeers
 from signaling.sip.headers import NameAddr
-from signaling.sip.identity import ANONYMOUS, Claim, identity_headers, number_of
+from signaling.sip.identity import ANONYMOUS, Claim, caller_of, identity_headers, number_of
 from signaling.sip.liveness import LivenessSettings, LivenessState
 from signaling.sip.uri import Uri
 from signaling.supervision import Work
@@ -61,9 +69,9 @@ class TrunkSettings:
     order: int = 1
     """A lower one is tried before a higher one."""
     outgoing: tuple[NumberRule, ...] = (NumberRule("*"),)
-    """Which numbers it takes, and how they are dialled there."""
+    """Which numbers it takes, and how they are dialled there: for the dial plan."""
     incoming: tuple[NumberRule, ...] = ()
-    """Which of its numbers mean which devices; a call for another one is refused."""
+    """Which of its numbers mean which devices: for the dial plan."""
     numbers: tuple[str, ...] = ()
     """The callers' numbers that it may show, also as beginnings with `*`; empty: any."""
     device_numbers: Mapping[DeviceId, str] = field(default_factory=dict)
@@ -106,6 +114,12 @@ class TrunkState:
     peers: tuple[PeerState, ...]
 
 
+def numbers_of(trunks: Iterable[TrunkSettings]) -> tuple[TrunkNumbers, ...]:
+    """What the dial plan needs of trunks."""
+    ordered = sorted(trunks, key=lambda each: each.order)
+    return tuple(TrunkNumbers(each.name, each.outgoing, each.incoming) for each in ordered)
+
+
 def peers_of(
     settings: TrunkSettings, user_agent: UserAgent, accounts: OutsideAccounts, domain: str
 ) -> Sequence[Peer]:
@@ -120,7 +134,11 @@ class Trunk(Way):
     """One trunk, its peers and its calls."""
 
     def __init__(
-        self, settings: TrunkSettings, peers: Sequence[Peer], occupy: Callable[[LegId, Trunk], bool]
+        self,
+        settings: TrunkSettings,
+        peers: Sequence[Peer],
+        occupy: Callable[[LegId, Trunk], bool],
+        numbering: Numbering,
     ) -> None:
         self.settings = settings
         self.name = settings.name
@@ -128,6 +146,7 @@ class Trunk(Way):
         self.peers = peers
         self.calls: set[LegId] = set()
         self._occupy = occupy
+        self._numbering = numbering
         self._networks = TrustedPeers(settings.networks)
 
     def __repr__(self) -> str:
@@ -155,9 +174,9 @@ class Trunk(Way):
         """Some peer may take calls."""
         return any(peer.is_up for peer in self.peers)
 
-    def refuses(self, request: PlaceLeg) -> Refusal | None:
+    def refuses(self, request: PlaceLeg, course: Course) -> Refusal | None:
         """Why the trunk takes no such call now, whatever its number."""
-        number = self.number_for(request)
+        number = self.number_for(request, course)
         if not self.may_show(number):
             return Refusal(
                 Cause.CALLER_NOT_ALLOWED,
@@ -196,15 +215,20 @@ class Trunk(Way):
 
     # -- numbers --------------------------------------------------------------------------------
 
-    def dialled(self, number: str) -> str | None:
-        """How a number is dialled there; None for one that it does not take."""
-        return rewrite(number, self.settings.outgoing)
-
-    def number_for(self, request: PlaceLeg) -> str:
+    def number_for(self, request: PlaceLeg, course: Course) -> str:
         """The number that is to be shown for a caller."""
         settings = self.settings
         of_device = settings.device_numbers.get(request.calling) or settings.default_number
-        return request.calling_number or of_device or request.calling
+        return request.calling_number or course.shown or of_device or request.calling
+
+    def emergency_number_for(self, request: PlaceLeg, course: Course) -> str:
+        """The number by which who is in need is called back: the plan's, else one of the trunk's.
+
+        What a client wants to be shown counts for nothing, and no call fails for it.
+        """
+        of_trunk = self.number_for(replace(request, calling_number=""), replace(course, shown=""))
+        may = (each for each in (course.shown, of_trunk) if each and self.may_show(each))
+        return next(may, self.settings.default_number or of_trunk)
 
     def may_show(self, number: str) -> bool:
         """Whether the trunk lets us show it."""
@@ -218,27 +242,39 @@ class Trunk(Way):
             return False
         return flow.host in self._networks or any(peer.leads_to(flow) for peer in self.peers)
 
-    def device_for(self, session: CallSession) -> DeviceId | None:
-        """Whom an INVITE of the trunk is for; None for a number that is no device's.
+    def device_for(self, session: CallSession) -> DeviceId | NumberRefused:
+        """Whom an INVITE of the trunk is for, by the dial plan.
 
         Some servers call the account that is registered and tell the number in To alone.
         """
         request = session.request
-        for uri in (request.uri, request.to.uri):
-            device = rewrite(number_of(uri), self.settings.incoming)
-            if device is not None:
-                return DeviceId(device)
-            if number_of(uri) not in [peer.user for peer in self.peers]:
-                return None
-        return None
+        caller = number_of(caller_of(request, trusted=self.believes).address.uri)
+        found = self._numbering.incoming(self.name, number_of(request.uri), caller)
+        is_account = number_of(request.uri) in [peer.user for peer in self.peers]
+        if isinstance(found, NumberRefused) and not found.by_rule and is_account:
+            return self._numbering.incoming(self.name, number_of(request.to.uri), caller)
+        return found
 
     # -- calls out ------------------------------------------------------------------------------
 
-    def targets(self, request: PlaceLeg, number: str, random: Random) -> Iterator[Target]:
-        """An INVITE for each peer that may take calls, in the order in which they are tried."""
-        shown_number = self.number_for(request)
-        claim = self.settings.claim
-        for peer in in_order([peer for peer in self.peers if peer.is_up], random):
+    def targets(
+        self, request: PlaceLeg, course: Course, random: Random, *, emergency: bool = False
+    ) -> Iterator[Target]:
+        """An INVITE for each peer that may take calls, in the order in which they are tried.
+
+        In an emergency also for those that seem to be dead, after the others, and for a trunk that
+        has all of its calls: its far end may know better.
+        """
+        shown_number = self.number_for(request, course)
+        claim, number = self.settings.claim, course.number
+        headers: tuple[tuple[str, str], ...] = ()
+        peers = in_order([peer for peer in self.peers if peer.is_up], random)
+        if emergency:
+            shown_number = self.emergency_number_for(request, course)
+            request = replace(request, withheld=False)
+            peers = [*peers, *in_order([peer for peer in self.peers if not peer.is_up], random)]
+            headers = location_headers(course.location)
+        for peer in peers:
             caller = NameAddr(
                 shown(request.calling_name), Uri("sip", shown_number, host=peer.domain)
             )
@@ -253,15 +289,40 @@ class Trunk(Way):
                 contact_user=peer.user,
                 audio=self.settings.audio,
                 transfers=self.settings.transfers,
-                headers=identity_headers(caller, claim, withheld=request.withheld),
-                way=self,
+                headers=(*identity_headers(caller, claim, withheld=request.withheld), *headers),
+                way=EmergencyWay(self) if emergency else self,
                 hosts=frozenset(each.uri(number).host for each in self.peers),
-                numbers=self.settings.outgoing,
+                numbers=course.rules,
             )
 
 
+def location_headers(location: str) -> tuple[tuple[str, str], ...]:
+    """Where who is in need is, by reference (RFC 6442 §4.1), for routing too (§4.2)."""
+    if not location:
+        return ()
+    return (("Geolocation", f"<{location}>"), ("Geolocation-Routing", "yes"))
+
+
+class EmergencyWay(Way):
+    """A trunk for who is in need: it counts the call, and is never full."""
+
+    def __init__(self, trunk: Trunk) -> None:
+        self.name = trunk.name
+        self.first_response_s = trunk.first_response_s
+        self._trunk = trunk
+
+    def enter(self, leg: LegId) -> bool:
+        """See `Way`."""
+        self._trunk.enter(leg)
+        return True
+
+    def fail(self) -> None:
+        """See `Way`."""
+        self._trunk.fail()
+
+
 class Trunks:
-    """All trunks, as one line; `tell` hears of each that goes up or down."""
+    """All trunks; `tell` hears of each that goes up or down."""
 
     def __init__(
         self,
@@ -270,15 +331,17 @@ class Trunks:
         settings: Iterable[TrunkSettings],
         domain: str,
         tell: Callable[[TrunkEvent], None],
+        numbering: Numbering,
         random: Random | None = None,
     ) -> None:
         """Set up; registered ones have their accounts among `accounts`, once they are `open`."""
+        self._numbering = numbering
         self._tell = tell
         self._random = random or SystemRandom()
         self._of_leg: dict[LegId, Trunk] = {}
         self._told: dict[str, bool] = {}
         self._trunks = [
-            Trunk(each, peers_of(each, user_agent, accounts, domain), self._occupy)
+            Trunk(each, peers_of(each, user_agent, accounts, domain), self._occupy, numbering)
             for each in sorted(settings, key=lambda each: each.order)
         ]
 
@@ -323,29 +386,26 @@ class Trunks:
 
     # -- calls ----------------------------------------------------------------------------------
 
-    def targets(self, request: PlaceLeg) -> Sequence[Target] | Refusal:
-        """See `Line`. What stands against all trunks that take the number is the refusal."""
-        if request.role is LegRole.STATION:
-            return []
+    def targets(self, request: PlaceLeg, ways: Ways) -> Sequence[Target] | Refusal:
+        """See `Trunking`. What stands against all trunks of the courses is the refusal."""
         found: list[Target] = []
         against: list[Refusal] = []
-        for trunk in self._trunks:
-            number = trunk.dialled(request.device)
-            if number is None:
-                continue
-            refusal = trunk.refuses(request)
+        trunks = {trunk.name: trunk for trunk in self._trunks}
+        for course in ways.courses:
+            trunk = trunks[course.trunk]
+            refusal = None if ways.emergency else trunk.refuses(request, course)
             if refusal is None:
-                found += trunk.targets(request, number, self._random)
+                found += trunk.targets(request, course, self._random, emergency=ways.emergency)
             else:
                 against.append(refusal)
-        if found or not against:
+        if found:
             return [replace(target, turn=turn) for turn, target in enumerate(found)]
         return max(against, key=lambda refusal: _NEAREST.index(refusal.cause))
 
     def of(self, session: CallSession) -> Trunk | None:
         """The trunk that an INVITE came from; of several there, the one whose number is called."""
         owners = [trunk for trunk in self._trunks if trunk.owns(session)]
-        called = (trunk for trunk in owners if trunk.device_for(session) is not None)
+        called = (trunk for trunk in owners if isinstance(trunk.device_for(session), str))
         return next(called, owners[0] if owners else None)
 
     def leave(self, leg: LegId) -> None:
@@ -365,8 +425,9 @@ class Trunks:
     def reach_telephone_of(self, device: DeviceId) -> bool:
         """Whether it is a remote agent, to whose telephone a trunk leads that is up."""
         number = telephone_of(device)
-        ups = [trunk for trunk in self._trunks if trunk.is_up]
-        return number is not None and any(trunk.dialled(number) is not None for trunk in ups)
+        ways = None if number is None else self._numbering.outgoing(number, device)
+        ups = {trunk.name for trunk in self._trunks if trunk.is_up}
+        return isinstance(ways, Ways) and any(course.trunk in ups for course in ways.courses)
 
     def _occupy(self, leg: LegId, trunk: Trunk) -> bool:
         if self._of_leg.get(leg) is trunk:

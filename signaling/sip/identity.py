@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeVar
+from urllib.parse import unquote
 
 from signaling.errors import SipParseError
 from signaling.sip.fields import Headers
@@ -27,6 +28,8 @@ ANONYMOUS = NameAddr("Anonymous", Uri("sip", "anonymous", host="anonymous.invali
 _WITHHOLDING = frozenset({"id", "user"})
 """`header` and `session` are kept in any case: Via, Contact and media of ours tell nothing."""
 _INDEX = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})*+")
+_CONTEXT = re.compile(r";phone-context=(\+[0-9.()-]+)(?=;|\Z)", re.IGNORECASE)
+_LOCAL = re.compile(r"[0-9.()-]+")
 _SEPARATORS = str.maketrans("", "", "-.()")
 """Of a number in a tel URI (RFC 3966 §5.1.1)."""
 
@@ -65,13 +68,20 @@ class Redirection:
 def number_of(uri: Uri) -> str:
     """What is dialled to reach a SIP or tel URI: its user or number; empty where it has none.
 
-    What follows `;` in the user part are parameters of a number (RFC 3261 §19.1.6).
+    What follows `;` in the user part are parameters of a number (RFC 3261 §19.1.6). One that is
+    told with the country that it is of (`phone-context=+49`) is whole with that (RFC 3966 §5.1.4).
     """
     if uri.is_sip:
-        return legible((uri.user or "").partition(";")[0])
-    if uri.scheme == "tel":
-        return uri.opaque.partition(";")[0].translate(_SEPARATORS)
-    return ""
+        number, _, parameters = legible(uri.user or "").partition(";")
+    elif uri.scheme == "tel":
+        number, _, parameters = legible(unquote(uri.opaque)).partition(";")
+        number = number.translate(_SEPARATORS)
+    else:
+        return ""
+    context = _CONTEXT.search(";" + parameters)
+    if context is not None and _LOCAL.fullmatch(number):
+        return context[1].translate(_SEPARATORS) + number
+    return number
 
 
 def privacy_of(headers: Headers) -> frozenset[str]:

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from endpoint.callcontrol import commands
 from endpoint.callcontrol.controller import CallController, ControllerSettings
+from endpoint.callcontrol.dialplan import DialPlan, PlanInUse
 from endpoint.callcontrol.events import CallEvent, Delivered, Established, Event
 from endpoint.callcontrol.model import Call, CallId, CallRecord
 from endpoint.callcontrol.permissions import Permissions
@@ -183,6 +184,7 @@ async def open_desk(
     aliases: Mapping[str, str] | None = None,
     permissions: Permissions = EVERYBODY,
     ours: Collection[str] | None = None,
+    plan: DialPlan | None = None,
 ) -> AsyncIterator[Desk]:
     """A desk; at its end no leg may be left, and nothing may have been asked out of turn.
 
@@ -213,6 +215,7 @@ async def open_desk(
         clock=clock,
         new_interaction=new_interaction,
         extension=extension,
+        plan=PlanInUse(plan or DialPlan(), clock),
         is_ours=is_ours,
     ) as controller:
         yield Desk(controller, exchange, records)

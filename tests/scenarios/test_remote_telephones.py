@@ -39,6 +39,7 @@ from endpoint.media import messages as m
 from signaling.sdp.description import Direction
 from signaling.sip.uri import Uri
 from signaling.user_agent import Answered, Progress, Reinvited
+from tests.fakes.numbering import plan_of
 from tests.unit.endpoint.legs.fakes import (
     Desk,
     FakeMedia,
@@ -85,6 +86,7 @@ async def desk() -> AsyncIterator[Desk]:
         settings=SETTINGS,
         extension=ours,
         trunks=[TRUNK],
+        numbering=plan_of([TRUNK]),
     )
     desk = Desk(server, media, await exchange.__aenter__())
     assert await desk.next() == TrunkUp("carrier")

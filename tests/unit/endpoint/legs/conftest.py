@@ -5,10 +5,12 @@ from typing import Any, cast
 
 import pytest
 
+from endpoint.callcontrol.dialplan import PlanInUse
 from endpoint.legs.base import DeviceId
 from endpoint.legs.exchange import LegExchange
 from endpoint.legs.leg import LegSettings
 from endpoint.legs.trunk import TrunkSettings
+from tests.fakes.numbering import plan_of
 from tests.unit.endpoint.legs.fakes import Desk, FakeMedia, FakeServer
 
 ALIASES = {DeviceId("8002"): DeviceId("6002")}
@@ -32,7 +34,15 @@ def trunks() -> list[TrunkSettings]:
 
 
 @pytest.fixture
-async def desk(leg_settings: LegSettings, trunks: list[TrunkSettings]) -> AsyncIterator[Desk]:
+def plan(trunks: list[TrunkSettings]) -> PlanInUse:
+    """What the trunks say of numbers; overridden by modules that have rules beside."""
+    return plan_of(trunks)
+
+
+@pytest.fixture
+async def desk(
+    leg_settings: LegSettings, trunks: list[TrunkSettings], plan: PlanInUse
+) -> AsyncIterator[Desk]:
     server, media = FakeServer(), FakeMedia()
     exchange = LegExchange(
         cast("Any", server),
@@ -40,6 +50,7 @@ async def desk(leg_settings: LegSettings, trunks: list[TrunkSettings]) -> AsyncI
         settings=leg_settings,
         extension=extension,
         trunks=trunks,
+        numbering=plan,
     )
     desk = Desk(server, media, await exchange.__aenter__())
     yield desk

@@ -90,6 +90,7 @@ def test_a_cause_that_we_say_is_understood_by_ourselves() -> None:
         Cause.CERTIFICATE_REFUSED: Cause.NETWORK_FAILURE,  # said only to others, as a fault of ours
         Cause.DIAL_LIMIT: Cause.UNAUTHORISED,
         Cause.CALLER_NOT_ALLOWED: Cause.UNAUTHORISED,
+        Cause.NUMBER_REFUSED: Cause.UNAUTHORISED,
         Cause.TRUNKS_DOWN: Cause.NETWORK_FAILURE,
         Cause.TRUNK_FULL: Cause.OVERLOAD,
         Cause.MEDIA_TIMEOUT: Cause.NO_ANSWER,

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
+from endpoint.callcontrol.dialplan import Action, PlanInUse, Rule
 from endpoint.legs.base import (
     Cause,
     DeviceId,
@@ -385,6 +387,57 @@ async def test_s12_a_trunk_leads_to_no_number_that_it_does_not_take(
     assert await told(desk) == REFUSED
     await desk.settle()
     assert refusals(logs) == ["the line takes no such number"]
+
+
+@pytest.mark.parametrize(
+    "contact",
+    [
+        "<sip:0900123@example.test>",
+        "<sip:0900-123@example.test>",
+        "<sip:%30900.123;user=phone@elsewhere.example>",
+        "<sip:%2B49900123@example.test>",
+        "<sip:0049900123;isub=1@example.test?Route=%3Csip:x%3E>",
+        "<tel:0900(123)>",
+        "<tel:900123;phone-context=+49>",
+        "<sip:900-123;phone-context=%2B49@example.test>",
+    ],
+)
+async def test_s12_a_phone_sends_no_call_to_a_number_that_is_refused(
+    desk: Desk, plan: PlanInUse, logs: list[Any], contact: str
+) -> None:
+    """And the call ends for that, which its record says."""
+    plan.plan = replace(plan.plan, refused=("0900*", "+49900*"))
+    session = await called(desk)
+    redirect(session, contact)
+    end = await told(desk)
+    assert isinstance(end, LegReleased)
+    assert (end.cause, end.released_by) == (Cause.NUMBER_REFUSED, Side.ENDPOINT)
+    assert "plan.refused" in end.text
+    (why,) = refusals(logs)
+    assert "plan.refused" in why
+
+
+async def test_s12_a_trunk_leads_to_no_number_that_is_refused(
+    desk: Desk, plan: PlanInUse, logs: list[Any]
+) -> None:
+    plan.plan = replace(plan.plan, refused=("09*",))
+    first, other = await trunk_call(desk)
+    redirect(first, f"<sip:0900123@{other}>")
+    assert await told(desk) == REFUSED
+    await desk.settle()
+    assert refusals(logs) == ["0900123 is 09* of plan.refused"]
+
+
+async def test_a_phone_may_deflect_to_what_a_rule_means(desk: Desk, plan: PlanInUse) -> None:
+    """Also of an outside caller, who is let to devices of ours alone."""
+    operator = Rule("operator", "9", Action.DEVICE, device="6003")
+    plan.plan = replace(plan.plan, rules=(operator,))
+    desk.server.add_phone("6003", host="198.51.100.33")
+    session = await called(desk, calling="+4989", role=LegRole.STATION)
+    redirect(session, "<sip:9@example.test>")
+    second = await desk.session()
+    assert "198.51.100.33" in target(second)
+    await answer(desk, second)
 
 
 @pytest.mark.parametrize(

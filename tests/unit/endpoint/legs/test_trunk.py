@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from endpoint.callcontrol.dialplan import Action, Direction, Line, PlanInUse, Rule
 from endpoint.legs.base import (
     WITHHELD,
     Cause,
@@ -547,3 +548,130 @@ def test_weights_say_how_often_a_peer_is_first_and_priorities_that_it_is() -> No
     assert all(order[2] == "c" for order in orders)
     share = sum(order[0] == "b" for order in orders) / len(orders)
     assert share == pytest.approx(0.75, abs=0.07)
+
+
+class TestThePlan:
+    """Rules of the database beside those of the trunks."""
+
+    @pytest.fixture
+    def trunks(self) -> list[TrunkSettings]:
+        second = (peer("sip:192.0.2.9"),)
+        return [
+            trunk("first", numbers=("+4930*",), default_number="+49301000"),
+            trunk("second", peers=second, networks=("198.51.100.1",), order=2),
+        ]
+
+    async def test_a_rule_says_the_order_the_number_and_who_is_shown(
+        self, desk: Desk, plan: PlanInUse
+    ) -> None:
+        lines = (Line("second", add="9"), Line("first", strip=1, add="0049"))
+        rule = Rule("abroad", "_0Z.", Action.TRUNK, lines=lines, shown="+4930555")
+        plan.plan = replace(plan.plan, rules=(rule,))
+        desk.exchange.place(place())
+        seen = []
+        for _ in range(3):
+            session = await desk.session()
+            seen.append(sent(session))
+            session.end(status=503)
+        end = await released(desk)
+        assert end.sip_status == 503
+        assert [each["to"] for each in seen] == [
+            "sip:9030123@192.0.2.9",
+            "sip:004930123@192.0.2.1",
+            "sip:004930123@192.0.2.2:5070",
+        ]
+        assert {each["from"] for each in seen} == {"<sip:+4930555@example.test>"}
+
+    async def test_a_refused_number_is_never_sent(self, desk: Desk, plan: PlanInUse) -> None:
+        """Whoever places the call, and whatever was said before."""
+        plan.plan = replace(plan.plan, refused=("+49900*",))
+        desk.exchange.place(place("0900123"))
+        end = await released(desk)
+        assert (end.cause, end.released_by) == (Cause.NUMBER_REFUSED, Side.ENDPOINT)
+        assert "+49900*" in end.text
+
+    async def test_a_remote_agent_s_telephone_is_no_refused_number(
+        self, desk: Desk, plan: PlanInUse, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        plan.plan = replace(plan.plan, refused=("+49900*",))
+
+        async def ours(device: DeviceId) -> DeviceId | None:
+            return device if device.startswith("RP_") else None
+
+        monkeypatch.setattr(desk.exchange._lines, "_extension", ours)
+        desk.exchange.place(place("RP_0900123", role=LegRole.STATION))
+        assert (await released(desk)).cause is Cause.NUMBER_REFUSED
+        await desk.settle()
+        desk.exchange.place(place("RP_030123", role=LegRole.STATION))
+        session = await desk.session()
+        assert sent(session)["to"] == "sip:+4930123@192.0.2.1"
+        session.end(status=486)
+        await released(desk)
+
+    async def test_a_rule_says_who_is_called_and_refuses(self, desk: Desk, plan: PlanInUse) -> None:
+        night = Rule("night", "+4930100", Action.DEVICE, Direction.IN, device="6009")
+        nobody = Rule("nobody", "+493*", Action.REFUSE, Direction.IN, cause=Cause.BUSY)
+        plan.plan = replace(plan.plan, rules=(night, nobody))
+        refused = FakeSession(called="+4931", sdp=far_offer(), flow=CARRIER)
+        desk.server.offered.put(refused)
+        assert await refused.until("hang_up") == ("hang_up", 486, 17)
+        session = FakeSession(called="+4930100", sdp=far_offer(), flow=CARRIER)
+        desk.server.offered.put(session)
+        offered = await desk.next()
+        assert isinstance(offered, LegOffered)
+        assert offered.called == "6009"
+        session.end()
+        await released(desk)
+
+
+class TestAnEmergency:
+    """One trunk is full, the next is dead; the caller's number is none that may be shown."""
+
+    @pytest.fixture
+    def trunks(self) -> list[TrunkSettings]:
+        facts = {"numbers": ("+49301*",), "default_number": "+49301000"}
+        second = (peer("sip:192.0.2.9"),)
+        return [
+            trunk("first", most_calls=1, **facts),
+            trunk("second", peers=second, networks=("198.51.100.1",), order=2),
+        ]
+
+    async def test_it_goes_out_whatever_stands_against_it(
+        self, desk: Desk, plan: PlanInUse
+    ) -> None:
+        here = "https://lis.example/6001"
+        rule = Rule("fire", "112", Action.EMERGENCY, shown="+49301112", location=here)
+        plan.plan = replace(plan.plan, rules=(rule,), refused=("*",))
+        (first, _second) = desk.exchange._trunks
+        first.calls.add(LegId("other"))
+        watches = desk.server.user_agent.watches
+        for uri in (FIRST, SECOND, "sip:192.0.2.9"):
+            watches[uri].told.put(PeerDown(None, "refused"))
+        downs = [await desk.next() for _ in range(2)]
+        assert {each.trunk for each in downs if isinstance(each, TrunkDown)} == {"first", "second"}
+        desk.exchange.place(place("112", withheld=True, calling_number="+4989"))
+        seen = []
+        for _ in range(3):
+            session = await desk.session()
+            seen.append(sent(session))
+            session.end(status=503)
+        await released(desk)
+        assert [each["to"] for each in seen] == [
+            "sip:112@192.0.2.1",
+            "sip:112@192.0.2.2:5070",
+            "sip:112@192.0.2.9",
+        ]
+        assert {each["from"] for each in seen} == {"<sip:+49301112@example.test>"}
+        assert {each["Geolocation"] for each in seen} == {f"<{here}>"}
+        assert "Privacy" not in seen[0]
+        first.calls.discard(LegId("other"))
+
+    async def test_without_a_rule_a_number_of_the_trunk_is_shown(
+        self, desk: Desk, plan: PlanInUse
+    ) -> None:
+        plan.plan = replace(plan.plan, emergency=("112",))
+        desk.exchange.place(place("112", calling_number="+4989"))
+        session = await desk.session()
+        assert sent(session)["from"] == "<sip:+49301000@example.test>"
+        session.end(status=486)
+        await released(desk)

@@ -48,6 +48,24 @@ def test_a_number_is_text_whatever_octets_came() -> None:
     assert number_of(Uri.parse("sip:60%ff01%00@h")) == "60\ufffd01\ufffd"
 
 
+@pytest.mark.parametrize(
+    ("uri", "number"),
+    [
+        ("tel:900-123;phone-context=+49", "+49900123"),
+        ("tel:%2B49(900)123", "+49900123"),
+        ("sip:900123;phone-context=+49@h;user=phone", "+49900123"),
+        ("sip:900123;isub=1;PHONE-CONTEXT=+4-9;ext=2@h", "+49900123"),
+        ("sip:900123;phone-context=example.test@h", "900123"),
+        ("tel:+33900123;phone-context=+49", "+33900123"),
+        ("sip:alice;phone-context=+49@h", "alice"),
+        ("mailto:900123;phone-context=+49", ""),
+    ],
+)
+def test_a_local_number_is_whole_with_its_country(uri: str, number: str) -> None:
+    """RFC 3966 §5.1.4."""
+    assert number_of(Uri.parse(uri)) == number
+
+
 def test_of_a_sip_and_a_tel_uri_the_first_with_a_number_counts() -> None:
     both = ("P-Asserted-Identity", "<sip:carrier.example>, <tel:+49-30-123(450);phone-context=x>")
     assert who(both) == ["+4930123450", False]

@@ -1,0 +1,498 @@
+"""The dial plan: where a number goes, and why. Pure: the time is an argument, nothing is asked.
+
+One list decides, read from its top; the first rule that fits counts:
+
+1. emergency numbers, by rules and by `plan.emergency`: always, for everybody, by any trunk;
+2. devices of ours, by their numbers and aliases, and remote agents (`RP_`);
+3. the rules of the database, by position and then by name;
+4. the account at an outside server of who dials, if he has one;
+5. what the configuration says of its trunks (`outgoing`), all that take the number.
+
+A number of `plan.refused` goes nowhere by any of 3 to 5, as it was dialled or as it would be sent,
+unless the rule that takes it says `premium`. Order is a position and not what is most specific: two
+patterns that overlap are then no riddle, and an explanation is the list read aloud.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from endpoint.callcontrol.hours import parse_hours
+from endpoint.legs.base import Cause, DeviceId
+from endpoint.legs.numbering import (
+    Course,
+    NumberRefused,
+    NumberRule,
+    TrunkNumbers,
+    Ways,
+    canonical,
+    matches,
+    telephone_of,
+)
+
+_CODE_DIGITS = 3
+"""Of what carriers take before a number, as `#31#` and `*67`: what is behind it is what costs."""
+
+
+class Direction(StrEnum):
+    """Which way a call goes."""
+
+    OUT = "out"
+    """Somebody of ours dials."""
+    IN = "in"
+    """A trunk's call."""
+
+
+class Action(StrEnum):
+    """What becomes of a number that a rule takes."""
+
+    TRUNK = "trunk"
+    """It goes to trunks."""
+    DEVICE = "device"
+    """A device of ours is meant: an extension, a remote agent, an IVR."""
+    REFUSE = "refuse"
+    EMERGENCY = "emergency"
+    """It goes to any trunk, whatever stands against that."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A trunk of a rule, and how a number is dialled there."""
+
+    trunk: str
+    strip: int = 0
+    """So many characters are taken off its beginning,"""
+    add: str = ""
+    """and these put there."""
+    to: str = ""
+    """What it becomes, whatever it was."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule of the database."""
+
+    name: str
+    """For people; unique."""
+    pattern: str
+    """The numbers that it takes: see `Pattern`."""
+    action: Action
+    direction: Direction = Direction.OUT
+    position: int = 100
+    """Lower ones are looked at first."""
+    callers: tuple[str, ...] = ()
+    """Patterns of who dials, or of who calls by a trunk; empty: anybody."""
+    trunks: tuple[str, ...] = ()
+    """By which trunks a call comes; empty: by any. For `IN`."""
+    hours: str = ""
+    """When it counts; empty: always."""
+    time_zone: str = "UTC"
+    """Of `hours`."""
+    holidays: tuple[str, ...] = ()
+    """Days that are `hol` in `hours`."""
+    lines: tuple[Line, ...] = ()
+    """Tried in this order. For `TRUNK`, and first of all for `EMERGENCY`."""
+    device: str = ""
+    """Who is meant. For `DEVICE`."""
+    shown: str = ""
+    """The caller's number that is shown; empty: the trunk's own for him."""
+    location: str = ""
+    """Where the callers are, as a URI. For `EMERGENCY`."""
+    premium: bool = False
+    """It takes numbers of `plan.refused` too. For `TRUNK`."""
+    cause: Cause = Cause.NUMBER_REFUSED
+    """For `REFUSE`,"""
+    text: str = ""
+    """and the words."""
+    enabled: bool = True
+
+
+class Kind(StrEnum):
+    """Where a number goes."""
+
+    DEVICE = "device"
+    REMOTE = "remote"
+    """A remote agent, whose telephone is called by its number."""
+    TRUNK = "trunk"
+    ACCOUNT = "account"
+    """To the server where the one who dials has an account."""
+    EMERGENCY = "emergency"
+    REFUSED = "refused"
+    UNKNOWN = "unknown"
+    """No rule takes it, and nobody knows it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Considered:
+    """One rule that was looked at, and what it made of the number."""
+
+    rule: str
+    taken: bool
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Where a number goes."""
+
+    kind: Kind
+    rule: str
+    """What decided, in words."""
+    device: DeviceId | None = None
+    courses: tuple[Course, ...] = ()
+    cause: Cause | None = None
+    text: str = ""
+    """Why it is refused, or unknown."""
+    trace: tuple[Considered, ...] = ()
+
+    @property
+    def is_refused(self) -> bool:
+        """The plan says no."""
+        return self.kind is Kind.REFUSED
+
+    @property
+    def ways(self) -> Ways | NumberRefused:
+        """The same, for the legs."""
+        match self.kind:
+            case Kind.REFUSED | Kind.UNKNOWN:
+                return NumberRefused(
+                    self.cause or Cause.UNKNOWN_DEVICE, self.text, by_rule=self.is_refused
+                )
+            case Kind.DEVICE | Kind.REMOTE:
+                return Ways(device=self.device)
+            case Kind.ACCOUNT:
+                return Ways(by_account=True)
+            case Kind.TRUNK | Kind.EMERGENCY:
+                return Ways(courses=self.courses, emergency=self.kind is Kind.EMERGENCY)
+
+
+@dataclass(frozen=True, slots=True)
+class Dial:
+    """Somebody of ours dials."""
+
+    number: str
+    """Without digits for after the answer,"""
+    caller: DeviceId
+    now: datetime
+    digits: str = field(default="", repr=False)
+    """which are these."""
+    device: DeviceId | None = None
+    """The extension of ours that the number means."""
+    by_account: bool = False
+    """Who dials has an account at an outside server."""
+
+
+@dataclass(frozen=True, slots=True)
+class DialPlan:
+    """All that decides."""
+
+    rules: tuple[Rule, ...] = ()
+    """In any order."""
+    trunks: tuple[TrunkNumbers, ...] = ()
+    """In the order in which they are tried."""
+    emergency: tuple[str, ...] = ()
+    """Patterns of emergency numbers, beside those of rules."""
+    refused: tuple[str, ...] = ()
+    """Patterns of numbers that cost more than a call."""
+    international: str = "00"
+    """What is dialled for `+`."""
+    devices: Mapping[str, str] = field(default_factory=dict)
+    """Devices of the configuration, and of what kind each is."""
+
+    def ordered(self, direction: Direction) -> list[Rule]:
+        """The rules that count, as they are looked at."""
+        found = [rule for rule in self.rules if rule.enabled and rule.direction is direction]
+        return sorted(found, key=lambda rule: (rule.position, rule.name))
+
+    # -- out ------------------------------------------------------------------------------------
+
+    def decide(self, dial: Dial) -> Decision:
+        """Where a number goes that is dialled. Never raises."""
+        trace: list[Considered] = []
+        number = canonical(dial.number)
+        decision = (
+            self._by_emergency(number, trace)
+            or self._by_device(number, dial, trace)
+            or self._by_rules(number, dial, trace)
+            or self._by_configuration(number, dial, trace)
+        )
+        return _traced(decision, trace)
+
+    def _by_emergency(self, number: str, trace: list[Considered]) -> Decision | None:
+        for rule in self.ordered(Direction.OUT):
+            if rule.action is not Action.EMERGENCY:
+                continue
+            if not _looked_at(trace, rule, _fits(number, rule.pattern)):
+                continue
+            first = [each for each in rule.lines if each.trunk in self._names]
+            rest = [Line(name) for name in self._names if name not in {e.trunk for e in first}]
+            courses = [
+                Course(
+                    each.trunk, sent, (_made(each, rule),), shown=rule.shown, location=rule.location
+                )
+                for each in (*first, *rest)
+                if (sent := _made(each, rule).rewrite(number))
+            ]
+            return self._emergency(f"rule {rule.name}", courses)
+        for pattern in self.emergency:
+            if matches(number, pattern):
+                trace.append(Considered("plan.emergency", True, f"{number} is {pattern}"))
+                courses = [Course(name, number) for name in self._names]
+                return self._emergency("plan.emergency", courses)
+        if self.emergency:
+            trace.append(Considered("plan.emergency", False, f"{number} is none of them"))
+        return None
+
+    @staticmethod
+    def _emergency(rule: str, courses: list[Course]) -> Decision:
+        if courses:
+            return Decision(Kind.EMERGENCY, rule, courses=tuple(courses))
+        text = "an emergency number, and there is no trunk"
+        return Decision(Kind.UNKNOWN, rule, cause=Cause.TRUNKS_DOWN, text=text)
+
+    @property
+    def _names(self) -> list[str]:
+        return [each.trunk for each in self.trunks]
+
+    def _by_device(self, number: str, dial: Dial, trace: list[Considered]) -> Decision | None:
+        device = dial.device or (DeviceId(dial.number) if dial.number in self.devices else None)
+        telephone = telephone_of(DeviceId(dial.number))
+        if device is not None:
+            what = self.devices.get(device, "extension")
+            alias = f", by alias {dial.number}" if device != dial.number else ""
+            trace.append(Considered("devices of ours", True, f"{device} is one ({what}){alias}"))
+            kind = Kind.DEVICE if telephone_of(device) is None else Kind.REMOTE
+            return Decision(kind, "devices of ours", device)
+        trace.append(Considered("devices of ours", False, f"{number} is none"))
+        if telephone is None:
+            return None
+        text = f"there is no remote agent {dial.number}"
+        return Decision(Kind.UNKNOWN, "devices of ours", cause=Cause.UNKNOWN_DEVICE, text=text)
+
+    def _by_rules(self, number: str, dial: Dial, trace: list[Considered]) -> Decision | None:
+        for rule in self.ordered(Direction.OUT):
+            if rule.action is Action.EMERGENCY:
+                continue
+            if not _looked_at(trace, rule, _stands_against(rule, number, dial.caller, dial.now)):
+                continue
+            name = f"rule {rule.name}"
+            match rule.action:
+                case Action.REFUSE:
+                    return _refused(rule, number)
+                case Action.DEVICE:
+                    device = DeviceId(rule.device)
+                    kind = Kind.DEVICE if telephone_of(device) is None else Kind.REMOTE
+                    return Decision(kind, name, device)
+                case Action.TRUNK | Action.EMERGENCY:
+                    courses = tuple(_courses(rule, number, self._names))
+                    if not courses:
+                        text = f"{name} takes {number}, and none of its trunks is there"
+                        return Decision(Kind.REFUSED, name, cause=Cause.TRUNKS_DOWN, text=text)
+                    decision = Decision(Kind.TRUNK, name, courses=courses)
+                    return decision if rule.premium else self._paid(decision, number, dial, trace)
+        return None
+
+    def _by_configuration(self, number: str, dial: Dial, trace: list[Considered]) -> Decision:
+        if dial.by_account:
+            why = f"{dial.caller} has one, whose server takes every number"
+            trace.append(Considered("account", True, why))
+            return self._paid(Decision(Kind.ACCOUNT, "account"), number, dial, trace)
+        courses: list[Course] = []
+        for trunk in self.trunks:
+            rule = next((each for each in trunk.outgoing if each.takes(number)), None)
+            sent = rule.rewrite(number) if rule is not None else ""
+            name = f"trunk {trunk.trunk}"
+            if rule is None or not sent:
+                trace.append(Considered(name, False, f"its outgoing takes no {number}"))
+                continue
+            trace.append(Considered(name, True, f"{rule.match} takes {number}, sent as {sent}"))
+            courses.append(Course(trunk.trunk, sent, trunk.outgoing))
+        if courses:
+            decision = Decision(Kind.TRUNK, "trunks of the configuration", courses=tuple(courses))
+            return self._paid(decision, number, dial, trace)
+        unknown = Decision(
+            Kind.UNKNOWN,
+            "none",
+            cause=Cause.UNKNOWN_DEVICE,
+            text=f"nobody knows {dial.number}: no device has it, and no rule or trunk takes it",
+        )
+        return self._paid(unknown, number, dial, trace)
+
+    def _paid(
+        self, decision: Decision, number: str, dial: Dial, trace: list[Considered]
+    ) -> Decision:
+        """A decision, unless the number is one that costs more than a call."""
+        for sent in (number, *(course.number for course in decision.courses)):
+            # Digits behind a dash are dialled too, if later: a number may be cut anywhere.
+            for whole in dict.fromkeys((sent, sent + dial.digits)):
+                pattern = self.premium(whole)
+                if pattern:
+                    behind = " with the digits behind it" if whole != sent else ""
+                    text = f"{sent}{behind} is {pattern} of plan.refused: no rule lets it be called"
+                    trace.append(Considered("plan.refused", True, text))
+                    return Decision(
+                        Kind.REFUSED, "plan.refused", cause=Cause.NUMBER_REFUSED, text=text
+                    )
+        if self.refused:
+            trace.append(Considered("plan.refused", False, f"{number} is none of them"))
+        return decision
+
+    def premium(self, number: str) -> str:
+        """The pattern of `refused` that a number is of, however it is written; else empty."""
+        for written in self._spellings(canonical(number)):
+            for pattern in self.refused:
+                if matches(written, pattern):
+                    return pattern
+        return ""
+
+    def _spellings(self, number: str) -> Iterator[str]:
+        cuts = 1
+        if number[:1] in ("*", "#"):
+            cuts += max(map(number.rfind, "*#")) + _CODE_DIGITS
+        for cut in range(min(cuts, len(number)) or 1):
+            behind = number[cut:]
+            yield behind
+            if self.international and behind.startswith(self.international):
+                yield "+" + behind[len(self.international) :]
+
+    # -- in -------------------------------------------------------------------------------------
+
+    def decide_incoming(self, trunk: str, number: str, caller: str, now: datetime) -> Decision:
+        """Whom a trunk's call is for. Never raises."""
+        trace: list[Considered] = []
+        number = canonical(number)
+        for rule in self.ordered(Direction.IN):
+            against = _stands_against(rule, number, canonical(caller), now)
+            if not against and rule.trunks and trunk not in rule.trunks:
+                against = f"it is not for trunk {trunk}"
+            if not _looked_at(trace, rule, against):
+                continue
+            if rule.action is Action.DEVICE:
+                decision = Decision(Kind.DEVICE, f"rule {rule.name}", DeviceId(rule.device))
+            else:
+                decision = _refused(rule, number)
+            return _traced(decision, trace)
+        own = next((each for each in self.trunks if each.trunk == trunk), TrunkNumbers(trunk))
+        for given in own.incoming:
+            device = given.rewrite(number) if given.takes(number) else ""
+            if device:
+                why = f"{given.match} of its incoming takes {number}"
+                trace.append(Considered(f"trunk {trunk}", True, why))
+                return _traced(Decision(Kind.DEVICE, f"trunk {trunk}", DeviceId(device)), trace)
+        trace.append(Considered(f"trunk {trunk}", False, f"its incoming takes no {number}"))
+        text = f"{number} of trunk {trunk} is no device's"
+        unknown = Decision(Kind.UNKNOWN, "none", cause=Cause.UNKNOWN_DEVICE, text=text)
+        return _traced(unknown, trace)
+
+
+class PlanInUse:
+    """The plan that counts now, and the time: what call control and the legs ask.
+
+    It is exchanged whole, so that each number is decided by one plan; implements `Numbering`.
+    """
+
+    def __init__(
+        self,
+        plan: DialPlan,
+        clock: Callable[[], datetime],
+        has_account: Callable[[DeviceId], bool] = lambda _: False,
+    ) -> None:
+        """Set up; `has_account` says whether a device has one at an outside server."""
+        self.plan = plan
+        """Set to another one, it counts from the next number on."""
+        self._clock = clock
+        self._has_account = has_account
+
+    def decide(
+        self,
+        number: str,
+        caller: DeviceId,
+        *,
+        digits: str = "",
+        device: DeviceId | None = None,
+        at: datetime | None = None,
+    ) -> Decision:
+        """See `DialPlan.decide`; `at` is another time than now."""
+        by_account = self._has_account(caller)
+        now = at or self._clock()
+        return self.plan.decide(Dial(number, caller, now, digits, device, by_account))
+
+    def is_device(self, number: DeviceId) -> bool:
+        """Whether the configuration has a device of that name."""
+        return number in self.plan.devices
+
+    def outgoing(
+        self, number: str, calling: DeviceId, *, by_account: bool = False
+    ) -> Ways | NumberRefused:
+        """See `Numbering`."""
+        dial = Dial(number, calling, self._clock(), by_account=by_account)
+        return self.plan.decide(dial).ways
+
+    def incoming(self, trunk: str, number: str, calling: str) -> DeviceId | NumberRefused:
+        """See `Numbering`."""
+        decision = self.plan.decide_incoming(trunk, number, calling, self._clock())
+        if decision.device is not None:
+            return decision.device
+        refused = decision.ways
+        assert isinstance(refused, NumberRefused)
+        return refused
+
+    def premium(self, number: str) -> str:
+        """See `Numbering`."""
+        pattern = self.plan.premium(number)
+        return f"{number} is {pattern} of plan.refused" if pattern else ""
+
+
+# -- rules --------------------------------------------------------------------------------------
+
+
+def _fits(number: str, pattern: str) -> str:
+    return "" if matches(number, pattern) else f"{pattern} does not take {number}"
+
+
+def _stands_against(rule: Rule, number: str, caller: str, now: datetime) -> str:
+    """Why a rule does not count for a number; empty where it does."""
+    if against := _fits(number, rule.pattern):
+        return against
+    if rule.callers and not any(matches(caller, pattern) for pattern in rule.callers):
+        return f"{caller} is none of its callers ({', '.join(rule.callers)})"
+    if rule.hours and not parse_hours(rule.hours, rule.time_zone, rule.holidays).are_open(now):
+        return f"it is not {rule.hours} ({rule.time_zone})"
+    return ""
+
+
+def _looked_at(trace: list[Considered], rule: Rule, against: str) -> bool:
+    trace.append(Considered(f"rule {rule.name}", not against, against or f"takes {rule.pattern}"))
+    return not against
+
+
+def _made(line: Line, rule: Rule) -> NumberRule:
+    return NumberRule(rule.pattern, line.strip, line.add, line.to)
+
+
+def _courses(rule: Rule, number: str, trunks: list[str]) -> Iterator[Course]:
+    for line in rule.lines:
+        made = _made(line, rule)
+        sent = made.rewrite(number)
+        if sent and line.trunk in trunks:
+            yield Course(line.trunk, sent, (made,), shown=rule.shown)
+
+
+def _refused(rule: Rule, number: str) -> Decision:
+    text = rule.text or f"rule {rule.name} refuses {number}"
+    return Decision(Kind.REFUSED, f"rule {rule.name}", cause=rule.cause, text=text)
+
+
+def _traced(decision: Decision, trace: list[Considered]) -> Decision:
+    return Decision(
+        decision.kind,
+        decision.rule,
+        decision.device,
+        decision.courses,
+        decision.cause,
+        decision.text,
+        tuple(trace),
+    )
