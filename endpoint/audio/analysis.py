@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -24,21 +25,33 @@ class GoertzelBank:
     def __init__(
         self, frequencies_hz: Sequence[float], sample_rate_hz: int = SAMPLE_RATE_HZ
     ) -> None:
-        self._turns = np.asarray(frequencies_hz, dtype=np.float64) / sample_rate_hz
-        self._filters: npt.NDArray[np.complex128] = np.zeros((len(self._turns), 0), np.complex128)
+        self._frequencies_hz = tuple(frequencies_hz)
+        self._sample_rate_hz = sample_rate_hz
 
     def levels(self, samples: Samples) -> npt.NDArray[np.float64]:
         """In dBov, one a frequency, in the order given; -127 where there is nothing at all."""
         count = len(samples)
         if count == 0:
-            return np.full(len(self._turns), -127.0)
-        if self._filters.shape[1] != count:
-            window = np.hanning(count)
-            phases = np.outer(self._turns, np.arange(count))
-            self._filters = np.exp(-2j * np.pi * phases) * (2 * window / max(window.sum(), 1e-9))
-        peak = np.abs(self._filters @ samples.astype(np.float64)) / 32768.0
+            return np.full(len(self._frequencies_hz), -127.0)
+        filters = _filters(self._frequencies_hz, self._sample_rate_hz, count)
+        parts = (filters @ samples.astype(np.float64)).reshape(2, -1)
+        peak = np.hypot(parts[0], parts[1]) / 32768.0
         level: npt.NDArray[np.float64] = 20 * np.log10(np.maximum(peak / np.sqrt(2.0), 1e-9))
         return np.maximum(level, -127.0)
+
+
+# Whoever listens asks for the same stretch many times a second, and building costs most.
+@lru_cache(maxsize=16)
+def _filters(
+    frequencies_hz: tuple[float, ...], sample_rate_hz: int, count: int
+) -> npt.NDArray[np.float64]:
+    """The cosines, then the sines, under the window: (2 x frequencies, count)."""
+    window = np.hanning(count)
+    turns = np.asarray(frequencies_hz, dtype=np.float64) / sample_rate_hz
+    phases = 2 * np.pi * np.outer(turns, np.arange(count))
+    filters: npt.NDArray[np.float64] = np.concatenate([np.cos(phases), np.sin(phases)])
+    filters *= 2 * window / max(window.sum(), 1e-9)
+    return filters
 
 
 def heard(

@@ -109,6 +109,8 @@ async def consulting(desk: Desk, page: EndpointPage, talking: None) -> None:
     """… and asks the colleague meanwhile."""
     await page.type_number(AGENT, COLLEAGUE, "Consult")
     await desk.event(Established, device=COLLEAGUE)
+    # Before it is drawn, there is another Transfer to press: that of the one call.
+    await page.shows(".other", "10086on hold")
 
 
 async def test_the_page_consults_swaps_goes_back_and_brings_all_together(
