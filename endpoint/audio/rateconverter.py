@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
-from math import gcd
+from math import ceil, gcd
 
 import numpy as np
 import numpy.typing as npt
@@ -39,7 +39,7 @@ def convert(frames: Samples, before: Samples, from_hz: int, to_hz: int) -> Sampl
 
 
 class RateConverter:
-    """Converts between two rates of which one is a multiple of the other, as 8, 16 and 48 kHz.
+    """Converts between any two rates that have whole samples in a frame, as 8, 16, 44.1 and 48 kHz.
 
     A filter of linear phase, as one matrix product over all rows: flat to 0.5 dB up to 85 % of half
     the lower rate, image and alias at least 60 dB down from 115 % on. It is late by `delay_ms`.
@@ -47,14 +47,14 @@ class RateConverter:
     """
 
     def __init__(self, from_hz: int, to_hz: int) -> None:
-        if from_hz < 1 or to_hz < 1 or max(from_hz, to_hz) % min(from_hz, to_hz):
-            raise ValueError(f"neither of {from_hz} and {to_hz} Hz is a multiple of the other")
+        if from_hz < 1 or to_hz < 1:
+            raise ValueError(f"found {from_hz} and {to_hz} Hz, expected rates above 0")
         common = gcd(from_hz, to_hz)
         self._up, self._down = to_hz // common, from_hz // common
         ratio = max(self._up, self._down)
         self.delay_ms = 1000 * _TAPS / 2 / min(from_hz, to_hz)
         """By how much the output is later than the input."""
-        self.past = _TAPS * self._down
+        self.past = ceil(_TAPS * ratio / self._up)
         """As many samples before a frame are its history."""
         self._filter = _low_pass(ratio, self._up)
         self._matrices: dict[int, History] = {}
@@ -99,7 +99,10 @@ class RateConverter:
 
 
 def _low_pass(ratio: int, gain: int) -> npt.NDArray[np.float64]:
-    """A windowed sinc at the higher rate, `_TAPS` samples of the lower one long and one more."""
+    """A windowed sinc, `_TAPS` samples of the lower rate long and one more.
+
+    At the rate of which both are parts: the higher one, where that is a multiple of the lower.
+    """
     length = _TAPS * ratio + 1
     at = (np.arange(length) - length // 2) / ratio
     taps = np.sinc(at) * np.kaiser(length, _BETA)

@@ -34,7 +34,7 @@ from endpoint.media.messages import Done, Ping, Reply
 from endpoint.media.soundstream import Microphone, Ringer, Speaker
 
 NO_LIBRARY = "libportaudio is not installed (Debian: apt install libportaudio2)"
-_RATES_HZ = (WIDEBAND_HZ, 48_000, 32_000)
+_RATES_HZ = (WIDEBAND_HZ, 48_000, 32_000, 44_100)
 """Tried in this order: what the mixer knows, and what converts from and to it."""
 _LATENCY_S = 0.06
 _STALLED_S = 2.0

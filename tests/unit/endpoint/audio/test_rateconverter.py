@@ -10,7 +10,9 @@ from endpoint.audio.tones import level_of, tone
 
 pytestmark = pytest.mark.unit
 
-RATES = [(8000, 16000), (16000, 8000), (16000, 48000), (48000, 16000), (8000, 48000), (48000, 8000)]
+MULTIPLES = [(8000, 16000), (16000, 48000), (8000, 48000)]
+SOUND_CARDS = [(16000, 44100), (16000, 22050)]
+RATES = [pair for low, high in MULTIPLES + SOUND_CARDS for pair in ((low, high), (high, low))]
 UP = [rates for rates in RATES if rates[0] < rates[1]]
 DOWN = [rates for rates in RATES if rates[0] > rates[1]]
 
@@ -45,7 +47,7 @@ def test_no_image_is_heard(from_hz: int, to_hz: int) -> None:
 
 @pytest.mark.parametrize(("from_hz", "to_hz"), DOWN)
 def test_no_alias_is_heard(from_hz: int, to_hz: int) -> None:
-    for share in (1.15, 1.4, 1.9):
+    for share in (each for each in (1.15, 1.3, 1.9) if each * to_hz < from_hz):
         out = converted(tone(share * to_hz / 2, 500, -6.0, from_hz), from_hz, to_hz)
         assert level_of(out) < -6 - 60, share
 
@@ -57,7 +59,8 @@ def test_it_is_late_by_what_it_says_and_by_no_more(from_hz: int, to_hz: int) -> 
     place_ms = 10
     click[0, place_ms * from_hz // 1000] = 30000
     made, _ = converter.convert(click, converter.silence(1))
-    assert int(made[0].argmax()) == (place_ms + converter.delay_ms) * to_hz / 1000
+    due = (place_ms + converter.delay_ms) * to_hz / 1000
+    assert abs(int(made[0].argmax()) - due) <= (0 if due.is_integer() else 1)
     assert converter.delay_ms <= 1.5
 
 
@@ -86,9 +89,9 @@ def test_a_constant_stays_the_constant() -> None:
         assert np.abs(converted(steady, from_hz, to_hz).astype(int) - 12345).max() <= 1
 
 
-def test_rates_that_do_not_divide_are_refused_and_so_are_half_samples() -> None:
-    with pytest.raises(ValueError, match="multiple"):
-        RateConverter(44100, 8000)
+def test_rates_of_nothing_are_refused_and_so_are_half_samples() -> None:
+    with pytest.raises(ValueError, match="above 0"):
+        RateConverter(44100, 0)
     converter = RateConverter(48000, 8000)
     with pytest.raises(ValueError, match="whole samples"):
         converter.convert(np.zeros((1, 100), dtype=np.int16), converter.silence(1))
