@@ -17,13 +17,15 @@ CERTS ?= certs
 NAMES ?= localhost 127.0.0.1 ::1
 PYTEST_ARGS ?=
 SHORT = -m 'not soak' --durations=10 $(PYTEST_ARGS)
-# Judged by the clock to milliseconds, or busy with both cores: one after the other, with nothing beside them.
-ALONE := $(addprefix tests/integration/, signaling endpoint/media endpoint/legs/test_bad_networks.py test_matrix.py \
-	endpoint/app/test_enumeration.py endpoint/app/test_exhaustion.py) \
-	$(addprefix tests/interop/, test_bench.py test_chromium.py test_chromium_media.py test_page.py)
+# Busy with both cores, or measuring them: one after the other, with nothing beside them.
+ALONE := $(addprefix tests/integration/, test_matrix.py endpoint/app/test_enumeration.py endpoint/app/test_exhaustion.py) \
+	tests/interop/test_bench.py
+# Judged by the clock to milliseconds, but waiting most of the time: no more of them than cores.
+BY_THE_CLOCK := $(addprefix tests/integration/, signaling endpoint/media endpoint/legs/test_bad_networks.py) \
+	$(addprefix tests/interop/, test_chromium.py test_chromium_media.py test_page.py)
 # All others side by side. Most of their time they wait for audio, so there may be more of them than cores.
-ABREAST := -n 3 --dist worksteal
-# Where PYTEST_ARGS picks tests, one of the two runs may have none of them (status 5).
+ABREAST := --dist worksteal -n
+# Where PYTEST_ARGS picks tests, a run may have none of them (status 5).
 OR_NONE = $(if $(PYTEST_ARGS),|| [ $$? = 5 ])
 BENCH_ARGS ?=
 
@@ -41,7 +43,8 @@ serve: setup ## Run the endpoint with its embedded defaults
 	$(BIN)/agent-endpoint serve
 
 test: setup peers check ## Check everything a change may break (what CI runs)
-	$(BIN)/pytest tests $(ALONE:%=--ignore=%) --ignore=tests/bench $(ABREAST) $(SHORT) $(OR_NONE)
+	$(BIN)/pytest tests $(patsubst %,--ignore=%,$(ALONE) $(BY_THE_CLOCK)) --ignore=tests/bench $(ABREAST) 3 $(SHORT) $(OR_NONE)
+	$(BIN)/pytest $(BY_THE_CLOCK) $(ABREAST) 2 $(SHORT) $(OR_NONE)
 	$(BIN)/pytest $(ALONE) $(SHORT) $(OR_NONE)
 
 check: setup ## Lint, formatting, types, direction of imports
