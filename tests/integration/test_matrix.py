@@ -99,8 +99,8 @@ def test_the_covering_array_has_each_pair_of_kinds_in_each_pair_of_roles() -> No
         assert pairs == set(itertools.product(values[one], values[other]))
 
 
-LANES = 3
-"""Walks at a time. Each listens for half a minute in all, and waits meanwhile."""
+LANES = 7
+"""Walks at a time: most of its time a walk waits, for a telephone to answer or for audio."""
 
 
 def abreast(rows: Sequence[Row]) -> Iterator[list[Row]]:
