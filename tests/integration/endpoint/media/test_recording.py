@@ -31,6 +31,12 @@ def channels(path: Path) -> tuple[Samples, Samples]:
     return both[:, 0].astype(np.int16), both[:, 1].astype(np.int16)
 
 
+def voices_in(samples: Samples) -> set[str]:
+    """Who is heard in any 200 ms of it: where the machine halted for a moment there is a hole."""
+    windows = (heard(samples[at : at + 1600], SIGNATURES) for at in range(0, len(samples), 800))
+    return {name for window in windows for name in window}
+
+
 async def test_a_recording_has_the_far_end_left_and_what_it_hears_right(
     studio: Studio, phone: PhoneMaker, tmp_path: Path
 ) -> None:
@@ -48,8 +54,8 @@ async def test_a_recording_has_the_far_end_left_and_what_it_hears_right(
     done = await studio.link.request(m.StopRecording("r"))
     left, right = channels(path)
     assert done == m.RecordingInfo(str(path), len(left) // 8)
-    assert heard(left[3200:6400], SIGNATURES) == {"A"}
-    assert heard(right[3200:6400], SIGNATURES) == {"B"}
+    assert voices_in(left[1600:7200]) == {"A"}
+    assert voices_in(right[1600:7200]) == {"B"}
     assert heard(right[-3200:], SIGNATURES) == {"moh"}
     assert heard(left[-3200:], SIGNATURES) == {"A"}
     # It was forwarded all the while, not mixed.
