@@ -20,6 +20,7 @@ from aiohttp import web
 
 from signaling.decisions import Admit, AdmitSubscription, Answer, Decision
 from signaling.errors import RemoteProtocolError, SipParseError
+from signaling.keeping import CallKeeper
 from signaling.mailbox import Mailbox
 from signaling.peers import TrustedPeers
 from signaling.registrar import (
@@ -102,10 +103,11 @@ class SipServer:
         on_refused: Callable[[Flow, str | None], None] | None = None,
         trace: Callable[[Direction, Flow, bytes, float], None] | None = None,
         supervision: Supervision | None = None,
+        keeper: CallKeeper | None = None,
     ) -> None:
         """`on_refused` hears of each wrong or replayed digest: its flow and the user it named.
 
-        `supervision` is the user agent's.
+        `supervision` and `keeper` are the user agent's.
         """
         self.config = config
         self._credentials = credentials
@@ -133,6 +135,7 @@ class SipServer:
             on_flow_closed=self._flow_closed,
             trace=trace,
             supervision=supervision,
+            keeper=keeper,
         )
 
     def __repr__(self) -> str:

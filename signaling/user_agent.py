@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import itertools
 import ssl
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from functools import partial
 from types import TracebackType
 from typing import Any, Self
@@ -26,6 +26,7 @@ from signaling.account import (
 from signaling.agent_config import UserAgentConfig
 from signaling.decisions import Admit, AdmitSubscription, Answer, Decision, RequestHandler
 from signaling.errors import LocalProtocolError, SipParseError, TransportError
+from signaling.keeping import FORGET_S, CallKeeper, Keeping, KeptCall
 from signaling.mailbox import Mailbox
 from signaling.peers import TrustedPeers
 from signaling.placing import Placing
@@ -148,8 +149,12 @@ class UserAgent:
         on_flow_closed: Callable[[Flow], None] | None = None,
         trace: Callable[[Direction, Flow, bytes, float], None] | None = None,
         supervision: Supervision | None = None,
+        keeper: CallKeeper | None = None,
     ) -> None:
-        """`supervision` keeps our connections alive, and counts."""
+        """`supervision` keeps our connections alive, and counts.
+
+        `keeper` is told of each call before anything is sent for it: see `end_left_over`.
+        """
         self.config = config or UserAgentConfig()
         self._supervision = supervision or Supervision()
         self._handler = handler or self._decide
@@ -200,6 +205,7 @@ class UserAgent:
         self._requests = Requests(self._stack, self._layer, self)
         self._watches: list[Watch] = []
         self._invitations: Mailbox[InviteSession] = Mailbox()
+        self._keeping = Keeping(self._stack, self._layer, self, keeper)
         self._numbers = itertools.count(1)
         self._deciding = 0
         self._timer: asyncio.TimerHandle | None = None
@@ -383,6 +389,7 @@ class UserAgent:
         for session in self._stranded():
             if session.is_with(user):
                 session.follow(flow, names)
+        self._keeping.came_back(user, flow)
 
     def _stranded(self) -> list[InviteSession]:
         """Calls whose connection was lost."""
@@ -423,6 +430,19 @@ class UserAgent:
     def invitations(self) -> AsyncIterator[InviteSession]:
         """Calls that come in, to ring, accept or reject; ends with the agent. One reader."""
         return self._invitations
+
+    def end_left_over(self, left: Mapping[str, KeptCall]) -> None:
+        """End the calls that a process before us has left, as its `keeper` has them.
+
+        By a connection of ours that is not up yet: when it is.
+        """
+        if left:
+            self._keeping.release(left, self._connections)
+            self._spawn(self._forget_left_over())
+
+    async def _forget_left_over(self) -> None:
+        await asyncio.sleep(FORGET_S)
+        self._keeping.forget()
 
     async def request(self, wanted: OutOfDialogRequest) -> RequestCompleted:
         """Send a request outside any dialog and wait for its final response (408, 503 if none).
@@ -468,6 +488,7 @@ class UserAgent:
     def drain(self) -> None:
         """Send and tell all that the last mutation of the stack brought, then set the timer."""
         while True:
+            self._keeping.note()
             failed: dict[Flow, TransportError] = {}
             for flow, octets in self._stack.take_output():
                 if flow not in failed and self._may_send(flow, octets):
@@ -544,6 +565,7 @@ class UserAgent:
             if session.flow is not None and session.flow.listener == flow.listener:
                 session.follow(flow)
         self._accounts.connected(flow.listener, flow)
+        self._keeping.opened(flow)
 
     def closed(self, flow: Flow, error: TransportError | None) -> None:
         """For transports: a connection is gone."""

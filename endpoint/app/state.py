@@ -63,6 +63,16 @@ class StateDirectory:
         return self.path / "unwritten-calls.jsonl"
 
     @property
+    def open_calls(self) -> Path:
+        """Calls that are not over, for the process after one that died."""
+        return self.path / "open-calls.jsonl"
+
+    @property
+    def open_dialogs(self) -> Path:
+        """Their far ends in SIP."""
+        return self.path / "open-dialogs.jsonl"
+
+    @property
     def recordings(self) -> Path:
         """Where WAV files go."""
         return self.path / "recordings"

@@ -39,8 +39,10 @@ from endpoint.app.facts import (
 from endpoint.app.headroom import Headroom
 from endpoint.app.http import LOOPBACK, HttpServer
 from endpoint.app.journal import RecordJournal
+from endpoint.app.lostcalls import OpenCallNotes
 from endpoint.app.media import MediaRoutes
 from endpoint.app.native import NativeView
+from endpoint.app.openstate import OpenState
 from endpoint.app.permissionsettings import rules
 from endpoint.app.ports import PortTaken, is_taken
 from endpoint.app.programs import ProgramRoutes
@@ -67,6 +69,7 @@ from endpoint.storage.calls import StoredCallRecords
 from endpoint.storage.database import Database
 from endpoint.storage.extensions import Credential, Extension, Extensions
 from signaling.errors import TransportError
+from signaling.keeping import KeptCall
 from signaling.server import SipServer
 from signaling.sip.auth import DigestAlgorithm, ha1
 from signaling.sip.flow import Flow
@@ -110,6 +113,8 @@ class Endpoint:
         self._trace = trace
         self._placement = placement
         self._stack = AsyncExitStack()
+        self._dialogs = OpenState(self.state.open_dialogs, KeptCall)
+        self._lost_calls = OpenCallNotes(self.state.open_calls)
         self.supervision = Supervision()
         """Keeps alive what must live as long as we do."""
         self.token: str
@@ -207,6 +212,7 @@ class Endpoint:
         self.state.prepared()
         self._stack.enter_context(self.state.held())
         await self._open_storage()
+        await self._open_notes()
         accounts = outside_accounts(config, self.state.installation())
         trunks = outside_trunks(config, self.state.installation())
         headroom = Headroom()
@@ -240,6 +246,13 @@ class Endpoint:
         now = certificates.wall_clock()
         self.certificate = await asyncio.to_thread(certificates.provide, config, self.state, now)
 
+    async def _open_notes(self) -> None:
+        """What is open now, for the process after us, should we be killed."""
+        self._stack.enter_context(self._dialogs.opened())
+        self._stack.enter_context(self._lost_calls.opened())
+        living = self.supervision.keep("signs of life", self._lost_calls.show_life)
+        await self._stack.enter_async_context(running(living))
+
     async def _make_server(self, headroom: Headroom) -> Traces:
         """The SIP server, that is not entered yet, and what is kept of its messages."""
         config = self.config
@@ -262,6 +275,7 @@ class Endpoint:
             self.extensions,
             trace=self._trace or traces.remember,
             supervision=self.supervision,
+            keeper=self._dialogs,
         )
         return traces
 
@@ -303,6 +317,7 @@ class Endpoint:
         )
         journal = RecordJournal(self.records, self.state.unwritten_calls)
         await journal.replay()
+        await self._lost_calls.bring_in(journal)
         self.controller = await enter(
             CallController(
                 self.exchange,
@@ -321,8 +336,11 @@ class Endpoint:
                 plan=self.plan,
                 is_ours=directory.knows,
                 keep=self.supervision.keep,
+                open_calls=self._lost_calls,
             )
         )
+        # After the accounts: their connections lead to some of those.
+        self.server.user_agent.end_left_over(self._dialogs.left)
 
     async def _watch(self, directory: Directory) -> None:
         """Telephones that subscribe are told of our devices."""

@@ -47,7 +47,13 @@ from endpoint.callcontrol.model import (
 )
 from endpoint.callcontrol.pickup import to_be_had
 from endpoint.callcontrol.refusals import check_allowed, refused
-from endpoint.callcontrol.runner import CallRecords, ExtensionLookup, InteractionRunner
+from endpoint.callcontrol.runner import (
+    CallRecords,
+    ExtensionLookup,
+    InteractionRunner,
+    NotNoted,
+    OpenCalls,
+)
 from endpoint.callcontrol.transitions import allowed_for
 from endpoint.legs.base import (
     Cause,
@@ -132,6 +138,7 @@ class CallController:
     made from them. extension: whom a dialled number means, where that is an extension of ours.
     plan: says where all other numbers go, and which are refused.
     is_ours: whether a device may be commanded. keep: keeps our reader of leg events alive.
+    open_calls: where what would stay of calls is noted, should we die.
     """
 
     def __init__(
@@ -146,11 +153,14 @@ class CallController:
         plan: PlanInUse | None = None,
         is_ours: Callable[[DeviceId], Awaitable[bool]] = _anybody,
         keep: Keeper = _once,
+        open_calls: OpenCalls | None = None,
     ) -> None:
         self.exchange = exchange
         """Makes the legs."""
         self.records = records
         """Keeps what stays of calls."""
+        self.open_calls = open_calls or NotNoted()
+        """Knows what would stay of them now."""
         self.settings = settings or ControllerSettings()
         """How it behaves."""
         self.clock = clock or SteadyClock()

@@ -43,7 +43,7 @@ from endpoint.callcontrol.model import (
 )
 from endpoint.callcontrol.refusals import refused
 from endpoint.callcontrol.routes import routes
-from endpoint.callcontrol.turn import ended_by_us
+from endpoint.callcontrol.turn import ended_by_us, lost_record
 from endpoint.errors import CommandRejected
 from endpoint.legs.base import (
     CAUSES,
@@ -67,6 +67,26 @@ class CallRecords(Protocol):
         """Keep one record. It is there when this returns."""
 
 
+class OpenCalls(Protocol):
+    """Where the calls that are not over are noted, for a process after us."""
+
+    def put(self, record: CallRecord, *, is_over: bool) -> None:
+        """What stays of a call if we die now."""
+
+    def drop(self, call: CallId) -> None:
+        """Its record is kept."""
+
+
+class NotNoted:
+    """Open calls of whom no process comes after."""
+
+    def put(self, record: CallRecord, *, is_over: bool) -> None:
+        """Not kept."""
+
+    def drop(self, call: CallId) -> None:
+        """It is not there."""
+
+
 _DIALS = (
     MakeCall | ConsultationCall | DeflectCall | LendCall | SingleStepConference | SingleStepTransfer
 )
@@ -81,6 +101,8 @@ class Surroundings(Protocol):
     """Makes the legs."""
     records: CallRecords
     """Keeps what stays of calls."""
+    open_calls: OpenCalls
+    """Knows what would stay of them now."""
     clock: Callable[[], datetime]
     """The wall clock (UTC)."""
     extension: ExtensionLookup
@@ -184,6 +206,9 @@ class InteractionRunner:
             timers=self.state.timers | theirs.timers,
             ours=self.state.ours | theirs.ours,
         )
+        for call in theirs.calls:
+            if not call.is_cleared:  # under the name of its new interaction
+                self._around.open_calls.put(lost_record(self.state.id, call), is_over=False)
         self._released |= other._released
         for leg in theirs.legs:
             exchange.move(leg.id, self.state.id)
@@ -227,7 +252,9 @@ class InteractionRunner:
             return
         try:
             stimulus, decision = await self._planned(stimulus)
+            before = self.state
             self.state, effects = self._decide(stimulus, decision)
+            self._note_calls(before)
         except _DialRejected as rejected:
             await self._keep(rejected.record)
             _refuse(asker, rejected.rejection)
@@ -243,6 +270,14 @@ class InteractionRunner:
         if asker is not None and not asker.done():
             asker.set_result(self.state)
         await self._perform_all(effects)
+
+    def _note_calls(self, before: Interaction) -> None:
+        """Note what would stay of each call that has changed."""
+        for call in self.state.calls:
+            old = before.call(call.id)
+            if call is not old and (old is None or not old.is_cleared):
+                record = lost_record(self.state.id, call)
+                self._around.open_calls.put(record, is_over=call.is_cleared)
 
     def _decide(
         self, stimulus: Stimulus, decision: Decision | None
@@ -355,6 +390,7 @@ class InteractionRunner:
                 continue
             try:
                 await self._around.records.write(effect.record)
+                self._around.open_calls.drop(effect.record.call)
                 _log_summary(effect.record)
             except Exception as error:
                 self._failure = self._failure or error
@@ -411,7 +447,9 @@ class InteractionRunner:
         asked = [each.leg for each in transfers if each.asked_by_phone]
         with suppress(Exception):
             end = EndEverything(Cause.PROTOCOL_ERROR, "an internal error ended the call")
-            self.state, effects = step(self.state, end, self._around.clock())
+            before = self.state
+            self.state, effects = step(before, end, self._around.clock())
+            self._note_calls(before)
             asked.clear()  # they are told by that
             await self._perform_all(effects)
         for leg in asked:

@@ -354,6 +354,14 @@ class Turn:
         )
 
 
+def lost_record(interaction: InteractionId, call: Call) -> CallRecord:
+    """What will be kept of a call if our process dies now."""
+    if call.is_cleared:
+        return call_record(interaction, call)
+    ending = ended_by_us(Cause.LOST, text="the endpoint was killed")
+    return call_record(interaction, replace(call, outcome=call.outcome or ending))
+
+
 def call_record(interaction: InteractionId, call: Call) -> CallRecord:
     """What stays of a call that is over: every connection has its ending."""
     outcome = call.outcome or ended_by_us(Cause.NORMAL)

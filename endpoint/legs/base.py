@@ -50,6 +50,8 @@ class Cause(StrEnum):
     TRUNKS_DOWN = "trunks_down"
     TRUNK_FULL = "trunk_full"
     PROTOCOL_ERROR = "protocol_error"
+    LOST = "lost"
+    """Our process died in the call."""
 
 
 class Side(StrEnum):
@@ -544,5 +546,6 @@ CAUSES: dict[Cause, CauseCodes] = {
     Cause.TRUNKS_DOWN: CauseCodes(503, 38),
     Cause.TRUNK_FULL: CauseCodes(503, 34),
     Cause.PROTOCOL_ERROR: CauseCodes(500, 111),
+    Cause.LOST: CauseCodes(503, 41),
 }
 """For each cause, what we say when we refuse or end a leg for it."""

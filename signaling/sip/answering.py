@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from signaling.sip.answer import SDP, SentAnswer, sdp_of
 from signaling.sip.events import EarlyAnswer
+from signaling.sip.flow import Flow
 from signaling.sip.message import Request
 from signaling.sip.offers import First, Offers
 from signaling.sip.reason import q850_of
@@ -55,6 +56,11 @@ class Answering:
         self._offers.on_free = self._answer_if_free
         if self._server.request.expires is not None:
             self._core.timers.start(self, "expires", now + self._server.request.expires)
+
+    @property
+    def flow(self) -> Flow:
+        """Where answers to the INVITE go."""
+        return self._server.flow
 
     @property
     def rings_reliably(self) -> bool:

@@ -58,11 +58,20 @@ class Calling:
             flow,
             on_response=self._responded,
             on_failure=self._failed,
-            next_cseq=lambda: self._exchange.request.cseq.number + 1,
+            next_cseq=self._next_cseq,
             digest=self._digest,
             may_answer=lambda response: not self._session.has_ended,
             guess=guess,
         )
+
+    def _next_cseq(self) -> int:
+        self._session.note()  # it is sent again, as another transaction
+        return self._exchange.request.cseq.number + 1
+
+    @property
+    def sent(self) -> tuple[Request, Flow]:
+        """The INVITE as it was sent last, and how."""
+        return self._exchange.request, self._exchange.way
 
     @property
     def is_heard(self) -> bool:
@@ -146,6 +155,7 @@ class Calling:
         again = Request("INVITE", before.uri, headers, before.body)
         self._exchange = self._attempt(again, self._exchange.flow, guess=True)
         self._exchange.start(now)
+        self._session.note()
 
     def _failed(self, failure: Failure, now: float) -> None:
         self._core.timers.stop(self, "cancel")
@@ -211,18 +221,23 @@ class Calling:
         if timers.is_running(self, "cancel"):
             return
         timers.start(self, "cancel", now + self._core.config.timers.timeout_s)
-        headers = Headers([("Via", str(invite.via)), ("Max-Forwards", "70")])
-        for route in invite.headers.get_all("Route"):
-            headers.add("Route", route)
-        for name in ("From", "To", "Call-ID"):
-            headers.add(name, invite.headers.get(name) or "")
-        headers.add("CSeq", str(CSeq(invite.cseq.number, "CANCEL")))
-        for name, value in extra:
-            headers.add(name, value)
         self._core.layer.start_client(
-            Request("CANCEL", invite.uri, headers),
+            cancel_of(invite, extra),
             self._exchange.way,
             now,
             lambda response, now: None,
             lambda failure, now: None,
         )
+
+
+def cancel_of(invite: Request, extra: tuple[tuple[str, str], ...]) -> Request:
+    """The CANCEL of an INVITE, as it was sent (§9.1)."""
+    headers = Headers([("Via", str(invite.via)), ("Max-Forwards", "70")])
+    for route in invite.headers.get_all("Route"):
+        headers.add("Route", route)
+    for name in ("From", "To", "Call-ID"):
+        headers.add(name, invite.headers.get(name) or "")
+    headers.add("CSeq", str(CSeq(invite.cseq.number, "CANCEL")))
+    for name, value in extra:
+        headers.add(name, value)
+    return Request("CANCEL", invite.uri, headers)

@@ -97,6 +97,8 @@ class Core:
         )
         self.dialogs: dict[DialogKey, InviteUsage] = {}
         self.sessions: dict[str, InviteUsage] = {}
+        self.changed: dict[InviteUsage, None] = {}
+        """Sessions of which something may have to be noted, in order."""
         self.departed = Departed()
         self.registrations: dict[str, RegistrationUsage] = {}
         self.subscriptions = Subscriptions()

@@ -182,6 +182,11 @@ def contact_of(message: Message) -> Uri | None:
     return contacts[0].uri
 
 
+def is_numeric(host: str) -> bool:
+    """Whether a host is an address already."""
+    return _address(host) is not None
+
+
 def _address(host: str) -> IPv4Address | IPv6Address | None:
     try:
         return ip_address(host)

@@ -198,6 +198,7 @@ class InviteUsage:
         if self._calling is not None:
             self._calling.start(now)
             self.core.sessions[self.id] = self
+            self.note()
 
     def cancel(self, q850: int | None = None, *, now: float) -> None:
         """Take back an INVITE that is not answered (UAC). A 2xx that crosses gets ACK and BYE."""
@@ -254,6 +255,7 @@ class InviteUsage:
         self._offers.sdp = self.sdp
         self._answering = Answering(self, server, self._offers)
         self._answering.start(now)
+        self.note()
 
     @property
     def rings_reliably(self) -> bool:
@@ -318,6 +320,7 @@ class InviteUsage:
     def accepted(self, now: float) -> None:
         """Our 2xx goes out (from `Answering`)."""
         self.state = SessionState.ANSWERED
+        self.note()
         if self.replaces is not None:
             self.replaces.give_way(now)
 
@@ -509,6 +512,7 @@ class InviteUsage:
         self.in_dialog.flow = flow
         if self._dialog is not None:
             self._dialog.flow = flow
+        self.note()
 
     def flow_closed(self, flow: Flow) -> None:
         """A connection is gone (the stack asks every session)."""
@@ -528,6 +532,7 @@ class InviteUsage:
             return
         # It may come back over another connection, or through a NAT that forgot it.
         dialog.flow = server.source
+        self.note()
         offers = self._offers_of(dialog.remote.tag or "")
         match request.method:
             case "INVITE" | "UPDATE" if offers is not None:
@@ -570,8 +575,23 @@ class InviteUsage:
 
     # -- for the parts ------------------------------------------------------------------------
 
+    def note(self) -> None:
+        """Something has changed that who ends this call after us must know."""
+        self.core.changed[self] = None
+
+    @property
+    def answers_go_to(self) -> Flow:
+        """Where what we answer to the INVITE goes (UAS)."""
+        return self.flow if self._answering is None else self._answering.flow
+
+    @property
+    def sent_invite(self) -> tuple[Request, Flow]:
+        """The INVITE as it was sent last, and how (UAC)."""
+        return (self.request, self.flow) if self._calling is None else self._calling.sent
+
     def tell(self, event: SessionEvent) -> None:
         """Tell the driver."""
+        self.note()
         self.core.tell(SessionChanged(self, event))
 
     def lose(self, status: int, text: str, now: float, *, bye: bool) -> None:

@@ -27,7 +27,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from signaling.errors import RemoteProtocolError, SipParseError, TransportError
@@ -47,6 +47,7 @@ from signaling.sip.flow import Flow
 from signaling.sip.grammar import split_values
 from signaling.sip.headers import NameAddr, Via
 from signaling.sip.invite import InviteUsage, Role
+from signaling.sip.kept import KeptCall, release
 from signaling.sip.layer import Direction, Trace
 from signaling.sip.message import Message, Request, Response, parse_message, respond
 from signaling.sip.notifier import NotifierUsage
@@ -408,6 +409,22 @@ class Stack:
             return None
         self._undecided.take(transaction)
         return NotifierUsage.granted(self._core, event, server, expires_s, now)
+
+    # -- for whoever comes after us -----------------------------------------------------------
+
+    def token(self) -> str:
+        """A name that nobody else has."""
+        return self._core.token()
+
+    def take_changed(self) -> list[InviteUsage]:
+        """Sessions of which something may have to be noted, before the output is sent."""
+        changed = list(self._core.changed)
+        self._core.changed.clear()
+        return changed
+
+    def release(self, kept: KeptCall, on_done: Callable[[int], None], *, now: float) -> None:
+        """End a call that a process before us has left; see `kept.release`."""
+        release(self._core, kept, on_done, now)
 
     # -- counts -------------------------------------------------------------------------------
 

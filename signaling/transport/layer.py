@@ -354,6 +354,15 @@ class TransportLayer:
             return host
         return told
 
+    def another_way(self, flow: Flow) -> Flow:
+        """To the same far end, where the transport of a flow is not there any more.
+
+        Raises TransportError where there is none.
+        """
+        if flow.transport.is_stream:
+            return Flow(flow.transport, flow.host, flow.port, STREAMS, 0, flow.name)
+        return self._listener_towards(flow.host).flow_to(flow.host, flow.port)
+
     def _listener_towards(self, host: str) -> DatagramTransport:
         """The listener for a numeric host: on the address that faces it, else a wildcard one."""
         family = [t for t in self._datagrams if (":" in t.local_host) == (":" in host)]

@@ -1,0 +1,153 @@
+"""What is open now, in a file that the next process finds if this one dies.
+
+A line is appended at each change: a write into the kernel's memory, which outlives us however we
+die (not the machine: that would cost a disk's time in every call). A line that was cut is passed
+over. Where nothing is open the file is emptied.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import msgspec
+import structlog
+
+log = structlog.get_logger(__name__)
+
+V = TypeVar("V")
+
+_LEAST_BYTES = 1_000_000
+"""Below this the file is not worth being written anew."""
+
+
+class _Line(msgspec.Struct, omit_defaults=True):
+    key: str
+    value: msgspec.Raw = msgspec.Raw()
+    """Nothing: it is over."""
+
+
+class OpenState(Generic[V]):
+    """Values by key: `with OpenState(path, kind).opened()`. A fault is logged, not raised."""
+
+    def __init__(self, path: Path, kind: type[V]) -> None:
+        self._path = path
+        self._kind = kind
+        self._lines: dict[str, bytes] = {}
+        """What is open, as written."""
+        self._written = 0
+        self._file = -1
+        self._is_broken = False
+        self.left: Mapping[str, V] = {}
+        """What the process before us has left open; `drop` what is done with."""
+        self.last_sign = datetime.now(UTC)
+        """When that process wrote last, or showed that it lives."""
+
+    def __repr__(self) -> str:
+        return f"<OpenState {self._path.name} {len(self._lines)} open>"
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+    @contextmanager
+    def opened(self) -> Iterator[OpenState[V]]:
+        """Read what was left, and go on from there."""
+        self._read()
+        self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        try:
+            self._rewrite()
+            yield self
+        finally:
+            os.close(self._file)
+            self._file = -1
+
+    def put(self, key: str, value: V) -> None:
+        """Something is open, or has changed. It is safe when this returns."""
+        line = msgspec.json.encode(_Line(key, msgspec.Raw(msgspec.json.encode(value))))
+        self._lines[key] = line
+        self._append(line)
+
+    def drop(self, key: str) -> None:
+        """It is over."""
+        if self._lines.pop(key, None) is None:
+            return
+        if not self._lines:
+            self._rewrite()
+        else:
+            self._append(msgspec.json.encode(_Line(key)))
+
+    def show_life(self) -> None:
+        """Say that what is open was open until now."""
+        if self._lines and self._file >= 0:
+            os.utime(self._file)
+
+    def _append(self, line: bytes) -> None:
+        if self._file < 0:
+            return
+        self._written += len(line) + 1
+        if self._written > max(_LEAST_BYTES, 4 * sum(map(len, self._lines.values()))):
+            self._rewrite()
+        else:
+            self._write(b"\n" + line)  # in front, so that a line that was cut spoils no other
+
+    def _rewrite(self) -> None:
+        """Leave what is open, and nothing else."""
+        if self._file < 0:
+            return
+        content = b"".join(b"\n" + line for line in self._lines.values())
+        if content:
+            new = self._path.with_name(self._path.name + ".new")
+            try:
+                new.unlink(missing_ok=True)
+                file = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+                os.write(file, content)
+                new.rename(self._path)
+            except OSError as error:
+                self._failed(error)
+                return
+            os.close(self._file)
+            self._file = file
+        else:
+            os.ftruncate(self._file, 0)
+        self._written = len(content)
+
+    def _write(self, octets: bytes) -> None:
+        try:
+            os.write(self._file, octets)
+        except OSError as error:
+            self._failed(error)
+        else:
+            self._is_broken = False
+
+    def _failed(self, error: OSError) -> None:
+        """Calls go on without it; it is said once."""
+        if not self._is_broken:
+            log.error("what is open can't be noted", file=str(self._path), reason=str(error))
+        self._is_broken = True
+
+    def _read(self) -> None:
+        try:
+            content = self._path.read_bytes()
+            self.last_sign = datetime.fromtimestamp(self._path.stat().st_mtime, UTC)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            self._failed(error)
+            return
+        left: dict[str, V] = {}
+        for text in filter(None, content.split(b"\n")):
+            try:
+                line = msgspec.json.decode(text, type=_Line)
+                if not bytes(line.value):
+                    left.pop(line.key, None)
+                    self._lines.pop(line.key, None)
+                    continue
+                left[line.key] = msgspec.json.decode(line.value, type=self._kind)
+                self._lines[line.key] = text
+            except msgspec.MsgspecError as error:
+                log.warning("a line can't be read", file=str(self._path), reason=str(error))
+        self.left = left

@@ -1,0 +1,89 @@
+"""What is open is found by the next process, however this one died."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from endpoint.app.openstate import OpenState
+
+pytestmark = pytest.mark.unit
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "open.jsonl"
+
+
+def left(path: Path) -> dict[str, list[int]]:
+    state = OpenState(path, list[int])
+    with state.opened():
+        return dict(state.left)
+
+
+def test_what_was_open_is_left_as_it_was_last(path: Path) -> None:
+    with OpenState(path, list[int]).opened() as state:
+        state.put("a", [1])
+        state.put("b", [2])
+        state.put("a", [1, 1])
+        state.drop("b")
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        octets = path.read_bytes()
+    path.write_bytes(octets)
+    assert left(path) == {"a": [1, 1]}
+    assert left(path) == {"a": [1, 1]}, "it stays until somebody is done with it"
+
+
+def test_what_is_done_with_is_gone_and_an_empty_file_is_left(path: Path) -> None:
+    path.write_text('\n{"key":"a","value":[1]}')
+    with OpenState(path, list[int]).opened() as state:
+        state.drop("a")
+    assert path.read_bytes() == b""
+
+
+@pytest.mark.parametrize("cut", range(1, 24))
+def test_a_line_that_was_cut_spoils_no_other(path: Path, cut: int) -> None:
+    path.write_bytes(b'\n{"key":"a","value":[1]}' + b'\n{"key":"b","value":[2]}'[:cut])
+    with OpenState(path, list[int]).opened() as state:
+        state.put("c", [3])
+        octets = path.read_bytes()
+    path.write_bytes(octets)
+    assert left(path) == {"a": [1], "c": [3]}
+
+
+def test_what_is_over_is_cleared_away_while_something_stays_open(path: Path) -> None:
+    with OpenState(path, list[int]).opened() as state:
+        state.put("stays", [0])
+        for number in range(3000):
+            state.put(f"{number}", list(range(500)))
+            state.drop(f"{number}")
+        assert path.stat().st_size < 2_000_000
+        octets = path.read_bytes()
+    path.write_bytes(octets)
+    assert left(path) == {"stays": [0]}
+
+
+def test_a_full_disk_is_said_and_ends_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+    state = OpenState(Path("/dev/full"), list[int])
+    state._file = os.open("/dev/full", os.O_WRONLY)
+    state.put("a", [1])
+    state.put("b", [2])
+    os.close(state._file)
+    assert capfd.readouterr().out.count("can't be noted") == 1
+
+
+def test_signs_of_life_are_shown_while_something_is_open(path: Path) -> None:
+    with OpenState(path, list[int]).opened() as state:
+        state.put("a", [1])
+        os.utime(path, (1_000_000_000, 1_000_000_000))
+        state.show_life()
+        assert path.stat().st_mtime > 1_000_000_000
+        octets = path.read_bytes()
+    path.write_bytes(octets)
+    os.utime(path, (1_000_000_000, 1_000_000_000))
+    found = OpenState(path, list[int])
+    with found.opened():
+        assert found.last_sign.timestamp() == 1_000_000_000
