@@ -84,7 +84,7 @@ class DevicesToWatch:
         kinds = [kind for known in self._directory.find([user]) for kind in known.kinds]
         talks = any(own.state is not ConnectionState.ALERTING for _, own in self._calls_of(user))
         is_reached = self._is_registered(user) or self._reaches_telephone(DeviceId(user))
-        return Presence("station" in kinds or is_reached, talks)
+        return Presence(is_reached or not {"station", "ivr"}.isdisjoint(kinds), talks)
 
     def dialogs(self, user: str) -> Sequence[PhoneDialog]:
         """Its calls that live."""

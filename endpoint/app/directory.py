@@ -22,7 +22,7 @@ class KnownDevice:
 
     device: str
     kinds: tuple[str, ...]
-    """Of `extension`, `account`, `station`."""
+    """Of `extension`, `account`, `station`, `ivr`."""
     display_name: str = ""
 
 
@@ -46,14 +46,20 @@ class Directory:
             account.device: account.display_name for account in self._config.device_accounts
         }
         stations = set(self._config.devices_without_phone)
-        kinds = {"extension": names.keys(), "account": accounts.keys(), "station": stations}
+        codes = {ivr.code for ivr in self._config.ivr}
+        kinds = {
+            "extension": names.keys(),
+            "account": accounts.keys(),
+            "station": stations,
+            "ivr": codes,
+        }
         self._known = {
             device: KnownDevice(
                 device,
                 tuple(kind for kind, devices in kinds.items() if device in devices),
                 names.get(device) or accounts.get(device, ""),
             )
-            for device in sorted({*names, *accounts, *stations})
+            for device in sorted({*names, *accounts, *stations, *codes})
         }
 
     async def knows(self, device: str) -> bool:

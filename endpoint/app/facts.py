@@ -330,6 +330,7 @@ def dial_plan(config: Config, trunks: Sequence[trunk.TrunkSettings]) -> DialPlan
     """The dial plan without the rules of the database."""
     kinds = {account.device: "account" for account in config.device_accounts}
     kinds |= dict.fromkeys(config.devices_without_phone, "station")
+    kinds |= dict.fromkeys((ivr.code for ivr in config.ivr), "ivr")
     return DialPlan(
         trunks=trunk.numbers_of(trunks),
         emergency=tuple(config.plan.emergency),
@@ -340,10 +341,16 @@ def dial_plan(config: Config, trunks: Sequence[trunk.TrunkSettings]) -> DialPlan
 
 
 def dial_limits(config: Config) -> tuple[DialLimits, ...]:
-    """How much devices may dial that a pattern names."""
-    return tuple(
-        DialLimits(each.dials_per_minute, each.at_once, each.devices)
-        for each in config.calls.limits
+    """How much devices may dial that a pattern names.
+
+    An IVR is nobody's telephone: many calls are in it, and are sent on by it.
+    """
+    return (
+        *(DialLimits(devices=ivr.code) for ivr in config.ivr),
+        *(
+            DialLimits(each.dials_per_minute, each.at_once, each.devices)
+            for each in config.calls.limits
+        ),
     )
 
 

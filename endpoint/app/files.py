@@ -12,8 +12,10 @@ from pydantic import BaseModel
 
 from endpoint.app import certificates
 from endpoint.app.agentsettings import FILE
+from endpoint.app.ivrsettings import checked as checked_flow
 from endpoint.audio.wav import read_wav
 from endpoint.errors import AudioError, ConfigurationError
+from endpoint.ivr.reading import FlowError
 from endpoint.legs.sound import SoundChoice
 from endpoint.media import pjsip
 from signaling.transport.tls import client_context
@@ -41,6 +43,8 @@ def anchored(model: type[BaseModel], tree: Tree, directory: Path) -> Tree:
                 found[name] = f"{FILE}{directory / Path(value.removeprefix(FILE)).expanduser()}"
             case str() if (sqlite := _RELATIVE_SQLITE.fullmatch(value)) and name == "url":
                 found[name] = f"{sqlite[1]}{directory / sqlite[2]}"
+            case str() if name == "flow" and value.endswith(".toml"):
+                found[name] = str(directory / Path(value).expanduser())
             case dict() if inner is not None:
                 found[name] = anchored(inner, value, directory)
             case list() if inner is not None:
@@ -75,6 +79,8 @@ def unusable(tree: Tree) -> Iterator[Mistake]:
         said = str(agent.get("input"))
         if said.startswith(FILE):
             yield from _wav(f"agent.{index}.input", said.removeprefix(FILE))
+    for index, ivr in _tables(tree, "ivr"):
+        yield from _flow(f"ivr.{index}.flow", ivr.get("flow"), ivr.get("directory"))
     for index, station in _tables(tree, "station"):
         if station.get("kind") == "file":
             yield from _wav(f"station.{index}.path", station.get("path"))
@@ -131,6 +137,18 @@ def _chain(key: str, certificate: object, private_key: object) -> Iterator[Mista
     except (OSError, ssl.SSLError) as error:
         where = f"{_whole(certificate)} and {_whole(private_key)}"
         yield f"{key}.certificate", f"found {where} ({error}), expected a PEM chain and its key"
+
+
+def _flow(key: str, flow: object, directory: object) -> Iterator[Mistake]:
+    if not isinstance(flow, str):
+        return
+    try:
+        checked_flow(flow, Path(directory) if isinstance(directory, str) else None)
+    except ValueError as error:
+        yield key, str(error)
+    except FlowError as error:
+        for mistake in error.mistakes:
+            yield key, str(mistake)
 
 
 def _wav(key: str, path: object) -> Iterator[Mistake]:

@@ -11,8 +11,11 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from endpoint.app.context import ConfigFile, running_client
 from endpoint.app.exitcodes import ExitCode
 from endpoint.app.output import CommandFailed, Json, Output
+from endpoint.app.setupcommands import loaded_or_fail
+from endpoint.gateways.native import messages as wire
 from endpoint.ivr import drawing, flow, hashes, library
 from endpoint.ivr.library import Place
 from endpoint.ivr.reading import FlowError
@@ -79,6 +82,35 @@ def show(
         output.fail(CommandFailed(ExitCode.CONFIGURATION, str(error)))
     drawn = drawing.mermaid(made) if mermaid else drawing.drawn(made)
     output.result({"ok": True, "flow": msgspec.to_builtins(made)}, Text(drawn), soft_wrap=True)
+
+
+@ivr_app.command()
+def status(config: ConfigFile = None, as_json: Json = False) -> None:
+    """The IVRs of the endpoint that runs, calls in them, and calls that wait for a skill."""
+    output = Output(as_json)
+    loaded = loaded_or_fail(output, config)
+
+    async def ask() -> tuple[list[wire.Ivr], list[wire.Queue]]:
+        async with running_client(loaded.config) as client:
+            return await client.ivrs(), await client.queues()
+
+    ivrs, queues = output.run(ask())
+    table = Table(box=None, pad_edge=False)
+    for title in ("code", "flow", "calls", "is"):
+        table.add_column(title)
+    for ivr in ivrs:
+        state = Text("\n".join([*ivr.mistakes, "as it was before"]), "bold red")
+        state = state if ivr.mistakes else Text(ivr.title)
+        table.add_row(ivr.code, ivr.flow, str(ivr.calls), state)
+    lines = Table(box=None, pad_edge=False)
+    for title in ("skill", "free", "reachable", "waiting", "longest"):
+        lines.add_column(title)
+    for queue in queues:
+        longest = f"{queue.waiting_s[0]:.0f} s" if queue.waiting_s else ""
+        facts = (queue.free, queue.reachable, len(queue.waiting_s))
+        lines.add_row(queue.skill, *map(str, facts), longest)
+    result = {"ok": not any(ivr.mistakes for ivr in ivrs), "ivr": ivrs, "queues": queues}
+    output.result(result, table if ivrs else "No IVRs.", lines if queues else "No skills.")
 
 
 @ivr_app.command()

@@ -106,6 +106,8 @@ def json_for(model: type[BaseModel], key: str) -> str:
 _TABLES = {
     "account": 'device = "6001", server = "wss://…"',
     "agent": 'device = "6001", server = "wss://…"',
+    "ivr": 'code = "999", flow = "survey"',
+    "skill": 'code = "1001", devices = ["6001"]',
     "station": 'device = "6001", kind = "tone"',
     "trunk": 'name = "carrier", peers = ["sip:203.0.113.10"]',
     "media.ice_servers": 'url = "stun:…"',

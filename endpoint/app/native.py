@@ -216,7 +216,7 @@ class NativeView:
             kinds=list(known.kinds),
             display_name=known.display_name,
             reachable=registered
-            or "station" in known.kinds
+            or not {"station", "ivr"}.isdisjoint(known.kinds)
             or self._exchange.reaches_telephone(DeviceId(known.device)),
             calls=[str(call) for call in calls],
             commands=[] if calls else [str(CommandName.MAKE_CALL)],

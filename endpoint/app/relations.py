@@ -13,6 +13,7 @@ Fault = tuple[tuple[str | int, ...], str]
 """Where, and what was found and expected there."""
 
 _NAMES = {"account": "device", "station": "device", "agent": "device", "trunk": "name"}
+_NAMES |= {"ivr": "code", "skill": "code"}
 """Tables that stand in a list, and the key that names one."""
 
 
@@ -28,6 +29,15 @@ def broken_relations(given: Mapping[str, Any]) -> Iterator[Fault]:
             if (device := _said(entry, "device")) in agents:
                 text = f"found {device!r}, which is an [[agent]] too, expected one of the two"
                 yield (table, index, "device"), text
+    phones = agents | {
+        _said(entry, "device")
+        for table in ("account", "station")
+        for entry in _entries(given, table)
+    }
+    for index, ivr in enumerate(_entries(given, "ivr")):
+        if (code := _said(ivr, "code")) in phones and code:
+            text = f"found {code!r}, which is an [[agent]], [[account]] or [[station]] too"
+            yield ("ivr", index, "code"), f"{text}, expected a number of its own"
     devices = {_said(account, "device") for account in _entries(given, "account")}
     for index, trunk in enumerate(_entries(given, "trunk")):
         account = _said(trunk, "account")

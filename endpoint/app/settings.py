@@ -26,6 +26,8 @@ from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
 from endpoint.app.accountsettings import AccountSettings as AccountSettings
 from endpoint.app.agentsettings import AgentSettings as AgentSettings
+from endpoint.app.ivrsettings import IvrSettings as IvrSettings
+from endpoint.app.ivrsettings import SkillSettings as SkillSettings
 from endpoint.app.permissionsettings import PickupGroupSettings as PickupGroupSettings
 from endpoint.app.permissionsettings import SupervisionSettings as SupervisionSettings
 from endpoint.app.plansettings import DialLimitSettings as DialLimitSettings
@@ -482,6 +484,8 @@ class Config(Section):
     trunk: list[TrunkSettings] = []
     supervision: list[SupervisionSettings] = []
     pickup_group: list[PickupGroupSettings] = []
+    ivr: list[IvrSettings] = []
+    skill: list[SkillSettings] = []
 
     @model_validator(mode="wrap")
     @classmethod

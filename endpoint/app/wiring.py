@@ -15,6 +15,7 @@ from typing import Any, Self
 import structlog
 from aiohttp import web
 
+from endpoint.agents.skills import SkillQueues
 from endpoint.app import certificates
 from endpoint.app.access import SIP_PATH, Access
 from endpoint.app.bans import BanRoutes
@@ -38,6 +39,8 @@ from endpoint.app.facts import (
 )
 from endpoint.app.headroom import Headroom
 from endpoint.app.http import LOOPBACK, HttpServer
+from endpoint.app.ivr import IvrRoutes
+from endpoint.app.ivrsettings import ivrs, skills
 from endpoint.app.journal import RecordJournal
 from endpoint.app.lostcalls import OpenCallNotes
 from endpoint.app.media import MediaRoutes
@@ -59,6 +62,8 @@ from endpoint.callcontrol.dials import DialLimits
 from endpoint.callcontrol.events import CallCleared
 from endpoint.callcontrol.model import CallSettings
 from endpoint.errors import ConfigurationError, StorageError
+from endpoint.ivr.host import Ivrs
+from endpoint.ivr.reading import FlowError
 from endpoint.legs.base import DeviceId
 from endpoint.legs.exchange import LegExchange
 from endpoint.legs.line import AccountSettings
@@ -129,6 +134,8 @@ class Endpoint:
         """Where numbers go."""
         self.exchange: LegExchange
         self.controller: CallController
+        self.ivrs: Ivrs
+        self.queues: SkillQueues
         self.http: HttpServer
         self.sip_address: tuple[str, int]
         """Where SIP over UDP is bound."""
@@ -301,13 +308,17 @@ class Endpoint:
         self.plan = PlanInUse(
             dial_plan(config, trunks), clock, lambda device: self.exchange.has_account(device)
         )
+        try:
+            self.ivrs = Ivrs(ivrs(config.ivr))
+        except FlowError as error:
+            raise ConfigurationError([f"ivr: {each}" for each in error.mistakes]) from error
         self.exchange = await enter(
             LegExchange(
                 self.server,
                 self.media,
                 settings=leg_settings(config),
                 accounts=accounts,
-                stations=stations(config),
+                stations=[*stations(config), *self.ivrs.stations()],
                 trunks=trunks,
                 numbering=self.plan,
                 extension=self._extension,
@@ -342,6 +353,17 @@ class Endpoint:
         # After the accounts: their connections lead to some of those.
         self.server.user_agent.end_left_over(self._dialogs.left)
 
+        # At once, before any call can have come to one of them.
+        self.queues = await enter(
+            SkillQueues(self.controller, skills(config.skill), self._needs_no_registration)
+        )
+        await enter(self.ivrs.serve(self.controller, self.queues))
+
+    def _needs_no_registration(self, device: DeviceId) -> bool:
+        """Whether calls reach a device of ours though nothing has registered for it."""
+        stations = {*self.config.devices_without_phone, *self.ivrs.codes}
+        return device in stations or self.exchange.reaches_telephone(device)
+
     async def _watch(self, directory: Directory) -> None:
         """Telephones that subscribe are told of our devices."""
         domain = leg_settings(self.config).domain
@@ -363,6 +385,7 @@ class Endpoint:
         return [
             *RestRoutes(view, patience_s, alarms=self.supervision.alarms).routes(),
             *BanRoutes(self.server).routes(),
+            *IvrRoutes(self.ivrs, self.queues).routes(),
             *TraceRoutes(traces, self.exchange.sip_calls).routes(),
             *TextRoutes(self.server, directory, domain, patience_s).routes(),
             *SoundRoutes(self.exchange.sounds, patience_s).routes(),

@@ -51,6 +51,9 @@ def in_words(event: str, fields: Mapping[str, Any]) -> str:
             return f"no digits could be sent to {who}"
         case "DigitDetected":
             return f"{who} has pressed a key"
+        case "IvrVisited":
+            result = f": {fields['result']}" if fields["result"] else ""
+            return f"the call is at {fields['node']} of {who}'s {fields['flow']}{result}"
         case "Transferring":
             return f"{fields['transferred_to']} is to take the place of {who}"
         case "Transferred":

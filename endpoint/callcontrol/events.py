@@ -166,6 +166,23 @@ class DigitDetected(CallEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class IvrVisited(CallEvent):
+    """The call has come to a node of the device's flow; told again with what came of that.
+
+    The device is an IVR.
+    """
+
+    flow: str
+    """The flow's name."""
+    node: str
+    """The node's name in it."""
+    kind: str
+    """What is done there, as `menu`."""
+    result: str
+    """What came of it: a key that was chosen, `no_input`; nothing secret. Empty: it is there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Transferring(CallEvent):
     """The device's place in the call is to be taken by another, who is being called."""
 
@@ -269,6 +286,7 @@ CallEvents = (
     | DigitsGenerated
     | DigitsFailed
     | DigitDetected
+    | IvrVisited
     | Transferring
     | Transferred
     | TransferFailed

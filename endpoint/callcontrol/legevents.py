@@ -34,6 +34,7 @@ from endpoint.legs.base import (
     DigitDetected,
     DigitsSent,
     FarEndHold,
+    IvrVisited,
     LegAlerting,
     LegAnswered,
     LegDiverted,
@@ -82,6 +83,7 @@ def take(turn: Turn, event: LegEvent) -> None:
             FarEndHold()
             | DigitDetected()
             | DigitsSent()
+            | IvrVisited()
             | LegDiverted()
             | MediaConfirmed()
             | MediaInterrupted()
@@ -296,6 +298,7 @@ def _tell(
     event: FarEndHold
     | DigitDetected
     | DigitsSent
+    | IvrVisited
     | LegDiverted
     | MediaConfirmed
     | MediaInterrupted
@@ -312,6 +315,8 @@ def _tell(
                         **facts, held=event.held, far_end=answer, sip_status=event.sip_status
                     )
                 )
+            case DigitDetected() if connection.held_for is not None:
+                """Who is lent, or consults, presses keys for those whom he talks with there."""
             case DigitDetected():
                 turn.publish(
                     told.DigitDetected(**facts, digits=event.digit, duration_ms=event.duration_ms)
@@ -321,6 +326,9 @@ def _tell(
                     turn.publish(told.DigitsGenerated(**facts, digits=event.digits))
                 else:
                     turn.publish(told.DigitsFailed(**facts, text="the digits could not be sent"))
+            case IvrVisited(flow=flow, node=node, kind=kind, result=result):
+                visited = told.IvrVisited(**facts, flow=flow, node=node, kind=kind, result=result)
+                turn.publish(visited)
             case LegDiverted():
                 turn.publish(told.Diverted(**facts, diverted_to=event.to))
                 turn.put_connection(call.id, replace(connection, number=event.to))

@@ -102,6 +102,14 @@ class EndpointClient:
         """The lines to the public network, in the order in which they are tried."""
         return (await self._ask("GET", "/trunks", wire.Trunks)).trunks
 
+    async def ivrs(self) -> list[wire.Ivr]:
+        """The devices that are flows."""
+        return (await self._ask("GET", "/ivr", wire.Ivrs)).ivr
+
+    async def queues(self) -> list[wire.Queue]:
+        """Calls that wait, by skill."""
+        return (await self._ask("GET", "/queues", wire.Queues)).queues
+
     async def calls(self) -> list[wire.Call]:
         """The calls that live."""
         return (await self._ask("GET", "/calls", wire.Calls)).calls

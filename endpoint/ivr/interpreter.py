@@ -210,7 +210,7 @@ class GiveData:
 
 @dataclass(frozen=True, slots=True)
 class Visited:
-    """A node has been left, and what came of it."""
+    """The call has come to a node; said again, with its result, when something came of it."""
 
     visit: Visit
 
@@ -306,6 +306,7 @@ class _Turn:
         node = self.state.flow.node[name]
         visit = Visit(name, kind_of(node), self.now)
         self._put(node=name, tried=0, keys="", deadline=None, visits=(*self.state.visits, visit))
+        self.actions.append(Visited(visit))
         match node:
             case f.Set():
                 values = {k: filled(text, self._texts) for k, text in node.values.items()}
@@ -519,15 +520,12 @@ class _Turn:
         self._to = target
 
     def _leave(self, result: str) -> None:
-        if self.state.visits:
+        if self.state.visits and result:
             visit = replace(self.state.visits[-1], result=result)
             self._put(visits=(*self.state.visits[:-1], visit))
             self.actions.append(Visited(visit))
 
     def _end(self) -> None:
-        node = self.state.flow.node.get(self.state.node)
-        if isinstance(node, f.HangUp):
-            self._leave("")
         self._over()
         self.actions.append(EndCall())
 

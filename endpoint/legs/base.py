@@ -249,6 +249,21 @@ class DigitsSent:
 
 
 @dataclass(frozen=True, slots=True)
+class IvrVisited:
+    """The leg is an IVR's, whose call has come to a node of its flow, or what came of that."""
+
+    leg: LegId
+    flow: str
+    """The flow's name."""
+    node: str
+    """The node's name in it."""
+    kind: str
+    """What is done there, as `menu`."""
+    result: str
+    """What came of it: a key that was chosen, `no_input`; nothing secret. Empty: it is there."""
+
+
+@dataclass(frozen=True, slots=True)
 class MediaConfirmed:
     """The first audio packet from the leg was seen."""
 
@@ -364,6 +379,7 @@ LegEvent = (
     | FarEndHold
     | DigitDetected
     | DigitsSent
+    | IvrVisited
     | MediaConfirmed
     | LegDiverted
     | MediaInterrupted

@@ -480,9 +480,14 @@ class LegExchange(Exchange):
 
         Telephone-events and tones do, except to a far end that takes digits in INFO alone.
         """
+        for leg in self._ports.listeners_of(pressed.leg):
+            if (hearer := self._legs.get(leg)) is not None and hearer.hears_digits:
+                hearer.hear_digit(pressed.digit)
         for leg in self._ports.only_listeners_of(pressed.leg):
             hearer = self._legs.get(leg)
-            if hearer is not None and DigitKind.INFO in (pressed.kind, hearer.digit_kind):
+            if hearer is None or hearer.hears_digits:
+                continue
+            if DigitKind.INFO in (pressed.kind, hearer.digit_kind):
                 hearer.send_digits(pressed.digit)
 
     # -- readers --------------------------------------------------------------------------------

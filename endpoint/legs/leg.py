@@ -136,6 +136,8 @@ class Leg(ABC):
         self.is_leaving = False
         """Its release was asked for."""
 
+    hears_digits = False
+    """It is told of each digit of each whom it hears, by `hear_digit`."""
     called: DeviceId | None = None
     """Whom it called; of one that was offered to us."""
 
@@ -173,6 +175,9 @@ class Leg(ABC):
     def send_digits(self, digits: str) -> None:
         """See `Exchange.send_digits`."""
         self.post(lambda: self._send_digits(digits))
+
+    def hear_digit(self, digit: str) -> None:  # noqa: B027 # most legs have no ears of their own
+        """Somebody whom it hears has pressed a key."""
 
     def receive_notice(self, notice: m.Notice) -> None:
         """The media plane says something of one of the leg's ports."""

@@ -136,23 +136,35 @@ class LegPorts:
         self._route(leg, _Routed(end.port, end.port))
 
     async def open_source(
-        self, leg: LegId, file: str | None, cadence: Sequence[m.Segment] = ()
+        self,
+        leg: LegId,
+        file: str | None,
+        cadence: Sequence[m.Segment] = (),
+        *,
+        loop: bool = True,
     ) -> m.PortName:
-        """Open what a leg without a network says: a file or a cadence. Raises MediaError."""
-        port = self._port_of(leg)
+        """Open what a leg without a network says: a file or a cadence. Raises MediaError.
+
+        Without `loop` it is played once, and then the notice `PlaybackEnded` comes.
+        """
+        port, near = self._port_of(leg), self._beside(leg)
+        opening: m.OpenPlayer | m.OpenFilePlayer
         if file is not None:
-            await self._open(leg, port, m.OpenFilePlayer(port=port, path=file, loop=True))
+            opening = m.OpenFilePlayer(port=port, path=file, loop=loop, near=near)
         else:
-            await self._open(leg, port, m.OpenPlayer(port=port, cadence=list(cadence)))
+            opening = m.OpenPlayer(port=port, cadence=list(cadence), loop=loop, near=near)
+        await self._open(leg, port, opening)
         return port
 
     async def open_sink(self, leg: LegId, keep_s: float) -> m.PortName:
         """Open the ears of a leg without a network; what they hear can be read. Raises MediaError.
 
-        What is kept is so many seconds long.
+        What is kept is so many seconds long; 0: nothing, until it is read.
         """
         port = self._port_of(leg)
         await self._open(leg, port, m.OpenSink(port=port, near=self._beside(leg)))
+        if not keep_s:
+            return port
         await self._link.request(m.StartListening(port=port, keep_s=keep_s))
         self._listening.add(port)
         return port
@@ -186,6 +198,10 @@ class LegPorts:
     def route(self, leg: LegId, source: m.PortName, sink: m.PortName) -> None:
         """Let the leg's routes go from and to these."""
         self._route(leg, _Routed(source, sink))
+
+    def route_sound(self, leg: LegId, sound: Source, sink: m.PortName) -> None:
+        """Let the leg's routes go from a sound of ours, and to this port."""
+        self.route(leg, _sound(sound), sink)
 
     def close_port(self, port: m.PortName) -> None:
         """Close one port of a leg that goes on without it. Harmless where there is none."""
@@ -278,6 +294,15 @@ class LegPorts:
         else:
             self._routes.pop(interaction, None)
         self._say(interaction)
+
+    def listeners_of(self, leg: LegId) -> list[LegId]:
+        """The legs that hear this one."""
+        return [
+            route.sink
+            for routes in self._routes.values()
+            for route in routes
+            if route.source == leg
+        ]
 
     def only_listeners_of(self, leg: LegId) -> list[LegId]:
         """The legs that hear this one, and nobody else."""

@@ -399,6 +399,8 @@ class OpenPlayer(Command[Done], frozen=True):
     cadence: Sequence[Segment]
     """As `endpoint.audio.tones.MUSIC_ON_HOLD`."""
     loop: bool = True
+    near: PortName = ""
+    """As in `OpenRtpPort`; one that loops is at every worker."""
 
 
 class OpenFilePlayer(Command[Done], frozen=True):
@@ -411,6 +413,8 @@ class OpenFilePlayer(Command[Done], frozen=True):
     port: PortName
     path: str
     loop: bool = False
+    near: PortName = ""
+    """As in `OpenPlayer`."""
 
 
 class OpenSink(Command[Done], frozen=True):

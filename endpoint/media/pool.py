@@ -213,8 +213,7 @@ class MediaPool:
                 # A group that nobody has a share of is still a question that wants its answer.
                 return self._shares(group) or [(0, m.SetRoutes(group, []))]
             case m.OpenPlayer(port) | m.OpenFilePlayer(port) | m.OpenSink(port):
-                near = command.near if isinstance(command, m.OpenSink) else ""
-                self._place(port, near, everywhere=m.is_loop(command))
+                self._place(port, command.near, everywhere=m.is_loop(command))
                 parts = self._at(port, command)
             case m.OpenRtpPort(port) | m.OpenWebRtcPort(port):
                 self._place(port, command.near)

@@ -84,6 +84,20 @@ async def test_b_comes_back_with_what_c_has_collected() -> None:
         }
 
 
+async def test_what_b_presses_for_c_is_told_of_their_call_alone() -> None:
+    """It may be a password, which A is not to know, nor whoever reads A's call."""
+    async with open_desk() as desk:
+        _, customer, other = await lent(desk)
+        first, second = desk.controller.calls()
+        customer.press("7")
+        assert (await desk.told(told.DigitDetected)).call == second.id
+        other.hang_up()
+        await is_home(desk)
+        customer.press("8")
+        pressed = await desk.told(told.DigitDetected)
+        assert (pressed.call, pressed.digits) == (first.id, "8")
+
+
 async def test_c_begins_with_the_data_of_the_call_and_sees_whom_it_talks_with() -> None:
     async with open_desk() as desk:
         await desk.talking()

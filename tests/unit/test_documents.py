@@ -19,6 +19,7 @@ from endpoint.app.cli import app
 from endpoint.app.directory import Directory
 from endpoint.app.eventsocket import EventSocket
 from endpoint.app.exitcodes import ExitCode
+from endpoint.app.ivr import IvrRoutes
 from endpoint.app.media import MediaRoutes
 from endpoint.app.native import NativeView
 from endpoint.app.programs import ProgramRoutes
@@ -127,6 +128,7 @@ def test_the_requests_of_the_native_interface_are_those_that_are_served() -> Non
         *SoundRoutes(SoundStations((), Mock()), 1.0).routes(),
         *MediaRoutes(view, Mock(spec=BrowserStations), 1.0).routes(),
         *ProgramRoutes(view, Mock(), 1.0).routes(),
+        *IvrRoutes(Mock(), Mock()).routes(),
         *BanRoutes(Mock(spec=SipServer)).routes(),
         *TraceRoutes(Mock(spec=Traces), SipCalls()).routes(),
         *TextRoutes(Mock(spec=SipServer), Mock(spec=Directory), "", 1.0).routes(),

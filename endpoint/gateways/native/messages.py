@@ -516,6 +516,56 @@ class Trunks(Struct, frozen=True):
     trunks: list[Trunk]
 
 
+class Ivr(Struct, frozen=True):
+    """A device that is a flow."""
+
+    code: str
+    """Which."""
+    flow: str
+    """The flow's name."""
+    file: str
+    """Where it is read from."""
+    title: str
+    """What it is, for a person."""
+    nodes: int
+    """How many it has."""
+    calls: int
+    """That are in it now."""
+    read_at: datetime
+    """When it was read (UTC)."""
+    mistakes: list[str] = []
+    """Of the file as it is now; calls come to the flow as it was before."""
+
+
+class Ivrs(Struct, frozen=True):
+    """`GET /ivr`."""
+
+    ivr: list[Ivr]
+
+
+class Queue(Struct, frozen=True):
+    """Calls that wait for a skill."""
+
+    skill: str
+    """Its code."""
+    devices: list[str]
+    """Whom they are offered to."""
+    reachable: int
+    """How many of these can be called,"""
+    free: int
+    """and are in no call."""
+    waiting_s: list[float]
+    """How long each has waited, who came first first."""
+    ringing: list[str]
+    """Where one of them rings now."""
+
+
+class Queues(Struct, frozen=True):
+    """`GET /queues`."""
+
+    queues: list[Queue]
+
+
 class Devices(Struct, frozen=True):
     """`GET /devices`."""
 

@@ -23,6 +23,9 @@ FIELDS = {
     "held": True,
     "far_end": "accepted",
     "muted": True,
+    "flow": "survey",
+    "node": "rate",
+    "result": "5",
 }
 
 
