@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
@@ -32,6 +32,8 @@ class Supervision:
     def __init__(self, rule: RestartRule | None = None) -> None:
         self._rule = rule or RestartRule()
         self._restarts: dict[str, deque[float]] = {}
+        self.restarts: Counter[str] = Counter()
+        """How often each was begun anew so far."""
 
     def __repr__(self) -> str:
         return f"<Supervision alarms={list(self._alarming())}>"
@@ -59,6 +61,7 @@ class Supervision:
     def restarted(self, name: str, reason: str) -> bool:
         """Note that something is begun anew; whether it is too often. Says so once in the log."""
         now = asyncio.get_running_loop().time()
+        self.restarts[name] += 1
         was_alarming = name in self._alarming()
         times = self._restarts.setdefault(name, deque(maxlen=self._rule.restarts + 1))
         times.append(now)

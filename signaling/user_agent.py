@@ -334,6 +334,11 @@ class UserAgent:
         """Address and port of our end of a flow; None where that is not known."""
         return self._layer.local_address(flow)
 
+    @property
+    def is_listening(self) -> bool:
+        """Whether every listener takes what comes."""
+        return self._layer.is_listening
+
     def keep(self, flow: Flow) -> None:
         """A flow's user has proved who it is: no idle limit, and the guard knows it."""
         self._layer.keep(flow)

@@ -66,11 +66,11 @@ class Access:
             return self._refuse_origin(request)
         if request.method == hdrs.METH_OPTIONS and hdrs.ORIGIN in request.headers:
             return web.Response(status=204, headers=_PREFLIGHT)
-        if request.path.startswith(API) and (refused := self._refuse_token(request)) is not None:
+        if request.path.startswith(API) and (refused := self.refuse_token(request)) is not None:
             return refused
         return await handler(request)
 
-    def _refuse_token(self, request: web.Request) -> web.Response | None:
+    def refuse_token(self, request: web.Request) -> web.Response | None:
         """None where the token is right. Compared in constant time; never looked for in the URL.
 
         Who showed too many wrong ones waits, with the right one too: guessing must not pay.

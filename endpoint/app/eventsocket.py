@@ -29,6 +29,8 @@ class EventSocket:
 
     def __init__(self, view: NativeView) -> None:
         self._view = view
+        self.clients = 0
+        """Who reads events now."""
 
     def routes(self) -> list[web.RouteDef]:
         """Method, path, handler."""
@@ -49,11 +51,15 @@ class EventSocket:
         run = request.query.get("run")
         subscription, snapshot = await self._begin(start, run, missed=False)
         await socket.prepare(request)
-        async with asyncio.TaskGroup() as group:
-            writer = group.create_task(self._write(socket, subscription, snapshot))
-            async for _ in socket:
-                pass
-            writer.cancel()
+        self.clients += 1
+        try:
+            async with asyncio.TaskGroup() as group:
+                writer = group.create_task(self._write(socket, subscription, snapshot))
+                async for _ in socket:
+                    pass
+                writer.cancel()
+        finally:
+            self.clients -= 1
         return socket
 
     async def _write(

@@ -91,7 +91,8 @@ class HttpServer:
     ) -> None:
         """`has_room` says whether the process may have another connection."""
         self._settings = settings
-        self._access = access
+        self.access = access
+        """Who may."""
         self._tls = tls
         self._names = names
         self._guard = ConnectionGuard(
@@ -139,13 +140,13 @@ class HttpServer:
         await self._runner.setup()
         settings = self._settings
         self.port = await self._listen(settings.host, settings.port, "http.port", self._tls)
-        self._access.admit_origins(own_origins(self._names, "https", self.port))
+        self.access.admit_origins(own_origins(self._names, "https", self.port))
         if settings.plain:
             self.plain_port = await self._listen(
                 LOOPBACK, settings.plain_port, "http.plain_port", None
             )
             local = [name for name in self._names if is_loopback(name)]
-            self._access.admit_origins(own_origins(local, "http", self.plain_port))
+            self.access.admit_origins(own_origins(local, "http", self.plain_port))
 
     async def stop_listening(self) -> None:
         """Take no new connections; those that are open go on."""
@@ -198,7 +199,7 @@ class HttpServer:
         # Never for localhost: it would bind every other server on this machine's localhost too.
         if request.secure and not is_loopback(request.url.host or "localhost"):
             response.headers[hdrs.STRICT_TRANSPORT_SECURITY] = _HSTS
-        self._access.add_cors(request, response.headers)
+        self.access.add_cors(request, response.headers)
 
 
 @web.middleware

@@ -147,6 +147,11 @@ class HttpSettings(Section):
     """A kept-alive connection without a request is closed then."""
     body_limit_bytes: Count = 65_536
     """How long what a request sends may be."""
+    metrics: Literal["token", "loopback", "off"] = "token"
+    """Who reads `/metrics`: whoever has the token, this machine without it too, or nobody.
+
+    A proxy on this machine is this machine.
+    """
 
     @field_validator("token")
     @classmethod

@@ -44,7 +44,9 @@ from endpoint.app.ivrsettings import ivrs, skills
 from endpoint.app.journal import RecordJournal
 from endpoint.app.lostcalls import OpenCallNotes
 from endpoint.app.media import MediaRoutes
+from endpoint.app.metrics import Metrics
 from endpoint.app.native import NativeView
+from endpoint.app.observing import Observing, Parts
 from endpoint.app.openstate import OpenState
 from endpoint.app.permissionsettings import rules
 from endpoint.app.ports import PortTaken, is_taken
@@ -136,6 +138,8 @@ class Endpoint:
         self.controller: CallController
         self.ivrs: Ivrs
         self.queues: SkillQueues
+        self.metrics: Metrics
+        self._database: Database
         self.http: HttpServer
         self.sip_address: tuple[str, int]
         """Where SIP over UDP is bound."""
@@ -218,6 +222,7 @@ class Endpoint:
         config, enter = self.config, self._stack.enter_async_context
         self.state.prepared()
         self._stack.enter_context(self.state.held())
+        self.metrics = Metrics(asyncio.get_running_loop().time)
         await self._open_storage()
         await self._open_notes()
         accounts = outside_accounts(config, self.state.installation())
@@ -241,10 +246,24 @@ class Endpoint:
         self._stack.push_async_callback(self.http.stop_listening)
         self._stack.enter_context(self.state.announced(self.running))
 
+    def _observing(self, events: EventSocket) -> Observing:
+        """What monitors ask."""
+        parts = Parts(
+            database=self._database,
+            controller=self.controller,
+            exchange=self.exchange,
+            server=self.server,
+            media_workers=self.media_workers,
+            supervision=self.supervision,
+            connections=lambda: self.http.connections,
+            event_sockets=lambda: events.clients,
+        )
+        return Observing(parts, self.metrics, self.config.http.metrics, self.http.access)
+
     async def _open_storage(self) -> None:
         """The database, and what is secret: the token, the certificate."""
         config = self.config
-        database = Database(database_url(config, self.state))
+        database = self._database = Database(database_url(config, self.state))
         await self._stack.enter_async_context(database)
         self.extensions = Extensions(database)
         self.records = StoredCallRecords(database)
@@ -332,7 +351,7 @@ class Endpoint:
         self.controller = await enter(
             CallController(
                 self.exchange,
-                journal,
+                self.metrics.measured(journal),
                 settings=ControllerSettings(
                     calls=CallSettings(
                         no_answer_s=config.calls.answer_timeout_s,
@@ -348,6 +367,7 @@ class Endpoint:
                 is_ours=directory.knows,
                 keep=self.supervision.keep,
                 open_calls=self._lost_calls,
+                commanding=self.metrics.commanding,
             )
         )
         # After the accounts: their connections lead to some of those.
@@ -382,6 +402,7 @@ class Endpoint:
         config, patience_s = self.config, self.config.http.body_timeout_s
         view = NativeView(self.controller, self.exchange, directory)
         domain = leg_settings(config).domain
+        events = EventSocket(view)
         return [
             *RestRoutes(view, patience_s, alarms=self.supervision.alarms).routes(),
             *BanRoutes(self.server).routes(),
@@ -391,7 +412,8 @@ class Endpoint:
             *SoundRoutes(self.exchange.sounds, patience_s).routes(),
             *MediaRoutes(view, self.exchange.browsers, patience_s).routes(),
             *ProgramRoutes(view, self.exchange.leg, patience_s).routes(),
-            *EventSocket(view).routes(),
+            *events.routes(),
+            *self._observing(events).routes(),
         ]
 
     async def _listen_sip(self) -> None:

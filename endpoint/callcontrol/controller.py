@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
@@ -123,6 +123,14 @@ async def _once(name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> Non
     await work()
 
 
+Commanding = Callable[[Command], AbstractContextManager[None]]
+"""What is around a command that is done."""
+
+
+def _unobserved(command: Command) -> AbstractContextManager[None]:
+    return nullcontext()
+
+
 async def _anybody(device: DeviceId) -> bool:
     return True
 
@@ -138,7 +146,8 @@ class CallController:
     made from them. extension: whom a dialled number means, where that is an extension of ours.
     plan: says where all other numbers go, and which are refused.
     is_ours: whether a device may be commanded. keep: keeps our reader of leg events alive.
-    open_calls: where what would stay of calls is noted, should we die.
+    open_calls: where what would stay of calls is noted, should we die. commanding: around each
+    command, for who observes.
     """
 
     def __init__(
@@ -154,6 +163,7 @@ class CallController:
         is_ours: Callable[[DeviceId], Awaitable[bool]] = _anybody,
         keep: Keeper = _once,
         open_calls: OpenCalls | None = None,
+        commanding: Commanding = _unobserved,
     ) -> None:
         self.exchange = exchange
         """Makes the legs."""
@@ -172,6 +182,7 @@ class CallController:
         self._new_interaction = new_interaction
         self._is_ours = is_ours
         self._keep = keep
+        self._commanding = commanding
         self._feed = EventFeed(self.settings.history)
         self._group = asyncio.TaskGroup()
         self._reader: asyncio.Task[None] | None = None
@@ -221,6 +232,10 @@ class CallController:
 
         Raises: CommandRejected; then nothing has changed.
         """
+        with self._commanding(command):
+            return await self._submit(command)
+
+    async def _submit(self, command: Command) -> CommandAccepted:
         if not await self._is_ours(command.device):
             why = f"{command.device} is no device of ours: no extension, account or station"
             raise refused(Rejection.UNKNOWN_DEVICE, command, why)

@@ -154,6 +154,11 @@ class WorkerLink(WorkerProcess[m.Notice]):
         self._open: dict[m.PortName, m.Opening] = {}
         """What was opened, and not closed."""
 
+    @property
+    def ports(self) -> int:
+        """How many ports and players are open."""
+        return len(self._open)
+
     def ask(self, command: m.Command[R]) -> Coroutine[Any, Any, R]:
         """See `Link`."""
         is_new = self._keep_in_mind(command)

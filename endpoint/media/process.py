@@ -144,6 +144,8 @@ class WorkerProcess(Generic[N]):
         self._closing = False
         self.is_up = False
         """The worker that runs has answered; while a new one begins it may be asked, and waits."""
+        self.answered_in_s = 0.0
+        """How late it was to answer when it was asked last whether it lives."""
 
     async def __aenter__(self) -> Self:
         await self._group.__aenter__()
@@ -334,5 +336,8 @@ class WorkerProcess(Generic[N]):
 
     async def _greet(self) -> None:
         """See whether it lives. Raises MediaUnavailable."""
+        clock = asyncio.get_running_loop().time
+        asked_at = clock()
         await self.request(m.Ping())
+        self.answered_in_s = clock() - asked_at
         self.is_up = True

@@ -78,6 +78,8 @@ class Database:
         if self.sqlite:
             event.listen(self._engine.sync_engine, "connect", _prepare_sqlite)
         self._sessions = async_sessionmaker(self._engine, expire_on_commit=False)
+        self.errors = 0
+        """Times that it refused, or could not be reached."""
         self.tenant_id = 0
         """Of the one tenant that this process serves; known once open."""
 
@@ -142,8 +144,17 @@ class Database:
     @asynccontextmanager
     async def session(self) -> AsyncIterator[AsyncSession]:
         """One transaction: committed at the end, rolled back on an error. Raises `StorageError`."""
-        async with _mapped_errors(), self._sessions.begin() as session:
-            yield session
+        try:
+            async with _mapped_errors(), self._sessions.begin() as session:
+                yield session
+        except StorageError:
+            self.errors += 1
+            raise
+
+    async def ask(self) -> None:
+        """See whether it answers. Raises `StorageError`."""
+        async with self.session() as session:
+            await session.execute(select(TenantRow.id).limit(1))
 
     async def _check_schema(self) -> None:
         async with _mapped_errors(), self._engine.connect() as connection:

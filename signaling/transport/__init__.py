@@ -58,5 +58,9 @@ class DatagramTransport(Transport, Protocol):
     def local_host(self) -> str:
         """The bound address; `0.0.0.0` or `::` for all."""
 
+    @property
+    def is_open(self) -> bool:
+        """Whether datagrams come."""
+
     def flow_to(self, host: str, port: int) -> Flow:
         """The flow to a far end, given by its numeric address."""

@@ -217,6 +217,11 @@ class TransportLayer:
         self._transports[transport.name] = transport
         self._datagrams.append(transport)
 
+    @property
+    def is_listening(self) -> bool:
+        """Whether every listener takes what comes."""
+        return self._streams.is_accepting and all(each.is_open for each in self._datagrams)
+
     async def remove(self, name: str) -> None:
         """Close one transport; its name is free again."""
         await self._transports[name].close()

@@ -309,6 +309,11 @@ class StreamTransport:
                 return int(listener.socket.getsockname()[1])
         return None
 
+    @property
+    def is_accepting(self) -> bool:
+        """Whether every listener takes connections."""
+        return not any(each.accepting.done() for each in self._listeners)
+
     def keep(self, flow: Flow) -> None:
         """Lift the idle limit of a connection whose user has proved who it is."""
         connection = self._connections.get(flow.connection)

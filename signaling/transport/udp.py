@@ -73,6 +73,11 @@ class UdpTransport(asyncio.DatagramProtocol):
                 host = address_towards(flow.host)
         return host, port
 
+    @property
+    def is_open(self) -> bool:
+        """Whether datagrams come."""
+        return self._socket is not None and not self._socket.is_closing()
+
     def flow_to(self, host: str, port: int) -> Flow:
         """The flow to a far end, given by its numeric address."""
         return Flow(TransportKind.UDP, host, port, self._name, 0)
