@@ -28,6 +28,7 @@ from endpoint.app.headroom import raise_descriptor_limit
 from endpoint.app.ivrcommands import ivr_app
 from endpoint.app.output import Json, Output
 from endpoint.app.partycommands import parties_app
+from endpoint.app.plancommands import plan_app
 from endpoint.app.registration import register
 from endpoint.app.settings import WILDCARDS, LogSettings
 from endpoint.app.setupcommands import (
@@ -54,6 +55,8 @@ app.add_typer(extension_app, name="extension")
 app.add_typer(db_app, name="db")
 app.add_typer(bans_app, name="bans")
 app.add_typer(sound_app, name="sound")
+app.add_typer(plan_app, name="plan")
+app.add_typer(plan_app, name="plan")
 app.add_typer(ivr_app, name="ivr")
 app.add_typer(calls_app)
 app.add_typer(parties_app)

@@ -49,6 +49,8 @@ from endpoint.app.native import NativeView
 from endpoint.app.observing import Observing, Parts
 from endpoint.app.openstate import OpenState
 from endpoint.app.permissionsettings import rules
+from endpoint.app.plan import PlanRoutes
+from endpoint.app.planbook import PlanBook
 from endpoint.app.ports import PortTaken, is_taken
 from endpoint.app.programs import ProgramRoutes
 from endpoint.app.rest import RestRoutes
@@ -75,6 +77,7 @@ from endpoint.media.pool import MediaPool, Placement, together
 from endpoint.storage.calls import StoredCallRecords
 from endpoint.storage.database import Database
 from endpoint.storage.extensions import Credential, Extension, Extensions
+from endpoint.storage.plan import StoredPlanRules
 from signaling.errors import TransportError
 from signaling.keeping import KeptCall
 from signaling.server import SipServer
@@ -134,6 +137,8 @@ class Endpoint:
         self.media: MediaPool
         self.plan: PlanInUse
         """Where numbers go."""
+        self.plan_book: PlanBook
+        """By what rules."""
         self.exchange: LegExchange
         self.controller: CallController
         self.ivrs: Ivrs
@@ -267,6 +272,7 @@ class Endpoint:
         await self._stack.enter_async_context(database)
         self.extensions = Extensions(database)
         self.records = StoredCallRecords(database)
+        self._plan_rules = StoredPlanRules(database)
         self.token = api_token(config, self.state)
         check_secrets(config, self.token, await self.extensions.all(), self._origins)
         now = certificates.wall_clock()
@@ -331,6 +337,14 @@ class Endpoint:
             self.ivrs = Ivrs(ivrs(config.ivr))
         except FlowError as error:
             raise ConfigurationError([f"ivr: {each}" for each in error.mistakes]) from error
+        self.plan_book = PlanBook(
+            self._plan_rules,
+            self.plan,
+            may_show={trunk.name: trunk.numbers for trunk in trunks},
+            extension=self._extension,
+            is_up=lambda: {trunk.name: trunk.up for trunk in self.exchange.trunks()},
+        )
+        await self.plan_book.load()
         self.exchange = await enter(
             LegExchange(
                 self.server,
@@ -405,6 +419,7 @@ class Endpoint:
         events = EventSocket(view)
         return [
             *RestRoutes(view, patience_s, alarms=self.supervision.alarms).routes(),
+            *PlanRoutes(self.plan_book, patience_s).routes(),
             *BanRoutes(self.server).routes(),
             *IvrRoutes(self.ivrs, self.queues).routes(),
             *TraceRoutes(traces, self.exchange.sip_calls).routes(),

@@ -420,6 +420,12 @@ class PlanInUse:
         now = at or self._clock()
         return self.plan.decide(Dial(number, caller, now, digits, device, by_account))
 
+    def decide_incoming(
+        self, trunk: str, number: str, caller: str, *, at: datetime | None = None
+    ) -> Decision:
+        """See `DialPlan.decide_incoming`."""
+        return self.plan.decide_incoming(trunk, number, caller, at or self._clock())
+
     def is_device(self, number: DeviceId) -> bool:
         """Whether the configuration has a device of that name."""
         return number in self.plan.devices
@@ -433,7 +439,7 @@ class PlanInUse:
 
     def incoming(self, trunk: str, number: str, calling: str) -> DeviceId | NumberRefused:
         """See `Numbering`."""
-        decision = self.plan.decide_incoming(trunk, number, calling, self._clock())
+        decision = self.decide_incoming(trunk, number, calling)
         if decision.device is not None:
             return decision.device
         refused = decision.ways

@@ -13,6 +13,7 @@ import aiohttp
 import msgspec
 
 from endpoint.client.errors import EndpointUnreachable, RequestRefused
+from endpoint.client.plan import PlanRequests
 from endpoint.gateways.native import messages as wire
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -38,7 +39,7 @@ class Frames:
         raise StopAsyncIteration
 
 
-class EndpointClient:
+class EndpointClient(PlanRequests):
     """One endpoint: `async with EndpointClient(url, token) as client`.
 
     Every method raises `EndpointUnreachable`, or `RequestRefused` with the endpoint's own word.

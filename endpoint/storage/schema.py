@@ -148,3 +148,31 @@ class CallRow(Base):
     """One entry a device, with its own ending."""
     data: Mapped[dict[str, Any]] = mapped_column(JSON)
     """What clients gave to the call."""
+
+
+class PlanRuleRow(Base):
+    """One rule of the dial plan; its columns are those of `callcontrol.dialplan.Rule`."""
+
+    __tablename__ = "plan_rule"
+    __table_args__ = (UniqueConstraint("tenant_id", "name"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    tenant_id: Mapped[int] = mapped_column(ForeignKey("tenant.id", ondelete="CASCADE"))
+    name: Mapped[str] = mapped_column(String(64))
+    pattern: Mapped[str] = mapped_column(String(256))
+    action: Mapped[str] = mapped_column(String(16))
+    direction: Mapped[str] = mapped_column(String(8))
+    position: Mapped[int]
+    callers: Mapped[list[str]] = mapped_column(JSON)
+    trunks: Mapped[list[str]] = mapped_column(JSON)
+    hours: Mapped[str] = mapped_column(Text)
+    time_zone: Mapped[str] = mapped_column(String(64))
+    holidays: Mapped[list[str]] = mapped_column(JSON)
+    lines: Mapped[list[dict[str, Any]]] = mapped_column(JSON)
+    device: Mapped[str] = mapped_column(String(64))
+    shown: Mapped[str] = mapped_column(String(64))
+    location: Mapped[str] = mapped_column(Text)
+    premium: Mapped[bool]
+    cause: Mapped[str] = mapped_column(String(32))
+    text: Mapped[str] = mapped_column(Text)
+    enabled: Mapped[bool]

@@ -22,6 +22,8 @@ from endpoint.app.exitcodes import ExitCode
 from endpoint.app.ivr import IvrRoutes
 from endpoint.app.media import MediaRoutes
 from endpoint.app.native import NativeView
+from endpoint.app.plan import PlanRoutes
+from endpoint.app.planbook import PlanBook
 from endpoint.app.programs import ProgramRoutes
 from endpoint.app.rest import RestRoutes
 from endpoint.app.settings import Config
@@ -129,6 +131,7 @@ def test_the_requests_of_the_native_interface_are_those_that_are_served() -> Non
         *MediaRoutes(view, Mock(spec=BrowserStations), 1.0).routes(),
         *ProgramRoutes(view, Mock(), 1.0).routes(),
         *IvrRoutes(Mock(), Mock()).routes(),
+        *PlanRoutes(Mock(spec=PlanBook), 1.0).routes(),
         *BanRoutes(Mock(spec=SipServer)).routes(),
         *TraceRoutes(Mock(spec=Traces), SipCalls()).routes(),
         *TextRoutes(Mock(spec=SipServer), Mock(spec=Directory), "", 1.0).routes(),

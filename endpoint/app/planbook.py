@@ -1,0 +1,222 @@
+"""The dial plan's book: rules are checked, kept, and count from then on."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import Literal, Protocol, Self
+
+import msgspec
+import structlog
+
+from endpoint.callcontrol.dialplan import Decision, DialPlan, Direction, PlanInUse, Rule
+from endpoint.callcontrol.planrules import PlanRules, mistakes_of, trunks_of
+from endpoint.errors import EndpointError
+from endpoint.gateways.native import planmessages as wire
+from endpoint.legs.base import DeviceId
+
+log = structlog.get_logger(__name__)
+
+MOST_RULES = 5000
+
+
+class PlanDesk(Protocol):
+    """Where rules are asked for and changed: the endpoint that runs, or the database alone."""
+
+    async def plan(self) -> wire.Plan:
+        """All that decides."""
+
+    async def add_plan_rule(self, rule: wire.PlanRule) -> wire.PlanRule:
+        """One more."""
+
+    async def change_plan_rule(self, name: str, rule: wire.PlanRule) -> wire.PlanRule:
+        """One in the place of another."""
+
+    async def remove_plan_rule(self, name: str) -> None:
+        """One less."""
+
+    async def replace_plan(self, rules: Sequence[wire.PlanRule]) -> wire.Plan:
+        """These, and no others."""
+
+    async def ask_plan(self, asked: wire.AskPlan) -> wire.PlanAnswer:
+        """What would happen to a number."""
+
+
+class PlanRejected(EndpointError):
+    """Rules that can't be kept; nothing has changed."""
+
+    def __init__(
+        self, status: int, error: str, text: str, mistakes: Sequence[wire.PlanMistake] = ()
+    ) -> None:
+        said = "; ".join(f"{each.field}: {each.text}" for each in mistakes)
+        super().__init__(f"{text}: {said}" if said else text)
+        self.status = status
+        """Of HTTP."""
+        self.refused = wire.PlanRefused(error, str(self), list(mistakes))
+
+    @classmethod
+    def unknown(cls, name: str) -> Self:
+        """There is no such rule."""
+        return cls(404, "unknown_rule", f"there is no rule {name}")
+
+    @classmethod
+    def taken(cls, name: str) -> Self:
+        """There is one already."""
+        return cls(409, "name_taken", f"there is a rule {name} already")
+
+
+class PlanBook:
+    """Rules of the database, and the plan that counts; a `PlanDesk`."""
+
+    def __init__(
+        self,
+        rules: PlanRules,
+        in_use: PlanInUse,
+        *,
+        may_show: Mapping[str, Collection[str]],
+        extension: Callable[[DeviceId], Awaitable[DeviceId | None]],
+        is_up: Callable[[], Mapping[str, bool]] = dict,
+    ) -> None:
+        """Set up; `load` reads the rules.
+
+        Args:
+            rules: where they are kept.
+            in_use: has them from then on.
+            may_show: trunks by name, and the patterns of callers' numbers that each may show.
+            extension: the extension of ours that a number means.
+            is_up: which trunks take calls.
+        """
+        self._rules = rules
+        self._in_use = in_use
+        self._may_show = may_show
+        self._extension = extension
+        self._is_up = is_up
+
+    async def load(self) -> None:
+        """Let the rules that are kept count; not one that can't be read, as made by hand."""
+        kept: list[Rule] = []
+        for rule in await self._rules.all():
+            gone = [name for name in trunks_of(rule) if name not in self._may_show]
+            if gone:
+                log.warning("a rule of the dial plan has trunks that are gone", rule=rule.name)
+            if mistakes := mistakes_of(rule, {**self._may_show, **dict.fromkeys(gone, ())}):
+                log.error("a rule of the dial plan does not count", rule=rule.name, why=mistakes)
+            else:
+                kept.append(rule)
+        self._in_use.plan = replace(self._in_use.plan, rules=tuple(kept))
+
+    async def plan(self) -> wire.Plan:
+        """See `PlanDesk`."""
+        plan = self._in_use.plan
+        rules = [_told(rule) for direction in Direction for rule in _in_order(plan, direction)]
+        return wire.Plan(rules, list(plan.emergency), list(plan.refused), plan.international)
+
+    async def add_plan_rule(self, rule: wire.PlanRule) -> wire.PlanRule:
+        """See `PlanDesk`. Raises PlanRejected."""
+        made = self._checked([rule])[0]
+        if len(self._in_use.plan.rules) >= MOST_RULES:
+            raise PlanRejected(409, "too_many", f"there are {MOST_RULES} rules already")
+        if not await self._rules.add(made):
+            raise PlanRejected.taken(rule.name)
+        await self.load()
+        return _told(made)
+
+    async def change_plan_rule(self, name: str, rule: wire.PlanRule) -> wire.PlanRule:
+        """See `PlanDesk`. Raises PlanRejected."""
+        made = self._checked([rule])[0]
+        match await self._rules.change(name, made):
+            case None:
+                raise PlanRejected.unknown(name)
+            case False:
+                raise PlanRejected.taken(rule.name)
+            case True:
+                await self.load()
+        return _told(made)
+
+    async def remove_plan_rule(self, name: str) -> None:
+        """See `PlanDesk`. Raises PlanRejected."""
+        if not await self._rules.remove(name):
+            raise PlanRejected.unknown(name)
+        await self.load()
+
+    async def replace_plan(self, rules: Sequence[wire.PlanRule]) -> wire.Plan:
+        """See `PlanDesk`. Raises PlanRejected."""
+        made = self._checked(rules, of_many=True)
+        await self._rules.replace(made)
+        await self.load()
+        return await self.plan()
+
+    async def ask_plan(self, asked: wire.AskPlan) -> wire.PlanAnswer:
+        """See `PlanDesk`. Raises PlanRejected for a time without a time zone."""
+        if asked.at is not None and asked.at.tzinfo is None:
+            mistake = wire.PlanMistake("at", "expected a time zone, as 2026-12-25T10:00:00+01:00")
+            raise PlanRejected(400, "bad_field", "the time can't be understood", [mistake])
+        if asked.trunk:
+            if asked.trunk not in self._may_show:
+                mistake = wire.PlanMistake("trunk", f"there is no trunk {asked.trunk}")
+                raise PlanRejected(400, "bad_field", "no call comes from there", [mistake])
+            decision = self._in_use.decide_incoming(
+                asked.trunk, asked.number, asked.calling, at=asked.at
+            )
+        else:
+            number, _, extension = asked.number.partition("-")
+            decision = self._in_use.decide(
+                number,
+                DeviceId(asked.calling),
+                digits=extension.lstrip("Ww"),
+                device=await self._extension(DeviceId(number)),
+                at=asked.at,
+            )
+        return self._answer(asked.number, decision)
+
+    def _answer(self, number: str, decision: Decision) -> wire.PlanAnswer:
+        up = self._is_up()
+        return wire.PlanAnswer(
+            number,
+            _kind(decision),
+            decision.rule,
+            decision.device or "",
+            [
+                wire.PlanCourse(each.trunk, each.number, each.shown, up.get(each.trunk))
+                for each in decision.courses
+            ],
+            decision.cause or "",
+            decision.text,
+            [wire.PlanStep(each.rule, each.taken, each.why) for each in decision.trace],
+        )
+
+    def _checked(self, rules: Sequence[wire.PlanRule], *, of_many: bool = False) -> list[Rule]:
+        """The rules, if they are whole. Raises PlanRejected with every mistake."""
+        made: list[Rule] = []
+        mistakes: list[wire.PlanMistake] = []
+        names: set[str] = set()
+        for index, rule in enumerate(rules):
+            where = f"rules[{index}]." if of_many else ""
+            one = msgspec.convert(msgspec.to_builtins(rule), Rule)
+            mistakes += [
+                wire.PlanMistake(where + each.field, each.text)
+                for each in mistakes_of(one, self._may_show)
+            ]
+            if one.name in names:
+                mistakes.append(wire.PlanMistake(f"{where}name", f"found {one.name!r} twice"))
+            names.add(one.name)
+            made.append(one)
+        if mistakes:
+            raise PlanRejected(400, "bad_rule", "the rule is not whole", mistakes)
+        return made
+
+
+def _in_order(plan: DialPlan, direction: Direction) -> list[Rule]:
+    """Also those that do not count now."""
+    rules = [rule for rule in plan.rules if rule.direction is direction]
+    return sorted(rules, key=lambda rule: (rule.position, rule.name))
+
+
+def _told(rule: Rule) -> wire.PlanRule:
+    return msgspec.convert(msgspec.to_builtins(rule), wire.PlanRule)
+
+
+def _kind(
+    decision: Decision,
+) -> Literal["device", "remote", "trunk", "account", "emergency", "refused", "unknown"]:
+    return decision.kind.value

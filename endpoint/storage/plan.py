@@ -1,0 +1,92 @@
+"""Rules of the dial plan, in the database."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from sqlalchemy import delete, select
+from sqlalchemy.exc import IntegrityError
+
+from endpoint.callcontrol.dialplan import Rule
+from endpoint.errors import StorageError
+from endpoint.storage.database import Database
+from endpoint.storage.schema import PlanRuleRow
+
+
+class StoredPlanRules:
+    """The rules of one tenant; implements `PlanRules`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def all(self) -> Sequence[Rule]:
+        """See `PlanRules`."""
+        async with self._database.session() as session:
+            rows = await session.scalars(
+                select(PlanRuleRow)
+                .where(PlanRuleRow.tenant_id == self._database.tenant_id)
+                .order_by(PlanRuleRow.position, PlanRuleRow.name)
+            )
+            return [_rule(row) for row in rows]
+
+    async def add(self, rule: Rule) -> bool:
+        """See `PlanRules`."""
+        try:
+            async with self._database.session() as session:
+                session.add(self._row(rule))
+        except StorageError as error:
+            if isinstance(error.__cause__, IntegrityError):
+                return False
+            raise
+        return True
+
+    async def change(self, name: str, rule: Rule) -> bool | None:
+        """See `PlanRules`."""
+        try:
+            async with self._database.session() as session:
+                row = await session.scalar(
+                    select(PlanRuleRow).where(
+                        PlanRuleRow.tenant_id == self._database.tenant_id, PlanRuleRow.name == name
+                    )
+                )
+                if row is None:
+                    return None
+                for column, value in _columns(rule).items():
+                    setattr(row, column, value)
+        except StorageError as error:
+            if isinstance(error.__cause__, IntegrityError):
+                return False
+            raise
+        return True
+
+    async def remove(self, name: str) -> bool:
+        """See `PlanRules`."""
+        async with self._database.session() as session:
+            removed = await session.scalars(
+                delete(PlanRuleRow)
+                .where(PlanRuleRow.tenant_id == self._database.tenant_id, PlanRuleRow.name == name)
+                .returning(PlanRuleRow.id)
+            )
+            return removed.first() is not None
+
+    async def replace(self, rules: Sequence[Rule]) -> None:
+        """See `PlanRules`."""
+        tenant = self._database.tenant_id
+        async with self._database.session() as session:
+            await session.execute(delete(PlanRuleRow).where(PlanRuleRow.tenant_id == tenant))
+            session.add_all([self._row(rule) for rule in rules])
+
+    def _row(self, rule: Rule) -> PlanRuleRow:
+        return PlanRuleRow(tenant_id=self._database.tenant_id, **_columns(rule))
+
+
+def _columns(rule: Rule) -> dict[str, Any]:
+    plain: dict[str, Any] = msgspec.to_builtins(rule)
+    return plain
+
+
+def _rule(row: PlanRuleRow) -> Rule:
+    plain = {name: getattr(row, name) for name in Rule.__slots__}
+    return msgspec.convert(plain, Rule)
