@@ -1,66 +1,293 @@
-"""Call records outlive a database that is locked, full or away: they wait in a file."""
+"""The journal of call records: on the disk before a call's end is told, in the database soon after.
+
+A record is appended to a file and synced; those of several calls that end at once go together. A
+task brings them into the database in batches, and empties the file when all are there. So no call
+waits for a database that is locked, full or away, and what was written when we were killed is
+brought in at the next start. The database takes one record of a call and no second: bringing some
+in twice changes nothing.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from itertools import islice
 from pathlib import Path
+from types import TracebackType
+from typing import Protocol, Self, TypeVar
 
 import msgspec
 import structlog
 
-from endpoint.callcontrol.model import CallRecord
+from endpoint.callcontrol.controller import Keeper, once
+from endpoint.callcontrol.model import CallId, CallRecord
 from endpoint.errors import StorageError
-from endpoint.storage.calls import RecordExists, StoredCallRecords
+from endpoint.storage.calls import RecordRefused, writable
 
 log = structlog.get_logger(__name__)
 
+T = TypeVar("T")
+BATCH = 50
+"""Records that are brought in together."""
+RETRY_S = 1.0
+"""How long to wait before a database that refused is asked again."""
+FAREWELL_S = 5.0
+"""How long leaving waits for the database; what it does not take then stays in the file."""
+RESERVE_BYTES = 2**20
+"""Kept aside on the disk for the records of calls that end when it is full."""
+
+
+class Records(Protocol):
+    """Where records go in the end."""
+
+    async def write(self, *records: CallRecord) -> set[CallId]:
+        """Keep records, all or none; which are new.
+
+        Raises `StorageError`; `RecordRefused` where one of them never will be.
+        """
+
 
 class RecordJournal:
-    """Writes records to the database, or where that fails to a file; `replay` brings them in."""
+    """Keeps records, one way or the other: `async with RecordJournal(records, path) as journal`."""
 
-    def __init__(self, records: StoredCallRecords, path: Path) -> None:
+    def __init__(self, records: Records, path: Path, *, keep: Keeper = once) -> None:
+        """Set up; `keep` keeps alive what brings records into the database."""
         self._records = records
         self._path = path
+        self._keep = keep
+        self._group = asyncio.TaskGroup()
+        self._bringing: asyncio.Task[None] | None = None
+        self._reserve = path.with_name(path.name + ".reserve")
+        self._thread = ThreadPoolExecutor(1, "call records")
+        """One: what is asked of the file is done in its order."""
+        self._file = -1
+        self._asked: list[tuple[bytes, CallRecord, asyncio.Future[None]]] = []
+        self._appending: asyncio.Task[None] | None = None
+        self._waiting: deque[CallRecord] = deque()
+        """On the disk, and not known to be in the database."""
+        self._unkept = b""
+        """Lines that the file has not taken."""
+        self._news = asyncio.Event()
+        self._tried = asyncio.Event()
+        """Set, and made anew, when the database was asked once more."""
+        self.trouble = ""
+        """Why records wait; empty where the database takes them."""
 
-    async def write(self, record: CallRecord) -> None:
-        """Keep a record, one way or the other. A call must not break for its database."""
-        try:
-            await self._records.write(record)
-        except RecordExists:
-            log.error("call has a record already", call=record.call)
-        except StorageError:
-            log.exception("call record waits for the database", call=record.call)
-            await asyncio.to_thread(self._append, record)
+    def __repr__(self) -> str:
+        return f"<RecordJournal {self._path.name}, {len(self._waiting)} wait>"
 
-    async def replay(self) -> None:
-        """Bring in what waits. What still can't be written goes on waiting."""
+    async def __aenter__(self) -> Self:
+        """Open the file, and take what an earlier run has left in it. Raises `StorageError`."""
         try:
-            lines = self._path.read_bytes().splitlines()
-        except FileNotFoundError:
-            return
-        brought = 0
-        for line in lines:
+            left = await self._in_thread(self._open)
+        except OSError as error:
+            self._thread.shutdown()
+            raise StorageError(f"{self._path}: {error.strerror}; call records go there") from error
+        for line in left:
             try:
-                record = msgspec.json.decode(line, type=CallRecord)
+                self._waiting.append(msgspec.json.decode(line, type=CallRecord))
             except msgspec.DecodeError:  # cut by the crash that made it
                 log.error("call record can't be read", length=len(line))
-                continue
-            try:
-                await self._records.write(record)
-            except RecordExists:
-                continue  # a replay that did not come to its end
-            except StorageError:
-                log.exception("call records wait for the database", records=len(lines) - brought)
-                return
-            brought += 1
-        self._path.unlink()
-        log.info("call records brought in", records=brought)
+        if self._waiting:
+            log.info("call records of an earlier run are brought in", records=len(self._waiting))
+            self._news.set()
+        await self._group.__aenter__()
+        keeping = self._keep("call records", self._bring_in)
+        self._bringing = self._group.create_task(keeping, name="call records, kept")
+        return self
 
-    def _append(self, record: CallRecord) -> None:
-        file = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._bringing is not None:
+            self._bringing.cancel()
+        await self._group.__aexit__(None, None, None)
+        with contextlib.suppress(StorageError, TimeoutError):
+            async with asyncio.timeout(FAREWELL_S):
+                while self._waiting:
+                    await self._bring_some_in()
+        await self._empty()
+        if self._waiting:
+            log.error("call records wait for the next start", records=len(self._waiting))
+        await self._in_thread(self._close)
+        self._thread.shutdown()
+
+    @property
+    def waiting(self) -> int:
+        """Records that the database has not taken yet."""
+        return len(self._waiting)
+
+    async def write(self, record: CallRecord) -> None:
+        """Keep a record; it is on the disk when this returns.
+
+        Where the disk is full, and what was kept aside as well, the database may still take it, and
+        it is waited for once. After that it is kept in memory alone: a call must end.
+        """
+        written = asyncio.get_running_loop().create_future()
+        self._asked.append((msgspec.json.encode(writable(record)) + b"\n", record, written))
+        if self._appending is None:
+            self._appending = self._group.create_task(self._append(), name="call records, file")
         try:
-            os.write(file, msgspec.json.encode(record) + b"\n")
-            os.fsync(file)
+            await asyncio.shield(written)
+        except OSError as error:
+            log.critical("call record is not on the disk", call=record.call, reason=str(error))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(FAREWELL_S):
+                    await self._tried.wait()
+
+    # -- for whoever reads -----------------------------------------------------------------------
+
+    async def settled(self, timeout_s: float) -> bool:
+        """Wait until what has been written so far is in the database; False where it is not."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                while self._waiting:
+                    await self._tried.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def _bring_in(self) -> None:
+        """Bring records in as they come. Never returns."""
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            try:
+                while self._waiting:
+                    await self._bring_some_in()
+                await self._empty()
+            except StorageError as error:
+                if str(error) != self.trouble:
+                    log.error("call records wait", records=len(self._waiting), reason=str(error))
+                self.trouble = str(error)
+                await asyncio.sleep(RETRY_S)
+                self._news.set()
+            else:
+                if self.trouble:
+                    log.info("the database takes call records again")
+                self.trouble = ""
+
+    # -- into the database ----------------------------------------------------------------------
+
+    async def _bring_some_in(self) -> None:
+        some = list(islice(self._waiting, BATCH))
+        try:
+            try:
+                await self._records.write(*some)
+            except RecordRefused:
+                # One of them must not keep all others.
+                some = some[:1]
+                await self._bring_one_in(some[0])
+            for _ in some:
+                self._waiting.popleft()
         finally:
-            os.close(file)
+            tried, self._tried = self._tried, asyncio.Event()
+            tried.set()
+
+    async def _bring_one_in(self, record: CallRecord) -> None:
+        try:
+            await self._records.write(record)
+        except RecordRefused as error:
+            log.error("call record is refused", call=record.call, reason=str(error))
+            line = msgspec.json.encode(writable(record)) + b"\n"
+            with contextlib.suppress(OSError):
+                await self._in_thread(partial(self._put_aside, line))
+
+    # -- the file -------------------------------------------------------------------------------
+
+    async def _append(self) -> None:
+        """Put what was asked for into the file, all of it at once, until nothing is."""
+        while self._asked:
+            asked, self._asked = self._asked, []
+            octets = b"".join(line for line, _, _ in asked)
+            failure: OSError | None = None
+            try:
+                await self._in_thread(partial(self._sync, self._unkept + octets))
+                self._unkept = b""
+            except Exception as error:
+                # Kept for when there is room again; what is the database's by then is no loss.
+                self._unkept += octets
+                failure = error if isinstance(error, OSError) else OSError(0, repr(error))
+            self._waiting.extend(record for _, record, _ in asked)
+            self._news.set()
+            for _, _, written in asked:
+                if written.done():
+                    continue  # whoever asked has gone
+                if failure is None:
+                    written.set_result(None)
+                else:
+                    written.set_exception(OSError(failure.errno, failure.strerror))
+        self._appending = None
+
+    async def _empty(self) -> None:
+        """Empty the file, unless it holds what the database has not got.
+
+        Nothing is awaited between looking and asking, and the thread does what it is asked in turn.
+        """
+        if not self._waiting and not self._asked and self._appending is None:
+            self._unkept = b""
+            try:
+                await self._in_thread(self._truncate)
+            except OSError as error:
+                log.warning("journal of call records is not emptied", reason=str(error))
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+    def _open(self) -> list[bytes]:
+        flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+        self._file = os.open(self._path, flags, 0o600)
+        octets = self._path.read_bytes()
+        if octets and not octets.endswith(b"\n"):
+            os.write(self._file, b"\n")
+        self._keep_reserve()
+        return octets.splitlines()
+
+    def _sync(self, octets: bytes) -> None:
+        end = os.fstat(self._file).st_size
+        try:
+            self._write(octets)
+        except OSError:
+            self._reserve.unlink(missing_ok=True)
+            try:
+                os.ftruncate(self._file, end)
+                self._write(octets)
+            except OSError:
+                with contextlib.suppress(OSError):
+                    os.ftruncate(self._file, end)
+                raise
+
+    def _write(self, octets: bytes) -> None:
+        while octets:
+            octets = octets[os.write(self._file, octets) :]
+        os.fsync(self._file)
+
+    def _truncate(self) -> None:
+        if os.fstat(self._file).st_size:
+            os.ftruncate(self._file, 0)
+            os.fsync(self._file)
+        self._keep_reserve()
+
+    def _keep_reserve(self) -> None:
+        if self._reserve.exists():
+            return
+        try:
+            with self._reserve.open("wb") as file:
+                os.posix_fallocate(file.fileno(), 0, RESERVE_BYTES)
+        except OSError:
+            self._reserve.unlink(missing_ok=True)
+
+    def _put_aside(self, line: bytes) -> None:
+        with self._path.with_name(self._path.name + ".refused").open("ab") as file:
+            file.write(line)
+
+    def _close(self) -> None:
+        os.close(self._file)

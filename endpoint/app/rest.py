@@ -27,7 +27,7 @@ class RestRoutes:
     view: NativeView
     body_timeout_s: float
     alarms: Callable[[], list[str]] = list
-    """What is begun anew too often."""
+    """What is begun anew too often, or waits for the database."""
     started_at: float = field(default_factory=lambda: asyncio.get_running_loop().time())
 
     def routes(self) -> list[web.RouteDef]:

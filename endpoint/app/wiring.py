@@ -132,6 +132,7 @@ class Endpoint:
         self.certificate: certificates.ServerCertificate
         self.extensions: Extensions
         self.records: StoredCallRecords
+        self.journal: RecordJournal
         self.server: SipServer
         self.media_workers: list[WorkerLink]
         self.media: MediaPool
@@ -327,7 +328,7 @@ class Endpoint:
         trunks: Sequence[TrunkSettings],
         directory: Directory,
     ) -> None:
-        """The legs and call control. Records that an earlier run could not write come first."""
+        """The legs and call control, with the journal of call records before them."""
         config, enter = self.config, self._stack.enter_async_context
         clock = SteadyClock()
         self.plan = PlanInUse(
@@ -359,13 +360,14 @@ class Endpoint:
                 supervision=self.supervision,
             )
         )
-        journal = RecordJournal(self.records, self.state.unwritten_calls)
-        await journal.replay()
-        await self._lost_calls.bring_in(journal)
+        self.journal = await enter(
+            RecordJournal(self.records, self.state.unwritten_calls, keep=self.supervision.keep)
+        )
+        await self._lost_calls.bring_in(self.journal)
         self.controller = await enter(
             CallController(
                 self.exchange,
-                self.metrics.measured(journal),
+                self.metrics.measured(self.journal),
                 settings=ControllerSettings(
                     calls=CallSettings(
                         no_answer_s=config.calls.answer_timeout_s,
@@ -418,7 +420,7 @@ class Endpoint:
         domain = leg_settings(config).domain
         events = EventSocket(view)
         return [
-            *RestRoutes(view, patience_s, alarms=self.supervision.alarms).routes(),
+            *RestRoutes(view, patience_s, alarms=self._alarms).routes(),
             *PlanRoutes(self.plan_book, patience_s).routes(),
             *BanRoutes(self.server).routes(),
             *IvrRoutes(self.ivrs, self.queues).routes(),
@@ -430,6 +432,13 @@ class Endpoint:
             *events.routes(),
             *self._observing(events).routes(),
         ]
+
+    def _alarms(self) -> list[str]:
+        waiting = self.journal.waiting
+        if not (trouble := self.journal.trouble):
+            return self.supervision.alarms()
+        alarm = f"{waiting} call records wait for the database: {trouble}"
+        return [*self.supervision.alarms(), alarm]
 
     async def _listen_sip(self) -> None:
         sip = self.config.sip

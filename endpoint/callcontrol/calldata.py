@@ -19,12 +19,19 @@ from endpoint.callcontrol.turn import Turn
 
 LARGEST = 8192
 """Octets of UTF-8 that all keys and texts of a call may have together."""
+LONGEST_PATH = 1000
+"""Nodes that the record of a call tells; a flow may go round for hours."""
 _KEY = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 
 
 def associate(turn: Turn, call: Call, own: Connection, command: AssociateData) -> None:
     """Set keys, or take them away where their text is empty. Raises CommandRejected."""
-    _put(turn, call, own, given(command, call.data))
+    data = given(command, call.data)
+    if command.ivr_path:
+        call = replace(call, ivr_path=(*call.ivr_path, *command.ivr_path)[:LONGEST_PATH])
+        turn.put_call(call)
+    if command.data or not command.ivr_path:
+        _put(turn, call, own, data)
 
 
 def given(command: AssociateData | MakeCall, before: Mapping[str, str]) -> dict[str, str]:

@@ -25,6 +25,7 @@ from endpoint.callcontrol.model import (
     CallId,
     Connection,
     ConnectionState,
+    StepKind,
     are_of_one,
 )
 from endpoint.callcontrol.moves import connect, move, open_call, originate, put_aside, retrieve
@@ -48,6 +49,8 @@ def consult(turn: Turn, call: Call, own: Connection, command: ConsultationCall) 
     mine = turn.add_connection(second.id, leg, ConnectionState.INITIATED)
     mine = turn.put_connection(second.id, replace(mine, media_confirmed=own.media_confirmed))
     put_aside(turn, call, own, second)
+    turn.note(call.id, StepKind.CONSULT, command.device, dialled.number, other=second.id)
+    turn.note(second.id, StepKind.CONSULT, command.device, dialled.number, other=call.id)
     turn.publish(told.ServiceInitiated(**turn.facts(second, mine)))
     originate(turn, second.id, mine)
 
@@ -92,6 +95,8 @@ def conference(turn: Turn, call: Call, own: Connection, command: ConferenceCall)
         why = f"somebody is in both calls, {call.id} and {other.id}"
         raise refused(Rejection.INVALID_STATE, command, why)
     moved = ended_by_us(Cause.NORMAL, own.number, f"went on in call {call.id}")
+    for into, of in ((call, other), (other, call)):
+        turn.note(into.id, StepKind.CONFERENCE, command.device, joining[0].number, other=of.id)
     for each in joining:
         if each.parked_by is None:
             move(turn, each, other, call)

@@ -119,7 +119,8 @@ Keeper = Callable[[str, Callable[[], Coroutine[Any, Any, None]]], Coroutine[Any,
 """Given a name and a work, does the work, and begins it anew where it dies."""
 
 
-async def _once(name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+async def once(name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """A keeper that does the work, and lets its fault be its owner's."""
     await work()
 
 
@@ -161,7 +162,7 @@ class CallController:
         extension: ExtensionLookup = _no_alias,
         plan: PlanInUse | None = None,
         is_ours: Callable[[DeviceId], Awaitable[bool]] = _anybody,
-        keep: Keeper = _once,
+        keep: Keeper = once,
         open_calls: OpenCalls | None = None,
         commanding: Commanding = _unobserved,
     ) -> None:

@@ -137,7 +137,9 @@ class WriteRecord:
     """Keep what stays of a call. Once a call, before its `CallCleared`."""
 
     record: CallRecord
-    """The call, when it was over."""
+    """The call, when it was over, without what its audio was like."""
+    legs: tuple[LegId, ...] = ()
+    """Those of its connections, in their order: they are asked for that."""
 
 
 AtOnce = (

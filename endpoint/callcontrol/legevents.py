@@ -17,6 +17,7 @@ from endpoint.callcontrol.model import (
     Ending,
     Leg,
     LegProgress,
+    StepKind,
     TimerKind,
 )
 from endpoint.callcontrol.moves import (
@@ -331,6 +332,8 @@ def _tell(
                 turn.publish(visited)
             case LegDiverted():
                 turn.publish(told.Diverted(**facts, diverted_to=event.to))
+                who = connection.number
+                turn.note(call.id, StepKind.FORWARD, who, event.to, place_of=who)
                 turn.put_connection(call.id, replace(connection, number=event.to))
                 if (leg := turn.state.leg(event.leg)) is not None:
                     turn.put_leg(replace(leg, number=event.to))

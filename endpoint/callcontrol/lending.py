@@ -13,7 +13,13 @@ from dataclasses import replace
 from endpoint.callcontrol import calldata
 from endpoint.callcontrol import events as told
 from endpoint.callcontrol.commands import LendCall, Rejection
-from endpoint.callcontrol.model import Call, CallDirection, Connection, ConnectionState
+from endpoint.callcontrol.model import (
+    Call,
+    CallDirection,
+    Connection,
+    ConnectionState,
+    StepKind,
+)
 from endpoint.callcontrol.moves import name_of_others, open_call, put_aside, retrieve
 from endpoint.callcontrol.refusals import check_not_transferred, dial_string_of, refused
 from endpoint.callcontrol.turn import Turn, ended_by_us
@@ -45,6 +51,15 @@ def lend(turn: Turn, call: Call, own: Connection, command: LendCall) -> None:
     his = replace(his, media_confirmed=other.media_confirmed, muted=other.muted)
     his = turn.put_connection(second.id, his)
     put_aside(turn, turn.call(call.id), other, second)
+    for one, with_ in ((call, second), (second, call)):
+        turn.note(
+            one.id,
+            StepKind.LEND,
+            command.device,
+            dialled.number,
+            place_of=other.number,
+            other=with_.id,
+        )
     turn.publish(told.Originated(**turn.facts(turn.call(second.id), his)))
     line = turn.place(
         dialled.number,

@@ -14,7 +14,15 @@ from enum import StrEnum
 from typing import NewType
 
 from endpoint.callcontrol.permissions import Permissions, Rules
-from endpoint.legs.base import Cause, DeviceId, InteractionId, LegId, LegRole, Side
+from endpoint.legs.base import (
+    Cause,
+    DeviceId,
+    InteractionId,
+    LegId,
+    LegQuality,
+    LegRole,
+    Side,
+)
 
 CallId = NewType("CallId", str)
 """One call; unique over all interactions. Made from the interaction's id and a number."""
@@ -93,6 +101,91 @@ class TimerKind(StrEnum):
     """A parked call is not picked up in time."""
     TRANSFER = "transfer"
     """A far end that was asked to call somebody says nothing of the outcome."""
+
+
+class StepKind(StrEnum):
+    """What was done with a call, or with a place in it (ECMA-269 names where it has one)."""
+
+    CONSULT = "consult"
+    """A second call was made beside the first, which waited (ConsultationCall)."""
+    LEND = "lend"
+    """A party was lent to somebody by a second call (LendCall)."""
+    CONFERENCE = "conference"
+    """Two calls became one (ConferenceCall)."""
+    TRANSFER = "transfer"
+    """Another took a device's place, as that one wanted (SingleStepTransfer, TransferCall)."""
+    INTERCEPT = "intercept"
+    """A supervisor took a device's place (InterceptCall)."""
+    REPLACE = "replace"
+    """A telephone came with the right to a device's place (RFC 3891)."""
+    DEFLECT = "deflect"
+    """A device that rang sent the caller on (DeflectCall)."""
+    FORWARD = "forward"
+    """A device's telephone sent the caller on (302)."""
+    PICK_UP = "pick_up"
+    """Another answered what rang or waited at a device (DirectedPickupCall)."""
+    PARK = "park"
+    """The call was left to wait at a device, or at a number (ParkCall)."""
+
+
+@dataclass(frozen=True, slots=True)
+class CallStep:
+    """One step of a call's way from device to device."""
+
+    at: datetime
+    """When it was done, or had failed (UTC)."""
+    kind: StepKind
+    """What was done."""
+    by: DeviceId
+    """Whose doing it was."""
+    to: DeviceId
+    """Who was called, came in, or took the place."""
+    place_of: DeviceId | None = None
+    """Whose place in the call it was."""
+    call: CallId | None = None
+    """The other call: which it was consulted or lent by, or which went into which."""
+    cause: Cause | None = None
+    """Why it failed; none where it did not."""
+
+
+@dataclass(frozen=True, slots=True)
+class IvrStep:
+    """One node of a flow that a caller went through."""
+
+    at: datetime
+    """When it was left (UTC)."""
+    flow: str
+    """The flow's name."""
+    node: str
+    """The node's name in it."""
+    outcome: str = ""
+    """Which way it was left: a choice, `timeout`, `hang_up`. Never the digits."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """A time that a device held its call."""
+
+    began_at: datetime
+    """UTC, as all moments."""
+    ended_at: datetime | None = None
+    """None while it holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moments:
+    """When a connection became what (UTC); see `moments.py`."""
+
+    initiated_at: datetime
+    """It came into the call: its telephone was called, or called us."""
+    delivered_at: datetime | None = None
+    """It rang first; none where it never did."""
+    established_at: datetime | None = None
+    """Its telephone was answered and it took part; none where it never did."""
+    holds: tuple[Hold, ...] = ()
+    """The times that it held."""
+    ended_at: datetime | None = None
+    """It left, or had failed; none while it lives."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +298,8 @@ class Connection:
     """How it ended; none while it lives."""
     from_outside: bool = False
     """It is that of a caller from outside, whose number nobody has proven."""
+    moments: Moments | None = None
+    """When it became what; kept by `Turn`."""
 
     @property
     def device(self) -> DeviceId | None:
@@ -266,6 +361,10 @@ class Transfer:
     """Who is replaced has asked for it, and waits; else the other one comes by himself."""
     asked_by_phone: bool = False
     """The device's phone asked for it, and is told what becomes of it."""
+    kind: StepKind = StepKind.TRANSFER
+    """As what it goes into the record."""
+    other: CallId | None = None
+    """The call that the new party comes from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,6 +409,10 @@ class Call:
     """The transfer that is under way."""
     away: CallId | None = None
     """The call that one of its parties is lent to, and comes back from."""
+    steps: tuple[CallStep, ...] = ()
+    """Its way from device to device so far."""
+    ivr_path: tuple[IvrStep, ...] = ()
+    """The nodes of flows that its caller went through so far."""
     outcome: Ending | None = None
     """Why it ended: the ending of the first connection that left less than two others."""
 
@@ -407,6 +510,14 @@ class ConnectionRecord:
     """How it ended."""
     media_confirmed: bool
     """Audio from it was seen."""
+    from_outside: bool = False
+    """It is that of a caller from outside, whose number nobody has proven."""
+    participation: Participation = Participation.ACTIVE
+    """Who heard it, at last."""
+    moments: Moments | None = None
+    """When it became what; none in records of versions that did not keep it."""
+    quality: LegQuality | None = None
+    """What its audio was like, by the last figures; none where nothing was counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -437,3 +548,7 @@ class CallRecord:
     """The caller's first."""
     data: dict[str, str] = field(default_factory=dict, repr=False)
     """What clients gave to it."""
+    steps: tuple[CallStep, ...] = ()
+    """Its way from device to device: consulted, transferred, picked up, parked."""
+    ivr_path: tuple[IvrStep, ...] = ()
+    """The nodes of flows that its caller went through."""

@@ -19,6 +19,7 @@ from endpoint.callcontrol.model import (
     Connection,
     ConnectionState,
     Leg,
+    StepKind,
     Timer,
     TimerKind,
 )
@@ -62,6 +63,7 @@ def park(turn: Turn, call: Call, own: Connection, command: ParkCall) -> None:
     )
     place = turn.add(call.id, place)
     turn.publish(told.Queued(**turn.facts(call, place), parked_by=command.device))
+    turn.note(call.id, StepKind.PARK, command.device, command.at, place_of=own.number)
     over = ended_by_us(Cause.NORMAL, command.device, f"parked at {command.at}")
     turn.end(call.id, own, over, failed=False)
 
@@ -81,6 +83,7 @@ def taken(turn: Turn, call: Call, comes: Connection) -> Connection:
     comes = replace(comes, picks_up=None, participation=waits.participation, beside=waits.beside)
     comes = turn.put_connection(call.id, comes)
     turn.publish(told.Diverted(**turn.facts(call, waits), diverted_to=comes.number))
+    turn.note(call.id, StepKind.PICK_UP, comes.number, comes.number, place_of=waits.number)
     transfer = call.transfer
     if transfer is not None and transfer.target == waits.leg:
         transfer = replace(transfer, target=comes.leg, to=comes.number)

@@ -52,12 +52,17 @@ from endpoint.legs.base import (
     Exchange,
     LegId,
     LegOffered,
+    LegQuality,
     LegReleased,
     LegRole,
     TransferAsked,
 )
 
 log = structlog.get_logger(__name__)
+
+
+LAST_FIGURES_S = 0.5
+"""How long a record waits for what the audio of its call was like."""
 
 
 class CallRecords(Protocol):
@@ -389,14 +394,37 @@ class InteractionRunner:
                 self._try(effect)
                 continue
             try:
-                await self._around.records.write(effect.record)
-                self._around.open_calls.drop(effect.record.call)
-                _log_summary(effect.record)
+                record = await self._with_quality(effect)
+                await self._around.records.write(record)
+                self._around.open_calls.drop(record.call)
+                _log_summary(record)
             except Exception as error:
                 self._failure = self._failure or error
         failure, self._failure = self._failure, None
         if failure is not None:
             raise failure
+
+    async def _with_quality(self, effect: do.WriteRecord) -> CallRecord:
+        """The record with what the audio of each connection was like, as far as that is known."""
+        if not effect.legs:
+            return effect.record
+        found = await asyncio.gather(*(self._quality(leg) for leg in effect.legs))
+        connections = zip(effect.record.connections, found, strict=True)
+        return replace(
+            effect.record,
+            connections=tuple(replace(each, quality=quality) for each, quality in connections),
+        )
+
+    async def _quality(self, leg: LegId) -> LegQuality | None:
+        try:
+            async with asyncio.timeout(LAST_FIGURES_S):
+                return await self._around.exchange.last_quality(leg)
+        except TimeoutError:
+            log.warning("quality not known", leg=leg)
+        except Exception:
+            # The record must not be lost for it.
+            log.exception("quality not known", leg=leg)
+        return None
 
     def _try(self, effect: do.AtOnce) -> None:
         try:

@@ -27,6 +27,7 @@ from endpoint.callcontrol.model import (
     ConnectionState,
     Leg,
     Participation,
+    StepKind,
 )
 from endpoint.callcontrol.moves import clear_connection
 from endpoint.callcontrol.refusals import check_not_transferred, dial_string_of, refused
@@ -93,7 +94,9 @@ def intercept(turn: Turn, command: InterceptCall) -> None:
         mine = replace(mine, participation=Participation.ACTIVE, beside=None)
         turn.put_connection(call.id, mine)
         _tell(turn, call.id, mine)
-        over = ended_by_us(Cause.NORMAL, command.device, f"taken over by {command.device}")
+        who = command.device
+        turn.note(call.id, StepKind.INTERCEPT, who, who, place_of=beside.number)
+        over = ended_by_us(Cause.NORMAL, who, f"taken over by {who}")
         turn.end(call.id, beside, over, failed=False)
 
 

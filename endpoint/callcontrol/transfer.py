@@ -32,6 +32,7 @@ from endpoint.callcontrol.model import (
     Interaction,
     Leg,
     LegProgress,
+    StepKind,
     TimerKind,
     Transfer,
     are_of_one,
@@ -147,6 +148,7 @@ def deflect(turn: Turn, call: Call, own: Connection, command: DeflectCall) -> No
     turn.put_connection(call.id, replace(called, picks_up=own.picks_up))
     call = turn.call(call.id)
     turn.publish(told.Diverted(**turn.facts(call, own), diverted_to=dialled.number))
+    turn.note(call.id, StepKind.DEFLECT, command.device, dialled.number, place_of=own.number)
     over = ended_by_us(Cause.NORMAL, command.device, f"sent on to {dialled.number}")
     turn.end(call.id, own, over, failed=False)
 
@@ -162,7 +164,9 @@ def takes_over(turn: Turn, offer: LegOffered) -> None:
         call, own = found
         if call.is_established and call.transfer is None and own.is_party:
             turn.effects.append(do.Answer(leg.id))
-            transfer = Transfer(own.leg, offer.calling, target=leg.id, asked=False)
+            transfer = Transfer(
+                own.leg, offer.calling, target=leg.id, asked=False, kind=StepKind.REPLACE
+            )
             _announce(turn, _without_digits(turn, call), own, transfer)
             turn.add_connection(call.id, leg, ConnectionState.NULL)
             return
@@ -236,7 +240,7 @@ def _bring_together(
     if leg is None or leg.progress is LegProgress.OFFERED or other.transfer is not None:
         return False
     (joining,) = found
-    transfer = Transfer(own.leg, joining.number, asked_by_phone=asked_by_phone)
+    transfer = Transfer(own.leg, joining.number, asked_by_phone=asked_by_phone, other=other.id)
     referred = _whose_line_refers(turn, call, own)
     if referred is not None and leg.refers and turn.is_up(joining):
         _refer(turn, call, own, replace(transfer, referred=referred.id), replacing=leg.id)
@@ -245,6 +249,7 @@ def _bring_together(
     _announce(turn, call, own, replace(transfer, target=leg.id))
     move(turn, joining, other, call)
     calldata.join(turn, call, own, other)
+    turn.note(other.id, StepKind.TRANSFER, own.number, joining.number, other=call.id)
     moved = ended_by_us(Cause.NORMAL, own.number, f"went on in call {call.id}")
     turn.end(other.id, joining, moved, failed=False)
     if leg.progress is LegProgress.UP:
@@ -279,7 +284,7 @@ def _announce(turn: Turn, call: Call, own: Connection, transfer: Transfer) -> No
 
 def announce(turn: Turn, call: Call, own: Connection, leg: Leg) -> None:
     """Somebody is called who is to take the device's place by himself."""
-    transfer = Transfer(own.leg, leg.number, target=leg.id, asked=False)
+    transfer = Transfer(own.leg, leg.number, target=leg.id, asked=False, kind=StepKind.INTERCEPT)
     _announce(turn, _without_digits(turn, call), own, transfer)
 
 
@@ -303,6 +308,7 @@ def completed(turn: Turn, call_id: CallId) -> None:
     own = call.connection_by(transfer.leg)
     if own is None:
         return
+    _note(turn, call_id, transfer, own)
     turn.publish(told.Transferred(**turn.facts(call, own), transferred_to=transfer.to))
     if own.is_live:
         over = ended_by_us(Cause.NORMAL, own.number, f"transferred to {transfer.to}")
@@ -338,6 +344,7 @@ def completed_elsewhere(turn: Turn, call: Call, referred: Connection) -> None:
     _tell_phone(turn, transfer, 200)
     own = call.connection_by(transfer.leg)
     if own is not None:
+        _note(turn, call.id, transfer, own)
         turn.publish(told.Transferred(**turn.facts(call, own), transferred_to=transfer.to))
     by = own.number if own is not None else None
     over = ended_by_us(Cause.NORMAL, by, f"transferred to {transfer.to}")
@@ -388,6 +395,7 @@ def failed(turn: Turn, call_id: CallId, ending: Ending) -> None:
     _tell_phone(turn, transfer, ending.sip_status or CAUSES[ending.cause].sip_status)
     own = call.connection_by(transfer.leg)
     if own is not None:
+        _note(turn, call_id, transfer, own, ending.cause)
         facts = turn.end_facts(call, own, ending)
         turn.publish(told.TransferFailed(**facts, transferred_to=transfer.to))
 
@@ -399,6 +407,22 @@ def _whose_line_refers(turn: Turn, call: Call, own: Connection) -> Leg | None:
     if len(legs) == 1 and legs[0] is not None and legs[0].refers:
         return legs[0]
     return None
+
+
+def _note(
+    turn: Turn, call: CallId, transfer: Transfer, own: Connection, cause: Cause | None = None
+) -> None:
+    """What became of it. Who comes by himself does it; else who is replaced."""
+    by = own.number if transfer.asked else transfer.to
+    turn.note(
+        call,
+        transfer.kind,
+        by,
+        transfer.to,
+        place_of=own.number,
+        other=transfer.other,
+        cause=cause,
+    )
 
 
 def _tell_phone(turn: Turn, transfer: Transfer, sip_status: int) -> None:

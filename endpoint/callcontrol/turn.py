@@ -17,6 +17,7 @@ from endpoint.callcontrol.model import (
     Call,
     CallId,
     CallRecord,
+    CallStep,
     Connection,
     ConnectionId,
     ConnectionRecord,
@@ -25,9 +26,12 @@ from endpoint.callcontrol.model import (
     Interaction,
     Leg,
     LegProgress,
+    Moments,
+    StepKind,
     Timer,
     TimerKind,
 )
+from endpoint.callcontrol.moments import moments_of
 from endpoint.callcontrol.routes import held_legs, routes
 from endpoint.legs.base import (
     CAUSES,
@@ -131,16 +135,38 @@ class Turn:
         old = self.call(call)
         kept = list(old.connections)
         at = max(i for i, each in enumerate(kept) if each.leg == connection.leg)
-        kept[at] = replace(connection, id=kept[at].id)
+        moments = self._moments(connection, kept[at])
+        kept[at] = replace(connection, id=kept[at].id, moments=moments)
         self.put_call(replace(old, connections=tuple(kept)))
         return kept[at]
 
     def add(self, call: CallId, connection: Connection) -> Connection:
         """Take somebody into a call, and give his connection its name there."""
         old = self.call(call)
-        connection = replace(connection, id=ConnectionId(len(old.connections) + 1))
+        number = ConnectionId(len(old.connections) + 1)
+        connection = replace(connection, id=number, moments=self._moments(connection))
         self.put_call(replace(old, connections=(*old.connections, connection)))
         return connection
+
+    def _moments(self, connection: Connection, before: Connection | None = None) -> Moments:
+        known = None if before is None else before.moments
+        return moments_of(connection, known, self.now, is_up=self.is_up(connection))
+
+    def note(
+        self,
+        call: CallId,
+        kind: StepKind,
+        by: DeviceId,
+        to: DeviceId,
+        *,
+        place_of: DeviceId | None = None,
+        other: CallId | None = None,
+        cause: Cause | None = None,
+    ) -> None:
+        """Something was done with a call that its record tells."""
+        step = CallStep(self.now, kind, by, to, place_of, other, cause)
+        old = self.call(call)
+        self.put_call(replace(old, steps=(*old.steps, step)))
 
     def add_connection(self, call: CallId, leg: Leg, state: ConnectionState) -> Connection:
         """Take a leg's device into a call."""
@@ -151,11 +177,17 @@ class Turn:
 
     def put_leg(self, leg: Leg) -> Leg:
         """Add a leg, or replace it by its newer self."""
-        if self.state.leg(leg.id) is None:
+        before = self.state.leg(leg.id)
+        if before is None:
             legs = (*self.state.legs, leg)
         else:
             legs = tuple(leg if each.id == leg.id else each for each in self.state.legs)
         self.state = replace(self.state, legs=legs)
+        if (
+            before is not None and leg.progress is LegProgress.UP
+        ):  # whoever is connected by it already is there now
+            for call, each in self.live_connections(leg.id):
+                self.put_connection(call.id, each)
         return leg
 
     def put_offered(self, offer: LegOffered, progress: LegProgress) -> Leg:
@@ -318,7 +350,8 @@ class Turn:
         for each in call.connections:
             self.stop_timer(TimerKind.FAILURE_TONE, each.leg, call_id)
         record = call_record(self.state.id, call)
-        self.effects.append(do.WriteRecord(record))
+        legs = tuple(each.leg for each in call.connections)
+        self.effects.append(do.WriteRecord(record, legs))
         self.publish(told.CallCleared(**self.end_facts(call, call.connections[0], record.ending)))
 
     # -- telling -----------------------------------------------------------------------------------
@@ -383,8 +416,13 @@ def call_record(interaction: InteractionId, call: Call) -> CallRecord:
                 failed=each.state is ConnectionState.FAIL,
                 ending=each.ending or outcome,
                 media_confirmed=each.media_confirmed,
+                from_outside=each.from_outside,
+                participation=each.participation,
+                moments=each.moments,
             )
             for each in call.connections
         ),
         data=dict(call.data),
+        steps=call.steps,
+        ivr_path=call.ivr_path,
     )

@@ -134,6 +134,34 @@ class PlaceLeg:
     """Who transfers somebody to it; said in SIP as `Referred-By` (RFC 3892)."""
 
 
+@dataclass(frozen=True, slots=True)
+class AudioFigures:
+    """One direction of a leg's audio, from its beginning to its end."""
+
+    packets: int
+    """That came, or were sent."""
+    loss_percent: float | None = None
+    """Of those that were sent; none where nothing was expected, or the far end does not say."""
+    jitter_ms: float | None = None
+    """RFC 3550; the last one."""
+    mos: float | None = None
+    """E-model, 1 to 4.5 (G.107), of the last seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class LegQuality:
+    """What a leg's audio was like."""
+
+    codec: str
+    """The last one."""
+    received: AudioFigures
+    """From the far end."""
+    sent: AudioFigures
+    """To it, as it says itself."""
+    round_trip_ms: float | None = None
+    """The last one; none where the far end sends no reports."""
+
+
 # -- what legs tell ---------------------------------------------------------------------------
 
 
@@ -523,6 +551,12 @@ class Exchange(Protocol):
         """The whole truth of who hears whom in this interaction.
 
         Takes effect before later calls do.
+        """
+
+    async def last_quality(self, leg: LegId) -> LegQuality | None:
+        """What the leg's audio is like, or was when it ended; None where nothing was counted.
+
+        Known for a short time after its end.
         """
 
     def events(self) -> AsyncIterator[ExchangeEvent]:

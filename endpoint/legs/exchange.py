@@ -23,6 +23,7 @@ from endpoint.legs.base import (
     InteractionId,
     LegDiverted,
     LegId,
+    LegQuality,
     LegReleased,
     LegRole,
     PlaceLeg,
@@ -270,6 +271,10 @@ class LegExchange(Exchange):
     def set_routes(self, interaction: InteractionId, routes: Sequence[Route]) -> None:
         """See `Exchange`."""
         self._ports.set_routes(interaction, routes)
+
+    async def last_quality(self, leg: LegId) -> LegQuality | None:
+        """See `Exchange`."""
+        return await self._ports.last_quality(leg)
 
     async def events(self) -> AsyncIterator[ExchangeEvent]:
         """See `Exchange`. Ends when the exchange closes."""
@@ -591,6 +596,8 @@ class LegExchange(Exchange):
             if isinstance(notice, m.RecordingFailed):
                 log.warning("recording ended", leg=notice.recording, reason=notice.text)
                 continue
+            if isinstance(notice, m.PortClosed):
+                self._ports.figures.take(notice)
             if self.browsers.take(notice):
                 continue
             leg = self._ports.leg_of(notice.port)

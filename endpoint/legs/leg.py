@@ -279,6 +279,7 @@ class Leg(ABC):
                 await self._media_failed(port, failure)
             case (
                 m.PlaybackEnded()
+                | m.PortClosed()
                 | m.RecordingFailed()
                 | m.PortConnected()
                 | m.RestartFailed()

@@ -10,7 +10,8 @@ from typing import TypeVar
 from endpoint.audio import tones
 from endpoint.errors import MediaError
 from endpoint.legs.audio_end import AudioEnd, AudioSettings, Protection
-from endpoint.legs.base import InteractionId, LegId, Route, Source
+from endpoint.legs.base import InteractionId, LegId, LegQuality, Route, Source
+from endpoint.legs.figures import LastFigures
 from endpoint.legs.terms import AudioTerms
 from endpoint.media import messages as m
 from endpoint.media.link import MediaLink
@@ -77,6 +78,10 @@ class LegPorts:
         self._sound_ports: list[m.PortName] = []
         self._listening: set[m.PortName] = set()
         self._recording: set[LegId] = set()
+        self._serving_several: set[m.PortName] = set()
+        """Ports that go from one leg to the next."""
+        self.figures = LastFigures(link)
+        """What legs that have ended heard and said."""
 
     # -- sounds of ours -------------------------------------------------------------------------
 
@@ -237,9 +242,13 @@ class LegPorts:
         own = [port for port, owner in self._legs.items() if owner == leg]
         if routed is not None and routed.sink not in own:
             self._leave(leg, routed.sink)
+            self.figures.leaves(leg, routed.sink)
+        elif routed is not None:
+            self.figures.closes(leg, routed.sink, is_whole=self._is_whole(routed.sink))
         for port in own:
             del self._legs[port]
             self._listening.discard(port)
+            self._serving_several.discard(port)
             self._link.send(m.ClosePort(port=port))
         self._recording.discard(leg)
 
@@ -251,6 +260,8 @@ class LegPorts:
         routed = self._routed.pop(leg, None)
         if routed is not None:
             self._leave(leg, routed.sink)
+            self._serving_several.add(routed.sink)
+            self.figures.leaves(leg, routed.sink)
             self._route(to, routed)
 
     def _leave(self, leg: LegId, port: m.PortName) -> None:
@@ -263,6 +274,8 @@ class LegPorts:
 
     def lose(self, ports: Collection[m.PortName]) -> list[LegId]:
         """A worker is gone: forget these ports. Returns the legs that had one."""
+        for port in ports:
+            self.figures.lose(port)
         lost = [port for port in self._legs if port in ports]
         legs = dict.fromkeys(self._legs.pop(port) for port in lost)
         for leg, routed in list(self._routed.items()):
@@ -331,6 +344,17 @@ class LegPorts:
     async def read_statistics(self, leg: LegId) -> m.Statistics:
         """Counts, loss, jitter and level of a leg's port. Raises MediaError."""
         return await self._link.request(m.ReadStatistics(port=self._sink(leg)))
+
+    async def last_quality(self, leg: LegId) -> LegQuality | None:
+        """What a leg's audio is like, or was when it ended; None where nothing was counted."""
+        if leg not in self._routed:
+            return await self.figures.of(leg)
+        port = self._routed[leg].sink
+        return await self.figures.now(port, is_whole=self._is_whole(port))
+
+    def _is_whole(self, port: m.PortName) -> bool:
+        """Whether all that a port has counted is of the leg that has it now."""
+        return port in self._legs and port not in self._serving_several
 
     async def start_recording(self, leg: LegId, path: str) -> None:
         """Record a leg into a WAV file. Raises MediaError."""

@@ -429,7 +429,7 @@ class OpenSink(Command[Done], frozen=True):
 
 
 class ClosePort(Command[Done], frozen=True):
-    """Close a port of any kind; its routes and recordings go with it."""
+    """Then `PortClosed`. Close a port of any kind; its routes and recordings go with it."""
 
     port: PortName
 
@@ -625,6 +625,14 @@ class PlaybackEnded(Struct, frozen=True, tag=True):
     port: PortName
 
 
+class PortClosed(Struct, frozen=True, tag=True):
+    """A port was closed by command."""
+
+    port: PortName
+    statistics: Statistics | None = None
+    """Its last; None where it had no far end."""
+
+
 class RecordingFailed(Struct, frozen=True, tag=True):
     """A recording stopped by itself (disk full).
 
@@ -646,6 +654,7 @@ Notice = (
     | DigitsSent
     | MediaTimedOut
     | PlaybackEnded
+    | PortClosed
     | RecordingFailed
 )
 AnyCommand = (

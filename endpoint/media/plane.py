@@ -148,7 +148,10 @@ class Plane:
                 self._switchboard.add(SinkPort(port))
             case m.ClosePort(port):
                 if port in self._switchboard.ports or port not in self._gathering:
-                    self._close(self._port(port))
+                    closing = self._port(port)
+                    last = self._statistics(closing) if isinstance(closing, RtpPort) else None
+                    self._close(closing)
+                    self.tell(m.PortClosed(port, last))
                 self._stop_gathering(port, "was closed")
             case m.SetRoutes(group, routes):
                 check_gains(routes)
@@ -173,8 +176,7 @@ class Plane:
             case m.ReadHeard(port, last_ms):
                 return self._hearing.heard(port, last_ms)
             case m.ReadStatistics(port):
-                rtp_port = self._rtp(port)
-                return rtp_port.statistics(self._switchboard.levels_to(rtp_port))
+                return self._statistics(self._rtp(port))
             case m.Ping():
                 pass
         return m.Done()
@@ -305,6 +307,9 @@ class Plane:
             reason = error.strerror if isinstance(error, OSError) else error
             self.tell(m.Failed(command.id, f"can't play {command.path}: {reason}"))
         self._mind_clock()
+
+    def _statistics(self, port: RtpPort) -> m.Statistics:
+        return port.statistics(self._switchboard.levels_to(port))
 
     def _close(self, port: Port) -> None:
         now = monotonic()

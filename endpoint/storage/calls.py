@@ -1,25 +1,87 @@
-"""Call records: what stays of each call."""
+"""Call records: what stays of each call, and how it is found again."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime
+import re
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import msgspec
-from sqlalchemy import select
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import (
+    and_,
+    exists,
+    func,
+    insert,
+    literal,
+    select,
+    tuple_,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import DataError, IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.sql.elements import ColumnElement
 
-from endpoint.callcontrol.model import CallRecord
+from endpoint.callcontrol.model import CallDirection, CallId, CallRecord
 from endpoint.errors import StorageError
 from endpoint.storage.database import Database
-from endpoint.storage.schema import CallRow
+from endpoint.storage.schema import LONGEST_SEARCHED, CallRow, DatumRow, PartyRow, UtcDateTime
 
-_KEPT = (datetime,)
-"""Columns have a type for moments; everything else is JSON or text."""
+LARGEST_PAGE = 1000
+"""Records that one search gives."""
+_FEW = 20_000
+"""Up to so many matches are collected; of more, one is soon found by looking at one by one."""
+_MOMENTS = ("started_at", "delivered_at", "established_at", "ended_at")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_UNWRITABLE = re.compile("[\0\ud800-\udfff]")
+"""No text for PostgreSQL, or for UTF-8. A far end may say it."""
 
 
-class RecordExists(StorageError):
-    """The call has its one record already."""
+class RecordRefused(StorageError):
+    """The database can be used, and has no place for a record as it is."""
+
+
+class BadCursor(StorageError):
+    """A cursor that no search gave."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordFilter:
+    """Which records are looked for; what is not said leaves none out."""
+
+    since: datetime | None = None
+    """Those that began then or later,"""
+    until: datetime | None = None
+    """and before this."""
+    device: str = ""
+    """Who had part in it: this very device; a caller from outside is none."""
+    number: str = ""
+    """How a number in it begins: who called, who was called, who had part."""
+    cause: str = ""
+    """Why it ended."""
+    direction: str = ""
+    """`inbound`, `outbound`."""
+    established: bool | None = None
+    """Whether they could talk."""
+    minimum_s: float | None = None
+    """For so long at least they could."""
+    data: tuple[tuple[str, str], ...] = ()
+    """Keys with their texts, all of which it carries."""
+    call: str = ""
+    """The very call."""
+    interaction: str = ""
+    """The calls of one interaction."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordPage:
+    """Some of what was looked for, the latest first."""
+
+    records: tuple[CallRecord, ...]
+    next: str = ""
+    """Where the next page begins; empty where there is none."""
 
 
 class StoredCallRecords:
@@ -28,29 +90,240 @@ class StoredCallRecords:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def write(self, record: CallRecord) -> None:
-        """Keep a record. Raises `StorageError`: `RecordExists` for a second one of the call."""
-        plain = msgspec.to_builtins(record, builtin_types=_KEPT)
+    async def write(self, *records: CallRecord) -> set[CallId]:
+        """Keep records, all or none; of a call that has one already it is left as it is.
+
+        Returns the calls whose record is new. Raises `StorageError`; `RecordRefused` where one of
+        them will never be kept.
+        """
         try:
-            async with self._database.session() as session:
-                session.add(CallRow(tenant_id=self._database.tenant_id, **plain))
+            return await self._write(records)
         except StorageError as error:
-            if isinstance(error.__cause__, IntegrityError):
-                raise RecordExists(f"call {record.call} has a record already") from error
+            # Class 22 is bad data, class 23 a broken constraint.
+            state = str(getattr(getattr(error.__cause__, "orig", None), "sqlstate", None) or "")
+            bad = isinstance(error.__cause__, DataError | IntegrityError)
+            if bad or state.startswith(("22", "23")):
+                raise RecordRefused(str(error)) from error
             raise
+        except (ValueError, TypeError, OverflowError) as error:
+            raise RecordRefused(str(error)) from error
+
+    async def _write(self, records: Sequence[CallRecord]) -> set[CallId]:
+        tenant = self._database.tenant_id
+        by_call: dict[str, CallRecord] = {}
+        for record in records:
+            by_call.setdefault(record.call, record)
+        if not by_call:
+            return set()
+        rows = [_columns(record) | {"tenant_id": tenant} for record in by_call.values()]
+        dialect = sqlite if self._database.sqlite else postgresql
+        adding = (
+            dialect.insert(CallRow)
+            .on_conflict_do_nothing(index_elements=["tenant_id", "call"])
+            .returning(CallRow.call, CallRow.id)
+        )
+        async with self._database.session() as session:
+            new = {row.call: row.id for row in await session.execute(adding, rows)}
+            parties = [
+                {"record_id": number, "number": each, "kind": kind, "tenant_id": tenant}
+                for call, number in new.items()
+                for each, kind in _numbers(by_call[call])
+            ]
+            if parties:
+                await session.execute(insert(PartyRow), parties)
+            data = [
+                {"record_id": number, "key": key, "value": _searched(text), "tenant_id": tenant}
+                for call, number in new.items()
+                for key, text in by_call[call].data.items()
+            ]
+            if data:
+                await session.execute(insert(DatumRow), data)
+        return {CallId(call) for call in new}
+
+    async def read(self, call: str) -> CallRecord | None:
+        """The record of a call; None where it has none."""
+        async with self._database.session() as session:
+            row = await session.scalar(
+                select(CallRow).where(
+                    CallRow.tenant_id == self._database.tenant_id, CallRow.call == _clean(call)
+                )
+            )
+            return None if row is None else _record(row)
 
     async def latest(self, limit: int = 100) -> Sequence[CallRecord]:
         """The latest records, newest first."""
+        return (await self.search(limit=limit)).records
+
+    async def search(
+        self, wanted: RecordFilter | None = None, *, limit: int = 100, after: str = ""
+    ) -> RecordPage:
+        """Look for records, the latest first, from where a former page ended.
+
+        Raises `StorageError`; `BadCursor` where `after` is none.
+        """
+        wanted = wanted or RecordFilter()
+        tenant = self._database.tenant_id
+        limit = max(1, min(limit, LARGEST_PAGE))
         async with self._database.session() as session:
+            found = (
+                select(CallRow.id)
+                .where(CallRow.tenant_id == tenant, *_conditions(wanted))
+                .order_by(CallRow.started_at.desc(), CallRow.id.desc())
+                .limit(limit + 1)
+            )
+            if after:
+                at, number = _decoded(after)
+                place = tuple_(literal(at, UtcDateTime), literal(number))
+                found = found.where(tuple_(CallRow.started_at, CallRow.id) < place)
+            for beside, of_record in _beside(wanted, tenant):
+                found = found.where(await _met(session, beside, of_record))
+            numbers = list(await session.scalars(found))
+            # Only now the rows themselves, which are large.
             rows = await session.scalars(
                 select(CallRow)
-                .where(CallRow.tenant_id == self._database.tenant_id)
+                .where(CallRow.id.in_(numbers[:limit]))
                 .order_by(CallRow.started_at.desc(), CallRow.id.desc())
-                .limit(limit)
             )
-            return [_record(row) for row in rows]
+            page = list(rows)
+        following = _encoded(page[-1]) if len(numbers) > limit else ""
+        return RecordPage(tuple(map(_record, page)), following)
+
+
+def talked_ms(record: CallRecord) -> int | None:
+    """How long they could talk; None where they never could."""
+    if record.established_at is None:
+        return None
+    return round((record.ended_at - record.established_at) / timedelta(milliseconds=1))
+
+
+# -- looking ------------------------------------------------------------------------------------
+
+
+def _conditions(wanted: RecordFilter) -> Iterable[ColumnElement[bool]]:
+    """What the row itself says."""
+    if wanted.call:
+        yield CallRow.call == _clean(wanted.call)
+    if wanted.interaction:
+        yield CallRow.interaction == _clean(wanted.interaction)
+    if wanted.since is not None:
+        yield CallRow.started_at >= wanted.since
+    if wanted.until is not None:
+        yield CallRow.started_at < wanted.until
+    if wanted.direction:
+        yield CallRow.direction == wanted.direction
+    if wanted.cause:
+        yield CallRow.cause == wanted.cause
+    if wanted.established is not None:
+        there = CallRow.talked_ms.is_not(None)
+        yield there if wanted.established else ~there
+    if wanted.minimum_s is not None:
+        yield CallRow.talked_ms >= round(1000 * wanted.minimum_s)
+    for key, text in wanted.data:
+        if len(whole := _clean(text)) > LONGEST_SEARCHED:
+            yield CallRow.data[_clean(key)].as_string() == whole
+
+
+def _beside(
+    wanted: RecordFilter, tenant: int
+) -> Iterable[tuple[ColumnElement[bool], ColumnElement[int]]]:
+    """What rows beside it say: the condition, and the column that names the record."""
+    of_tenant = PartyRow.tenant_id == tenant
+    if wanted.device:
+        own = PartyRow.number == _searched(wanted.device)
+        yield and_(of_tenant, own, PartyRow.kind == "device"), PartyRow.__table__.c.record_id
+    if wanted.number:
+        begins = _searched(wanted.number)
+        among = PartyRow.number >= begins, PartyRow.number < _behind(begins)
+        yield and_(of_tenant, *among), PartyRow.__table__.c.record_id
+    for key, text in wanted.data:
+        same = DatumRow.key == _clean(key), DatumRow.value == _searched(text)
+        given = and_(DatumRow.tenant_id == tenant, *same)
+        yield given, DatumRow.__table__.c.record_id
+
+
+async def _met(
+    session: AsyncSession, condition: ColumnElement[bool], of_record: ColumnElement[int]
+) -> ColumnElement[bool]:
+    """Few matches are collected first, and of many each record is asked whether it is one.
+
+    Either way alone takes seconds where the other takes milliseconds.
+    """
+    matching = select(of_record).where(condition)
+    some = matching.limit(_FEW + 1).subquery()
+    count = await session.scalar(select(func.count()).select_from(some)) or 0
+    if count <= _FEW:
+        return CallRow.id.in_(matching)
+    return exists().where(of_record == CallRow.id, condition)
+
+
+def _behind(begins: str) -> str:
+    """The first text, in the order of code points, behind all that begin so."""
+    return begins + "\U0010ffff"
+
+
+def _encoded(row: CallRow) -> str:
+    return f"{(row.started_at - _EPOCH) // timedelta(microseconds=1)}-{row.id}"
+
+
+def _decoded(cursor: str) -> tuple[datetime, int]:
+    found = re.fullmatch(r"(\d{1,17})-(\d{1,18})", cursor, re.ASCII)
+    if found is None:
+        raise BadCursor(f"no search gave the cursor {cursor[:64]!r}")
+    try:
+        return _EPOCH + timedelta(microseconds=int(found[1])), int(found[2])
+    except OverflowError as error:
+        raise BadCursor(f"no search gave the cursor {cursor[:64]!r}") from error
+
+
+def writable(record: CallRecord) -> CallRecord:
+    """The record, without what is no text for UTF-8 or for PostgreSQL: a far end may say it."""
+    with suppress(UnicodeEncodeError):
+        if b"\\u0000" not in msgspec.json.encode(record):
+            return record
+    return msgspec.convert(_cleaned(msgspec.to_builtins(record)), CallRecord)
+
+
+# -- rows ---------------------------------------------------------------------------------------
+
+
+def _columns(record: CallRecord) -> dict[str, Any]:
+    plain: dict[str, Any] = msgspec.to_builtins(writable(record))
+    for name in _MOMENTS:
+        plain[name] = getattr(record, name)
+    plain["cause"] = str(record.ending.cause)
+    plain["talked_ms"] = talked_ms(record)
+    return plain
 
 
 def _record(row: CallRow) -> CallRecord:
     plain = {name: getattr(row, name) for name in CallRecord.__slots__}
-    return msgspec.convert(plain, CallRecord, builtin_types=_KEPT)
+    return msgspec.convert(plain, CallRecord)
+
+
+def _numbers(record: CallRecord) -> set[tuple[str, str]]:
+    """By which numbers a call is found, and as what."""
+    devices = {each.device for each in record.connections if not each.from_outside}
+    if record.direction is CallDirection.OUTBOUND:
+        devices.add(record.calling)
+    found = {(record.calling, "calling"), (record.called, "called")}
+    found |= {(device, "device") for device in devices}
+    return {(_searched(number), kind) for number, kind in found}
+
+
+def _searched(text: str) -> str:
+    return _clean(text)[:LONGEST_SEARCHED]
+
+
+def _clean(text: str) -> str:
+    return _UNWRITABLE.sub("\ufffd", text)
+
+
+def _cleaned(value: Any) -> Any:
+    """The same, in all texts of a plain value."""
+    if isinstance(value, str):
+        return _clean(value)
+    if isinstance(value, list | tuple):
+        return [_cleaned(each) for each in value]
+    if isinstance(value, dict):
+        return {_clean(key): _cleaned(each) for key, each in value.items()}
+    return value

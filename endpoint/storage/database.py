@@ -15,8 +15,14 @@ from alembic.config import Config as AlembicConfig
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import URL, Connection, event, inspect, make_url, select
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy import URL, Connection, event, inspect, make_url, select, text
+from sqlalchemy.exc import (
+    ArgumentError,
+    DBAPIError,
+    NoSuchModuleError,
+    OperationalError,
+    SQLAlchemyError,
+)
 from sqlalchemy.ext.asyncio import (
     AsyncConnection,
     AsyncSession,
@@ -27,8 +33,12 @@ from sqlalchemy.ext.asyncio import (
 from endpoint.errors import StorageError
 from endpoint.storage.schema import DEFAULT_TENANT, Base, TenantRow
 
-BUSY_TIMEOUT_MS = 5000
+BUSY_TIMEOUT_MS = 1000
 """How long SQLite waits for another writer."""
+ANSWER_TIMEOUT_S = 1.5
+"""How long anything may take that the database is asked: whoever waits for it is told then."""
+LOOKED_THROUGH_BYTES = 100 * 2**20
+"""Up to this size a file is looked through at the start; of a larger one what calls need."""
 HEAD = "head"
 """The schema that this program needs."""
 _MIGRATING = 0x61656D69
@@ -82,13 +92,16 @@ class Database:
         """Times that it refused, or could not be reached."""
         self.tenant_id = 0
         """Of the one tenant that this process serves; known once open."""
+        self._opened: tuple[int, int] | None = None
+        """Which file it was, by device and inode."""
+        self._opening = asyncio.Lock()
 
     async def __aenter__(self) -> Database:
         try:
             if self.sqlite:
+                await self._check_whole()
                 await self.migrate()
-            await self._check_schema()
-            self.tenant_id = await self._tenant(DEFAULT_TENANT)
+            await self._open()
         except BaseException:
             await self._engine.dispose()
             raise
@@ -143,10 +156,18 @@ class Database:
 
     @asynccontextmanager
     async def session(self) -> AsyncIterator[AsyncSession]:
-        """One transaction: committed at the end, rolled back on an error. Raises `StorageError`."""
+        """One transaction: committed at the end, rolled back on an error. Raises `StorageError`.
+
+        Also where it takes too long, or went into a file that is not there any more.
+        """
         try:
-            async with _mapped_errors(), self._sessions.begin() as session:
-                yield session
+            async with _mapped_errors(), asyncio.timeout(ANSWER_TIMEOUT_S):
+                if self._identity() != self._opened:
+                    await self._open_again()
+                async with self._sessions.begin() as session:
+                    yield session
+                if self._identity() != self._opened:
+                    raise StorageError(f"the database {self.file} was taken away")
         except StorageError:
             self.errors += 1
             raise
@@ -155,6 +176,57 @@ class Database:
         """See whether it answers. Raises `StorageError`."""
         async with self.session() as session:
             await session.execute(select(TenantRow.id).limit(1))
+
+    async def _open(self) -> None:
+        self._opened = self._identity()
+        await self._check_schema()
+        self.tenant_id = await self._tenant(DEFAULT_TENANT)
+
+    async def _open_again(self) -> None:
+        """Another file is in its place: SQLite would write on into the one that is gone."""
+        async with self._opening:
+            if self._identity() == self._opened:
+                return
+            if self._identity() is None:
+                raise StorageError(f"the database {self.file} is gone; put it back")
+            await self._engine.dispose()
+            before, self._opened = self._opened, self._identity()
+            try:
+                await self._check_schema()
+            except StorageError:
+                self._opened = before
+                raise
+            self.tenant_id = await self._tenant(DEFAULT_TENANT)
+
+    def _identity(self) -> tuple[int, int] | None:
+        """Which file there is; None where there is none, or where it is no file."""
+        if (file := self.file) is None:
+            return None
+        try:
+            found = file.stat()
+        except OSError:
+            return None
+        return found.st_dev, found.st_ino
+
+    async def _check_whole(self) -> None:
+        """Refuse a file that is damaged. Raises `StorageError`."""
+        file = self.file
+        if file is None or not file.exists() or not (size := file.stat().st_size):
+            return
+        what = "1" if size <= LOOKED_THROUGH_BYTES else "'extension'"
+        try:
+            async with self.connection() as connection:
+                found = (await connection.execute(text(f"PRAGMA quick_check({what})"))).scalar()
+            if found != "ok":
+                raise StorageError(str(found))
+        except StorageError as error:
+            if isinstance(error.__cause__, OperationalError):
+                raise  # it is locked, or can't be opened
+            raise StorageError(
+                f"the database {file} is damaged: {error}. Bring a backup back (agent-endpoint db "
+                "restore FILE), or move it away with its -wal and -shm: then serve makes an empty "
+                "one. Call records that it has not taken yet wait in the state directory"
+            ) from error
 
     async def _check_schema(self) -> None:
         async with _mapped_errors(), self._engine.connect() as connection:
@@ -188,6 +260,8 @@ async def _mapped_errors() -> AsyncIterator[None]:
         yield
     except DBAPIError as error:
         raise StorageError(f"the database refused: {_in_words(str(error.orig))}") from error
+    except TimeoutError as error:
+        raise StorageError(f"the database did not answer in {ANSWER_TIMEOUT_S:g} s") from error
     except (SQLAlchemyError, CommandError, OSError) as error:
         raise StorageError(f"the database can't be used: {error}") from error
 
@@ -215,7 +289,7 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
         "foreign_keys=ON",
         f"busy_timeout={BUSY_TIMEOUT_MS}",
         "journal_mode=WAL",
-        "synchronous=NORMAL",
+        "synchronous=FULL",  # what has been committed is on the disk
     ):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()

@@ -7,10 +7,12 @@ from typing import Any
 
 from sqlalchemy import (
     JSON,
+    BigInteger,
     DateTime,
     Dialect,
     ForeignKey,
     ForeignKeyConstraint,
+    Index,
     MetaData,
     String,
     Text,
@@ -20,6 +22,12 @@ from sqlalchemy import (
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
 DEFAULT_TENANT = "default"
+
+
+LONGEST_SEARCHED = 200
+"""Characters of a text that an index holds: PostgreSQL's takes no row above 2,700 octets."""
+SEARCHED = Text().with_variant(Text(collation="C"), "postgresql")
+"""Text that is searched by how it begins: elsewhere PostgreSQL sorts it by a language's rules."""
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -126,10 +134,25 @@ class AliasRow(Base):
 
 
 class CallRow(Base):
-    """What stays of a call: exactly one row each."""
+    """What stays of a call: exactly one row each.
+
+    What is searched has a column, or rows of `call_party` and `call_datum`.
+    """
 
     __tablename__ = "call_record"
-    __table_args__ = (UniqueConstraint("tenant_id", "call"),)
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "call"),
+        # All that a search looks at, in its order: it reads this alone, until it knows the rows.
+        Index(
+            "ix_call_record_search",
+            "tenant_id",
+            "started_at",
+            "id",
+            "direction",
+            "cause",
+            "talked_ms",
+        ),
+    )
 
     id: Mapped[int] = mapped_column(primary_key=True)
     tenant_id: Mapped[int] = mapped_column(ForeignKey("tenant.id", ondelete="CASCADE"))
@@ -138,16 +161,59 @@ class CallRow(Base):
     direction: Mapped[str] = mapped_column(String(16))
     calling: Mapped[str] = mapped_column(Text)
     called: Mapped[str] = mapped_column(Text)
-    started_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
+    started_at: Mapped[datetime] = mapped_column(UtcDateTime)
     delivered_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     established_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     ended_at: Mapped[datetime] = mapped_column(UtcDateTime)
     ending: Mapped[dict[str, Any]] = mapped_column(JSON)
     """Cause, who let go, SIP status, Q.850."""
+    cause: Mapped[str] = mapped_column(String(32), default="")
+    """That of the ending."""
+    talked_ms: Mapped[int | None] = mapped_column(BigInteger)
+    """From when they could talk to the end; none where they never could."""
     connections: Mapped[list[dict[str, Any]]] = mapped_column(JSON)
     """One entry a device, with its own ending."""
     data: Mapped[dict[str, Any]] = mapped_column(JSON)
     """What clients gave to the call."""
+    steps: Mapped[list[dict[str, Any]]] = mapped_column(JSON, default=list)
+    """Its way from device to device."""
+    ivr_path: Mapped[list[dict[str, Any]]] = mapped_column(JSON, default=list)
+    """The nodes of flows that its caller went through."""
+
+
+class PartyRow(Base):
+    """A number that a call is found by."""
+
+    __tablename__ = "call_party"
+    __table_args__ = (
+        UniqueConstraint("record_id", "number", "kind"),
+        Index("ix_call_party_number", "tenant_id", "number", "kind", "record_id"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    record_id: Mapped[int] = mapped_column(ForeignKey("call_record.id", ondelete="CASCADE"))
+    number: Mapped[str] = mapped_column(SEARCHED)
+    """Its beginning, where it is longer than `LONGEST_SEARCHED`."""
+    kind: Mapped[str] = mapped_column(String(8))
+    """`calling`, `called`, or `device`: whoever had part in it and is no caller from outside."""
+    tenant_id: Mapped[int]
+
+
+class DatumRow(Base):
+    """A text that clients gave to a call, by its key."""
+
+    __tablename__ = "call_datum"
+    __table_args__ = (
+        UniqueConstraint("record_id", "key"),
+        Index("ix_call_datum_key", "tenant_id", "key", "value", "record_id"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    record_id: Mapped[int] = mapped_column(ForeignKey("call_record.id", ondelete="CASCADE"))
+    key: Mapped[str] = mapped_column(String(64))
+    value: Mapped[str] = mapped_column(Text)
+    """Its beginning, where it is longer than `LONGEST_SEARCHED`."""
+    tenant_id: Mapped[int]
 
 
 class PlanRuleRow(Base):

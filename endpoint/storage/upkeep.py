@@ -74,11 +74,12 @@ def _counts(connection: Connection) -> dict[str, int]:
 
 
 async def _sqlite_faults(connection: AsyncConnection) -> list[str]:
-    faults = []
     said = (await connection.execute(text("PRAGMA integrity_check(5)"))).scalars().all()
     if list(said) != ["ok"]:
+        # Whatever else would be found follows from that.
         cure = "bring back a backup: agent-endpoint db restore FILE"
-        faults.append(f"it is damaged ({said[0]}); {cure}")
+        return [f"it is damaged ({said[0]}); {cure}"]
+    faults = []
     broken = (await connection.execute(text("PRAGMA foreign_key_check"))).fetchall()
     if broken:
         tables = ", ".join(sorted({str(row[0]) for row in broken}))

@@ -28,6 +28,7 @@ from endpoint.legs.base import (
     LegHeld,
     LegId,
     LegOffered,
+    LegQuality,
     LegReleased,
     LegRetrieved,
     LegRole,
@@ -74,6 +75,8 @@ class FakeLeg:
     """Its line wants transfers by REFER."""
     referred_to: str = ""
     """Whom it was asked to call."""
+    quality: LegQuality | None = None
+    """What its audio was like."""
     transfer: list[int] = field(default_factory=list)
     """What it was told of the transfer that it asked for."""
 
@@ -335,6 +338,9 @@ class FakeExchange:
                 source = self.legs[route.source]
                 audible = source.is_up or source.is_over or source.early_media
                 self._must(route.source, audible, "source of a route")
+
+    async def last_quality(self, leg: LegId) -> LegQuality | None:
+        return self.legs[leg].quality if leg in self.legs else None
 
     async def events(self) -> AsyncIterator[LegEvent | RegistrationEvent]:
         while True:

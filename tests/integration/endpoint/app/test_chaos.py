@@ -34,6 +34,7 @@ SERVICES = (
     "media notices",
     "media notices of worker 1",
     "leg events",
+    "call records",
     "TCP listener",
 )
 """Tasks of the endpoint that no call may miss."""

@@ -27,6 +27,7 @@ KNOWN: dict[tuple[str, str], Any] = {
     ("call_record", "direction"): "outbound",
     ("call_record", "ending"): {"cause": "normal", "released_by": "device"},
     ("call_record", "connections"): [],
+    ("call_record", "data"): {"order": "4711"},
 }
 """Where a migration may look into a value."""
 

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import re
 import sqlite3
 import stat
+import subprocess
+import sys
+import tempfile
 from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
@@ -33,7 +38,7 @@ async def test_writers_wait_and_readers_do_not(database: Database) -> None:
     async with database.session() as session:
         assert (await session.scalar(text("PRAGMA journal_mode"))) == "wal"
         assert (await session.scalar(text("PRAGMA foreign_keys"))) == 1
-        assert (await session.scalar(text("PRAGMA busy_timeout"))) == 5000
+        assert (await session.scalar(text("PRAGMA busy_timeout"))) == 1000
 
 
 @pytest.fixture
@@ -94,3 +99,58 @@ async def test_a_migration_that_would_leave_orphans_changes_nothing(path: Path) 
         columns = {row[1] for row in raw.execute("PRAGMA table_info(call_record)")}
     assert "data" not in columns
     await database.dispose()
+
+
+def test_a_file_that_is_damaged_is_refused_and_says_what_to_do(path: Path) -> None:
+    asyncio.run(made(path))
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("CREATE TABLE filler (octets BLOB)")
+        database.execute("INSERT INTO filler VALUES (zeroblob(200000))")
+        database.commit()
+    whole = path.read_bytes()
+    for damaged in (whole[: len(whole) // 2], whole[:100] + bytes(len(whole) - 100)):
+        path.write_bytes(damaged)
+        with pytest.raises(StorageError, match=r"is damaged.*agent-endpoint db restore FILE"):
+            asyncio.run(made(path))
+    path.write_bytes(whole)
+    asyncio.run(made(path))
+
+
+NOBODY = 65534
+
+
+def test_a_file_that_may_not_be_written_is_refused() -> None:
+    """As whoever may write everything is nobody here, it is opened by another user."""
+    program = (
+        "import asyncio, os, sys\n"
+        "from pathlib import Path\n"
+        "from endpoint.errors import StorageError\n"
+        "from endpoint.storage.database import Database, sqlite_url\n"
+        "async def main(database):\n"
+        "    async with database:\n"
+        "        pass\n"
+        "database = Database(sqlite_url(Path(sys.argv[1])))  # imports what nobody may read\n"
+        "if os.getuid() == 0:\n"
+        f"    os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})\n"
+        "try:\n"
+        "    asyncio.run(main(database))\n"
+        "except StorageError as error:\n"
+        "    sys.exit(str(error))\n"
+    )
+    with tempfile.TemporaryDirectory(prefix="ae-ro-") as directory:
+        file = Path(directory) / "endpoint.sqlite3"
+        asyncio.run(made(file))
+        file.chmod(0o444)
+        Path(directory).chmod(0o555)
+        opened = subprocess.run(
+            [sys.executable, "-c", program, file], check=False, capture_output=True, text=True
+        )
+        Path(directory).chmod(0o755)
+    assert opened.returncode == 1
+    assert re.search("readonly database|unable to open database file", opened.stderr)
+    assert "Traceback" not in opened.stderr
+
+
+async def made(file: Path) -> None:
+    async with Database(sqlite_url(file)):
+        pass

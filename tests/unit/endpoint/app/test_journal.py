@@ -1,17 +1,24 @@
-"""A call's record survives a database that is away."""
+"""A call's record is on the disk before its end is told, and comes into the database once."""
 
 from __future__ import annotations
 
+import asyncio
 import os
+import shutil
+import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from sqlalchemy import text
+from structlog.testing import capture_logs
 
+from endpoint.app import journal as journal_module
 from endpoint.app.journal import RecordJournal
 from endpoint.callcontrol.model import CallDirection, CallId, CallRecord, Ending
+from endpoint.errors import StorageError
 from endpoint.legs.base import Cause, DeviceId, InteractionId, Side
 from endpoint.storage.calls import StoredCallRecords
 from endpoint.storage.database import Database, sqlite_url
@@ -19,6 +26,7 @@ from endpoint.storage.database import Database, sqlite_url
 pytestmark = pytest.mark.unit
 
 NOON = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
+PATIENCE_S = 30.0
 
 
 def record(call: str) -> CallRecord:
@@ -38,19 +46,46 @@ def record(call: str) -> CallRecord:
 
 
 @pytest.fixture
-async def database(tmp_path: Path) -> AsyncIterator[Database]:
-    async with Database(sqlite_url(tmp_path / "endpoint.sqlite3")) as database:
-        yield database
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "endpoint.sqlite3"
 
 
 @pytest.fixture
-def journal(database: Database, tmp_path: Path) -> RecordJournal:
-    return RecordJournal(StoredCallRecords(database), tmp_path / "unwritten")
+async def database(file: Path) -> AsyncIterator[Database]:
+    async with Database(sqlite_url(file)) as database:
+        yield database
 
 
-def append(path: Path, octets: bytes) -> None:
-    with path.open("ab") as file:
-        file.write(octets)
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal_module, "RETRY_S", 0.01)
+    monkeypatch.setattr(journal_module, "FAREWELL_S", 0.2)
+
+
+class Desk:
+    """A journal that writes into the database, and its file."""
+
+    def __init__(self, database: Database, path: Path) -> None:
+        self.records = StoredCallRecords(database)
+        self.journal = RecordJournal(self.records, path)
+        self.path = path
+
+    async def kept(self) -> list[str]:
+        return sorted(each.call for each in await self.records.latest())
+
+    async def settled(self) -> list[str]:
+        assert await self.journal.settled(PATIENCE_S)
+        return await self.kept()
+
+    def in_file(self) -> int:
+        return self.path.read_bytes().count(b"\n")
+
+
+@asynccontextmanager
+async def open_desk(database: Database, directory: Path) -> AsyncIterator[Desk]:
+    desk = Desk(database, directory / "unwritten")
+    async with desk.journal:
+        yield desk
 
 
 async def rename(database: Database, before: str, after: str) -> None:
@@ -58,32 +93,133 @@ async def rename(database: Database, before: str, after: str) -> None:
         await session.execute(text(f"ALTER TABLE {before} RENAME TO {after}"))
 
 
-async def test_records_that_could_not_be_written_are_brought_in_later(
-    database: Database, journal: RecordJournal, tmp_path: Path
+async def test_a_record_is_on_the_disk_at_once_and_in_the_database_soon(
+    database: Database, tmp_path: Path
 ) -> None:
-    await journal.write(record("i1-1"))
-    await rename(database, "call_record", "away")
-    await journal.write(record("i2-1"))
-    await journal.write(record("i3-1"))
-    await journal.replay()  # still away
-    await rename(database, "away", "call_record")
-    await journal.replay()
-    kept = await StoredCallRecords(database).latest()
-    assert sorted(one.call for one in kept) == ["i1-1", "i2-1", "i3-1"]
-    assert not [name for name in os.listdir(tmp_path) if name.startswith("unwritten")]
+    async with open_desk(database, tmp_path) as desk:
+        await asyncio.gather(*(desk.journal.write(record(f"i{n}-1")) for n in range(120)))
+        assert len(await desk.settled()) == 100  # as many as `latest` tells
+    assert desk.in_file() == 0
+    async with open_desk(database, tmp_path) as desk:
+        assert desk.journal.waiting == 0
 
 
-async def test_a_replay_that_was_cut_short_writes_nothing_twice(
-    database: Database, journal: RecordJournal, tmp_path: Path
+async def test_records_that_the_database_does_not_take_wait_and_come_in_later(
+    database: Database, tmp_path: Path
 ) -> None:
+    async with open_desk(database, tmp_path) as desk:
+        await desk.journal.write(record("i1-1"))
+        await desk.settled()
+        await rename(database, "call_record", "away")
+        with capture_logs() as logs:
+            await desk.journal.write(record("i2-1"))
+            await desk.journal.write(record("i3-1"))
+            assert not await desk.journal.settled(0.3)
+        assert [each["event"] for each in logs if each["log_level"] == "error"] == [
+            "call records wait"
+        ]
+        assert desk.journal.waiting == 2
+        assert "call_record" in desk.journal.trouble
+        await rename(database, "away", "call_record")
+        assert await desk.settled() == ["i1-1", "i2-1", "i3-1"]
+    assert desk.journal.trouble == ""
+
+
+async def test_what_an_earlier_run_has_left_comes_in_at_the_next(
+    database: Database, tmp_path: Path
+) -> None:
+    """Once each: some of it was in the database already. A line that a crash has cut is told."""
     await rename(database, "call_record", "away")
-    await journal.write(record("i1-1"))
+    with capture_logs():
+        async with open_desk(database, tmp_path) as desk:
+            for number in (1, 2, 3):
+                await desk.journal.write(record(f"i{number}-1"))
+    assert desk.in_file() == 3
+    with desk.path.open("ab") as cut:
+        cut.write(b'{"cut')
     await rename(database, "away", "call_record")
     await StoredCallRecords(database).write(record("i1-1"))
-    append(tmp_path / "unwritten", b'{"cut')
-    await journal.replay()
-    assert len(await StoredCallRecords(database).latest()) == 1
+    with capture_logs() as logs:
+        async with open_desk(database, tmp_path) as desk:
+            await desk.journal.write(record("i4-1"))
+            assert await desk.settled() == ["i1-1", "i2-1", "i3-1", "i4-1"]
+    assert desk.in_file() == 0
+    assert "call record can't be read" in [each["event"] for each in logs]
 
 
-async def test_nothing_waits_by_default(journal: RecordJournal) -> None:
-    await journal.replay()
+async def test_one_record_that_is_refused_for_ever_keeps_no_other_waiting(
+    database: Database, tmp_path: Path
+) -> None:
+    async with database.session() as session:
+        await session.execute(
+            text(
+                "CREATE TRIGGER no BEFORE INSERT ON call_record WHEN NEW.call = 'bad-1' "
+                "BEGIN SELECT RAISE(ABORT, 'never'); END"
+            )
+        )
+    async with open_desk(database, tmp_path) as desk:
+        with capture_logs() as logs:
+            names = ("i1-1", "bad-1", "i2-1")
+            await asyncio.gather(*(desk.journal.write(record(name)) for name in names))
+            assert await desk.settled() == ["i1-1", "i2-1"]
+    assert [each["call"] for each in logs if each["event"] == "call record is refused"] == ["bad-1"]
+    assert b'"bad-1"' in (tmp_path / "unwritten.refused").read_bytes()
+
+
+async def test_a_file_that_is_taken_away_takes_no_record_with_it(
+    database: Database, file: Path, tmp_path: Path
+) -> None:
+    """SQLite would write on into a file that nobody finds again."""
+    away = tmp_path / "away"
+    async with open_desk(database, tmp_path) as desk:
+        await desk.journal.write(record("i1-1"))
+        await desk.settled()
+        os.rename(file, away)
+        with capture_logs():
+            await desk.journal.write(record("i2-1"))
+            assert not await desk.journal.settled(0.3)
+        assert "put it back" in desk.journal.trouble
+        os.rename(away, file)
+        assert await desk.settled() == ["i1-1", "i2-1"]
+
+
+async def test_another_file_in_its_place_is_used_where_it_is_ours(
+    database: Database, file: Path, tmp_path: Path
+) -> None:
+    """As after a backup was brought back while we run."""
+    backup = tmp_path / "backup"
+    with closing(sqlite3.connect(file)) as live, closing(sqlite3.connect(backup)) as copy:
+        live.backup(copy)
+    async with open_desk(database, tmp_path) as desk:
+        await desk.journal.write(record("i1-1"))
+        await desk.settled()
+        for name in (file.name, f"{file.name}-wal", f"{file.name}-shm"):
+            (tmp_path / name).unlink(missing_ok=True)
+        shutil.copy(backup, file)
+        await desk.journal.write(record("i2-1"))
+        assert await desk.settled() == ["i2-1"]
+    with closing(sqlite3.connect(file)) as found:
+        assert found.execute("SELECT call FROM call_record").fetchall() == [("i2-1",)]
+
+
+async def test_somebody_who_keeps_the_database_locked_keeps_no_call_waiting(
+    database: Database, file: Path, tmp_path: Path
+) -> None:
+    async with open_desk(database, tmp_path) as desk:
+        with closing(sqlite3.connect(file)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            with capture_logs():
+                for number in range(20):
+                    await desk.journal.write(record(f"i{number}-1"))
+                assert not await desk.journal.settled(1.5)
+            assert desk.in_file() == 20
+        assert len(await desk.settled()) == 20
+
+
+async def test_a_place_where_nothing_can_be_written_is_told(
+    database: Database, tmp_path: Path
+) -> None:
+    (tmp_path / "unwritten").mkdir()
+    with pytest.raises(StorageError, match=r"unwritten.*call records go there"):
+        async with open_desk(database, tmp_path):
+            pass

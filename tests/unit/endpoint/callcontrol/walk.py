@@ -24,6 +24,7 @@ from endpoint.callcontrol.model import (
     Interaction,
     LegProgress,
     Participation,
+    StepKind,
     Timer,
     TimerKind,
     are_of_one,
@@ -43,6 +44,8 @@ from endpoint.legs.base import (
 )
 from tests.fakes.permissions import EVERYBODY
 from tests.unit.endpoint.callcontrol.build import NOW
+
+TRANSFERS = (StepKind.TRANSFER, StepKind.INTERCEPT, StepKind.REPLACE)
 
 
 @dataclass
@@ -160,6 +163,30 @@ class Walk:
             assert own[-1].cause is record.ending.cause
             assert record.ending.q850 is not None
             assert len(record.connections) == len(call.connections)
+            self._check_moments(record)
+            transfers = sum(each.kind in TRANSFERS for each in record.steps)
+            assert transfers >= begun, "each transfer that began is in the record"
+
+    def _check_moments(self, record: CallRecord) -> None:
+        """Each connection's story is one that can be, and lies in that of its call."""
+        for each in record.connections:
+            moments = each.moments
+            assert moments is not None
+            assert moments.ended_at is not None
+            told = [moments.delivered_at, moments.established_at]
+            for hold in moments.holds:
+                assert hold.ended_at is not None
+                told += [hold.began_at, hold.ended_at]
+            within = [at for at in told if at is not None]
+            assert [moments.initiated_at, *within, moments.ended_at] == sorted(
+                [moments.initiated_at, *within, moments.ended_at]
+            )
+            assert record.started_at <= moments.initiated_at
+            assert moments.ended_at <= record.ended_at
+            assert not (each.failed and moments.established_at)
+            assert moments.established_at or not moments.holds
+        if record.established_at is not None:
+            assert any(each.moments.established_at for each in record.connections if each.moments)
 
     # -- effects ----------------------------------------------------------------------------------
 

@@ -66,6 +66,8 @@ ANSWERS: list[m.Reply | m.Failed | m.Notice] = [
     m.DigitsSent("a", "1"),
     m.MediaTimedOut("a"),
     m.PlaybackEnded("f"),
+    m.PortClosed("a", m.Statistics(packets_received=3)),
+    m.PortClosed("s"),
     m.RecordingFailed("r", "full"),
 ]
 
