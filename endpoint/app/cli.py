@@ -141,7 +141,7 @@ def _announce(endpoint: Endpoint, loaded: Loaded, output: Output) -> None:
         table.add_row("local CA", f"{authority}   (trust it in browsers and phones)")
     if loaded.config.http.host in WILDCARDS:
         table.add_row("open to", "every network that reaches this machine")
-    warnings = [
+    warnings = list(loaded.warnings) + [
         f"{check.name}: {check.text}; {check.cure}"
         for check in check_accounts(loaded.config)
         if check.outcome != "ok"

@@ -20,6 +20,7 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, SettingsConfigDic
 
 from endpoint.app.files import Tree, anchored, unusable
 from endpoint.app.mistakes import hangs_on, json_for, mistake, place, resembling, shown
+from endpoint.app.oldkeys import renewed
 from endpoint.app.settings import Config
 from endpoint.errors import ConfigurationError
 
@@ -36,6 +37,8 @@ class Loaded:
     """The file that was read; None where there is none."""
     origins: Mapping[str, str]
     """Dotted key to the file's path or the variable's name; a key that is not here is a default."""
+    warnings: tuple[str, ...] = ()
+    """Keys of earlier versions that were taken under their new names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +97,8 @@ def load(named: Path | None = None, *, files: bool = False) -> Loaded:
         written = anchored(Config, written, path.absolute().parent)
     set_, variables = _read_environment(mistakes, unread)
     origins = {key: str(path) for key, _ in _leaves(written)} | variables
-    effective = _over(written, set_)
+    warnings: list[str] = []
+    effective = renewed(_over(written, set_), origins, mistakes, warnings)
     if files:
         mistakes += [f"{key}{place(key, origins)}: {text}" for key, text in unusable(effective)]
     try:
@@ -108,7 +112,7 @@ def load(named: Path | None = None, *, files: bool = False) -> Loaded:
         raise ConfigurationError(mistakes) from None
     if mistakes:
         raise ConfigurationError(mistakes)
-    return Loaded(config, path, origins)
+    return Loaded(config, path, origins, tuple(warnings))
 
 
 def values(loaded: Loaded) -> list[Value]:

@@ -82,6 +82,7 @@ async def examine(named: Path | None) -> list[Check]:
         return checks
     config, state = loaded.config, StateDirectory(loaded.config.state.directory)
     checks.append(check_configuration(loaded))
+    checks += [Check("configuration", "warning", text) for text in loaded.warnings]
     for check in (check_state, check_token):
         checks.append(check(config, state))
     checks += await check_running(config)

@@ -83,7 +83,12 @@ def check_config(config: ConfigFile = None, as_json: Json = False) -> None:
     loaded = loaded_or_fail(output, config, files=True)
     file = str(loaded.path) if loaded.path else None
     where = file or "defaults and environment; no file found"
-    output.result({"ok": True, "file": file}, Text.assemble(("✔ ", "green"), where))
+    warnings = [Text(f"! {warning}", "yellow") for warning in loaded.warnings]
+    output.result(
+        {"ok": True, "file": file, "warnings": loaded.warnings},
+        Text.assemble(("✔ ", "green"), where),
+        *warnings,
+    )
 
 
 # -- extension --------------------------------------------------------------------------------
