@@ -14,6 +14,9 @@ from endpoint.app.planbook import PlanBook, PlanRejected
 from endpoint.gateways.native import messages as wire
 from endpoint.gateways.native import planmessages as plan
 
+MOST_OCTETS = 4 * 1024 * 1024
+"""Of a whole plan."""
+
 log = structlog.get_logger(__name__)
 _Handler = Callable[[web.Request], Awaitable[web.Response]]
 
@@ -65,7 +68,9 @@ class PlanRoutes:
 
     async def replace(self, request: web.Request) -> web.Response:
         """`PUT /plan/rules`."""
-        wanted = await read_body(request, plan.PlanOfRules, timeout_s=self.body_timeout_s)
+        # All at once is more than any other request holds.
+        whole = request.clone(client_max_size=MOST_OCTETS)
+        wanted = await read_body(whole, plan.PlanOfRules, timeout_s=self.body_timeout_s)
         made = await self.book.replace_plan(wanted.rules)
         log.info("dial plan brought in", rules=len(wanted.rules))
         return _json(made)

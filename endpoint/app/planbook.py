@@ -9,7 +9,7 @@ from typing import Literal, Protocol, Self
 import msgspec
 import structlog
 
-from endpoint.callcontrol.dialplan import Decision, DialPlan, Direction, PlanInUse, Rule
+from endpoint.callcontrol.dialplan import Decision, Direction, PlanInUse, Rule
 from endpoint.callcontrol.planrules import PlanRules, mistakes_of, trunks_of
 from endpoint.errors import EndpointError
 from endpoint.gateways.native import planmessages as wire
@@ -108,7 +108,12 @@ class PlanBook:
     async def plan(self) -> wire.Plan:
         """See `PlanDesk`."""
         plan = self._in_use.plan
-        rules = [_told(rule) for direction in Direction for rule in _in_order(plan, direction)]
+        rules = [
+            _told(rule)
+            for direction in Direction
+            for rule in plan.rules
+            if rule.direction is direction
+        ]
         return wire.Plan(rules, list(plan.emergency), list(plan.refused), plan.international)
 
     async def add_plan_rule(self, rule: wire.PlanRule) -> wire.PlanRule:
@@ -204,12 +209,6 @@ class PlanBook:
         if mistakes:
             raise PlanRejected(400, "bad_rule", "the rule is not whole", mistakes)
         return made
-
-
-def _in_order(plan: DialPlan, direction: Direction) -> list[Rule]:
-    """Also those that do not count now."""
-    rules = [rule for rule in plan.rules if rule.direction is direction]
-    return sorted(rules, key=lambda rule: (rule.position, rule.name))
 
 
 def _told(rule: Rule) -> wire.PlanRule:

@@ -45,8 +45,11 @@ def _settings(config: Config, trunk: TrunkSettings) -> Iterator[Finding]:
     if trunk.peers and not trunk.trusted_networks:
         yield False, "its calls need a digest, for no address of it is known", "set networks"
     if not trunk.incoming:
-        text = "its calls are refused, for none of its numbers means a device"
-        yield False, text, 'incoming = [{ match = "+4930123450", to = "6001" }]'
+        text = "its calls are refused unless a rule of the dial plan takes them: it has no incoming"
+        cure = (
+            'incoming = [{ match = "+4930123450", to = "6001" }], or agent-endpoint plan add --in'
+        )
+        yield False, text, cure
 
 
 async def _ask(config: Config, peer: TrunkPeerSettings) -> str:

@@ -190,7 +190,7 @@ class DialPlan:
     """All that decides."""
 
     rules: tuple[Rule, ...] = ()
-    """In any order."""
+    """Kept as they are looked at, in whatever order they are given."""
     trunks: tuple[TrunkNumbers, ...] = ()
     """In the order in which they are tried."""
     emergency: tuple[str, ...] = ()
@@ -202,10 +202,14 @@ class DialPlan:
     devices: Mapping[str, str] = field(default_factory=dict)
     """Devices of the configuration, and of what kind each is."""
 
-    def ordered(self, direction: Direction) -> list[Rule]:
+    def __post_init__(self) -> None:
+        """Sort once, and not for each number."""
+        ordered = sorted(self.rules, key=lambda rule: (rule.position, rule.name))
+        object.__setattr__(self, "rules", tuple(ordered))
+
+    def ordered(self, direction: Direction) -> Iterator[Rule]:
         """The rules that count, as they are looked at."""
-        found = [rule for rule in self.rules if rule.enabled and rule.direction is direction]
-        return sorted(found, key=lambda rule: (rule.position, rule.name))
+        return (rule for rule in self.rules if rule.enabled and rule.direction is direction)
 
     # -- out ------------------------------------------------------------------------------------
 

@@ -145,6 +145,8 @@ async def mistakes_are_told(client: EndpointClient) -> None:
             await request
         assert (refused.value.status, refused.value.reason) == (status, reason)
     assert (await client.plan()).rules == [whole]
+    many = [wire.PlanRule(f"{number:04}", f"7{number}", "refuse") for number in range(2000)]
+    assert (await client.replace_plan(many)).rules == many
     assert (await client.replace_plan([])).rules == []
     assert (await client.plan()).emergency == ["112", "911"]
 
