@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Iterator, Mapping
+from datetime import datetime
 from typing import TypeVar
 
 import structlog
@@ -125,10 +126,23 @@ class Call:
 
     @property
     def others(self) -> list[str]:
-        """Who else is in it now."""
+        """Who else is in it now; not who only listens, or whispers."""
         known, own = self._known, self._party
-        parties = known.parties if known else []
-        return [one.device for one in parties if one is not own and one.state not in OUT_OF_IT]
+        return [
+            one.device
+            for one in (known.parties if known else [])
+            if one is not own and one.state not in OUT_OF_IT and one.participation == "active"
+        ]
+
+    @property
+    def began_at(self) -> datetime | None:
+        """When it was answered; until then when it began. By the endpoint's clock."""
+        return (self._known.established_at or self._known.started_at) if self._known else None
+
+    @property
+    def is_answered(self) -> bool:
+        """Somebody has taken it."""
+        return self._known is not None and self._known.established_at is not None
 
     @property
     def data(self) -> Mapping[str, str]:

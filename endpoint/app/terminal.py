@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine
-from datetime import datetime
+from datetime import UTC, datetime
 
 from rich.console import Console
 from rich.live import Live
@@ -40,9 +40,6 @@ class Terminal:
         self._console = console
         self._is_well = True
         self._chosen = ""
-        self._begun: dict[str, float] = {}
-        """When each call began, or was answered."""
-        self._answered: set[str] = set()
         self._parties: list[wire.PartyQuality] = []
         self._events: deque[str] = deque(maxlen=_EVENTS)
         self._said = ""
@@ -81,10 +78,6 @@ class Terminal:
         async for frame in self._agent.events():
             if frame.registration is not None:
                 self._note_registration(frame.registration)
-            call = str(frame.fields.get("call", ""))
-            if frame.event == "Established":
-                self._answered.add(call)
-                self._begun[call] = asyncio.get_running_loop().time()
             if self._is_of_interest(frame):
                 at = frame.at.astimezone().strftime("%H:%M:%S")
                 words = in_words(frame.event, frame.fields)
@@ -250,15 +243,15 @@ class Terminal:
         self._live.update(drawn(screen), refresh=True)
 
     def _row(self, call: Call) -> CallRow:
-        now = asyncio.get_running_loop().time()
+        now = datetime.now(UTC)
         own = call.called if call.direction == "outbound" else call.calling
         return CallRow(
             number=", ".join(call.others) or own,
             name=call.calling_name if call.direction == "inbound" else "",
             state=call.state,
-            is_answered=call.id in self._answered or call.direction == "inbound",
+            is_answered=call.is_answered,
             is_muted=call.is_muted,
-            seconds=int(now - self._begun.setdefault(call.id, now)),
+            seconds=max(0, int((now - (call.began_at or now)).total_seconds())),
         )
 
     def _able(self, call: Call | None) -> list[str]:

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -116,7 +116,9 @@ def settings(directory: Path, **more: Any) -> Config:
 @pytest.fixture
 async def house(tmp_path: Path) -> AsyncIterator[House]:
     async with AsyncExitStack() as stack:
-        endpoint = await stack.enter_async_context(Endpoint(settings(tmp_path / "state")))
+        supervision = [{"supervisor": COLLEAGUE, "devices": [AGENT]}]
+        configured = settings(tmp_path / "state", supervision=supervision)
+        endpoint = await stack.enter_async_context(Endpoint(configured))
         group = await stack.enter_async_context(asyncio.TaskGroup())
         agent = Agent(AGENT, client=client_of(endpoint.running, endpoint.token))
         await stack.enter_async_context(agent)
@@ -129,6 +131,29 @@ async def rings(house: House, caller: str = CALLER) -> Call:
     await house.agent.client.make_call(caller, AGENT)
     async with asyncio.timeout(PATIENCE_S):
         return await anext(incoming)
+
+
+async def test_who_only_listens_is_not_told_as_one_who_is_in_the_call(house: House) -> None:
+    call = await rings(house)
+    assert not call.is_answered
+    rang_at = call.began_at
+    await call.answer()
+    assert call.is_answered
+    assert call.began_at is not None
+    assert rang_at is not None
+    assert call.began_at > rang_at
+    events = call.events()
+
+    async def joins(part: Literal["silent", "whisper", "active"]) -> list[str]:
+        await house.agent.client.join(COLLEAGUE, call.id, AGENT, part)
+        async with asyncio.timeout(PATIENCE_S):
+            while (await anext(events)).fields.get("participation") != part:
+                pass
+        return call.others
+
+    assert await joins("silent") == [CALLER]
+    assert await joins("whisper") == [CALLER]
+    assert await joins("active") == [CALLER, COLLEAGUE]
 
 
 async def test_what_a_program_asks_moves_the_audio(house: House) -> None:
