@@ -55,6 +55,8 @@ class ConnectionGuard:
         self._waiting: dict[asyncio.Transport, asyncio.TimerHandle] = {}
         self._group = asyncio.TaskGroup()
         self._handshakes: set[asyncio.Task[None]] = set()
+        self._is_over = False
+        """What was on its way when nobody listened any more is not taken."""
         self._told: dict[str, float] = {}
 
     async def __aenter__(self) -> Self:
@@ -67,6 +69,7 @@ class ConnectionGuard:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self._is_over = True
         for handshake in self._handshakes:
             handshake.cancel()
         await self._group.__aexit__(None, None, None)
@@ -90,7 +93,9 @@ class ConnectionGuard:
 
     def admit(self, transport: asyncio.Transport, source: str) -> bool:
         """Whether a new connection may stay."""
-        if self._sources.total() >= self._limits.connections:
+        if self._is_over:
+            refusal = "the endpoint ends"
+        elif self._sources.total() >= self._limits.connections:
             refusal = "too many connections"
         elif self._sources[source] >= self._limits.connections_per_source:
             refusal = "too many connections from one source"

@@ -114,6 +114,14 @@ async def test_a_process_without_room_takes_no_connection() -> None:
     assert watched.connections == 0
 
 
+async def test_who_comes_when_it_has_ended_is_not_left_open() -> None:
+    async with guard() as ended:
+        pass
+    late = Connection(ended)
+    assert late.transport.aborted.is_set()
+    assert late.inner.seen == []
+
+
 async def test_one_ipv6_network_is_one_source() -> None:
     watched = guard(each=2, header_timeout_s=60)
     hosts = ("2001:db8::1", "2001:db8::2", "2001:db8::3", "2001:db8:0:1::1")
