@@ -20,6 +20,8 @@ async def work(agent: Agent, customer: str, colleague: str) -> None:
     await call.give_data(order="4711")
     print(f"{call.direction}: {call.calling} {call.calling_name} called {call.called}")
 
+    print(f"{'answered' if call.is_answered else 'rings'} since {call.began_at:%H:%M:%S}")
+
     await call.press("1#")
     await call.mute()
     print("nobody hears us" if call.is_muted else "we are heard")
@@ -54,4 +56,6 @@ async def main(device: str, customer: str, colleague: str, *config: str) -> None
 
 
 if __name__ == "__main__":
+    if len(sys.argv) not in (4, 5):
+        sys.exit("usage: desk.py DEVICE CUSTOMER COLLEAGUE [CONFIG]")
     asyncio.run(main(*sys.argv[1:]))

@@ -112,6 +112,7 @@ async def test_a_script_works_a_call_and_a_bot_hands_callers_over(
         await customer.event("CALL_INCOMING", timeout_s=START_S)
         await customer.accept()
         assert await customer.digits(2) == "1#"
+        await says(script, "answered since ")
         await says(script, "nobody hears us")
         await says(script, f"together with {CUSTOMER} {COLLEAGUE} {{'order': '4711'}}")
         await says(script, "calls now: 0")
