@@ -25,11 +25,10 @@ class StoredPlanRules:
         """See `PlanRules`."""
         async with self._database.session() as session:
             rows = await session.scalars(
-                select(PlanRuleRow)
-                .where(PlanRuleRow.tenant_id == self._database.tenant_id)
-                .order_by(PlanRuleRow.position, PlanRuleRow.name)
+                select(PlanRuleRow).where(PlanRuleRow.tenant_id == self._database.tenant_id)
             )
-            return [_rule(row) for row in rows]
+            # Not by the database: it has an order of letters of its own.
+            return sorted(map(_rule, rows), key=lambda rule: (rule.position, rule.name))
 
     async def add(self, rule: Rule) -> bool:
         """See `PlanRules`."""

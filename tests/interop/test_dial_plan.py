@@ -19,6 +19,7 @@ from endpoint.legs.base import Cause, DeviceId
 from .desk import Desk
 from .peers.baresip import Baresip
 from .peers.hearing import hear
+from .peers.process import free_port
 from .peers.sipp import Sipp, register
 
 pytestmark = pytest.mark.interop
@@ -78,18 +79,20 @@ def asked(sipp: Sipp) -> dict[str, str]:
 async def test_a_rule_says_who_is_tried_in_which_order_with_which_number(
     tmp_path: Path, silent: int
 ) -> None:
-    """The first refuses with 503, the second says nothing, the third takes the call."""
+    """The first refuses with 503, the second says nothing, the third is dead, the last takes it."""
     phone = carrier(tmp_path)
     async with Sipp(tmp_path, "uas_unavailable", "127.0.0.1:9", user="x", status=503) as sipp:
         trunks = [
             trunk("phone", phone.sip_port, order=1),
             trunk("silent", silent, order=2),
             trunk("busy", sipp.sip_port, order=3),
+            trunk("dead", free_port(), order=4),
         ]
         async with office(tmp_path, *trunks) as desk, phone:
             lines = [
                 PlanLine("busy", strip=1, add="0049"),
                 PlanLine("silent"),
+                PlanLine("dead"),
                 PlanLine("phone", strip=1),
             ]
             rule = PlanRule("city", "_0[1-9].", "trunk", lines=lines, shown="+4930555")
