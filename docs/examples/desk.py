@@ -27,6 +27,11 @@ async def work(agent: Agent, customer: str, colleague: str) -> None:
     print("nobody hears us" if call.is_muted else "we are heard")
     await call.unmute()
 
+    await call.record()
+    await call.pause_recording()  # while a card number is told
+    await call.resume_recording()
+    await call.stop_recording()
+
     await call.hold()
     print(call.state, "allowed now:", *call.commands)
     await call.retrieve()

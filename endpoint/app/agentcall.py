@@ -237,6 +237,22 @@ class Call:
         if self.is_muted != muted:
             await self._do(self._client.mute(self._calls.device, self.id, muted=muted))
 
+    async def record(self) -> None:
+        """Have the call recorded."""
+        await self._do(self._client.record(self._calls.device, self.id))
+
+    async def pause_recording(self) -> None:
+        """Have silence of the same length on the recording, as for a card number."""
+        await self._do(self._client.pause_recording(self._calls.device, self.id))
+
+    async def resume_recording(self) -> None:
+        """Go on with a recording that was paused."""
+        await self._do(self._client.resume_recording(self._calls.device, self.id))
+
+    async def stop_recording(self) -> None:
+        """Record the call no more."""
+        await self._do(self._client.stop_recording(self._calls.device, self.id))
+
     async def unmute(self) -> None:
         """Let all hear him again."""
         await self.mute(muted=False)

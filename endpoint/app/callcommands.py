@@ -6,6 +6,7 @@ import asyncio
 import re
 import signal
 from contextlib import suppress
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -203,6 +204,38 @@ def unmute(how: How, device: Device, call: CallOption = None) -> None:
 def end(how: How, device: Device, call: CallOption = None) -> None:
     """End a device's call for everybody in it."""
     command(CommandName.CLEAR_CALL, device, call, EndpointClient.end, how)
+
+
+class Recorder(StrEnum):
+    """What is done about the recording of a call."""
+
+    START = "start"
+    PAUSE = "pause"
+    RESUME = "resume"
+    STOP = "stop"
+
+
+_RECORDER = {
+    Recorder.START: (CommandName.START_RECORDING, EndpointClient.record),
+    Recorder.PAUSE: (CommandName.PAUSE_RECORDING, EndpointClient.pause_recording),
+    Recorder.RESUME: (CommandName.RESUME_RECORDING, EndpointClient.resume_recording),
+    Recorder.STOP: (CommandName.STOP_RECORDING, EndpointClient.stop_recording),
+}
+
+
+@calls_app.command()
+@with_options(wait_s=10.0)
+def record(
+    how: How,
+    device: Device,
+    what: Annotated[
+        Recorder, typer.Argument(help="A pause is silence of the same length.")
+    ] = Recorder.START,
+    call: CallOption = None,
+) -> None:
+    """Record a device's call: customers on the left, agents on the right."""
+    name, ask = _RECORDER[what]
+    command(name, device, call, ask, how)
 
 
 # -- inside -----------------------------------------------------------------------------------

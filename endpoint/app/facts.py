@@ -177,8 +177,11 @@ def tls_policy(
     return TlsPolicy(context, parse_pin(pin) if pin else None)
 
 
-def media_settings(config: Config) -> list[MediaSettings]:
-    """Facts for each media worker: they share the ports out, so that none looks for a free one."""
+def media_settings(config: Config, recorder: Sequence[int] = ()) -> list[MediaSettings]:
+    """Facts for each media worker: they share the ports out, so that none looks for a free one.
+
+    `recorder` are their ways to the process that writes recordings, one each.
+    """
     media = config.media
     pairs = range(media.port_first + media.port_first % 2, media.port_last, 2)
     bounds = [len(pairs) * number // media.workers for number in range(media.workers + 1)]
@@ -192,12 +195,15 @@ def media_settings(config: Config) -> list[MediaSettings]:
             opus_bit_rate=media.opus_bit_rate,
             cpu_affinity=(media.cpus[number],) if media.cpus else (),
             webrtc_ready=media.webrtc_ready,
+            recorder=recorder[number] if recorder else -1,
         )
         for number, (first, after) in enumerate(itertools.pairwise(bounds))
     ]
 
 
-def media_workers(config: Config, supervision: Supervision | None = None) -> list[WorkerLink]:
+def media_workers(
+    config: Config, supervision: Supervision | None = None, recorder: Sequence[int] = ()
+) -> list[WorkerLink]:
     """The media workers, not entered yet."""
     return [
         WorkerLink(
@@ -205,7 +211,7 @@ def media_workers(config: Config, supervision: Supervision | None = None) -> lis
             supervision=supervision,
             name=f"media worker {number}" if config.media.workers > 1 else "media worker",
         )
-        for number, settings in enumerate(media_settings(config), 1)
+        for number, settings in enumerate(media_settings(config, recorder), 1)
     ]
 
 

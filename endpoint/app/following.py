@@ -145,6 +145,15 @@ def decided(command: str, device: str, frame: wire.EventFrame) -> Outcome | None
             found = True, f"{about} has taken the call"
         case CommandName.SET_MICROPHONE_MUTE, "MicrophoneMute" if is_own:
             found = True, f"nobody hears {device}" if fields["muted"] else f"{device} is heard"
+        case (
+            (CommandName.START_RECORDING, "RecordingStarted")
+            | (CommandName.PAUSE_RECORDING, "RecordingPaused")
+            | (CommandName.RESUME_RECORDING, "RecordingResumed")
+            | (CommandName.STOP_RECORDING, "RecordingStopped")
+        ):
+            found = True, f"{in_words(event, fields)} ({fields['recording']})"
+        case CommandName.START_RECORDING, "RecordingFailed":
+            found = False, in_words(event, fields)
         case CommandName.GENERATE_DIGITS, "DigitsGenerated":
             found = True, in_words(event, fields)
         case CommandName.GENERATE_DIGITS, "DigitsFailed":

@@ -38,6 +38,10 @@ class RestRoutes:
             "hold": do.HoldCall,
             "retrieve": do.RetrieveCall,
             "end": do.ClearCall,
+            "record": do.StartRecording,
+            "pause-recording": do.PauseRecording,
+            "resume-recording": do.ResumeRecording,
+            "stop-recording": do.StopRecording,
         }
         about_two: dict[str, Callable[[DeviceId, CallId | None, CallId], do.PairCommand]] = {
             "alternate": do.AlternateCall,

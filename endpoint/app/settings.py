@@ -32,6 +32,8 @@ from endpoint.app.permissionsettings import PickupGroupSettings as PickupGroupSe
 from endpoint.app.permissionsettings import SupervisionSettings as SupervisionSettings
 from endpoint.app.plansettings import DialLimitSettings as DialLimitSettings
 from endpoint.app.plansettings import PlanSettings as PlanSettings
+from endpoint.app.recordingsettings import RecordingRuleSettings as RecordingRuleSettings
+from endpoint.app.recordingsettings import RecordingsSettings as RecordingsSettings
 from endpoint.app.relations import broken_relations
 from endpoint.app.section import DEVICE as DEVICE
 from endpoint.app.section import (
@@ -483,6 +485,7 @@ class Config(Section):
     database: DatabaseSettings = DatabaseSettings()
     state: StateSettings = Field(default_factory=StateSettings)
     log: LogSettings = LogSettings()
+    recordings: RecordingsSettings = RecordingsSettings()
     account: list[AccountSettings] = []
     station: list[StationSettings] = []
     agent: list[AgentSettings] = []
@@ -491,6 +494,7 @@ class Config(Section):
     pickup_group: list[PickupGroupSettings] = []
     ivr: list[IvrSettings] = []
     skill: list[SkillSettings] = []
+    recording: list[RecordingRuleSettings] = []
 
     @model_validator(mode="wrap")
     @classmethod

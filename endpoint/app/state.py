@@ -74,7 +74,7 @@ class StateDirectory:
 
     @property
     def recordings(self) -> Path:
-        """Where WAV files go."""
+        """Where recordings go, a directory a day."""
         return self.path / "recordings"
 
     @property

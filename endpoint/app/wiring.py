@@ -53,6 +53,8 @@ from endpoint.app.plan import PlanRoutes
 from endpoint.app.planbook import PlanBook
 from endpoint.app.ports import PortTaken, is_taken
 from endpoint.app.programs import ProgramRoutes
+from endpoint.app.recordings import RecordingArchive, RecordingRoutes
+from endpoint.app.recordingsettings import recording_rules, recording_settings
 from endpoint.app.rest import RestRoutes
 from endpoint.app.secrecy import check_secrets, weakness
 from endpoint.app.settings import Config
@@ -71,13 +73,16 @@ from endpoint.ivr.reading import FlowError
 from endpoint.legs.base import DeviceId
 from endpoint.legs.exchange import LegExchange
 from endpoint.legs.line import AccountSettings
+from endpoint.legs.recordings import Recordings
 from endpoint.legs.trunk import TrunkSettings
 from endpoint.media.link import WorkerLink
 from endpoint.media.pool import MediaPool, Placement, together
+from endpoint.media.recorder import RecorderProcess
 from endpoint.storage.calls import StoredCallRecords
 from endpoint.storage.database import Database
 from endpoint.storage.extensions import Credential, Extension, Extensions
 from endpoint.storage.plan import StoredPlanRules
+from endpoint.storage.recordings import StoredRecordings
 from signaling.errors import TransportError
 from signaling.keeping import KeptCall
 from signaling.server import SipServer
@@ -133,6 +138,8 @@ class Endpoint:
         self.extensions: Extensions
         self.records: StoredCallRecords
         self.journal: RecordJournal
+        self.recordings: RecordingArchive
+        self.recorder: RecorderProcess
         self.server: SipServer
         self.media_workers: list[WorkerLink]
         self.media: MediaPool
@@ -238,7 +245,8 @@ class Endpoint:
         self.http = self._made_http(headroom)
         # In before and so out after what its handlers use: they end when that ends.
         await enter(self.http)
-        self.media_workers = media_workers(config, self.supervision)
+        self.recorder = await enter(RecorderProcess(config.media.workers, self.supervision))
+        self.media_workers = media_workers(config, self.supervision, self.recorder.descriptors)
         self.media = await enter(
             MediaPool(self.media_workers, placement=self._placement, supervision=self.supervision)
         )
@@ -274,6 +282,11 @@ class Endpoint:
         self.extensions = Extensions(database)
         self.records = StoredCallRecords(database)
         self._plan_rules = StoredPlanRules(database)
+        self.recordings = RecordingArchive(
+            StoredRecordings(database),
+            recording_settings(config.recordings, self.state.recordings),
+            config.recordings.keep_days,
+        )
         self.token = api_token(config, self.state)
         check_secrets(config, self.token, await self.extensions.all(), self._origins)
         now = certificates.wall_clock()
@@ -357,6 +370,9 @@ class Endpoint:
                 numbering=self.plan,
                 extension=self._extension,
                 pjsip=pjsip_settings(config),
+                recordings=Recordings(
+                    self.recordings.settings, self.recorder, self.recordings.store
+                ),
                 supervision=self.supervision,
             )
         )
@@ -364,6 +380,9 @@ class Endpoint:
             RecordJournal(self.records, self.state.unwritten_calls, keep=self.supervision.keep)
         )
         await self._lost_calls.bring_in(self.journal)
+        await self.recordings.close_lost()
+        expiring = self.supervision.keep("old recordings", self.recordings.expire)
+        await self._stack.enter_async_context(running(expiring))
         self.controller = await enter(
             CallController(
                 self.exchange,
@@ -373,6 +392,7 @@ class Endpoint:
                         no_answer_s=config.calls.answer_timeout_s,
                         park_s=config.calls.park_timeout_s,
                         permissions=rules(config.supervision, config.pickup_group),
+                        recording=recording_rules(config.recording),
                     ),
                     dials=DialLimits(config.calls.dials_per_minute, config.calls.at_once),
                     dials_of=dial_limits(config),
@@ -427,6 +447,7 @@ class Endpoint:
             *TraceRoutes(traces, self.exchange.sip_calls).routes(),
             *TextRoutes(self.server, directory, domain, patience_s).routes(),
             *SoundRoutes(self.exchange.sounds, patience_s).routes(),
+            *RecordingRoutes(self.recordings).routes(),
             *MediaRoutes(view, self.exchange.browsers, patience_s).routes(),
             *ProgramRoutes(view, self.exchange.leg, patience_s).routes(),
             *events.routes(),

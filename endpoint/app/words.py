@@ -70,6 +70,17 @@ def in_words(event: str, fields: Mapping[str, Any]) -> str:
             return f"{who} has come into the call"
         case "MicrophoneMute":
             return f"nobody hears {who}" if fields["muted"] else f"{who} is heard"
+        case "RecordingStarted":
+            rule = fields.get("rule")
+            return f"the call of {who} is recorded" + (f" by the rule {rule}" if rule else "")
+        case "RecordingPaused":
+            return f"what is said in the call of {who} is not recorded now"
+        case "RecordingResumed":
+            return f"what is said in the call of {who} is recorded again"
+        case "RecordingStopped":
+            return f"the call of {who} is recorded no more"
+        case "RecordingFailed":
+            return f"the call of {who} can't be recorded: {fields['text']}"
         case "SoundDeviceLost":
             return f"the {fields['use']} of {who} is gone: {fields['name']} ({fields['text']})"
         case "SoundDeviceReturned":

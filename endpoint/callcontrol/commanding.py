@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from endpoint.callcontrol import calldata, consultation, lending, pickup, supervision, transfer
+from endpoint.callcontrol import (
+    calldata,
+    consultation,
+    lending,
+    pickup,
+    recording,
+    supervision,
+    transfer,
+)
 from endpoint.callcontrol import effects as do
 from endpoint.callcontrol import events as told
 from endpoint.callcontrol.commands import (
@@ -26,12 +34,16 @@ from endpoint.callcontrol.commands import (
     LendCall,
     MakeCall,
     ParkCall,
+    PauseRecording,
     ReconnectCall,
     Rejection,
+    ResumeRecording,
     RetrieveCall,
     SetMicrophoneMute,
     SingleStepConference,
     SingleStepTransfer,
+    StartRecording,
+    StopRecording,
     TransferCall,
 )
 from endpoint.callcontrol.dialstring import DIGITS
@@ -101,6 +113,8 @@ def carry_out(turn: Turn, command: Command) -> None:
             calldata.associate(turn, *_subject(turn, command), command)
         case SetMicrophoneMute():
             supervision.set_mute(turn, *_subject(turn, command), command)
+        case StartRecording() | PauseRecording() | ResumeRecording() | StopRecording():
+            recording.carry_out(turn, command)
         case SingleStepTransfer():
             transfer.single_step_transfer(turn, *_subject(turn, command), command)
         case TransferCall():

@@ -39,6 +39,10 @@ class CommandName(StrEnum):
     SET_MICROPHONE_MUTE = "SetMicrophoneMute"
     SINGLE_STEP_TRANSFER = "SingleStepTransfer"
     TRANSFER_CALL = "TransferCall"
+    START_RECORDING = "StartRecording"
+    PAUSE_RECORDING = "PauseRecording"
+    RESUME_RECORDING = "ResumeRecording"
+    STOP_RECORDING = "StopRecording"
 
 
 class Rejection(StrEnum):
@@ -381,6 +385,52 @@ class TransferCall:
     """The call that goes on; it must be established. By default the one that the device holds."""
 
 
+@dataclass(frozen=True, slots=True)
+class StartRecording:
+    """Record the call. Who talks there may ask for it, and who supervises one of them."""
+
+    name: ClassVar[CommandName] = CommandName.START_RECORDING
+    device: DeviceId
+    """Who asks."""
+    call: CallId | None = None
+    """Which call; not needed when the device is in one only."""
+
+
+@dataclass(frozen=True, slots=True)
+class PauseRecording:
+    """Have silence of the same length on the recording, as while a card number is told."""
+
+    name: ClassVar[CommandName] = CommandName.PAUSE_RECORDING
+    device: DeviceId
+    """Who asks, as of `StartRecording`."""
+    call: CallId | None = None
+    """Which call; not needed when the device is in one only."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeRecording:
+    """Go on with a recording that was paused."""
+
+    name: ClassVar[CommandName] = CommandName.RESUME_RECORDING
+    device: DeviceId
+    """Who asks, as of `StartRecording`."""
+    call: CallId | None = None
+    """Which call; not needed when the device is in one only."""
+
+
+@dataclass(frozen=True, slots=True)
+class StopRecording:
+    """Record the call no more; the next `StartRecording` begins another file."""
+
+    name: ClassVar[CommandName] = CommandName.STOP_RECORDING
+    device: DeviceId
+    """Who asks, as of `StartRecording`."""
+    call: CallId | None = None
+    """Which call; not needed when the device is in one only."""
+
+
+RecordingCommand = StartRecording | PauseRecording | ResumeRecording | StopRecording
+"""Commands about a recording; by leave also about that of a call that the device is not in."""
 SupervisionCommand = JoinCall | InterceptCall
 """Commands about a conversation of another device."""
 CommandOfOthers = SupervisionCommand | DirectedPickupCall
@@ -404,6 +454,7 @@ CallCommand = (
     | LendCall
     | AssociateData
     | SetMicrophoneMute
+    | RecordingCommand
     | CommandOfOthers
     | PairCommand
 )

@@ -68,6 +68,7 @@ from endpoint.legs.base import (
     LegOffered,
     LegReleased,
     OfNoCall,
+    RecordingEvent,
     RegistrationEvent,
     TransferAsked,
 )
@@ -516,8 +517,16 @@ class CallController:
                 self._feed.publish(event, self.clock())
             elif isinstance(event, LegOffered):
                 self._offered(event)
+            elif isinstance(event, RecordingEvent):
+                self._tell_of(event)
             else:
                 self._pass_on(event)
+
+    def _tell_of(self, event: RecordingEvent) -> None:
+        for runner in self._runners.values():
+            for call in runner.state.calls:
+                if call.recording is not None and call.recording.id == event.recording:
+                    runner.tell(event)
 
     def _offered(self, offer: LegOffered) -> None:
         if self._is_closing:

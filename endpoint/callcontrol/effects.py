@@ -9,7 +9,17 @@ from dataclasses import dataclass, field
 
 from endpoint.callcontrol.events import CallEvents
 from endpoint.callcontrol.model import CallRecord, Timer
-from endpoint.legs.base import Cause, DeviceId, InteractionId, LegId, PlaceLeg, Route
+from endpoint.legs.base import (
+    Cause,
+    DeviceId,
+    InteractionId,
+    LegId,
+    PlaceLeg,
+    RecordingId,
+    RecordingRequest,
+    Route,
+    Track,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +117,34 @@ class SetRoutes:
 
 
 @dataclass(frozen=True, slots=True)
+class BeginRecording:
+    """Begin a file, on which nobody is yet."""
+
+    request: RecordingRequest
+    """Of which call."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetTracks:
+    """The whole truth of who is on a recording. Always behind the routes."""
+
+    recording: RecordingId
+    """Which."""
+    tracks: frozenset[Track]
+    """All of them."""
+    paused: bool
+    """Nobody is, as somebody has asked for that."""
+
+
+@dataclass(frozen=True, slots=True)
+class EndRecording:
+    """Finish a file."""
+
+    recording: RecordingId
+    """Which."""
+
+
+@dataclass(frozen=True, slots=True)
 class StartTimer:
     """Let a deadline run."""
 
@@ -153,6 +191,9 @@ AtOnce = (
     | Refer
     | TellTransfer
     | SetRoutes
+    | BeginRecording
+    | SetTracks
+    | EndRecording
     | StartTimer
     | CancelTimer
     | Publish

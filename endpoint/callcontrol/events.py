@@ -17,6 +17,7 @@ from endpoint.legs.base import (
     DeviceId,
     InteractionId,
     OfNoCall,
+    RecordingId,
     RegistrationEvent,
     Side,
 )
@@ -246,6 +247,48 @@ class CallInformation(CallEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RecordingStarted(CallEvent):
+    """The call is recorded, as the device wanted it, or a rule."""
+
+    recording: RecordingId
+    """By which its file is found."""
+    rule: str = ""
+    """The rule; empty where the device has asked."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordingPaused(CallEvent):
+    """Nothing that is said goes into the recording, until it is resumed."""
+
+    recording: RecordingId
+    """Which."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordingResumed(CallEvent):
+    """The recording goes on."""
+
+    recording: RecordingId
+    """Which."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordingStopped(CallEvent):
+    """The call is recorded no more, by command or as it is over; its file is being finished."""
+
+    recording: RecordingId
+    """Which."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RecordingFailed(CallEvent):
+    """The recording could not begin, or ended by itself; `text` says why. The call goes on."""
+
+    recording: RecordingId
+    """Which. What was recorded until then can be played."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Queued(CallEvent):
     """The call waits at the device, whose number may be nobody's; the others hear music."""
 
@@ -294,6 +337,11 @@ CallEvents = (
     | Joined
     | MicrophoneMute
     | CallInformation
+    | RecordingStarted
+    | RecordingPaused
+    | RecordingResumed
+    | RecordingStopped
+    | RecordingFailed
     | Queued
     | Failed
     | ConnectionCleared

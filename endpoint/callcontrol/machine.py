@@ -27,6 +27,7 @@ from endpoint.callcontrol import (
     legevents,
     lending,
     pickup,
+    recording,
     supervision,
     transfer,
 )
@@ -34,7 +35,7 @@ from endpoint.callcontrol import effects as do
 from endpoint.callcontrol.commands import Command
 from endpoint.callcontrol.model import Interaction, Timer, TimerKind
 from endpoint.callcontrol.turn import Turn, ended_by_us
-from endpoint.legs.base import Cause, LegEvent, LegOffered
+from endpoint.legs.base import Cause, LegEvent, LegOffered, RecordingEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ class DialRefused:
     """What it is told as."""
 
 
-Stimulus = Command | LegEvent | DialRefused | TimerFired | EndEverything
+Stimulus = Command | LegEvent | RecordingEvent | DialRefused | TimerFired | EndEverything
 
 
 def step(
@@ -83,6 +84,8 @@ def step(
         commanding.carry_out(turn, stimulus)
     elif isinstance(stimulus, LegEvent):
         legevents.take(turn, stimulus)
+    elif isinstance(stimulus, RecordingEvent):
+        recording.take(turn, stimulus)
     else:
         match stimulus:
             case DialRefused(offer, text, cause):
@@ -95,6 +98,7 @@ def step(
     supervision.leave(turn)
     consultation.take_back(turn)
     lending.come_home(turn)
+    recording.follow(turn)
     return turn.state, tuple(turn.all_effects())
 
 

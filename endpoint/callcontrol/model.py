@@ -14,6 +14,8 @@ from enum import StrEnum
 from typing import NewType
 
 from endpoint.callcontrol.permissions import Permissions, Rules
+from endpoint.callcontrol.recordingrules import RecordingRules
+from endpoint.callcontrol.recordingrules import Rules as RulesOfRecording
 from endpoint.legs.base import (
     Cause,
     DeviceId,
@@ -21,6 +23,7 @@ from endpoint.legs.base import (
     LegId,
     LegQuality,
     LegRole,
+    RecordingId,
     Side,
 )
 
@@ -202,6 +205,8 @@ class CallSettings:
     """How long a caller hears the busy tone when the call failed."""
     permissions: Permissions = field(default_factory=Rules)
     """Who may supervise whom, and pick up where; by default nobody."""
+    recording: RecordingRules = field(default_factory=RulesOfRecording)
+    """Which calls are recorded by themselves; by default none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -368,6 +373,21 @@ class Transfer:
 
 
 @dataclass(frozen=True, slots=True)
+class Recording:
+    """A call is recorded."""
+
+    id: RecordingId
+    by: DeviceId | None = None
+    """Who asked for it; none where a rule did."""
+    rule: str = ""
+    """By which rule."""
+    is_begun: bool = False
+    """There is a file for it."""
+    paused: bool = False
+    """Nobody is on it until it is resumed."""
+
+
+@dataclass(frozen=True, slots=True)
 class Call:
     """Devices that talk, or are about to."""
 
@@ -413,6 +433,12 @@ class Call:
     """Its way from device to device so far."""
     ivr_path: tuple[IvrStep, ...] = ()
     """The nodes of flows that its caller went through so far."""
+    recording: Recording | None = None
+    """The recording that runs; none where none does. That of a call that is over is over too."""
+    recordings_made: int = 0
+    """How many it has had."""
+    recording_decided: bool = False
+    """It was looked whether it is recorded by rule."""
     outcome: Ending | None = None
     """Why it ended: the ending of the first connection that left less than two others."""
 

@@ -49,24 +49,25 @@ class Rules:
 
     def may_supervise(self, device: DeviceId, other: DeviceId) -> bool:
         """See `Permissions`."""
-        return _is_among(other, self.supervises(device))
+        return is_among(other, self.supervises(device))
 
     def may_pick_up(self, device: DeviceId, other: DeviceId) -> bool:
         """See `Permissions`."""
-        return _is_among(other, self.picks_up(device))
+        return is_among(other, self.picks_up(device))
 
     def supervises(self, device: DeviceId) -> list[str]:
         """See `Permissions`."""
-        own = (each for each in self.supervision if _is_among(device, [each.supervisor]))
+        own = (each for each in self.supervision if is_among(device, [each.supervisor]))
         return list(dict.fromkeys(other for each in own for other in each.devices))
 
     def picks_up(self, device: DeviceId) -> list[str]:
         """See `Permissions`."""
-        own = (group for group in self.pickup_groups if _is_among(device, group))
+        own = (group for group in self.pickup_groups if is_among(device, group))
         return list(dict.fromkeys(other for group in own for other in group))
 
 
-def _is_among(device: DeviceId, names: Iterable[str]) -> bool:
+def is_among(device: DeviceId, names: Iterable[str]) -> bool:
+    """Whether a device is named, or begins as some name with a star does."""
     return any(
         device.startswith(name[:-1]) if name.endswith("*") else device == name for name in names
     )

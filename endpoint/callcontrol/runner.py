@@ -457,6 +457,12 @@ class InteractionRunner:
                 exchange.tell_transfer(leg, sip_status)
             case do.SetRoutes(interaction, whole):
                 exchange.set_routes(interaction, sorted(whole, key=repr))
+            case do.BeginRecording(request):
+                exchange.begin_recording(request)
+            case do.SetTracks(recording, tracks, paused):
+                exchange.set_tracks(recording, sorted(tracks, key=repr), paused=paused)
+            case do.EndRecording(recording):
+                exchange.end_recording(recording)
             case do.StartTimer(timer, after_s):
                 self._deadlines[timer] = asyncio.get_running_loop().call_later(
                     after_s, self._deadline_passed, timer
@@ -483,6 +489,10 @@ class InteractionRunner:
         for leg in asked:
             with suppress(Exception):
                 self._around.exchange.tell_transfer(leg, 500)
+        for call in self.state.calls:
+            if call.recording is not None:
+                with suppress(Exception):
+                    self._around.exchange.end_recording(call.recording.id)
         legs = {leg.id for leg in self.state.legs}
         for leg in legs - self._released:
             with suppress(Exception):

@@ -38,6 +38,10 @@ ALLOWED: dict[ConnectionState, frozenset[CommandName]] = {
             CommandName.SINGLE_STEP_CONFERENCE,
             CommandName.SINGLE_STEP_TRANSFER,
             CommandName.TRANSFER_CALL,
+            CommandName.START_RECORDING,
+            CommandName.PAUSE_RECORDING,
+            CommandName.RESUME_RECORDING,
+            CommandName.STOP_RECORDING,
         }
     ),
     ConnectionState.HOLD: frozenset(
@@ -55,6 +59,10 @@ ALLOWED: dict[ConnectionState, frozenset[CommandName]] = {
             CommandName.SINGLE_STEP_CONFERENCE,
             CommandName.SINGLE_STEP_TRANSFER,
             CommandName.TRANSFER_CALL,
+            CommandName.START_RECORDING,
+            CommandName.PAUSE_RECORDING,
+            CommandName.RESUME_RECORDING,
+            CommandName.STOP_RECORDING,
         }
     ),
     ConnectionState.QUEUED: frozenset({CommandName.CLEAR_CONNECTION}),
@@ -74,13 +82,25 @@ NEEDS_ESTABLISHED = frozenset(
         CommandName.SINGLE_STEP_CONFERENCE,
         CommandName.SINGLE_STEP_TRANSFER,
         CommandName.TRANSFER_CALL,
+        CommandName.START_RECORDING,
+        CommandName.PAUSE_RECORDING,
+        CommandName.RESUME_RECORDING,
+        CommandName.STOP_RECORDING,
     }
 )
 """Commands that also need an established call."""
 ENDS = frozenset({CommandName.CLEAR_CONNECTION, CommandName.CLEAR_CALL})
 """All that can be done in a call that has failed, while its caller hears so."""
 OF_SUPERVISORS = frozenset(
-    {CommandName.ANSWER_CALL, CommandName.CLEAR_CONNECTION, CommandName.SET_MICROPHONE_MUTE}
+    {
+        CommandName.ANSWER_CALL,
+        CommandName.CLEAR_CONNECTION,
+        CommandName.SET_MICROPHONE_MUTE,
+        CommandName.START_RECORDING,
+        CommandName.PAUSE_RECORDING,
+        CommandName.RESUME_RECORDING,
+        CommandName.STOP_RECORDING,
+    }
 )
 """All that one who only listens or whispers may do in its call: it is no party of it."""
 OF_LENDERS = frozenset({CommandName.RECONNECT_CALL})
@@ -102,6 +122,27 @@ NEEDS_OTHER_CALL = frozenset(
     }
 )
 """Commands that also need another call of the device."""
+
+OF_RECORDINGS = frozenset(
+    {
+        CommandName.START_RECORDING,
+        CommandName.PAUSE_RECORDING,
+        CommandName.RESUME_RECORDING,
+        CommandName.STOP_RECORDING,
+    }
+)
+"""Commands of which the call's recording decides too."""
+
+
+def of_recording(call: Call) -> frozenset[CommandName]:
+    """What can be done about the call's recording: it begins, pauses, goes on and ends in turn."""
+    if call.recording is None:
+        names = [CommandName.START_RECORDING]
+    elif call.recording.paused:
+        names = [CommandName.STOP_RECORDING, CommandName.RESUME_RECORDING]
+    else:
+        names = [CommandName.STOP_RECORDING, CommandName.PAUSE_RECORDING]
+    return frozenset(names)
 
 
 def allowed_commands(state: ConnectionState, *, established: bool = True) -> frozenset[CommandName]:
@@ -129,6 +170,7 @@ def allowed_for(call: Call, connection: Connection) -> frozenset[CommandName]:
     if not connection.is_live:
         return frozenset()
     allowed = allowed_commands(connection.state, established=call.is_established)
+    allowed -= OF_RECORDINGS - of_recording(call)
     if connection.participation is not Participation.ACTIVE:
         return allowed & OF_SUPERVISORS
     if call.away is not None and connection.held_for != call.away:

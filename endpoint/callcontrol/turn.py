@@ -32,6 +32,7 @@ from endpoint.callcontrol.model import (
     TimerKind,
 )
 from endpoint.callcontrol.moments import moments_of
+from endpoint.callcontrol.recorded import running
 from endpoint.callcontrol.routes import held_legs, routes
 from endpoint.legs.base import (
     CAUSES,
@@ -42,6 +43,7 @@ from endpoint.legs.base import (
     LegOffered,
     LegRole,
     PlaceLeg,
+    RecordingRequest,
     Side,
 )
 
@@ -112,7 +114,25 @@ class Turn:
                 yield do.Hold(leg.id)
             elif leg.id in held_before - held and leg.progress is LegProgress.UP:
                 yield do.Resume(leg.id)
+        yield from self._recordings()
         yield from self.effects
+
+    def _recordings(self) -> Iterator[do.Effect]:
+        """Those that begin and end, and who is on each: from the state alone, as routes are."""
+        before, now = running(self._before), running(self.state)
+        for name, each in now.items():
+            recording = each.recording
+            if name not in before:
+                wanted = RecordingRequest(
+                    recording.id, self.state.id, each.call.id, recording.by, recording.rule
+                )
+                yield do.BeginRecording(wanted)
+            was = before.get(name)
+            there = (each.tracks, recording.paused)
+            if there != ((was.tracks, was.recording.paused) if was else (frozenset(), False)):
+                yield do.SetTracks(recording.id, *there)
+        for name in before.keys() - now.keys():
+            yield do.EndRecording(before[name].recording.id)
 
     # -- the state ---------------------------------------------------------------------------------
 
@@ -349,6 +369,9 @@ class Turn:
         self.put_call(call)
         for each in call.connections:
             self.stop_timer(TimerKind.FAILURE_TONE, each.leg, call_id)
+        if call.recording is not None:
+            facts = self.facts(call, call.connections[0])
+            self.publish(told.RecordingStopped(**facts, recording=call.recording.id))
         record = call_record(self.state.id, call)
         legs = tuple(each.leg for each in call.connections)
         self.effects.append(do.WriteRecord(record, legs))

@@ -242,6 +242,22 @@ class EndpointClient(PlanRequests):
         """End the call for all."""
         return await self._about("end", call, wire.OfDevice(device))
 
+    async def record(self, device: str, call: str) -> wire.Accepted:
+        """Have the call recorded."""
+        return await self._about("record", call, wire.OfDevice(device))
+
+    async def pause_recording(self, device: str, call: str) -> wire.Accepted:
+        """Have silence of the same length on the recording, until it is resumed."""
+        return await self._about("pause-recording", call, wire.OfDevice(device))
+
+    async def resume_recording(self, device: str, call: str) -> wire.Accepted:
+        """Go on with a recording that was paused."""
+        return await self._about("resume-recording", call, wire.OfDevice(device))
+
+    async def stop_recording(self, device: str, call: str) -> wire.Accepted:
+        """Record the call no more."""
+        return await self._about("stop-recording", call, wire.OfDevice(device))
+
     async def attach_audio(self, device: str, call: str, port: int) -> wire.AudioAddress:
         """Be the device's ears and mouth in a call, on a port of this machine's loopback."""
         path = f"/calls/{quote(call, safe='')}/audio"
@@ -264,6 +280,28 @@ class EndpointClient(PlanRequests):
         """Send a text to a device's telephones; returns when they have taken it, or not."""
         path = f"/devices/{quote(device, safe='')}/texts"
         return await self._ask("POST", path, wire.TextSent, wire.SendText(sender, text))
+
+    # -- recordings -------------------------------------------------------------------------------
+
+    async def recordings(
+        self, *, call: str = "", state: str = "", limit: int = 100
+    ) -> list[wire.Recording]:
+        """The latest, newest first; of a call, or in a state."""
+        query = f"?call={quote(call, safe='')}&state={quote(state, safe='')}&limit={limit}"
+        return (await self._ask("GET", f"/recordings{query}", wire.Recordings)).recordings
+
+    async def recording(self, recording: str) -> wire.Recording:
+        """What is known of one."""
+        return await self._ask("GET", _recording(recording), wire.Recording)
+
+    async def recorded_audio(self, recording: str, start: int = 0) -> bytes:
+        """The file of one, not encrypted; of one that is being written as far as it goes."""
+        headers = {"Range": f"bytes={start}-"} if start else {}
+        return await self._send("GET", f"{_recording(recording)}/audio", headers=headers)
+
+    async def delete_recording(self, recording: str) -> wire.Recording:
+        """Delete the file; what is known of it stays."""
+        return await self._ask("DELETE", _recording(recording), wire.Recording)
 
     # -- sound devices ----------------------------------------------------------------------------
 
@@ -379,6 +417,10 @@ class EndpointClient(PlanRequests):
 
     def _unreachable(self, error: BaseException) -> EndpointUnreachable:
         return EndpointUnreachable(f"{self._url}: {str(error) or type(error).__name__}")
+
+
+def _recording(recording: str) -> str:
+    return f"/recordings/{quote(recording, safe='')}"
 
 
 def _media(device: str, media: str = "") -> str:

@@ -19,6 +19,8 @@ DeviceId = NewType("DeviceId", str)
 calls a device.
 """
 InteractionId = NewType("InteractionId", str)
+RecordingId = NewType("RecordingId", str)
+"""A UUID; also how its file is named."""
 WITHHELD = DeviceId("anonymous")
 """Somebody who calls and does not want to be known; also what records keep of him."""
 
@@ -160,6 +162,38 @@ class LegQuality:
     """To it, as it says itself."""
     round_trip_ms: float | None = None
     """The last one; none where the far end sends no reports."""
+
+
+class RecordingSide(StrEnum):
+    """Of a stereo file."""
+
+    LEFT = "left"
+    """Customers."""
+    RIGHT = "right"
+    """Agents."""
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """Somebody on a recording."""
+
+    leg: LegId
+    side: RecordingSide
+    number: DeviceId
+    """Who, for whoever looks it up."""
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingRequest:
+    """Ask for a recording, on which nobody is yet."""
+
+    recording: RecordingId
+    interaction: InteractionId
+    call: str
+    by: DeviceId | None
+    """Who asked for it; none where a rule did."""
+    rule: str
+    """By which rule; empty where somebody asked."""
 
 
 # -- what legs tell ---------------------------------------------------------------------------
@@ -351,6 +385,27 @@ class TransferOutcome:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordingBegan:
+    """There is a file for it."""
+
+    recording: RecordingId
+
+
+@dataclass(frozen=True, slots=True)
+class RecordingEnded:
+    """A recording ended by itself, or could not begin; what is in its file can be played."""
+
+    recording: RecordingId
+    text: str
+    """Why, for a person."""
+    again: bool = False
+    """It was the fault of the process that writes; another recording is possible at once."""
+
+
+RecordingEvent = RecordingBegan | RecordingEnded
+
+
+@dataclass(frozen=True, slots=True)
 class DeviceRegistered:
     """A device can be reached now.
 
@@ -490,7 +545,7 @@ class SoundDeviceReturned:
 SoundEvent = SoundDeviceLost | SoundDeviceReturned
 OfNoCall = TrunkEvent | LineFull | SourceBanned | TextReceived | SoundEvent
 """What is told and concerns no leg and no registration."""
-ExchangeEvent = LegEvent | RegistrationEvent | OfNoCall
+ExchangeEvent = LegEvent | RecordingEvent | RegistrationEvent | OfNoCall
 """Everything that an exchange tells."""
 
 
@@ -558,6 +613,18 @@ class Exchange(Protocol):
 
         Known for a short time after its end.
         """
+
+    def begin_recording(self, request: RecordingRequest) -> None:
+        """Begin a file. Then `RecordingBegan`, or `RecordingEnded`, which may also come later."""
+
+    def set_tracks(self, recording: RecordingId, tracks: Sequence[Track], *, paused: bool) -> None:
+        """The whole truth of who is on a recording; where nobody is, it is silent.
+
+        `paused`: by command; told apart, so that who listens knows why.
+        """
+
+    def end_recording(self, recording: RecordingId) -> None:
+        """Finish its file. One that is over already is none."""
 
     def events(self) -> AsyncIterator[ExchangeEvent]:
         """Everything that happens, in order. One reader."""

@@ -27,8 +27,12 @@ from endpoint.legs.base import (
     LegReleased,
     LegRole,
     PlaceLeg,
+    RecordingEnded,
+    RecordingId,
+    RecordingRequest,
     Route,
     Side,
+    Track,
 )
 from endpoint.legs.browser import BrowserLeg, BrowserStations
 from endpoint.legs.facing import Facing
@@ -47,6 +51,7 @@ from endpoint.legs.offered import OfferedLeg, dialled, offer_of
 from endpoint.legs.pjsip import PjsipLines, PjsipSettings
 from endpoint.legs.placed import PlacedLeg
 from endpoint.legs.ports import LegPorts
+from endpoint.legs.recordings import Recordings
 from endpoint.legs.redirection import Deflection, Redirections
 from endpoint.legs.referrals import Referrals
 from endpoint.legs.remote import RemoteLeg, RemoteTelephones
@@ -92,6 +97,7 @@ class LegExchange(Exchange):
         numbering: Numbering | None = None,
         extension: Callable[[DeviceId], Awaitable[DeviceId | None]] = _nobody,
         pjsip: PjsipSettings | None = None,
+        recordings: Recordings | None = None,
         supervision: Supervision | None = None,
     ) -> None:
         """Set up; nothing happens before entering.
@@ -109,6 +115,7 @@ class LegExchange(Exchange):
             extension: the extension of ours that a number means; None for a number that is not
                 ours. Tells 480 from 404.
             pjsip: for accounts whose calls are PJSIP's.
+            recordings: where calls are recorded; none can be without.
             supervision: keeps our readers alive, and counts.
         """
         self._supervision = supervision or Supervision()
@@ -122,6 +129,9 @@ class LegExchange(Exchange):
             sounds=self.settings.sounds,
             beside=lambda leg: self._faces.port(leg),
         )
+        self._recordings = recordings
+        if recordings is not None:
+            recordings.attach(media, self._ports, self._emit)
         self.browsers = BrowserStations(media, self.settings, self._emit)
         """Devices that a page's audio stands for: asked by the native interface."""
         self.telephones = RemoteTelephones(self._emit, self._rename)
@@ -184,6 +194,7 @@ class LegExchange(Exchange):
             ("media notices", self._read_notices),
             *ServerNews(self._server, self._registrar, self._emit).works(),
             *self._trunks.works(),
+            *([("recordings", self._recordings.run)] if self._recordings is not None else []),
         ):
             keeping = self._supervision.keep(name, reader)
             self._readers.append(self._group.create_task(keeping, name=f"{name}, kept"))
@@ -202,6 +213,8 @@ class LegExchange(Exchange):
             leg.release(Cause.NORMAL)
         if self._leg_tasks:
             await asyncio.wait(self._leg_tasks, timeout=self.settings.shutdown_timeout_s)
+        if self._recordings is not None:
+            await self._recordings.close()
         for task in (*self._leg_tasks, *self._readers):
             task.cancel()
         await self.pjsip.__aexit__(None, None, None)
@@ -275,6 +288,23 @@ class LegExchange(Exchange):
     async def last_quality(self, leg: LegId) -> LegQuality | None:
         """See `Exchange`."""
         return await self._ports.last_quality(leg)
+
+    def begin_recording(self, request: RecordingRequest) -> None:
+        """See `Exchange`."""
+        if self._recordings is None:
+            self._emit(RecordingEnded(request.recording, "no recordings are kept here"))
+        else:
+            self._recordings.begin(request)
+
+    def set_tracks(self, recording: RecordingId, tracks: Sequence[Track], *, paused: bool) -> None:
+        """See `Exchange`."""
+        if self._recordings is not None:
+            self._recordings.set_tracks(recording, tracks, paused=paused)
+
+    def end_recording(self, recording: RecordingId) -> None:
+        """See `Exchange`."""
+        if self._recordings is not None:
+            self._recordings.end(recording)
 
     async def events(self) -> AsyncIterator[ExchangeEvent]:
         """See `Exchange`. Ends when the exchange closes."""

@@ -33,6 +33,10 @@ SOUNDS: dict[Source, tuple[m.Segment, ...]] = {
 """The sounds of ours where the deployment has no file for one."""
 
 
+def _nothing(leg: LegId) -> None:
+    """Nobody wants to know."""
+
+
 def _nobody(leg: LegId) -> m.PortName:
     return ""
 
@@ -82,6 +86,8 @@ class LegPorts:
         """Ports that go from one leg to the next."""
         self.figures = LastFigures(link)
         """What legs that have ended heard and said."""
+        self.moved: Callable[[LegId], None] = _nothing
+        """Told of a leg whose audio may come from another port than it did."""
 
     # -- sounds of ours -------------------------------------------------------------------------
 
@@ -289,6 +295,10 @@ class LegPorts:
         """What is routed to a leg goes there; empty where nothing can be yet."""
         return self._routed[leg].sink if leg in self._routed else ""
 
+    def source_of(self, leg: LegId) -> m.PortName:
+        """What a leg says comes from there; empty where nothing can yet."""
+        return self._routed[leg].source if leg in self._routed else ""
+
     def leg_of(self, port: m.PortName) -> LegId | None:
         """Whose port it is; None for a sound of ours, or a port that was closed meanwhile."""
         return self._legs.get(port)
@@ -371,6 +381,7 @@ class LegPorts:
         self._say_routes_of(leg)
 
     def _say_routes_of(self, leg: LegId) -> None:
+        self.moved(leg)
         for interaction, routes in self._routes.items():
             if any(leg in (route.source, route.sink) for route in routes):
                 self._say(interaction)

@@ -114,16 +114,13 @@ class Recorder:
                     raise MediaError(f"recording {name!r} runs already")
                 self._recordings[name] = _Recording(command)
             case m.SetVoices(name, at, left, right):
-                self._recording(name).mixdown.change(at, left, right)
+                if (recording := self._recordings.get(name)) is not None:  # else it has ended
+                    recording.mixdown.change(at, left, right)
             case m.CloseRecording(name, at):
-                self._recording(name).mixdown.ends_at = at
+                if (recording := self._recordings.get(name)) is not None:
+                    recording.mixdown.ends_at = at
             case messages.Ping():
                 pass
-
-    def _recording(self, name: str) -> _Recording:
-        if name not in self._recordings:
-            raise MediaError(f"no recording {name!r}")
-        return self._recordings[name]
 
     def _finish(self, recording: _Recording) -> None:
         recording.file.finish()
@@ -163,6 +160,9 @@ async def serve(end: socket.socket, settings: RecorderSettings) -> None:
         loop.add_reader(each, partial(_read, each, recorder))
     try:
         while not gone.is_set():
+            for each in ends:  # all that was said before it is written
+                while _read(each, recorder):
+                    pass
             recorder.advance(monotonic() - _BEHIND_S)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_TURN_S):

@@ -242,3 +242,42 @@ class PlanRuleRow(Base):
     cause: Mapped[str] = mapped_column(String(32))
     text: Mapped[str] = mapped_column(Text)
     enabled: Mapped[bool]
+
+
+class RecordingRow(Base):
+    """A recording's file: exactly one row each, which stays when the file is deleted."""
+
+    __tablename__ = "recording"
+    __table_args__ = (UniqueConstraint("tenant_id", "recording"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    tenant_id: Mapped[int] = mapped_column(ForeignKey("tenant.id", ondelete="CASCADE"))
+    recording: Mapped[str] = mapped_column(String(36))
+    """A UUID."""
+    interaction: Mapped[str] = mapped_column(Text, index=True)
+    call: Mapped[str] = mapped_column(Text, index=True)
+    """As of its record."""
+    path: Mapped[str] = mapped_column(Text)
+    """Below the directory of recordings."""
+    format: Mapped[str] = mapped_column(String(16))
+    sample_rate_hz: Mapped[int]
+    encrypted: Mapped[bool]
+    state: Mapped[str] = mapped_column(String(16), index=True)
+    """`recording complete failed lost deleted`."""
+    started_at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
+    by: Mapped[str | None] = mapped_column(Text)
+    """The device that asked for it; none where a rule did."""
+    rule: Mapped[str] = mapped_column(Text)
+    ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    left: Mapped[list[str]] = mapped_column(JSON)
+    """All that were on this side."""
+    right: Mapped[list[str]] = mapped_column(JSON)
+    pauses: Mapped[list[dict[str, Any]]] = mapped_column(JSON)
+    """When each began and ended."""
+    duration_ms: Mapped[int] = mapped_column(BigInteger)
+    size: Mapped[int] = mapped_column(BigInteger)
+    """Octets on disk."""
+    sha256: Mapped[str] = mapped_column(String(64))
+    """Of the file as it is on disk."""
+    text: Mapped[str] = mapped_column(Text)
+    """Why it failed."""

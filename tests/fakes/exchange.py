@@ -34,10 +34,17 @@ from endpoint.legs.base import (
     LegRole,
     MediaConfirmed,
     PlaceLeg,
+    RecordingBegan,
+    RecordingEnded,
+    RecordingEvent,
+    RecordingId,
+    RecordingRequest,
+    RecordingSide,
     RegistrationEvent,
     Route,
     Side,
     Source,
+    Track,
     TransferAsked,
     TransferOutcome,
 )
@@ -142,6 +149,34 @@ class FakeLeg:
             self.exchange.tell(event)
 
 
+@dataclass
+class FakeRecording:
+    """A recording, by who is on it."""
+
+    exchange: FakeExchange
+    request: RecordingRequest
+    tracks: tuple[Track, ...] = ()
+    paused: bool = False
+    is_over: bool = False
+
+    def on(self, side: RecordingSide) -> str:
+        """Who is on one side."""
+        return " ".join(sorted(each.number for each in self.tracks if each.side is side))
+
+    @property
+    def left(self) -> str:
+        return self.on(RecordingSide.LEFT)
+
+    @property
+    def right(self) -> str:
+        return self.on(RecordingSide.RIGHT)
+
+    def fail(self, text: str, *, again: bool = False) -> None:
+        """The disk is full, or the process that writes is gone."""
+        self.is_over = True
+        self.exchange.tell(RecordingEnded(self.request.recording, text, again))
+
+
 class FakeExchange:
     """Implements `legs.base.Exchange`."""
 
@@ -161,14 +196,17 @@ class FakeExchange:
         """Whether callers send the ACK to our answer."""
         self.release_delay_s = 0.0
         """How long a leg takes to end when we let go of it."""
-        self._events: asyncio.Queue[LegEvent | RegistrationEvent] = asyncio.Queue()
+        self.refuses_recordings = ""
+        """Why no recording can begin."""
+        self.recordings: dict[RecordingId, FakeRecording] = {}
+        self._events: asyncio.Queue[LegEvent | RecordingEvent | RegistrationEvent] = asyncio.Queue()
         self._routes: dict[InteractionId, tuple[Route, ...]] = {}
         self._placed: dict[str, asyncio.Event] = {}
         self._numbers = count(1)
 
     # -- what the test does -----------------------------------------------------------------------
 
-    def tell(self, event: LegEvent | RegistrationEvent) -> None:
+    def tell(self, event: LegEvent | RecordingEvent | RegistrationEvent) -> None:
         self._events.put_nowait(event)
 
     def registered(self, device: str, *, server: str = "") -> None:
@@ -342,7 +380,29 @@ class FakeExchange:
     async def last_quality(self, leg: LegId) -> LegQuality | None:
         return self.legs[leg].quality if leg in self.legs else None
 
-    async def events(self) -> AsyncIterator[LegEvent | RegistrationEvent]:
+    def begin_recording(self, request: RecordingRequest) -> None:
+        self.asked.append(f"record {request.call}")
+        if request.recording in self.recordings:
+            self.faults.append(f"begun twice: {request}")
+        self.recordings[request.recording] = FakeRecording(self, request)
+        if self.refuses_recordings:
+            self.recordings[request.recording].fail(self.refuses_recordings)
+        else:
+            self.tell(RecordingBegan(request.recording))
+
+    def set_tracks(self, recording: RecordingId, tracks: Sequence[Track], *, paused: bool) -> None:
+        found = self.recordings[recording]
+        found.tracks, found.paused = tuple(tracks), paused
+        for track in tracks:
+            leg = self.legs[track.leg]
+            self._must(track.leg, leg.is_up or leg.is_over, "on a recording")
+        if tracks and paused:
+            self.faults.append(f"on a recording that is paused: {tracks}")
+
+    def end_recording(self, recording: RecordingId) -> None:
+        self.recordings[recording].is_over = True
+
+    async def events(self) -> AsyncIterator[LegEvent | RecordingEvent | RegistrationEvent]:
         while True:
             yield await self._events.get()
 

@@ -137,6 +137,8 @@ LENDS = asks(do.LendCall(A, C))
 LENT = (*TALK, LENDS, rings("C"))
 TAKES_HOME = asks(do.ReconnectCall(A))
 GIVES_UP = asks(do.ClearConnection(A))
+RECORDS = (*TALK, asks(do.StartRecording(A)))
+PAUSES = asks(do.PauseRecording(A))
 N = CommandName
 
 MOMENTS = (
@@ -349,6 +351,15 @@ MOMENTS = (
     Moment(
         N.TRANSFER_CALL, "C rings", (*C_RINGS, asks(do.TransferCall(A))), "C", "AB", hangs_up("B")
     ),
+    Moment(N.START_RECORDING, "A records", RECORDS, there="AB"),
+    Moment(N.PAUSE_RECORDING, "it is paused", (*RECORDS, PAUSES), there="AB"),
+    Moment(
+        N.RESUME_RECORDING,
+        "it goes on",
+        (*RECORDS, PAUSES, asks(do.ResumeRecording(A))),
+        there="AB",
+    ),
+    Moment(N.STOP_RECORDING, "it is over", (*RECORDS, asks(do.StopRecording(A))), there="AB"),
     Moment(N.TRANSFER_CALL, "B and C talk", (*CONSULTS, asks(do.TransferCall(A))), there="BC"),
 )
 """Of every command."""

@@ -151,6 +151,14 @@ async def command(desk: Desk, draw: Draw) -> None:
         case commands.CommandName.SET_MICROPHONE_MUTE:
             muted = draw(st.sampled_from(["yes", ""]))
             await desk.controller.submit(commands.SetMicrophoneMute(device, bool(muted), call))
+        case commands.CommandName.START_RECORDING:
+            await desk.controller.submit(commands.StartRecording(device, call))
+        case commands.CommandName.PAUSE_RECORDING:
+            await desk.controller.submit(commands.PauseRecording(device, call))
+        case commands.CommandName.RESUME_RECORDING:
+            await desk.controller.submit(commands.ResumeRecording(device, call))
+        case commands.CommandName.STOP_RECORDING:
+            await desk.controller.submit(commands.StopRecording(device, call))
         case commands.CommandName.ALTERNATE_CALL:
             await desk.controller.submit(commands.AlternateCall(device))
         case commands.CommandName.RECONNECT_CALL:

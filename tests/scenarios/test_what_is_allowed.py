@@ -38,7 +38,7 @@ def table() -> dict[str, dict[CommandName, str]]:
     rows = [line.strip("| ").split(" | ") for line in lines]
     return {
         state: {
-            CommandName(name): marks for name, marks in re.findall(r"`(\w+)`([¹²³]*)", commands)
+            CommandName(name): marks for name, marks in re.findall(r"`(\w+)`([¹²³⁴]*)", commands)
         }
         for state, commands in rows
     }
@@ -57,6 +57,8 @@ class Situation:
     established: bool = True
     in_two: bool = False
     """It is in another call too."""
+    recording: str = ""
+    """Its call is recorded: `runs`, or `paused`."""
     talks: bool = True
     """In one of two."""
     of_others: frozenset[CommandName] = frozenset()
@@ -111,6 +113,7 @@ async def d_leaves_for_c(desk: Desk) -> None:
 LENT = (*at.LENT, at.answers("C"))
 WHISPERS = at.asks(do.JoinCall(C, A, Participation.WHISPER))
 TO_C = at.asks(do.SingleStepTransfer(A, C))
+PARKS = at.asks(do.ParkCall(A, at.PLACE))
 FAILED = "of these, in a call that failed"
 SILENT = "of these, listening or whispering"
 LISTENER = do.SingleStepConference(A, C, participation=Participation.SILENT)
@@ -226,6 +229,40 @@ SITUATIONS = {
         in_two=True,
         only=SILENT,
     ),
+    "is recorded": Situation("`connected`", A, at.RECORDS, recording="runs", of_others=SUPERVISED),
+    "is recorded, and that is paused": Situation(
+        "`connected`", A, (*at.RECORDS, at.PAUSES), recording="paused", of_others=SUPERVISED
+    ),
+    **{
+        f"{what}, and the call is {'paused on its recording' if pauses else 'recorded'}": Situation(
+            f"`{row}`",
+            device,
+            (*before, *at.RECORDS, *pauses, *after),
+            recording="paused" if pauses else "runs",
+            of_others=of_others,
+        )
+        for pauses in ((), (at.PAUSES,))
+        for what, row, device, before, after, of_others in (
+            ("holds", "hold", A, (), (at.asks(do.HoldCall(A)),), SUPERVISED),
+            ("is called into the call", "null", C, (), (TO_C,), frozenset()),
+            ("rings", "alerting", C, (), (TO_C, at.rings("C")), PICKED_UP),
+            (
+                "picks up to take a place",
+                "initiated",
+                C,
+                (at.c_does_not_pick_up,),
+                (at.INTERCEPTS,),
+                frozenset(),
+            ),
+            ("is parked at", "queued", at.PLACE, (), (PARKS,), PICKED_UP),
+        )
+    },
+    "listens to who is recorded": Situation(
+        "`connected`", C, (*at.RECORDS, at.LISTENS), only=SILENT, recording="runs"
+    ),
+    "listens to who is recorded, and that is paused": Situation(
+        "`connected`", C, (*at.RECORDS, at.PAUSES, at.LISTENS), only=SILENT, recording="paused"
+    ),
     "listens, and its telephone holds": Situation(
         "`hold`", C, (*at.TALK, at.LISTENS, holds_by_phone("C")), only=SILENT
     ),
@@ -235,6 +272,8 @@ SITUATIONS = {
 NOT_ALL = {
     ("is called into a call", CommandName.DEFLECT_CALL),
     ("is called into a call while it talks elsewhere", CommandName.DEFLECT_CALL),
+    ("rings, and the call is recorded", CommandName.DEFLECT_CALL),
+    ("rings, and the call is paused on its recording", CommandName.DEFLECT_CALL),
     ("of three", CommandName.PARK_CALL),
     ("of three", CommandName.LEND_CALL),
     ("has barged in", CommandName.LEND_CALL),
@@ -273,7 +312,17 @@ BUILDERS: dict[CommandName, Callable[[DeviceId, CallId | None, CallId | None], C
         own, "6005", call
     ),
     CommandName.TRANSFER_CALL: lambda own, call, other: do.TransferCall(own, other, call),
+    CommandName.START_RECORDING: lambda own, call, other: do.StartRecording(own, call),
+    CommandName.PAUSE_RECORDING: lambda own, call, other: do.PauseRecording(own, call),
+    CommandName.RESUME_RECORDING: lambda own, call, other: do.ResumeRecording(own, call),
+    CommandName.STOP_RECORDING: lambda own, call, other: do.StopRecording(own, call),
 }
+WHILE_RECORDED = {
+    "": {CommandName.START_RECORDING},
+    "runs": {CommandName.PAUSE_RECORDING, CommandName.STOP_RECORDING},
+    "paused": {CommandName.RESUME_RECORDING, CommandName.STOP_RECORDING},
+}
+"""What the table's ⁴ leaves."""
 
 
 def expected(name: str, command: CommandName) -> bool:
@@ -288,6 +337,8 @@ def expected(name: str, command: CommandName) -> bool:
     if marks is None or (name, command) in NOT_ALL:
         return False
     if situation.only and command not in ROWS[situation.only]:
+        return False
+    if "⁴" in marks and command not in WHILE_RECORDED[situation.recording]:
         return False
     if situation.in_two and "³" in marks and (situation.talks or command in OF_NONE):
         return False

@@ -25,6 +25,7 @@ from endpoint.app.native import NativeView
 from endpoint.app.plan import PlanRoutes
 from endpoint.app.planbook import PlanBook
 from endpoint.app.programs import ProgramRoutes
+from endpoint.app.recordings import RecordingArchive, RecordingRoutes
 from endpoint.app.rest import RestRoutes
 from endpoint.app.settings import Config
 from endpoint.app.sound import SoundRoutes
@@ -106,6 +107,7 @@ def test_the_commands_are_those_of_the_program() -> None:
         name.split()[0] for cell in cells if "`" in cell for name in re.findall(r"`([^`]+)`", cell)
     }
     subcommands = {"list", "remove", "check", "lift", "use", "migrate", "backup", "restore"}
+    subcommands |= {"show", "fetch", "delete"}
     assert told - subcommands == set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
 
 
@@ -133,6 +135,7 @@ def test_the_requests_of_the_native_interface_are_those_that_are_served() -> Non
         *IvrRoutes(Mock(), Mock()).routes(),
         *PlanRoutes(Mock(spec=PlanBook), 1.0).routes(),
         *BanRoutes(Mock(spec=SipServer)).routes(),
+        *RecordingRoutes(Mock(spec=RecordingArchive)).routes(),
         *TraceRoutes(Mock(spec=Traces), SipCalls()).routes(),
         *TextRoutes(Mock(spec=SipServer), Mock(spec=Directory), "", 1.0).routes(),
         *EventSocket(view).routes(),

@@ -10,6 +10,10 @@ const COMMANDS = {
   TransferCall: { label: "Transfer", path: "transfer", ofTwo: true, title: "bring the others together, and leave" },
   HoldCall: { label: "Hold", path: "hold" },
   SetMicrophoneMute: { label: "Mute", path: "mute" },
+  StartRecording: { label: "Record", path: "record" },
+  PauseRecording: { label: "Pause recording", path: "pause-recording", title: "as while a card number is told" },
+  ResumeRecording: { label: "Go on recording", path: "resume-recording", look: "go" },
+  StopRecording: { label: "Stop recording", path: "stop-recording" },
   ClearConnection: { label: "Hang up", path: "clear", look: "end" },
   ClearCall: { label: "End for all", path: "end", look: "end" },
 };

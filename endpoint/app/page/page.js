@@ -24,7 +24,7 @@ const STATES = {
 const WELL = new Set(["fine", "beginning", "held", "not_routed", "no_far_end"]);
 const KINDS = {
   Established: "good", Retrieved: "good", DeviceRegistered: "good", MediaConfirmed: "good",
-  MediaResumed: "good", Transferred: "good", Conferenced: "good", Joined: "good", TransferFailed: "bad", MicrophoneMute: "warn",
+  MediaResumed: "good", Transferred: "good", Conferenced: "good", Joined: "good", TransferFailed: "bad", MicrophoneMute: "warn", RecordingStarted: "good", RecordingPaused: "warn", RecordingResumed: "good", RecordingFailed: "bad",
   MediaInterrupted: "warn", Held: "warn", Delivered: "warn", Failed: "bad", DigitsFailed: "bad", DeviceUnregistered: "bad", SourceBanned: "bad",
 };
 

@@ -83,6 +83,8 @@ def encode_call(
         established_at=call.established_at,
         parties=[party(connection) for connection in call.connections],
         data=dict(call.data),
+        recording=call.recording.id if call.recording is not None else None,
+        recording_paused=call.recording is not None and call.recording.paused,
     )
 
 

@@ -44,10 +44,10 @@ class MakeCall(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class OfDevice(Struct, frozen=True, forbid_unknown_fields=True):
-    """`POST /calls/{call}/answer`, `hold`, `retrieve`, `end`."""
+    """`POST /calls/{call}/answer`, `hold`, `retrieve`, `end`, `record`, `stop-recording`."""
 
     device: Device
-    """Who answers, holds, takes back, ends it for all."""
+    """Who answers, holds, takes back, ends it for all, has it recorded."""
 
 
 class Clear(Struct, frozen=True, forbid_unknown_fields=True):
@@ -358,6 +358,10 @@ class Call(Struct, frozen=True):
     parties: list[Party]
     data: dict[str, str] = {}
     """What clients gave to it."""
+    recording: str | None = None
+    """The recording that runs; none where none does."""
+    recording_paused: bool = False
+    """Nothing that is said goes into it now."""
 
 
 class AudioQuality(Struct, frozen=True):
@@ -462,6 +466,55 @@ class DeviceState(Struct, frozen=True):
     """Beside whom it may join, intercept and clear: devices, or how they begin, as `60*`."""
     picks_up: list[str] = []
     """Where it may pick up, and whose parked calls, in the same way."""
+
+
+class RecordingPause(Struct, frozen=True):
+    """Silence on a recording, as somebody has asked for it."""
+
+    started_at: datetime
+    ended_at: datetime | None
+    """None while it lasts, or where the recording ended in it."""
+
+
+class Recording(Struct, frozen=True):
+    """What is known of one recording; of its file while that is there."""
+
+    recording: str
+    """A UUID."""
+    call: str
+    interaction: str
+    state: str
+    """`recording`, `complete`, `failed` (see text), `lost` (we were killed), `deleted`."""
+    format: str
+    """`opus` (in Ogg) or `wav`."""
+    sample_rate_hz: int
+    encrypted: bool
+    """On disk; what is fetched is not."""
+    started_at: datetime
+    ended_at: datetime | None
+    duration_ms: int
+    left: list[str]
+    """All that were on this side: customers."""
+    right: list[str]
+    """Agents."""
+    pauses: list[RecordingPause]
+    by: str | None
+    """Who asked for it; none where a rule did."""
+    rule: str
+    size: int
+    """Octets on disk."""
+    sha256: str
+    """Of the file as it is on disk."""
+    text: str
+    """Why it failed."""
+    file_name: str
+    """What it is called when it is fetched."""
+
+
+class Recordings(Struct, frozen=True):
+    """`GET /recordings`, the newest first."""
+
+    recordings: list[Recording]
 
 
 class Health(Struct, frozen=True):

@@ -65,6 +65,7 @@ async def test_a_call_from_dialling_to_its_record(desk: Desk) -> None:
             "SetMicrophoneMute",
             "SingleStepConference",
             "SingleStepTransfer",
+            "StartRecording",
         ]
 
         await desk.client.hold("6002", call)
@@ -79,6 +80,7 @@ async def test_a_call_from_dialling_to_its_record(desk: Desk) -> None:
             "SetMicrophoneMute",
             "SingleStepConference",
             "SingleStepTransfer",
+            "StartRecording",
         ]
         await desk.client.retrieve("6002", call)
         await until(frames, "Retrieved")

@@ -74,7 +74,7 @@ class Tape:
     ) -> str:
         name = path.name
         self.closed[name] = asyncio.get_running_loop().create_future()
-        await self.recorder.request(
+        await self.recorder.open(
             r.OpenRecording(
                 recording=name,
                 path=str(path),
@@ -90,7 +90,7 @@ class Tape:
     async def put(self, name: str, left: str = "", right: str = "") -> list[int]:
         """Who is on it: ports of one letter each."""
         numbers = {port: next(self._numbers) for port in left + right}
-        await self.recorder.request(
+        self.recorder.send(
             r.SetVoices(
                 recording=name,
                 at=monotonic(),
@@ -104,7 +104,7 @@ class Tape:
         return list(numbers.values())
 
     async def end(self, name: str) -> r.RecordingClosed:
-        await self.recorder.request(r.CloseRecording(recording=name, at=monotonic()))
+        self.recorder.send(r.CloseRecording(recording=name, at=monotonic()))
         return await self.until_closed(name)
 
     async def until_closed(self, name: str) -> r.RecordingClosed:

@@ -2,10 +2,10 @@
 
 A mutant is a module of call control with one place of its source changed: a command taken from a
 row of `transitions.py` or put into one, another state where a connection gets one, a question after
-a state turned round, a decision of `routes.py` otherwise. The tests are collected once; then each
-mutant is put in place of what it changes, in the process that lives, and they run until one fails.
-The table in `docs/call-control.md` that repeats `transitions.py` is not asked: it would know any
-change of it, and prove nothing.
+a state turned round, a decision of `routes.py` or `recorded.py` otherwise. The tests are collected
+once; then each mutant is put in place of what it changes, in the process that lives, and they run
+until one fails. The table in `docs/call-control.md` that repeats `transitions.py` is not asked: it
+would know any change of it, and prove nothing.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ import pytest
 
 ROOT = Path(__file__).parents[4]
 PACKAGE = "endpoint.callcontrol"
-TRANSITIONS, ROUTES = "transitions", "routes"
+TRANSITIONS, ROUTES, RECORDED = "transitions", "routes", "recorded"
 WHERE_STATES_ARE_GIVEN = (
     "machine",
     "moves",
@@ -55,6 +55,7 @@ TESTS = (
     f"{SCENARIOS}/test_pickup.py",
     f"{SCENARIOS}/test_park.py",
     f"{SCENARIOS}/test_lending.py",
+    f"{SCENARIOS}/test_recording.py",
     f"{SCENARIOS}/test_calls.py",
     f"{SCENARIOS}/test_what_is_allowed.py",
     f"{UNIT}/test_random_walks.py",
@@ -79,13 +80,17 @@ _OF_OTHERS = ("JOIN_CALL", "INTERCEPT_CALL", "DIRECTED_PICKUP_CALL")
 _IN_BOTH = (
     *("CLEAR_CONNECTION", "CLEAR_CALL", "CONSULTATION_CALL", "SINGLE_STEP_CONFERENCE"),
     *("PARK_CALL", "ASSOCIATE_DATA", "SET_MICROPHONE_MUTE", "SINGLE_STEP_TRANSFER"),
+    "START_RECORDING",
 )
+_OF_RECORDINGS = ("PAUSE_RECORDING", "RESUME_RECORDING", "STOP_RECORDING")
 EQUIVALENT = {
     f"{TRANSITIONS}.: {row} with {command}": why
     for row, commands, why in (
         ("ENDS", _OF_OTHERS, "it is in none of the rows that this leaves something of"),
         ("OF_SUPERVISORS", _OF_OTHERS, "it is in none of the rows that this leaves something of"),
         ("ENDS", ("MAKE_CALL", "ANSWER_CALL", "DEFLECT_CALL"), "nobody rings where a call failed"),
+        ("ENDS", _OF_RECORDINGS, "nothing is recorded in a call that failed"),
+        ("OF_RECORDINGS", _OF_OTHERS, "it is in none of the rows that this takes from"),
         ("OF_LENDERS", _IN_BOTH, "it is in both rows that this is added to"),
         ("NEEDS_OTHER_CALL", _OF_OTHERS, "it is in none of the rows that this takes from"),
         ("ConnectionState.QUEUED", _OF_PAIRS, "what is parked somewhere is in no other call"),
@@ -185,7 +190,8 @@ def mutants() -> list[Mutant]:
         *_of_guards(TRANSITIONS),
         *(each for name in WHERE_STATES_ARE_GIVEN for each in _of_states(name)),
         *(each for name in WHERE_STATES_ARE_GIVEN for each in _of_guards(name)),
-        *_of_routes(),
+        *_of_routes(ROUTES),
+        *_of_routes(RECORDED),
     ]
 
 
@@ -263,9 +269,9 @@ def _of_guards(name: str) -> Iterator[Mutant]:
                 pass
 
 
-def _of_routes() -> Iterator[Mutant]:
+def _of_routes(name: str) -> Iterator[Mutant]:
     """Each decision turned round, each condition left out, each route and each sound another."""
-    module = Module(ROUTES)
+    module = Module(name)
     for node, around in module.nodes():
         text = " ".join(ast.unparse(node).split())[:70] if hasattr(node, "lineno") else ""
         match node:

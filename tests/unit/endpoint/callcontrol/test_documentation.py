@@ -17,6 +17,7 @@ from endpoint.callcontrol.transitions import (
     NEEDS_ESTABLISHED,
     NEEDS_OTHER_CALL,
     OF_LENDERS,
+    OF_RECORDINGS,
     OF_SUPERVISORS,
 )
 from endpoint.legs.base import CAUSES, Cause
@@ -64,7 +65,8 @@ def rows() -> dict[str, list[str]]:
 
 def marks(name: CommandName) -> str:
     one, two = name in NEEDS_ESTABLISHED, name in NEEDS_OTHER_CALL
-    return "¹" * one + "²" * two + "³" * (name in NOT_BESIDE_ANOTHER)
+    three, four = name in NOT_BESIDE_ANOTHER, name in OF_RECORDINGS
+    return "¹" * one + "²" * two + "³" * three + "⁴" * four
 
 
 def test_the_state_table_is_the_transition_table() -> None:
@@ -90,7 +92,17 @@ def test_every_reason_of_a_refusal_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    "table", ["consultations", "supervision", "pickups", "parks", "loans", "data", "transfers"]
+    "table",
+    [
+        "consultations",
+        "supervision",
+        "pickups",
+        "parks",
+        "loans",
+        "data",
+        "transfers",
+        "recordings",
+    ],
 )
 def test_every_row_names_a_test_and_events_that_exist(table: str) -> None:
     rows = [line.split("|") for line in section(table).splitlines()[2:]]

@@ -86,6 +86,10 @@ COMMANDS: list[Stimulus] = (
             commands.AssociateData(device, {"order": "", f"seen-by-{device}": "y" * 4000}, call),
             commands.AssociateData(device, {"no key": "1"}, call),
             commands.SetMicrophoneMute(device, False, call),
+            commands.StartRecording(device, call),
+            commands.PauseRecording(device, call),
+            commands.ResumeRecording(device, call),
+            commands.StopRecording(device, call),
         )
     ]
     + [commands.ConsultationCall(DeviceId("6003"), "6006", CallId(f"i-{each}")) for each in (1, 2)]

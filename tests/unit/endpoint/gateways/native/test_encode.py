@@ -71,6 +71,7 @@ def test_commands_are_offered_for_devices_of_ours_alone():
                 "SetMicrophoneMute",
                 "SingleStepConference",
                 "SingleStepTransfer",
+                "StartRecording",
             ],
         ),
         ("10086", "connected", []),

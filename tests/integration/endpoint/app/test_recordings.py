@@ -1,0 +1,362 @@
+"""Calls are recorded, found, fetched by ranges, deleted; and what a kill or a full disk leaves."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import pytest
+
+from endpoint.app import certificates
+from endpoint.app.wiring import Endpoint
+from endpoint.audio.analysis import heard
+from endpoint.audio.frame import Samples
+from endpoint.client.client import EndpointClient, Frames
+from endpoint.client.errors import RequestRefused
+from endpoint.gateways.native import messages as wire
+
+from .conftest import configuration
+
+pytestmark = pytest.mark.integration
+
+A, B = "6002", "6003"
+TONES = {A: (440.0,), B: (700.0,)}
+PATIENCE_S = 30.0
+KEY = "00112233445566778899aabbccddeeff" * 2
+
+
+def sides(octets: bytes) -> tuple[Samples, Samples]:
+    """What is on the left and on the right, at 16 kHz, by a decoder that is not ours."""
+    parts = []
+    with av.open(BytesIO(octets)) as container:
+        resampler = av.AudioResampler("s16", "stereo", 16000)
+        for frame in container.decode(audio=0):
+            parts += [each.to_ndarray().reshape(-1, 2) for each in resampler.resample(frame)]
+    both = np.concatenate([np.zeros((0, 2), np.int16), *parts])
+    return both[:, 0], both[:, 1]
+
+
+def hears(side: Samples) -> set[str]:
+    """Who is anywhere on it but for its ends, by 400 ms at a time."""
+    begins = range(3200, len(side) - 9600, 1600)
+    ears = (heard(side[at : at + 6400], TONES, sample_rate_hz=16000) for at in begins)
+    return {name for each in ears for name in each}
+
+
+class Desk:
+    """An endpoint, and what it tells."""
+
+    def __init__(self, endpoint: Endpoint, client: EndpointClient, frames: Frames) -> None:
+        self.endpoint = endpoint
+        self.client = client
+        self.frames = frames
+        self.told: list[str] = []
+
+    async def until(self, event: str) -> dict[str, Any]:
+        """The fields of the next event of that kind."""
+        async with asyncio.timeout(PATIENCE_S):
+            async for frame in self.frames:
+                if isinstance(frame, wire.EventFrame):
+                    self.told.append(frame.event)
+                    if frame.event == event:
+                        return frame.fields
+        raise AssertionError("the endpoint has gone")
+
+    async def talk(self) -> str:
+        """A calls B, who answers."""
+        call = (await self.client.make_call(A, B)).call
+        await self.until("Established")
+        return call
+
+    async def record(self, call: str, seconds: float = 2.0) -> wire.Recording:
+        """Have a call recorded for so long, and return what is known then."""
+        await self.client.record(A, call)
+        recording = str((await self.until("RecordingStarted"))["recording"])
+        await self.until_long(recording, seconds)
+        await self.client.stop_recording(A, call)
+        await self.until("RecordingStopped")
+        return await self.until_state(recording, "complete")
+
+    async def until_long(self, recording: str, seconds: float) -> None:
+        """Until so much of it is on disk: in WAV, 64 kB a second."""
+        path = self.path(await self.client.recording(recording))
+        async with asyncio.timeout(PATIENCE_S):
+            rate = 64_000 if self.endpoint.config.recordings.format == "wav" else 4_000
+            while not path.exists() or path.stat().st_size < rate * seconds:
+                await asyncio.sleep(0.02)
+                continue
+
+    async def until_state(self, recording: str, state: str) -> wire.Recording:
+        async with asyncio.timeout(PATIENCE_S):
+            while (found := await self.client.recording(recording)).state != state:
+                await asyncio.sleep(0.02)
+                continue
+        return found
+
+    def path(self, recording: wire.Recording) -> Path:
+        directory = self.endpoint.recordings.settings.directory
+        return directory / f"{recording.started_at:%Y/%m/%d}" / recording.recording
+
+
+@asynccontextmanager
+async def running(directory: Path, **settings: Any) -> AsyncIterator[Desk]:
+    async with Endpoint(configuration(directory, **settings)) as endpoint:
+        trust = certificates.client_context(endpoint.certificate.authority)
+        url = f"https://localhost:{endpoint.http.port}"
+        async with (
+            EndpointClient(url, endpoint.token, ssl_context=trust) as client,
+            client.events() as frames,
+        ):
+            yield Desk(endpoint, client, frames)
+
+
+@pytest.fixture
+def key_file(tmp_path: Path) -> Path:
+    path = tmp_path / "key"
+    path.write_text(KEY + "\n")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("format", "sealed"),
+    [
+        pytest.param("opus", False, id="opus"),
+        pytest.param("wav", True, id="wav, encrypted"),
+        pytest.param("opus", True, id="opus, encrypted", marks=pytest.mark.soak),
+        pytest.param("wav", False, id="wav", marks=pytest.mark.soak),
+    ],
+)
+async def test_a_call_is_recorded_and_its_file_fetched_whole_and_by_ranges(
+    tmp_path: Path, key_file: Path, format: str, sealed: bool
+) -> None:
+    settings = {"format": format, **({"key_file": key_file} if sealed else {})}
+    async with running(tmp_path / "state", recordings=settings) as desk:
+        call = await desk.talk()
+        recording = await desk.record(call)
+        assert [(each.call, each.state) for each in await desk.client.recordings(call=call)] == [
+            (call, "complete")
+        ]
+        whole = await desk.client.recorded_audio(recording.recording)
+        rest = await desk.client.recorded_audio(recording.recording, start=30)
+        on_disk = desk.path(recording).read_bytes()
+        mode = desk.path(recording).stat().st_mode & 0o777
+        await desk.client.end(A, call)
+        await desk.until("CallCleared")
+    assert rest == whole[30:]
+    assert mode == 0o600
+    assert (recording.size, recording.sha256) == (
+        len(on_disk),
+        hashlib.sha256(on_disk).hexdigest(),
+    )
+    assert recording.encrypted is sealed
+    assert (on_disk == whole) is not sealed
+    assert (recording.left, recording.right) == ([B], [A])
+    left, right = sides(whole)
+    assert (hears(left), hears(right)) == ({B}, {A})
+    assert abs(len(left) / 16 - recording.duration_ms) < 100
+
+
+async def test_a_pause_is_silence_in_the_file_and_stands_in_its_row(tmp_path: Path) -> None:
+    async with running(tmp_path / "state", recordings={"format": "wav"}) as desk:
+        call = await desk.talk()
+        await desk.client.record(A, call)
+        recording = str((await desk.until("RecordingStarted"))["recording"])
+        await desk.until_long(recording, 1.5)
+        assert (await desk.client.call(call)).recording == recording
+        await desk.client.pause_recording(A, call)
+        await desk.until("RecordingPaused")
+        assert (await desk.client.call(call)).recording_paused
+        await desk.until_long(recording, 3.5)
+        await desk.client.resume_recording(A, call)
+        await desk.until("RecordingResumed")
+        await desk.until_long(recording, 5.0)
+        await desk.client.end(A, call)
+        await desk.until("CallCleared")
+        found = await desk.until_state(recording, "complete")
+        left, right = sides(await desk.client.recorded_audio(recording))
+    (pause,) = found.pauses
+    assert pause.ended_at is not None
+    begins, ends = (
+        round((at - found.started_at).total_seconds() * 16000)
+        for at in (pause.started_at, pause.ended_at)
+    )
+    assert not left[begins + 8000 : ends - 8000].any()
+    assert not right[begins + 8000 : ends - 8000].any()
+    assert hears(left[: begins - 3200]) == {B}
+    assert hears(right[ends + 3200 :]) == {A}
+
+
+async def test_by_rule_it_begins_by_itself_and_who_dies_meanwhile_is_replaced(
+    tmp_path: Path,
+) -> None:
+    """The process that writes is killed: the call goes on, and another file with it."""
+    rules = [{"name": "all", "devices": ["60*"]}]
+    async with running(tmp_path / "state", recordings={"format": "wav"}, recording=rules) as desk:
+        call = await desk.talk()
+        started = await desk.until("RecordingStarted")
+        assert started["rule"] == "all"
+        await desk.until_long(str(started["recording"]), 1.5)
+        pid = desk.endpoint.recorder.pid
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        failed = await desk.until("RecordingFailed")
+        again = await desk.until("RecordingStarted")
+        assert failed["recording"] == started["recording"] != again["recording"]
+        await desk.until_long(str(again["recording"]), 1.5)
+        await desk.client.end(A, call)
+        await desk.until("CallCleared")
+        await desk.until_state(str(again["recording"]), "complete")
+        first = await desk.until_state(str(started["recording"]), "lost")
+        for each in (started, again):
+            left, right = sides(await desk.client.recorded_audio(str(each["recording"])))
+            assert (hears(left), hears(right)) == ({B}, {A})
+        assert first.size > 0
+        assert first.duration_ms > 1000
+
+
+async def test_its_row_stays_when_the_file_is_deleted_by_hand_or_by_age(tmp_path: Path) -> None:
+    settings = {"format": "wav", "keep_days": 30}
+    async with running(tmp_path / "state", recordings=settings) as desk:
+        call = await desk.talk()
+        first, second = await desk.record(call, 0.5), await desk.record(call, 0.5)
+        assert first.recording != second.recording
+        deleted = await desk.client.delete_recording(first.recording)
+        assert (deleted.state, deleted.sha256) == ("deleted", first.sha256)
+        assert not desk.path(first).exists()
+        with pytest.raises(RequestRefused) as refusal:
+            await desk.client.recorded_audio(first.recording)
+        assert refusal.value.status == 410
+        now = datetime.now(UTC)
+        archive = desk.endpoint.recordings
+        assert await archive.expire_once(now + timedelta(days=29)) == 0
+        assert desk.path(second).exists()
+        assert await archive.expire_once(now + timedelta(days=31)) == 1
+        assert not desk.path(second).exists()
+        states = {each.recording: each.state for each in await desk.client.recordings()}
+        assert states == {first.recording: "deleted", second.recording: "deleted"}
+        with pytest.raises(RequestRefused) as refusal:
+            await desk.client.recording("nobody")
+        assert refusal.value.status == 404
+        for query in ("state=none", "limit=0", "limit=x"):
+            with pytest.raises(RequestRefused, match="expected"):
+                await desk.client._send("GET", f"/recordings?{query}")
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of one megabyte."""
+    path = tmp_path / "disk"
+    path.mkdir()
+    if os.geteuid() != 0 or shutil.which("mount") is None:
+        pytest.skip("a disk of its own takes root")
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", path], check=True)
+    try:
+        yield path
+    finally:
+        subprocess.run(["umount", "-l", path], check=True)
+
+
+async def test_a_full_disk_ends_the_recording_and_nothing_else(
+    tmp_path: Path, small_disk: Path
+) -> None:
+    """F12: the call goes on, what was recorded can be played, and with room the next one works."""
+    settings = {"format": "wav", "directory": small_disk, "min_free_mb": 0}
+    async with running(tmp_path / "state", recordings=settings) as desk:
+        call = await desk.talk()
+        (small_disk / "ballast").write_bytes(bytes(800_000))
+        await desk.client.record(A, call)
+        started = await desk.until("RecordingStarted")
+        failed = await desk.until("RecordingFailed")
+        assert "space" in failed["text"]
+        recording = await desk.until_state(str(started["recording"]), "failed")
+        assert "space" in recording.text
+        left, _ = sides(await desk.client.recorded_audio(recording.recording))
+        assert hears(left) == {B}
+        assert (await desk.client.call(call)).recording is None
+        (small_disk / "ballast").unlink()
+        desk.path(recording).unlink()
+        again = await desk.record(call, 1.5)
+        left, right = sides(await desk.client.recorded_audio(again.recording))
+        assert (hears(left), hears(right)) == ({B}, {A})
+
+
+async def test_where_less_room_is_left_than_there_must_be_none_begins(
+    tmp_path: Path, small_disk: Path
+) -> None:
+    settings = {"format": "wav", "directory": small_disk, "min_free_mb": 2}
+    async with running(tmp_path / "state", recordings=settings) as desk:
+        call = await desk.talk()
+        await desk.client.record(A, call)
+        failed = await desk.until("RecordingFailed")
+        assert failed["text"].endswith("less than 2 MB are free on the disk")
+        await desk.until_state(str(failed["recording"]), "failed")
+        assert (await desk.client.call(call)).recording is None
+
+
+def children_of(pid: int) -> list[int]:
+    return [*map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split())]
+
+
+_SERVE = """
+import asyncio, sys
+from pathlib import Path
+from tests.integration.endpoint.app.test_recordings import running
+
+async def main():
+    settings = {"format": sys.argv[2]}
+    async with running(Path(sys.argv[1]), recordings=settings) as desk:
+        call = await desk.talk()
+        await desk.client.record("6002", call)
+        recording = (await desk.until("RecordingStarted"))["recording"]
+        await desk.until_long(recording, 2.5)
+        print("recording", recording, flush=True)
+        await asyncio.sleep(600)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize("format", ["wav", pytest.param("opus", marks=pytest.mark.soak)])
+async def test_what_was_recorded_when_we_were_killed_is_closed_as_lost_and_plays(
+    tmp_path: Path, format: str
+) -> None:
+    """F2: kill -9 of the endpoint and of all its processes at once."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", _SERVE, str(tmp_path / "state"), format),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(60):
+            while (line := await process.stdout.readline()) and line[:10] != b"recording ":
+                continue
+        recording = line.decode().split()[-1]
+        for pid in (process.pid, *children_of(process.pid)):
+            os.kill(pid, signal.SIGKILL)
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+    assert recording
+    async with running(tmp_path / "state", recordings={"format": format}) as desk:
+        found = await desk.client.recording(recording)
+        assert found.state == "lost"
+        assert found.duration_ms > 2000
+        octets = desk.path(found).read_bytes()
+        assert (found.size, found.sha256) == (len(octets), hashlib.sha256(octets).hexdigest())
+        left, right = sides(await desk.client.recorded_audio(recording))
+        assert len(left) > 16000 * 1.5
+        assert (hears(left), hears(right)) == ({B}, {A})
