@@ -3,7 +3,8 @@
 An endpoint with its defaults; the telephones of the agent 6001 and the supervisor 7001 speak SIP
 over WSS and DTLS-SRTP, as browsers do, those of the customer 10086 and the colleague 6002 SIP over
 UDP and plain RTP. The remote agent RP_962345678 has an ordinary telephone, 62345678, that is
-registered nowhere: a trunk leads to it, which is dialled by 9. Each is a process of its own.
+registered nowhere: a trunk leads to it, which is dialled by 9. Each is a process of its own. Two
+IVRs, 8888 that checks a password and 999 that asks how it was liked, say a tone for each prompt.
 Commands go through the native interface. After each step the audio that each telephone received and
 decoded is searched for the others' tones.
 """
@@ -33,13 +34,19 @@ from endpoint.app.ports import can_bind
 from endpoint.app.settings import (
     Config,
     HttpSettings,
+    IvrSettings,
     SipSettings,
     StateSettings,
     SupervisionSettings,
 )
 from endpoint.app.trunksettings import RuleSettings, TrunkPeerSettings, TrunkSettings
 from endpoint.app.wiring import Endpoint, add_extension
+from endpoint.audio import tones
+from endpoint.audio.frame import SAMPLE_RATE_HZ
+from endpoint.audio.wav import WavWriter
+from endpoint.callcontrol.events import CallInformation
 from endpoint.client.client import EndpointClient
+from endpoint.ivr import hashes
 from endpoint.legs.audio_end import Protection
 from endpoint.rig.fleet import MUSIC_ON_HOLD, Fleet, Party
 from endpoint.rig.ladder import draw, rungs
@@ -69,6 +76,14 @@ WHO = f"""\
 agent {AGENT} · customer {CUSTOMER} · colleague {COLLEAGUE} · supervisor {SUPERVISOR}
 remote agent {REMOTE}, whose telephone is {TELEPHONE}"""
 DIGITS = "1234#"
+IVR = "ivr"
+"""What is heard of one."""
+SURVEY, PASSWORD = "999", "8888"
+SECRET = "4711"
+"""The customer's, whose hash the endpoint has."""
+_IVR_HZ = tones.PARTY_TONES_HZ[-1]
+_PROMPTS_S = {"enter_password": 20, "verified": 1, "rate": 20, "thanks": 1}
+"""How long each prompt is that a call meets: as long as it takes to hear it, or to press a key."""
 
 
 def _heard(**rows: Iterable[str]) -> HearingMatrix:
@@ -94,6 +109,8 @@ BARGE = _heard(agent=[CUSTOMER, SUPERVISOR], customer=[AGENT, SUPERVISOR], super
 TAKEN_OVER = _heard(customer=[SUPERVISOR], supervisor=[CUSTOMER])
 REMOTE_TALK = _heard(telephone=[CUSTOMER], customer=[TELEPHONE])
 REMOTE_CONSULT = _heard(telephone=[COLLEAGUE], colleague=[TELEPHONE], customer=[MUSIC_ON_HOLD])
+IN_PASSWORD = _heard(agent=[MUSIC_ON_HOLD], customer=[IVR])
+IN_SURVEY = _heard(customer=[IVR])
 WAYS = {
     AGENT: ("WSS", "DTLS-SRTP"),
     CUSTOMER: ("UDP", "RTP"),
@@ -121,6 +138,8 @@ class Stage:
     """The call that the walk is about."""
     second: str = ""
     """The agent's other call."""
+    heard_of: int = 0
+    """The last event that was read."""
     messages_of_two: int = 0
     """So long the trace was when a third one came in."""
 
@@ -160,11 +179,14 @@ class Stage:
             Step("drop-one", TALK, self._drop_colleague),
             Step("transfer", TRANSFERRED, self._transfer),
             Step("single-step-transfer", TALK, self._transfer_back),
+            Step("ivr-password", IN_PASSWORD, self._lend_for_password, self._key_in_password),
+            Step("ivr-return", TALK, self._customer_is_back, self._password_is_known),
             Step("monitor", MONITOR, lambda: self._join("silent")),
             Step("whisper", WHISPER, lambda: self._join("whisper")),
             Step("barge", BARGE, lambda: self._join("active")),
             Step("intercept", TAKEN_OVER, self._intercept),
             Step("forced-drop", SILENCE, self._drop_supervisor),
+            Step("ivr-survey", IN_SURVEY, self._transfer_to_survey, self._rate),
             Step("rp-dial", REMOTE_TALK, self._dial_remotely, self._telephone_was_called),
             Step("rp-consult", REMOTE_CONSULT, self._consult_remotely),
             Step("hangup", SILENCE, self._hang_up, self._both_released),
@@ -238,6 +260,47 @@ class Stage:
         await self.agent.when(lambda status: status.call is CallState.ENDED)
         await self.client.transfer(COLLEAGUE, self.call, AGENT)
 
+    async def _lend_for_password(self) -> None:
+        """The agent waits, while the customer is asked for his password."""
+        await self.client.lend(AGENT, self.call, PASSWORD)
+
+    async def _key_in_password(self) -> dict[str, Any]:
+        """Whoever waits hears none of the keys: neither as tones nor as telephone-events."""
+        before = self.agent.status.digits
+        await self.customer.send_digits(f"{SECRET}#")
+        data = await self._data_with("PasswordCheck")
+        if self.agent.status.digits != before or SECRET in str(data):
+            raise ProofFailed(f"{AGENT} was told the password", {"data": data})
+        return {"password_keyed_in": len(SECRET)}
+
+    async def _customer_is_back(self) -> None:
+        """By itself, when the flow has ended."""
+
+    async def _password_is_known(self) -> dict[str, Any]:
+        call = await self.client.call(self.call)
+        if call.data.get("PasswordCheck") != "right":
+            raise ProofFailed("the agent's call does not say that it was right", dict(call.data))
+        return {"data": call.data}
+
+    async def _transfer_to_survey(self) -> None:
+        await self._dial()
+        await self.client.transfer(AGENT, self.call, SURVEY)
+
+    async def _rate(self) -> dict[str, Any]:
+        await self.customer.send_digits("5")
+        data = await self._data_with("SurveyScore")
+        await self.customer.when(lambda status: status.call is CallState.ENDED)
+        return {"data": data}
+
+    async def _data_with(self, key: str) -> dict[str, str]:
+        """What a call carries that has this; it may have been told already."""
+        async for numbered in self.endpoint.controller.subscribe(after=self.heard_of):
+            self.heard_of = numbered.number
+            event = numbered.event
+            if isinstance(event, CallInformation) and key in event.data:
+                return event.data
+        raise ProofFailed("the endpoint has stopped", {})
+
     async def _join(self, how: Literal["silent", "whisper", "active"]) -> None:
         await self.client.join(SUPERVISOR, self.call, AGENT, how)
 
@@ -281,6 +344,8 @@ async def staged(directory: Path) -> AsyncIterator[Stage]:
         trace.append(TracedMessage(at, direction is Direction.SENT, flow, octets))
 
     fleet = Fleet()
+    fleet.add_source(IVR, _IVR_HZ)
+    await asyncio.to_thread(_write_prompts, directory / "ivr")
     async with AsyncExitStack() as lives:
         enter = lives.enter_async_context
         telephone = await enter(fleet.party(TELEPHONE, answer=AnswerMode.AUTOMATIC))
@@ -313,6 +378,15 @@ async def staged(directory: Path) -> AsyncIterator[Stage]:
         yield Stage(endpoint, client, fleet, passwords, trace)
 
 
+def _write_prompts(directory: Path) -> None:
+    """A tone in place of each prompt, for the ears of the telephones; and the customer's hash."""
+    directory.mkdir()
+    for name, seconds in _PROMPTS_S.items():
+        with (directory / f"{name}.wav").open("wb") as file:
+            WavWriter(file, SAMPLE_RATE_HZ, channels=1).write(tones.tone(_IVR_HZ, seconds * 1000))
+    (directory / "passwords.toml").write_text(f'{CUSTOMER} = "{hashes.make(SECRET)}"\n')
+
+
 def _config(directory: Path, telephone: str) -> Config:
     """The embedded defaults, and a trunk to a telephone.
 
@@ -339,6 +413,10 @@ def _config(directory: Path, telephone: str) -> Config:
                 networks=[NO_NETWORK],
                 outgoing=[RuleSettings(match=f"{OUTSIDE}*", strip=len(OUTSIDE))],
             )
+        ],
+        ivr=[
+            IvrSettings(code=SURVEY, flow="survey", directory=directory / "ivr"),
+            IvrSettings(code=PASSWORD, flow="password", directory=directory / "ivr"),
         ],
         supervision=[SupervisionSettings(supervisor=SUPERVISOR, devices=[AGENT])],
     )
@@ -400,6 +478,9 @@ async def _show_walk(stage: Stage, console: Console) -> list[StepResult]:
             console.print(f"  [red]{result.name}[/]: {fault}")
         for name, way in result.facts.get("audio", {}).items():
             console.print(f"  {name:<{width}} {_way(way)}", highlight=False)
+        if "data" in result.facts:
+            data = ", ".join(f"{key} = {text}" for key, text in result.facts["data"].items())
+            console.print(f"  after {result.name} the call carries [bold]{data}[/]")
         if "digits" in result.facts:
             console.print(f"  {CUSTOMER} received the digits [bold]{result.facts['digits']}[/]")
         if "bye_seen" in result.facts:

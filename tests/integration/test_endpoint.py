@@ -454,11 +454,14 @@ async def test_the_demo_walks_its_steps_and_prints_them_as_json():
         "drop-one",
         "transfer",
         "single-step-transfer",
+        "ivr-password",
+        "ivr-return",
         "monitor",
         "whisper",
         "barge",
         "intercept",
         "forced-drop",
+        "ivr-survey",
         "rp-dial",
         "rp-consult",
         "hangup",
@@ -475,6 +478,12 @@ async def test_the_demo_walks_its_steps_and_prints_them_as_json():
         "10086": ["6001", "6002"],
         "6002": ["10086", "6001"],
     }
+    assert heard["ivr-password"] == {**nobody, "6001": ["moh"], "10086": ["ivr"]}
+    assert heard["ivr-return"] == heard["dial"]
+    assert heard["ivr-survey"] == {**nobody, "10086": ["ivr"]}
+    facts = {step["name"]: step.get("data") for step in document["steps"]}
+    assert facts["ivr-return"] == {"CustomerID": "10086", "PasswordCheck": "right"}
+    assert facts["ivr-survey"] == {"SurveyScore": "5"}
     assert heard["whisper"]["10086"] == ["6001"]
     assert heard["rp-dial"] == {**nobody, "62345678": ["10086"], "10086": ["62345678"]}
     assert heard["rp-consult"] == {
@@ -493,7 +502,7 @@ async def test_the_demo_walks_its_steps_and_prints_them_as_json():
         "srtp_profile": None,
         "codec": "PCMU",
     }
-    by_trunk = document["steps"][16]["audio"]["62345678"]
+    by_trunk = document["steps"][19]["audio"]["62345678"]
     assert (by_trunk["signaling"], by_trunk["media"]) == ("UDP", "RTP")
     assert document["steps"][3]["digits"] == "1234#"
     assert document["versions"]["agent-endpoint"]
