@@ -99,6 +99,8 @@ class Session:
         self._around = around
         self._inbox: asyncio.Queue[ivr.Input] = asyncio.Queue()
         self._has_begun = False
+        self._early: list[ivr.KeyPressed] = []
+        """Keys of who does not wait until both ends are up."""
         self._asked = ""
         """Who was called last to take the call."""
         self._taken_back = 0
@@ -133,7 +135,11 @@ class Session:
 
     def press(self, key: str) -> None:
         """See `Listener`."""
-        self._inbox.put_nowait(ivr.KeyPressed(key))
+        pressed = ivr.KeyPressed(key)
+        if self._has_begun:
+            self._inbox.put_nowait(pressed)
+        else:
+            self._early.append(pressed)
 
     def end(self) -> None:
         """See `Listener`."""
@@ -153,6 +159,8 @@ class Session:
         if call.is_established and own.state is ConnectionState.CONNECTED:
             self._has_begun = True
             self._inbox.put_nowait(ivr.Begun())
+            for pressed in self._early:
+                self._inbox.put_nowait(pressed)
 
     def not_taken(self, call: CallId, cause: Cause) -> None:
         """Who was called for a call does not take it."""

@@ -9,7 +9,7 @@ from typing import Self
 
 from .feed import PeerError
 from .process import Process, free_port, free_rtp_port, require
-from .sound import tone, ulaw_encode
+from .sound import Samples, tone, ulaw_encode
 
 SCENARIOS = Path(__file__).parents[1] / "sipp"
 GLOBAL_TIMEOUT_S = 60
@@ -32,6 +32,8 @@ class Sipp:
         contact: where it sends its callers, as `<sip:7003@elsewhere>`.
         tcp: it speaks SIP over TCP, by one connection.
         tone_hz: what it says where a scenario streams a tone; else it echoes.
+        says: that in place of a tone.
+        echoes: False sends no audio back; else what it plays has another SSRC between its packets.
         retransmits: False plays exactly the messages of the scenario, and takes repeats for new.
         headers: more lines of an INVITE, after its Allow.
     """
@@ -51,6 +53,8 @@ class Sipp:
         contact: str = "",
         tcp: bool = False,
         tone_hz: int | None = None,
+        says: Samples | None = None,
+        echoes: bool = True,
         retransmits: bool = True,
         headers: tuple[str, ...] = (),
     ) -> None:
@@ -62,7 +66,8 @@ class Sipp:
         self._messages = directory / f"sipp-{user}-{scenario}-messages.log"
         self._directory = directory
         self._server = server
-        self._tone_hz = tone_hz
+        self._says = tone(tone_hz, 10.0) if tone_hz is not None else says
+        self._echoes = echoes
         self._retransmits = retransmits
         self._values: dict[str, object] = {
             "talk_ms": talk_ms,
@@ -78,9 +83,9 @@ class Sipp:
     async def __aenter__(self) -> Self:
         program = require("sipp", "sip-tester")
         self._directory.mkdir(parents=True, exist_ok=True)
-        if self._tone_hz is not None:
-            tone_file = self._directory / f"{self._user}-{self._tone_hz}.pcmu"
-            tone_file.write_bytes(ulaw_encode(tone(self._tone_hz, 10.0)))
+        if self._says is not None:
+            tone_file = self._directory / f"{self._user}-says.pcmu"
+            tone_file.write_bytes(ulaw_encode(self._says))
             self._values["tone_file"] = tone_file
         text = (SCENARIOS / f"{self.scenario}.xml").read_text()
         # SIPp takes keywords in messages only, not in attributes.
@@ -106,7 +111,7 @@ class Sipp:
         if not self._retransmits:
             arguments += ["-nr"]
         arguments += ["-mp", str(self.rtp_port), "-cp", str(free_port())]
-        if self._tone_hz is None:
+        if self._says is None and self._echoes:
             arguments += ["-rtp_echo"]
         arguments += ["-trace_msg", "-message_file", f"{stem}-messages.log"]
         arguments += ["-trace_err", "-error_file", f"{stem}-errors.log"]

@@ -48,12 +48,19 @@ def write_tone(path: Path, frequency_hz: int, duration_s: float = 120.0) -> Path
     return path
 
 
+def keys_pressed(digits: str, *, duration_s: float = 0.1) -> Samples:
+    """Return DTMF digits, so long each and so far apart (ITU-T Q.23)."""
+    pause = np.zeros(int(RATE_HZ * duration_s), np.int16)
+    pairs = [DTMF_HZ[digit] for digit in digits]
+    keys = [
+        tone(low, duration_s, peak=6000) + tone(high, duration_s, peak=6000) for low, high in pairs
+    ]
+    return np.concatenate([part for key in keys for part in (key, pause)])
+
+
 def write_digits(path: Path, digits: str, duration_s: float = 120.0) -> Path:
     """Write a WAV of DTMF digits, 100 ms each and 100 ms apart, over and over (ITU-T Q.23)."""
-    pause = np.zeros(RATE_HZ // 10, np.int16)
-    pairs = [DTMF_HZ[digit] for digit in digits]
-    keys = [tone(low, 0.1, peak=6000) + tone(high, 0.1, peak=6000) for low, high in pairs]
-    once = np.concatenate([part for key in keys for part in (key, pause)])
+    once = keys_pressed(digits)
     repeated = np.tile(once, int(duration_s * RATE_HZ / once.size) + 1)
     with wave.open(str(path), "wb") as file:
         file.setnchannels(1)
