@@ -13,9 +13,10 @@ from dataclasses import replace
 
 from endpoint.callcontrol import events as told
 from endpoint.callcontrol.commands import AssociateData, MakeCall, Rejection
-from endpoint.callcontrol.model import Call, Connection
+from endpoint.callcontrol.model import Call, CallId, Connection, IvrStep
 from endpoint.callcontrol.refusals import refused
 from endpoint.callcontrol.turn import Turn
+from endpoint.legs.base import IvrVisited
 
 LARGEST = 8192
 """Octets of UTF-8 that all keys and texts of a call may have together."""
@@ -26,12 +27,18 @@ _KEY = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 
 def associate(turn: Turn, call: Call, own: Connection, command: AssociateData) -> None:
     """Set keys, or take them away where their text is empty. Raises CommandRejected."""
-    data = given(command, call.data)
-    if command.ivr_path:
-        call = replace(call, ivr_path=(*call.ivr_path, *command.ivr_path)[:LONGEST_PATH])
-        turn.put_call(call)
-    if command.data or not command.ivr_path:
-        _put(turn, call, own, data)
+    _put(turn, call, own, given(command, call.data))
+
+
+def visited(turn: Turn, call_id: CallId, at: IvrVisited) -> None:
+    """An IVR's call has come to a node, or something came of the one where it is."""
+    call = turn.call(call_id)
+    path, last = call.ivr_path, call.ivr_path[-1:]
+    if at.result and [(each.flow, each.node) for each in last] == [(at.flow, at.node)]:
+        path = (*path[:-1], replace(path[-1], outcome=at.result))
+    elif len(path) < LONGEST_PATH:
+        path = (*path, IvrStep(turn.now, at.flow, at.node, at.result))
+    turn.put_call(replace(call, ivr_path=path))
 
 
 def given(command: AssociateData | MakeCall, before: Mapping[str, str]) -> dict[str, str]:

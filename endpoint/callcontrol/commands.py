@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import ClassVar
 
-from endpoint.callcontrol.model import CallId, ConnectionId, IvrStep, Participation
+from endpoint.callcontrol.model import CallId, ConnectionId, Participation
 from endpoint.legs.base import DeviceId, InteractionId
 
 
@@ -342,8 +342,6 @@ class AssociateData:
     """Texts by their key; an empty one takes the key away, and those that are not named stay."""
     call: CallId | None = None
     """Which call; not needed when the device is in one only."""
-    ivr_path: tuple[IvrStep, ...] = ()
-    """Nodes of a flow that the caller has left, for the call's record; added to those before."""
 
 
 @dataclass(frozen=True, slots=True)

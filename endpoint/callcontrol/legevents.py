@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from endpoint.callcontrol import calldata, pickup, supervision, transfer
 from endpoint.callcontrol import effects as do
 from endpoint.callcontrol import events as told
-from endpoint.callcontrol import pickup, supervision, transfer
 from endpoint.callcontrol.dialstring import DialString, parse_dial_string
 from endpoint.callcontrol.model import (
     Call,
@@ -330,6 +330,7 @@ def _tell(
             case IvrVisited(flow=flow, node=node, kind=kind, result=result):
                 visited = told.IvrVisited(**facts, flow=flow, node=node, kind=kind, result=result)
                 turn.publish(visited)
+                calldata.visited(turn, call.id, event)
             case LegDiverted():
                 turn.publish(told.Diverted(**facts, diverted_to=event.to))
                 who = connection.number

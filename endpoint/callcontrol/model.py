@@ -156,13 +156,16 @@ class IvrStep:
     """One node of a flow that a caller went through."""
 
     at: datetime
-    """When it was left (UTC)."""
+    """When the call came there (UTC)."""
     flow: str
     """The flow's name."""
     node: str
     """The node's name in it."""
     outcome: str = ""
-    """Which way it was left: a choice, `timeout`, `hang_up`. Never the digits."""
+    """What came of it, as a key that was chosen, `no_input`; nothing that was keyed in secretly.
+
+    Empty where the call was left there, or there is nothing to say.
+    """
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,6 @@ from endpoint.callcontrol.model import (
     CallRecord,
     CallSettings,
     Hold,
-    IvrStep,
     Moments,
     StepKind,
 )
@@ -23,6 +22,7 @@ from endpoint.legs.base import (
     AudioFigures,
     Cause,
     DeviceId,
+    IvrVisited,
     LegDiverted,
     LegQuality,
     LegRole,
@@ -294,16 +294,27 @@ async def test_a_transfer_by_the_far_end_is_told() -> None:
 # -- the flow -------------------------------------------------------------------------------------
 
 
-async def test_a_flow_adds_its_nodes_and_changes_no_data_by_that() -> None:
-    first, second = (IvrStep(START, "survey", node, "1") for node in ("welcome", "score"))
+async def test_the_nodes_of_a_flow_are_in_the_record_with_what_came_of_each() -> None:
+    """Where the caller hangs up at one nothing has come of it."""
+    visits = [
+        ("welcome", ""),
+        ("score", ""),
+        ("score", "1"),
+        ("score", ""),
+        ("thanks", ""),
+    ]
     async with open_desk() as desk:
         _, far = await desk.talking()
-        for path, data in (((first,), {}), ((second,), {"score": "1"})):
-            give = commands.AssociateData(DeviceId(AGENT), data, ivr_path=path)
-            await desk.controller.submit(give)
-        changed = await desk.told(told.CallInformation)
+        for node, result in visits:
+            far.exchange.tell(IvrVisited(far.id, "survey", node, "menu", result))
+            seen = await desk.told(told.IvrVisited)
+            assert (seen.node, seen.result) == (node, result)
         far.hang_up()
         record = await record_of(desk)
-    assert changed.data == {"score": "1"}
-    assert record.ivr_path == (first, second)
-    assert record.data == {"score": "1"}
+    assert [(each.flow, each.node, each.outcome) for each in record.ivr_path] == [
+        ("survey", "welcome", ""),
+        ("survey", "score", "1"),
+        ("survey", "score", ""),
+        ("survey", "thanks", ""),
+    ]
+    assert all(each.at >= START for each in record.ivr_path)
