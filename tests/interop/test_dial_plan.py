@@ -199,6 +199,7 @@ async def test_s12_a_telephone_reaches_no_refused_number_however_it_writes_it(
                 failed = await desk.event(Failed, device=PHONE)
                 assert failed.cause is Cause.NUMBER_REFUSED
                 await desk.cleared()
+            assert await desk.endpoint.journal.settled(10)
             records = await desk.endpoint.records.latest(10)
             assert {record.ending.cause for record in records} == {Cause.NUMBER_REFUSED}
             assert [record.called for record in records][::-1] == [
@@ -209,3 +210,21 @@ async def test_s12_a_telephone_reaches_no_refused_number_however_it_writes_it(
             ]
             with pytest.raises(BlockingIOError):
                 never_asked.recv(1)
+
+
+async def test_s12_a_telephone_transfers_nobody_to_a_refused_number(tmp_path: Path) -> None:
+    """By REFER of baresip, which is told 403; it hangs up then, of itself."""
+    async with (
+        office(tmp_path) as desk,
+        desk.telephone(PHONE, CUSTOMER_HZ) as phone,
+    ):
+        await phone.dial(f"sip:{AGENT}@{desk.sip}")
+        await desk.event(Established, device=AGENT)
+        await phone.transfer("0900123456")
+        line = await phone.process.lines.next(lambda line: "transfer failed" in line, "its outcome")
+        assert "403" in line
+        assert await desk.endpoint.journal.settled(10)
+        (record,) = await desk.endpoint.records.latest(1)
+        assert (record.calling, record.called) == (PHONE, "0900123456")
+        assert record.ending.cause is Cause.NUMBER_REFUSED
+        await desk.cleared()

@@ -66,6 +66,8 @@ def test_without_rules_all_trunks_that_take_a_number_are_tried_in_their_order() 
     nobody = decide(replace(PLAN, trunks=TRUNKS[:1]), "95588")
     assert (nobody.kind, nobody.cause) == (Kind.UNKNOWN, Cause.UNKNOWN_DEVICE)
     assert "nobody knows 95588" in nobody.text
+    nothing_left = TrunkNumbers("first", (NumberRule("95588", strip=5),))
+    assert decide(replace(PLAN, trunks=(nothing_left,)), "95588").kind is Kind.UNKNOWN
 
 
 def test_devices_of_ours_are_no_trunk_s() -> None:
@@ -216,6 +218,7 @@ def test_s12_digits_behind_a_dash_are_part_of_the_number(number: str, digits: st
     found = decide(PLAN, number, digits=digits)
     assert found.is_refused
     assert digits not in found.text
+    assert ("with the digits behind it" in found.text) is (number != "0900")
 
 
 def test_s12_what_a_rule_would_send_is_looked_at_too() -> None:
@@ -238,6 +241,9 @@ def test_what_is_refused_is_the_operator_s_list() -> None:
     american = replace(PLAN, refused=("+1900*",), international="011")
     assert decide(american, "0111900123").is_refused
     assert decide(american, "001900123").kind is Kind.TRUNK
+    assert decide(replace(american, international=""), "0111900123").kind is Kind.TRUNK
+    assert decide(replace(american, international=""), "+1900123").is_refused
+    assert decide(replace(american, international=""), "1900123").kind is Kind.TRUNK
 
 
 def test_by_default_no_plain_number_is_refused() -> None:
