@@ -55,6 +55,7 @@ from endpoint.app.ports import PortTaken, is_taken
 from endpoint.app.programs import ProgramRoutes
 from endpoint.app.recordings import RecordingArchive, RecordingRoutes
 from endpoint.app.recordingsettings import recording_rules, recording_settings
+from endpoint.app.records import RecordRoutes
 from endpoint.app.rest import RestRoutes
 from endpoint.app.secrecy import check_secrets, weakness
 from endpoint.app.settings import Config
@@ -442,6 +443,7 @@ class Endpoint:
         return [
             *RestRoutes(view, patience_s, alarms=self._alarms).routes(),
             *PlanRoutes(self.plan_book, patience_s).routes(),
+            *RecordRoutes(self.records, self.journal).routes(),
             *BanRoutes(self.server).routes(),
             *IvrRoutes(self.ivrs, self.queues).routes(),
             *TraceRoutes(traces, self.exchange.sip_calls).routes(),

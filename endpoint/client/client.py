@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Literal, Self, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import aiohttp
 import msgspec
@@ -122,6 +122,29 @@ class EndpointClient(PlanRequests):
     async def quality(self, call: str) -> wire.CallQuality:
         """How the parties of a call are heard and hear, by the last seconds."""
         return await self._ask("GET", f"/calls/{quote(call, safe='')}/quality", wire.CallQuality)
+
+    async def records(self, query: Iterable[tuple[str, str]] = ()) -> wire.Records:
+        """Calls that are over, the latest first: `[("device", "6001"), ("limit", "20")]`."""
+        return await self._ask("GET", f"/records?{urlencode(list(query))}", wire.Records)
+
+    async def record_of(self, call: str) -> wire.RecordFound:
+        """One call that is over, and why it ended."""
+        return await self._ask("GET", f"/records/{quote(call, safe='')}", wire.RecordFound)
+
+    async def exported_records(self, query: Iterable[tuple[str, str]]) -> AsyncIterator[bytes]:
+        """Calls that are over as a file, in pieces; `format` is `csv` or `jsonl`."""
+        path = f"/records/export?{urlencode(list(query))}"
+        # However long it takes altogether, the next piece comes soon.
+        soon = aiohttp.ClientTimeout(sock_read=self._timeout.total)
+        try:
+            async with self._open().get(self._url + path, timeout=soon) as answer:
+                if answer.status >= 400:
+                    refused = self._read(await answer.read(), wire.Refused, answer.status)
+                    raise RequestRefused(answer.status, refused)
+                async for piece in answer.content.iter_any():
+                    yield piece
+        except (TimeoutError, aiohttp.ClientError) as error:
+            raise self._unreachable(error) from error
 
     async def bans(self) -> list[wire.Ban]:
         """Sources of SIP that are not listened to."""

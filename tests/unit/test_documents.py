@@ -20,12 +20,14 @@ from endpoint.app.directory import Directory
 from endpoint.app.eventsocket import EventSocket
 from endpoint.app.exitcodes import ExitCode
 from endpoint.app.ivr import IvrRoutes
+from endpoint.app.journal import RecordJournal
 from endpoint.app.media import MediaRoutes
 from endpoint.app.native import NativeView
 from endpoint.app.plan import PlanRoutes
 from endpoint.app.planbook import PlanBook
 from endpoint.app.programs import ProgramRoutes
 from endpoint.app.recordings import RecordingArchive, RecordingRoutes
+from endpoint.app.records import RecordRoutes
 from endpoint.app.rest import RestRoutes
 from endpoint.app.settings import Config
 from endpoint.app.sound import SoundRoutes
@@ -36,6 +38,7 @@ from endpoint.gateways.native.messages import API
 from endpoint.legs.browser import BrowserStations
 from endpoint.legs.sipcalls import SipCalls
 from endpoint.legs.sound import SoundStations
+from endpoint.storage.calls import StoredCallRecords
 from signaling.server import SipServer
 
 pytestmark = pytest.mark.unit
@@ -107,7 +110,7 @@ def test_the_commands_are_those_of_the_program() -> None:
         name.split()[0] for cell in cells if "`" in cell for name in re.findall(r"`([^`]+)`", cell)
     }
     subcommands = {"list", "remove", "check", "lift", "use", "migrate", "backup", "restore"}
-    subcommands |= {"show", "fetch", "delete"}
+    subcommands |= {"show", "fetch", "delete", "export"}
     assert told - subcommands == set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
 
 
@@ -134,6 +137,7 @@ def test_the_requests_of_the_native_interface_are_those_that_are_served() -> Non
         *ProgramRoutes(view, Mock(), 1.0).routes(),
         *IvrRoutes(Mock(), Mock()).routes(),
         *PlanRoutes(Mock(spec=PlanBook), 1.0).routes(),
+        *RecordRoutes(Mock(spec=StoredCallRecords), Mock(spec=RecordJournal)).routes(),
         *BanRoutes(Mock(spec=SipServer)).routes(),
         *RecordingRoutes(Mock(spec=RecordingArchive)).routes(),
         *TraceRoutes(Mock(spec=Traces), SipCalls()).routes(),

@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
+from endpoint.callcontrol.model import CallRecord
+
 API = "/api/v1"
 SUBPROTOCOL = "agent-endpoint.v1"
 """Of the event WebSocket."""
@@ -617,6 +619,22 @@ class Queues(Struct, frozen=True):
     """`GET /queues`."""
 
     queues: list[Queue]
+
+
+class Records(Struct, frozen=True):
+    """`GET /records`: calls that are over, the latest first."""
+
+    records: list[CallRecord]
+    next: str = ""
+    """To be asked for with `after`; empty where there are no more."""
+
+
+class RecordFound(Struct, frozen=True):
+    """`GET /records/{call}`."""
+
+    record: CallRecord
+    explanation: list[str]
+    """What happened and why it ended, in sentences."""
 
 
 class Devices(Struct, frozen=True):

@@ -1,0 +1,87 @@
+"""Call records as files: CSV for a spreadsheet, JSON lines for a program."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from enum import StrEnum
+
+import msgspec
+
+from endpoint.callcontrol.model import CallRecord
+from endpoint.storage.calls import talked_ms
+
+
+class ExportFormat(StrEnum):
+    """As what."""
+
+    CSV = "csv"
+    JSONL = "jsonl"
+
+
+TYPES = {ExportFormat.CSV: "text/csv", ExportFormat.JSONL: "application/jsonl"}
+_FORMULA = tuple("=+-@\t\r\n＝＋－＠")
+"""A spreadsheet computes what begins so, and may so call programs or send what is in it away."""
+
+
+def _moment(at: datetime | None) -> str:
+    return "" if at is None else at.isoformat(timespec="milliseconds")
+
+
+def _talked_s(record: CallRecord) -> str:
+    talked = talked_ms(record)
+    return "" if talked is None else f"{talked / 1000:.3f}"
+
+
+COLUMNS: dict[str, Callable[[CallRecord], object]] = {
+    "call": lambda record: record.call,
+    "interaction": lambda record: record.interaction,
+    "direction": lambda record: record.direction,
+    "calling": lambda record: record.calling,
+    "called": lambda record: record.called,
+    "started_at": lambda record: _moment(record.started_at),
+    "delivered_at": lambda record: _moment(record.delivered_at),
+    "established_at": lambda record: _moment(record.established_at),
+    "ended_at": lambda record: _moment(record.ended_at),
+    "talked_s": _talked_s,
+    "cause": lambda record: record.ending.cause,
+    "sip_status": lambda record: record.ending.sip_status,
+    "q850": lambda record: record.ending.q850,
+    "released_by": lambda record: record.ending.released_by,
+    "releasing_device": lambda record: record.ending.releasing_device,
+    "text": lambda record: record.ending.text,
+    "devices": lambda record: " ".join(each.device for each in record.connections),
+    "steps": lambda record: "; ".join(
+        f"{each.kind} {each.by} → {each.to}" for each in record.steps
+    ),
+    "data": lambda record: msgspec.json.encode(record.data).decode() if record.data else "",
+}
+"""What a line of CSV has, by its title."""
+
+
+def heading(kind: ExportFormat) -> bytes:
+    """What stands before all records."""
+    return _line(COLUMNS) if kind is ExportFormat.CSV else b""
+
+
+def lines(records: Iterable[CallRecord], kind: ExportFormat) -> bytes:
+    """A line for each record."""
+    if kind is ExportFormat.JSONL:
+        return b"".join(msgspec.json.encode(record) + b"\n" for record in records)
+    return b"".join(
+        _line(_harmless(cell(record)) for cell in COLUMNS.values()) for record in records
+    )
+
+
+def _line(cells: Iterable[str]) -> bytes:
+    text = io.StringIO()
+    csv.writer(text, quoting=csv.QUOTE_ALL).writerow(cells)  # ends in CRLF, as RFC 4180 has it
+    return text.getvalue().encode(errors="replace")
+
+
+def _harmless(value: object) -> str:
+    """As text, that no spreadsheet takes for a formula: a far end says what its name is."""
+    cell = "" if value is None else str(value)
+    return f"'{cell}" if cell.lstrip(" \u00a0\u3000").startswith(_FORMULA) else cell
