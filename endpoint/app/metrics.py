@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter as Tally
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Iterable
 from datetime import datetime
 
 from prometheus_client import (
@@ -24,16 +23,20 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
-from endpoint.callcontrol.commands import Command
+from endpoint.callcontrol.commands import Command, CommandAccepted
 from endpoint.callcontrol.model import CallRecord
 from endpoint.callcontrol.runner import CallRecords
 from endpoint.errors import CommandRejected
+from endpoint.legs.base import AudioFigures
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 PREFIX = "agent_endpoint"
 _COMMAND_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5)
 _CALL_S = (1, 5, 10, 30, 60, 120, 300, 600, 1800, 3600)
 _SETUP_S = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60)
+_MOS = (1, 2, 2.5, 3, 3.5, 3.8, 4, 4.2, 4.4, 4.5)
+_LOSS = (0, 0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
+_JITTER_S = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1)
 _RECORD_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 5)
 
 Families = Callable[[], Iterable[Metric]]
@@ -70,6 +73,9 @@ class Metrics:
         self._command_s = self._histogram(
             "command_seconds", "From a command to its acceptance", _COMMAND_S, ("command",)
         )
+        self._mos = self._quality("mos", "MOS by the E-model", _MOS)
+        self._loss = self._quality("loss_ratio", "Share of packets that were lost", _LOSS)
+        self._jitter = self._quality("jitter_seconds", "Jitter (RFC 3550)", _JITTER_S)
         self._records = Counter(
             f"{PREFIX}_call_records",
             "Records of calls, by whether they could be kept",
@@ -85,6 +91,10 @@ class Metrics:
     ) -> Histogram:
         return Histogram(f"{PREFIX}_{name}", text, labels, buckets=buckets, registry=self._registry)
 
+    def _quality(self, name: str, text: str, buckets: tuple[float, ...]) -> Histogram:
+        told = f"{text}, of a leg's audio when its call was over; received, or sent as it says"
+        return self._histogram(f"leg_{name}", told, buckets, ("direction",))
+
     def read(self, families: Families) -> None:
         """Have what is true now told by these too."""
         self._registry.register(_State(families))
@@ -93,14 +103,16 @@ class Metrics:
         """All of it, as Prometheus reads it."""
         return generate_latest(self._registry)
 
-    @contextmanager
-    def commanding(self, command: Command) -> Iterator[None]:
-        """Around a command that is done."""
+    async def commanding(
+        self, command: Command, go: Callable[[Command], Awaitable[CommandAccepted]]
+    ) -> CommandAccepted:
+        """Around a command."""
         began, outcome = self._now(), "failed"
         try:
-            yield
+            accepted = await go(command)
             outcome = "accepted"
             self._command_s.labels(command.name).observe(self._now() - began)
+            return accepted
         except CommandRejected as rejection:
             outcome = rejection.reason
             raise
@@ -110,6 +122,14 @@ class Metrics:
     def measured(self, records: CallRecords) -> CallRecords:
         """The same place for records, with what goes there counted."""
         return _Measured(self, records)
+
+    def _heard(self, direction: str, audio: AudioFigures) -> None:
+        if audio.mos is not None:
+            self._mos.labels(direction).observe(audio.mos)
+        if audio.loss_percent is not None:
+            self._loss.labels(direction).observe(audio.loss_percent / 100)
+        if audio.jitter_ms is not None:
+            self._jitter.labels(direction).observe(audio.jitter_ms / 1000)
 
     async def written(self, records: CallRecords, record: CallRecord) -> None:
         """Write a record, and count it."""
@@ -121,6 +141,10 @@ class Metrics:
             self._call_s.labels(record.direction).observe(
                 _seconds(record.established_at, record.ended_at)
             )
+        for leg in record.connections:
+            if leg.quality is not None:
+                self._heard("received", leg.quality.received)
+                self._heard("sent", leg.quality.sent)
         try:
             await records.write(record)
         except Exception:

@@ -5,7 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Coroutine,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -16,7 +24,7 @@ import structlog
 from aiohttp import web
 
 from endpoint.agents.skills import SkillQueues
-from endpoint.app import certificates
+from endpoint.app import certificates, spans
 from endpoint.app.access import SIP_PATH, Access
 from endpoint.app.bans import BanRoutes
 from endpoint.app.capture import Capture
@@ -63,6 +71,7 @@ from endpoint.app.sound import SoundRoutes
 from endpoint.app.state import Running, StateDirectory
 from endpoint.app.texts import TextRoutes
 from endpoint.app.traces import TraceRoutes, Traces
+from endpoint.callcontrol.commands import Command, CommandAccepted
 from endpoint.callcontrol.controller import CallController, ControllerSettings, SteadyClock
 from endpoint.callcontrol.dialplan import PlanInUse
 from endpoint.callcontrol.dials import DialLimits
@@ -153,6 +162,7 @@ class Endpoint:
         self.ivrs: Ivrs
         self.queues: SkillQueues
         self.metrics: Metrics
+        self.spans: spans.Spans
         self._database: Database
         self.http: HttpServer
         self.sip_address: tuple[str, int]
@@ -237,6 +247,7 @@ class Endpoint:
         self.state.prepared()
         self._stack.enter_context(self.state.held())
         self.metrics = Metrics(asyncio.get_running_loop().time)
+        self.spans = await enter(spans.opened())
         await self._open_storage()
         await self._open_notes()
         accounts = outside_accounts(config, self.state.installation())
@@ -244,6 +255,8 @@ class Endpoint:
         headroom = Headroom()
         traces = await self._make_server(headroom)
         self.http = self._made_http(headroom)
+        if self.spans.middleware is not None:
+            self.http.application.middlewares.append(self.spans.middleware)
         # In before and so out after what its handlers use: they end when that ends.
         await enter(self.http)
         self.recorder = await enter(RecorderProcess(config.media.workers, self.supervision))
@@ -292,6 +305,12 @@ class Endpoint:
         check_secrets(config, self.token, await self.extensions.all(), self._origins)
         now = certificates.wall_clock()
         self.certificate = await asyncio.to_thread(certificates.provide, config, self.state, now)
+
+    async def _commanding(
+        self, command: Command, go: Callable[[Command], Awaitable[CommandAccepted]]
+    ) -> CommandAccepted:
+        """A command, seen by who measures and by who traces."""
+        return await self.spans.commanding(command, partial(self.metrics.commanding, go=go))
 
     async def _open_notes(self) -> None:
         """What is open now, for the process after us, should we be killed."""
@@ -404,9 +423,13 @@ class Endpoint:
                 is_ours=directory.knows,
                 keep=self.supervision.keep,
                 open_calls=self._lost_calls,
-                commanding=self.metrics.commanding,
+                commanding=self._commanding,
             )
         )
+        following = self.supervision.keep(
+            "spans", partial(self.spans.follow, self.controller.subscribe)
+        )
+        await enter(running(following))
         # After the accounts: their connections lead to some of those.
         self.server.user_agent.end_left_over(self._dialogs.left)
 

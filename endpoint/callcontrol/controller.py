@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
@@ -125,12 +125,16 @@ async def once(name: str, work: Callable[[], Coroutine[Any, Any, None]]) -> None
     await work()
 
 
-Commanding = Callable[[Command], AbstractContextManager[None]]
-"""What is around a command that is done."""
+Commanding = Callable[
+    [Command, Callable[[Command], Awaitable[CommandAccepted]]], Awaitable[CommandAccepted]
+]
+"""What is around a command, given it and what does it."""
 
 
-def _unobserved(command: Command) -> AbstractContextManager[None]:
-    return nullcontext()
+async def _unobserved(
+    command: Command, go: Callable[[Command], Awaitable[CommandAccepted]]
+) -> CommandAccepted:
+    return await go(command)
 
 
 async def _anybody(device: DeviceId) -> bool:
@@ -234,8 +238,7 @@ class CallController:
 
         Raises: CommandRejected; then nothing has changed.
         """
-        with self._commanding(command):
-            return await self._submit(command)
+        return await self._commanding(command, self._submit)
 
     async def _submit(self, command: Command) -> CommandAccepted:
         if not await self._is_ours(command.device):

@@ -274,6 +274,10 @@ async def test_over_tcp_and_over_tls_with_srtp(tmp_path: Path, way: str) -> None
         await desk.do(ClearConnection(AGENT))
         await customer.closed()
         await desk.cleared()
+        figures = desk.endpoint.metrics.text().decode()
+        for figure in ("loss_ratio", "jitter_seconds"):
+            counted = [line for line in figures.splitlines() if f"leg_{figure}_count" in line]
+            assert f'agent_endpoint_leg_{figure}_count{{direction="received"}} 1.0' in counted
 
         await customer.dial(AGENT)
         await customer.established()
