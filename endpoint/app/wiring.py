@@ -334,7 +334,11 @@ class Endpoint:
         agent = replace(
             facts.user_agent,
             is_short=headroom.is_short,
-            transport=replace(facts.user_agent.transport, has_room=headroom.has_room),
+            transport=replace(
+                facts.user_agent.transport,
+                has_room=headroom.has_room,
+                identity=str(self.state.installation()),
+            ),
         )
         self.server = SipServer(
             replace(facts, user_agent=agent),

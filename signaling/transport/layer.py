@@ -8,6 +8,7 @@ import ssl
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from hashlib import sha256
 from random import Random
 
 from aiohttp import web
@@ -61,6 +62,10 @@ class TransportSettings:
     """Which pages may connect to the WebSocket listener."""
     has_room: Callable[[], bool] = lambda: True
     """Whether the process may have another descriptor for a TCP or TLS connection."""
+    identity: str = ""
+    """Names us for ever. The host of a WebSocket client is made of it, so that its registration
+    after a restart takes the place of the one before, at servers without outbound too. Empty: it is
+    made anew each time."""
 
 
 _STREAM_KINDS = (TransportKind.TCP, TransportKind.TLS)
@@ -324,7 +329,7 @@ class TransportLayer:
             # A WebSocket client can't be connected to, and says so (RFC 7118 §5).
             host = self._invalid_hosts.get(flow.listener)
             if host is None:
-                host = f"{self._random.getrandbits(48):012x}.invalid"
+                host = f"{self._unreachable_name(flow.listener)}.invalid"
                 self._invalid_hosts[flow.listener] = host
             return Uri("sip", user, host=host, parameters=(("transport", "ws"),))
         host, port = address or ("localhost", 5060)
@@ -332,6 +337,11 @@ class TransportLayer:
         if flow.transport is TransportKind.UDP:
             return Uri("sip", user, host=host, port=self._settings.advertised_port or port)
         return Uri("sip", user, host=host, port=port, parameters=(("transport", "ws"),))
+
+    def _unreachable_name(self, client: str) -> str:
+        if not self._settings.identity:
+            return f"{self._random.getrandbits(48):012x}"
+        return sha256(f"{self._settings.identity} {client}".encode()).hexdigest()[:12]
 
     def _stream_uri(self, flow: Flow, user: str | None) -> Uri:
         """Our listener; without one, the connection itself, for who finds it by its address."""
