@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from endpoint.ivr import interpreter as ivr
 from endpoint.ivr.flow import KEYS
 from endpoint.ivr.interpreter import Phase
+from endpoint.ivr.library import Place, file_of, load, shipped
 
 from .flows import EVERY_KIND, flow
 
@@ -269,6 +270,55 @@ def test_a_call_that_hangs_up_ends_and_keeps_no_secret() -> None:
     assert one.actions == []
 
 
+def test_a_survey_keeps_the_score_and_thanks() -> None:
+    one = Caller(ivr.begin(load(Place(file_of("survey"))), {}))
+    one.happens(ivr.Begun())
+    one.press("7")
+    one.press("4")
+    assert one.of(ivr.GiveData) == [ivr.GiveData({"SurveyScore": "4"})]
+    one.hears_it_out()
+    assert one.results() == ["rate:4", "keep:", "thanks:", "end:"]
+    assert one.actions[-1] == ivr.EndCall()
+
+
+def test_a_password_is_that_of_the_customer_or_else_of_the_number_that_calls() -> None:
+    for data, key in (({"CustomerID": "77"}, "77"), ({}, "10086")):
+        one = Caller(ivr.begin(load(Place(file_of("password"))), {"caller": "10086", **data}))
+        one.happens(ivr.Begun())
+        one.press("4711#")
+        (compare,) = one.of(ivr.CompareHash)
+        assert isinstance(compare, ivr.CompareHash)
+        assert (compare.file, compare.key) == ("passwords.toml", key)
+        one.happens(ivr.Answered(one.state.ticket))
+        one.hears_it_out()
+        assert one.of(ivr.ReturnCall)
+        assert one.state.variables["PasswordCheck"] == "right"
+
+
+def test_who_waits_too_long_is_asked_whether_he_waits_on() -> None:
+    one = Caller(ivr.begin(load(Place(file_of("welcome"))), {"Skill": "1002"}))
+    one.happens(ivr.Begun())
+    one.hears_it_out()
+    assert one.of(ivr.EnterQueue) == [ivr.EnterQueue(one.state.ticket, "1002", "")]
+    one.waits(120)
+    assert one.at() == ("still_busy", Phase.PLAYING)
+    one.press("1")
+    assert one.at() == ("wait", Phase.QUEUED)
+    one.happens(ivr.Failed(one.state.ticket, "nobody"))
+    assert one.at() == ("nobody", Phase.PLAYING)
+
+
+def test_a_distributor_keys_his_number_in_and_waits_for_his_skill() -> None:
+    one = Caller(ivr.begin(load(Place(file_of("distributors"))), {}))
+    one.happens(ivr.Begun())
+    one.press("3")
+    one.press("815#")
+    assert one.of(ivr.GiveData) == [ivr.GiveData({"DistributorID": "815"})]
+    one.hears_it_out()
+    one.press("2")
+    assert one.of(ivr.EnterQueue) == [ivr.EnterQueue(one.state.ticket, "1003", "")]
+
+
 def test_a_call_visits_no_more_than_so_many_nodes() -> None:
     one = at_menu()
     last: list[ivr.Action] = []
@@ -295,11 +345,21 @@ HAPPENINGS = st.one_of(
 )
 
 
-@settings(max_examples=60, deadline=None)
-@given(st.lists(HAPPENINGS, max_size=60))
-def test_a_call_is_never_stuck_and_always_ends(happenings: list[tuple[str, str]]) -> None:
+FLOWS = {
+    "every kind": flow(EVERY_KIND),
+    **{name: load(Place(file_of(name))) for name in shipped()},
+}
+
+
+@pytest.mark.parametrize("name", FLOWS)
+@settings(max_examples=40, deadline=None)
+@given(happenings=st.lists(HAPPENINGS, max_size=60))
+def test_a_call_is_never_stuck_and_always_ends(
+    name: str, happenings: list[tuple[str, str]]
+) -> None:
     """Whatever happens in whatever order; then who does nothing more is out soon."""
-    one = caller(OrderID="5")
+    one = Caller(ivr.begin(FLOWS[name], {"OrderID": "5"}))
+    one.happens(ivr.Begun())
     for kind, word in happenings:
         before = one.state
         match kind:
