@@ -33,7 +33,7 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 BATCH = 50
-"""Records that are brought in together."""
+"""Records that are brought in together, where the database is fast enough for that."""
 RETRY_S = 1.0
 """How long to wait before a database that refused is asked again."""
 FAREWELL_S = 5.0
@@ -72,6 +72,7 @@ class RecordJournal:
         """On the disk, and not known to be in the database."""
         self._unkept = b""
         """Lines that the file has not taken."""
+        self._batch = BATCH
         self._news = asyncio.Event()
         self._tried = asyncio.Event()
         """Set, and made anew, when the database was asked once more."""
@@ -178,7 +179,7 @@ class RecordJournal:
     # -- into the database ----------------------------------------------------------------------
 
     async def _bring_some_in(self) -> None:
-        some = list(islice(self._waiting, BATCH))
+        some = list(islice(self._waiting, self._batch))
         try:
             try:
                 await self._records.write(*some)
@@ -186,6 +187,11 @@ class RecordJournal:
                 # One of them must not keep all others.
                 some = some[:1]
                 await self._bring_one_in(some[0])
+            except StorageError:
+                # It may have had no time for so many: on a slow machine none would ever come in.
+                self._batch = max(1, len(some) // 2)
+                raise
+            self._batch = min(BATCH, 2 * self._batch)
             for _ in some:
                 self._waiting.popleft()
         finally:

@@ -120,8 +120,20 @@ def show(
     record = found.record
     head = Text.assemble((f"Call {record.call}", "bold"), f"  {_local(record.started_at)}")
     sentences = [Text(f"· {each}") for each in found.explanation]
+    sentences += [
+        Text(
+            f"· Recorded: {each.duration_ms / 1000:.1f} s, {each.state}; "
+            f"agent-endpoint recordings fetch {each.recording}"
+        )
+        for each in found.recordings
+    ]
     output.result(
-        {"ok": True, "record": record, "explanation": found.explanation},
+        {
+            "ok": True,
+            "record": record,
+            "explanation": found.explanation,
+            "recordings": found.recordings,
+        },
         head,
         *sentences,
         _parties(record),

@@ -16,11 +16,13 @@ from endpoint.app.access import refusal
 from endpoint.app.bodies import BadRequest
 from endpoint.app.journal import RecordJournal
 from endpoint.app.recordexport import TYPES, ExportFormat, heading, lines
+from endpoint.app.recordings import encode_recording
 from endpoint.callcontrol.explanation import explain
 from endpoint.callcontrol.model import CallDirection
 from endpoint.gateways.native import messages as wire
 from endpoint.legs.base import Cause
 from endpoint.storage.calls import LARGEST_PAGE, BadCursor, RecordFilter, StoredCallRecords
+from endpoint.storage.recordings import StoredRecordings
 
 T = TypeVar("T")
 SETTLE_S = 0.5
@@ -37,6 +39,7 @@ class RecordRoutes:
 
     records: StoredCallRecords
     journal: RecordJournal
+    recordings: StoredRecordings
 
     def routes(self) -> list[web.RouteDef]:
         """Method, path, handler."""
@@ -69,7 +72,9 @@ class RecordRoutes:
         if found is None:
             text = "no call that is over has this name"
             return refusal(404, wire.Refused("unknown_call", text))
-        return _json(wire.RecordFound(found, explain(found)))
+        files = await self.recordings.find(call=found.call)
+        recorded = [encode_recording(file) for file in files]
+        return _json(wire.RecordFound(found, explain(found), recorded))
 
     async def export(self, request: web.Request) -> web.StreamResponse:
         """`GET /records/export`: as many as there are, in pieces."""

@@ -470,7 +470,7 @@ class Endpoint:
         return [
             *RestRoutes(view, patience_s, alarms=self._alarms).routes(),
             *PlanRoutes(self.plan_book, patience_s).routes(),
-            *RecordRoutes(self.records, self.journal).routes(),
+            *RecordRoutes(self.records, self.journal, self.recordings.store).routes(),
             *BanRoutes(self.server).routes(),
             *IvrRoutes(self.ivrs, self.queues).routes(),
             *TraceRoutes(traces, self.exchange.sip_calls).routes(),

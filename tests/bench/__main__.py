@@ -23,6 +23,7 @@ from tests.bench.commands import interactions, switching
 from tests.bench.conferences import conference
 from tests.bench.forwarding import g711, webrtc
 from tests.bench.latency import across, latency
+from tests.bench.records import records
 from tests.bench.recovery import recovery
 from tests.bench.report import Row, as_json, show
 from tests.bench.rooms import rooms
@@ -51,6 +52,7 @@ BENCHES: Mapping[str, Bench] = {
     "recovery": recovery,
     "rooms": rooms,
     "transcode": transcode,
+    "records": records,
     "agents": agents,
     "registrations": registrations,
     "calls": calls,

@@ -137,7 +137,7 @@ def test_the_requests_of_the_native_interface_are_those_that_are_served() -> Non
         *ProgramRoutes(view, Mock(), 1.0).routes(),
         *IvrRoutes(Mock(), Mock()).routes(),
         *PlanRoutes(Mock(spec=PlanBook), 1.0).routes(),
-        *RecordRoutes(Mock(spec=StoredCallRecords), Mock(spec=RecordJournal)).routes(),
+        *RecordRoutes(Mock(spec=StoredCallRecords), Mock(spec=RecordJournal), Mock()).routes(),
         *BanRoutes(Mock(spec=SipServer)).routes(),
         *RecordingRoutes(Mock(spec=RecordingArchive)).routes(),
         *TraceRoutes(Mock(spec=Traces), SipCalls()).routes(),

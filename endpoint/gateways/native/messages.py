@@ -635,6 +635,8 @@ class RecordFound(Struct, frozen=True):
     record: CallRecord
     explanation: list[str]
     """What happened and why it ended, in sentences."""
+    recordings: list[Recording] = []
+    """Its audio, the newest first; what is known of a file stays when that is deleted."""
 
 
 class Devices(Struct, frozen=True):

@@ -73,6 +73,22 @@ async def test_a_call_that_is_over_is_found_and_explained(desk: Desk) -> None:
         assert (await desk.client.records(query)).records == [], query
 
 
+async def test_a_call_that_was_recorded_names_its_recording(desk: Desk) -> None:
+    async with desk.client.events() as frames:
+        call = (await desk.client.make_call("6002", "6003")).call
+        async with asyncio.timeout(PATIENCE_S):
+            async for frame in frames:
+                event = frame.event if isinstance(frame, wire.EventFrame) else ""
+                if event == "Established":
+                    await desk.client.record("6002", call)
+                if event == "RecordingStarted":
+                    await desk.client.clear("6002", call)
+                if event == "CallCleared":
+                    break
+    (recording,) = (await desk.client.record_of(call)).recordings
+    assert recording.call == call
+
+
 WRONG = (
     ("since=yesterday", "since"),
     ("until=2026-11-28T10:00", "until"),

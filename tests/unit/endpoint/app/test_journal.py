@@ -223,3 +223,23 @@ async def test_a_place_where_nothing_can_be_written_is_told(
     with pytest.raises(StorageError, match=r"unwritten.*call records go there"):
         async with open_desk(database, tmp_path):
             pass
+
+
+class Slow(StoredCallRecords):
+    """Has no time for more than three at once."""
+
+    async def write(self, *records: CallRecord) -> set[CallId]:
+        if len(records) > 3:
+            raise StorageError("the database did not answer in time")
+        return await super().write(*records)
+
+
+async def test_a_database_that_is_too_slow_for_many_gets_fewer_at_once(
+    database: Database, tmp_path: Path
+) -> None:
+    desk = Desk(database, tmp_path / "unwritten")
+    desk.journal = RecordJournal(Slow(database), desk.path)
+    with capture_logs():
+        async with desk.journal:
+            await asyncio.gather(*(desk.journal.write(record(f"i{n}-1")) for n in range(40)))
+            assert len(await desk.settled()) == 40
