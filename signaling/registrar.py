@@ -164,6 +164,12 @@ class Registrar:
         self._events: list[RegistrarEvent] = []
         self._gruus = Gruus(token_bytes(32), random or SystemRandom())
 
+    def restore(self, binding: Binding, now: float) -> None:
+        """A binding that was made before this registrar began."""
+        self._store(binding.user, [*self._bindings.get(binding.user, ()), binding])
+        expires_s = round(binding.expires_at - now)
+        self._events.append(Registered(binding, expires_s, refreshed=False))
+
     def check(self, request: Request) -> RegisterAnswer | None:
         """What is wrong with a REGISTER whoever sent it (steps 1 and 5); None where nothing is."""
         try:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from secrets import token_bytes
 from types import TracebackType
 from typing import Protocol, Self
@@ -21,6 +22,7 @@ from aiohttp import web
 from signaling.decisions import Admit, AdmitSubscription, Answer, Decision
 from signaling.errors import RemoteProtocolError, SipParseError
 from signaling.keeping import CallKeeper
+from signaling.keptbindings import BindingKeeper, KeptBinding, note, restored
 from signaling.mailbox import Mailbox
 from signaling.peers import TrustedPeers
 from signaling.registrar import (
@@ -104,10 +106,12 @@ class SipServer:
         trace: Callable[[Direction, Flow, bytes, float], None] | None = None,
         supervision: Supervision | None = None,
         keeper: CallKeeper | None = None,
+        binding_keeper: BindingKeeper | None = None,
     ) -> None:
         """`on_refused` hears of each wrong or replayed digest: its flow and the user it named.
 
-        `supervision` and `keeper` are the user agent's.
+        `supervision` and `keeper` are the user agent's; `binding_keeper` is told of registrations
+        over UDP, see `restore`.
         """
         self.config = config
         self._credentials = credentials
@@ -124,6 +128,7 @@ class SipServer:
         self._registrations: Mailbox[RegistrarEvent] = Mailbox()
         self._watchers = Watchers(config.watchers)
         self._texts: Mailbox[TextMessage] = Mailbox(1000)  # of a reader that is not there
+        self._binding_keeper = binding_keeper
         self._timer: asyncio.TimerHandle | None = None
         self.user_agent = UserAgent(
             replace(
@@ -192,6 +197,17 @@ class SipServer:
     async def websocket_route(self, request: web.Request) -> web.StreamResponse:
         """The aiohttp handler to mount at `/sip`; see `UserAgent.websocket_route`."""
         return await self.user_agent.websocket_route(request)
+
+    def restore(self, left: Mapping[str, KeptBinding]) -> None:
+        """Take over registrations that a process before us has left, as its keeper has them."""
+        now = self.user_agent.now()
+        found = restored(left, now, datetime.now(UTC))
+        for key in left.keys() - found.keys():
+            if self._binding_keeper is not None:
+                self._binding_keeper.drop(key)
+        for binding in found.values():
+            self._registrar.restore(binding, now)
+        self._drain()
 
     # -- phones and calls -------------------------------------------------------------------------
 
@@ -402,7 +418,13 @@ class SipServer:
         self._drain()
 
     def _drain(self) -> None:
-        for event in self._registrar.take_events():
+        events = self._registrar.take_events()
+        if self._binding_keeper is not None and events:
+            users = {event.binding.user for event in events}
+            held = [binding for user in users for binding in self.bindings(user)]
+            now = self.user_agent.now()
+            note(self._binding_keeper, events, held, now, datetime.now(UTC))
+        for event in events:
             if isinstance(event, Registered) and event.binding.bound_to_flow:
                 self._came_back(event.binding)
             self._registrations.put(event)

@@ -73,6 +73,11 @@ class StateDirectory:
         return self.path / "open-dialogs.jsonl"
 
     @property
+    def registrations(self) -> Path:
+        """Telephones that are registered here over UDP."""
+        return self.path / "registrations.jsonl"
+
+    @property
     def recordings(self) -> Path:
         """Where recordings go, a directory a day."""
         return self.path / "recordings"

@@ -95,6 +95,7 @@ from endpoint.storage.plan import StoredPlanRules
 from endpoint.storage.recordings import StoredRecordings
 from signaling.errors import TransportError
 from signaling.keeping import KeptCall
+from signaling.keptbindings import KeptBinding
 from signaling.server import SipServer
 from signaling.sip.auth import DigestAlgorithm, ha1
 from signaling.sip.flow import Flow
@@ -140,6 +141,7 @@ class Endpoint:
         self._stack = AsyncExitStack()
         self._dialogs = OpenState(self.state.open_dialogs, KeptCall)
         self._lost_calls = OpenCallNotes(self.state.open_calls)
+        self._bindings = OpenState(self.state.registrations, KeptBinding)
         self.supervision = Supervision()
         """Keeps alive what must live as long as we do."""
         self.token: str
@@ -266,6 +268,7 @@ class Endpoint:
         )
         await enter(self.server)
         await self._listen_sip()
+        self.server.restore(self._bindings.left)
         directory = Directory(config, self.extensions)
         await directory.refresh()
         await self._open_calls(accounts, trunks, directory)
@@ -316,6 +319,7 @@ class Endpoint:
         """What is open now, for the process after us, should we be killed."""
         self._stack.enter_context(self._dialogs.opened())
         self._stack.enter_context(self._lost_calls.opened())
+        self._stack.enter_context(self._bindings.opened())
         living = self.supervision.keep("signs of life", self._lost_calls.show_life)
         await self._stack.enter_async_context(running(living))
 
@@ -346,6 +350,7 @@ class Endpoint:
             trace=self._trace or traces.remember,
             supervision=self.supervision,
             keeper=self._dialogs,
+            binding_keeper=self._bindings,
         )
         return traces
 
