@@ -378,6 +378,7 @@ def _in_words(answer: wire.PlanAnswer) -> str:
                 + (" (down now)" if each.up is False else "")
                 for each in answer.courses
             )
+            ways = ways or "to the server of the caller's account"
             return f"{answer.number} {what} {ways} ({answer.rule})"
         case "refused" | "unknown":
             return f"{answer.number} leads nowhere: {answer.text} ({answer.cause})"

@@ -2,7 +2,8 @@
 
 One list decides, read from its top; the first rule that fits counts:
 
-1. emergency numbers, by rules and by `plan.emergency`: always, for everybody, by any trunk;
+1. emergency numbers, by rules and by `plan.emergency`: always, for everybody, by any trunk, and by
+   the account of who dials;
 2. devices of ours, by their numbers and aliases, and remote agents (`RP_`);
 3. the rules of the database, by position and then by name;
 4. the account at an outside server of who dials, if he has one;
@@ -16,7 +17,7 @@ patterns that overlap are then no riddle, and an explanation is the list read al
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -146,6 +147,8 @@ class Decision:
     cause: Cause | None = None
     text: str = ""
     """Why it is refused, or unknown."""
+    by_account: bool = False
+    """Who dials has an account: its server is asked, in an emergency where no trunk takes it."""
     trace: tuple[Considered, ...] = ()
 
     @property
@@ -163,10 +166,12 @@ class Decision:
                 )
             case Kind.DEVICE | Kind.REMOTE:
                 return Ways(device=self.device)
-            case Kind.ACCOUNT:
-                return Ways(by_account=True)
-            case Kind.TRUNK | Kind.EMERGENCY:
-                return Ways(courses=self.courses, emergency=self.kind is Kind.EMERGENCY)
+            case Kind.ACCOUNT | Kind.TRUNK | Kind.EMERGENCY:
+                return Ways(
+                    by_account=self.by_account,
+                    courses=self.courses,
+                    emergency=self.kind is Kind.EMERGENCY,
+                )
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,14 +223,14 @@ class DialPlan:
         trace: list[Considered] = []
         number = canonical(dial.number)
         decision = (
-            self._by_emergency(number, trace)
+            self._by_emergency(number, dial, trace)
             or self._by_device(number, dial, trace)
             or self._by_rules(number, dial, trace)
             or self._by_configuration(number, dial, trace)
         )
         return _traced(decision, trace)
 
-    def _by_emergency(self, number: str, trace: list[Considered]) -> Decision | None:
+    def _by_emergency(self, number: str, dial: Dial, trace: list[Considered]) -> Decision | None:
         for rule in self.ordered(Direction.OUT):
             if rule.action is not Action.EMERGENCY:
                 continue
@@ -240,20 +245,22 @@ class DialPlan:
                 for each in (*first, *rest)
                 if (sent := _made(each, rule).rewrite(number))
             ]
-            return self._emergency(f"rule {rule.name}", courses)
+            return self._emergency(f"rule {rule.name}", courses, dial)
         for pattern in self.emergency:
             if matches(number, pattern):
                 trace.append(Considered("plan.emergency", True, f"{number} is {pattern}"))
                 courses = [Course(name, number) for name in self._names]
-                return self._emergency("plan.emergency", courses)
+                return self._emergency("plan.emergency", courses, dial)
         if self.emergency:
             trace.append(Considered("plan.emergency", False, f"{number} is none of them"))
         return None
 
     @staticmethod
-    def _emergency(rule: str, courses: list[Course]) -> Decision:
-        if courses:
-            return Decision(Kind.EMERGENCY, rule, courses=tuple(courses))
+    def _emergency(rule: str, courses: list[Course], dial: Dial) -> Decision:
+        if courses or dial.by_account:
+            return Decision(
+                Kind.EMERGENCY, rule, courses=tuple(courses), by_account=dial.by_account
+            )
         text = "an emergency number, and there is no trunk"
         return Decision(Kind.UNKNOWN, rule, cause=Cause.TRUNKS_DOWN, text=text)
 
@@ -303,7 +310,8 @@ class DialPlan:
         if dial.by_account:
             why = f"{dial.caller} has one, whose server takes every number"
             trace.append(Considered("account", True, why))
-            return self._paid(Decision(Kind.ACCOUNT, "account"), number, dial, trace)
+            decision = Decision(Kind.ACCOUNT, "account", by_account=True)
+            return self._paid(decision, number, dial, trace)
         courses: list[Course] = []
         for trunk in self.trunks:
             rule = next((each for each in trunk.outgoing if each.takes(number)), None)
@@ -497,12 +505,4 @@ def _refused(rule: Rule, number: str) -> Decision:
 
 
 def _traced(decision: Decision, trace: list[Considered]) -> Decision:
-    return Decision(
-        decision.kind,
-        decision.rule,
-        decision.device,
-        decision.courses,
-        decision.cause,
-        decision.text,
-        tuple(trace),
-    )
+    return replace(decision, trace=tuple(trace))

@@ -552,9 +552,21 @@ class Lines:
         ways = self._numbering.outgoing(request.device, request.calling, by_account=by_account)
         if isinstance(ways, NumberRefused):
             return refusal_of(ways) if ways.by_rule else unknown
+        if ways.emergency:
+            return self._in_need(request, ways)
         if ways.by_account:
             return self._accounts.targets(request) or unknown
         return self._trunks.targets(request, ways) if ways.courses else unknown
+
+    def _in_need(self, request: PlaceLeg, ways: Ways) -> Sequence[Target] | Refusal:
+        """By each trunk, and then by the caller's account, as whoever he is there."""
+        trunks = self._trunks.targets(request, ways) if ways.courses else []
+        account = self._accounts.targets(replace(request, calling_number="", withheld=False))
+        found = [*(() if isinstance(each, Refusal) else each for each in (trunks, account))]
+        targets = [target for some in found for target in some]
+        if not targets and isinstance(account, Refusal):
+            return account
+        return [replace(target, turn=turn) for turn, target in enumerate(targets)]
 
     async def meant(self, number: DeviceId, calling: DeviceId) -> DeviceId | NumberRefused | None:
         """The device of ours that a number means, or why it is refused; None: it goes outside."""

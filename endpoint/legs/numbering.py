@@ -157,7 +157,7 @@ class Ways:
     device: DeviceId | None = None
     """The plan means this device of ours by the number."""
     by_account: bool = False
-    """The caller has an account, whose server takes the number."""
+    """The caller has an account, whose server takes the number; in an emergency after trunks."""
     courses: tuple[Course, ...] = ()
     """Trunks, in the order in which they are tried."""
     emergency: bool = False

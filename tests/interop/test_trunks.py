@@ -262,6 +262,7 @@ async def test_a_caller_who_is_withheld_is_anonymous(tmp_path: Path) -> None:
         assert (rang.calling, rang.calling_name, rang.withheld) == ("anonymous", "", True)
         await sipp.finished()
         await desk.cleared()
+        assert await desk.endpoint.journal.settled(10)
         (record,) = await desk.endpoint.records.latest(1)
         assert record.calling == "anonymous"
 

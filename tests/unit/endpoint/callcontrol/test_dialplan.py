@@ -174,6 +174,16 @@ def test_an_emergency_rule_says_the_first_trunk_and_who_is_in_need() -> None:
     assert decide(plan(rule("110", Action.EMERGENCY)), "112").kind is Kind.EMERGENCY
 
 
+def test_an_emergency_goes_by_the_account_where_no_trunk_takes_it() -> None:
+    for of in (PLAN, replace(PLAN, trunks=())):
+        found = decide(of, "112", by_account=True)
+        assert (found.kind, len(found.courses)) == (Kind.EMERGENCY, len(of.trunks))
+        assert found.by_account
+        assert isinstance(found.ways, Ways)
+        assert found.ways.by_account
+    assert not decide(PLAN, "112").by_account
+
+
 def test_an_emergency_without_a_trunk_says_so() -> None:
     found = decide(replace(PLAN, trunks=()), "112")
     assert (found.kind, found.cause) == (Kind.UNKNOWN, Cause.TRUNKS_DOWN)
@@ -351,7 +361,8 @@ def test_a_decision_is_total_and_tells_its_way(
 ) -> None:
     found = decide(plan(*rules), number, by_account=by_account, digits=digits)
     assert (found.kind in (Kind.REFUSED, Kind.UNKNOWN)) == isinstance(found.ways, NumberRefused)
-    assert bool(found.courses) == (found.kind in (Kind.TRUNK, Kind.EMERGENCY))
+    leads_out = found.kind in (Kind.TRUNK, Kind.EMERGENCY, Kind.ACCOUNT)
+    assert bool(found.courses or found.by_account) == leads_out
     assert (found.device is not None) == (found.kind in (Kind.DEVICE, Kind.REMOTE))
     assert all(course.number for course in found.courses)
     assert found.trace

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from endpoint.callcontrol.dialplan import PlanInUse
 from endpoint.legs.audio_end import Protection
 from endpoint.legs.base import (
     Cause,
@@ -290,3 +292,21 @@ async def test_phones_of_ours_come_and_go(desk: Desk) -> None:
     event = await desk.next()
     assert isinstance(event, DeviceUnregistered)
     assert (event.device, event.cause) == ("6001", Cause.NOT_REGISTERED)
+
+
+async def test_who_is_in_need_is_called_out_by_his_account_where_there_is_no_trunk(
+    desk: Desk, plan: PlanInUse
+) -> None:
+    """Whatever number he asks to be shown."""
+    await registered(desk)
+    plan.plan = replace(plan.plan, emergency=("112",), refused=("*",))
+    asked = replace(place("112", "6002"), calling_number="+4989", withheld=True)
+    desk.exchange.place(asked)
+    session = await desk.session()
+    assert session.invitation is not None
+    assert str(session.invitation.target) == "sip:112@pbx.example"
+    assert str(session.invitation.from_) == "<sip:6002@pbx.example>"
+    session.end(status=486)
+    end = await desk.next()
+    assert isinstance(end, LegReleased)
+    assert end.cause is Cause.BUSY

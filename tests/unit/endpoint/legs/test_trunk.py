@@ -675,3 +675,23 @@ class TestAnEmergency:
         assert sent(session)["from"] == "<sip:+49301000@example.test>"
         session.end(status=486)
         await released(desk)
+
+    async def test_an_account_is_asked_after_the_trunks(self, desk: Desk, plan: PlanInUse) -> None:
+        plan.plan = replace(plan.plan, emergency=("112",))
+        settings = AccountSettings(AGENT, "sip:6001@pbx.example", "sip:192.0.2.7", "6001", "secret")
+        desk.exchange.register(settings)
+        registration = desk.server.user_agent.registrations[-1]
+        registration.flow = FLOW
+        desk.exchange.place(place("112"))
+        seen = []
+        for _ in range(4):
+            session = await desk.session()
+            seen.append(sent(session)["to"])
+            session.end(status=503)
+        await released(desk)
+        assert seen == [
+            "sip:112@192.0.2.1",
+            "sip:112@192.0.2.2:5070",
+            "sip:112@192.0.2.9",
+            "sip:112@pbx.example",
+        ]
