@@ -97,6 +97,7 @@ BEST_FIRST: tuple[Cause, ...] = (
     Cause.NORMAL,
     Cause.MEDIA_TIMEOUT,
     Cause.MEDIA_LOST,
+    Cause.LOST,
     Cause.SESSION_EXPIRED,
 )
 """Which of several phones' refusals says most of the person (after RFC 3261 §16.7 step 6)."""

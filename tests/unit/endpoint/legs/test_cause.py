@@ -98,6 +98,7 @@ def test_a_cause_that_we_say_is_understood_by_ourselves() -> None:
         Cause.MEDIA_UNREACHABLE: Cause.INCOMPATIBLE_MEDIA,
         Cause.MEDIA_UNTRUSTED: Cause.INCOMPATIBLE_MEDIA,
         Cause.SESSION_EXPIRED: Cause.NO_ANSWER,
+        Cause.LOST: Cause.NETWORK_FAILURE,
     }
     for cause, codes in CAUSES.items():
         understood = cause_of_status(codes.sip_status, codes.q850)
