@@ -52,6 +52,7 @@ TESTS = (
     f"{SCENARIOS}/test_consultation.py",
     f"{SCENARIOS}/test_supervision_of_calls.py",
     f"{SCENARIOS}/test_transfer.py",
+    f"{SCENARIOS}/test_taking_a_place.py",
     f"{SCENARIOS}/test_pickup.py",
     f"{SCENARIOS}/test_park.py",
     f"{SCENARIOS}/test_lending.py",
