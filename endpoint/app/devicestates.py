@@ -9,7 +9,7 @@ from endpoint.app.directory import Directory
 from endpoint.callcontrol.controller import CallController
 from endpoint.callcontrol.events import CallEvent, Diverted, Event
 from endpoint.callcontrol.feed import EventsMissed
-from endpoint.callcontrol.model import Call, Connection, ConnectionState
+from endpoint.callcontrol.model import Call, Connection, ConnectionState, Interaction
 from endpoint.legs.base import (
     DeviceId,
     DeviceRegistered,
@@ -82,7 +82,7 @@ class DevicesToWatch:
     def presence(self, user: str) -> Presence:
         """Reachable: by a telephone, a page, an account or a trunk; a station always is."""
         kinds = [kind for known in self._directory.find([user]) for kind in known.kinds]
-        talks = any(own.state is not ConnectionState.ALERTING for _, own in self._calls_of(user))
+        talks = any(own.state is not ConnectionState.ALERTING for _, _, own in self._own(user))
         is_reached = self._is_registered(user) or self._reaches_telephone(DeviceId(user))
         return Presence(is_reached or not {"station", "ivr"}.isdisjoint(kinds), talks)
 
@@ -90,7 +90,7 @@ class DevicesToWatch:
         """Its calls that live."""
         return [
             PhoneDialog(call.id, state, own is call.connections[0], self._other(call, own))
-            for call, own in self._calls_of(user)
+            for _, call, own in self._own(user)
             if (state := _STATES.get(own.state)) is not None
         ]
 
@@ -131,13 +131,8 @@ class DevicesToWatch:
             for event in self._controller.registrations()
         )
 
-    def _calls_of(self, user: str) -> list[tuple[Call, Connection]]:
-        found = ((call, call.connection_of(DeviceId(user))) for call in self._controller.calls())
-        return [
-            (call, own)
-            for call, own in found
-            if own is not None and own.is_live and own.parked_by is None
-        ]
+    def _own(self, user: str) -> Sequence[tuple[Interaction, Call, Connection]]:
+        return self._controller.whereabouts.connections_of(DeviceId(user))
 
     def _other(self, call: Call, own: Connection) -> NameAddr:
         """Whom it talks with: by name where that is the caller."""

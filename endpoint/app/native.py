@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 from endpoint.app.directory import Directory, KnownDevice
 from endpoint.callcontrol.commands import CommandName
 from endpoint.callcontrol.controller import CallController
 from endpoint.callcontrol.events import NumberedEvent
-from endpoint.callcontrol.model import Call, Connection
+from endpoint.callcontrol.model import Call, Connection, Interaction
 from endpoint.errors import MediaError
 from endpoint.gateways.native import messages as wire
 from endpoint.gateways.native.encode import encode_call, encode_fields, encode_registration
@@ -65,29 +64,32 @@ class NativeView:
 
     def calls(self) -> list[wire.Call]:
         """The calls that live."""
-        return self._calls(lambda _: True)
+        return self._encoded(self._living())
 
     def call(self, call: str) -> wire.Call | None:
         """One call that lives, None where it is over or never was."""
-        return next(iter(self._calls(lambda one: one.id == call)), None)
+        found = [each for each in self._living() if each[1].id == call]
+        return next(iter(self._encoded(found)), None)
 
-    def _calls(self, wanted: Callable[[Call], bool]) -> list[wire.Call]:
-        several = self._in_several_calls()
+    def _living(self) -> list[tuple[Interaction, Call]]:
         return [
-            encode_call(interaction, call, self.directory, several)
+            (interaction, call)
             for interaction in self.controller.interactions()
             for call in interaction.calls
-            if not call.is_cleared and wanted(call)
+            if not call.is_cleared
         ]
 
-    def _in_several_calls(self) -> set[str]:
-        calls = Counter(
-            each.device
-            for call in self.controller.calls()
-            for each in call.connections
-            if each.is_live and each.device is not None and each.parked_by is None
-        )
-        return {device for device, count in calls.items() if count > 1}
+    def _encoded(self, found: Iterable[tuple[Interaction, Call]]) -> list[wire.Call]:
+        return [
+            encode_call(interaction, call, self.directory, self._in_several(call))
+            for interaction, call in found
+        ]
+
+    def _in_several(self, call: Call) -> set[str]:
+        """Who of its parties is in another call too."""
+        devices = {each.device for each in call.connections if each.is_live and each.device}
+        connections_of = self.controller.whereabouts.connections_of
+        return {device for device in devices if len(connections_of(device)) > 1}
 
     async def quality(self, call: str) -> wire.CallQuality | None:
         """How the parties of a call that lives are heard and hear; None as in `call`."""
@@ -177,14 +179,11 @@ class NativeView:
             about = [event.device, event.sender]
         else:
             about = [event.device, event.calling, event.called]
-            calls = self._calls(
-                lambda one: (
-                    one.id == event.call
-                    or any(each.is_live and each.device in about for each in one.connections)
-                )
-            )
-            call = next((one for one in calls if one.call == event.call), None)
-            others = [one for one in calls if one is not call]
+            calls_of = self.controller.whereabouts.calls_of
+            found = {each[1].id: each for device in about for each in calls_of(device)}
+            at = found.pop(event.call, None)
+            call = self.call(event.call) if at is None else self._encoded([at])[0]
+            others = self._encoded(found.values())
         return wire.EventFrame(
             number=numbered.number,
             at=numbered.at,
@@ -198,14 +197,7 @@ class NativeView:
         )
 
     def _device(self, known: KnownDevice) -> wire.DeviceState:
-        calls = [
-            call.id
-            for call in self.controller.calls()
-            if any(
-                each.device == known.device and each.is_live and each.parked_by is None
-                for each in call.connections
-            )
-        ]
+        own = self.controller.whereabouts.connections_of(DeviceId(known.device))
         permissions = self.controller.settings.calls.permissions
         registered = any(
             isinstance(event, DeviceRegistered) and event.device == known.device
@@ -218,8 +210,8 @@ class NativeView:
             reachable=registered
             or not {"station", "ivr"}.isdisjoint(known.kinds)
             or self._exchange.reaches_telephone(DeviceId(known.device)),
-            calls=[str(call) for call in calls],
-            commands=[] if calls else [str(CommandName.MAKE_CALL)],
+            calls=[str(call.id) for _, call, _ in own],
+            commands=[] if own else [str(CommandName.MAKE_CALL)],
             supervises=list(permissions.supervises(DeviceId(known.device))),
             picks_up=list(permissions.picks_up(DeviceId(known.device))),
         )

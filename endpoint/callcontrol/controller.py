@@ -55,6 +55,7 @@ from endpoint.callcontrol.runner import (
     OpenCalls,
 )
 from endpoint.callcontrol.transitions import allowed_for
+from endpoint.callcontrol.whereabouts import Whereabouts
 from endpoint.legs.base import (
     Cause,
     DeviceId,
@@ -197,6 +198,8 @@ class CallController:
         self._legs: dict[LegId, InteractionRunner] = {}
         self._joining: set[DeviceId] = set()
         self._dials = Dials(self.settings.dials, self.settings.dials_of)
+        self.whereabouts = Whereabouts()
+        """Which calls each device is in."""
         self._registrations: dict[tuple[DeviceId, str], RegistrationEvent] = {}
         self._is_closing = False
 
@@ -443,12 +446,8 @@ class CallController:
     def _connections_of(
         self, device: DeviceId
     ) -> Iterator[tuple[InteractionRunner, Call, Connection]]:
-        for runner in self._runners.values():
-            for call in runner.state.calls:
-                connection = call.connection_of(device)
-                if connection is None or not connection.is_live or connection.parked_by is not None:
-                    continue
-                yield runner, call, connection
+        for interaction, call, connection in self.whereabouts.connections_of(device):
+            yield self._runners[interaction.id], call, connection
 
     def _to_be_had_at(
         self, device: DeviceId
@@ -508,6 +507,7 @@ class CallController:
             await runner.give_up()
         finally:
             del self._runners[runner.state.id]
+            self.whereabouts.put(Interaction(runner.state.id, runner.state.settings))
             for leg in runner.state.legs:  # Only those of an interaction that broke.
                 self._legs.pop(leg.id, None)
 

@@ -44,6 +44,7 @@ from endpoint.callcontrol.model import (
 from endpoint.callcontrol.refusals import refused
 from endpoint.callcontrol.routes import routes
 from endpoint.callcontrol.turn import ended_by_us, lost_record
+from endpoint.callcontrol.whereabouts import Whereabouts
 from endpoint.errors import CommandRejected
 from endpoint.legs.base import (
     CAUSES,
@@ -108,6 +109,8 @@ class Surroundings(Protocol):
     """Keeps what stays of calls."""
     open_calls: OpenCalls
     """Knows what would stay of them now."""
+    whereabouts: Whereabouts
+    """Knows which calls each device is in."""
     clock: Callable[[], datetime]
     """The wall clock (UTC)."""
     extension: ExtensionLookup
@@ -155,11 +158,10 @@ class InteractionRunner:
         release_timeout_s: float,
         dialling: DeviceId | None = None,
     ) -> None:
-        self.state = interaction
-        """The interaction as it stands. The audio agrees with it."""
         self.dialling = dialling
         """The device whose MakeCall opens it: busy from the start."""
         self._around = surroundings
+        self._state = interaction
         self._release_timeout_s = release_timeout_s
         self._inbox: asyncio.Queue[tuple[Stimulus | None, _Asker | None]] = asyncio.Queue()
         """None says only that it is time to look whether anything is left."""
@@ -177,6 +179,16 @@ class InteractionRunner:
             for call in self.state.calls
         )
         return f"<InteractionRunner {self.state.id} [{calls}] {len(self.state.legs)} legs>"
+
+    @property
+    def state(self) -> Interaction:
+        """The interaction as it stands. The audio agrees with it."""
+        return self._state
+
+    @state.setter
+    def state(self, state: Interaction) -> None:
+        self._state = state
+        self._around.whereabouts.put(state)
 
     def tell(self, stimulus: Stimulus) -> None:
         """Something happened; it is taken in its turn."""

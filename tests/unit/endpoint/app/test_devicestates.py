@@ -13,7 +13,8 @@ from endpoint.app.devicestates import DevicesToWatch
 from endpoint.app.directory import KnownDevice
 from endpoint.callcontrol.events import CallCleared, Diverted, NumberedEvent
 from endpoint.callcontrol.feed import EventsMissed
-from endpoint.callcontrol.model import Call, ConnectionState
+from endpoint.callcontrol.model import Call, ConnectionState, Interaction
+from endpoint.callcontrol.whereabouts import Whereabouts
 from endpoint.legs.base import (
     Cause,
     DeviceId,
@@ -47,8 +48,11 @@ class Controller:
     heard: list[RegistrationEvent] = field(default_factory=list)
     feeds: list[list[Any]] = field(default_factory=list)
 
-    def calls(self) -> tuple[Call, ...]:
-        return tuple(self.now)
+    @property
+    def whereabouts(self) -> Whereabouts:
+        found = Whereabouts()
+        found.put(Interaction(InteractionId("i"), calls=tuple(self.now)))
+        return found
 
     def registrations(self) -> tuple[RegistrationEvent, ...]:
         return tuple(self.heard)

@@ -7,6 +7,7 @@ import stat
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from endpoint.app.openstate import OpenState
 
@@ -66,13 +67,14 @@ def test_what_is_over_is_cleared_away_while_something_stays_open(path: Path) -> 
     assert left(path) == {"stays": [0]}
 
 
-def test_a_full_disk_is_said_and_ends_nothing(capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_full_disk_is_said_and_ends_nothing() -> None:
     state = OpenState(Path("/dev/full"), list[int])
     state._file = os.open("/dev/full", os.O_WRONLY)
-    state.put("a", [1])
-    state.put("b", [2])
+    with capture_logs() as told:
+        state.put("a", [1])
+        state.put("b", [2])
     os.close(state._file)
-    assert capfd.readouterr().out.count("can't be noted") == 1
+    assert [each["event"] for each in told] == ["what is open can't be noted"]
 
 
 def test_signs_of_life_are_shown_while_something_is_open(path: Path) -> None:
