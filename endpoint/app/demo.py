@@ -30,11 +30,13 @@ from rich.table import Table
 from rich.text import Text
 
 from endpoint.app import certificates
+from endpoint.app.demorecording import RECORDED_HZ, recorded
 from endpoint.app.ports import can_bind
 from endpoint.app.settings import (
     Config,
     HttpSettings,
     IvrSettings,
+    RecordingsSettings,
     SipSettings,
     StateSettings,
     SupervisionSettings,
@@ -183,6 +185,7 @@ class Stage:
             Step("ivr-return", TALK, self._customer_is_back, self._password_is_known),
             Step("monitor", MONITOR, lambda: self._join("silent")),
             Step("whisper", WHISPER, lambda: self._join("whisper")),
+            Step("record", WHISPER, self._record, self._recorded_without_the_whisper),
             Step("barge", BARGE, lambda: self._join("active")),
             Step("intercept", TAKEN_OVER, self._intercept),
             Step("forced-drop", SILENCE, self._drop_supervisor),
@@ -304,6 +307,16 @@ class Stage:
     async def _join(self, how: Literal["silent", "whisper", "active"]) -> None:
         await self.client.join(SUPERVISOR, self.call, AGENT, how)
 
+    async def _record(self) -> None:
+        await self.client.record(AGENT, self.call)
+
+    async def _recorded_without_the_whisper(self) -> dict[str, Any]:
+        """The agent hears the supervisor whisper; the file holds the two who talk, each alone."""
+        found = await recorded(self.client, AGENT, self.call, self.fleet.signatures)
+        if (found["left"], found["right"]) != ([CUSTOMER], [AGENT]):
+            raise ProofFailed("not the two who talk are on the recording", {"recording": found})
+        return {"recording": found}
+
     async def _intercept(self) -> None:
         await self.client.intercept(SUPERVISOR, self.call, AGENT)
 
@@ -418,6 +431,7 @@ def _config(directory: Path, telephone: str) -> Config:
             IvrSettings(code=SURVEY, flow="survey", directory=directory / "ivr"),
             IvrSettings(code=PASSWORD, flow="password", directory=directory / "ivr"),
         ],
+        recordings=RecordingsSettings(format="wav", sample_rate_hz=RECORDED_HZ, min_free_mb=0),
         supervision=[SupervisionSettings(supervisor=SUPERVISOR, devices=[AGENT])],
     )
 
@@ -483,6 +497,10 @@ async def _show_walk(stage: Stage, console: Console) -> list[StepResult]:
             console.print(f"  after {result.name} the call carries [bold]{data}[/]")
         if "digits" in result.facts:
             console.print(f"  {CUSTOMER} received the digits [bold]{result.facts['digits']}[/]")
+        if "recording" in result.facts:
+            on = result.facts["recording"]
+            sides = [f"{side} [bold]{', '.join(on[side])}[/]" for side in ("left", "right")]
+            console.print(f"  on the recording: {', '.join(sides)}")
         if "bye_seen" in result.facts:
             console.print(f"  {' and '.join(result.facts['bye_seen'])} saw the BYE")
     return results

@@ -217,7 +217,7 @@ class Recordings:
             else:
                 pauses = (*pauses[:-1], replace(pauses[-1], ended_at=now))
             running.file = replace(running.file, pauses=pauses)
-            self._save(running.file)
+            self._save_if_open(running)
         self._say(running)
 
     def end(self, recording: RecordingId) -> None:
@@ -396,9 +396,14 @@ class Recordings:
         )
         if file != running.file:
             running.file = file
-            self._save(file)
+            self._save_if_open(running)
 
     # -- what is known ----------------------------------------------------------------------------
+
+    def _save_if_open(self, running: _Running) -> None:
+        """One whose file is not there yet is known when it is."""
+        if running.is_open:
+            self._save(running.file)
 
     def _save(self, file: RecordedFile) -> None:
         self._unsaved[file.recording] = file

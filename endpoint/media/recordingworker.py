@@ -33,6 +33,8 @@ from endpoint.media.recordingfile import RecordingFile
 _TURN_S = 0.1
 _BEHIND_S = 0.35
 """So long media workers may take to hand over what they have: they do it each tenth of a second."""
+_MOST_S = 0.5
+"""Of audio, in a turn."""
 _RECORD_LIMIT = 1 << 18
 _RECORDS_A_TURN = 64
 
@@ -158,14 +160,18 @@ async def serve(end: socket.socket, settings: RecorderSettings) -> None:
     for each in ends:
         each.setblocking(False)
         loop.add_reader(each, partial(_read, each, recorder))
+    written = monotonic()
     try:
         while not gone.is_set():
             for each in ends:  # all that was said before it is written
                 while _read(each, recorder):
                     pass
-            recorder.advance(monotonic() - _BEHIND_S)
+            # Where there is more to do than time, it still answers whether it lives.
+            until = monotonic() - _BEHIND_S
+            is_behind, written = until > written + _MOST_S, min(until, written + _MOST_S)
+            recorder.advance(written)
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_TURN_S):
+                async with asyncio.timeout(0 if is_behind else _TURN_S):
                     await gone.wait()
     finally:
         for each in ends:

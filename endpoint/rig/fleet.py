@@ -339,6 +339,11 @@ class Fleet:
         """Let everybody listen for a source that is no party of ours."""
         self._signatures[name] = frequencies_hz
 
+    @property
+    def signatures(self) -> Mapping[str, Sequence[float]]:
+        """By which frequencies each of them is found."""
+        return dict(self._signatures)
+
     async def hearing(self, last_ms: int) -> HearingMatrix:
         """Measure everybody at once."""
         heard = await asyncio.gather(

@@ -23,6 +23,7 @@ from tests.bench.commands import interactions, switching
 from tests.bench.conferences import conference
 from tests.bench.forwarding import g711, webrtc
 from tests.bench.latency import across, latency
+from tests.bench.recording import recording
 from tests.bench.records import records
 from tests.bench.recovery import recovery
 from tests.bench.report import Row, as_json, show
@@ -48,6 +49,7 @@ BENCHES: Mapping[str, Bench] = {
     "hold": hold,
     "switching": switching,
     "conference": conference,
+    "recording": recording,
     "interactions": interactions,
     "recovery": recovery,
     "rooms": rooms,

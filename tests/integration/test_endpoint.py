@@ -458,6 +458,7 @@ async def test_the_demo_walks_its_steps_and_prints_them_as_json():
         "ivr-return",
         "monitor",
         "whisper",
+        "record",
         "barge",
         "intercept",
         "forced-drop",
@@ -502,7 +503,10 @@ async def test_the_demo_walks_its_steps_and_prints_them_as_json():
         "srtp_profile": None,
         "codec": "PCMU",
     }
-    by_trunk = document["steps"][19]["audio"]["62345678"]
+    by_trunk = document["steps"][20]["audio"]["62345678"]
     assert (by_trunk["signaling"], by_trunk["media"]) == ("UDP", "RTP")
     assert document["steps"][3]["digits"] == "1234#"
+    recording = next(each["recording"] for each in document["steps"] if each["name"] == "record")
+    assert (recording["left"], recording["right"]) == ([CUSTOMER], [AGENT])
+    assert recording["state"] == "complete"
     assert document["versions"]["agent-endpoint"]

@@ -1,0 +1,127 @@
+"""A call of telephones that we did not write is recorded, at one media worker and at two."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from io import BytesIO
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from endpoint.audio.analysis import heard
+from endpoint.audio.frame import Samples
+from endpoint.callcontrol import commands as do
+from endpoint.callcontrol import events as told
+from endpoint.callcontrol.model import Participation
+from endpoint.legs.base import DeviceId
+from endpoint.legs.recordings import FileState
+from endpoint.media.pool import in_turn, together
+
+from .desk import Desk
+from .peers.hearing import hear
+from .peers.sound import MUSIC_HZ
+
+pytestmark = pytest.mark.interop
+
+AGENT, CUSTOMER, SUPERVISOR = DeviceId("6001"), DeviceId("10086"), DeviceId("7001")
+AGENT_HZ, CUSTOMER_HZ, SUPERVISOR_HZ = 1400, 1010, 1800
+TONES = {
+    AGENT: (AGENT_HZ,),
+    CUSTOMER: (CUSTOMER_HZ,),
+    SUPERVISOR: (SUPERVISOR_HZ,),
+    "music": tuple(MUSIC_HZ),
+}
+TALK_OCTETS = 8000
+"""Of Opus: some two seconds."""
+
+
+def sides(octets: bytes) -> tuple[Samples, Samples]:
+    """What is on the left and on the right, at 16 kHz."""
+    parts = []
+    with av.open(BytesIO(octets)) as container:
+        resampler = av.AudioResampler("s16", "stereo", 16000)
+        for frame in container.decode(audio=0):
+            parts += [each.to_ndarray().reshape(-1, 2) for each in resampler.resample(frame)]
+    both = np.concatenate(parts)
+    return both[:, 0], both[:, 1]
+
+
+def hears(side: Samples) -> set[str]:
+    """Who is anywhere on it but for its ends, by 400 ms at a time."""
+    begins = range(4800, len(side) - 9600, 1600)
+    ears = (heard(side[at : at + 6400], TONES, sample_rate_hz=16000) for at in begins)
+    return {name for each in ears for name in each}
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+async def test_a_call_of_baresip_is_recorded_and_the_whisper_is_not(
+    tmp_path: Path, workers: int
+) -> None:
+    """A supervisor whispers all the while; then the agent holds, which is silence without music."""
+    async with (
+        Desk(
+            tmp_path / "state",
+            extensions=[AGENT, CUSTOMER, SUPERVISOR],
+            settings={
+                "media": {"workers": workers},
+                "recordings": {"min_free_mb": 0},
+                "supervision": [{"supervisor": SUPERVISOR, "devices": [AGENT]}],
+            },
+            placement=together if workers == 1 else in_turn(),
+        ) as desk,
+        desk.telephone(AGENT, AGENT_HZ) as agent,
+        desk.telephone(CUSTOMER, CUSTOMER_HZ) as customer,
+        desk.telephone(SUPERVISOR, SUPERVISOR_HZ) as supervisor,
+    ):
+        await agent.dial(CUSTOMER)
+        await customer.ringing()
+        await customer.accept()
+        call = (await desk.event(told.Established, device=CUSTOMER)).call
+        await desk.do(do.JoinCall(SUPERVISOR, AGENT, Participation.WHISPER))
+        await supervisor.ringing()
+        await supervisor.accept()
+        await desk.event(told.Joined, device=SUPERVISOR)
+        await hear(
+            {
+                agent: {CUSTOMER_HZ, SUPERVISOR_HZ},
+                customer: {AGENT_HZ},
+                supervisor: {AGENT_HZ, CUSTOMER_HZ},
+            }
+        )
+        await desk.do(do.StartRecording(AGENT))
+        recording = (await desk.event(told.RecordingStarted)).recording
+        store = desk.endpoint.recordings.store
+        await until(lambda: _size(desk, recording), TALK_OCTETS)
+        await desk.do(do.HoldCall(AGENT))
+        await desk.event(told.Held)
+        await hear({agent: set(), customer: set(MUSIC_HZ)})
+        await desk.do(do.ClearCall(AGENT, call))
+        await desk.cleared(call=call)
+        async with asyncio.timeout(30):
+            while True:
+                file = await store.get(recording)
+                if file is not None and file.state is not FileState.RECORDING:
+                    break
+                await asyncio.sleep(0.05)
+        octets = desk.endpoint.recordings.path(file).read_bytes()
+    assert file.state is FileState.COMPLETE
+    assert (file.left, file.right) == ((CUSTOMER,), (AGENT,))
+    left, right = sides(octets)
+    assert (hears(left), hears(right)) == ({CUSTOMER}, {AGENT})
+
+
+async def _size(desk: Desk, recording: str) -> int:
+    file = await desk.endpoint.recordings.store.get(recording)
+    path = None if file is None else desk.endpoint.recordings.path(file)
+    return path.stat().st_size if path is not None and path.exists() else 0
+
+
+async def until(measure: Callable[[], Awaitable[int]], octets: int) -> None:
+    """Until so much is on the disk."""
+    async with asyncio.timeout(30):
+        while await measure() < octets:
+            await asyncio.sleep(0.05)
+            continue
