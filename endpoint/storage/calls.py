@@ -17,11 +17,13 @@ from sqlalchemy import (
     insert,
     literal,
     select,
+    true,
     tuple_,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DataError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import InstrumentedAttribute, aliased
 from sqlalchemy.sql.elements import ColumnElement
 
 from endpoint.callcontrol.model import CallDirection, CallId, CallRecord
@@ -175,8 +177,8 @@ class StoredCallRecords:
                 at, number = _decoded(after)
                 place = tuple_(literal(at, UtcDateTime), literal(number))
                 found = found.where(tuple_(CallRow.started_at, CallRow.id) < place)
-            for beside, of_record in _beside(wanted, tenant):
-                found = found.where(await _met(session, beside, of_record))
+            for beside in _beside(wanted, tenant):
+                found = found.where(await _met(session, beside))
             numbers = list(await session.scalars(found))
             # Only now the rows themselves, which are large.
             rows = await session.scalars(
@@ -203,8 +205,6 @@ def _conditions(wanted: RecordFilter) -> Iterable[ColumnElement[bool]]:
     """What the row itself says."""
     if wanted.call:
         yield CallRow.call == _clean(wanted.call)
-    if wanted.interaction:
-        yield CallRow.interaction == _clean(wanted.interaction)
     if wanted.since is not None:
         yield CallRow.started_at >= wanted.since
     if wanted.until is not None:
@@ -223,37 +223,46 @@ def _conditions(wanted: RecordFilter) -> Iterable[ColumnElement[bool]]:
             yield CallRow.data[_clean(key)].as_string() == whole
 
 
-def _beside(
-    wanted: RecordFilter, tenant: int
-) -> Iterable[tuple[ColumnElement[bool], ColumnElement[int]]]:
-    """What rows beside it say: the condition, and the column that names the record."""
-    of_tenant = PartyRow.tenant_id == tenant
+@dataclass(frozen=True, slots=True)
+class _Beside:
+    """What is looked for by another index than that of searches."""
+
+    condition: ColumnElement[bool]
+    of_record: ColumnElement[int] | InstrumentedAttribute[int]
+    """The record that has it."""
+    of_tenant: ColumnElement[bool]
+    """Where all that have it are looked for; of one record its tenant is known."""
+
+
+def _beside(wanted: RecordFilter, tenant: int) -> Iterable[_Beside]:
+    party, datum = PartyRow.__table__.c, DatumRow.__table__.c
     if wanted.device:
-        own = PartyRow.number == _searched(wanted.device)
-        yield and_(of_tenant, own, PartyRow.kind == "device"), PartyRow.__table__.c.record_id
+        own = and_(party.number == _searched(wanted.device), party.kind == "device")
+        yield _Beside(own, party.record_id, party.tenant_id == tenant)
     if wanted.number:
         begins = _searched(wanted.number)
-        among = PartyRow.number >= begins, PartyRow.number < _behind(begins)
-        yield and_(of_tenant, *among), PartyRow.__table__.c.record_id
+        among = and_(party.number >= begins, party.number < _behind(begins))
+        yield _Beside(among, party.record_id, party.tenant_id == tenant)
     for key, text in wanted.data:
-        same = DatumRow.key == _clean(key), DatumRow.value == _searched(text)
-        given = and_(DatumRow.tenant_id == tenant, *same)
-        yield given, DatumRow.__table__.c.record_id
+        same = and_(datum.key == _clean(key), datum.value == _searched(text))
+        yield _Beside(same, datum.record_id, datum.tenant_id == tenant)
+    if wanted.interaction:
+        other = aliased(CallRow)
+        # Of an interaction there are few, whosever they are; by tenant all would be looked through.
+        yield _Beside(other.interaction == _clean(wanted.interaction), other.id, true())
 
 
-async def _met(
-    session: AsyncSession, condition: ColumnElement[bool], of_record: ColumnElement[int]
-) -> ColumnElement[bool]:
+async def _met(session: AsyncSession, beside: _Beside) -> ColumnElement[bool]:
     """Few matches are collected first, and of many each record is asked whether it is one.
 
     Either way alone takes seconds where the other takes milliseconds.
     """
-    matching = select(of_record).where(condition)
+    matching = select(beside.of_record).where(beside.of_tenant, beside.condition)
     some = matching.limit(_FEW + 1).subquery()
     count = await session.scalar(select(func.count()).select_from(some)) or 0
     if count <= _FEW:
         return CallRow.id.in_(matching)
-    return exists().where(of_record == CallRow.id, condition)
+    return exists().where(beside.of_record == CallRow.id, beside.condition)
 
 
 def _behind(begins: str) -> str:

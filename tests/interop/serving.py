@@ -71,6 +71,7 @@ class Serving:
         self._environment["XDG_CONFIG_HOME"] = str(directory)
         self._runs = AsyncExitStack()
         self._starts = 0
+        self._is_up = False
         self.process: Process
         self.client: EndpointClient
 
@@ -120,27 +121,29 @@ class Serving:
         ready = json.loads(line)
         if not ready["ok"]:
             raise PeerError(line)
+        self._is_up = True
         token = self.state.stored_token() or ""
         self.client = await self._runs.enter_async_context(EndpointClient(ready["plain"], token))
 
     async def kill(self) -> set[int]:
         """Kill the control process alone, as the kernel does; return the ids of its children."""
         children = children_of(self.process.pid)
+        self._is_up = False
         os.kill(self.process.pid, signal.SIGKILL)
         await self.process.wait(timeout_s=PATIENCE_S)
         return children
 
     async def records(self) -> list[CallRecord]:
-        """All records of calls, as they are in the database."""
+        """All records of calls, as they are in the database; what is on its way there is too."""
+        if self._is_up:
+            await emptied(self.state.unwritten_calls)
         async with Database(self.database) as database:
-            return list(await StoredCallRecords(database).latest(10_000))
+            return list(await StoredCallRecords(database).latest(1_000))
 
     async def noted_nothing(self) -> None:
         """Wait until nothing is noted as open: a phone's answer to our BYE may be on its way."""
-        async with asyncio.timeout(PATIENCE_S):
-            for file in (self.state.open_calls, self.state.open_dialogs):
-                while file.stat().st_size:  # noqa: ASYNC110 - a file says nothing when it changes
-                    await asyncio.sleep(0.05)
+        for file in (self.state.open_calls, self.state.open_dialogs):
+            await emptied(file)
 
     async def in_state(self, device: str, state: str) -> None:
         """Wait until a device's connection is in a state."""
@@ -165,6 +168,13 @@ class Serving:
             for call in await self.client.calls()
             for party in call.parties
         )
+
+
+async def emptied(file: Path) -> None:
+    """Wait until nothing is in a file."""
+    async with asyncio.timeout(PATIENCE_S):
+        while await asyncio.to_thread(os.path.getsize, file):  # noqa: ASYNC110 - a file says nothing when it changes
+            await asyncio.sleep(0.05)
 
 
 def children_of(pid: int) -> set[int]:

@@ -116,6 +116,19 @@ async def test_the_customer_holds_retrieves_presses_keys_and_hangs_up(
     assert gone.cause is Cause.NORMAL
     await desk.cleared()
 
+    assert await desk.endpoint.journal.settled(60)
+    (record,) = await desk.endpoint.records.latest()
+    of_agent, of_customer = record.connections
+    assert of_agent.quality is None  # no network is between
+    assert of_customer.quality is not None
+    assert of_customer.quality.codec in ("PCMU", "PCMA", "G722", "OPUS")
+    for way in (of_customer.quality.received, of_customer.quality.sent):
+        assert way.packets > 50
+    assert of_customer.quality.received.loss_percent is not None
+    assert of_customer.quality.received.jitter_ms is not None
+    assert of_customer.moments is not None
+    assert len(of_customer.moments.holds) == 1
+
 
 async def test_the_customer_calls_the_agent(desk: Desk, customer: Baresip) -> None:
     await customer.dial(AGENT)

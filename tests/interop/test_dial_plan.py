@@ -200,6 +200,7 @@ async def test_s12_a_telephone_reaches_no_refused_number_however_it_writes_it(
                 assert failed.cause is Cause.NUMBER_REFUSED
                 await desk.cleared()
             assert await desk.endpoint.journal.settled(10)
+            assert await desk.endpoint.journal.settled(60)
             records = await desk.endpoint.records.latest(10)
             assert {record.ending.cause for record in records} == {Cause.NUMBER_REFUSED}
             assert [record.called for record in records][::-1] == [
@@ -224,6 +225,7 @@ async def test_s12_a_telephone_transfers_nobody_to_a_refused_number(tmp_path: Pa
         line = await phone.process.lines.next(lambda line: "transfer failed" in line, "its outcome")
         assert "403" in line
         assert await desk.endpoint.journal.settled(10)
+        assert await desk.endpoint.journal.settled(60)
         (record,) = await desk.endpoint.records.latest(1)
         assert (record.calling, record.called) == (PHONE, "0900123456")
         assert record.ending.cause is Cause.NUMBER_REFUSED

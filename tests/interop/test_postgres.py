@@ -63,6 +63,7 @@ async def test_a_phone_registers_and_a_call_leaves_its_record(
         await endpoint.event(Established, device=CUSTOMER)
         await endpoint.do(ClearConnection(AGENT))
         await endpoint.cleared()
+        assert await endpoint.endpoint.journal.settled(60)
         (record,) = await endpoint.endpoint.records.latest()
         assert (record.call, record.called) == (made.call, CUSTOMER)
         assert record.ending.cause is Cause.NORMAL

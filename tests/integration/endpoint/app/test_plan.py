@@ -85,6 +85,7 @@ async def test_a_rule_counts_as_soon_as_it_is_accepted(here: Path) -> None:
             await client.make_call("6002", "030123")
         assert (caught.value.status, caught.value.reason) == (403, "number_refused")
         assert await endpoint.journal.settled(10)
+        assert await endpoint.journal.settled(60)
         (record,) = await endpoint.records.latest(5)
         assert (record.calling, record.called, record.connections) == ("6002", "030123", ())
         assert (record.ending.cause, record.ending.text) == (

@@ -100,6 +100,7 @@ async def test_a_call_from_dialling_to_its_record(desk: Desk) -> None:
         over = await until(frames, "CallCleared")
         assert (over.call, over.fields["cause"]) == (None, "normal")
     assert await desk.client.calls() == []
+    assert await desk.endpoint.journal.settled(60)
     (record,) = await desk.endpoint.records.latest()
     assert (record.call, record.calling, record.called) == (call, "6002", "6003")
 
@@ -199,6 +200,7 @@ async def test_a_call_carries_data_into_its_record(desk: Desk) -> None:
             assert (refused.value.status, refused.value.reason) == (400, reason)
         await desk.client.clear("6002", call)
         await until(frames, "CallCleared")
+    assert await desk.endpoint.journal.settled(60)
     (record,) = await desk.endpoint.records.latest()
     assert record.data == {"order": "1"}
 
