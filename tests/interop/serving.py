@@ -17,6 +17,7 @@ from endpoint.app.state import StateDirectory
 from endpoint.app.wiring import add_extension
 from endpoint.callcontrol.model import CallRecord
 from endpoint.client.client import EndpointClient
+from endpoint.errors import StorageError
 from endpoint.storage.calls import StoredCallRecords
 from endpoint.storage.database import Database, sqlite_url
 from endpoint.storage.extensions import Extension, Extensions
@@ -137,8 +138,11 @@ class Serving:
         """All records of calls, as they are in the database; what is on its way there is too."""
         if self._is_up:
             await emptied(self.state.unwritten_calls)
-        async with Database(self.database) as database:
-            return list(await StoredCallRecords(database).latest(1_000))
+        async with asyncio.timeout(PATIENCE_S):
+            while True:
+                with suppress(StorageError):  # the machine is too busy to answer in time
+                    async with Database(self.database) as database:
+                        return list(await StoredCallRecords(database).latest(1_000))
 
     async def noted_nothing(self) -> None:
         """Wait until nothing is noted as open: a phone's answer to our BYE may be on its way."""
