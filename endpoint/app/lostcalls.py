@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import msgspec
@@ -12,6 +13,7 @@ import structlog
 
 from endpoint.app.openstate import OpenState
 from endpoint.callcontrol.model import CallId, CallRecord
+from endpoint.callcontrol.moments import cut_off
 from endpoint.callcontrol.runner import CallRecords
 
 log = structlog.get_logger(__name__)
@@ -59,9 +61,19 @@ class OpenCallNotes:
         for call, found in left.items():
             record = found.record
             if not found.is_over:
-                record = replace(record, ended_at=max(record.ended_at, died_at))
+                # The file's time is the kernel's, which is some milliseconds behind ours.
+                record = _lost(record, max(record.ended_at, died_at))
             await records.write(record)
             self._state.drop(call)
         if left:
             log.warning("an earlier run was killed in calls", calls=len(left), at=str(died_at))
         return len(left)
+
+
+def _lost(record: CallRecord, at: datetime) -> CallRecord:
+    """Everybody who was still in the call left it when we died."""
+    connections = tuple(
+        each if each.moments is None else replace(each, moments=cut_off(each.moments, at))
+        for each in record.connections
+    )
+    return replace(record, ended_at=at, connections=connections)

@@ -32,3 +32,9 @@ def moments_of(
     if connection.ending is not None and now.ended_at is None:
         now = replace(now, ended_at=at)
     return now
+
+
+def cut_off(moments: Moments, at: datetime) -> Moments:
+    """The moments of a connection whose call was lost then: what goes on ends with it."""
+    holds = tuple(Hold(each.began_at, each.ended_at or at) for each in moments.holds)
+    return replace(moments, holds=holds, ended_at=moments.ended_at or at)

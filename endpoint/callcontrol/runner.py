@@ -225,7 +225,8 @@ class InteractionRunner:
         )
         for call in theirs.calls:
             if not call.is_cleared:  # under the name of its new interaction
-                self._around.open_calls.put(lost_record(self.state.id, call), is_over=False)
+                record = lost_record(self.state.id, call, self._around.clock())
+                self._around.open_calls.put(record, is_over=False)
         self._released |= other._released
         for leg in theirs.legs:
             exchange.move(leg.id, self.state.id)
@@ -293,7 +294,7 @@ class InteractionRunner:
         for call in self.state.calls:
             old = before.call(call.id)
             if call is not old and (old is None or not old.is_cleared):
-                record = lost_record(self.state.id, call)
+                record = lost_record(self.state.id, call, self._around.clock())
                 self._around.open_calls.put(record, is_over=call.is_cleared)
 
     def _decide(

@@ -410,12 +410,12 @@ class Turn:
         )
 
 
-def lost_record(interaction: InteractionId, call: Call) -> CallRecord:
-    """What will be kept of a call if our process dies now."""
+def lost_record(interaction: InteractionId, call: Call, now: datetime) -> CallRecord:
+    """What will be kept of a call if our process dies now; who is in it has no end yet."""
     if call.is_cleared:
         return call_record(interaction, call)
     ending = ended_by_us(Cause.LOST, text="the endpoint was killed")
-    return call_record(interaction, replace(call, outcome=call.outcome or ending))
+    return call_record(interaction, replace(call, outcome=call.outcome or ending, cleared_at=now))
 
 
 def call_record(interaction: InteractionId, call: Call) -> CallRecord:

@@ -64,6 +64,11 @@ def assert_lost(record: CallRecord, *, answered: bool) -> None:
     assert (record.ending.cause, record.ending.released_by) == (Cause.LOST, Side.ENDPOINT)
     assert (record.established_at is not None) is answered
     assert record.started_at < record.ended_at <= datetime.now(UTC)
+    moments = [each.moments for each in record.connections if each.moments is not None]
+    assert len(moments) == len(record.connections)
+    for each in moments:
+        assert each.initiated_at <= (each.established_at or each.initiated_at) <= record.ended_at
+        assert each.ended_at == record.ended_at
     assert all(each.ending.cause is Cause.LOST for each in record.connections)
 
 

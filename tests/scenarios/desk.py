@@ -16,6 +16,7 @@ from endpoint.callcontrol.dialplan import DialPlan, PlanInUse
 from endpoint.callcontrol.events import CallEvent, Delivered, Established, Event
 from endpoint.callcontrol.model import Call, CallId, CallRecord
 from endpoint.callcontrol.permissions import Permissions
+from endpoint.callcontrol.runner import OpenCalls
 from endpoint.legs.base import DeviceId, InteractionId, LegRole
 from tests.fakes.exchange import FakeExchange, FakeLeg
 from tests.fakes.permissions import EVERYBODY
@@ -185,6 +186,7 @@ async def open_desk(
     permissions: Permissions = EVERYBODY,
     ours: Collection[str] | None = None,
     plan: DialPlan | None = None,
+    open_calls: OpenCalls | None = None,
 ) -> AsyncIterator[Desk]:
     """A desk; at its end no leg may be left, and nothing may have been asked out of turn.
 
@@ -217,6 +219,7 @@ async def open_desk(
         extension=extension,
         plan=PlanInUse(plan or DialPlan(), clock),
         is_ours=is_ours,
+        open_calls=open_calls,
     ) as controller:
         yield Desk(controller, exchange, records)
     if check:

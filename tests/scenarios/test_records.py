@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
+from endpoint.app.lostcalls import OpenCallNotes
 from endpoint.callcontrol import commands
 from endpoint.callcontrol import events as told
 from endpoint.callcontrol.controller import ControllerSettings
@@ -27,7 +30,7 @@ from endpoint.legs.base import (
     LegQuality,
     LegRole,
 )
-from tests.scenarios.desk import START, Desk, open_desk
+from tests.scenarios.desk import START, Desk, MemoryRecords, open_desk
 
 pytestmark = pytest.mark.scenario
 
@@ -318,3 +321,36 @@ async def test_the_nodes_of_a_flow_are_in_the_record_with_what_came_of_each() ->
         ("survey", "thanks", ""),
     ]
     assert all(each.at >= START for each in record.ivr_path)
+
+
+@pytest.mark.parametrize("sign_s", [-0.004, 0.7], ids=["before", "later"])
+async def test_who_is_in_a_call_that_is_lost_leaves_it_when_we_died(
+    tmp_path: Path, sign_s: float
+) -> None:
+    """Nothing in a record is later than its end, nothing goes on behind it."""
+    notes, copy = OpenCallNotes(tmp_path / "notes"), tmp_path / "left"
+    with notes.opened():
+        async with open_desk(open_calls=notes) as desk:
+            far = await desk.dialled()
+            await asyncio.sleep(1)
+            far.answer()
+            await desk.told(told.Established, CUSTOMER)
+            await asyncio.sleep(1)
+            await desk.hold(AGENT)
+            copy.write_bytes((tmp_path / "notes").read_bytes())
+            far.hang_up()
+            await desk.told(told.CallCleared)
+    last = START + after(2 + sign_s)
+    os.utime(copy, (last.timestamp(), last.timestamp()))
+    records = MemoryRecords()
+    left = OpenCallNotes(copy)
+    with left.opened():
+        assert await left.bring_in(records) == 1
+    (record,) = records.written
+    end = max(last, START + after(2))
+    assert (record.ending.cause, record.ended_at) == (Cause.LOST, end)
+    agent, customer = (each.moments for each in record.connections)
+    assert agent is not None
+    assert customer is not None
+    assert agent.holds == (Hold(START + after(2), end),)
+    assert agent.ended_at == customer.ended_at == end
