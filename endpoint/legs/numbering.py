@@ -5,6 +5,7 @@ Where a number goes is the dial plan's to say, of which the legs know `Numbering
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,8 +17,10 @@ from endpoint.legs.base import CAUSES, Cause, DeviceId
 _REMOTE = "RP_"
 _LITERAL = re.compile(r"[A-Za-z0-9_.+*#-]{1,64}")
 _PIECE = re.compile(r"\[(?P<set>[A-Za-z0-9+*#_.-]+)\]|(?P<one>[A-Za-z0-9_+*#-])")
-_CLASSES = {"X": "[0-9]", "Z": "[1-9]", "N": "[2-9]"}
-_TAILS = {".": ".+", "!": ".*", "": ""}
+_CLASSES = {"X": "0123456789", "Z": "123456789", "N": "23456789"}
+_TAILS = {".": 1, "!": 0}
+_MOST_READ = 1 << 16
+"""Patterns that stay read: more than a plan of `MOST_RULES` has, or each number would read all."""
 
 TELEPHONE_NUMBER = re.compile(r"[0-9+*#.()/ -]*[0-9][0-9+*#.()/ -]*")
 """What people write for a number, with what they put between its digits."""
@@ -45,25 +48,42 @@ class Pattern:
 
     def takes(self, number: str) -> bool:
         """Whether a number is meant."""
-        return _compiled(self.text, 0, "").fullmatch(number) is not None
+        return _read(self.text).takes(number)
 
 
-@lru_cache(4096)
-def _read(text: str) -> tuple[tuple[str, ...], str]:
-    """An expression for each place, and one for what follows. Raises ValueError."""
+@dataclass(frozen=True, slots=True)
+class _Places:
+    """A pattern that was read. Compared by hand: an expression would take far longer to make."""
+
+    places: tuple[str, ...]
+    """What may stand at each,"""
+    least: int | None = None
+    """and how many characters follow at least; None: nothing follows."""
+
+    def takes(self, number: str) -> bool:
+        over = len(number) - len(self.places)
+        if over < (self.least or 0) or (over and self.least is None):
+            return False
+        return all(map(operator.contains, self.places, number))
+
+
+@lru_cache(_MOST_READ)
+def _read(text: str) -> _Places:
+    """Understand a pattern. Raises ValueError."""
     if text == "*" or (not text.startswith("_") and text.endswith("*") and len(text) > 1):
         # A key `*` that is dialled is no pattern: the last character of one alone is.
-        beginning, tail = text[:-1], "!"
+        beginning = text[:-1]
         if beginning and not _LITERAL.fullmatch(beginning):
             raise ValueError(f"found {text!r}, expected a number, or its beginning and *")
-        return tuple(map(re.escape, beginning)), _TAILS[tail]
+        return _Places(tuple(beginning), 0)
     if not text.startswith("_"):
         if not _LITERAL.fullmatch(text):
             raise ValueError(
                 f"found {text!r}, expected a number, its beginning and *, or _ and a pattern"
             )
-        return tuple(map(re.escape, text)), ""
-    body, tail = (text[1:-1], text[-1]) if text[-1:] in (".", "!") else (text[1:], "")
+        return _Places(tuple(text))
+    least = _TAILS.get(text[-1])
+    body = text[1:] if least is None else text[1:-1]
     places: list[str] = []
     at = 0
     while at < len(body):
@@ -75,25 +95,27 @@ def _read(text: str) -> tuple[tuple[str, ...], str]:
             )
         at = piece.end()
         if (one := piece["one"]) is not None:
-            places.append(_CLASSES.get(one) or re.escape(one))
+            places.append(_CLASSES.get(one, one))
             continue
-        places.append("[" + re.sub(r"([+*#_.])", r"\\\1", piece["set"]) + "]")
-        try:
-            re.compile(places[-1])
-        except re.error:
-            raise ValueError(f"found [{piece['set']}] in {text!r}, expected as [2-9]") from None
-    if not (places or tail) or len(places) > 64:
+        places.append(_members(piece["set"]))
+        if not places[-1]:
+            raise ValueError(f"found [{piece['set']}] in {text!r}, expected as [2-9]")
+    if (not places and least is None) or len(places) > 64:
         raise ValueError(f"found {text!r}, expected _ and 1 to 64 places, as _0X.")
-    return tuple(places), _TAILS[tail]
+    return _Places(tuple(places), least)
 
 
-@lru_cache(4096)
-def _compiled(text: str, strip: int, add: str) -> re.Pattern[str]:
-    """For the numbers that a pattern takes, after so many places were taken off and those added."""
-    places, tail = _read(text)
-    if strip > len(places) and tail:
-        tail = ".*"
-    return re.compile(re.escape(add) + "".join(places[strip:]) + tail, re.DOTALL)
+def _members(written: str) -> str:
+    """All that `15-7` means; empty where a range of it runs backwards."""
+    found = ""
+    while written:
+        first, rest = written[0], written[1:]
+        last = rest[1] if rest[:1] == "-" and len(rest) > 1 else first
+        if last < first:
+            return ""
+        found += "".join(map(chr, range(ord(first), ord(last) + 1)))
+        written = rest[2:] if rest[:1] == "-" and len(rest) > 1 else rest
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +143,13 @@ class NumberRule:
         """Whether a number may be what became of one that it takes."""
         if self.to:
             return number == self.to
-        return _compiled(self.match, self.strip, self.add).fullmatch(number) is not None
+        if not number.startswith(self.add):
+            return False
+        read = _read(self.match)
+        least = read.least
+        if least is not None and self.strip > len(read.places):
+            least = 0  # what is taken off is some of what follows
+        return _Places(read.places[self.strip :], least).takes(number[len(self.add) :])
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +257,7 @@ def canonical(number: str) -> str:
 
 def matches(number: str, pattern: str) -> bool:
     """Whether a pattern is for a number: see `Pattern`."""
-    return _compiled(pattern, 0, "").fullmatch(number) is not None
+    return _read(pattern).takes(number)
 
 
 def rewrite(number: str, rules: Iterable[NumberRule]) -> str | None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from time import process_time
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from endpoint.app.planbook import MOST_RULES
 from endpoint.app.plansettings import PREMIUM
 from endpoint.callcontrol.dialplan import (
     Action,
@@ -116,6 +118,25 @@ def test_lower_positions_go_first_and_then_names() -> None:
     assert decide(plan(second, first), "030").rule == "rule b"
     assert decide(plan(second, same), "040").rule == "rule 0"
     assert decide(plan(second, replace(first, enabled=False)), "030").rule == "rule a"
+
+
+def test_the_largest_plan_costs_as_its_rules_do_and_no_more() -> None:
+    # Who dials waits in the process that all calls are in: no pattern may be read for each number.
+    rules = [
+        rule(f"_0{number:04}X.", name=f"{number:04}", callers=(f"6{number:04}*",))
+        for number in range(MOST_RULES)
+    ]
+
+    def cost_s(of: DialPlan) -> float:
+        costs = []
+        for _ in range(6):
+            began = process_time()
+            decide(of, "09999123")
+            costs.append(process_time() - began)
+        return min(costs[1:])
+
+    part = cost_s(plan(*rules[: MOST_RULES // 4]))
+    assert cost_s(plan(*rules)) < 12 * part
 
 
 def test_a_rule_is_for_those_who_are_named() -> None:
