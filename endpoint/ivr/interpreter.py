@@ -124,9 +124,7 @@ class Failed:
 
 @dataclass(frozen=True, slots=True)
 class CallEnded:
-    """The call has gone: somebody else has taken it (`taken_by`), or it is over."""
-
-    taken_by: str = ""
+    """The call has gone: somebody else has taken it, or it is over. Its record says which."""
 
 
 Input = Begun | KeyPressed | PromptEnded | TimePassed | Answered | Failed | CallEnded
@@ -276,8 +274,7 @@ class _Turn:
             case Begun():
                 if not state.visits:
                     self._to = state.flow.start
-            case CallEnded(taken_by):
-                self._leave(taken_by or "hung_up")
+            case CallEnded():
                 self._over()
             case KeyPressed(key):
                 if key in f.KEYS and len(key) == 1:

@@ -101,8 +101,6 @@ class Session:
         self._has_begun = False
         self._early: list[ivr.KeyPressed] = []
         """Keys of who does not wait until both ends are up."""
-        self._asked = ""
-        """Who was called last to take the call."""
         self._taken_back = 0
         """Calls of ours to others that we have cancelled, and that were not told yet."""
         self._tasks: asyncio.TaskGroup
@@ -144,10 +142,7 @@ class Session:
     def end(self) -> None:
         """See `Listener`."""
         self._around.queues.leave(self)
-        found = self._found()
-        is_left = self.state.phase in (ivr.Phase.QUEUED, ivr.Phase.LEAVING)
-        goes_on = found is not None and not found[1].is_cleared
-        self._inbox.put_nowait(ivr.CallEnded(self._asked if is_left and goes_on else ""))
+        self._inbox.put_nowait(ivr.CallEnded())
 
     # -- told of the call -------------------------------------------------------------------------
 
@@ -243,7 +238,6 @@ class Session:
         found = self._found()
         if found is None:
             return False
-        self._asked = destination
         return await self._submit(SingleStepTransfer(self.device, destination, found[1].id))
 
     async def _return(self, ticket: int) -> None:

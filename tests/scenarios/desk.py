@@ -187,14 +187,15 @@ async def open_desk(
     ours: Collection[str] | None = None,
     plan: DialPlan | None = None,
     open_calls: OpenCalls | None = None,
+    exchange: FakeExchange | None = None,
 ) -> AsyncIterator[Desk]:
     """A desk; at its end no leg may be left, and nothing may have been asked out of turn.
 
-    `ours` are the devices that may be commanded, by default all.
+    `ours` are the devices that may be commanded, by default all; `exchange` one with more in it.
     """
     settings = settings or ControllerSettings()
     settings = replace(settings, calls=replace(settings.calls, permissions=permissions))
-    exchange, records, numbers = FakeExchange(), MemoryRecords(), count(1)
+    exchange, records, numbers = exchange or FakeExchange(), MemoryRecords(), count(1)
     loop = asyncio.get_running_loop()
 
     def clock() -> datetime:
