@@ -273,6 +273,9 @@ _CURES = {
     "malformed": "it is damaged; bring back a backup: agent-endpoint db restore FILE",
     "readonly database": "this user may not write to the file, or to its directory",
     "database or disk is full": "make room where it is kept",
+    "disk I/O error": "its disk takes nothing; look at dmesg, whether the file system has failed "
+    "or become read-only",
+    "read-only transaction": "PostgreSQL takes no writes there: name its primary in database.url",
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import tempfile
 from contextlib import AsyncExitStack
@@ -33,6 +34,8 @@ class Postgres:
         self._logs = directory
         self._user = "postgres" if os.geteuid() == 0 else None
         self._stack = AsyncExitStack()
+        self._running = AsyncExitStack()
+        self._home: Path
         self.process: Process
 
     @property
@@ -64,16 +67,25 @@ class Postgres:
             ) as making:
                 if await making.wait() != 0:
                     raise PeerError(f"initdb failed\n{making.log.read_text()}")
+            self._home = home
+            await self.start()
+            stack.push_async_callback(self.stop)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._stack.aclose()
+
+    async def start(self) -> None:
+        """Let it take connections, again after `stop`."""
+        async with AsyncExitStack() as stack:
             self.process = await stack.enter_async_context(
                 Process(
                     [
-                        *(programs / "postgres", "-D", data, "-p", str(self.port)),
-                        *(
-                            "-c",
-                            f"listen_addresses={self.host}",
-                            "-c",
-                            f"unix_socket_directories={home}",
-                        ),
+                        *(_programs() / "postgres", "-D", self._home / "data"),
+                        *("-p", str(self.port)),
+                        *("-c", f"listen_addresses={self.host}"),
+                        *("-c", f"unix_socket_directories={self._home}"),
                         *("-c", "fsync=off", "-c", "shared_buffers=16MB"),
                     ],
                     directory=self._logs,
@@ -86,11 +98,12 @@ class Postgres:
                 "readiness line",
                 timeout_s=READY_TIMEOUT_S,
             )
-            self._stack = stack.pop_all()
-        return self
+            self._running = stack.pop_all()
 
-    async def __aexit__(self, *_: object) -> None:
-        await self._stack.aclose()
+    async def stop(self) -> None:
+        """End it; who is connected loses his connection (SIGINT: by SIGTERM it waits for him)."""
+        os.kill(self.process.pid, signal.SIGINT)
+        await self._running.aclose()
 
 
 def _programs() -> Path:
