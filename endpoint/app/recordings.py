@@ -14,6 +14,7 @@ from aiohttp import hdrs, web
 
 from endpoint.app.access import refusal
 from endpoint.app.bodies import BadRequest
+from endpoint.app.openstate import OpenState
 from endpoint.audio.wav import HEADER_SIZE, header_of
 from endpoint.errors import MediaError, StorageError
 from endpoint.gateways.native import messages as wire
@@ -45,8 +46,14 @@ class RecordingArchive:
         """Where a file is."""
         return self.settings.directory / file.path
 
-    async def close_lost(self) -> None:
-        """Say of files that were being written when we were killed what they are. At the start."""
+    async def close_lost(self, noted: OpenState[RecordedFile]) -> None:
+        """Say of files that were being written when we were killed what they are. At the start.
+
+        What was noted of them is newer than their rows, and some have none yet.
+        """
+        for recording, file in [*noted.left.items()]:
+            await self.store.put(file)
+            noted.drop(recording)
         while found := await self.store.find(state=FileState.RECORDING, limit=_AT_ONCE):
             for file in found:
                 file = await asyncio.to_thread(recovered, self.settings.directory, file)

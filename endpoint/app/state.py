@@ -68,6 +68,11 @@ class StateDirectory:
         return self.path / "open-calls.jsonl"
 
     @property
+    def open_recordings(self) -> Path:
+        """Recordings of which the database does not know all yet."""
+        return self.path / "open-recordings.jsonl"
+
+    @property
     def open_dialogs(self) -> Path:
         """Their far ends in SIP."""
         return self.path / "open-dialogs.jsonl"

@@ -83,7 +83,7 @@ from endpoint.ivr.reading import FlowError
 from endpoint.legs.base import DeviceId
 from endpoint.legs.exchange import LegExchange
 from endpoint.legs.line import AccountSettings
-from endpoint.legs.recordings import Recordings
+from endpoint.legs.recordings import RecordedFile, Recordings
 from endpoint.legs.trunk import TrunkSettings
 from endpoint.media.link import WorkerLink
 from endpoint.media.pool import MediaPool, Placement, together
@@ -142,6 +142,7 @@ class Endpoint:
         self._dialogs = OpenState(self.state.open_dialogs, KeptCall)
         self._lost_calls = OpenCallNotes(self.state.open_calls)
         self._bindings = OpenState(self.state.registrations, KeptBinding)
+        self._open_recordings = OpenState(self.state.open_recordings, RecordedFile)
         self.supervision = Supervision()
         """Keeps alive what must live as long as we do."""
         self.token: str
@@ -320,6 +321,7 @@ class Endpoint:
         self._stack.enter_context(self._dialogs.opened())
         self._stack.enter_context(self._lost_calls.opened())
         self._stack.enter_context(self._bindings.opened())
+        self._stack.enter_context(self._open_recordings.opened())
         living = self.supervision.keep("signs of life", self._lost_calls.show_life)
         await self._stack.enter_async_context(running(living))
 
@@ -400,7 +402,10 @@ class Endpoint:
                 extension=self._extension,
                 pjsip=pjsip_settings(config),
                 recordings=Recordings(
-                    self.recordings.settings, self.recorder, self.recordings.store
+                    self.recordings.settings,
+                    self.recorder,
+                    self.recordings.store,
+                    self._open_recordings,
                 ),
                 supervision=self.supervision,
             )
@@ -409,7 +414,7 @@ class Endpoint:
             RecordJournal(self.records, self.state.unwritten_calls, keep=self.supervision.keep)
         )
         await self._lost_calls.bring_in(self.journal)
-        await self.recordings.close_lost()
+        await self.recordings.close_lost(self._open_recordings)
         expiring = self.supervision.keep("old recordings", self.recordings.expire)
         await self._stack.enter_async_context(running(expiring))
         self.controller = await enter(

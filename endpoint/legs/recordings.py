@@ -20,6 +20,7 @@ from typing import Any, Protocol
 
 import structlog
 
+from endpoint.audio import ogg
 from endpoint.audio.wav import HEADER_SIZE, mend
 from endpoint.errors import EndpointError, MediaError, MediaUnavailable
 from endpoint.legs.base import (
@@ -113,6 +114,20 @@ class Catalogue(Protocol):
         """Keep it, in place of what was known. Raises EndpointError: not now."""
 
 
+class Notes(Protocol):
+    """What the catalogue may not know yet, kept at once for the process after us.
+
+    A recording waits for no catalogue. Should we be killed meanwhile, its file is there, and what
+    is known of it must be too.
+    """
+
+    def put(self, key: str, value: RecordedFile, /) -> None:
+        """It is so now. It outlives us when this returns."""
+
+    def drop(self, key: str, /) -> None:
+        """The catalogue knows all of it."""
+
+
 @dataclass(frozen=True, slots=True)
 class RecordingSettings:
     """How recordings are written."""
@@ -158,11 +173,13 @@ class Recordings:
         settings: RecordingSettings,
         recorder: RecorderProcess,
         catalogue: Catalogue,
+        notes: Notes,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._settings = settings
         self._recorder = recorder
         self._catalogue = catalogue
+        self._notes = notes
         self._now = now
         self._running: dict[RecordingId, _Running] = {}
         self._numbers = itertools.count(1)
@@ -201,6 +218,7 @@ class Recordings:
             rule=request.rule,
         )
         self._running[request.recording] = _Running(file)
+        self._notes.put(file.recording, file)  # before there is a file of it
         self._do(self._open(request.recording, monotonic()))
 
     def set_tracks(self, recording: RecordingId, tracks: Sequence[Track], *, paused: bool) -> None:
@@ -407,6 +425,7 @@ class Recordings:
 
     def _save(self, file: RecordedFile) -> None:
         self._unsaved[file.recording] = file
+        self._notes.put(file.recording, file)
         self._news.set()
 
     async def _keep(self) -> None:
@@ -423,12 +442,13 @@ class Recordings:
                     break
                 if self._unsaved.get(recording) is file:
                     del self._unsaved[recording]
+                    self._notes.drop(recording)
                 if (known := self._saved.pop(recording, None)) is not None:
                     known.set()
 
 
 def recovered(directory: Path, file: RecordedFile) -> RecordedFile:
-    """A file whose writer is gone, as it is now: its header mended, measured. May take a while."""
+    """A file whose writer is gone, as it is now: mended, measured. May take a while."""
     path = directory / file.path
     try:
         ended_at = file.ended_at or datetime.fromtimestamp(path.stat().st_mtime, UTC)
@@ -437,6 +457,8 @@ def recovered(directory: Path, file: RecordedFile) -> RecordedFile:
             mend(path)
             frames = (path.stat().st_size - HEADER_SIZE) // 4
             duration_ms = frames * 1000 // file.sample_rate_hz
+        elif not file.encrypted:
+            duration_ms = ogg.mend(path)
         size, sha256 = measured(path)
     except (OSError, EndpointError) as exc:
         reason = (exc.strerror if isinstance(exc, OSError) else None) or str(exc)

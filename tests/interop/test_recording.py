@@ -1,9 +1,10 @@
-"""A call of telephones that we did not write is recorded, at one media worker and at two."""
+"""Calls of telephones and browsers that we did not write are recorded: who is on which side."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from io import BytesIO
 from pathlib import Path
 
@@ -16,11 +17,13 @@ from endpoint.audio.frame import Samples
 from endpoint.callcontrol import commands as do
 from endpoint.callcontrol import events as told
 from endpoint.callcontrol.model import Participation
-from endpoint.legs.base import DeviceId
+from endpoint.legs.base import DeviceId, DeviceRegistered
 from endpoint.legs.recordings import FileState
 from endpoint.media.pool import in_turn, together
 
 from .desk import Desk
+from .peers.baresip import Baresip
+from .peers.chromium import Chromium
 from .peers.hearing import hear
 from .peers.sound import MUSIC_HZ
 
@@ -56,9 +59,40 @@ def hears(side: Samples) -> set[str]:
     return {name for each in ears for name in each}
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-async def test_a_call_of_baresip_is_recorded_and_the_whisper_is_not(
-    tmp_path: Path, workers: int
+@asynccontextmanager
+async def browser(desk: Desk, device: DeviceId, tone_hz: int) -> AsyncIterator[Chromium]:
+    """Yield Chromium with JsSIP, registered as one of the extensions."""
+    directory = desk.config.state.directory.parent / device
+    url = desk.endpoint.wss_url
+    async with Chromium(directory, device, url, password=desk.password, tone_hz=tone_hz) as page:
+        await desk.event(DeviceRegistered, device=device)
+        yield page
+
+
+@pytest.mark.parametrize(
+    ("of_agent", "of_customer", "encoding", "workers"),
+    [
+        pytest.param(Desk.telephone, Desk.telephone, "", 2, id="baresip, at two workers"),
+        pytest.param(browser, Desk.telephone, "PCMU", 1, id="Chromium with baresip, PCMU"),
+        pytest.param(browser, browser, "opus", 1, id="Chromium with Chromium, Opus"),
+        pytest.param(
+            *(Desk.telephone, Desk.telephone, "", 1),
+            id="baresip, at one worker",
+            marks=pytest.mark.soak,
+        ),
+        pytest.param(
+            *(browser, browser, "opus", 2),
+            id="Chromium with Chromium, Opus, at two workers",
+            marks=pytest.mark.soak,
+        ),
+    ],
+)
+async def test_a_call_is_recorded_and_the_whisper_is_not(
+    tmp_path: Path,
+    of_agent: Callable[[Desk, DeviceId, int], AbstractAsyncContextManager[Baresip | Chromium]],
+    of_customer: Callable[[Desk, DeviceId, int], AbstractAsyncContextManager[Baresip | Chromium]],
+    encoding: str,
+    workers: int,
 ) -> None:
     """A supervisor whispers all the while; then the agent holds, which is silence without music."""
     async with (
@@ -66,14 +100,15 @@ async def test_a_call_of_baresip_is_recorded_and_the_whisper_is_not(
             tmp_path / "state",
             extensions=[AGENT, CUSTOMER, SUPERVISOR],
             settings={
+                "http": {"port": 0, "plain_port": 0, "origins": [Chromium.origin]},
                 "media": {"workers": workers},
                 "recordings": {"min_free_mb": 0},
                 "supervision": [{"supervisor": SUPERVISOR, "devices": [AGENT]}],
             },
             placement=together if workers == 1 else in_turn(),
         ) as desk,
-        desk.telephone(AGENT, AGENT_HZ) as agent,
-        desk.telephone(CUSTOMER, CUSTOMER_HZ) as customer,
+        of_agent(desk, AGENT, AGENT_HZ) as agent,
+        of_customer(desk, CUSTOMER, CUSTOMER_HZ) as customer,
         desk.telephone(SUPERVISOR, SUPERVISOR_HZ) as supervisor,
     ):
         await agent.dial(CUSTOMER)
@@ -91,6 +126,9 @@ async def test_a_call_of_baresip_is_recorded_and_the_whisper_is_not(
                 supervisor: {AGENT_HZ, CUSTOMER_HZ},
             }
         )
+        if isinstance(agent, Chromium):
+            flow = await agent.flow()
+            assert (flow.sends, flow.receives) == (encoding, encoding)
         await desk.do(do.StartRecording(AGENT))
         recording = (await desk.event(told.RecordingStarted)).recording
         store = desk.endpoint.recordings.store

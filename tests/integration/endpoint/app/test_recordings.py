@@ -91,11 +91,11 @@ class Desk:
         return await self.until_state(recording, "complete")
 
     async def until_long(self, recording: str, seconds: float) -> None:
-        """Until so much of it is on disk: in WAV, 64 kB a second."""
-        path = self.path(await self.client.recording(recording))
+        """Until so much of it is on disk: in WAV, 64 kB a second, in Opus 10 of tones."""
+        rate = 64_000 if self.endpoint.config.recordings.format == "wav" else 10_000
+        directory = self.endpoint.recordings.settings.directory
         async with asyncio.timeout(PATIENCE_S):
-            rate = 64_000 if self.endpoint.config.recordings.format == "wav" else 4_000
-            while not path.exists() or path.stat().st_size < rate * seconds:
+            while sum(one.stat().st_size for one in directory.rglob(recording)) < rate * seconds:
                 await asyncio.sleep(0.02)
                 continue
 
@@ -311,31 +311,43 @@ def children_of(pid: int) -> list[int]:
 
 
 _SERVE = """
-import asyncio, sys
+import asyncio, sqlite3, sys
 from pathlib import Path
 from tests.integration.endpoint.app.test_recordings import running
 
 async def main():
-    settings = {"format": sys.argv[2]}
-    async with running(Path(sys.argv[1]), recordings=settings) as desk:
+    state, format, database = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
+    async with running(state, recordings={"format": format}) as desk:
         call = await desk.talk()
+        if database == "locked":
+            held = sqlite3.connect(state / "endpoint.sqlite3", isolation_level=None)
+            held.execute("BEGIN IMMEDIATE")
         await desk.client.record("6002", call)
         recording = (await desk.until("RecordingStarted"))["recording"]
         await desk.until_long(recording, 2.5)
-        print("recording", recording, flush=True)
+        known = await desk.endpoint.recordings.store.get(recording)
+        print("recording", recording, "known" if known else "unknown", flush=True)
         await asyncio.sleep(600)
 
 asyncio.run(main())
 """
 
 
-@pytest.mark.parametrize("format", ["wav", pytest.param("opus", marks=pytest.mark.soak)])
+@pytest.mark.parametrize(
+    ("format", "database"),
+    [
+        ("wav", "free"),
+        ("opus", "locked"),
+        pytest.param("opus", "free", marks=pytest.mark.soak),
+        pytest.param("wav", "locked", marks=pytest.mark.soak),
+    ],
+)
 async def test_what_was_recorded_when_we_were_killed_is_closed_as_lost_and_plays(
-    tmp_path: Path, format: str
+    tmp_path: Path, format: str, database: str
 ) -> None:
-    """F2: kill -9 of the endpoint and of all its processes at once."""
+    """F2: kill -9 of the endpoint and of all its processes at once, also before it had a row."""
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", _SERVE, str(tmp_path / "state"), format),
+        *(sys.executable, "-c", _SERVE, str(tmp_path / "state"), format, database),
         stdout=asyncio.subprocess.PIPE,
     )
     assert process.stdout is not None
@@ -343,20 +355,28 @@ async def test_what_was_recorded_when_we_were_killed_is_closed_as_lost_and_plays
         async with asyncio.timeout(60):
             while (line := await process.stdout.readline()) and line[:10] != b"recording ":
                 continue
-        recording = line.decode().split()[-1]
+        _, recording, known = line.decode().split()
         for pid in (process.pid, *children_of(process.pid)):
             os.kill(pid, signal.SIGKILL)
     finally:
         if process.returncode is None:
             process.kill()
         await process.wait()
-    assert recording
+    assert known == ("known" if database == "free" else "unknown")
+    if format == "opus":  # as of a page that was being written
+        (file,) = (tmp_path / "state" / "recordings").rglob(recording)
+        with file.open("ab") as end:
+            end.write(file.read_bytes()[-1500:-1000])
     async with running(tmp_path / "state", recordings={"format": format}) as desk:
         found = await desk.client.recording(recording)
         assert found.state == "lost"
         assert found.duration_ms > 2000
+        assert (found.left, found.right) == ([B], [A])
+        assert [each.recording for each in await desk.client.recordings(call=found.call)] == [
+            recording
+        ]
         octets = desk.path(found).read_bytes()
         assert (found.size, found.sha256) == (len(octets), hashlib.sha256(octets).hexdigest())
         left, right = sides(await desk.client.recorded_audio(recording))
-        assert len(left) > 16000 * 1.5
+        assert abs(len(left) / 16 - found.duration_ms) < 100
         assert (hears(left), hears(right)) == ({B}, {A})
