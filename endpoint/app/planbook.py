@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal, Protocol, Self
@@ -91,9 +92,16 @@ class PlanBook:
         self._may_show = may_show
         self._extension = extension
         self._is_up = is_up
+        self._changing = asyncio.Lock()
+        """Held from the change of a rule until it counts: what was read before must not count
+        after it."""
 
     async def load(self) -> None:
         """Let the rules that are kept count; not one that can't be read, as made by hand."""
+        async with self._changing:
+            await self._load()
+
+    async def _load(self) -> None:
         kept: list[Rule] = []
         for rule in await self._rules.all():
             gone = [name for name in trunks_of(rule) if name not in self._may_show]
@@ -119,36 +127,40 @@ class PlanBook:
     async def add_plan_rule(self, rule: wire.PlanRule) -> wire.PlanRule:
         """See `PlanDesk`. Raises PlanRejected."""
         made = self._checked([rule])[0]
-        if len(self._in_use.plan.rules) >= MOST_RULES:
-            raise PlanRejected(409, "too_many", f"there are {MOST_RULES} rules already")
-        if not await self._rules.add(made):
-            raise PlanRejected.taken(rule.name)
-        await self.load()
+        async with self._changing:
+            if len(self._in_use.plan.rules) >= MOST_RULES:
+                raise PlanRejected(409, "too_many", f"there are {MOST_RULES} rules already")
+            if not await self._rules.add(made):
+                raise PlanRejected.taken(rule.name)
+            await self._load()
         return _told(made)
 
     async def change_plan_rule(self, name: str, rule: wire.PlanRule) -> wire.PlanRule:
         """See `PlanDesk`. Raises PlanRejected."""
         made = self._checked([rule])[0]
-        match await self._rules.change(name, made):
-            case None:
-                raise PlanRejected.unknown(name)
-            case False:
-                raise PlanRejected.taken(rule.name)
-            case True:
-                await self.load()
+        async with self._changing:
+            match await self._rules.change(name, made):
+                case None:
+                    raise PlanRejected.unknown(name)
+                case False:
+                    raise PlanRejected.taken(rule.name)
+                case True:
+                    await self._load()
         return _told(made)
 
     async def remove_plan_rule(self, name: str) -> None:
         """See `PlanDesk`. Raises PlanRejected."""
-        if not await self._rules.remove(name):
-            raise PlanRejected.unknown(name)
-        await self.load()
+        async with self._changing:
+            if not await self._rules.remove(name):
+                raise PlanRejected.unknown(name)
+            await self._load()
 
     async def replace_plan(self, rules: Sequence[wire.PlanRule]) -> wire.Plan:
         """See `PlanDesk`. Raises PlanRejected."""
         made = self._checked(rules, of_many=True)
-        await self._rules.replace(made)
-        await self.load()
+        async with self._changing:
+            await self._rules.replace(made)
+            await self._load()
         return await self.plan()
 
     async def ask_plan(self, asked: wire.AskPlan) -> wire.PlanAnswer:

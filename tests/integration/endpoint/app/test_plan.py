@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -153,6 +153,10 @@ async def mistakes_are_told(client: EndpointClient) -> None:
     assert (await client.plan()).emergency == ["112", "911"]
 
 
+async def nobody(number: DeviceId) -> DeviceId | None:
+    return None
+
+
 @asynccontextmanager
 async def opened_book(
     database: Database, trunks: list[dict[str, Any]], clock: datetime
@@ -208,6 +212,38 @@ async def test_what_would_happen_is_told_with_every_rule(tmp_path: Path) -> None
         assert (friday.device, saturday.device) == ("6002", "6003")
         with pytest.raises(PlanRejected, match="expected a time zone"):
             await answer("1", at=FRIDAY.replace(tzinfo=None))
+
+
+class HeldOnce(StoredPlanRules):
+    """The first that reads the rules has them, and is held before it can say so."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self.has_read, self.go_on = asyncio.Event(), asyncio.Event()
+
+    async def all(self) -> Sequence[Rule]:
+        found = await super().all()
+        if not self.has_read.is_set():
+            self.has_read.set()
+            await self.go_on.wait()
+        return found
+
+
+async def test_a_rule_that_was_accepted_counts_whoever_changes_others_meanwhile(
+    tmp_path: Path,
+) -> None:
+    async with Database(sqlite_url(tmp_path / "db")) as database:
+        config = Config.model_validate({})
+        rules, in_use = HeldOnce(database), PlanInUse(dial_plan(config, []), lambda: FRIDAY)
+        book = PlanBook(rules, in_use, may_show={}, extension=nobody)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(book.add_plan_rule(wire.PlanRule("early", "1", "refuse")))
+            await rules.has_read.wait()
+            late = group.create_task(book.add_plan_rule(wire.PlanRule("late", "2", "refuse")))
+            # Without an order the late one is done by then, and the early one undoes it.
+            await asyncio.wait([late], timeout=0.3)
+            rules.go_on.set()
+        assert [each.name for each in in_use.plan.rules] == ["early", "late"]
 
 
 async def test_what_can_not_be_read_does_not_count_and_is_told(tmp_path: Path) -> None:
