@@ -8,6 +8,7 @@ from random import Random, SystemRandom
 
 from signaling.sip.core import EXTENSIONS, METHODS_TAKEN
 from signaling.sip.guard import GuardSettings
+from signaling.sip.message import Request
 from signaling.sip.overload import CallLimits
 from signaling.sip.reliable import RingReliably
 from signaling.sip.session_timer import SessionTimerSettings
@@ -43,6 +44,8 @@ class UserAgentConfig:
     """Over these, new calls are refused."""
     is_short: Callable[[], bool] = lambda: False
     """Whether descriptors or memory are nearly used up: then too."""
+    is_urgent: Callable[[Request], bool] = lambda _: False
+    """Whether an INVITE of a user of ours is for help: neither limit keeps it back."""
     maximum_pending: int = 1000
     """Requests that may wait for a decision at the same time; more are answered 503."""
     close_timeout_s: float = 3.0

@@ -634,7 +634,11 @@ class UserAgent:
         decision: Decision
         if self._closing or self._deciding >= self.config.maximum_pending:
             decision = Answer(503)
-        elif event.request.method == "INVITE" and self.config.is_short():
+        elif (
+            event.request.method == "INVITE"
+            and self.config.is_short()
+            and not self.config.is_urgent(event.request)
+        ):
             decision = Answer(503)  # before the user is looked up, which may take what is left
         else:
             self._deciding += 1
@@ -684,7 +688,8 @@ class UserAgent:
             status = 403 if event.request.method == "REFER" else 405
             self._stack.respond(event.transaction, status, now=self.now())
             return
-        if not self._overload.admits(len(self._sessions), self.now()):
+        is_urgent = user is not None and self.config.is_urgent(event.request)
+        if not self._overload.admits(len(self._sessions), self.now()) and not is_urgent:
             self._stack.respond(event.transaction, 503, now=self.now())
             if self._overload.is_news(self.now()):
                 log.warning("calls are refused: overload", calls=len(self._sessions))

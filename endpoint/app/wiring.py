@@ -99,6 +99,7 @@ from signaling.keptbindings import KeptBinding
 from signaling.server import SipServer
 from signaling.sip.auth import DigestAlgorithm, ha1
 from signaling.sip.flow import Flow
+from signaling.sip.identity import number_of
 from signaling.sip.stack import Direction
 from signaling.supervision import Supervision
 
@@ -140,6 +141,7 @@ class Endpoint:
         self._placement = placement
         self._stack = AsyncExitStack()
         self._dialogs = OpenState(self.state.open_dialogs, KeptCall)
+        self._clock = SteadyClock()
         self._lost_calls = OpenCallNotes(self.state.open_calls)
         self._bindings = OpenState(self.state.registrations, KeptBinding)
         self._open_recordings = OpenState(self.state.open_recordings, RecordedFile)
@@ -255,6 +257,9 @@ class Endpoint:
         await self._open_notes()
         accounts = outside_accounts(config, self.state.installation())
         trunks = outside_trunks(config, self.state.installation())
+        self.plan = PlanInUse(
+            dial_plan(config, trunks), self._clock, lambda device: self.exchange.has_account(device)
+        )
         headroom = Headroom()
         traces = await self._make_server(headroom)
         self.http = self._made_http(headroom)
@@ -340,6 +345,7 @@ class Endpoint:
         agent = replace(
             facts.user_agent,
             is_short=headroom.is_short,
+            is_urgent=lambda invite: self.plan.is_emergency(number_of(invite.uri)),
             transport=replace(
                 facts.user_agent.transport,
                 has_room=headroom.has_room,
@@ -374,10 +380,6 @@ class Endpoint:
     ) -> None:
         """The legs and call control, with the journal of call records before them."""
         config, enter = self.config, self._stack.enter_async_context
-        clock = SteadyClock()
-        self.plan = PlanInUse(
-            dial_plan(config, trunks), clock, lambda device: self.exchange.has_account(device)
-        )
         try:
             self.ivrs = Ivrs(ivrs(config.ivr))
         except FlowError as error:
@@ -431,7 +433,7 @@ class Endpoint:
                     dials=DialLimits(config.calls.dials_per_minute, config.calls.at_once),
                     dials_of=dial_limits(config),
                 ),
-                clock=clock,
+                clock=self._clock,
                 extension=self._extension,
                 plan=self.plan,
                 is_ours=directory.knows,

@@ -68,6 +68,7 @@ from endpoint.legs.base import (
     LegId,
     LegOffered,
     LegReleased,
+    LegRole,
     OfNoCall,
     RecordingEvent,
     RegistrationEvent,
@@ -201,6 +202,8 @@ class CallController:
         self.whereabouts = Whereabouts()
         """Which calls each device is in."""
         self._registrations: dict[tuple[DeviceId, str], RegistrationEvent] = {}
+        self._is_draining = False
+        """New calls are refused, but for those of who is in need; when we close those too."""
         self._is_closing = False
 
     def __repr__(self) -> str:
@@ -289,13 +292,18 @@ class CallController:
         return tuple(self._registrations.values())
 
     def refuse_new_calls(self) -> None:
-        """Take no new calls from now on; those that live go on."""
-        self._is_closing = True
+        """Take no new calls from now on, unless somebody is in need; those that live go on."""
+        self._is_draining = True
 
     @property
     def takes_new_calls(self) -> bool:
         """Whether a new call has a chance."""
-        return not self._is_closing
+        return not (self._is_draining or self._is_closing)
+
+    def _may_begin(self, dialled: str) -> bool:
+        """Whether a new call of a device of ours may begin."""
+        in_need = not self._is_closing and self.plan.is_emergency(dialled)
+        return self.takes_new_calls or in_need
 
     # -- for the interactions ---------------------------------------------------------------------
 
@@ -309,7 +317,7 @@ class CallController:
 
     def count_dial(self, device: DeviceId) -> tuple[Rejection, str] | None:
         """Count a dial that comes about now; why it may not, where it may not."""
-        if self._is_closing:
+        if not self.takes_new_calls:
             return Rejection.SHUTTING_DOWN, "the endpoint is about to stop"
         now = asyncio.get_running_loop().time()
         at_once = sum(
@@ -330,7 +338,7 @@ class CallController:
 
         Raises: CommandRejected.
         """
-        if self._is_closing:
+        if not self._may_begin(command.destination):
             raise refused(Rejection.SHUTTING_DOWN, command, "the endpoint is about to stop")
         for _, call, connection in self._connections_of(command.device):
             check_allowed(command, call, connection)
@@ -532,7 +540,8 @@ class CallController:
                     runner.tell(event)
 
     def _offered(self, offer: LegOffered) -> None:
-        if self._is_closing:
+        is_ours = offer.role is LegRole.STATION
+        if not (self._may_begin(offer.called) if is_ours else self.takes_new_calls):
             self.exchange.release(offer.leg, Cause.UNREACHABLE)
             return
         if offer.replaces is not None:

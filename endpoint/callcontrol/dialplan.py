@@ -110,6 +110,11 @@ class Rule:
     """and the words."""
     enabled: bool = True
 
+    @property
+    def is_emergency(self) -> bool:
+        """Nothing keeps back what it takes."""
+        return self.action is Action.EMERGENCY
+
 
 class Kind(StrEnum):
     """Where a number goes."""
@@ -218,6 +223,12 @@ class DialPlan:
 
     # -- out ------------------------------------------------------------------------------------
 
+    def is_emergency(self, number: str) -> bool:
+        """Whether who dials it is in need."""
+        number = canonical(number)
+        rules = (each.pattern for each in self.ordered(Direction.OUT) if each.is_emergency)
+        return any(matches(number, pattern) for pattern in (*self.emergency, *rules))
+
     def decide(self, dial: Dial) -> Decision:
         """Where a number goes that is dialled. Never raises."""
         trace: list[Considered] = []
@@ -232,7 +243,7 @@ class DialPlan:
 
     def _by_emergency(self, number: str, dial: Dial, trace: list[Considered]) -> Decision | None:
         for rule in self.ordered(Direction.OUT):
-            if rule.action is not Action.EMERGENCY:
+            if not rule.is_emergency:
                 continue
             if not _looked_at(trace, rule, _fits(number, rule.pattern)):
                 continue
@@ -285,7 +296,7 @@ class DialPlan:
 
     def _by_rules(self, number: str, dial: Dial, trace: list[Considered]) -> Decision | None:
         for rule in self.ordered(Direction.OUT):
-            if rule.action is Action.EMERGENCY:
+            if rule.is_emergency:
                 continue
             if not _looked_at(trace, rule, _stands_against(rule, number, dial.caller, dial.now)):
                 continue
@@ -437,6 +448,10 @@ class PlanInUse:
     ) -> Decision:
         """See `DialPlan.decide_incoming`."""
         return self.plan.decide_incoming(trunk, number, caller, at or self._clock())
+
+    def is_emergency(self, dialled: str) -> bool:
+        """See `DialPlan.is_emergency`; digits for after the answer are none of the number's."""
+        return self.plan.is_emergency(dialled.partition("-")[0])
 
     def is_device(self, number: DeviceId) -> bool:
         """Whether the configuration has a device of that name."""

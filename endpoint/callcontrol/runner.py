@@ -392,6 +392,8 @@ class InteractionRunner:
             digits = extension.lstrip("Ww")
             decision = self._around.plan.decide(number, device, digits=digits, device=found)
             meant = decision.device
+            if decision.kind is Kind.EMERGENCY:
+                found = None  # nobody of ours has that number
             if found is None and meant is not None and meant != number:
                 found = await self._around.extension(meant) or meant
         if found is not None:

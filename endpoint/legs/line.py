@@ -522,6 +522,10 @@ class Lines:
         whoever reaches us could dial out by his name. One that is registered here, as by another
         endpoint that has an account for him, is reached there: that one calls his telephone.
         """
+        is_line = request.role is LegRole.LINE
+        if is_line and self._numbering.is_emergency(request.device):
+            # A phone that is registered here by such a number is nobody who could help.
+            return self._in_need(request)
         telephone = telephone_of(request.device)
         if telephone is not None and await self._is_ours(request.device):
             has_account = self._accounts.has(request.device)
@@ -552,14 +556,16 @@ class Lines:
         ways = self._numbering.outgoing(request.device, request.calling, by_account=by_account)
         if isinstance(ways, NumberRefused):
             return refusal_of(ways) if ways.by_rule else unknown
-        if ways.emergency:
-            return self._in_need(request, ways)
         if ways.by_account:
             return self._accounts.targets(request) or unknown
         return self._trunks.targets(request, ways) if ways.courses else unknown
 
-    def _in_need(self, request: PlaceLeg, ways: Ways) -> Sequence[Target] | Refusal:
+    def _in_need(self, request: PlaceLeg) -> Sequence[Target] | Refusal:
         """By each trunk, and then by the caller's account, as whoever he is there."""
+        by_account = self._accounts.has(request.calling)
+        ways = self._numbering.outgoing(request.device, request.calling, by_account=by_account)
+        if isinstance(ways, NumberRefused):
+            return refusal_of(ways)
         trunks = self._trunks.targets(request, ways) if ways.courses else []
         account = self._accounts.targets(replace(request, calling_number="", withheld=False))
         found = [*(() if isinstance(each, Refusal) else each for each in (trunks, account))]
@@ -570,7 +576,8 @@ class Lines:
 
     async def meant(self, number: DeviceId, calling: DeviceId) -> DeviceId | NumberRefused | None:
         """The device of ours that a number means, or why it is refused; None: it goes outside."""
-        if (device := await self._extension(number)) is not None:
+        device = await self._extension(number)
+        if device is not None and not self._numbering.is_emergency(number):
             return device
         ways = self._numbering.outgoing(number, calling, by_account=self._accounts.has(calling))
         if isinstance(ways, NumberRefused):

@@ -217,6 +217,9 @@ class Numbering(Protocol):
     ) -> Ways | NumberRefused:
         """Where a number goes that is no device's. `by_account`: the caller has an account."""
 
+    def is_emergency(self, dialled: str) -> bool:
+        """Whether who dials it is in need: whatever else has that number."""
+
     def incoming(self, trunk: str, number: str, calling: str) -> DeviceId | NumberRefused:
         """Whom a trunk's call is for."""
 
@@ -234,6 +237,10 @@ class Nowhere:
         if by_account:
             return Ways(by_account=True)
         return NumberRefused(Cause.UNKNOWN_DEVICE, f"nobody knows {number}", by_rule=False)
+
+    def is_emergency(self, dialled: str) -> bool:
+        """See `Numbering`."""
+        return False
 
     def incoming(self, trunk: str, number: str, calling: str) -> DeviceId | NumberRefused:
         """See `Numbering`."""

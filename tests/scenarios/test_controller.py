@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 from endpoint.callcontrol import commands, machine
 from endpoint.callcontrol import events as told
 from endpoint.callcontrol.controller import ControllerSettings
+from endpoint.callcontrol.dialplan import DialPlan
 from endpoint.callcontrol.feed import EventsMissed
 from endpoint.callcontrol.model import CallId, CallRecord
 from endpoint.errors import CommandRejected, StorageError
@@ -28,6 +29,7 @@ from endpoint.legs.base import (
     Route,
     TransferAsked,
 )
+from endpoint.legs.numbering import TrunkNumbers
 from tests.scenarios.desk import Desk, open_desk
 
 pytestmark = pytest.mark.scenario
@@ -417,6 +419,25 @@ async def test_500_calls_leave_nothing_behind() -> None:
         assert desk.controller.calls() == ()
         assert repr(desk.controller) == "<CallController 0 interactions, 0 legs>"
         assert desk.calls_over == 500
+
+
+async def test_a_graceful_stop_lets_who_is_in_need_call() -> None:
+    async with open_desk(
+        plan=DialPlan(trunks=(TrunkNumbers("carrier"),), emergency=("112",))
+    ) as desk:
+        desk.controller.refuse_new_calls()
+        others = [
+            desk.exchange.offer("6003", "10010", LegRole.STATION),
+            desk.exchange.offer("10010", "112", LegRole.LINE),
+        ]
+        await desk.dialled("6001", "112")
+        await desk.clear("6001")
+        await desk.told(told.CallCleared)
+        phone = desk.exchange.offer("6002", "112-W1", LegRole.STATION)
+        await desk.exchange.placed("112")
+        phone.hang_up()
+        await desk.told(told.CallCleared)
+        assert [each.release_cause for each in others] == [Cause.UNREACHABLE] * 2
 
 
 async def test_a_graceful_stop_lets_calls_go_on() -> None:

@@ -221,6 +221,14 @@ async def test_who_is_in_need_is_kept_back_by_no_limit() -> None:
         assert refused_dials(desk) == []
 
 
+async def test_nobody_of_ours_is_called_for_help_by_an_alias() -> None:
+    async with open_desk(plan=PLAN, aliases={"112": "6005"}) as desk:
+        await desk.dialled("6001", "112")
+        assert [leg.device for leg in desk.exchange.open_legs] == ["6001", "112"]
+        await desk.clear("6001")
+        await desk.told(told.CallCleared)
+
+
 async def test_an_emergency_counts_for_nothing_against_the_next_dial() -> None:
     settings = ControllerSettings(dials=DialLimits(per_minute=1))
     async with open_desk(settings, plan=PLAN) as desk:

@@ -216,6 +216,21 @@ async def test_new_calls_over_the_limit_are_503_with_retry_after_and_live_ones_g
         assert (await ending(second)).status == 486
 
 
+async def test_neither_limit_keeps_an_urgent_call_of_a_user_back(server_context, trusting_context):
+    user_agent = UserAgentConfig(
+        calls=CallLimits(at_once=0),
+        is_short=lambda: True,
+        is_urgent=lambda invite: invite.uri.user == "112",
+    )
+    config = SipServerConfig(realm=REALM, user_agent=user_agent)
+    async with Stage(server_context, trusting_context, config) as stage:
+        phone = await (await stage.phone("6001", TransportKind.UDP)).registered()
+        assert (await ending(phone.dial("6002"))).status == 503
+        urgent = phone.dial("112")
+        (await within(stage.server.invitations())).reject(486)
+        assert (await ending(urgent)).status == 486
+
+
 async def test_a_flood_of_unproven_invites_uses_up_no_calls(server_context, trusting_context):
     user_agent = UserAgentConfig(calls=CallLimits(rate=Rate(0.001, 1)))
     config = SipServerConfig(realm=REALM, user_agent=user_agent)

@@ -32,6 +32,8 @@ from endpoint.legs.base import Cause, DeviceId
 from endpoint.storage.database import Database, sqlite_url
 from endpoint.storage.extensions import Extension, Extensions
 from endpoint.storage.plan import StoredPlanRules
+from signaling.sip.message import Request
+from signaling.sip.uri import Uri
 
 from .conftest import configuration
 
@@ -79,6 +81,13 @@ async def test_a_rule_counts_as_soon_as_it_is_accepted(here: Path) -> None:
     """And no longer than it is there; what is refused is in the records."""
     config = configuration(here / "state", trunk=TRUNKS, media={"webrtc_ready": False})
     async with Endpoint(config) as endpoint, client_of(endpoint) as client:
+        help_ = wire.PlanRule("help", "115", "emergency")
+        await client.add_plan_rule(help_)
+        urgent = endpoint.server.config.user_agent.is_urgent
+        dialled = ("112", "115", "6002", "1120")
+        calls = [Request("INVITE", Uri("sip", number, host="h")) for number in dialled]
+        assert [urgent(call) for call in calls] == [True, True, False, False]
+        await client.remove_plan_rule("help")
         closed = wire.PlanRule("closed", "0*", "refuse", text="Closed on Fridays.")
         assert await client.add_plan_rule(closed) == closed
         with pytest.raises(RequestRefused, match="Closed on Fridays") as caught:

@@ -294,6 +294,20 @@ async def test_phones_of_ours_come_and_go(desk: Desk) -> None:
     assert (event.device, event.cause) == ("6001", Cause.NOT_REGISTERED)
 
 
+async def test_a_phone_that_is_registered_by_an_emergency_number_is_not_called(
+    desk: Desk, plan: PlanInUse
+) -> None:
+    desk.server.add_phone("112")
+    await registered(desk)
+    plan.plan = replace(plan.plan, emergency=("112",))
+    desk.exchange.place(place("112", "6002"))
+    session = await desk.session()
+    assert session.invitation is not None
+    assert str(session.invitation.target) == "sip:112@pbx.example"
+    session.end(status=486)
+    await desk.next()
+
+
 async def test_who_is_in_need_is_called_out_by_his_account_where_there_is_no_trunk(
     desk: Desk, plan: PlanInUse
 ) -> None:
