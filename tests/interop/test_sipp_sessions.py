@@ -204,8 +204,13 @@ async def test_a_phone_that_forwards_its_calls_leads_to_a_number(
     assert (await desk.cleared()).cause is Cause.NORMAL
 
 
-async def test_s12_a_phone_that_forwards_to_nobody_of_ours(desk: Desk, peer: Telephone) -> None:
-    async with peer.rings("uas_redirects", contact="<sip:0900123@127.0.0.1:9>") as sipp:
+@pytest.mark.parametrize(
+    ("number", "cause"), [("7777", Cause.UNKNOWN_DEVICE), ("0900123", Cause.NUMBER_REFUSED)]
+)
+async def test_s12_a_phone_that_forwards_to_nobody_of_ours(
+    desk: Desk, peer: Telephone, number: str, cause: Cause
+) -> None:
+    async with peer.rings("uas_redirects", contact=f"<sip:{number}@127.0.0.1:9>") as sipp:
         await desk.do(MakeCall(AGENT, PEER))
         await sipp.finished()
-    assert (await desk.cleared()).cause is Cause.UNKNOWN_DEVICE
+    assert (await desk.cleared()).cause is cause

@@ -67,7 +67,7 @@ def office(
     settings = {
         "trunk": [facts],
         "calls": {"answer_timeout_s": 8.0},
-        "sip": {"port": sip_port, **(sip or {})},
+        "sip": {"port": sip_port, "tls_port": 0, **(sip or {})},
     }
     return Desk(
         directory / "state", extensions=[PHONE], stations={AGENT: AGENT_HZ}, settings=settings

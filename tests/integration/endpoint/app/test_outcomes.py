@@ -240,7 +240,7 @@ async def test_what_can_not_be_done_says_what_can(endpoint: Endpoint, call: str)
     await said(endpoint, "hold", "6002")
     expected = (
         "✘ 6002 can't: to this call it is 'hold', and can"
-        " add, consult, data, end, hang-up, mute, park, retrieve, transfer"
+        " add, consult, data, end, hang-up, mute, park, record, retrieve, transfer"
     )
     assert await said(endpoint, "press", "6002", "1") == (ExitCode.CALL_FAILED, expected)
     told = json.loads((await said(endpoint, "hold", "6002", "--json"))[1])
