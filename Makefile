@@ -19,9 +19,10 @@ PYTEST_ARGS ?=
 SHORT = -m 'not soak' --durations=10 $(PYTEST_ARGS)
 # Busy with both cores, or measuring them: one after the other, with nothing beside them.
 ALONE := $(addprefix tests/integration/, test_matrix.py endpoint/app/test_enumeration.py endpoint/app/test_exhaustion.py) \
-	$(addprefix tests/interop/, test_bench.py test_chromium.py test_chromium_media.py test_page.py)
+	$(addprefix tests/interop/, test_bench.py test_chromium.py test_chromium_media.py)
 # Judged by the clock to milliseconds, but waiting most of the time: no more of them than cores.
-BY_THE_CLOCK := $(addprefix tests/integration/, signaling endpoint/media endpoint/legs/test_bad_networks.py)
+BY_THE_CLOCK := $(addprefix tests/integration/, signaling endpoint/media endpoint/legs/test_bad_networks.py) \
+	tests/interop/test_page.py
 # All others side by side. Most of their time they wait for audio, so there may be more of them than cores.
 ABREAST := --dist worksteal -n
 # Where PYTEST_ARGS picks tests, a run may have none of them (status 5).
