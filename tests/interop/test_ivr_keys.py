@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ from endpoint.legs.base import Cause
 from .desk import Desk
 from .peers.sipp import Sipp
 from .peers.sound import RATE_HZ, keys_pressed
+from .test_ivr import path_of
 
 pytestmark = pytest.mark.interop
 
@@ -74,11 +74,7 @@ async def test_each_key_counts_once_however_it_comes(tmp_path: Path, kind: str, 
         await sipp.finished()
         over = await desk.cleared()
         assert over.cause is Cause.NORMAL
-        async with asyncio.timeout(10):
-            # It is in a file when the end is told; the database has it a bit later
-            while (record := await desk.endpoint.records.read(over.call)) is None:  # noqa: ASYNC110
-                await asyncio.sleep(0.05)
-        assert [(each.node, each.outcome) for each in record.ivr_path] == [
+        assert await path_of(desk, over.call) == [
             ("keys", KEYS),
             ("keep", ""),
             ("end", ""),
