@@ -10,7 +10,15 @@ from pathlib import Path
 import pytest
 
 from endpoint.callcontrol.commands import AnswerCall, MakeCall
-from endpoint.callcontrol.events import Delivered, DigitsGenerated, Established, Held, Retrieved
+from endpoint.callcontrol.events import (
+    CallInformation,
+    Delivered,
+    DigitsGenerated,
+    Established,
+    Held,
+    IvrVisited,
+    Retrieved,
+)
 from endpoint.legs.base import Cause, DeviceId, DeviceRegistered, DeviceUnregistered
 
 from .desk import Desk
@@ -22,6 +30,7 @@ from .peers.sound import MUSIC_HZ
 pytestmark = pytest.mark.interop
 
 AGENT, CUSTOMER, COLLEAGUE = DeviceId("6001"), DeviceId("10086"), DeviceId("6003")
+IVR = DeviceId("999")
 AGENT_HZ, CUSTOMER_HZ, COLLEAGUE_HZ = 1130, 1010, 1400
 
 
@@ -34,6 +43,7 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
         settings={
             "supervision": [{"supervisor": AGENT, "devices": ["600*"]}],
             "pickup_group": [{"devices": [AGENT, CUSTOMER]}],
+            "ivr": [{"code": IVR, "flow": "survey"}],
         },
     ) as endpoint:
         yield endpoint
@@ -164,6 +174,17 @@ async def test_the_page_transfers_to_whom_it_has_asked(
 async def test_the_page_transfers_to_a_number(
     desk: Desk, page: EndpointPage, customer: Baresip, talking: None
 ) -> None:
+    """Of an IVR: the customer rates the call there. Of a colleague: they talk."""
+    await page.type_number(AGENT, IVR, "Transfer")
+    await page.state("ready")
+    await desk.event(IvrVisited, device=IVR, node="rate")
+    await customer.send_digits("5")
+    await desk.event(CallInformation, data={"SurveyScore": "5"})
+    await customer.closed()
+    await page.dial(AGENT, CUSTOMER)
+    await customer.ringing()
+    await customer.accept()
+    await desk.event(Established, device=CUSTOMER)
     await page.type_number(AGENT, COLLEAGUE, "Transfer")
     await page.state("ready")
     await hear({customer: {COLLEAGUE_HZ}, desk.ear(COLLEAGUE): {CUSTOMER_HZ}})
