@@ -326,10 +326,16 @@ class CallController:
         )
         limit = self._dials.refusal(device, at_once, now)
         if limit is not None:
-            log.warning("dial refused", device=device, reason=limit)
             return Rejection.DIAL_LIMIT, limit
         self._dials.count(device, now)
         return None
+
+    def keeps_refusal(self, device: DeviceId, reason: str) -> bool:
+        """Whether a dial that was refused is recorded; of those of a loop only the first are."""
+        keeps = self._dials.keeps_refusal(device, asyncio.get_running_loop().time())
+        if keeps:
+            log.warning("dial refused", device=device, reason=reason)
+        return keeps
 
     # -- inside -----------------------------------------------------------------------------------
 

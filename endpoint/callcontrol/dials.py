@@ -10,6 +10,8 @@ from endpoint.legs.base import DeviceId
 from endpoint.legs.numbering import matches
 
 WINDOW_S = 60.0
+REFUSALS_KEPT = 20
+"""Of one device's within that time; who dials in a loop must fill neither records nor the log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,8 @@ class Dials:
         self._limits = limits
         self._of_devices = of_devices
         self._times: dict[DeviceId, deque[float]] = {}
+        self._refused: dict[DeviceId, deque[float]] = {}
+        """When those that were kept were refused."""
 
     def __len__(self) -> int:
         return len(self._times)
@@ -49,7 +53,7 @@ class Dials:
 
     def refusal(self, device: DeviceId, at_once: int, now: float) -> str | None:
         """Why a device that has so many at once may not dial one more, else None."""
-        self._forget(now - WINDOW_S)
+        _forget(self._times, now - WINDOW_S)
         limits = self.limits_of(device)
         often, many = limits.names
         if limits.at_once is not None and at_once >= limits.at_once:
@@ -68,14 +72,24 @@ class Dials:
         if self.limits_of(device).per_minute is not None:
             self._times.setdefault(device, deque()).append(now)
 
+    def keeps_refusal(self, device: DeviceId, now: float) -> bool:
+        """A dial of a device was refused: whether that is recorded, too."""
+        _forget(self._refused, now - WINDOW_S)
+        times = self._refused.setdefault(device, deque())
+        if len(times) >= REFUSALS_KEPT:
+            return False
+        times.append(now)
+        return True
+
     def limits_of(self, device: DeviceId) -> DialLimits:
         """Those that count for a device."""
         own = (each for each in self._of_devices if matches(device, each.devices))
         return next(own, self._limits)
 
-    def _forget(self, before: float) -> None:
-        for device, times in list(self._times.items()):
-            while times and times[0] <= before:
-                times.popleft()
-            if not times:
-                del self._times[device]
+
+def _forget(found: dict[DeviceId, deque[float]], before: float) -> None:
+    for device, times in list(found.items()):
+        while times and times[0] <= before:
+            times.popleft()
+        if not times:
+            del found[device]

@@ -123,6 +123,9 @@ class Surroundings(Protocol):
     def count_dial(self, device: DeviceId) -> tuple[Rejection, str] | None:
         """Count a dial; why the device may not, where it may not."""
 
+    def keeps_refusal(self, device: DeviceId, reason: str) -> bool:
+        """Whether a dial of the device that was refused is recorded."""
+
     def publish(self, event: CallEvents) -> None:
         """Tell everybody."""
 
@@ -311,25 +314,36 @@ class InteractionRunner:
         if device is None or (decision is not None and decision.kind is Kind.EMERGENCY):
             return state, effects
         if decision is not None and decision.is_refused:
-            log.warning("dial refused", device=device, reason=decision.rule)
+            keeps = self._around.keeps_refusal(device, decision.rule)
             cause = decision.cause or Cause.NUMBER_REFUSED
             return self._dial_refused(
-                stimulus, device, Rejection.NUMBER_REFUSED, cause, decision.text
+                stimulus, device, Rejection.NUMBER_REFUSED, cause, decision.text, keeps=keeps
             )
         limit = self._around.count_dial(device)
         if limit is None:
             return state, effects
         reason, why = limit
         cause = Cause.DIAL_LIMIT if reason is Rejection.DIAL_LIMIT else Cause.OVERLOAD
-        return self._dial_refused(stimulus, device, reason, cause, why)
+        keeps = self._around.keeps_refusal(device, why)
+        return self._dial_refused(stimulus, device, reason, cause, why, keeps=keeps)
 
     def _dial_refused(
-        self, stimulus: Stimulus, device: DeviceId, reason: Rejection, cause: Cause, why: str
+        self,
+        stimulus: Stimulus,
+        device: DeviceId,
+        reason: Rejection,
+        cause: Cause,
+        why: str,
+        *,
+        keeps: bool,
     ) -> tuple[Interaction, tuple[do.Effect, ...]]:
-        """What is left of a dial that may not be: an answer, and a record of it."""
+        """What is left of a dial that may not be: an answer, and a record of it if it `keeps`."""
         if isinstance(stimulus, LegOffered):
+            if not keeps:
+                return self.state, (do.Release(stimulus.leg, cause),)
             return step(self.state, DialRefused(stimulus, why, cause), self._around.clock())
-        record = self._record_of_refused(stimulus, device, ended_by_us(cause, device, why))
+        ending = ended_by_us(cause, device, why)
+        record = self._record_of_refused(stimulus, device, ending) if keeps else None
         if isinstance(stimulus, Command):
             rejection = refused(reason, stimulus, why)
             raise rejection if record is None else _DialRejected(rejection, record)

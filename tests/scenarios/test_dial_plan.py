@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any
@@ -13,7 +14,7 @@ from endpoint.callcontrol import commands as do
 from endpoint.callcontrol import events as told
 from endpoint.callcontrol.controller import ControllerSettings
 from endpoint.callcontrol.dialplan import Action, DialPlan, Rule
-from endpoint.callcontrol.dials import DialLimits
+from endpoint.callcontrol.dials import REFUSALS_KEPT, WINDOW_S, DialLimits
 from endpoint.callcontrol.model import CallDirection, CallRecord
 from endpoint.errors import CommandRejected
 from endpoint.legs.base import Cause, DeviceId, LegDiverted, LegRole, Side
@@ -97,6 +98,26 @@ async def test_s12_a_telephone_that_dials_a_refused_number_hears_so() -> None:
         assert phone.release_cause is Cause.NUMBER_REFUSED
         (record,) = desk.records.written
         assert (record.called, record.ending.cause) == (PREMIUM, Cause.NUMBER_REFUSED)
+
+
+async def test_s12_who_dials_in_vain_in_a_loop_does_not_fill_the_records() -> None:
+    """By command and at the telephone; every one is refused, and others' are recorded as ever."""
+    async with open_desk(plan=PLAN) as desk:
+        with capture_logs() as logs:
+            for _ in range(REFUSALS_KEPT + 5):
+                with pytest.raises(CommandRejected, match="0900"):
+                    await desk.controller.submit(do.MakeCall(A, PREMIUM))
+            phone = desk.exchange.offer(A, PREMIUM, LegRole.STATION)
+            other = desk.exchange.offer("6002", PREMIUM, LegRole.STATION)
+            await desk.told(told.CallCleared)
+        assert [phone.release_cause, other.release_cause] == [Cause.NUMBER_REFUSED] * 2
+        devices = [record.calling for record in desk.records.written]
+        assert devices == [A] * REFUSALS_KEPT + ["6002"]
+        assert sum(log["event"] == "dial refused" for log in logs) == REFUSALS_KEPT + 1
+        await asyncio.sleep(WINDOW_S)
+        with pytest.raises(CommandRejected):
+            await desk.controller.submit(do.MakeCall(A, PREMIUM))
+        assert desk.records.written[-1].calling == A
 
 
 async def test_s12_a_telephone_transfers_to_no_refused_number() -> None:
