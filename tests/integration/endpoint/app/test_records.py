@@ -106,16 +106,15 @@ WRONG = (
 )
 
 
-async def test_a_query_that_is_wrong_says_where(desk: Desk) -> None:
+async def test_a_query_that_is_wrong_says_where_and_a_call_that_never_was_is_not_found(
+    desk: Desk,
+) -> None:
     for query, field in WRONG:
         async with desk.http.get(f"{desk.url}/records?{query}", headers=desk.bearer) as answer:
             assert answer.status == 400, query
-            refused = msgspec.json.decode(await answer.read(), type=wire.Refused)
-        assert (refused.error, refused.field) == ("bad_field", field)
-        assert refused.expected
-
-
-async def test_a_call_that_never_was_is_not_found(desk: Desk) -> None:
+            told = msgspec.json.decode(await answer.read(), type=wire.Refused)
+        assert (told.error, told.field) == ("bad_field", field)
+        assert told.expected
     for call in ("i1-1", "..%2f", "%00", "' OR 1=1"):
         with pytest.raises(RequestRefused) as refused:
             await desk.client.record_of(call)

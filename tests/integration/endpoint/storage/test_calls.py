@@ -200,12 +200,10 @@ async def test_pages_hold_each_record_once_the_latest_first(records: StoredCallR
     assert began == sorted(began, reverse=True)
 
 
-@pytest.mark.parametrize("cursor", ["1", "x-1", "1-2-3", "999999999999999999-1", "1-²", "1-' OR 1"])
-async def test_a_cursor_that_no_search_gave_is_refused(
-    records: StoredCallRecords, cursor: str
-) -> None:
-    with pytest.raises(BadCursor):
-        await records.search(after=cursor)
+async def test_a_cursor_that_no_search_gave_is_refused(records: StoredCallRecords) -> None:
+    for cursor in ("1", "x-1", "1-2-3", "999999999999999999-1", "1-²", "1-' OR 1"):
+        with pytest.raises(BadCursor):
+            await records.search(after=cursor)
 
 
 async def test_a_long_text_is_found_by_all_of_it(records: StoredCallRecords) -> None:
