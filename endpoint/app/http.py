@@ -29,7 +29,8 @@ LOOPBACK = "127.0.0.1"
 _HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
-        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        "connect-src 'self'; media-src blob:; base-uri 'none'; form-action 'none'; "
+        "frame-ancestors 'none'"
     ),
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -45,6 +46,7 @@ _FILES = {
     "/page.js": ("page.js", "text/javascript"),
     "/commands.js": ("commands.js", "text/javascript"),
     "/others.js": ("others.js", "text/javascript"),
+    "/recordings.js": ("recordings.js", "text/javascript"),
     "/telephone.js": ("telephone.js", "text/javascript"),
     "/icon.svg": ("icon.svg", "image/svg+xml"),
 }

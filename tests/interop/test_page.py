@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from endpoint.app.recordings import named
 from endpoint.callcontrol.commands import AnswerCall, MakeCall
 from endpoint.callcontrol.events import (
     CallInformation,
@@ -17,6 +18,10 @@ from endpoint.callcontrol.events import (
     Established,
     Held,
     IvrVisited,
+    RecordingPaused,
+    RecordingResumed,
+    RecordingStarted,
+    RecordingStopped,
     Retrieved,
 )
 from endpoint.legs.base import Cause, DeviceId, DeviceRegistered, DeviceUnregistered
@@ -246,6 +251,35 @@ async def test_the_page_picks_up_what_rings_elsewhere_and_drops_a_party(
     await hear({page: {COLLEAGUE_HZ}, desk.ear(COLLEAGUE): {AGENT_HZ}})
     await page.press("Drop", within="#others")  # 6003 is supervised
     await page.state("ready")
+
+
+async def test_the_page_records_its_call_and_plays_what_was_recorded(
+    desk: Desk, page: EndpointPage, talking: None
+) -> None:
+    """Pressed are all buttons of a recording; then Play, which fetches the file with the token."""
+    assert await page.run("document.getElementById('recordings').hidden")
+    await page.press("Record")
+    recording = (await desk.event(RecordingStarted, device=AGENT)).recording
+    await page.shows("#recordings .chip", "recording")
+    await page.press("Pause recording")
+    await desk.event(RecordingPaused, recording=recording)
+    await page.press("Go on recording")
+    await desk.event(RecordingResumed, recording=recording)
+    await page.press("Stop recording")
+    await desk.event(RecordingStopped, recording=recording)
+    await page.shows("#recordings .chip", "complete")
+    await page.shows("#recordings b", f"{AGENT} | {CUSTOMER}")  # who called is right
+    await page.press("Play", within="#recordings")
+    await page.until("document.querySelector('#recordings audio').currentTime > 0")
+    file = await desk.endpoint.recordings.store.get(recording)
+    assert file is not None
+    save, player = (f"document.querySelector('#recordings {one}')" for one in ("a", "audio"))
+    assert abs(await page.run(f"{player}.duration") * 1000 - file.duration_ms) < 100
+    assert await page.run(f"{save}.href === {player}.src && {save}.protocol === 'blob:'")
+    assert await page.run(f"{save}.download") == named(file)
+    await page.run("document.getElementById('forget').click()")
+    assert not await page.run("document.querySelector('#recordings audio').src")
+    assert await page.run("document.querySelectorAll('#recordings .row').length") == 0
 
 
 async def test_a_page_that_nobody_looks_at_rings_and_closes_its_microphone(

@@ -2,6 +2,7 @@
 
 import { isIn, isOwnedBy, namesToANumber, offered, TO_A_NUMBER } from "./commands.js";
 import { callsOfOthers, dropper, giver } from "./others.js";
+import { RecordingList } from "./recordings.js";
 import { Telephone } from "./telephone.js";
 
 const API = "/api/v1";
@@ -54,17 +55,19 @@ function timeOfDay(moment) {
 
 // -- asking the server --------------------------------------------------------------------------
 
-async function ask(method, path, body) {
+async function send(method, path, body) {
   const answer = await fetch(API + path, {
     method,
     headers: { Authorization: `Bearer ${token}`, ...(body ? { "Content-Type": "application/json" } : {}) },
     body: body ? JSON.stringify(body) : undefined,
   });
-  const content = answer.status === 204 ? null : await answer.json();
   if (answer.status === 401) { leave("This token is not right."); }
-  if (!answer.ok) { throw Object.assign(new Error(content.text || content.error), { status: answer.status }); }
-  return content;
+  if (answer.ok) { return answer; }
+  const content = await answer.json();
+  throw Object.assign(new Error(content.text || content.error), { status: answer.status });
 }
+
+const ask = (...asked) => send(...asked).then((answer) => (answer.status === 204 ? null : answer.json()));
 
 async function command(path, body) {
   $("fault").textContent = "";
@@ -467,8 +470,10 @@ function receive(frame) {
       registrations: byKey(frame.registrations, keyOf),
     });
     askQuality();
+    recordings.look();
   } else {
     state.number = frame.number;
+    recordings.take(frame.event);
     if (frame.call) {
       state.calls.set(frame.call.call, frame.call);
     } else if (frame.fields.call) {
@@ -540,6 +545,7 @@ function later(reason) {
 
 function leave(reason = "") {
   if (phone.on) { phone.leave(); }
+  recordings.clear();
   token = "";
   clearTimeout(retry);
   sessionStorage.removeItem("token");
@@ -553,6 +559,7 @@ function leave(reason = "") {
   $("token").focus();
 }
 
+const recordings = new RecordingList({ send, make, place: $("recordings") });
 const phone = new Telephone({ ask, changed: follow, speaker: $("phone-speaker") });
 
 // -- begin --------------------------------------------------------------------------------------
