@@ -47,6 +47,7 @@ from endpoint.callcontrol.model import (
 )
 from endpoint.callcontrol.pickup import to_be_had
 from endpoint.callcontrol.refusals import check_allowed, refused
+from endpoint.callcontrol.refusedcalls import keep, record_of_offer
 from endpoint.callcontrol.runner import (
     CallRecords,
     ExtensionLookup,
@@ -69,6 +70,7 @@ from endpoint.legs.base import (
     LegOffered,
     LegReleased,
     LegRole,
+    OfferRefused,
     OfNoCall,
     RecordingEvent,
     RegistrationEvent,
@@ -536,6 +538,11 @@ class CallController:
                 self._offered(event)
             elif isinstance(event, RecordingEvent):
                 self._tell_of(event)
+            elif isinstance(event, OfferRefused):
+                now = asyncio.get_running_loop().time()
+                if self._dials.keeps_refusal(DeviceId(f"trunk {event.trunk}"), now):
+                    record = record_of_offer(event, self.clock())
+                    self._group.create_task(keep(self.records, record), name="refused call")
             else:
                 self._pass_on(event)
 

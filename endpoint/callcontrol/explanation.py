@@ -147,7 +147,8 @@ def explain(record: CallRecord) -> list[str]:
 def _course(record: CallRecord) -> str:
     """When it rang, was answered and ended."""
     if not record.connections:
-        return f"{record.calling} dialled {record.called}, and was refused: nobody was called."
+        how = "dialled" if record.direction is CallDirection.OUTBOUND else "called from outside"
+        return f"{record.calling} {how} {record.called}, and was refused: nobody was called."
     parts = [f"{record.calling} called {record.called}"]
     if record.delivered_at is not None:
         parts.append(f"it rang {_after(record.delivered_at - record.started_at)}")

@@ -42,6 +42,7 @@ from endpoint.callcontrol.model import (
     Timer,
 )
 from endpoint.callcontrol.refusals import refused
+from endpoint.callcontrol.refusedcalls import keep, refused_record
 from endpoint.callcontrol.routes import routes
 from endpoint.callcontrol.turn import ended_by_us, lost_record
 from endpoint.callcontrol.whereabouts import Whereabouts
@@ -277,7 +278,7 @@ class InteractionRunner:
             self.state, effects = self._decide(stimulus, decision)
             self._note_calls(before)
         except _DialRejected as rejected:
-            await self._keep(rejected.record)
+            await keep(self._around.records, rejected.record)
             _refuse(asker, rejected.rejection)
             return
         except CommandRejected as rejection:
@@ -358,27 +359,16 @@ class InteractionRunner:
         if not isinstance(stimulus, _DIALS | TransferAsked):
             return None
         self._refused_dials += 1
-        now = self._around.clock()
-        return CallRecord(
-            interaction=self.state.id,
-            call=CallId(f"{self.state.id}-refused-{self._refused_dials}"),
-            direction=CallDirection.OUTBOUND,
-            calling=device,
-            called=DeviceId(stimulus.destination.partition("-")[0]),
-            started_at=now,
-            delivered_at=None,
-            established_at=None,
-            ended_at=now,
-            ending=ending,
-            connections=(),
+        called = DeviceId(stimulus.destination.partition("-")[0])
+        return refused_record(
+            self.state.id,
+            self._refused_dials,
+            CallDirection.OUTBOUND,
+            device,
+            called,
+            ending,
+            self._around.clock(),
         )
-
-    async def _keep(self, record: CallRecord) -> None:
-        """A dial that was refused is no reason to break calls, neither is its record."""
-        try:
-            await self._around.records.write(record)
-        except Exception:
-            log.exception("record of a refused dial is lost", call=record.call)
 
     async def _planned(self, stimulus: Stimulus) -> tuple[Stimulus, Decision | None]:
         """A number is what it means before anything is decided: nobody is called by an alias."""

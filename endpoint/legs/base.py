@@ -545,7 +545,23 @@ class SoundDeviceReturned:
 SoundEvent = SoundDeviceLost | SoundDeviceReturned
 OfNoCall = TrunkEvent | LineFull | SourceBanned | TextReceived | SoundEvent
 """What is told and concerns no leg and no registration."""
-ExchangeEvent = LegEvent | RecordingEvent | RegistrationEvent | OfNoCall
+
+
+@dataclass(frozen=True, slots=True)
+class OfferRefused:
+    """A trunk's call was refused by us before it was offered."""
+
+    interaction: InteractionId
+    """That it would have opened."""
+    trunk: str
+    calling: DeviceId
+    called: DeviceId
+    cause: Cause
+    text: str
+    """For a person."""
+
+
+ExchangeEvent = LegEvent | RecordingEvent | RegistrationEvent | OfNoCall | OfferRefused
 """Everything that an exchange tells."""
 
 

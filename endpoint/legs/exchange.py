@@ -13,7 +13,6 @@ from typing import Self
 import structlog
 
 from endpoint.legs.base import (
-    CAUSES,
     Cause,
     DeviceId,
     DigitDetected,
@@ -26,6 +25,7 @@ from endpoint.legs.base import (
     LegQuality,
     LegReleased,
     LegRole,
+    OfferRefused,
     PlaceLeg,
     RecordingEnded,
     RecordingId,
@@ -66,6 +66,7 @@ from endpoint.media import messages as m
 from endpoint.media.link import MediaLink, WorkerLost
 from signaling.server import SipServer
 from signaling.sip.auto_answer import answer_after_s
+from signaling.sip.identity import number_of
 from signaling.supervision import Supervision
 from signaling.user_agent import RegistrationEvent
 
@@ -554,8 +555,7 @@ class LegExchange(Exchange):
             called, instance = trunk.device_for(session), None
             terms, transfers = trunk.settings.audio, trunk.settings.transfers
         if isinstance(called, NumberRefused):
-            log.info("a trunk's call is refused", reason=called.text)
-            session.hang_up(*called.answer)
+            self._refuse(session, trunk, called)
             return
         if not called or self._closing:
             session.hang_up(404 if not called else 503)
@@ -566,9 +566,8 @@ class LegExchange(Exchange):
             session.hang_up(481)
             return
         if trunk is not None and not trunk.enter(leg):
-            log.warning("trunk is full, a call is refused", trunk=trunk.name)
-            full = CAUSES[Cause.TRUNK_FULL]
-            session.hang_up(full.sip_status, full.q850)
+            full = f"trunk {trunk.name} has all of its {trunk.settings.most_calls} calls"
+            self._refuse(session, trunk, NumberRefused(Cause.TRUNK_FULL, full))
             return
         offered = offer_of(leg, session, DeviceId(called), trunk)
         if replaced is not None:
@@ -591,6 +590,17 @@ class LegExchange(Exchange):
                 answer_after_s=partial(self._answer_after_s, session, called, trunk),
             ),
             offered.calling,
+        )
+
+    def _refuse(self, session: CallSession, trunk: Trunk | None, why: NumberRefused) -> None:
+        """A trunk's call comes no further: its caller is told so, and whoever keeps records."""
+        assert trunk is not None  # of others no number is refused here
+        log.info("a trunk's call is refused", trunk=trunk.name, reason=why.text)
+        session.hang_up(*why.answer)
+        called = DeviceId(number_of(session.request.uri))
+        said = offer_of(LegId(""), session, called, trunk)
+        self._emit(
+            OfferRefused(said.interaction, trunk.name, said.calling, called, why.cause, why.text)
         )
 
     async def _answer_after_s(

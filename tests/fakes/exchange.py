@@ -20,11 +20,11 @@ from endpoint.legs.base import (
     DeviceUnregistered,
     DigitDetected,
     DigitsSent,
+    ExchangeEvent,
     FarEndHold,
     InteractionId,
     LegAlerting,
     LegAnswered,
-    LegEvent,
     LegHeld,
     LegId,
     LegOffered,
@@ -36,11 +36,9 @@ from endpoint.legs.base import (
     PlaceLeg,
     RecordingBegan,
     RecordingEnded,
-    RecordingEvent,
     RecordingId,
     RecordingRequest,
     RecordingSide,
-    RegistrationEvent,
     Route,
     Side,
     Source,
@@ -199,14 +197,14 @@ class FakeExchange:
         self.refuses_recordings = ""
         """Why no recording can begin."""
         self.recordings: dict[RecordingId, FakeRecording] = {}
-        self._events: asyncio.Queue[LegEvent | RecordingEvent | RegistrationEvent] = asyncio.Queue()
+        self._events: asyncio.Queue[ExchangeEvent] = asyncio.Queue()
         self._routes: dict[InteractionId, tuple[Route, ...]] = {}
         self._placed: dict[str, asyncio.Event] = {}
         self._numbers = count(1)
 
     # -- what the test does -----------------------------------------------------------------------
 
-    def tell(self, event: LegEvent | RecordingEvent | RegistrationEvent) -> None:
+    def tell(self, event: ExchangeEvent) -> None:
         self._events.put_nowait(event)
 
     def registered(self, device: str, *, server: str = "") -> None:
@@ -402,7 +400,7 @@ class FakeExchange:
     def end_recording(self, recording: RecordingId) -> None:
         self.recordings[recording].is_over = True
 
-    async def events(self) -> AsyncIterator[LegEvent | RecordingEvent | RegistrationEvent]:
+    async def events(self) -> AsyncIterator[ExchangeEvent]:
         while True:
             yield await self._events.get()
 

@@ -15,15 +15,25 @@ from endpoint.callcontrol import events as told
 from endpoint.callcontrol.controller import ControllerSettings
 from endpoint.callcontrol.dialplan import Action, DialPlan, Rule
 from endpoint.callcontrol.dials import REFUSALS_KEPT, WINDOW_S, DialLimits
+from endpoint.callcontrol.explanation import explain
 from endpoint.callcontrol.model import CallDirection, CallRecord
 from endpoint.errors import CommandRejected
-from endpoint.legs.base import Cause, DeviceId, LegDiverted, LegRole, Side
+from endpoint.legs.base import (
+    Cause,
+    DeviceId,
+    InteractionId,
+    LegDiverted,
+    LegRole,
+    OfferRefused,
+    Side,
+)
 from endpoint.legs.numbering import NumberRule, TrunkNumbers
 from tests.scenarios.desk import Desk, open_desk
 
 pytestmark = pytest.mark.scenario
 
 A = DeviceId("6001")
+CUSTOMER = DeviceId("10086")
 PREMIUM = "0900123456"
 PLAN = DialPlan(
     trunks=(TrunkNumbers("carrier", (NumberRule("*"),)),),
@@ -118,6 +128,25 @@ async def test_s12_who_dials_in_vain_in_a_loop_does_not_fill_the_records() -> No
         with pytest.raises(CommandRejected):
             await desk.controller.submit(do.MakeCall(A, PREMIUM))
         assert desk.records.written[-1].calling == A
+
+
+async def test_a_trunk_s_call_that_is_refused_is_recorded_and_not_without_end() -> None:
+    async with open_desk(plan=PLAN) as desk:
+        for number in range(REFUSALS_KEPT + 5):
+            desk.exchange.tell(
+                OfferRefused(
+                    InteractionId(f"x{number}"), "carrier", CUSTOMER, A, Cause.BUSY, "Closed."
+                )
+            )
+        await desk.talking("6002")
+        found = refused_dials(desk)
+        assert len({record.call for record in found}) == len(found) == REFUSALS_KEPT
+        one = found[0]
+        assert (one.direction, one.calling, one.called) == (CallDirection.INBOUND, CUSTOMER, A)
+        assert (one.ending.cause, one.ending.text) == (Cause.BUSY, "Closed.")
+        assert "called from outside" in explain(one)[0]
+        await desk.clear("6002")
+        await desk.told(told.CallCleared)
 
 
 async def test_s12_a_telephone_transfers_to_no_refused_number() -> None:

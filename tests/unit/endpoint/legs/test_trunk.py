@@ -24,6 +24,7 @@ from endpoint.legs.base import (
     LegOffered,
     LegReleased,
     LegRole,
+    OfferRefused,
     PlaceLeg,
     Route,
     Side,
@@ -362,6 +363,10 @@ class TestSeveralTrunks:
         desk.server.offered.put(session)
         # Its networks are those of both, and the first by order is full.
         assert await session.until("hang_up") == ("hang_up", 503, 34)
+        refused = await desk.next()
+        assert isinstance(refused, OfferRefused)
+        assert (refused.trunk, refused.called) == ("main", "+4930100")
+        assert refused.cause is Cause.TRUNK_FULL
         first.end(status=486)
         await released(desk)
         desk.exchange.place(place())
@@ -615,6 +620,9 @@ class TestThePlan:
         refused = FakeSession(called="+4931", sdp=far_offer(), flow=CARRIER)
         desk.server.offered.put(refused)
         assert await refused.until("hang_up") == ("hang_up", 486, 17)
+        said = await desk.next()
+        assert isinstance(said, OfferRefused)
+        assert (said.trunk, said.called, said.cause) == ("first", "+4931", Cause.BUSY)
         session = FakeSession(called="+4930100", sdp=far_offer(), flow=CARRIER)
         desk.server.offered.put(session)
         offered = await desk.next()
