@@ -14,7 +14,7 @@ from endpoint.callcontrol import events as told
 from endpoint.callcontrol.calldata import LARGEST
 from endpoint.callcontrol.model import CallId
 from endpoint.errors import CommandRejected
-from endpoint.legs.base import Cause, DeviceId
+from endpoint.legs.base import Cause, DeviceId, IvrVisited
 from tests.scenarios.desk import Desk, open_desk
 
 pytestmark = pytest.mark.scenario
@@ -204,3 +204,28 @@ async def test_a_call_is_made_with_data() -> None:
         await desk.told(told.ServiceInitiated)
         assert carried(desk, made.call) == ORDER
         assert list((await records(desk)).values()) == [ORDER]
+
+
+async def test_the_way_through_flows_is_told_node_by_node_with_what_came_of_the_last() -> None:
+    """A node may be come to twice in a row, and a second IVR may be in the call."""
+    async with open_desk() as desk:
+        _, customer = await desk.talking()
+        for flow, node, result in (
+            ("orders", "say", ""),
+            ("orders", "say", ""),
+            ("orders", "say", "1"),
+            ("survey", "say", "2"),
+            ("orders", "end", ""),
+        ):
+            desk.exchange.tell(IvrVisited(customer.id, flow, node, "menu", result))
+        for _ in range(5):
+            await desk.told(told.IvrVisited)
+        customer.hang_up()
+        await desk.told(told.CallCleared)
+    (record,) = desk.records.written
+    assert [(each.flow, each.node, each.outcome) for each in record.ivr_path] == [
+        ("orders", "say", ""),
+        ("orders", "say", "1"),
+        ("survey", "say", "2"),
+        ("orders", "end", ""),
+    ]

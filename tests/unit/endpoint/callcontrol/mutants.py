@@ -2,10 +2,11 @@
 
 A mutant is a module of call control with one place of its source changed: a command taken from a
 row of `transitions.py` or put into one, another state where a connection gets one, a question after
-a state turned round, a decision of `routes.py` or `recorded.py` otherwise. The tests are collected
-once; then each mutant is put in place of what it changes, in the process that lives, and they run
-until one fails. The table in `docs/call-control.md` that repeats `transitions.py` is not asked: it
-would know any change of it, and prove nothing.
+a state turned round, a decision otherwise of who hears whom, who is recorded, what goes with a call
+and what is told of it. The tests are collected once; then each mutant is put in place of what it
+changes, in the process that lives, and they run until one fails. The table in
+`docs/call-control.md` that repeats `transitions.py` is not asked: it would know any change of it,
+and prove nothing.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ import pytest
 ROOT = Path(__file__).parents[4]
 PACKAGE = "endpoint.callcontrol"
 TRANSITIONS, ROUTES, RECORDED = "transitions", "routes", "recorded"
+CALL_DATA, LEG_EVENTS = "calldata", "legevents"
 WHERE_STATES_ARE_GIVEN = (
     "machine",
     "moves",
@@ -42,6 +44,8 @@ WHERE_STATES_ARE_GIVEN = (
     "supervision",
     "transfer",
 )
+DECIDING = (ROUTES, RECORDED, CALL_DATA)
+"""Here every decision is changed, not those alone that look at states."""
 UNIT, SCENARIOS = "tests/unit/endpoint/callcontrol", "tests/scenarios"
 TESTS = (
     f"{UNIT}/test_transitions.py",
@@ -56,6 +60,7 @@ TESTS = (
     f"{SCENARIOS}/test_pickup.py",
     f"{SCENARIOS}/test_park.py",
     f"{SCENARIOS}/test_lending.py",
+    f"{SCENARIOS}/test_call_data.py",
     f"{SCENARIOS}/test_recording.py",
     f"{SCENARIOS}/test_calls.py",
     f"{SCENARIOS}/test_what_is_allowed.py",
@@ -191,8 +196,8 @@ def mutants() -> list[Mutant]:
         *_of_guards(TRANSITIONS),
         *(each for name in WHERE_STATES_ARE_GIVEN for each in _of_states(name)),
         *(each for name in WHERE_STATES_ARE_GIVEN for each in _of_guards(name)),
-        *_of_routes(ROUTES),
-        *_of_routes(RECORDED),
+        *(each for name in DECIDING for each in _of_decisions(name)),
+        *_of_cases(LEG_EVENTS),
     ]
 
 
@@ -270,8 +275,18 @@ def _of_guards(name: str) -> Iterator[Mutant]:
                 pass
 
 
-def _of_routes(name: str) -> Iterator[Mutant]:
-    """Each decision turned round, each condition left out, each route and each sound another."""
+def _of_cases(name: str) -> Iterator[Mutant]:
+    """Each condition of a case as if it always held, and never."""
+    module = Module(name)
+    for node, _ in module.nodes():
+        if isinstance(node, ast.match_case) and node.guard is not None:
+            text = ast.unparse(node.guard)
+            for held in ("True", "False"):
+                yield module.mutant(node.guard, f"`case … if {text}` is {held}", _replaced(held))
+
+
+def _of_decisions(name: str) -> Iterator[Mutant]:
+    """Each decision turned round, each condition left out, each step, route and sound another."""
     module = Module(name)
     for node, around in module.nodes():
         text = " ".join(ast.unparse(node).split())[:70] if hasattr(node, "lineno") else ""
