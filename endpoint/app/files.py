@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from endpoint.app import certificates
 from endpoint.app.agentsettings import FILE
 from endpoint.app.ivrsettings import checked as checked_flow
+from endpoint.app.recordingsettings import key_of
 from endpoint.audio.wav import read_wav
 from endpoint.errors import AudioError, ConfigurationError
 from endpoint.ivr.reading import FlowError
@@ -67,6 +68,9 @@ def unusable(tree: Tree) -> Iterator[Mistake]:
     if isinstance(sip, dict):
         yield from _authority("sip.tls_ca", sip.get("tls_ca"))
         yield from _authority("sip.tls_client_ca", sip.get("tls_client_ca"))
+    recordings = tree.get("recordings")
+    if isinstance(recordings, dict):
+        yield from _recordings_key(recordings.get("key_file"))
     for table in ("account", "agent"):
         for index, account in _tables(tree, table):
             key = f"{table}.{index}"
@@ -81,6 +85,7 @@ def unusable(tree: Tree) -> Iterator[Mistake]:
             yield from _wav(f"agent.{index}.input", said.removeprefix(FILE))
     for index, ivr in _tables(tree, "ivr"):
         yield from _flow(f"ivr.{index}.flow", ivr.get("flow"), ivr.get("directory"))
+        yield from _directory(f"ivr.{index}.directory", ivr.get("directory"))
     for index, station in _tables(tree, "station"):
         if station.get("kind") == "file":
             yield from _wav(f"station.{index}.path", station.get("path"))
@@ -101,6 +106,17 @@ def _certificate(certificate: object, key: object) -> Iterator[Mistake]:
         return
     try:
         certificates.operators(Path(certificate), Path(key))
+    except ConfigurationError as error:
+        for mistake in error.mistakes:
+            setting, _, text = mistake.partition(": ")
+            yield setting, text
+
+
+def _recordings_key(path: object) -> Iterator[Mistake]:
+    if not isinstance(path, str):
+        return
+    try:
+        key_of(Path(path))
     except ConfigurationError as error:
         for mistake in error.mistakes:
             setting, _, text = mistake.partition(": ")
@@ -137,6 +153,12 @@ def _chain(key: str, certificate: object, private_key: object) -> Iterator[Mista
     except (OSError, ssl.SSLError) as error:
         where = f"{_whole(certificate)} and {_whole(private_key)}"
         yield f"{key}.certificate", f"found {where} ({error}), expected a PEM chain and its key"
+
+
+def _directory(key: str, path: object) -> Iterator[Mistake]:
+    """One that is not there is passed over in silence by a call: its sounds are our own."""
+    if isinstance(path, str) and not Path(path).is_dir():
+        yield key, f"found {_whole(path)}, expected a directory that is there"
 
 
 def _flow(key: str, flow: object, directory: object) -> Iterator[Mistake]:

@@ -63,7 +63,9 @@ class PlanRejected(EndpointError):
     @classmethod
     def taken(cls, name: str) -> Self:
         """There is one already."""
-        return cls(409, "name_taken", f"there is a rule {name} already")
+        return cls(
+            409, "name_taken", f"there is a rule {name} already; change it, or take another name"
+        )
 
 
 class PlanBook:

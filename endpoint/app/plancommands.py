@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args, get_type_hints
 
 import msgspec
 import typer
@@ -80,6 +80,7 @@ _OF_ACTION = {
 }
 _OF_ACTIONS = {key for keys in _OF_ACTION.values() for key in keys}
 """What is said of some actions, and is of no use to others."""
+_CAUSES = get_args(get_type_hints(wire.PlanRule)["cause"])
 
 
 @asynccontextmanager
@@ -313,8 +314,11 @@ def import_rules(
     try:
         octets = sys.stdin.buffer.read() if str(file) == "-" else file.read_bytes()
         wanted = msgspec.json.decode(octets, type=wire.PlanOfRules)
-    except (OSError, msgspec.DecodeError) as error:
-        output.fail(CommandFailed(ExitCode.FAILED, f"{file}: {error}"))
+    except OSError as error:
+        output.fail(CommandFailed(ExitCode.FAILED, f"{file} can't be read: {error.strerror}"))
+    except msgspec.DecodeError as error:
+        why = f"{file}: {error}; expected what `agent-endpoint plan export` printed"
+        output.fail(CommandFailed(ExitCode.FAILED, why))
 
     async def bring() -> wire.Plan:
         async with plan_desk(loaded) as desk:
@@ -340,7 +344,8 @@ def ask_number(
     try:
         when = datetime.fromisoformat(at) if at else None
     except ValueError as error:
-        raise typer.BadParameter(f"--at: {error}") from error
+        expected = "2026-12-25T10:00 or 2026-12-25T10:00+01:00"
+        raise typer.BadParameter(f"--at: found {at!r}, expected as {expected}") from error
     if when is not None and when.tzinfo is None:
         when = when.astimezone()
 
@@ -464,4 +469,7 @@ def _rule(given: dict[str, Any], output: Output) -> wire.PlanRule:
     try:
         return msgspec.convert(given, wire.PlanRule)
     except msgspec.ValidationError as error:
+        if (cause := given.get("cause")) not in (None, *_CAUSES):
+            why = f"--cause: found {cause!r}, expected one of {', '.join(_CAUSES)}"
+            output.fail(CommandFailed(ExitCode.FAILED, why))
         output.fail(CommandFailed(ExitCode.FAILED, str(error)))

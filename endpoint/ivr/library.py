@@ -60,6 +60,8 @@ def load(place: Place) -> Flow:
         text = place.path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         why = getattr(error, "strerror", None) or str(error)
+        if isinstance(error, FileNotFoundError):
+            why += f"; expected a file, or one of {', '.join(shipped())}"
         raise FlowError([Mistake(str(place.path), 1, "", f"can't be read: {why}")]) from None
     flow = reading.read(text, file, place.find)
     lines = Places(text)

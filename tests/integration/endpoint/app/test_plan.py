@@ -333,5 +333,7 @@ def test_what_the_command_line_can_not_do_is_told(here: Path) -> None:
     assert "there is no rule a" in cli("remove", "a", "--json", code=1)["text"]
     (here / "bad.json").write_text('{"rules": [{"name": "a"}]}')
     assert "pattern" in cli("import", "bad.json", "--json", code=1)["text"]
+    assert "can't be read: No such file" in cli("import", "none", "--json", code=1)["text"]
     cause = ("--refuse", "--cause", "nothing", "--json")
-    assert "cause" in cli("add", "a", "--pattern", "1", *cause, code=1)["text"]
+    told = cli("add", "a", "--pattern", "1", *cause, code=1)["text"]
+    assert told.startswith("--cause: found 'nothing', expected one of number_refused, ")

@@ -502,3 +502,16 @@ def test_one_port_can_not_be_listened_on_twice(home: Path) -> None:
     write(home / "agent-endpoint.toml", "[http]\nport = 8643\nplain_port = 8643\n")
     (mistake,) = mistakes()
     assert "port and plain_port are both 8643" in mistake
+
+
+def test_a_key_of_recordings_that_is_no_use_is_told_with_all_else(home: Path) -> None:
+    file = home / "agent-endpoint.toml"
+    (home / "short.key").write_text("00")
+    for name, why in (("none.key", "(No such file"), ("short.key", "which holds something else")):
+        file.write_text(f'[recordings]\nkey_file = "{name}"\n')
+        with pytest.raises(ConfigurationError) as caught:
+            load(file, files=True)
+        (told,) = caught.value.mistakes
+        assert told.startswith("recordings.key_file")
+        assert why in told
+        assert "openssl rand -hex 32" in told

@@ -51,7 +51,7 @@ station = [{ device = "6001", kind = "tone" }]
 ivr = [
     { code = "999", flow = "survay" },
     { code = "999", flow = "bad.toml" },
-    { code = "6001", flow = "survey" },
+    { code = "6001", flow = "survey", directory = "gone" },
 ]
 skill = [{ code = "1001", devices = [] }, { code = "a b", devices = ["6 1"] }]
 """
@@ -62,6 +62,7 @@ skill = [{ code = "1001", devices = [] }, { code = "a b", devices = ["6 1"] }]
     assert mistakes(tmp_path, text) == [
         f"ivr.0.flow (FILE): found 'survay', expected {files}",
         "ivr.1.flow (FILE): bad.toml:1: start: found 'b', expected the name of a node",
+        f"ivr.2.directory (FILE): found '{tmp_path}/gone', expected a directory that is there",
         "skill.0.devices (FILE): found a list, expected at least 1 entries",
         "skill.1.code (FILE): found 'a b', expected 1 to 64 letters, digits or any of _ . -",
         f"skill.1.devices.0 (FILE): found '6 1', expected {device}",

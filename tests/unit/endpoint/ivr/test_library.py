@@ -95,7 +95,9 @@ def test_a_file_that_is_no_use_is_told(
 
 
 def test_a_flow_that_is_not_there_is_told(tmp_path: Path) -> None:
-    with pytest.raises(FlowError, match="can't be read: No such file"):
+    with pytest.raises(
+        FlowError, match=r"can't be read: No such file.*; expected a file, or one of .*survey"
+    ):
         library.load(Place(tmp_path / "none.toml"))
 
 
