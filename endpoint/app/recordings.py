@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -112,7 +113,7 @@ class RecordingRoutes:
         state, limit = query.get("state", ""), query.get("limit", "100")
         if state and state not in set(FileState):
             raise _bad("state", ", ".join(FileState))
-        if not (limit.isascii() and limit.isdecimal() and 1 <= int(limit[:6]) <= 1000):
+        if not (re.fullmatch("[0-9]{1,4}", limit) and 1 <= int(limit) <= 1000):
             raise _bad("limit", "1 to 1000")
         files = await self.archive.store.find(
             call=query.get("call", ""),

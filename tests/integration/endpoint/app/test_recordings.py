@@ -250,7 +250,7 @@ async def test_its_row_stays_when_the_file_is_deleted_by_hand_or_by_age(tmp_path
         with pytest.raises(RequestRefused) as refusal:
             await desk.client.recording("nobody")
         assert refusal.value.status == 404
-        for query in ("state=none", "limit=0", "limit=x"):
+        for query in ("state=none", "limit=0", "limit=x", "limit=0000019999"):
             with pytest.raises(RequestRefused, match="expected"):
                 await desk.client._send("GET", f"/recordings?{query}")
 
