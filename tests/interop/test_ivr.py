@@ -295,7 +295,7 @@ async def talking(tmp_path: Path, text: str = "") -> AsyncIterator[tuple[Desk, B
         await desk.do(MakeCall(AGENT, CUSTOMER))
         await customer.ringing()
         await customer.accept()
-        await customer.established()
+        await desk.event(Established, device=CUSTOMER)
         await desk.do(AssociateData(AGENT, {"OrderID": "SVC_1"}))
         yield desk, customer
 

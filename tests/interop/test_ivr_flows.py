@@ -65,7 +65,7 @@ async def talking(tmp_path: Path, **settings: Any) -> AsyncIterator[tuple[Desk, 
         await desk.do(MakeCall(AGENT, CUSTOMER))
         await customer.ringing()
         await customer.accept()
-        await customer.established()
+        await desk.event(Established, device=CUSTOMER)
         yield desk, customer
 
 
