@@ -118,6 +118,12 @@ class ConnectionGuard:
         self._handshakes.add(handshake)
         handshake.add_done_callback(self._handshakes.discard)
 
+        def over(done: asyncio.Task[None]) -> None:
+            if done.cancelled():  # maybe before it had begun, and could close it by itself
+                transport.abort()
+
+        handshake.add_done_callback(over)
+
     def became(self, raw: asyncio.Transport, secured: asyncio.Transport, source: str) -> None:
         """The handshake is done: requests come by another transport, within the same time."""
         timer = self._waiting.pop(raw, None)

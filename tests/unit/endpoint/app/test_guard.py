@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from typing import Any
 
 import pytest
@@ -21,6 +22,9 @@ class Transport(asyncio.Transport):
 
     def abort(self) -> None:
         self.aborted.set()
+
+    def pause_reading(self) -> None:
+        """It is always so."""
 
 
 class Inner(asyncio.Protocol):
@@ -120,6 +124,15 @@ async def test_who_comes_when_it_has_ended_is_not_left_open() -> None:
     late = Connection(ended)
     assert late.transport.aborted.is_set()
     assert late.inner.seen == []
+
+
+async def test_a_handshake_that_has_not_begun_when_it_ends_leaves_nothing_open() -> None:
+    async with guard() as ended:
+        inner, transport = Inner(), Transport("192.0.2.1")
+        protocol = ended.around(lambda: inner, ssl.create_default_context())()
+        protocol.connection_made(transport)
+    assert transport.aborted.is_set()
+    assert inner.seen == []
 
 
 async def test_one_ipv6_network_is_one_source() -> None:
