@@ -76,8 +76,8 @@ class RecordJournal:
         self._news = asyncio.Event()
         self._tried = asyncio.Event()
         """Set, and made anew, when the database was asked once more."""
-        self.trouble = ""
-        """Why records wait; empty where the database takes them."""
+        self._trouble = ""
+        """What the database said last; empty where it takes records."""
 
     def __repr__(self) -> str:
         return f"<RecordJournal {self._path.name}, {len(self._waiting)} wait>"
@@ -144,6 +144,11 @@ class RecordJournal:
                 async with asyncio.timeout(FAREWELL_S):
                     await self._tried.wait()
 
+    @property
+    def trouble(self) -> str:
+        """Why records wait; empty where none does."""
+        return self._trouble if self._waiting else ""
+
     # -- for whoever reads -----------------------------------------------------------------------
 
     async def settled(self, timeout_s: float) -> bool:
@@ -166,15 +171,15 @@ class RecordJournal:
                     await self._bring_some_in()
                 await self._empty()
             except StorageError as error:
-                if str(error) != self.trouble:
+                if str(error) != self._trouble:
                     log.error("call records wait", records=len(self._waiting), reason=str(error))
-                self.trouble = str(error)
+                self._trouble = str(error)
                 await asyncio.sleep(RETRY_S)
                 self._news.set()
             else:
-                if self.trouble:
+                if self._trouble:
                     log.info("the database takes call records again")
-                self.trouble = ""
+                self._trouble = ""
 
     # -- into the database ----------------------------------------------------------------------
 

@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
@@ -51,7 +50,7 @@ class Serving:
     ) -> None:
         self.state = StateDirectory(directory / "state")
         self.sip_port = free_port()
-        self.tls_port = free_port(socket.SOCK_STREAM)
+        self.tls_port = free_port()
         self._directory = directory
         self._extensions = extensions
         tones = [
@@ -60,8 +59,8 @@ class Serving:
         ]
         told = {
             "STATE__DIRECTORY": str(self.state.path),
-            "HTTP__PORT": free_port(socket.SOCK_STREAM),
-            "HTTP__PLAIN_PORT": free_port(socket.SOCK_STREAM),
+            "HTTP__PORT": free_port(),
+            "HTTP__PLAIN_PORT": free_port(),
             "SIP__PORT": self.sip_port,
             "SIP__TLS_PORT": self.tls_port,
             "STATION": json.dumps(tones),

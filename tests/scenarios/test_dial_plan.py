@@ -200,7 +200,7 @@ async def test_a_record_that_can_not_be_kept_breaks_nothing(
             with capture_logs() as logs, pytest.raises(CommandRejected) as caught:
                 await desk.transfer("6001", PREMIUM)
         assert caught.value.reason == "number_refused"
-        assert [log for log in logs if log["event"] == "record of a refused dial is lost"]
+        assert [log for log in logs if log["event"] == "record of a refused call is lost"]
         await desk.hold("6001")
         await desk.told(told.Held)
 

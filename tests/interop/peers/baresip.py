@@ -7,7 +7,6 @@ import datetime
 import itertools
 import json
 import re
-import socket
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any, Self
@@ -115,7 +114,7 @@ class Baresip:
         self._replies: Feed[Event] = Feed(f"baresip {user} replies")
         self._tokens = itertools.count(1)
         self._directory = directory
-        self._control_port = free_port(socket.SOCK_STREAM)
+        self._control_port = free_port()
         self._register = register
         self._uuid = uuid
         proxy = f'"sip:{registrar};transport={transport}"'

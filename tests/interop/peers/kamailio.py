@@ -49,9 +49,7 @@ class Kamailio:
     ) -> None:
         self.ca = ca or trustme.CA()
         self.sip_port = free_port()
-        self.tls_port, self.ws_port, self.wss_port = (
-            free_port(socket.SOCK_STREAM) for _ in range(3)
-        )
+        self.tls_port, self.ws_port, self.wss_port = (free_port() for _ in range(3))
         self._rtpengine = rtpengine
         self._trunk = trunk
         self._names = names

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import socket
 from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -108,7 +107,7 @@ class Linphone:
         self._identity = f"sip:{user}@{registrar}"
         self._security = CLEAR
         if ca_file is not None:
-            port = free_port(socket.SOCK_STREAM)
+            port = free_port()
             self._security = SECURITY.format(tls_port=port, ca_file=ca_file)
         self._password = password
         self._directory = directory

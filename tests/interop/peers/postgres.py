@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import tempfile
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -30,7 +29,7 @@ class Postgres:
     password = "postgres-4be1"
 
     def __init__(self, directory: Path) -> None:
-        self.port = free_port(socket.SOCK_STREAM)
+        self.port = free_port()
         self._logs = directory
         self._user = "postgres" if os.geteuid() == 0 else None
         self._stack = AsyncExitStack()

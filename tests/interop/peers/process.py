@@ -40,17 +40,24 @@ def own_share(first: int, ports: int) -> range:
     return range(first + _WORKER * share, first + (_WORKER + 1) * share)
 
 
-def free_port(kind: socket.SocketKind = socket.SOCK_DGRAM) -> int:
+_given: set[int] = set()
+
+
+def free_port() -> int:
     """Return a port that nobody had a moment ago, for programs that can't bind port 0.
 
+    Free for UDP and for TCP, as most programs take both, and given to nobody else meanwhile.
     It is none that the kernel gives out by itself: SIPp comes back to its own after registering.
     Each process of pytest-xdist has a share of its own: two may find the same port free at once.
     """
     own = own_share(_FIRST_PORT, _PORTS)
+    if len(_given) > len(own) // 2:
+        _given.clear()
     while True:
         port = random.choice(own)
-        with socket.socket(socket.AF_INET, kind) as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
+        kinds = (socket.SOCK_DGRAM, socket.SOCK_STREAM)
+        if port not in _given and not any(in_use(port, kind) for kind in kinds):
+            _given.add(port)
             return port
 
 

@@ -60,7 +60,7 @@ class Sipp:
     ) -> None:
         self.scenario = scenario
         self._kind = socket.SOCK_STREAM if tcp else socket.SOCK_DGRAM
-        self.sip_port = sip_port or free_port(self._kind)
+        self.sip_port = sip_port or free_port()
         self.rtp_port = free_rtp_port()
         """Where it echoes, or from where it streams."""
         self._messages = directory / f"sipp-{user}-{scenario}-messages.log"

@@ -48,7 +48,8 @@ async def test_tasks_ports_and_descriptors_are_where_they_began(office: Office) 
     tasks, files = len(asyncio.all_tasks()), descriptors()
     for _ in range(CALLS):
         await call(agent, customer, office)
-    assert len(asyncio.all_tasks()) == tasks
+    # What the first call began may have ended since; nothing may have come.
+    assert len(asyncio.all_tasks()) <= tasks
     assert descriptors() == files
     assert office.exchange.leg_count == 0
     assert "0 ports" in repr(office.exchange)
