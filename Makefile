@@ -18,7 +18,8 @@ NAMES ?= localhost 127.0.0.1 ::1
 PYTEST_ARGS ?=
 SHORT = -m 'not soak' --durations=10 $(PYTEST_ARGS)
 # Busy with both cores, or measuring them: one after the other, with nothing beside them.
-ALONE := $(addprefix tests/integration/, test_matrix.py endpoint/app/test_enumeration.py endpoint/app/test_exhaustion.py) \
+ALONE := $(addprefix tests/integration/, test_matrix.py endpoint/app/test_enumeration.py endpoint/app/test_exhaustion.py \
+	endpoint/media/test_recorder.py) \
 	$(addprefix tests/interop/, test_bench.py test_chromium.py test_chromium_media.py)
 # Judged by the clock to milliseconds, but waiting most of the time: no more of them than cores.
 BY_THE_CLOCK := $(addprefix tests/integration/, signaling endpoint/media endpoint/legs/test_bad_networks.py) \
@@ -44,7 +45,7 @@ serve: setup ## Run the endpoint with its embedded defaults
 
 test: setup peers check ## Check everything a change may break (what CI runs)
 	$(BIN)/pytest tests $(patsubst %,--ignore=%,$(ALONE) $(BY_THE_CLOCK)) --ignore=tests/bench $(ABREAST) 3 $(SHORT) $(OR_NONE)
-	$(BIN)/pytest $(BY_THE_CLOCK) $(ABREAST) 2 $(SHORT) $(OR_NONE)
+	$(BIN)/pytest $(BY_THE_CLOCK) $(ALONE:%=--ignore=%) $(ABREAST) 2 $(SHORT) $(OR_NONE)
 	$(BIN)/pytest $(ALONE) $(SHORT) $(OR_NONE)
 
 check: setup ## Lint, formatting, types, direction of imports
