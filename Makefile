@@ -18,7 +18,8 @@ NAMES ?= localhost 127.0.0.1 ::1
 PYTEST_ARGS ?=
 SHORT = -m 'not soak' --durations=10 $(PYTEST_ARGS)
 # Busy with both cores, or measuring them: one after the other, with nothing beside them.
-ALONE := $(addprefix tests/integration/, test_matrix.py endpoint/app/test_enumeration.py endpoint/app/test_exhaustion.py \
+ALONE := $(addprefix tests/integration/, test_matrix.py test_left_routes.py \
+	endpoint/app/test_enumeration.py endpoint/app/test_exhaustion.py \
 	endpoint/media/test_recorder.py) \
 	$(addprefix tests/interop/, test_bench.py test_chromium.py test_chromium_media.py)
 # Judged by the clock to milliseconds, but waiting most of the time: no more of them than cores.

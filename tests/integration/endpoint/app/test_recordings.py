@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
@@ -101,10 +101,11 @@ class Desk:
 
     async def until_state(self, recording: str, state: str) -> wire.Recording:
         async with asyncio.timeout(PATIENCE_S):
-            while (found := await self.client.recording(recording)).state != state:
+            while True:
+                with suppress(RequestRefused):  # its row comes behind the event
+                    if (found := await self.client.recording(recording)).state == state:
+                        return found
                 await asyncio.sleep(0.02)
-                continue
-        return found
 
     def path(self, recording: wire.Recording) -> Path:
         directory = self.endpoint.recordings.settings.directory
