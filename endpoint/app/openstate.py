@@ -65,6 +65,15 @@ class OpenState(Generic[V]):
             os.close(self._file)
             self._file = -1
 
+    def get(self, key: str) -> V | None:
+        """What is open by that name; None where nothing is."""
+        line = self._lines.get(key)
+        return None if line is None else self._value(msgspec.json.decode(line, type=_Line))
+
+    def values(self) -> list[V]:
+        """All that is open."""
+        return [self._value(msgspec.json.decode(line, type=_Line)) for line in self._lines.values()]
+
     def put(self, key: str, value: V) -> None:
         """Something is open, or has changed. It is safe when this returns."""
         line = msgspec.json.encode(_Line(key, msgspec.Raw(msgspec.json.encode(value))))
@@ -129,6 +138,9 @@ class OpenState(Generic[V]):
             log.error("what is open can't be noted", file=str(self._path), reason=str(error))
         self._is_broken = True
 
+    def _value(self, line: _Line) -> V:
+        return msgspec.json.decode(line.value, type=self._kind)
+
     def _read(self) -> None:
         try:
             content = self._path.read_bytes()
@@ -146,7 +158,7 @@ class OpenState(Generic[V]):
                     left.pop(line.key, None)
                     self._lines.pop(line.key, None)
                     continue
-                left[line.key] = msgspec.json.decode(line.value, type=self._kind)
+                left[line.key] = self._value(line)
                 self._lines[line.key] = text
             except msgspec.MsgspecError as error:
                 log.warning("a line can't be read", file=str(self._path), reason=str(error))

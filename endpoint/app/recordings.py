@@ -37,24 +37,51 @@ class RecordingArchive:
     """The files, and what is known of them."""
 
     def __init__(
-        self, store: StoredRecordings, settings: RecordingSettings, keep_days: float
+        self,
+        store: StoredRecordings,
+        noted: OpenState[RecordedFile],
+        settings: RecordingSettings,
+        keep_days: float,
     ) -> None:
+        """`noted`: what the store may not know yet. A client that was told asks at once."""
         self.store = store
         self.settings = settings
+        self._noted = noted
         self._keep_days = keep_days
+
+    async def get(self, recording: str) -> RecordedFile | None:
+        """One; None where there never was one of that name. Raises StorageError."""
+        return self._noted.get(recording) or await self.store.get(recording)
+
+    async def find(
+        self, *, call: str = "", state: FileState | None = None, limit: int = 100
+    ) -> list[RecordedFile]:
+        """The latest of a call or of its interaction, or in a state; newest first.
+
+        Raises StorageError.
+        """
+        noted = {file.recording: file for file in self._noted.values()}
+        found = await self.store.find(call=call, state=state, limit=limit)
+        files = [file for file in found if file.recording not in noted]
+        files += [
+            file
+            for file in noted.values()
+            if call in ("", file.call, file.interaction) and state in (None, file.state)
+        ]
+        return sorted(files, key=lambda file: file.started_at, reverse=True)[:limit]
 
     def path(self, file: RecordedFile) -> Path:
         """Where a file is."""
         return self.settings.directory / file.path
 
-    async def close_lost(self, noted: OpenState[RecordedFile]) -> None:
+    async def close_lost(self) -> None:
         """Say of files that were being written when we were killed what they are. At the start.
 
         What was noted of them is newer than their rows, and some have none yet.
         """
-        for recording, file in [*noted.left.items()]:
+        for recording, file in [*self._noted.left.items()]:
             await self.store.put(file)
-            noted.drop(recording)
+            self._noted.drop(recording)
         while found := await self.store.find(state=FileState.RECORDING, limit=_AT_ONCE):
             for file in found:
                 file = await asyncio.to_thread(recovered, self.settings.directory, file)
@@ -115,7 +142,7 @@ class RecordingRoutes:
             raise _bad("state", ", ".join(FileState))
         if not (re.fullmatch("[0-9]{1,4}", limit) and 1 <= int(limit) <= 1000):
             raise _bad("limit", "1 to 1000")
-        files = await self.archive.store.find(
+        files = await self.archive.find(
             call=query.get("call", ""),
             state=FileState(state) if state else None,
             limit=int(limit),
@@ -156,7 +183,7 @@ class RecordingRoutes:
         return _json(encode_recording(await self.archive.delete(file)))
 
     async def _file(self, request: web.Request) -> RecordedFile:
-        file = await self.archive.store.get(request.match_info["recording"])
+        file = await self.archive.get(request.match_info["recording"])
         if file is None:
             raise BadRequest(404, wire.Refused("unknown_recording", "no such recording"))
         return file

@@ -16,13 +16,12 @@ from endpoint.app.access import refusal
 from endpoint.app.bodies import BadRequest
 from endpoint.app.journal import RecordJournal
 from endpoint.app.recordexport import TYPES, ExportFormat, heading, lines
-from endpoint.app.recordings import encode_recording
+from endpoint.app.recordings import RecordingArchive, encode_recording
 from endpoint.callcontrol.explanation import explain
 from endpoint.callcontrol.model import CallDirection
 from endpoint.gateways.native import messages as wire
 from endpoint.legs.base import Cause
 from endpoint.storage.calls import LARGEST_PAGE, BadCursor, RecordFilter, StoredCallRecords
-from endpoint.storage.recordings import StoredRecordings
 
 T = TypeVar("T")
 SETTLE_S = 0.5
@@ -39,7 +38,7 @@ class RecordRoutes:
 
     records: StoredCallRecords
     journal: RecordJournal
-    recordings: StoredRecordings
+    recordings: RecordingArchive
 
     def routes(self) -> list[web.RouteDef]:
         """Method, path, handler."""

@@ -307,6 +307,7 @@ class Endpoint:
         self._plan_rules = StoredPlanRules(database)
         self.recordings = RecordingArchive(
             StoredRecordings(database),
+            self._open_recordings,
             recording_settings(config.recordings, self.state.recordings),
             config.recordings.keep_days,
         )
@@ -416,7 +417,7 @@ class Endpoint:
             RecordJournal(self.records, self.state.unwritten_calls, keep=self.supervision.keep)
         )
         await self._lost_calls.bring_in(self.journal)
-        await self.recordings.close_lost(self._open_recordings)
+        await self.recordings.close_lost()
         expiring = self.supervision.keep("old recordings", self.recordings.expire)
         await self._stack.enter_async_context(running(expiring))
         self.controller = await enter(
@@ -482,7 +483,7 @@ class Endpoint:
         return [
             *RestRoutes(view, patience_s, alarms=self._alarms).routes(),
             *PlanRoutes(self.plan_book, patience_s).routes(),
-            *RecordRoutes(self.records, self.journal, self.recordings.store).routes(),
+            *RecordRoutes(self.records, self.journal, self.recordings).routes(),
             *BanRoutes(self.server).routes(),
             *IvrRoutes(self.ivrs, self.queues).routes(),
             *TraceRoutes(traces, self.exchange.sip_calls).routes(),

@@ -44,8 +44,6 @@ from endpoint.media.recordingworker import measured
 
 log = structlog.get_logger(__name__)
 
-_KNOWN_S = 2.0
-"""So long a recording that begins may take to be known to the catalogue, before that is told."""
 _RETRY_S = 1.0
 _TRIES = 10
 """To begin a file, while the process that writes is away."""
@@ -115,10 +113,10 @@ class Catalogue(Protocol):
 
 
 class Notes(Protocol):
-    """What the catalogue may not know yet, kept at once for the process after us.
+    """What the catalogue may not know yet, kept at once for who asks and for the process after us.
 
-    A recording waits for no catalogue. Should we be killed meanwhile, its file is there, and what
-    is known of it must be too.
+    A recording waits for no catalogue. Whoever is told of it may ask at once; and should we be
+    killed meanwhile, its file is there, and what is known of it must be too.
     """
 
     def put(self, key: str, value: RecordedFile, /) -> None:
@@ -185,7 +183,6 @@ class Recordings:
         self._numbers = itertools.count(1)
         self._unsaved: dict[RecordingId, RecordedFile] = {}
         self._news = asyncio.Event()
-        self._saved: dict[RecordingId, asyncio.Event] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._media: MediaLink
         self._ports: VoicePorts
@@ -302,15 +299,10 @@ class Recordings:
                 await asyncio.sleep(_RETRY_S)
         running.is_open = True
         running.unsaid.clear()
-        known = self._saved[recording] = asyncio.Event()
         self._save(running.file)
         if running.is_ending:
             self._recorder.send(r.CloseRecording(recording=recording, at=running.ends_at))
             return
-        # Where the catalogue does not take it in time it will, later.
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_KNOWN_S):
-                await known.wait()
         self._emit(RecordingBegan(recording))
 
     def _closed(self, notice: r.RecordingClosed) -> None:
@@ -443,8 +435,6 @@ class Recordings:
                 if self._unsaved.get(recording) is file:
                     del self._unsaved[recording]
                     self._notes.drop(recording)
-                if (known := self._saved.pop(recording, None)) is not None:
-                    known.set()
 
 
 def recovered(directory: Path, file: RecordedFile) -> RecordedFile:

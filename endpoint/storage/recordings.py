@@ -23,19 +23,21 @@ class StoredRecordings:
         self._database = database
 
     async def put(self, file: RecordedFile) -> None:
-        """Keep it, in place of what was known. Raises `StorageError`."""
+        """Keep it, in place of what was known; what is deleted stays so. Raises `StorageError`."""
         plain = msgspec.to_builtins(file, builtin_types=_KEPT)
         plain["pauses"] = msgspec.to_builtins(file.pauses)  # moments in JSON are text
         async with self._database.session() as session:
             row = await session.scalar(
-                select(RecordingRow).where(
+                select(RecordingRow)
+                .where(
                     RecordingRow.tenant_id == self._database.tenant_id,
                     RecordingRow.recording == file.recording,
                 )
+                .with_for_update()
             )
             if row is None:
                 session.add(RecordingRow(tenant_id=self._database.tenant_id, **plain))
-            else:
+            elif row.state != str(FileState.DELETED):
                 for name, value in plain.items():
                     setattr(row, name, value)
 

@@ -271,7 +271,7 @@ async def test_the_page_records_its_call_and_plays_what_was_recorded(
     await page.shows("#recordings b", f"{AGENT} | {CUSTOMER}")  # who called is right
     await page.press("Play", within="#recordings")
     await page.until("document.querySelector('#recordings audio').currentTime > 0")
-    file = await desk.endpoint.recordings.store.get(recording)
+    file = await desk.endpoint.recordings.get(recording)
     assert file is not None
     save, player = (f"document.querySelector('#recordings {one}')" for one in ("a", "audio"))
     assert abs(await page.run(f"{player}.duration") * 1000 - file.duration_ms) < 100

@@ -131,7 +131,6 @@ async def test_a_call_is_recorded_and_the_whisper_is_not(
             assert (flow.sends, flow.receives) == (encoding, encoding)
         await desk.do(do.StartRecording(AGENT))
         recording = (await desk.event(told.RecordingStarted)).recording
-        store = desk.endpoint.recordings.store
         await until(lambda: _size(desk, recording), TALK_OCTETS)
         await desk.do(do.HoldCall(AGENT))
         await desk.event(told.Held)
@@ -140,8 +139,9 @@ async def test_a_call_is_recorded_and_the_whisper_is_not(
         await desk.cleared(call=call)
         async with asyncio.timeout(30):
             while True:
-                file = await store.get(recording)
-                if file is not None and file.state is not FileState.RECORDING:
+                file = await desk.endpoint.recordings.get(recording)
+                assert file is not None
+                if file.state is not FileState.RECORDING:
                     break
                 await asyncio.sleep(0.05)
         octets = desk.endpoint.recordings.path(file).read_bytes()
@@ -152,9 +152,9 @@ async def test_a_call_is_recorded_and_the_whisper_is_not(
 
 
 async def _size(desk: Desk, recording: str) -> int:
-    file = await desk.endpoint.recordings.store.get(recording)
-    path = None if file is None else desk.endpoint.recordings.path(file)
-    return path.stat().st_size if path is not None and path.exists() else 0
+    file = await desk.endpoint.recordings.get(recording)
+    assert file is not None
+    return desk.endpoint.recordings.path(file).stat().st_size
 
 
 async def until(measure: Callable[[], Awaitable[int]], octets: int) -> None:

@@ -38,6 +38,16 @@ def test_what_was_open_is_left_as_it_was_last(path: Path) -> None:
     assert left(path) == {"a": [1, 1]}, "it stays until somebody is done with it"
 
 
+def test_what_is_open_can_be_asked_for(path: Path) -> None:
+    with OpenState(path, list[int]).opened() as state:
+        state.put("a", [1])
+        state.put("b", [2])
+        state.put("a", [1, 1])
+        assert (state.get("a"), state.values()) == ([1, 1], [[1, 1], [2]])
+        state.drop("a")
+        assert (state.get("a"), state.values()) == (None, [[2]])
+
+
 def test_what_is_done_with_is_gone_and_an_empty_file_is_left(path: Path) -> None:
     path.write_text('\n{"key":"a","value":[1]}')
     with OpenState(path, list[int]).opened() as state:
