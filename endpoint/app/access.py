@@ -1,4 +1,4 @@
-"""Who may use the HTTP interface: a bearer token on every request, web origins on an allow-list."""
+"""Who asks by HTTP: a bearer token on every request says it; web origins on an allow-list."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import math
 from collections import Counter
 from collections.abc import Iterable
 from time import monotonic
+from typing import Protocol
 
 import msgspec
 import structlog
@@ -14,6 +15,7 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 from multidict import CIMultiDict
 
+from endpoint.agents.identity import INSTALLATION, Identity
 from endpoint.app.settings import ORIGIN
 from endpoint.gateways.native.messages import API, BEARER_SUBPROTOCOL, Refused
 
@@ -40,11 +42,34 @@ def refusal(status: int, refused: Refused, headers: dict[str, str] | None = None
     )
 
 
-class Access:
-    """The token, and the origins: a foreign `Origin` is refused, with the token too."""
+IDENTITY = web.RequestKey("identity", Identity)
+"""Who asks; there at every request below `/api/v1`."""
 
-    def __init__(self, token: str, origins: Iterable[str]) -> None:
+
+def identity_of(request: web.Request) -> Identity:
+    """Who asks."""
+    return request[IDENTITY]
+
+
+class Credentials(Protocol):
+    """Who knows what a token proves, beside that of the installation."""
+
+    async def identify(self, token: str) -> Identity | None:
+        """Whose it is; None where it proves nothing, or no longer. Raises StorageError."""
+
+
+class Access:
+    """The tokens, and the origins: a foreign `Origin` is refused, with a token too."""
+
+    def __init__(
+        self,
+        token: str,
+        origins: Iterable[str],
+        credentials: Credentials | None = None,
+    ) -> None:
+        """`token`: of the installation, whose holder may do everything."""
         self._token = token.encode()
+        self._credentials = credentials
         self._origins = set(origins)
         self._wrong: Counter[str] = Counter()
         """Wrong tokens by source, within the window."""
@@ -66,26 +91,28 @@ class Access:
             return self._refuse_origin(request)
         if request.method == hdrs.METH_OPTIONS and hdrs.ORIGIN in request.headers:
             return web.Response(status=204, headers=_PREFLIGHT)
-        if request.path.startswith(API) and (refused := self.refuse_token(request)) is not None:
+        if request.path.startswith(API) and (refused := await self.identify(request)) is not None:
             return refused
         return await handler(request)
 
-    def refuse_token(self, request: web.Request) -> web.Response | None:
-        """None where the token is right. Compared in constant time; never looked for in the URL.
+    async def identify(self, request: web.Request) -> web.Response | None:
+        """Say who asks (`identity_of`), or refuse. A token in the URL is never looked at.
 
-        Who showed too many wrong ones waits, with the right one too: guessing must not pay.
+        Who showed too many wrong ones waits, with a right one too: guessing must not pay.
         """
         now, source = monotonic(), request.remote or ""
         if now >= self._window_ends:
             self._wrong.clear()
             self._window_ends = now + WRONG_TOKEN_WINDOW_S
-        given = [token.encode("utf-8", "surrogateescape") for token in _tokens(request)]
+        given = list(_tokens(request))
         if given and self._wrong[source] >= WRONG_TOKENS:
             wait = str(math.ceil(self._window_ends - now))
             text = f"too many wrong tokens from here; wait {wait} s"
             return refusal(429, Refused("too_many_attempts", text), {hdrs.RETRY_AFTER: wait})
-        if any(hmac.compare_digest(token, self._token) for token in given):
-            return None
+        for token in given:
+            if (identity := await self._identity(token)) is not None:
+                request[IDENTITY] = identity
+                return None
         self._wrong[source] += bool(given)
         log.warning("request refused", reason="token", path=request.path, source=source)
         return refusal(
@@ -97,6 +124,12 @@ class Access:
             ),
             {hdrs.WWW_AUTHENTICATE: "Bearer"},
         )
+
+    async def _identity(self, token: str) -> Identity | None:
+        """Whose a token is. That of the installation needs no database; it takes the same time."""
+        if hmac.compare_digest(token.encode("utf-8", "surrogateescape"), self._token):
+            return INSTALLATION
+        return await self._credentials.identify(token) if self._credentials else None
 
     def add_cors(self, request: web.BaseRequest, headers: CIMultiDict[str]) -> None:
         """Tell the browser that this very origin may read the answer."""

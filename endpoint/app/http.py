@@ -104,7 +104,7 @@ class HttpServer:
             has_room,
         )
         self.application = web.Application(
-            middlewares=[self._outermost, access.middleware, answer_errors],
+            middlewares=[self._outermost, answer_errors, access.middleware],
             client_max_size=settings.body_limit_bytes,
         )
         self.application.on_response_prepare.append(self._add_headers)

@@ -41,10 +41,10 @@ class Readiness(msgspec.Struct, frozen=True):
 
 
 class Refuses(Protocol):
-    """Who knows the token."""
+    """Who knows the tokens."""
 
-    def refuse_token(self, request: web.Request) -> web.Response | None:
-        """None where a request holds it."""
+    async def identify(self, request: web.Request) -> web.Response | None:
+        """None where a request holds one."""
 
 
 @dataclass(slots=True)
@@ -102,7 +102,7 @@ class Observing:
     async def figures(self, request: web.Request) -> web.Response:
         """`GET /metrics`."""
         is_near = self.metrics_for == "loopback" and is_loopback(request.remote or "")
-        if not is_near and (refused := self.access.refuse_token(request)) is not None:
+        if not is_near and (refused := await self.access.identify(request)) is not None:
             return refused
         return web.Response(body=self.metrics.text(), headers={"Content-Type": CONTENT_TYPE})
 

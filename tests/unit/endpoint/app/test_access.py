@@ -8,7 +8,15 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
-from endpoint.app.access import WRONG_TOKEN_WINDOW_S, WRONG_TOKENS, Access, own_origins
+from endpoint.agents.identity import INSTALLATION, Identity, of_agent
+from endpoint.agents.model import Agent, AgentId
+from endpoint.app.access import (
+    WRONG_TOKEN_WINDOW_S,
+    WRONG_TOKENS,
+    Access,
+    identity_of,
+    own_origins,
+)
 
 pytestmark = pytest.mark.unit
 
@@ -40,6 +48,28 @@ async def ask(access: Access, path: str, method: str = "GET", **headers: str) ->
 )
 async def test_the_token_opens_the_interface(access: Access, headers: dict[str, str]) -> None:
     assert (await ask(access, "/api/v1/calls", **headers)).status == 200
+
+
+async def test_whoever_asks_is_known_to_what_answers() -> None:
+    """By the installation's token a machine that may do all; by another whoever that one is of."""
+    agent = of_agent(Agent(AgentId("1001")))
+    seen: list[Identity] = []
+
+    class One:
+        async def identify(self, token: str) -> Identity | None:
+            return agent if token == "of-1001" else None
+
+    async def handler(request: web.Request) -> web.StreamResponse:
+        seen.append(identity_of(request))
+        return web.Response()
+
+    access = Access(TOKEN, [], One())
+    for token in (TOKEN, "of-1001", "of-nobody"):
+        request = make_mocked_request(
+            "GET", "/api/v1/calls", headers={"Authorization": f"Bearer {token}"}
+        )
+        await access.middleware(request, handler)
+    assert seen == [INSTALLATION, agent]
 
 
 @pytest.mark.parametrize(
