@@ -9,7 +9,6 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, Field, SecretStr, field_validator, model_validator
 
 from endpoint.app.section import PORTS, STRICT, MediaKind, checked_device, without_user
-from signaling.transport.tls import parse_pin
 
 _SERVER = re.compile(
     r"wss?://[^\s@/]+(/\S*)?|sip:[^\s@/;]+(;transport=(udp|tcp|tls))?|sips:[^\s@/;]+(;transport=tcp)?",
@@ -131,6 +130,8 @@ class AccountSettings(BaseModel):
     @classmethod
     def _readable_pin(cls, pin: str) -> str:
         if pin:
+            from signaling.transport.tls import parse_pin
+
             parse_pin(pin)
         return pin
 

@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from pydantic import ValidationError
@@ -14,16 +14,17 @@ from rich.console import Console
 from rich.text import Text
 
 from endpoint.app import telemetry
-from endpoint.app.agent import Agent
 from endpoint.app.agentsettings import FILE, NULL
 from endpoint.app.context import ConfigFile
 from endpoint.app.mistakes import expected
 from endpoint.app.output import Output
 from endpoint.app.settings import Config, LogSettings
 from endpoint.app.setupcommands import loaded_or_fail
-from endpoint.app.terminal import Terminal
 from endpoint.app.words import in_words
 from endpoint.errors import EndpointError
+
+if TYPE_CHECKING:
+    from endpoint.app.agent import Agent
 
 PASSWORD_VARIABLE = "AGENT_PASSWORD"
 
@@ -95,6 +96,8 @@ def agent(
         place, audio = f"at {sip_ws_server}", f"speaks by {input}, hears by {output}"
     else:
         _refuse_what_is_for_a_server(said=auto_answer or bool(ringer) or {input, output} != {NULL})
+        from endpoint.app.agent import Agent  # at use: it can be an endpoint of its own
+
         try:
             one = Agent.running(extension, config)
         except EndpointError as error:
@@ -120,6 +123,8 @@ def _made(extension: str, base: Config | None, auto_answer: bool, said: dict[str
             "there, or no --sip-ws-server, at an endpoint that runs"
         )
     given = {name: value for name, value in said.items() if value}
+    from endpoint.app.agent import Agent
+
     try:
         return Agent(extension, config=base, auto_answer=auto_answer, **given)
     except ValidationError as error:
@@ -153,6 +158,8 @@ def _whole(name: str) -> str:
 
 
 async def _on_screen(agent: Agent, place: str, audio: str) -> None:
+    from endpoint.app.terminal import Terminal
+
     console = Console()
     console.print(f"{agent.device} {place} …")
     async with agent:

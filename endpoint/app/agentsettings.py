@@ -14,8 +14,8 @@ from pydantic import ValidationInfo, field_validator, model_validator
 from endpoint.app.accountsettings import AccountSettings, checked_server
 from endpoint.legs.base import DeviceId, SoundUse
 from endpoint.legs.numbering import telephone_of
-from endpoint.legs.sound import NULL as NULL
-from endpoint.legs.sound import SoundChoice, checked_sound
+from endpoint.legs.soundchoice import NULL as NULL
+from endpoint.legs.soundchoice import SoundChoice, checked_sound
 
 PROGRAM = "program"
 FILE = "file:"

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 import typer
 from rich.table import Table
 from rich.text import Text
 
-from endpoint.app.certificates import wall_clock
 from endpoint.app.context import ConfigFile, running_client
 from endpoint.app.exitcodes import ExitCode
 from endpoint.app.output import CommandFailed, Json, Output
@@ -37,7 +36,7 @@ def how_to_lift(ban: wire.Ban) -> str:
 
 
 def _until(ban: wire.Ban) -> str:
-    return f"{(wall_clock() + timedelta(seconds=ban.left_s)).astimezone():%H:%M:%S}"
+    return f"{(datetime.now(UTC) + timedelta(seconds=ban.left_s)).astimezone():%H:%M:%S}"
 
 
 @bans_app.command("list")

@@ -102,16 +102,6 @@ def client_context(authority: Path | None) -> ssl.SSLContext:
     return context
 
 
-def pinned_context(leaf: str) -> ssl.SSLContext:
-    """Trusts the holder of this very certificate's key, by whatever name it is reached."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.check_hostname = False
-    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-    context.load_verify_locations(cadata=leaf)
-    return context
-
-
 def _authority(state: StateDirectory, path: Path) -> trustme.CA:
     key = state.tls / "ca.key"
     if path.is_file() and key.is_file():

@@ -1,4 +1,8 @@
-"""`agent-endpoint`: the command line. Exit codes are in `exitcodes`."""
+"""`agent-endpoint`: the command line. Exit codes are in `exitcodes`.
+
+Every module of commands is loaded for each of them, so what few need is imported at use: an
+endpoint, its database and its media take two seconds to load, and most commands only ask one.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ import platform
 import signal
 import sys
 from importlib.metadata import PackageNotFoundError, version
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -22,7 +26,6 @@ from endpoint.app.callcommands import calls_app
 from endpoint.app.config import Loaded
 from endpoint.app.context import ConfigFile
 from endpoint.app.databasecommands import db_app
-from endpoint.app.doctor import check_accounts, examine
 from endpoint.app.exitcodes import ExitCode
 from endpoint.app.headroom import raise_descriptor_limit
 from endpoint.app.ivrcommands import ivr_app
@@ -42,7 +45,9 @@ from endpoint.app.setupcommands import (
 from endpoint.app.soundcommands import sound_app
 from endpoint.app.statecommands import state_app
 from endpoint.app.tracecommands import trace_app
-from endpoint.app.wiring import Endpoint
+
+if TYPE_CHECKING:
+    from endpoint.app.wiring import Endpoint
 
 app = typer.Typer(
     name="agent-endpoint",
@@ -100,6 +105,8 @@ def serve(config: ConfigFile = None, as_json: Json = False) -> None:
 
 
 async def _serve(loaded: Loaded, output: Output) -> None:
+    from endpoint.app.wiring import Endpoint
+
     stop = asyncio.Event()
     hurry = asyncio.Event()
 
@@ -122,6 +129,8 @@ async def _serve(loaded: Loaded, output: Output) -> None:
 
 
 def _announce(endpoint: Endpoint, loaded: Loaded, output: Output) -> None:
+    from endpoint.app.doctor import check_accounts
+
     running = endpoint.running
     token = str(endpoint.state.token_file)
     if loaded.config.http.token is not None:
@@ -179,7 +188,6 @@ def demo(
 
     Each is a process that sends one tone and finds the other's in what it hears.
     """
-    # Imported at use: the rig is not needed to serve.
     from endpoint.app.demo import run
 
     telemetry.configure(LogSettings(level="error"))
@@ -191,6 +199,8 @@ def demo(
 @app.command()
 def doctor(config: ConfigFile = None, as_json: Json = False) -> None:
     """Examine ports, certificate, clock, addresses, credentials, codecs; say what to do."""
+    from endpoint.app.doctor import examine
+
     telemetry.configure(LogSettings(level="error"))
     output = Output(as_json)
     checks = output.run(examine(config))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import msgspec
 import typer
@@ -16,8 +16,9 @@ from endpoint.app.exitcodes import ExitCode
 from endpoint.app.output import Json, Output
 from endpoint.app.setupcommands import configured_database, loaded_or_fail
 from endpoint.app.state import StateDirectory
-from endpoint.storage.database import HEAD, Database, Migrated
-from endpoint.storage.upkeep import Findings, backup, examine, restore
+
+if TYPE_CHECKING:
+    from endpoint.storage.database import Database, Migrated
 
 T = TypeVar("T")
 
@@ -42,7 +43,7 @@ def init(config: ConfigFile = None, as_json: Json = False) -> None:
 def migrate(
     to: Annotated[
         str, typer.Option(help="A schema's number, as 0001; by default this program's.")
-    ] = HEAD,
+    ] = "head",
     config: ConfigFile = None,
     as_json: Json = False,
 ) -> None:
@@ -71,7 +72,9 @@ def check(config: ConfigFile = None, as_json: Json = False) -> None:
     """Schema, damage, rows that belong nowhere, counts, room. Changes nothing."""
     output = Output(as_json)
     loaded = loaded_or_fail(output, config)
-    found: Findings = output.run(_closed(configured_database(loaded.config), examine))
+    from endpoint.storage.upkeep import examine
+
+    found = output.run(_closed(configured_database(loaded.config), examine))
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim")
     table.add_row("database", found.kind)
@@ -96,6 +99,8 @@ def make_backup(file: File, config: ConfigFile = None, as_json: Json = False) ->
     """
     output = Output(as_json)
     loaded = loaded_or_fail(output, config)
+    from endpoint.storage.upkeep import backup
+
     output.run(_closed(configured_database(loaded.config), lambda database: backup(database, file)))
     size = file.stat().st_size
     output.result(
@@ -109,6 +114,8 @@ def bring_back(file: File, config: ConfigFile = None, as_json: Json = False) -> 
 
     What was stored since is gone. Of PostgreSQL by its own pg_restore.
     """
+    from endpoint.storage.upkeep import restore
+
     output = Output(as_json)
     _alone(output, config, lambda database: restore(database, file))
     output.result({"ok": True, "file": str(file)}, _good(f"the database is that of {file}"))

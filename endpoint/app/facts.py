@@ -25,7 +25,8 @@ from endpoint.legs.info import TRICKLE_ICE
 from endpoint.legs.leg import AutoAnswer, LegSettings
 from endpoint.legs.pjsip import PjsipSettings
 from endpoint.legs.program import ProgramStation
-from endpoint.legs.sound import SoundChoice, SoundStation
+from endpoint.legs.sound import SoundStation
+from endpoint.legs.soundchoice import SoundChoice
 from endpoint.legs.station import FileStation, Station
 from endpoint.legs.terms import on_this_machine
 from endpoint.media import messages as m

@@ -1,4 +1,7 @@
-"""The files that settings name: where a relative path leads, and whether they can be used."""
+"""The files that settings name: where a relative path leads, and whether they can be used.
+
+What reads certificates, audio and flows is imported at use: few configurations name them all.
+"""
 
 from __future__ import annotations
 
@@ -10,16 +13,12 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 
-from endpoint.app import certificates
 from endpoint.app.agentsettings import FILE
 from endpoint.app.ivrsettings import checked as checked_flow
 from endpoint.app.recordingsettings import key_of
-from endpoint.audio.wav import read_wav
 from endpoint.errors import AudioError, ConfigurationError
-from endpoint.ivr.reading import FlowError
-from endpoint.legs.sound import SoundChoice
+from endpoint.legs.soundchoice import SoundChoice
 from endpoint.media import pjsip
-from signaling.transport.tls import client_context
 
 Tree = dict[str, Any]
 Mistake = tuple[str, str]
@@ -104,6 +103,8 @@ def _tables(tree: Tree, name: str) -> Iterator[tuple[int, Tree]]:
 def _certificate(certificate: object, key: object) -> Iterator[Mistake]:
     if not (isinstance(certificate, str) and isinstance(key, str)):
         return
+    from endpoint.app import certificates
+
     try:
         certificates.operators(Path(certificate), Path(key))
     except ConfigurationError as error:
@@ -138,6 +139,8 @@ def _password_file(key: str, path: object) -> Iterator[Mistake]:
 def _authority(key: str, path: object) -> Iterator[Mistake]:
     if not isinstance(path, str):
         return
+    from endpoint.app import certificates
+
     try:
         certificates.client_context(Path(path))
     except (OSError, ssl.SSLError) as error:
@@ -148,6 +151,8 @@ def _chain(key: str, certificate: object, private_key: object) -> Iterator[Mista
     """What a client shows."""
     if not (isinstance(certificate, str) and isinstance(private_key, str)):
         return
+    from signaling.transport.tls import client_context
+
     try:
         client_context(certificate=Path(certificate), key=Path(private_key))
     except (OSError, ssl.SSLError) as error:
@@ -164,6 +169,8 @@ def _directory(key: str, path: object) -> Iterator[Mistake]:
 def _flow(key: str, flow: object, directory: object) -> Iterator[Mistake]:
     if not isinstance(flow, str):
         return
+    from endpoint.ivr.reading import FlowError
+
     try:
         checked_flow(flow, Path(directory) if isinstance(directory, str) else None)
     except ValueError as error:
@@ -176,6 +183,8 @@ def _flow(key: str, flow: object, directory: object) -> Iterator[Mistake]:
 def _wav(key: str, path: object) -> Iterator[Mistake]:
     if not isinstance(path, str):
         return
+    from endpoint.audio.wav import read_wav
+
     try:
         read_wav(Path(path).read_bytes())
     except (OSError, AudioError) as error:

@@ -16,9 +16,7 @@ from endpoint.app.exitcodes import ExitCode
 from endpoint.app.output import CommandFailed, Json, Output
 from endpoint.app.setupcommands import loaded_or_fail
 from endpoint.gateways.native import messages as wire
-from endpoint.ivr import drawing, flow, hashes, library
-from endpoint.ivr.library import Place
-from endpoint.ivr.reading import FlowError
+from endpoint.ivr import drawing, flow, hashes
 
 ivr_app = typer.Typer(help="Flows of the IVR.", no_args_is_help=True)
 
@@ -35,6 +33,11 @@ def check(
     as_json: Json = False,
 ) -> None:
     """Look for mistakes in flows: each with its file, line, field, and what was expected."""
+    # Imported at use, here and below: what checks the sounds of flows is for these alone.
+    from endpoint.ivr import library
+    from endpoint.ivr.library import Place
+    from endpoint.ivr.reading import FlowError
+
     output = Output(as_json)
     mistakes = []
     for name in flows:
@@ -52,6 +55,9 @@ def check(
 @ivr_app.command("list")
 def list_flows(as_json: Json = False) -> None:
     """The flows that come with the program."""
+    from endpoint.ivr import library
+    from endpoint.ivr.library import Place
+
     loaded = {name: library.load(Place(library.file_of(name))) for name in library.shipped()}
     table = Table(box=None, pad_edge=False)
     for title in ("flow", "nodes", "what it is"):
@@ -75,6 +81,10 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Draw a flow: its nodes from the start on, and where each leads."""
+    from endpoint.ivr import library
+    from endpoint.ivr.library import Place
+    from endpoint.ivr.reading import FlowError
+
     output = Output(as_json)
     try:
         made = library.load(Place(library.file_of(name), directory))

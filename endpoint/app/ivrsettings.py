@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BaseModel, Field
 
 from endpoint.agents.queue import Skill
 from endpoint.app.section import DEVICE, STRICT, Seconds, like
-from endpoint.ivr import host
-from endpoint.ivr.flow import Flow
-from endpoint.ivr.library import Place, file_of, load, shipped
 from endpoint.legs.base import DeviceId
+
+if TYPE_CHECKING:
+    from endpoint.ivr import host
+    from endpoint.ivr.flow import Flow
 
 Device = Annotated[str, like(DEVICE.pattern, "1 to 64 letters, digits or any of _ . + * # -")]
 SkillCode = Annotated[str, like(r"[A-Za-z0-9_.-]{1,64}", "1 to 64 letters, digits or any of _ . -")]
@@ -61,6 +62,8 @@ class SkillSettings(BaseModel):
 
 def ivrs(settings: Sequence[IvrSettings]) -> list[host.IvrSettings]:
     """What the IVRs are made from."""
+    from endpoint.ivr import host
+
     return [host.IvrSettings(DeviceId(each.code), each.flow, each.directory) for each in settings]
 
 
@@ -74,6 +77,8 @@ def skills(settings: Sequence[SkillSettings]) -> list[Skill]:
 
 def checked(flow: str, directory: Path | None) -> Flow:
     """The flow of an entry. Raises FlowError, and ValueError for what is no flow's name."""
+    from endpoint.ivr.library import Place, file_of, load, shipped
+
     if flow not in shipped() and not flow.endswith(".toml"):
         expected = f"a file that ends with .toml, or one of {', '.join(shipped())}"
         raise ValueError(f"found {flow!r}, expected {expected}")

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
 
 import msgspec
 import typer
@@ -20,16 +20,14 @@ from rich.text import Text
 from endpoint.app.config import Loaded
 from endpoint.app.context import ConfigFile, running_client
 from endpoint.app.exitcodes import ExitCode
-from endpoint.app.facts import dial_plan, outside_trunks
 from endpoint.app.output import CommandFailed, Json, Output
-from endpoint.app.planbook import PlanBook, PlanDesk
 from endpoint.app.setupcommands import configured_database, loaded_or_fail
-from endpoint.callcontrol.dialplan import PlanInUse
 from endpoint.client.errors import EndpointUnreachable
 from endpoint.gateways.native import planmessages as wire
 from endpoint.legs.base import DeviceId
-from endpoint.storage.extensions import Extensions
-from endpoint.storage.plan import StoredPlanRules
+
+if TYPE_CHECKING:
+    from endpoint.app.planbook import PlanDesk
 
 plan_app = typer.Typer(help="Where numbers go: rules of the dial plan.", no_args_is_help=True)
 
@@ -96,6 +94,13 @@ async def plan_desk(loaded: Loaded) -> AsyncIterator[PlanDesk]:
         else:
             yield client
             return
+        # Imported at use: who asks an endpoint that runs needs neither a plan nor a database.
+        from endpoint.app.facts import dial_plan, outside_trunks
+        from endpoint.app.planbook import PlanBook
+        from endpoint.callcontrol.dialplan import PlanInUse
+        from endpoint.storage.extensions import Extensions
+        from endpoint.storage.plan import StoredPlanRules
+
         database = await stack.enter_async_context(configured_database(config))
         extensions, trunks = Extensions(database), outside_trunks(config)
         accounts = {account.device for account in config.device_accounts}

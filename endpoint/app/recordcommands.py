@@ -14,8 +14,8 @@ from rich.text import Text
 
 from endpoint.app.context import ConfigFile, running_client
 from endpoint.app.exitcodes import ExitCode
+from endpoint.app.formats import ExportFormat
 from endpoint.app.output import CommandFailed, Json, Output
-from endpoint.app.recordexport import ExportFormat
 from endpoint.app.setupcommands import loaded_or_fail
 from endpoint.callcontrol.model import CallRecord, ConnectionRecord, Moments
 from endpoint.client.errors import RequestRefused

@@ -6,20 +6,12 @@ import csv
 import io
 from collections.abc import Callable, Iterable
 from datetime import datetime
-from enum import StrEnum
 
 import msgspec
 
+from endpoint.app.formats import ExportFormat as ExportFormat
 from endpoint.callcontrol.model import CallRecord
 from endpoint.storage.calls import talked_ms
-
-
-class ExportFormat(StrEnum):
-    """As what."""
-
-    CSV = "csv"
-    JSONL = "jsonl"
-
 
 TYPES = {ExportFormat.CSV: "text/csv", ExportFormat.JSONL: "application/jsonl"}
 _FORMULA = tuple("=+-@\t\r\n＝＋－＠")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import binascii
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, Field
 
@@ -13,9 +13,10 @@ from endpoint.app.permissionsettings import Devices
 from endpoint.app.section import STRICT
 from endpoint.callcontrol.recordingrules import Rule, Rules
 from endpoint.errors import ConfigurationError
-from endpoint.legs.recordings import RecordingSettings
-from endpoint.media.recordingmessages import Format
-from endpoint.media.sealed import KEY_SIZE
+from endpoint.media.recordingmessages import KEY_SIZE, Format
+
+if TYPE_CHECKING:
+    from endpoint.legs.recordings import RecordingSettings
 
 
 class RecordingsSettings(BaseModel):
@@ -72,6 +73,9 @@ def recording_rules(rules: Sequence[RecordingRuleSettings]) -> Rules:
 
 def recording_settings(settings: RecordingsSettings, directory: Path) -> RecordingSettings:
     """Facts for the recorder; `directory` where none is set. Raises `ConfigurationError`."""
+    # Imported at use, as is all that only a running endpoint needs: commands read settings too.
+    from endpoint.legs.recordings import RecordingSettings
+
     return RecordingSettings(
         directory=(settings.directory or directory).absolute(),
         format=Format(settings.format),

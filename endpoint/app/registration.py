@@ -16,14 +16,11 @@ from endpoint.app.asking import Device, Wait
 from endpoint.app.config import Loaded
 from endpoint.app.context import ConfigFile
 from endpoint.app.exitcodes import ExitCode
-from endpoint.app.facts import outside_account, server_host, sip_config
 from endpoint.app.mistakes import expected
 from endpoint.app.output import CommandFailed, Json, Output
 from endpoint.app.settings import AccountSettings, Config, is_loopback
 from endpoint.app.setupcommands import loaded_or_fail
 from endpoint.legs.base import DeviceRegistered, DeviceUnregistered
-from endpoint.legs.line import OutsideAccounts
-from signaling.user_agent import UserAgent
 
 
 def register(
@@ -105,6 +102,11 @@ async def keep_registered(
 
     Raises `CommandFailed` when the first attempt fails, or takes too long.
     """
+    # Imported at use: no other command is a telephone by itself.
+    from endpoint.app.facts import outside_account, server_host, sip_config
+    from endpoint.legs.line import OutsideAccounts
+    from signaling.user_agent import UserAgent
+
     agent = sip_config(config).user_agent
     if not is_loopback(server_host(account.server)) and is_loopback(config.sip.host):
         # An address of loopback would lead nowhere from there: tell the one that faces the server.

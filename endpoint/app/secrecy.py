@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 from endpoint.app.settings import Config
 from endpoint.errors import ConfigurationError
-from endpoint.storage.extensions import Extension
+
+if TYPE_CHECKING:
+    from endpoint.storage.extensions import Extension
 
 SHORTEST = 16
 """Characters; below that a secret can be guessed over the network in time."""

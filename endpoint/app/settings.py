@@ -55,7 +55,7 @@ from endpoint.app.sipsettings import SipSettings as SipSettings
 from endpoint.app.trunksettings import TrunkSettings
 from endpoint.legs.base import DeviceId, SoundUse
 from endpoint.legs.numbering import telephone_of
-from endpoint.legs.sound import checked_sound
+from endpoint.legs.soundchoice import checked_sound
 
 SrtpSuite = Literal["AES_CM_128_HMAC_SHA1_80", "AEAD_AES_256_GCM", "AEAD_AES_128_GCM"]
 

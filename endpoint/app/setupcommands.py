@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
@@ -14,15 +14,15 @@ from endpoint.app import telemetry
 from endpoint.app.config import Loaded, load, values
 from endpoint.app.context import ConfigFile
 from endpoint.app.exitcodes import ExitCode
-from endpoint.app.facts import database_url
 from endpoint.app.output import CommandFailed, Json, Output
 from endpoint.app.secrecy import new_password, weakness
 from endpoint.app.settings import Config, LogSettings, checked_device
 from endpoint.app.state import StateDirectory
-from endpoint.app.wiring import add_extension
 from endpoint.errors import ConfigurationError, NumberTaken, StorageError
-from endpoint.storage.database import Database
-from endpoint.storage.extensions import Extension, Extensions
+
+if TYPE_CHECKING:
+    from endpoint.storage.database import Database
+    from endpoint.storage.extensions import Extension
 
 config_app = typer.Typer(help="Show or check the configuration.", no_args_is_help=True)
 extension_app = typer.Typer(help="Who may register here.", no_args_is_help=True)
@@ -126,6 +126,10 @@ def add(
     password = new_password() if generate else _asked_password(password_stdin)
     fault = weakness(password, number)
     realm = loaded.config.sip.realm
+    # Imported at use, here and below: other commands are done before a database is loaded.
+    from endpoint.app.wiring import add_extension
+    from endpoint.storage.extensions import Extension, Extensions
+
     extension = Extension(number, name, tuple(alias or ()))
 
     async def store() -> None:
@@ -172,6 +176,8 @@ def list_extensions(config: ConfigFile = None, as_json: Json = False) -> None:
     loaded = loaded_or_fail(output, config)
 
     async def read() -> list[Extension]:
+        from endpoint.storage.extensions import Extensions
+
         async with configured_database(loaded.config) as database:
             return await Extensions(database).all()
 
@@ -198,6 +204,8 @@ def remove(number: Number, config: ConfigFile = None, as_json: Json = False) -> 
     loaded = loaded_or_fail(output, config)
 
     async def forget() -> None:
+        from endpoint.storage.extensions import Extensions
+
         async with configured_database(loaded.config) as database:
             if not await Extensions(database).remove(number):
                 raise StorageError(f"there is no extension {number}")
@@ -238,4 +246,7 @@ def show_token(
 
 def configured_database(config: Config) -> Database:
     """The database of the configuration, not open yet."""
+    from endpoint.app.facts import database_url
+    from endpoint.storage.database import Database
+
     return Database(database_url(config, StateDirectory(config.state.directory).prepared()))

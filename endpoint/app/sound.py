@@ -11,7 +11,8 @@ from endpoint.app.access import refusal
 from endpoint.app.bodies import read_body
 from endpoint.gateways.native import messages as wire
 from endpoint.legs.base import DeviceId, SoundUse
-from endpoint.legs.sound import SoundChoice, SoundDevices, SoundStations, checked_sound
+from endpoint.legs.sound import SoundDevices, SoundStations
+from endpoint.legs.soundchoice import SoundChoice, checked_sound
 
 
 @dataclass(frozen=True, slots=True)

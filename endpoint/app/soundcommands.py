@@ -12,7 +12,6 @@ from endpoint.app.context import ConfigFile, running_client
 from endpoint.app.output import Json, Output
 from endpoint.app.setupcommands import loaded_or_fail
 from endpoint.gateways.native import messages as wire
-from endpoint.media.devicelink import list_devices
 
 sound_app = typer.Typer(help="Sound devices of stations.", no_args_is_help=True)
 
@@ -22,6 +21,8 @@ Gain = Annotated[float | None, typer.Option(min=-60, max=30, help="Louder or sof
 @sound_app.command("list")
 def list_sound(as_json: Json = False) -> None:
     """The sound devices of this machine, by the names that settings and commands take."""
+    from endpoint.media.devicelink import list_devices  # at use: it starts a process of media
+
     output = Output(as_json)
     found = output.run(list_devices())
     table = Table(box=None, pad_edge=False)

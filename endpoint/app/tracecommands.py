@@ -11,9 +11,9 @@ from rich.text import Text
 
 from endpoint.app.context import ConfigFile, running_client
 from endpoint.app.exitcodes import ExitCode
+from endpoint.app.formats import TraceFormat
 from endpoint.app.output import CommandFailed, Json, Output
 from endpoint.app.setupcommands import loaded_or_fail
-from endpoint.app.traces import TraceFormat
 from endpoint.client.errors import RequestRefused
 from endpoint.gateways.native import messages as wire
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import StrEnum
 
 import msgspec
 from aiohttp import web
 
 from endpoint.app.access import refusal
+from endpoint.app.formats import TraceFormat
 from endpoint.gateways.native import messages as wire
 from endpoint.legs.base import InteractionId
 from endpoint.legs.sipcalls import SipCall, SipCalls
@@ -20,15 +20,6 @@ from signaling.sip.flow import Flow
 from signaling.sip.pcapng import MEDIA_TYPE, format_pcapng
 from signaling.sip.stack import Direction
 from signaling.sip.trace import TraceBook, TracedMessage, without_secrets
-
-
-class TraceFormat(StrEnum):
-    """What `?format=` may ask for."""
-
-    JSON = "json"
-    TEXT = "text"
-    SVG = "svg"
-    PCAPNG = "pcapng"
 
 
 class Traces:

@@ -11,10 +11,10 @@ Every source that a test may hear has a signature, a set of frequencies that not
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
+from endpoint.audio.cadence import Segment as Segment
 from endpoint.audio.frame import SAMPLE_RATE_HZ, Samples
 
 MUSIC_ON_HOLD_HZ = (523.0, 659.0)
@@ -40,16 +40,6 @@ PARTY_TONES_HZ = (
 """Neighbours in the list are far apart in pitch, so that a person hears the difference too."""
 
 _FULL_SCALE = 32768.0
-
-
-@dataclass(frozen=True, slots=True)
-class Segment:
-    """Tones together, for a time. No tones: silence."""
-
-    frequencies_hz: Sequence[float]
-    duration_ms: int
-    level_dbov: float = -12.0
-    """Of each tone by itself."""
 
 
 MUSIC_ON_HOLD = (Segment(MUSIC_ON_HOLD_HZ, 2000, -20.0),)

@@ -15,7 +15,7 @@ from typing import Annotated, Generic, TypeVar
 import msgspec
 from msgspec import Meta, Struct
 
-from endpoint.audio.tones import Segment as Segment
+from endpoint.audio.cadence import Segment as Segment
 from endpoint.media.diagnosis import ReceivedDiagnosis as ReceivedDiagnosis
 from endpoint.media.diagnosis import SentDiagnosis as SentDiagnosis
 

@@ -22,6 +22,8 @@ NOISE = -2
 """The payload is that of comfort noise (RFC 3389)."""
 END = -3
 """Nothing will follow."""
+KEY_SIZE = 32
+"""Octets of what files are encrypted by."""
 
 
 class Format(StrEnum):

@@ -20,8 +20,8 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from endpoint.errors import MediaError
+from endpoint.media.recordingmessages import KEY_SIZE as KEY_SIZE
 
-KEY_SIZE = 32
 _MAGIC = b"AGENTREC\x01"
 _SALT = 16
 _HEAD = len(_MAGIC) + _SALT

@@ -8,7 +8,7 @@ from enum import StrEnum
 import msgspec
 from msgspec import Struct
 
-from endpoint.audio.tones import Segment
+from endpoint.audio.cadence import Segment
 from endpoint.media.messages import Command, Done, Failed, PayloadType, Ping, Reply
 
 CODEC = PayloadType(number=97, encoding="L16", clock_rate_hz=16000)
