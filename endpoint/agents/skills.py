@@ -13,7 +13,7 @@ import structlog
 
 from endpoint.agents import queue as q
 from endpoint.agents.queue import Outcome, Presence, Queue, Skill, Ticket
-from endpoint.callcontrol.controller import CallController
+from endpoint.callcontrol.controller import CallController, Keeper, once
 from endpoint.callcontrol.feed import EventsMissed
 from endpoint.ivr.session import Waiting
 from endpoint.legs.base import Cause, DeviceId, DeviceRegistered
@@ -42,10 +42,15 @@ class SkillQueues:
         controller: CallController,
         skills: Sequence[Skill],
         is_reached: Callable[[DeviceId], bool],
+        keep: Keeper = once,
     ) -> None:
-        """Set up; `is_reached` says so of devices that need not register."""
+        """Set up; `is_reached` says so of devices that need not register.
+
+        `keep` keeps our reader of events alive.
+        """
         self._controller = controller
         self._is_reached = is_reached
+        self._keep = keep
         self._queue = Queue({skill.code: skill for skill in skills})
         self._devices = {device for skill in skills for device in skill.devices}
         self._calls: dict[Ticket, Waiting] = {}
@@ -60,7 +65,8 @@ class SkillQueues:
     async def __aenter__(self) -> Self:
         await self._tasks.__aenter__()
         if self._devices:
-            self._follower = self._tasks.create_task(self._follow(), name="queues: events")
+            keeping = self._keep("queues: events", self._follow)
+            self._follower = self._tasks.create_task(keeping, name="queues: events, kept")
         return self
 
     async def __aexit__(
@@ -145,28 +151,27 @@ class SkillQueues:
 
     async def _follow(self) -> None:
         """Whatever is told may mean that a device is free, or gone."""
-        events = self._controller.subscribe()
         while True:
+            events = self._controller.subscribe()
+            self._see()
             try:
                 async for _ in events:
-                    if self._queue.waiting:
-                        now = self._now()
-                        self._do(q.seen(self._queue, self._all_presence(), now))
+                    self._see()
                 return
             except EventsMissed:
-                events = self._controller.subscribe()
+                log.warning("events were missed", waiting=len(self._queue.waiting))
+
+    def _see(self) -> None:
+        if self._queue.waiting:
+            self._do(q.seen(self._queue, self._all_presence(), self._now()))
 
     def _look(self) -> None:
         """Take note of how the devices are."""
         self._queue = replace(self._queue, presence=self._all_presence())
 
     def _all_presence(self) -> dict[DeviceId, Presence]:
-        busy = {
-            each.device
-            for call in self._controller.calls()
-            for each in call.connections
-            if each.is_live and each.device in self._devices
-        }
+        whereabouts = self._controller.whereabouts
+        busy = {device for device in self._devices if whereabouts.calls_of(device)}
         registered = {
             event.device
             for event in self._controller.registrations()

@@ -452,9 +452,14 @@ class Endpoint:
 
         # At once, before any call can have come to one of them.
         self.queues = await enter(
-            SkillQueues(self.controller, skills(config.skill), self._needs_no_registration)
+            SkillQueues(
+                self.controller,
+                skills(config.skill),
+                self._needs_no_registration,
+                self.supervision.keep,
+            )
         )
-        await enter(self.ivrs.serve(self.controller, self.queues))
+        await enter(self.ivrs.serve(self.controller, self.queues, self.supervision.keep))
 
     def _needs_no_registration(self, device: DeviceId) -> bool:
         """Whether calls reach a device of ours though nothing has registered for it."""

@@ -1,4 +1,4 @@
-"""Which calls a device is in: an index over all interactions, kept as each of them changes.
+"""Which calls a device is in, and where a leg is: an index, kept as each interaction changes.
 
 Without it every event would look at every party of every call, for each device that it tells of.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from endpoint.callcontrol.model import Call, CallId, Connection, Interaction
-from endpoint.legs.base import DeviceId, InteractionId
+from endpoint.legs.base import DeviceId, InteractionId, LegId
 
 
 class Whereabouts:
@@ -17,6 +17,8 @@ class Whereabouts:
     def __init__(self) -> None:
         self._found: dict[DeviceId, dict[CallId, tuple[Interaction, Call]]] = {}
         self._told: dict[InteractionId, list[tuple[DeviceId, CallId]]] = {}
+        self._legs: dict[LegId, Interaction] = {}
+        self._legs_told: dict[InteractionId, list[LegId]] = {}
 
     def put(self, interaction: Interaction) -> None:
         """Take an interaction as it stands now, in place of how it stood."""
@@ -36,6 +38,19 @@ class Whereabouts:
                     told.append((each.device, call.id))
         if told:
             self._told[interaction.id] = told
+        self._put_legs(interaction)
+
+    def _put_legs(self, interaction: Interaction) -> None:
+        for leg in self._legs_told.pop(interaction.id, ()):
+            if leg in self._legs and self._legs[leg].id == interaction.id:  # not moved meanwhile
+                del self._legs[leg]
+        if legs := [each.id for each in interaction.legs]:
+            self._legs.update(dict.fromkeys(legs, interaction))
+            self._legs_told[interaction.id] = legs
+
+    def interaction_of(self, leg: LegId) -> Interaction | None:
+        """The one that a leg belongs to; none once it is over."""
+        return self._legs.get(leg)
 
     def calls_of(self, device: DeviceId) -> Sequence[tuple[Interaction, Call]]:
         """Those that it is in, also where it only has a place in which a call is parked."""

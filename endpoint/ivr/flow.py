@@ -15,6 +15,8 @@ from msgspec import Meta, Struct
 
 NODE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 KEYS = "0123456789*#ABCD"
+LONGEST_TEXT = 4096
+"""Characters of a text with its variables' values."""
 _PLACE = re.compile(r"\{([A-Za-z0-9_.:-]{1,64})\}")
 
 Target = Annotated[str, Meta(min_length=1, max_length=64)]
@@ -33,8 +35,11 @@ def variables_in(text: str) -> list[str]:
 
 
 def filled(text: str, variables: Mapping[str, str]) -> str:
-    """A text with the values of its variables; one that has none is empty."""
-    return _PLACE.sub(lambda found: variables.get(found[1], ""), text)
+    """A text with the values of its variables; one that has none is empty.
+
+    It is cut where it is longer than any use of it, as of `{all}{all}` in a circle of nodes.
+    """
+    return _PLACE.sub(lambda found: variables.get(found[1], ""), text)[:LONGEST_TEXT]
 
 
 class Sound(Struct, frozen=True, forbid_unknown_fields=True):

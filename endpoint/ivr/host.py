@@ -14,7 +14,7 @@ from typing import Self
 import aiohttp
 import structlog
 
-from endpoint.callcontrol.controller import CallController
+from endpoint.callcontrol.controller import CallController, Keeper, once
 from endpoint.callcontrol.events import CallEvent, TransferFailed
 from endpoint.callcontrol.feed import EventsMissed
 from endpoint.ivr import library
@@ -140,9 +140,10 @@ class Ivrs:
             for code, program in self._programs.items()
         ]
 
-    def serve(self, controller: CallController, queues: Queues) -> Ivrs:
-        """What calls in flows need of others; then `async with`."""
+    def serve(self, controller: CallController, queues: Queues, keep: Keeper = once) -> Ivrs:
+        """What calls in flows need of others; then `async with`. `keep` keeps our tasks alive."""
         self._controller, self.queues, self.calls = controller, queues, controller
+        self._keep = keep
         return self
 
     async def __aenter__(self) -> Self:
@@ -151,8 +152,11 @@ class Ivrs:
         await self._tasks.__aenter__()
         if self._programs:
             self._kept = [
-                self._tasks.create_task(self._follow(), name="ivr: events"),
-                self._tasks.create_task(self._look_at_files(), name="ivr: files"),
+                self._tasks.create_task(self._keep(name, work), name=f"{name}, kept")
+                for name, work in (
+                    ("ivr: events", self._follow),
+                    ("ivr: files", self._look_at_files),
+                )
             ]
         return self
 
@@ -183,8 +187,10 @@ class Ivrs:
 
     async def _follow(self) -> None:
         """Tell sessions what is told of calls."""
-        events = self._controller.subscribe()
         while True:
+            events = self._controller.subscribe()
+            for session in list(self._sessions):
+                session.missed()
             try:
                 async for numbered in events:
                     event = numbered.event
@@ -197,13 +203,15 @@ class Ivrs:
                             session.look()
                 return
             except EventsMissed:
-                events = self._controller.subscribe()
+                log.warning("events were missed", ivr=len(self._sessions))
 
     async def _look_at_files(self) -> None:
         while True:
             await asyncio.sleep(LOOK_S)
             for program in self._programs.values():
-                if await asyncio.to_thread(program.has_changed):
+                # What it names may be there by now, or be mended.
+                has_changed = await asyncio.to_thread(program.has_changed)
+                if program.mistakes or has_changed:
                     await self._read_again(program)
 
     async def _read_again(self, program: _Program) -> None:
@@ -212,7 +220,9 @@ class Ivrs:
         try:
             await asyncio.to_thread(program.read)
         except FlowError as error:
-            program.mistakes = tuple(map(str, error.mistakes))
-            log.error("a flow has mistakes and is not used", ivr=code, mistakes=program.mistakes)
+            mistakes = tuple(map(str, error.mistakes))
+            if mistakes != program.mistakes:
+                log.error("a flow has mistakes and is not used", ivr=code, mistakes=mistakes)
+            program.mistakes = mistakes
         else:
             log.info("a flow was read again", ivr=code, flow=program.version.name)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from urllib.parse import quote
 
 from endpoint.ivr import flow as f
 from endpoint.ivr.flow import Flow, Node, Prompt, Sound, filled, kind_of, sounds_of
@@ -155,6 +156,8 @@ class AskWebhook:
     body: Mapping[str, str] = field(repr=False)
     answers: Mapping[str, str]
     timeout_s: float
+    within: tuple[str, ...]
+    """What the address must begin with, whatever variables have made of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -338,9 +341,12 @@ class _Turn:
                 secrets = {name: self.state.secrets.get(name, "") for name in node.secrets}
                 body = {name: self._texts.get(name, "") for name in node.send} | secrets
                 self._begin_asking(node.timeout_s + OWED_S)
-                url = filled(node.url, self._texts)
+                # A value is one part of the address, whatever is in it.
+                quoted = {name: quote(text, safe="") for name, text in self._texts.items()}
+                url, within = filled(node.url, quoted), tuple(self.state.flow.webhooks)
+                ticket = self.state.ticket
                 self.actions.append(
-                    AskWebhook(self.state.ticket, url, body, node.answers, node.timeout_s)
+                    AskWebhook(ticket, url, body, node.answers, node.timeout_s, within)
                 )
             case f.Verify():
                 self._begin_asking(OWED_S)
@@ -366,6 +372,7 @@ class _Turn:
     def _ask(self, node: f.Play | f.Menu | f.Collect) -> None:
         """Play its prompt, unless keys are there already that would end it."""
         if not (self.state.ahead and node.barge_in):
+            self._put(ahead="")  # of no use to it, and meant for no later one
             self._play(node.prompt)
             return
         self._prompt_ended()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tomllib
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,15 +43,17 @@ class Place:
         places = [*([self.directory] if self.directory else []), self.path.parent, SOUNDS]
         for place in places:
             for path in (place / name, place / f"{name}.wav"):
-                if path.is_file():
-                    return path
+                with suppress(OSError, ValueError):  # what can be no file's name
+                    if path.is_file():
+                        return path
         return None
 
     def files(self, sound: Sound) -> list[Path]:
         """What is played for a sound that is no tone; what is not there any more is left out."""
         names = [sound.file] if sound.file else []
         names += speech.digits(sound.digits) + (speech.number(sound.number) if sound.number else [])
-        return [path for name in names if (path := self.find(name)) is not None]
+        found = {name: self.find(name) for name in dict.fromkeys(names)}
+        return [path for name in names if (path := found[name]) is not None]
 
 
 def load(place: Place) -> Flow:
@@ -118,7 +121,7 @@ def hashes_in(path: Path | None) -> dict[str, str]:
         return {}
     try:
         tree = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"expected TOML: {error}") from error
     wrong = [key for key, value in tree.items() if not hashes.is_hash(str(value))]
     if wrong:

@@ -59,7 +59,7 @@ def read(text: str, file: str, resolve: Resolve) -> Flow:
     """
     try:
         tree = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # also numbers and depths beyond all measure
         line = re.search(r"line (\d+)", str(error))
         raise FlowError(
             [Mistake(file, int(line[1]) if line else 1, "", f"expected TOML: {error}")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Coroutine, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from endpoint.callcontrol.commands import (
     SingleStepTransfer,
 )
 from endpoint.callcontrol.model import Call, CallId, Connection, ConnectionState, Interaction
+from endpoint.callcontrol.whereabouts import Whereabouts
 from endpoint.errors import CommandRejected
 from endpoint.ivr import hashes, library, webhook
 from endpoint.ivr import interpreter as ivr
@@ -60,8 +62,9 @@ class Queues(Protocol):
 class Calls(Protocol):
     """What a session asks of call control."""
 
-    def interactions(self) -> Sequence[Interaction]:
-        """Those that live, as they stand."""
+    @property
+    def whereabouts(self) -> Whereabouts:
+        """Where a leg is."""
 
     async def submit(self, command: CallCommand) -> CommandAccepted:
         """Have a command done. Raises CommandRejected."""
@@ -99,10 +102,12 @@ class Session:
         self._around = around
         self._inbox: asyncio.Queue[ivr.Input] = asyncio.Queue()
         self._has_begun = False
-        self._early: list[ivr.KeyPressed] = []
+        self._early: deque[ivr.KeyPressed] = deque(maxlen=ivr.MOST_AHEAD)
         """Keys of who does not wait until both ends are up."""
-        self._taken_back = 0
-        """Calls of ours to others that we have cancelled, and that were not told yet."""
+        self._transferring = asyncio.Lock()
+        """What is taken back must have been begun."""
+        self._transfers: deque[int] = deque()
+        """Those under way, by their tickets: each comes to nothing once, or ends the flow."""
         self._tasks: asyncio.TaskGroup
         self._doing: set[asyncio.Task[None]] = set()
 
@@ -154,26 +159,38 @@ class Session:
         if call.is_established and own.state is ConnectionState.CONNECTED:
             self._has_begun = True
             self._inbox.put_nowait(ivr.Begun())
-            for pressed in self._early:
-                self._inbox.put_nowait(pressed)
+            while self._early:
+                self._inbox.put_nowait(self._early.popleft())
 
     def not_taken(self, call: CallId, cause: Cause) -> None:
         """Who was called for a call does not take it."""
         found = self._found()
-        if found is None or found[1].id != call:
-            return
-        if is_ours := cause is Cause.CANCELLED and self._taken_back > 0:
-            self._taken_back -= 1
-        if self.state.phase is ivr.Phase.QUEUED:
+        if found is not None and found[1].id == call and self._transfers:
+            self._came_to_nothing(self._transfers.popleft(), cause)
+
+    def missed(self) -> None:
+        """Something may have been told that was not heard."""
+        self.look()
+        self._begin(self._catch_up())
+
+    async def _catch_up(self) -> None:
+        async with self._transferring:
+            found = self._found()
+            if found is not None and found[1].transfer is None:
+                while self._transfers:
+                    self._came_to_nothing(self._transfers.popleft(), Cause.UNREACHABLE)
+
+    def _came_to_nothing(self, ticket: int, cause: Cause) -> None:
+        if ticket == self.state.ticket and self.state.phase is ivr.Phase.QUEUED:
             self._around.queues.refused(self, cause)
-        elif self.state.phase is ivr.Phase.LEAVING and not is_ours:
-            self._inbox.put_nowait(ivr.Failed(self.state.ticket, str(cause)))
+        else:
+            self._inbox.put_nowait(ivr.Failed(ticket, str(cause)))
 
     # -- asked by the queue -----------------------------------------------------------------------
 
     def offer(self, device: DeviceId) -> None:
         """See `Waiting`."""
-        self._begin(self._offer(device))
+        self._begin(self._offer(device, self.state.ticket))
 
     def withdraw(self) -> None:
         """See `Waiting`."""
@@ -184,20 +201,20 @@ class Session:
         if self.state.phase is ivr.Phase.QUEUED:
             self._inbox.put_nowait(ivr.Failed(self.state.ticket, reason))
 
-    async def _offer(self, device: DeviceId) -> None:
-        if not await self._transfer(device):
+    async def _offer(self, device: DeviceId, ticket: int) -> None:
+        if not await self._transfer(device, ticket):
             self._around.queues.refused(self, Cause.UNREACHABLE)
 
     async def _take_back(self) -> None:
-        found = self._found()
-        if found is None or found[1].transfer is None:
-            return
-        _, call, _ = found
-        target = call.transfer.target if call.transfer is not None else None
-        for each in call.connections:
-            if each.is_live and each.leg == target:
-                clear = ClearConnection(self.device, call.id, each.id)
-                self._taken_back += await self._submit(clear)
+        async with self._transferring:
+            found = self._found()
+            if found is None or found[1].transfer is None:
+                return
+            _, call, _ = found
+            target = call.transfer.target if call.transfer is not None else None
+            for each in call.connections:
+                if each.is_live and each.leg == target:
+                    await self._submit(ClearConnection(self.device, call.id, each.id))
 
     # -- what is decided --------------------------------------------------------------------------
 
@@ -220,7 +237,7 @@ class Session:
                 await self._take_back()
                 self.mouth.stop()
             case ivr.TransferTo(ticket, destination):
-                if not await self._transfer(destination):
+                if not await self._transfer(destination, ticket):
                     self._inbox.put_nowait(ivr.Failed(ticket, "refused"))
             case ivr.ReturnCall(ticket):
                 await self._return(ticket)
@@ -233,12 +250,19 @@ class Session:
             case ivr.EndCall():
                 self.mouth.hang_up()
 
-    async def _transfer(self, destination: str) -> bool:
+    async def _transfer(self, destination: str, ticket: int) -> bool:
         """Have somebody called who takes the call; whether that was begun."""
-        found = self._found()
-        if found is None:
-            return False
-        return await self._submit(SingleStepTransfer(self.device, destination, found[1].id))
+        async with self._transferring:
+            found = self._found()
+            if found is None or ticket != self.state.ticket:  # the flow has gone on meanwhile
+                return False
+            # Before it can be told that nobody came.
+            self._transfers.append(ticket)
+            command = SingleStepTransfer(self.device, destination, found[1].id)
+            is_begun = await self._submit(command)
+            if not is_begun and ticket in self._transfers:
+                self._transfers.remove(ticket)
+            return is_begun
 
     async def _return(self, ticket: int) -> None:
         found = self._found()
@@ -249,7 +273,7 @@ class Session:
             self.mouth.hang_up()  # who waits has the call back by that
             return
         agent = self._request.referred_by
-        if agent is None or not await self._transfer(agent):
+        if agent is None or not await self._transfer(agent, ticket):
             self._inbox.put_nowait(ivr.Failed(ticket, "nobody"))
 
     async def _submit(self, command: CallCommand) -> bool:
@@ -313,12 +337,12 @@ class Session:
         task.add_done_callback(self._doing.discard)
 
     def _found(self) -> tuple[Interaction, Call, Connection] | None:
-        """The call that the leg is in; of one that has gone, the last."""
-        for interaction in self._around.calls.interactions():
-            for call in interaction.calls:
-                own = call.connection_by(self.mouth.id)
-                if own is not None:
-                    return interaction, call, own
+        """The call that the leg is in."""
+        interaction = self._around.calls.whereabouts.interaction_of(self.mouth.id)
+        for call in interaction.calls if interaction is not None else ():
+            own = call.connection_by(self.mouth.id)
+            if interaction is not None and own is not None:
+                return interaction, call, own
         return None
 
     def _variables(self) -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from endpoint.audio.dtmf import DIGITS
 
-_LARGEST = 999_999
+_LARGEST = "999999"
 
 
 def digits(text: str) -> list[str]:
@@ -16,7 +16,8 @@ def digits(text: str) -> list[str]:
 def number(text: str) -> list[str]:
     """A whole number up to 999999, as 1021: one, thousand, 20, one. Else each digit by itself."""
     text = text.strip()
-    if not text.isascii() or not text.isdecimal() or int(text) > _LARGEST:
+    whole = text.isascii() and text.isdecimal()
+    if not whole or len(text.lstrip("0")) > len(_LARGEST):
         return digits(text)
     thousands, rest = divmod(int(text), 1000)
     words = [*_below_1000(thousands), "thousand"] if thousands else []

@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 
 import aiohttp
+from yarl import URL
 
 from endpoint.ivr.interpreter import AskWebhook
 
@@ -23,10 +24,13 @@ class WebhookFailed(Exception):
 async def ask(session: aiohttp.ClientSession, asked: AskWebhook) -> dict[str, str]:
     """The variables that a webhook answers. Raises WebhookFailed."""
     try:
+        url = URL(asked.url)
+        if not any(str(url).startswith(str(URL(prefix))) for prefix in asked.within):
+            raise WebhookFailed("not_allowed")
         async with (
             asyncio.timeout(asked.timeout_s),
             # An address that nobody has allowed is not asked because an allowed one says so.
-            session.post(asked.url, json=dict(asked.body), allow_redirects=False) as response,
+            session.post(url, json=dict(asked.body), allow_redirects=False) as response,
         ):
             if not 200 <= response.status < 300:
                 raise WebhookFailed(f"status_{response.status}")

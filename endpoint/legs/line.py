@@ -570,8 +570,9 @@ class Lines:
         account = self._accounts.targets(replace(request, calling_number="", withheld=False))
         found = [*(() if isinstance(each, Refusal) else each for each in (trunks, account))]
         targets = [target for some in found for target in some]
-        if not targets and isinstance(account, Refusal):
-            return account
+        for refusal in (account, trunks):
+            if not targets and isinstance(refusal, Refusal):
+                return refusal
         return [replace(target, turn=turn) for turn, target in enumerate(targets)]
 
     async def meant(self, number: DeviceId, calling: DeviceId) -> DeviceId | NumberRefused | None:

@@ -400,7 +400,11 @@ class Trunks:
                 against.append(refusal)
         if found:
             return [replace(target, turn=turn) for turn, target in enumerate(found)]
-        return max(against, key=lambda refusal: _NEAREST.index(refusal.cause))
+        if against:
+            return max(against, key=lambda refusal: _NEAREST.index(refusal.cause))
+        names = ", ".join(course.trunk for course in ways.courses) or "no trunk"
+        text = f"{names}: there is no far end that could be tried"
+        return Refusal(Cause.TRUNKS_DOWN, text, refused_by=Side.ENDPOINT)
 
     def of(self, session: CallSession) -> Trunk | None:
         """The trunk that an INVITE came from; of several there, the one whose number is called."""

@@ -7,6 +7,7 @@ anybody left in silence, but by a webhook, and each call has a record with its w
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -18,10 +19,13 @@ import pytest
 from endpoint.agents.queue import Skill
 from endpoint.callcontrol import commands as do
 from endpoint.callcontrol import events as told
-from endpoint.legs.base import Cause, DeviceId, LegRole
+from endpoint.callcontrol.controller import ControllerSettings
+from endpoint.ivr.interpreter import MOST_AHEAD
+from endpoint.ivr.session import Session
+from endpoint.legs.base import Cause, DeviceId, InteractionId, LegId, LegRole, PlaceLeg
 from tests.fakes.exchange import FakeLeg
 from tests.scenarios.desk import PATIENCE_S
-from tests.scenarios.ivrdesk import IvrDesk, open_ivr_desk
+from tests.scenarios.ivrdesk import FakeMouth, IvrDesk, open_ivr_desk
 
 pytestmark = pytest.mark.scenario
 
@@ -426,3 +430,85 @@ async def test_who_goes_while_a_webhook_is_asked_is_asked_nothing_more(
             ("say", ""),
             ("end", ""),
         ]
+
+
+def small(start: str, **limits: str) -> str:
+    """A flow that begins elsewhere; `limits` are lines of its nodes."""
+    text = FLOW.replace('start = "menu"', f'start = "{start}"')
+    for node, line in limits.items():
+        text = text.replace(f"[node.{node}]\n", f"[node.{node}]\n{line}\n")
+    # What no way leads to is a mistake.
+    kept = {"device": ("device", "say", "end"), "queue": ("queue", "say", "end")}[start]
+    head, *nodes = text.split("\n[node.")
+    return "\n[node.".join([head, *(n for n in nodes if n.partition("]")[0] in kept)])
+
+
+@pytest.mark.parametrize("start", ["device", "queue"])
+async def test_what_was_told_faster_than_it_was_read_is_found_by_a_look(
+    start: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the flow would never begin, and B wait in silence for one who has declined already."""
+    (tmp_path / "flow.toml").write_text(small(start))
+    skills = [Skill("1001", (C,), rest_s=5.0)]
+    settings = ControllerSettings(history=1)
+    async with open_ivr_desk(
+        monkeypatch, tmp_path / "flow.toml", IVR, skills, settings=settings
+    ) as desk:
+        customer = desk.exchange.offer(B, IVR, LegRole.LINE)
+        first = await desk.exchange.placed(C)
+        first.ring()
+        await asyncio.sleep(0.1)
+        first.refuse(Cause.BUSY)
+        await asyncio.sleep(0.1)
+        if start == "queue":
+            assert desk.exchange.sounds()[B] == {"music"}
+            await asyncio.sleep(5.0)
+            assert await desk.exchange.placed(C) is not first
+        else:
+            assert desk.exchange.sounds()[B] == {"prompt"}
+        customer.hang_up()
+        await asyncio.sleep(0.1)
+        assert desk.calls_in_flows == 0
+
+
+async def test_who_is_looked_up_while_the_time_in_the_queue_ends_is_not_left_ringing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The offer was decided and not begun yet: who is asked whom 6002 means takes his time."""
+    (tmp_path / "flow.toml").write_text(small("queue", queue="max_wait_s = 1"))
+    async with open_ivr_desk(
+        monkeypatch, tmp_path / "flow.toml", IVR, [Skill("1001", (C,))]
+    ) as desk:
+        known, asked = asyncio.Event(), asyncio.Event()
+
+        async def extension(number: DeviceId) -> DeviceId | None:
+            if number == C:
+                asked.set()
+                await known.wait()
+            return None
+
+        desk.desk.controller.extension = extension
+        desk.exchange.offer(B, IVR, LegRole.LINE)
+        await asked.wait()
+        await desk.desk.let_pass(2.0)
+        known.set()
+        await desk.desk.let_pass(1.0)
+        assert desk.exchange.sounds() == {B: {"prompt"}}
+        (called,) = [each for each in desk.exchange.legs.values() if each.device == C]
+        assert called.release_cause is Cause.CANCELLED
+        await desk.desk.told(told.CallCleared)
+        assert desk.path() == [("queue", "timeout"), ("say", ""), ("end", "")]
+
+
+async def test_of_a_call_that_never_begins_no_more_keys_are_kept_than_of_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "flow.toml").write_text(FLOW)
+    async with open_ivr_desk(monkeypatch, tmp_path / "flow.toml", IVR, []) as desk:
+        request = PlaceLeg(LegId("x"), InteractionId("x"), IVR, LegRole.STATION, B)
+        leg = FakeLeg(desk.exchange, LegId("x"), InteractionId("x"), IVR, LegRole.STATION, False)
+        session = desk.ivrs.stations()[0].begin(request, FakeMouth(leg))
+        assert isinstance(session, Session)
+        for _ in range(10 * MOST_AHEAD):
+            session.press("1")
+        assert len(session._early) == MOST_AHEAD

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import aiohttp
 import pytest
 from aiohttp import web
 
+from endpoint.ivr import interpreter as ivr
 from endpoint.ivr import webhook
 from endpoint.ivr.interpreter import AskWebhook
+from endpoint.ivr.reading import read
 
 pytestmark = pytest.mark.integration
 
@@ -63,7 +66,8 @@ async def server() -> AsyncIterator[str]:
 
 async def ask(url: str, **answers: str) -> dict[str, str]:
     async with aiohttp.ClientSession() as session:
-        asked = AskWebhook(1, url, {"OrderID": "4711"}, answers, 2.0)
+        within = (url[: url.index("/", 8) + 1],)
+        asked = AskWebhook(1, url, {"OrderID": "4711"}, answers, 2.0, within)
         return await webhook.ask(session, asked)
 
 
@@ -95,6 +99,31 @@ async def test_fields_become_variables(server: str) -> None:
 async def test_an_answer_that_is_no_use_is_a_word(server: str, path: str, word: str) -> None:
     with pytest.raises(webhook.WebhookFailed, match=f"^{word}$"):
         await ask(f"{server}/{path}", tier="Tier")
+
+
+@pytest.mark.parametrize("caller", ["../right", "..", "../x?", "x/../../right", "%2e%2e/right"])
+async def test_what_a_caller_says_leads_to_no_other_address(server: str, caller: str) -> None:
+    """As who he is, which From says: it is one part of the address, and stays within it."""
+    text = f"""
+start = "ask"
+webhooks = ["{server}/ivr/"]
+[node.ask]
+kind = "webhook"
+url = "{server}/ivr/{{caller}}/orders"
+answers = {{ tier = "tier" }}
+next = "end"
+on_failure = "end"
+[node.end]
+kind = "hangup"
+"""
+    flow = read(text, "flow.toml", lambda _: None)
+    _, actions = ivr.step(ivr.begin(flow, {"caller": caller}), ivr.Begun(), 0.0)
+    (asked,) = [each for each in actions if isinstance(each, AskWebhook)]
+    async with aiohttp.ClientSession() as session:
+        with pytest.raises(webhook.WebhookFailed) as failed:
+            await webhook.ask(session, replace(asked, body={"OrderID": "4711"}))
+    # There is nothing below /ivr/ that answers; what is beside it would.
+    assert str(failed.value) == ("not_allowed" if caller == ".." else "status_404")
 
 
 async def test_where_nobody_answers_it_is_unreachable() -> None:

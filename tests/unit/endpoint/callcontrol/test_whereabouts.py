@@ -8,15 +8,28 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from endpoint.callcontrol.model import Call, CallId, Connection, ConnectionState, Interaction
+from endpoint.callcontrol.model import (
+    Call,
+    CallId,
+    Connection,
+    ConnectionState,
+    Interaction,
+    Leg,
+)
 from endpoint.callcontrol.whereabouts import Whereabouts
 from endpoint.legs.base import DeviceId, InteractionId
-from tests.unit.endpoint.callcontrol.build import NOW, call, connection
+from tests.unit.endpoint.callcontrol.build import NOW, call, connection, leg
 
 pytestmark = pytest.mark.unit
 
 DEVICES = [DeviceId(name) for name in ("6001", "6002", "10086")]
 TALKS, GONE = ConnectionState.CONNECTED, ConnectionState.FAIL
+
+
+def legs() -> st.SearchStrategy[tuple[Leg, ...]]:
+    """Some of three, each once."""
+    one = st.sampled_from([leg(name) for name in ("6001", "6002", "10086")])
+    return st.lists(one, unique_by=lambda each: each.id).map(tuple)
 
 
 def parties() -> st.SearchStrategy[Connection]:
@@ -47,8 +60,11 @@ def steps(draw: st.DrawFn) -> list[list[Interaction]]:
         ]
         mine = draw(st.integers(0, len(calls)))
         halves: list[list[Call]] = [calls[:mine], calls[mine:]]
+        first = draw(legs())
+        second = tuple(each for each in draw(legs()) if each not in first)
         both = [
-            Interaction(InteractionId(str(at)), calls=tuple(half)) for at, half in enumerate(halves)
+            Interaction(InteractionId(str(at)), calls=tuple(half), legs=own)
+            for at, (half, own) in enumerate(zip(halves, (first, second), strict=True))
         ]
         # Who gives a call away says so before who takes it.
         found.append([Interaction(each.id) for each in both] + both)
@@ -71,6 +87,9 @@ def test_it_finds_what_a_look_at_everybody_finds(taken: list[list[Interaction]])
             ]
             assert [one.id for _, one in whereabouts.calls_of(device)] == expected
             assert all(one in at.calls for at, one in whereabouts.calls_of(device))
+        for name in DEVICES:
+            mine = [each for each in step[2:] if leg(name) in each.legs]
+            assert whereabouts.interaction_of(leg(name).id) == next(iter(mine), None)
 
 
 def test_a_call_that_was_taken_over_stays_when_its_first_interaction_is_told_again() -> None:

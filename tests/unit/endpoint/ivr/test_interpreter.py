@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from endpoint.ivr import interpreter as ivr
-from endpoint.ivr.flow import KEYS
+from endpoint.ivr.flow import KEYS, LONGEST_TEXT
 from endpoint.ivr.interpreter import Phase
 from endpoint.ivr.library import Place, file_of, load, shipped
 
@@ -392,3 +392,61 @@ def test_a_call_is_never_stuck_and_always_ends(
                 one.waits(60)
     assert one.state.phase is Phase.OVER
     assert replace(one.state, visits=()) == replace(one.state, visits=(), keys="", secrets={})
+
+
+def test_a_text_that_doubles_in_a_circle_stays_of_a_size() -> None:
+    text = """
+start = "more"
+variables = { all = "12345678" }
+[node.more]
+kind = "set"
+values = { all = "{all}{all}" }
+next = "ask"
+[node.ask]
+kind = "menu"
+prompt = { ms = 100 }
+choices = { 1 = "more" }
+no_input = "end"
+invalid = "end"
+[node.end]
+kind = "hangup"
+"""
+    one = Caller(ivr.begin(flow(text), {}))
+    one.happens(ivr.Begun())
+    one.press("1" * 40)
+    assert one.at() == ("ask", Phase.PLAYING)
+    assert len(one.state.variables["all"]) == LONGEST_TEXT
+
+
+def test_a_key_that_a_menu_does_not_take_is_meant_for_no_later_one() -> None:
+    """It ended a prompt; the menu after that wants to be heard, the one behind it does not."""
+    text = """
+start = "hello"
+[node.hello]
+kind = "play"
+prompt = { ms = 100 }
+barge_in = true
+next = "heard"
+[node.heard]
+kind = "menu"
+prompt = { ms = 100 }
+barge_in = false
+choices = { 1 = "end", 2 = "choice" }
+no_input = "end"
+invalid = "end"
+[node.choice]
+kind = "menu"
+prompt = { ms = 100 }
+choices = { 1 = "end", 2 = "heard" }
+no_input = "end"
+invalid = "end"
+[node.end]
+kind = "hangup"
+"""
+    one = Caller(ivr.begin(flow(text), {}))
+    one.happens(ivr.Begun())
+    one.press("1")
+    assert one.at() == ("heard", Phase.PLAYING)
+    one.hears_it_out()
+    one.press("2")
+    assert one.at() == ("choice", Phase.PLAYING)

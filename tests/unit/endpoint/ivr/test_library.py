@@ -53,6 +53,8 @@ def test_every_word_that_may_be_spoken_is_there() -> None:
         ("999999", "9 hundred 90 9 thousand 9 hundred 90 9"),
         ("1000000", "1 0 0 0 0 0 0"),
         ("x7#", "7 pound"),
+        ("000021", "20 1"),
+        ("9" * 5000, " ".join(["9"] * 5000)),
         ("", ""),
     ],
 )
@@ -149,3 +151,17 @@ def test_lines_of_shipped_flows_are_those_of_their_nodes() -> None:
         nodes = library.load(Place(library.file_of(name))).node
         for node in random.Random(1).sample(sorted(nodes), 3):
             assert lines[places.line(["node", node]) - 1] == f"[node.{node}]"
+
+
+@pytest.mark.parametrize("name", ["a\0b", "x" * 300, "x/" * 3000], ids=["no text", "long", "deep"])
+def test_a_name_that_no_file_can_have_is_a_mistake_like_another(name: str) -> None:
+    with pytest.raises(FlowError, match="expected a WAV file that is there"):
+        flow(EVERY_KIND.replace('"enter_password"', f'"{name}"').replace("\0", "\\u0000"))
+
+
+def test_a_file_of_hashes_beyond_all_measure_is_no_such_file(tmp_path: Path) -> None:
+    file = tmp_path / "hashes.toml"
+    for text in ("x = " + "[" * 5000, "x = " + "9" * 5000):
+        file.write_text(text)
+        with pytest.raises(ValueError, match="expected TOML"):
+            library.hashes_in(file)

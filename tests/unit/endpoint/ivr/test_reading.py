@@ -195,3 +195,9 @@ def test_the_schema_knows_every_kind_and_key() -> None:
         assert known["kind"]["enum"] == [kind]
         assert set(known) == {field.name for field in msgspec.structs.fields(made)} | {"kind"}
     assert "\\Z" not in str(schema())
+
+
+@pytest.mark.parametrize("value", ["[" * 5000, "9" * 5000], ids=["deep", "long"])
+def test_a_file_beyond_all_measure_is_a_mistake_like_another(value: str) -> None:
+    (mistake,) = mistakes(f"start = {value}")
+    assert mistake.startswith("1: expected TOML")

@@ -674,6 +674,17 @@ class TestAnEmergency:
         assert "Privacy" not in seen[0]
         first.calls.discard(LegId("other"))
 
+    async def test_where_no_far_end_is_left_to_be_tried_it_is_refused_as_what_it_is(
+        self, desk: Desk, plan: PlanInUse
+    ) -> None:
+        plan.plan = replace(plan.plan, emergency=("112",))
+        for each in desk.exchange._trunks:
+            each.peers = []
+        desk.exchange.place(place("112"))
+        over = await released(desk)
+        assert (over.cause, over.released_by) == (Cause.TRUNKS_DOWN, Side.ENDPOINT)
+        assert over.text == "first, second: there is no far end that could be tried"
+
     async def test_without_a_rule_a_number_of_the_trunk_is_shown(
         self, desk: Desk, plan: PlanInUse
     ) -> None:
