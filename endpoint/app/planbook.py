@@ -10,7 +10,7 @@ from typing import Literal, Protocol, Self
 import msgspec
 import structlog
 
-from endpoint.callcontrol.dialplan import Decision, Direction, PlanInUse, Rule
+from endpoint.callcontrol.dialplan import Considered, Decision, DialPlan, Direction, PlanInUse, Rule
 from endpoint.callcontrol.planrules import PlanRules, mistakes_of, trunks_of
 from endpoint.errors import EndpointError
 from endpoint.gateways.native import planmessages as wire
@@ -104,8 +104,15 @@ class PlanBook:
             await self._load()
 
     async def _load(self) -> None:
+        rules, before = await self._rules.all(), self._in_use.plan
+        # Thousands, here as below, hold up no call meanwhile.
+        self._in_use.plan = await asyncio.to_thread(
+            lambda: replace(before, rules=self._counting(rules))
+        )
+
+    def _counting(self, rules: Sequence[Rule]) -> tuple[Rule, ...]:
         kept: list[Rule] = []
-        for rule in await self._rules.all():
+        for rule in rules:
             gone = [name for name in trunks_of(rule) if name not in self._may_show]
             if gone:
                 log.warning("a rule of the dial plan has trunks that are gone", rule=rule.name)
@@ -113,11 +120,14 @@ class PlanBook:
                 log.error("a rule of the dial plan does not count", rule=rule.name, why=mistakes)
             else:
                 kept.append(rule)
-        self._in_use.plan = replace(self._in_use.plan, rules=tuple(kept))
+        return tuple(kept)
 
     async def plan(self) -> wire.Plan:
         """See `PlanDesk`."""
-        plan = self._in_use.plan
+        return await asyncio.to_thread(self._all_told, self._in_use.plan)
+
+    @staticmethod
+    def _all_told(plan: DialPlan) -> wire.Plan:
         rules = [
             _told(rule)
             for direction in Direction
@@ -159,7 +169,7 @@ class PlanBook:
 
     async def replace_plan(self, rules: Sequence[wire.PlanRule]) -> wire.Plan:
         """See `PlanDesk`. Raises PlanRejected."""
-        made = self._checked(rules, of_many=True)
+        made = await asyncio.to_thread(self._checked, rules, of_many=True)
         async with self._changing:
             await self._rules.replace(made)
             await self._load()
@@ -170,12 +180,13 @@ class PlanBook:
         if asked.at is not None and asked.at.tzinfo is None:
             mistake = wire.PlanMistake("at", "expected a time zone, as 2026-12-25T10:00:00+01:00")
             raise PlanRejected(400, "bad_field", "the time can't be understood", [mistake])
+        trace: list[Considered] = []
         if asked.trunk:
             if asked.trunk not in self._may_show:
                 mistake = wire.PlanMistake("trunk", f"there is no trunk {asked.trunk}")
                 raise PlanRejected(400, "bad_field", "no call comes from there", [mistake])
             decision = self._in_use.decide_incoming(
-                asked.trunk, asked.number, asked.calling, at=asked.at
+                asked.trunk, asked.number, asked.calling, at=asked.at, trace=trace
             )
         else:
             number, _, extension = asked.number.partition("-")
@@ -185,10 +196,13 @@ class PlanBook:
                 digits=extension.lstrip("Ww"),
                 device=await self._extension(DeviceId(number)),
                 at=asked.at,
+                trace=trace,
             )
-        return self._answer(asked.number, decision)
+        return self._answer(asked.number, decision, trace)
 
-    def _answer(self, number: str, decision: Decision) -> wire.PlanAnswer:
+    def _answer(
+        self, number: str, decision: Decision, trace: Sequence[Considered]
+    ) -> wire.PlanAnswer:
         up = self._is_up()
         return wire.PlanAnswer(
             number,
@@ -201,7 +215,7 @@ class PlanBook:
             ],
             decision.cause or "",
             decision.text,
-            [wire.PlanStep(each.rule, each.taken, each.why) for each in decision.trace],
+            [wire.PlanStep(each.rule, each.taken, each.why) for each in trace],
         )
 
     def _checked(self, rules: Sequence[wire.PlanRule], *, of_many: bool = False) -> list[Rule]:

@@ -22,6 +22,7 @@ from endpoint.app.context import ConfigFile, running_client
 from endpoint.app.exitcodes import ExitCode
 from endpoint.app.output import CommandFailed, Json, Output
 from endpoint.app.setupcommands import configured_database, loaded_or_fail
+from endpoint.app.state import StateDirectory
 from endpoint.client.errors import EndpointUnreachable
 from endpoint.gateways.native import planmessages as wire
 from endpoint.legs.base import DeviceId
@@ -89,8 +90,14 @@ async def plan_desk(loaded: Loaded) -> AsyncIterator[PlanDesk]:
         try:
             client = await stack.enter_async_context(running_client(config))
             await client.health()
-        except EndpointUnreachable:
-            pass
+        except EndpointUnreachable as error:
+            state = StateDirectory(config.state.directory)
+            if state.is_held():
+                # What is written beside it would count at its next start, and be said to count now.
+                raise EndpointUnreachable(
+                    f"an endpoint runs with state directory {state.path} and does not answer "
+                    f"({error}); nothing was changed: try again, or stop it"
+                ) from error
         else:
             yield client
             return

@@ -130,6 +130,17 @@ class StateDirectory:
                 ) from error
             yield
 
+    def is_held(self) -> bool:
+        """Whether an endpoint lives that keeps others out."""
+        try:
+            with (self.path / "lock").open() as lock:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return False
+        except BlockingIOError:
+            return True
+        return False
+
     @contextmanager
     def announced(self, running: Running) -> Iterator[None]:
         """Tell other commands on this machine where we are, while we are."""

@@ -17,7 +17,7 @@ patterns that overlap are then no riddle, and an explanation is the list read al
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -140,6 +140,10 @@ class Considered:
     why: str
 
 
+Trace = list[Considered] | None
+"""What was looked at, in order; None: nobody reads it, and of thousands of rules it is long."""
+
+
 @dataclass(frozen=True, slots=True)
 class Decision:
     """Where a number goes."""
@@ -154,7 +158,6 @@ class Decision:
     """Why it is refused, or unknown."""
     by_account: bool = False
     """Who dials has an account: its server is asked, in an emergency where no trunk takes it."""
-    trace: tuple[Considered, ...] = ()
 
     @property
     def is_refused(self) -> bool:
@@ -211,41 +214,48 @@ class DialPlan:
     """What is dialled for `+`."""
     devices: Mapping[str, str] = field(default_factory=dict)
     """Devices of the configuration, and of what kind each is."""
+    _of_need: tuple[Rule, ...] = field(init=False, repr=False, compare=False)
+    """The rules that count, as they are looked at: those of emergencies,"""
+    _out: tuple[Rule, ...] = field(init=False, repr=False, compare=False)
+    """the others for what is dialled,"""
+    _in: tuple[Rule, ...] = field(init=False, repr=False, compare=False)
+    """and those for what trunks bring."""
 
     def __post_init__(self) -> None:
         """Sort once, and not for each number."""
-        ordered = sorted(self.rules, key=lambda rule: (rule.position, rule.name))
-        object.__setattr__(self, "rules", tuple(ordered))
-
-    def ordered(self, direction: Direction) -> Iterator[Rule]:
-        """The rules that count, as they are looked at."""
-        return (rule for rule in self.rules if rule.enabled and rule.direction is direction)
+        rules = tuple(sorted(self.rules, key=lambda rule: (rule.position, rule.name)))
+        out = [each for each in rules if each.enabled and each.direction is Direction.OUT]
+        into = [each for each in rules if each.enabled and each.direction is Direction.IN]
+        for name, value in (
+            ("rules", rules),
+            ("_of_need", tuple(each for each in out if each.is_emergency)),
+            ("_out", tuple(each for each in out if not each.is_emergency)),
+            ("_in", tuple(into)),
+        ):
+            object.__setattr__(self, name, value)
 
     # -- out ------------------------------------------------------------------------------------
 
     def is_emergency(self, number: str) -> bool:
         """Whether who dials it is in need."""
         number = canonical(number)
-        rules = (each.pattern for each in self.ordered(Direction.OUT) if each.is_emergency)
+        rules = (each.pattern for each in self._of_need)
         return any(matches(number, pattern) for pattern in (*self.emergency, *rules))
 
-    def decide(self, dial: Dial) -> Decision:
+    def decide(self, dial: Dial, trace: Trace = None) -> Decision:
         """Where a number goes that is dialled. Never raises."""
-        trace: list[Considered] = []
         number = canonical(dial.number)
-        decision = (
+        return (
             self._by_emergency(number, dial, trace)
             or self._by_device(number, dial, trace)
             or self._by_rules(number, dial, trace)
             or self._by_configuration(number, dial, trace)
         )
-        return _traced(decision, trace)
 
-    def _by_emergency(self, number: str, dial: Dial, trace: list[Considered]) -> Decision | None:
-        for rule in self.ordered(Direction.OUT):
-            if not rule.is_emergency:
-                continue
-            if not _looked_at(trace, rule, _fits(number, rule.pattern)):
+    def _by_emergency(self, number: str, dial: Dial, trace: Trace) -> Decision | None:
+        for rule in self._of_need:
+            against = None if matches(number, rule.pattern) else _Against.PATTERN
+            if not _looked_at(trace, rule, against, number):
                 continue
             first = [each for each in rule.lines if each.trunk in self._names]
             rest = [Line(name) for name in self._names if name not in {e.trunk for e in first}]
@@ -259,11 +269,11 @@ class DialPlan:
             return self._emergency(f"rule {rule.name}", courses, dial)
         for pattern in self.emergency:
             if matches(number, pattern):
-                trace.append(Considered("plan.emergency", True, f"{number} is {pattern}"))
+                _note(trace, "plan.emergency", True, f"{number} is {pattern}")
                 courses = [Course(name, number) for name in self._names]
                 return self._emergency("plan.emergency", courses, dial)
         if self.emergency:
-            trace.append(Considered("plan.emergency", False, f"{number} is none of them"))
+            _note(trace, "plan.emergency", False, f"{number} is none of them")
         return None
 
     @staticmethod
@@ -279,26 +289,25 @@ class DialPlan:
     def _names(self) -> list[str]:
         return [each.trunk for each in self.trunks]
 
-    def _by_device(self, number: str, dial: Dial, trace: list[Considered]) -> Decision | None:
+    def _by_device(self, number: str, dial: Dial, trace: Trace) -> Decision | None:
         device = dial.device or (DeviceId(dial.number) if dial.number in self.devices else None)
         telephone = telephone_of(DeviceId(dial.number))
         if device is not None:
             what = self.devices.get(device, "extension")
             alias = f", by alias {dial.number}" if device != dial.number else ""
-            trace.append(Considered("devices of ours", True, f"{device} is one ({what}){alias}"))
+            _note(trace, "devices of ours", True, f"{device} is one ({what}){alias}")
             kind = Kind.DEVICE if telephone_of(device) is None else Kind.REMOTE
             return Decision(kind, "devices of ours", device)
-        trace.append(Considered("devices of ours", False, f"{number} is none"))
+        _note(trace, "devices of ours", False, f"{number} is none")
         if telephone is None:
             return None
         text = f"there is no remote agent {dial.number}"
         return Decision(Kind.UNKNOWN, "devices of ours", cause=Cause.UNKNOWN_DEVICE, text=text)
 
-    def _by_rules(self, number: str, dial: Dial, trace: list[Considered]) -> Decision | None:
-        for rule in self.ordered(Direction.OUT):
-            if rule.is_emergency:
-                continue
-            if not _looked_at(trace, rule, _stands_against(rule, number, dial.caller, dial.now)):
+    def _by_rules(self, number: str, dial: Dial, trace: Trace) -> Decision | None:
+        for rule in self._out:
+            against = _stands_against(rule, number, dial.caller, dial.now)
+            if not _looked_at(trace, rule, against, number, dial.caller):
                 continue
             name = f"rule {rule.name}"
             match rule.action:
@@ -317,10 +326,10 @@ class DialPlan:
                     return decision if rule.premium else self._paid(decision, number, dial, trace)
         return None
 
-    def _by_configuration(self, number: str, dial: Dial, trace: list[Considered]) -> Decision:
+    def _by_configuration(self, number: str, dial: Dial, trace: Trace) -> Decision:
         if dial.by_account:
             why = f"{dial.caller} has one, whose server takes every number"
-            trace.append(Considered("account", True, why))
+            _note(trace, "account", True, why)
             decision = Decision(Kind.ACCOUNT, "account", by_account=True)
             return self._paid(decision, number, dial, trace)
         courses: list[Course] = []
@@ -329,9 +338,9 @@ class DialPlan:
             sent = rule.rewrite(number) if rule is not None else ""
             name = f"trunk {trunk.trunk}"
             if rule is None or not sent:
-                trace.append(Considered(name, False, f"its outgoing takes no {number}"))
+                _note(trace, name, False, f"its outgoing takes no {number}")
                 continue
-            trace.append(Considered(name, True, f"{rule.match} takes {number}, sent as {sent}"))
+            _note(trace, name, True, f"{rule.match} takes {number}, sent as {sent}")
             courses.append(Course(trunk.trunk, sent, trunk.outgoing))
         if courses:
             decision = Decision(Kind.TRUNK, "trunks of the configuration", courses=tuple(courses))
@@ -344,9 +353,7 @@ class DialPlan:
         )
         return self._paid(unknown, number, dial, trace)
 
-    def _paid(
-        self, decision: Decision, number: str, dial: Dial, trace: list[Considered]
-    ) -> Decision:
+    def _paid(self, decision: Decision, number: str, dial: Dial, trace: Trace) -> Decision:
         """A decision, unless the number is one that costs more than a call."""
         for sent in (number, *(course.number for course in decision.courses)):
             # Digits behind a dash are dialled too, if later: a number may be cut anywhere.
@@ -355,12 +362,12 @@ class DialPlan:
                 if pattern:
                     behind = " with the digits behind it" if whole != sent else ""
                     text = f"{sent}{behind} is {pattern} of plan.refused: no rule lets it be called"
-                    trace.append(Considered("plan.refused", True, text))
+                    _note(trace, "plan.refused", True, text)
                     return Decision(
                         Kind.REFUSED, "plan.refused", cause=Cause.NUMBER_REFUSED, text=text
                     )
         if self.refused:
-            trace.append(Considered("plan.refused", False, f"{number} is none of them"))
+            _note(trace, "plan.refused", False, f"{number} is none of them")
         return decision
 
     def premium(self, number: str) -> str:
@@ -383,32 +390,30 @@ class DialPlan:
 
     # -- in -------------------------------------------------------------------------------------
 
-    def decide_incoming(self, trunk: str, number: str, caller: str, now: datetime) -> Decision:
+    def decide_incoming(
+        self, trunk: str, number: str, caller: str, now: datetime, trace: Trace = None
+    ) -> Decision:
         """Whom a trunk's call is for. Never raises."""
-        trace: list[Considered] = []
-        number = canonical(number)
-        for rule in self.ordered(Direction.IN):
-            against = _stands_against(rule, number, canonical(caller), now)
-            if not against and rule.trunks and trunk not in rule.trunks:
-                against = f"it is not for trunk {trunk}"
-            if not _looked_at(trace, rule, against):
+        number, calling = canonical(number), canonical(caller)
+        for rule in self._in:
+            against = _stands_against(rule, number, calling, now)
+            if against is None and rule.trunks and trunk not in rule.trunks:
+                against = _Against.TRUNK
+            if not _looked_at(trace, rule, against, number, calling, trunk):
                 continue
             if rule.action is Action.DEVICE:
-                decision = Decision(Kind.DEVICE, f"rule {rule.name}", DeviceId(rule.device))
-            else:
-                decision = _refused(rule, number)
-            return _traced(decision, trace)
+                return Decision(Kind.DEVICE, f"rule {rule.name}", DeviceId(rule.device))
+            return _refused(rule, number)
         own = next((each for each in self.trunks if each.trunk == trunk), TrunkNumbers(trunk))
         for given in own.incoming:
             device = given.rewrite(number) if given.takes(number) else ""
             if device:
                 why = f"{given.match} of its incoming takes {number}"
-                trace.append(Considered(f"trunk {trunk}", True, why))
-                return _traced(Decision(Kind.DEVICE, f"trunk {trunk}", DeviceId(device)), trace)
-        trace.append(Considered(f"trunk {trunk}", False, f"its incoming takes no {number}"))
+                _note(trace, f"trunk {trunk}", True, why)
+                return Decision(Kind.DEVICE, f"trunk {trunk}", DeviceId(device))
+        _note(trace, f"trunk {trunk}", False, f"its incoming takes no {number}")
         text = f"{number} of trunk {trunk} is no device's"
-        unknown = Decision(Kind.UNKNOWN, "none", cause=Cause.UNKNOWN_DEVICE, text=text)
-        return _traced(unknown, trace)
+        return Decision(Kind.UNKNOWN, "none", cause=Cause.UNKNOWN_DEVICE, text=text)
 
 
 class PlanInUse:
@@ -437,17 +442,24 @@ class PlanInUse:
         digits: str = "",
         device: DeviceId | None = None,
         at: datetime | None = None,
+        trace: Trace = None,
     ) -> Decision:
         """See `DialPlan.decide`; `at` is another time than now."""
         by_account = self._has_account(caller)
         now = at or self._clock()
-        return self.plan.decide(Dial(number, caller, now, digits, device, by_account))
+        return self.plan.decide(Dial(number, caller, now, digits, device, by_account), trace)
 
     def decide_incoming(
-        self, trunk: str, number: str, caller: str, *, at: datetime | None = None
+        self,
+        trunk: str,
+        number: str,
+        caller: str,
+        *,
+        at: datetime | None = None,
+        trace: Trace = None,
     ) -> Decision:
         """See `DialPlan.decide_incoming`."""
-        return self.plan.decide_incoming(trunk, number, caller, at or self._clock())
+        return self.plan.decide_incoming(trunk, number, caller, at or self._clock(), trace)
 
     def is_emergency(self, dialled: str) -> bool:
         """See `DialPlan.is_emergency`; digits for after the answer are none of the number's."""
@@ -482,24 +494,47 @@ class PlanInUse:
 # -- rules --------------------------------------------------------------------------------------
 
 
-def _fits(number: str, pattern: str) -> str:
-    return "" if matches(number, pattern) else f"{pattern} does not take {number}"
+class _Against(StrEnum):
+    """Why a rule does not count for a number; made words of where somebody wants to read them."""
+
+    PATTERN = "{rule.pattern} does not take {number}"
+    CALLER = "{caller} is none of its callers ({callers})"
+    HOURS = "it is not {rule.hours} ({rule.time_zone})"
+    TRUNK = "it is not for trunk {trunk}"
 
 
-def _stands_against(rule: Rule, number: str, caller: str, now: datetime) -> str:
-    """Why a rule does not count for a number; empty where it does."""
-    if against := _fits(number, rule.pattern):
-        return against
+def _stands_against(rule: Rule, number: str, caller: str, now: datetime) -> _Against | None:
+    if not matches(number, rule.pattern):
+        return _Against.PATTERN
     if rule.callers and not any(matches(caller, pattern) for pattern in rule.callers):
-        return f"{caller} is none of its callers ({', '.join(rule.callers)})"
+        return _Against.CALLER
     if rule.hours and not parse_hours(rule.hours, rule.time_zone, rule.holidays).are_open(now):
-        return f"it is not {rule.hours} ({rule.time_zone})"
-    return ""
+        return _Against.HOURS
+    return None
 
 
-def _looked_at(trace: list[Considered], rule: Rule, against: str) -> bool:
-    trace.append(Considered(f"rule {rule.name}", not against, against or f"takes {rule.pattern}"))
-    return not against
+def _looked_at(
+    trace: Trace,
+    rule: Rule,
+    against: _Against | None,
+    number: str,
+    caller: str = "",
+    trunk: str = "",
+) -> bool:
+    """Whether a rule counts for a number; noted where somebody reads it."""
+    if trace is not None:
+        why = f"takes {rule.pattern}"
+        if against is not None:
+            callers = ", ".join(rule.callers)
+            facts = {"rule": rule, "number": number, "caller": caller, "callers": callers}
+            why = against.format(**facts, trunk=trunk)
+        _note(trace, f"rule {rule.name}", against is None, why)
+    return against is None
+
+
+def _note(trace: Trace, rule: str, taken: bool, why: str) -> None:
+    if trace is not None:
+        trace.append(Considered(rule, taken, why))
 
 
 def _made(line: Line, rule: Rule) -> NumberRule:
@@ -517,7 +552,3 @@ def _courses(rule: Rule, number: str, trunks: list[str]) -> Iterator[Course]:
 def _refused(rule: Rule, number: str) -> Decision:
     text = rule.text or f"rule {rule.name} refuses {number}"
     return Decision(Kind.REFUSED, f"rule {rule.name}", cause=rule.cause, text=text)
-
-
-def _traced(decision: Decision, trace: list[Considered]) -> Decision:
-    return replace(decision, trace=tuple(trace))

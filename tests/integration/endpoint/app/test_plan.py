@@ -8,7 +8,9 @@ import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
+from time import process_time, thread_time
 from typing import Any
 
 import pytest
@@ -23,6 +25,7 @@ from endpoint.app.exitcodes import ExitCode
 from endpoint.app.facts import dial_plan, outside_trunks
 from endpoint.app.planbook import PlanBook, PlanRejected
 from endpoint.app.settings import Config
+from endpoint.app.state import StateDirectory
 from endpoint.app.wiring import Endpoint
 from endpoint.callcontrol.dialplan import Action, Line, PlanInUse, Rule
 from endpoint.client.client import EndpointClient
@@ -271,6 +274,36 @@ async def test_what_can_not_be_read_does_not_count_and_is_told(tmp_path: Path) -
         "a rule of the dial plan does not count": "hand-made",
         "a rule of the dial plan has trunks that are gone": "city",
     }
+
+
+async def test_thousands_of_rules_are_read_and_checked_beside_the_loop(tmp_path: Path) -> None:
+    """It is the loop that all calls wait for: what is done in it is little of what is done."""
+    many = [
+        wire.PlanRule(f"{at:04}", f"_7{at:04}X.", "device", device="6001", callers=["6*"])
+        for at in range(2000)
+    ]
+    async with (
+        Database(sqlite_url(tmp_path / "db")) as database,
+        opened_book(database, TRUNKS, FRIDAY) as book,
+    ):
+        await book.replace_plan(many)
+        for work in (
+            book.load,
+            book.plan,
+            partial(book.change_plan_rule, "0000", many[0]),
+        ):
+            loop_s, all_s = thread_time(), process_time()
+            await work()
+            loop_s, all_s = thread_time() - loop_s, process_time() - all_s
+            assert loop_s < all_s / 4
+
+
+def test_a_rule_is_not_kept_beside_an_endpoint_that_runs_and_does_not_answer(here: Path) -> None:
+    state = StateDirectory(here / "state").prepared()
+    with state.held():
+        told = cli("add", "a", "--pattern", "1", "--refuse", "--json", code=ExitCode.UNREACHABLE)
+        assert "runs with state directory" in told["text"]
+    assert cli("list", "--json")["plan"]["rules"] == []
 
 
 def test_rules_by_the_command_line_without_an_endpoint(here: Path) -> None:

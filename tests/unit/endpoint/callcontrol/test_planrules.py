@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from endpoint.callcontrol.dialplan import Action, Dial, DialPlan, Direction, Line, Rule
+from endpoint.callcontrol.dialplan import Action, Considered, Dial, DialPlan, Direction, Line, Rule
 from endpoint.callcontrol.planrules import mistakes_of, trunks_of
 from endpoint.legs.base import Cause, DeviceId
 from tests.unit.endpoint.callcontrol.test_dialplan import NOON, TRUNKS
@@ -123,5 +123,11 @@ def test_a_rule_without_mistakes_decides_about_every_number(rule: Rule, number: 
     if mistakes_of(rule, MAY_SHOW):
         return
     plan = DialPlan(rules=(rule,), trunks=TRUNKS)
-    assert plan.decide(Dial(number, DeviceId("6001"), NOON)).trace
-    assert plan.decide_incoming("first", number, "1", NOON).trace
+    out: list[Considered] = []
+    into: list[Considered] = []
+    dial = Dial(number, DeviceId("6001"), NOON)
+    assert plan.decide(dial, out) == plan.decide(dial)
+    incoming = plan.decide_incoming("first", number, "1", NOON)
+    assert plan.decide_incoming("first", number, "1", NOON, into) == incoming
+    assert out
+    assert into
