@@ -46,12 +46,16 @@ ALL_SCOPES = frozenset(Scope)
 OF_ROLE = {
     Role.AGENT: frozenset(
         {Scope.CALLS_READ, Scope.CALLS_WRITE, Scope.AGENTS_READ, Scope.AGENTS_WRITE}
-        | {Scope.RECORDS_READ, Scope.RECORDINGS_READ}
     ),
-    Role.MONITOR: ALL_SCOPES - {Scope.ADMIN_READ, Scope.ADMIN_WRITE, Scope.RECORDINGS_WRITE},
+    Role.MONITOR: frozenset(
+        {Scope.CALLS_READ, Scope.CALLS_WRITE, Scope.AGENTS_READ, Scope.AGENTS_WRITE}
+    ),
     Role.ADMINISTRATOR: ALL_SCOPES,
 }
-"""The most that a role ever has; a token may have less."""
+"""The most that a role ever has; a token may have less.
+
+Records and recordings name devices, not who was logged on there: they are for administrators.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +69,8 @@ class Identity:
     """None for a machine."""
     departments: tuple[str, ...] = ()
     """About whose agents a monitor may do and see what it may about itself."""
+    devices: tuple[str, ...] = ()
+    """Where it may log on, as of `Agent`."""
     tenant: str = DEFAULT_TENANT
     expires_at: datetime | None = None
     """From then on it proves nothing; None: never."""
@@ -98,7 +104,13 @@ def of_agent(agent: Agent, *, tenant: str = DEFAULT_TENANT) -> Identity:
     """An agent as the directory has it, with all that its role has."""
     departments = agent.supervises if agent.role is Role.MONITOR else ()
     return Identity(
-        Kind.AGENT, agent.role, OF_ROLE[agent.role], agent.id, departments, tenant=tenant
+        Kind.AGENT,
+        agent.role,
+        OF_ROLE[agent.role],
+        agent.id,
+        departments,
+        agent.devices,
+        tenant=tenant,
     )
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TypeVar
 
 import msgspec
@@ -30,9 +32,28 @@ class BadRequest(Exception):
         return refusal(self.status, self.refused)
 
 
+@dataclass(frozen=True, slots=True)
+class BodyCheck:
+    """What a body is judged by once it is read: whether who asks may."""
+
+    kind: type[msgspec.Struct] | None
+    """What it is declared to be."""
+    check: Callable[[msgspec.Struct], None]
+    """Raises `BadRequest`."""
+
+
+BODY_CHECK = web.RequestKey("body_check", BodyCheck)
+"""There at every request below `/api/v1`."""
+
+
 async def read_body(request: web.Request, kind: type[T], *, timeout_s: float) -> T:
-    """Read and check a body of JSON. Raises `BadRequest`."""
-    return decode(await read_octets(request, "application/json", timeout_s=timeout_s), kind)
+    """Read and check a body of JSON. Raises `BadRequest`, also where who asks may not."""
+    body = decode(await read_octets(request, "application/json", timeout_s=timeout_s), kind)
+    if (check := request.get(BODY_CHECK)) is not None:
+        if check.kind is not kind:
+            raise TypeError(f"{request.path} is declared with another body than {kind.__name__}")
+        check.check(body)
+    return body
 
 
 async def read_octets(request: web.Request, *types: str, timeout_s: float) -> bytes:

@@ -12,8 +12,11 @@ from contextlib import suppress
 import msgspec
 from aiohttp import WSCloseCode, web
 
+from endpoint.app.access import identity_of
 from endpoint.app.bodies import BadRequest
 from endpoint.app.native import NativeView
+from endpoint.app.rights import Rights
+from endpoint.app.sight import Sight
 from endpoint.callcontrol.events import NumberedEvent
 from endpoint.callcontrol.feed import EventsMissed, Subscription
 from endpoint.gateways.native import messages as wire
@@ -27,8 +30,9 @@ MESSAGE_LIMIT_BYTES = 4096
 class EventSocket:
     """One handler for all clients; each has a place of its own in the stream."""
 
-    def __init__(self, view: NativeView) -> None:
+    def __init__(self, view: NativeView, rights: Rights) -> None:
         self._view = view
+        self._rights = rights
         self.clients = 0
         """Who reads events now."""
 
@@ -49,12 +53,13 @@ class EventSocket:
             raise BadRequest(426, wire.Refused("upgrade_required", "this is a WebSocket"))
         # The place is taken before the answer: whoever has that misses nothing from then on.
         run = request.query.get("run")
-        subscription, snapshot = await self._begin(start, run, missed=False)
+        sight = Sight(self._rights, identity_of(request))
+        subscription, snapshot = await self._begin(sight, start, run, missed=False)
         await socket.prepare(request)
         self.clients += 1
         try:
             async with asyncio.TaskGroup() as group:
-                writer = group.create_task(self._write(socket, subscription, snapshot))
+                writer = group.create_task(self._write(socket, sight, subscription, snapshot))
                 async for _ in socket:
                     pass
                 writer.cancel()
@@ -63,7 +68,11 @@ class EventSocket:
         return socket
 
     async def _write(
-        self, socket: web.WebSocketResponse, subscription: Subscription, snapshot: str
+        self,
+        socket: web.WebSocketResponse,
+        sight: Sight,
+        subscription: Subscription,
+        snapshot: str,
     ) -> None:
         with suppress(ConnectionError):
             while not socket.closed:
@@ -71,10 +80,11 @@ class EventSocket:
                     await socket.send_str(snapshot)
                     async for event in subscription:
                         await self._learn(event)
-                        await socket.send_str(_encode(self._view.frame(event)))
+                        if (frame := sight.frame(self._view.frame(event))) is not None:
+                            await socket.send_str(_encode(frame))
                 except EventsMissed:
                     # Too slow for the history: what is true now replaces what was lost.
-                    subscription, snapshot = await self._begin(None, None, missed=True)
+                    subscription, snapshot = await self._begin(sight, None, None, missed=True)
                     continue
                 await socket.close(code=WSCloseCode.GOING_AWAY, message=b"the endpoint stops")
 
@@ -85,12 +95,12 @@ class EventSocket:
             await directory.refresh()
 
     async def _begin(
-        self, start: int | None, run: str | None, *, missed: bool
+        self, sight: Sight, start: int | None, run: str | None, *, missed: bool
     ) -> tuple[Subscription, str]:
         await self._view.directory.refresh()
         # No await between reading the state and taking a place in the stream.
         subscription, lost = self._subscribe(start, run)
-        return subscription, _encode(self._view.snapshot(missed=missed or lost))
+        return subscription, _encode(sight.snapshot(self._view.snapshot(missed=missed or lost)))
 
     def _subscribe(self, start: int | None, run: str | None) -> tuple[Subscription, bool]:
         controller = self._view.controller

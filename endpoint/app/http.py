@@ -19,6 +19,7 @@ from endpoint.app.access import SIP_PATH, Access, own_origins, refusal
 from endpoint.app.bodies import BadRequest
 from endpoint.app.guard import ConnectionGuard, GuardLimits
 from endpoint.app.ports import PortTaken, is_taken
+from endpoint.app.rights import check_declared
 from endpoint.app.settings import HttpSettings, is_loopback
 from endpoint.errors import CommandRejected, ConfigurationError, StorageError
 from endpoint.gateways.native.messages import Refused
@@ -138,6 +139,7 @@ class HttpServer:
 
     async def listen(self, routes: list[web.RouteDef]) -> None:
         """Take requests, for the page, SIP and these routes. Raises `PortTaken`."""
+        check_declared(routes)
         self.application.add_routes(routes)
         await self._runner.setup()
         settings = self._settings

@@ -10,9 +10,11 @@ from importlib.metadata import version
 import msgspec
 from aiohttp import web
 
-from endpoint.app.access import refusal
+from endpoint.app.access import identity_of, refusal
 from endpoint.app.bodies import read_body
 from endpoint.app.native import NativeView
+from endpoint.app.rights import Rights
+from endpoint.app.sight import Sight
 from endpoint.callcontrol import commands as do
 from endpoint.callcontrol.commands import CommandAccepted, Rejection
 from endpoint.callcontrol.model import CallId, ConnectionId, Participation
@@ -25,6 +27,7 @@ class RestRoutes:
     """Handlers over the one controller."""
 
     view: NativeView
+    rights: Rights
     body_timeout_s: float
     alarms: Callable[[], list[str]] = list
     """What is begun anew too often, or waits for the database."""
@@ -97,23 +100,25 @@ class RestRoutes:
             )
         )
 
-    async def registrations(self, _request: web.Request) -> web.Response:
+    async def registrations(self, request: web.Request) -> web.Response:
         """`GET /registrations`."""
-        return _json(wire.Registrations(self.view.registrations()))
+        return _json(
+            wire.Registrations(self._sight(request).registrations(self.view.registrations()))
+        )
 
-    async def devices(self, _request: web.Request) -> web.Response:
+    async def devices(self, request: web.Request) -> web.Response:
         """`GET /devices`."""
         await self.view.directory.refresh()
-        return _json(wire.Devices(self.view.devices()))
+        return _json(wire.Devices(self._sight(request).devices(self.view.devices())))
 
     async def trunks(self, _request: web.Request) -> web.Response:
         """`GET /trunks`."""
         return _json(wire.Trunks(self.view.trunks()))
 
-    async def calls(self, _request: web.Request) -> web.Response:
+    async def calls(self, request: web.Request) -> web.Response:
         """`GET /calls`."""
         await self.view.directory.refresh()
-        return _json(wire.Calls(self.view.calls()))
+        return _json(wire.Calls(self._sight(request).calls(self.view.calls())))
 
     async def call(self, request: web.Request) -> web.Response:
         """`GET /calls/{call}`."""
@@ -252,6 +257,9 @@ class RestRoutes:
             return await self._submit(command(DeviceId(wanted.device), call))
 
         return handle
+
+    def _sight(self, request: web.Request) -> Sight:
+        return Sight(self.rights, identity_of(request))
 
     async def _submit(self, command: do.Command) -> web.Response:
         accepted: CommandAccepted = await self.view.controller.submit(command)

@@ -23,6 +23,8 @@ from typing import Any, Self
 import structlog
 from aiohttp import web
 
+from endpoint.agents.identity import Nobody, Occupants
+from endpoint.agents.permissions import WithRoles
 from endpoint.agents.skills import SkillQueues
 from endpoint.app import certificates, spans
 from endpoint.app.access import SIP_PATH, Access
@@ -65,6 +67,7 @@ from endpoint.app.recordings import RecordingArchive, RecordingRoutes
 from endpoint.app.recordingsettings import recording_rules, recording_settings
 from endpoint.app.records import RecordRoutes
 from endpoint.app.rest import RestRoutes
+from endpoint.app.rights import Rights
 from endpoint.app.secrecy import check_secrets, weakness
 from endpoint.app.settings import Config
 from endpoint.app.sound import SoundRoutes
@@ -142,6 +145,7 @@ class Endpoint:
         self._stack = AsyncExitStack()
         self._dialogs = OpenState(self.state.open_dialogs, KeptCall)
         self._clock = SteadyClock()
+        self._occupants: Occupants = Nobody()
         self._lost_calls = OpenCallNotes(self.state.open_calls)
         self._bindings = OpenState(self.state.registrations, KeptBinding)
         self._open_recordings = OpenState(self.state.open_recordings, RecordedFile)
@@ -428,7 +432,9 @@ class Endpoint:
                     calls=CallSettings(
                         no_answer_s=config.calls.answer_timeout_s,
                         park_s=config.calls.park_timeout_s,
-                        permissions=rules(config.supervision, config.pickup_group),
+                        permissions=WithRoles(
+                            rules(config.supervision, config.pickup_group), self._occupants
+                        ),
                         recording=recording_rules(config.recording),
                     ),
                     dials=DialLimits(config.calls.dials_per_minute, config.calls.at_once),
@@ -484,9 +490,11 @@ class Endpoint:
         config, patience_s = self.config, self.config.http.body_timeout_s
         view = NativeView(self.controller, self.exchange, directory)
         domain = leg_settings(config).domain
-        events = EventSocket(view)
+        rights = Rights(self._occupants, self._parties, lambda _agent: None)
+        self.http.application.middlewares.append(rights.middleware)
+        events = EventSocket(view, rights)
         return [
-            *RestRoutes(view, patience_s, alarms=self._alarms).routes(),
+            *RestRoutes(view, rights, patience_s, alarms=self._alarms).routes(),
             *PlanRoutes(self.plan_book, patience_s).routes(),
             *RecordRoutes(self.records, self.journal, self.recordings).routes(),
             *BanRoutes(self.server).routes(),
@@ -500,6 +508,12 @@ class Endpoint:
             *events.routes(),
             *self._observing(events).routes(),
         ]
+
+    def _parties(self, call: str) -> list[DeviceId]:
+        """Devices of ours that are in a call now."""
+        found = (one for one in self.controller.calls() if one.id == call)
+        connections = (each for one in found for each in one.connections if each.is_live)
+        return [each.device for each in connections if each.device is not None]
 
     def _alarms(self) -> list[str]:
         waiting = self.journal.waiting

@@ -15,6 +15,7 @@ from endpoint.app.wiring import Endpoint, add_extension
 from endpoint.client.client import EndpointClient, Frames
 from endpoint.client.errors import EndpointUnreachable, RequestRefused
 from endpoint.gateways.native import messages as wire
+from endpoint.gateways.native.operations import OPERATIONS
 from endpoint.storage.extensions import Extension
 
 from .conftest import PASSWORD, Desk, configuration
@@ -488,3 +489,13 @@ async def test_events_end_when_the_endpoint_stops(state_directory: Any) -> None:
     with pytest.raises(EndpointUnreachable):
         await client.health()
     await client.__aexit__(None, None, None)
+
+
+async def test_what_is_declared_is_what_is_served(desk: Desk) -> None:
+    """That nothing else is served the endpoint looks at itself, when it starts."""
+    served = {
+        (route.method, route.resource.canonical.removeprefix(wire.API))
+        for route in desk.endpoint.http.application.router.routes()
+        if route.resource is not None and route.resource.canonical.startswith(wire.API)
+    }
+    assert {key for key in served if key[0] != "HEAD"} == set(OPERATIONS)

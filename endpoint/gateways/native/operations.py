@@ -1,0 +1,442 @@
+"""Everything that can be asked of the native interface: each path once, and who may.
+
+One table. What is served is checked against it at the start, who asks at each request, and the
+OpenAPI document is written from it; so none of the three can say something else than the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any
+
+from msgspec import Struct
+
+from endpoint.agents.identity import Scope
+from endpoint.callcontrol.commands import CommandName
+from endpoint.gateways.native import messages as wire
+from endpoint.gateways.native import planmessages as plan
+
+
+class Whose(StrEnum):
+    """Whose things an operation is about; so, who may: the owner, a monitor of his, who else."""
+
+    NOBODYS = "nobody's"
+    """Whoever asks, without a token."""
+    ANYBODYS = "anybody's"
+    """Whoever has the scope."""
+    DEVICE = "device"
+    """A device, in the path or the body: its agent, who supervises that one, administrators."""
+    STATION = "station"
+    """The same, and an agent who may log on there while nobody is."""
+    CALL = "call"
+    """A call: whoever may about one of its parties. To others it does not exist."""
+    FOUND = "found"
+    """The answer holds no more than what is about such devices, calls or agents."""
+    AGENT = "agent"
+    """An agent: itself, who supervises it, administrators."""
+    TENANT = "tenant"
+    """Everybody's in the tenant: administrators."""
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A word behind the question mark."""
+
+    name: str
+    text: str
+    schema: dict[str, Any] = field(default_factory=lambda: {"type": "string"})
+    repeated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One thing that can be asked."""
+
+    method: str
+    path: str
+    """Below `/api/v1`, as the router has it: `/calls/{call}`."""
+    scope: Scope
+    whose: Whose
+    text: str
+    """What it does, in a line."""
+    answer: type[Struct] | str | None = None
+    """A message, a media type of something else, or nothing."""
+    status: int = 200
+    body: type[Struct] | None = None
+    query: tuple[Query, ...] = ()
+    commands: tuple[CommandName, ...] = ()
+    """What it has call control do: one of these."""
+    acts: str = "device"
+    """The field of the body that says which device acts."""
+    media: tuple[str, ...] = ()
+    """Media types of a body that is no message, or may be something else too."""
+    refusals: tuple[int, ...] = ()
+    """Statuses beside those that each operation may have."""
+    refused: type[Struct] = wire.Refused
+    """What a refusal is."""
+
+    @property
+    def tag(self) -> str:
+        """What it is about, for a reader: the first word of its path."""
+        return self.path.split("/")[1]
+
+    @property
+    def actor(self) -> str:
+        """The field of the body that says which device acts; empty: the path does, or none."""
+        if self.whose is not Whose.DEVICE or self.body is None:
+            return ""
+        return self.acts if self.acts in self.body.__struct_fields__ else ""
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """By which it is found."""
+        return self.method, self.path
+
+
+_NUMBER = {"type": "integer", "minimum": 1, "maximum": 1000}
+_SECONDS = {"type": "number", "minimum": 0, "maximum": 10**9}
+_MOMENT = {"type": "string", "format": "date-time"}
+_FORMAT = {"type": "string", "enum": ["json", "text", "svg", "pcapng"]}
+
+
+def _get(
+    path: str,
+    scope: Scope,
+    whose: Whose,
+    text: str,
+    answer: type[Struct] | str,
+    *query: Query,
+    refusals: tuple[int, ...] = (),
+) -> Operation:
+    return Operation("GET", path, scope, whose, text, answer, query=query, refusals=refusals)
+
+
+def _command(word: str, name: CommandName, body: type[Struct], text: str) -> Operation:
+    return Operation(
+        "POST",
+        f"/calls/{{call}}/{word}" if word else "/calls",
+        Scope.CALLS_WRITE,
+        Whose.DEVICE,
+        text,
+        wire.Accepted,
+        202,
+        body,
+        commands=(name,),
+        refusals=(404, 409, 429),
+    )
+
+
+_RECORD_QUERY = (
+    Query("since", "Not before.", _MOMENT),
+    Query("until", "Before.", _MOMENT),
+    Query("device", "A device of ours that took part."),
+    Query("number", "A number, or how it ends."),
+    Query("cause", "Why it ended."),
+    Query("direction", "Who began it.", {"type": "string", "enum": ["outbound", "inbound"]}),
+    Query("established", "Whether somebody answered.", {"type": "boolean"}),
+    Query("minimum_s", "At least so long.", _SECONDS),
+    Query("data", "KEY=TEXT that it carried.", repeated=True),
+    Query("call", "The call itself."),
+    Query("interaction", "All calls of an interaction."),
+)
+
+_N = CommandName
+CALLS = (
+    _get("/calls", Scope.CALLS_READ, Whose.FOUND, "The calls that live.", wire.Calls),
+    _get("/calls/{call}", Scope.CALLS_READ, Whose.CALL, "One call.", wire.Call, refusals=(404,)),
+    _get(
+        "/calls/{call}/quality",
+        Scope.CALLS_READ,
+        Whose.CALL,
+        "How its parties are heard and hear.",
+        wire.CallQuality,
+        refusals=(404,),
+    ),
+    _command("", _N.MAKE_CALL, wire.MakeCall, "Pick a device's station up and dial."),
+    _command("answer", _N.ANSWER_CALL, wire.OfDevice, "Pick up for a device that rings."),
+    _command("hold", _N.HOLD_CALL, wire.OfDevice, "Put the call aside."),
+    _command("retrieve", _N.RETRIEVE_CALL, wire.OfDevice, "Take a held call back."),
+    _command("digits", _N.GENERATE_DIGITS, wire.Press, "Send DTMF to the others."),
+    _command("clear", _N.CLEAR_CONNECTION, wire.Clear, "Leave the call, or drop a party."),
+    _command("end", _N.CLEAR_CALL, wire.OfDevice, "End the call for all."),
+    _command("consult", _N.CONSULTATION_CALL, wire.Consult, "Hold, and call somebody else."),
+    _command("alternate", _N.ALTERNATE_CALL, wire.OfTwoCalls, "Swap two calls."),
+    _command("reconnect", _N.RECONNECT_CALL, wire.OfTwoCalls, "Leave one call, take the other."),
+    _command("conference", _N.CONFERENCE_CALL, wire.OfTwoCalls, "Bring two calls together."),
+    _command("add", _N.SINGLE_STEP_CONFERENCE, wire.AddParty, "Call somebody into the call."),
+    _command("join", _N.JOIN_CALL, wire.Join, "Listen to a call, whisper, come in."),
+    _command("intercept", _N.INTERCEPT_CALL, wire.Intercept, "Take another's place."),
+    _command("pickup", _N.DIRECTED_PICKUP_CALL, wire.PickUp, "Take what rings elsewhere."),
+    _command("park", _N.PARK_CALL, wire.Park, "Leave the call; it waits with music."),
+    _command("lend", _N.LEND_CALL, wire.Lend, "Let the other talk elsewhere and come back."),
+    _command("deflect", _N.DEFLECT_CALL, wire.Deflect, "Send a ringing call on."),
+    _command("mute", _N.SET_MICROPHONE_MUTE, wire.Mute, "Let nobody hear the device."),
+    _command("data", _N.ASSOCIATE_DATA, wire.GiveData, "Give the call data that follow it."),
+    replace(
+        _command("transfer", _N.SINGLE_STEP_TRANSFER, wire.TransferTo, "Transfer the call."),
+        text="Transfer the call to somebody, or let the others of two calls talk.",
+        commands=(_N.SINGLE_STEP_TRANSFER, _N.TRANSFER_CALL),
+    ),
+    _command("record", _N.START_RECORDING, wire.OfDevice, "Have the call recorded."),
+    _command("pause-recording", _N.PAUSE_RECORDING, wire.OfDevice, "Record silence."),
+    _command("resume-recording", _N.RESUME_RECORDING, wire.OfDevice, "Record on."),
+    _command("stop-recording", _N.STOP_RECORDING, wire.OfDevice, "Record no more."),
+    Operation(
+        "PUT",
+        "/calls/{call}/audio",
+        Scope.CALLS_WRITE,
+        Whose.DEVICE,
+        "Be the ears and mouth of a station that is a program.",
+        wire.AudioAddress,
+        body=wire.AttachAudio,
+        refusals=(404, 409, 503),
+    ),
+    _get(
+        "/calls/{call}/trace",
+        Scope.ADMIN_READ,
+        Whose.TENANT,
+        "What was said in SIP in a call, also in one that is over.",
+        wire.Trace,
+        Query("format", "As what.", _FORMAT),
+        refusals=(404,),
+    ),
+)
+
+_DEVICE = "/devices/{device}"
+DEVICES = (
+    _get("/devices", Scope.CALLS_READ, Whose.FOUND, "Devices of ours.", wire.Devices),
+    _get(
+        "/registrations",
+        Scope.CALLS_READ,
+        Whose.FOUND,
+        "What was last heard of telephones and accounts.",
+        wire.Registrations,
+    ),
+    Operation(
+        "POST",
+        f"{_DEVICE}/texts",
+        Scope.CALLS_WRITE,
+        Whose.DEVICE,
+        "Send a text to a device's telephones.",
+        wire.TextSent,
+        body=wire.SendText,
+        acts="sender",
+        refusals=(404,),
+    ),
+    _get(
+        f"{_DEVICE}/sound",
+        Scope.CALLS_READ,
+        Whose.DEVICE,
+        "The sound devices of a station.",
+        wire.Sound,
+        refusals=(404,),
+    ),
+    Operation(
+        "PUT",
+        f"{_DEVICE}/sound",
+        Scope.CALLS_WRITE,
+        Whose.DEVICE,
+        "Give a station other sound devices.",
+        wire.Sound,
+        body=wire.ChooseSound,
+        refusals=(404,),
+    ),
+    Operation(
+        "POST",
+        f"{_DEVICE}/media",
+        Scope.CALLS_WRITE,
+        Whose.STATION,
+        "Become the device's telephone, by an SDP offer for WebRTC.",
+        wire.Media,
+        201,
+        wire.MediaOffer,
+        media=("application/sdp",),
+        refusals=(404, 422, 503),
+    ),
+    Operation(
+        "PUT",
+        f"{_DEVICE}/media/{{media}}",
+        Scope.CALLS_WRITE,
+        Whose.STATION,
+        "Offer anew: another direction, ICE begun anew.",
+        wire.Media,
+        200,
+        wire.MediaOffer,
+        media=("application/sdp",),
+        refusals=(404, 410, 412, 422, 503),
+    ),
+    Operation(
+        "PATCH",
+        f"{_DEVICE}/media/{{media}}",
+        Scope.CALLS_WRITE,
+        Whose.STATION,
+        "Tell candidates that were found after the offer (RFC 8840).",
+        None,
+        204,
+        media=("application/trickle-ice-sdpfrag",),
+        refusals=(404, 410, 412, 428, 503),
+    ),
+    Operation(
+        "DELETE",
+        f"{_DEVICE}/media/{{media}}",
+        Scope.CALLS_WRITE,
+        Whose.STATION,
+        "Be the device's telephone no more.",
+        None,
+        204,
+        refusals=(404, 410),
+    ),
+)
+
+_ONE_RECORDING = "/recordings/{recording}"
+RECORDS = (
+    _get(
+        "/records",
+        Scope.RECORDS_READ,
+        Whose.TENANT,
+        "Calls that are over, newest first.",
+        wire.Records,
+        *_RECORD_QUERY,
+        Query("limit", "So many at most.", _NUMBER),
+        Query("after", "`next` of an answer: those that follow."),
+    ),
+    _get(
+        "/records/export",
+        Scope.RECORDS_READ,
+        Whose.TENANT,
+        "All of them as a file.",
+        "text/csv",
+        *_RECORD_QUERY,
+        Query("format", "As what.", {"type": "string", "enum": ["csv", "jsonl"]}),
+    ),
+    _get(
+        "/records/{call}",
+        Scope.RECORDS_READ,
+        Whose.TENANT,
+        "One call that is over, and why it ended, in words.",
+        wire.RecordFound,
+        refusals=(404,),
+    ),
+    _get("/traces", Scope.ADMIN_READ, Whose.TENANT, "Calls whose SIP is kept.", wire.Traces),
+    _get(
+        "/recordings",
+        Scope.RECORDINGS_READ,
+        Whose.TENANT,
+        "The latest recordings.",
+        wire.Recordings,
+        Query("call", "Of a call, or of its interaction."),
+        Query("state", "In which state."),
+        Query("limit", "So many at most.", _NUMBER),
+    ),
+    _get(
+        _ONE_RECORDING,
+        Scope.RECORDINGS_READ,
+        Whose.TENANT,
+        "What is known of a recording.",
+        wire.Recording,
+        refusals=(404,),
+    ),
+    _get(
+        f"{_ONE_RECORDING}/audio",
+        Scope.RECORDINGS_READ,
+        Whose.TENANT,
+        "Its file, whole or by ranges.",
+        "audio/*",
+        refusals=(404, 409, 410, 416),
+    ),
+    Operation(
+        "DELETE",
+        _ONE_RECORDING,
+        Scope.RECORDINGS_WRITE,
+        Whose.TENANT,
+        "Delete its file; what is known of it stays.",
+        wire.Recording,
+        refusals=(404, 409),
+    ),
+)
+
+
+def _plan(method: str, path: str, text: str, **more: Any) -> Operation:
+    return Operation(
+        method,
+        path,
+        Scope.ADMIN_WRITE,
+        Whose.TENANT,
+        text,
+        refusals=(404, 409, 422),
+        refused=plan.PlanRefused,
+        **more,
+    )
+
+
+ADMINISTRATION = (
+    _get("/trunks", Scope.ADMIN_READ, Whose.TENANT, "Every trunk.", wire.Trunks),
+    _get("/ivr", Scope.ADMIN_READ, Whose.TENANT, "Every IVR.", wire.Ivrs),
+    _get("/queues", Scope.AGENTS_READ, Whose.TENANT, "Every queue.", wire.Queues),
+    _get("/bans", Scope.ADMIN_READ, Whose.TENANT, "Who is not listened to.", wire.Bans),
+    Operation(
+        "DELETE",
+        "/bans/{source}",
+        Scope.ADMIN_WRITE,
+        Whose.TENANT,
+        "Listen to a source again.",
+        None,
+        204,
+        refusals=(404,),
+    ),
+    _get("/plan", Scope.ADMIN_READ, Whose.TENANT, "The dial plan.", plan.Plan),
+    _plan(
+        "POST",
+        "/plan/rules",
+        "Add a rule.",
+        answer=plan.PlanRule,
+        status=201,
+        body=plan.PlanRule,
+    ),
+    _plan("PUT", "/plan/rules", "Have these rules alone.", answer=plan.Plan, body=plan.PlanOfRules),
+    _plan(
+        "PUT",
+        "/plan/rules/{rule}",
+        "Change a rule.",
+        answer=plan.PlanRule,
+        body=plan.PlanRule,
+    ),
+    _plan("DELETE", "/plan/rules/{rule}", "Remove a rule.", status=204),
+    replace(
+        _plan(
+            "POST",
+            "/plan/test",
+            "Ask where a number would go.",
+            answer=plan.PlanAnswer,
+            body=plan.AskPlan,
+        ),
+        scope=Scope.ADMIN_READ,
+    ),
+    _get("/health", Scope.CALLS_READ, Whose.ANYBODYS, "How the endpoint is.", wire.Health),
+    _get(
+        "/events",
+        Scope.CALLS_READ,
+        Whose.FOUND,
+        "The event WebSocket; see the AsyncAPI document.",
+        "",
+        Query("from", "Resume behind this event; -N: begin with the last N."),
+        Query("run", "Of which start of the endpoint that number is."),
+        refusals=(426,),
+    ),
+)
+
+
+def by_key(operations: Iterable[Operation]) -> dict[tuple[str, str], Operation]:
+    """By method and path. Raises ValueError where one is there twice."""
+    found: dict[tuple[str, str], Operation] = {}
+    for each in operations:
+        if each.key in found:
+            raise ValueError(f"{each.method} {each.path} is declared twice")
+        found[each.key] = each
+    return found
+
+
+OPERATIONS = by_key((*CALLS, *DEVICES, *RECORDS, *ADMINISTRATION))
+"""All, by method and path."""
