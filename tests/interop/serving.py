@@ -125,11 +125,17 @@ class Serving:
         token = self.state.stored_token() or ""
         self.client = await self._runs.enter_async_context(EndpointClient(ready["plain"], token))
 
-    async def kill(self) -> set[int]:
-        """Kill the control process alone, as the kernel does; return the ids of its children."""
+    async def kill(self, *, whole: bool = False) -> set[int]:
+        """Kill the control process alone, as the kernel does; return the ids of its children.
+
+        Where it is killed whole they are killed with it, as by who kills a container.
+        """
         children = children_of(self.process.pid)
         self._is_up = False
         os.kill(self.process.pid, signal.SIGKILL)
+        for child in children if whole else ():
+            with suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
         await self.process.wait(timeout_s=PATIENCE_S)
         return children
 

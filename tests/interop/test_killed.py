@@ -21,12 +21,15 @@ from endpoint.legs.base import Cause, Side
 from .peers.baresip import Baresip
 from .peers.kamailio import Kamailio
 from .peers.process import in_use
+from .peers.sipp import Sipp, register
 from .serving import Serving, gone
 
 pytestmark = pytest.mark.interop
 
 AGENTS = ("6001", "6002", "6003", "6004", "6005")
 WAYS = ("udp", "tcp", "tls")
+BYE_S = 5.0
+"""So soon after the endpoint is back its peers must have heard that their calls are over."""
 TALK_S = 3.0
 """How long calls in which nothing happens go on before they are killed."""
 
@@ -154,6 +157,38 @@ async def test_f2_a_call_by_our_account_over_wss_ends_when_the_account_is_back(
         await serving.registered("6001")
 
 
+@pytest.mark.parametrize("whole", [False, True], ids=["control plane", "all processes"])
+async def test_f2_sipp_gets_a_bye_in_calls_that_it_made_and_that_it_took(
+    serving: Serving, tmp_path: Path, whole: bool
+) -> None:
+    """The dialogs go on where they were: tags, CSeq and target are those that SIPp knows."""
+    port = await register(tmp_path, serving.sip, user="7001", password=serving.password)
+    async with (
+        Sipp(tmp_path, "uas", serving.sip, user="7001", sip_port=port) as called,
+        Sipp(
+            tmp_path,
+            "uac",
+            serving.sip,
+            user="7002",
+            password=serving.password,
+            target="6002",
+        ) as calling,
+    ):
+        await serving.client.make_call("6001", "7001")
+        for device in ("7001", "6002"):
+            await serving.in_state(device, "connected")
+        await gone(await serving.kill(whole=whole))
+        await serving.start()
+        for peer in (called, calling):
+            await peer.finished(timeout_s=BYE_S)
+            assert [each.split(" ", 1)[0] for each in peer.received()].count("BYE") == 1
+    records = {record.calling: record for record in await serving.records()}
+    assert records.keys() == {"6001", "7002"}
+    for record in records.values():
+        assert_lost(record, answered=True)
+    await serving.noted_nothing()
+
+
 async def calls_with_kills(serving: Serving, *, calls: int, seed: int) -> None:
     """Two calls at a time, hung up or killed at any moment: each has one record at the end."""
     chance = random.Random(seed)
@@ -181,7 +216,7 @@ async def calls_with_kills(serving: Serving, *, calls: int, seed: int) -> None:
                             over.add(frame.fields["call"])
                             if len(over & accepted) == len(accepted):
                                 break
-        await serving.kill()
+        await serving.kill(whole=chance.random() < 0.5)
         await serving.start()
     records = {record.call: record for record in await serving.records()}
     assert len(await serving.records()) == len(records)
