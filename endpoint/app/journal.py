@@ -297,7 +297,9 @@ class RecordJournal:
             self._reserve.unlink(missing_ok=True)
 
     def _put_aside(self, line: bytes) -> None:
-        with self._path.with_name(self._path.name + ".refused").open("ab") as file:
+        aside = self._path.with_name(self._path.name + ".refused")
+        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+        with os.fdopen(os.open(aside, flags, 0o600), "ab") as file:
             file.write(line)
 
     def _close(self) -> None:

@@ -39,6 +39,8 @@ class OpenState(Generic[V]):
         self._kind = kind
         self._lines: dict[str, bytes] = {}
         """What is open, as written."""
+        self._open_bytes = 0
+        """Of these lines."""
         self._written = 0
         self._file = -1
         self._is_broken = False
@@ -65,28 +67,18 @@ class OpenState(Generic[V]):
             os.close(self._file)
             self._file = -1
 
-    def get(self, key: str) -> V | None:
-        """What is open by that name; None where nothing is."""
-        line = self._lines.get(key)
-        return None if line is None else self._value(msgspec.json.decode(line, type=_Line))
-
-    def values(self) -> list[V]:
-        """All that is open."""
-        return [self._value(msgspec.json.decode(line, type=_Line)) for line in self._lines.values()]
-
     def put(self, key: str, value: V) -> None:
         """Something is open, or has changed. It is safe when this returns."""
         line = msgspec.json.encode(_Line(key, msgspec.Raw(msgspec.json.encode(value))))
-        self._lines[key] = line
+        self._keep(key, line)
         self._append(line)
 
     def drop(self, key: str) -> None:
         """It is over."""
-        if self._lines.pop(key, None) is None:
+        if key not in self._lines:
             return
-        if not self._lines:
-            self._rewrite()
-        else:
+        self._keep(key, None)
+        if self._lines or not self._rewrite():
             self._append(msgspec.json.encode(_Line(key)))
 
     def show_life(self) -> None:
@@ -94,39 +86,56 @@ class OpenState(Generic[V]):
         if self._lines and self._file >= 0:
             os.utime(self._file)
 
+    def _keep(self, key: str, line: bytes | None) -> None:
+        self._open_bytes -= len(self._lines.get(key, b""))
+        if line is None:
+            self._lines.pop(key, None)
+        else:
+            self._lines[key] = line
+            self._open_bytes += len(line)
+
     def _append(self, line: bytes) -> None:
         if self._file < 0:
             return
         self._written += len(line) + 1
-        if self._written > max(_LEAST_BYTES, 4 * sum(map(len, self._lines.values()))):
-            self._rewrite()
-        else:
-            self._write(b"\n" + line)  # in front, so that a line that was cut spoils no other
-
-    def _rewrite(self) -> None:
-        """Leave what is open, and nothing else."""
-        if self._file < 0:
+        if self._written > max(_LEAST_BYTES, 4 * self._open_bytes) and self._rewrite():
             return
-        content = b"".join(b"\n" + line for line in self._lines.values())
-        if content:
-            new = self._path.with_name(self._path.name + ".new")
-            try:
-                new.unlink(missing_ok=True)
-                file = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-                os.write(file, content)
-                new.rename(self._path)
-            except OSError as error:
-                self._failed(error)
-                return
-            os.close(self._file)
-            self._file = file
-        else:
-            os.ftruncate(self._file, 0)
-        self._written = len(content)
+        with self._told():
+            # In front, so that a line that was cut spoils no other.
+            _write_all(self._file, b"\n" + line)
 
-    def _write(self, octets: bytes) -> None:
+    def _rewrite(self) -> bool:
+        """Leave what is open, and nothing else. Where there is no room, all stays as it is."""
+        if self._file < 0:
+            return True
+        content = b"".join(b"\n" + line for line in self._lines.values())
+        self._written = len(content)
+        with self._told():
+            if content:
+                self._replace(content)
+            else:
+                os.ftruncate(self._file, 0)
+            return True
+        return False
+
+    def _replace(self, content: bytes) -> None:
+        new = self._path.with_name(self._path.name + ".new")
+        new.unlink(missing_ok=True)
+        file = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         try:
-            os.write(self._file, octets)
+            _write_all(file, content)
+            new.rename(self._path)
+        except OSError:
+            os.close(file)
+            new.unlink(missing_ok=True)
+            raise
+        os.close(self._file)
+        self._file = file
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
         except OSError as error:
             self._failed(error)
         else:
@@ -137,9 +146,6 @@ class OpenState(Generic[V]):
         if not self._is_broken:
             log.error("what is open can't be noted", file=str(self._path), reason=str(error))
         self._is_broken = True
-
-    def _value(self, line: _Line) -> V:
-        return msgspec.json.decode(line.value, type=self._kind)
 
     def _read(self) -> None:
         try:
@@ -156,10 +162,16 @@ class OpenState(Generic[V]):
                 line = msgspec.json.decode(text, type=_Line)
                 if not bytes(line.value):
                     left.pop(line.key, None)
-                    self._lines.pop(line.key, None)
+                    self._keep(line.key, None)
                     continue
-                left[line.key] = self._value(line)
-                self._lines[line.key] = text
+                left[line.key] = msgspec.json.decode(line.value, type=self._kind)
+                self._keep(line.key, text)
             except msgspec.MsgspecError as error:
                 log.warning("a line can't be read", file=str(self._path), reason=str(error))
         self.left = left
+
+
+def _write_all(file: int, octets: bytes) -> None:
+    """A full disk may take a part, and refuses the rest when it is asked again."""
+    while octets:
+        octets = octets[os.write(file, octets) :]

@@ -19,6 +19,7 @@ from endpoint.app.openstate import OpenState
 from endpoint.audio.wav import HEADER_SIZE, header_of
 from endpoint.errors import MediaError, StorageError
 from endpoint.gateways.native import messages as wire
+from endpoint.legs.base import RecordingId
 from endpoint.legs.recordings import FileState, RecordedFile, RecordingSettings, recovered
 from endpoint.media.recordingmessages import Format
 from endpoint.media.sealed import SealedReader
@@ -37,21 +38,27 @@ class RecordingArchive:
     """The files, and what is known of them."""
 
     def __init__(
-        self,
-        store: StoredRecordings,
-        noted: OpenState[RecordedFile],
-        settings: RecordingSettings,
-        keep_days: float,
+        self, store: StoredRecordings, settings: RecordingSettings, keep_days: float
     ) -> None:
-        """`noted`: what the store may not know yet. A client that was told asks at once."""
         self.store = store
         self.settings = settings
-        self._noted = noted
         self._keep_days = keep_days
+        self._expected: dict[RecordingId, RecordedFile] = {}
+        """What the store may not know yet. A client that was told of a recording asks at once."""
+
+    def expect(self, file: RecordedFile) -> None:
+        """See `Catalogue`."""
+        self._expected[file.recording] = file
+
+    async def put(self, file: RecordedFile) -> None:
+        """See `Catalogue`. Raises StorageError."""
+        await self.store.put(file)
+        if self._expected.get(file.recording) is file:
+            del self._expected[file.recording]
 
     async def get(self, recording: str) -> RecordedFile | None:
         """One; None where there never was one of that name. Raises StorageError."""
-        return self._noted.get(recording) or await self.store.get(recording)
+        return self._expected.get(RecordingId(recording)) or await self.store.get(recording)
 
     async def find(
         self, *, call: str = "", state: FileState | None = None, limit: int = 100
@@ -60,12 +67,12 @@ class RecordingArchive:
 
         Raises StorageError.
         """
-        noted = {file.recording: file for file in self._noted.values()}
+        expected = {**self._expected}
         found = await self.store.find(call=call, state=state, limit=limit)
-        files = [file for file in found if file.recording not in noted]
+        files = [file for file in found if file.recording not in expected]
         files += [
             file
-            for file in noted.values()
+            for file in expected.values()
             if call in ("", file.call, file.interaction) and state in (None, file.state)
         ]
         return sorted(files, key=lambda file: file.started_at, reverse=True)[:limit]
@@ -74,14 +81,14 @@ class RecordingArchive:
         """Where a file is."""
         return self.settings.directory / file.path
 
-    async def close_lost(self) -> None:
+    async def close_lost(self, noted: OpenState[RecordedFile]) -> None:
         """Say of files that were being written when we were killed what they are. At the start.
 
         What was noted of them is newer than their rows, and some have none yet.
         """
-        for recording, file in [*self._noted.left.items()]:
+        for recording, file in [*noted.left.items()]:
             await self.store.put(file)
-            self._noted.drop(recording)
+            noted.drop(recording)
         while found := await self.store.find(state=FileState.RECORDING, limit=_AT_ONCE):
             for file in found:
                 file = await asyncio.to_thread(recovered, self.settings.directory, file)

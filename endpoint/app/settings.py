@@ -315,7 +315,7 @@ class CallSettings(Section):
     park_timeout_s: Seconds = 120
     """A call that is parked for longer rings where it was parked from."""
     drain_timeout_s: Seconds = 10
-    """At SIGTERM calls may go on for so long; then they are hung up."""
+    """At SIGTERM calls may go on for so long; then they are hung up, but for emergencies."""
     dials_per_minute: Count = 10
     """Of one device, by command and at its telephone together."""
     at_once: Count = 4

@@ -72,13 +72,14 @@ from endpoint.app.secrecy import check_secrets, weakness
 from endpoint.app.settings import Config
 from endpoint.app.sound import SoundRoutes
 from endpoint.app.state import Running, StateDirectory
+from endpoint.app.stopping import drain
 from endpoint.app.texts import TextRoutes
 from endpoint.app.traces import TraceRoutes, Traces
+from endpoint.callcontrol.clock import SteadyClock
 from endpoint.callcontrol.commands import Command, CommandAccepted
-from endpoint.callcontrol.controller import CallController, ControllerSettings, SteadyClock
+from endpoint.callcontrol.controller import CallController, ControllerSettings
 from endpoint.callcontrol.dialplan import PlanInUse
 from endpoint.callcontrol.dials import DialLimits
-from endpoint.callcontrol.events import CallCleared
 from endpoint.callcontrol.model import CallSettings
 from endpoint.errors import ConfigurationError, StorageError
 from endpoint.ivr.host import Ivrs
@@ -234,21 +235,9 @@ class Endpoint:
         )
 
     async def drain(self) -> None:
-        """Take no new calls, and let those that live go on for `calls.drain_timeout_s`."""
-        self.controller.refuse_new_calls()
+        """See `stopping.drain`."""
         self.exchange.telephones.let_go()
-        events = self.controller.subscribe()
-        if not self.controller.calls():
-            return
-        timeout_s = self.config.calls.drain_timeout_s
-        log.info("waiting for calls to end", calls=len(self.controller.calls()), up_to_s=timeout_s)
-        try:
-            async with asyncio.timeout(timeout_s):
-                async for numbered in events:
-                    if isinstance(numbered.event, CallCleared) and not self.controller.calls():
-                        return
-        except TimeoutError:
-            log.warning("calls are hung up", calls=len(self.controller.calls()))
+        await drain(self.controller, self.config.calls.drain_timeout_s)
 
     async def _build(self) -> None:
         """Each part after those that it uses, so that leaving ends it before them."""
@@ -311,7 +300,6 @@ class Endpoint:
         self._plan_rules = StoredPlanRules(database)
         self.recordings = RecordingArchive(
             StoredRecordings(database),
-            self._open_recordings,
             recording_settings(config.recordings, self.state.recordings),
             config.recordings.keep_days,
         )
@@ -411,7 +399,7 @@ class Endpoint:
                 recordings=Recordings(
                     self.recordings.settings,
                     self.recorder,
-                    self.recordings.store,
+                    self.recordings,
                     self._open_recordings,
                 ),
                 supervision=self.supervision,
@@ -421,7 +409,7 @@ class Endpoint:
             RecordJournal(self.records, self.state.unwritten_calls, keep=self.supervision.keep)
         )
         await self._lost_calls.bring_in(self.journal)
-        await self.recordings.close_lost()
+        await self.recordings.close_lost(self._open_recordings)
         expiring = self.supervision.keep("old recordings", self.recordings.expire)
         await self._stack.enter_async_context(running(expiring))
         self.controller = await enter(

@@ -12,12 +12,13 @@ import secrets
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
 
 import structlog
 
+from endpoint.callcontrol.clock import SteadyClock
 from endpoint.callcontrol.commands import (
     CallCommand,
     Command,
@@ -80,6 +81,7 @@ from endpoint.legs.base import (
 __all__ = ["CallController", "CallRecords", "ControllerSettings"]
 
 _NO_ERROR = (None, None, None)
+_STOPPING = EndEverything(Cause.NORMAL, "the endpoint stops")
 
 log = structlog.get_logger(__name__)
 
@@ -103,21 +105,6 @@ class ControllerSettings:
 def random_interaction() -> InteractionId:
     """An id for an interaction of our making."""
     return InteractionId(secrets.token_hex(8))
-
-
-class SteadyClock:
-    """The wall clock (UTC), read once and then counted on by the loop: it never jumps."""
-
-    def __init__(self) -> None:
-        self._start: tuple[datetime, float] | None = None
-
-    def __call__(self) -> datetime:
-        """The time now. Needs a running loop."""
-        now = asyncio.get_running_loop().time()
-        if self._start is None:
-            self._start = datetime.now(UTC), now
-        wall, at = self._start
-        return wall + timedelta(seconds=now - at)
 
 
 Keeper = Callable[[str, Callable[[], Coroutine[Any, Any, None]]], Coroutine[Any, Any, None]]
@@ -225,7 +212,9 @@ class CallController:
     ) -> None:
         self._is_closing = True
         for runner in self._runners.values():
-            runner.tell(EndEverything(Cause.NORMAL, "the endpoint stops"))
+            if self.plan.is_needed(runner.state):
+                log.critical("an emergency call is hung up", interaction=runner.state.id)
+            runner.tell(_STOPPING)
         try:
             if self._tasks:
                 await asyncio.wait(self._tasks, timeout=self.settings.drain_timeout_s)
@@ -296,6 +285,16 @@ class CallController:
     def refuse_new_calls(self) -> None:
         """Take no new calls from now on, unless somebody is in need; those that live go on."""
         self._is_draining = True
+
+    def end_calls(self) -> int:
+        """End those that live, but for those of who is in need; returns how many these are."""
+        left = 0
+        for runner in self._runners.values():
+            if self.plan.is_needed(runner.state):
+                left += sum(not call.is_cleared for call in runner.state.calls)
+            else:
+                runner.tell(_STOPPING)
+        return left
 
     @property
     def takes_new_calls(self) -> bool:
@@ -539,8 +538,7 @@ class CallController:
             elif isinstance(event, RecordingEvent):
                 self._tell_of(event)
             elif isinstance(event, OfferRefused):
-                now = asyncio.get_running_loop().time()
-                if self._dials.keeps_refusal(DeviceId(f"trunk {event.trunk}"), now):
+                if self.keeps_refusal(DeviceId(f"trunk {event.trunk}"), event.text):
                     record = record_of_offer(event, self.clock())
                     self._group.create_task(keep(self.records, record), name="refused call")
             else:

@@ -22,6 +22,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from endpoint.callcontrol.hours import parse_hours
+from endpoint.callcontrol.model import Interaction
 from endpoint.legs.base import Cause, DeviceId
 from endpoint.legs.numbering import (
     Course,
@@ -464,6 +465,15 @@ class PlanInUse:
     def is_emergency(self, dialled: str) -> bool:
         """See `DialPlan.is_emergency`; digits for after the answer are none of the number's."""
         return self.plan.is_emergency(dialled.partition("-")[0])
+
+    def is_needed(self, interaction: Interaction) -> bool:
+        """Whether somebody in it is who is called in an emergency."""
+        return any(
+            self.is_emergency(each.number)
+            for call in interaction.calls
+            for each in call.connections
+            if each.is_live
+        )
 
     def is_device(self, number: DeviceId) -> bool:
         """Whether the configuration has a device of that name."""

@@ -47,7 +47,7 @@ from endpoint.legs.line import (
 )
 from endpoint.legs.news import ServerNews
 from endpoint.legs.numbering import Nowhere, Numbering, NumberRefused
-from endpoint.legs.offered import OfferedLeg, dialled, offer_of
+from endpoint.legs.offered import OfferedLeg, RefusalLog, dialled, offer_of
 from endpoint.legs.pjsip import PjsipLines, PjsipSettings
 from endpoint.legs.placed import PlacedLeg
 from endpoint.legs.ports import LegPorts
@@ -159,6 +159,7 @@ class LegExchange(Exchange):
             telephone_media=self.settings.telephone_media,
             tls_media=self.settings.tls_media or self.settings.telephone_media,
         )
+        self._refusals = RefusalLog()
         self._numbering = numbering = numbering or Nowhere()
         self._trunks = Trunks(
             server.user_agent, self._accounts, trunks, self.settings.domain, self._emit, numbering
@@ -588,6 +589,7 @@ class LegExchange(Exchange):
                 terms=terms,
                 transfers=transfers,
                 answer_after_s=partial(self._answer_after_s, session, called, trunk),
+                refusals=self._refusals,
             ),
             offered.calling,
         )
@@ -595,7 +597,6 @@ class LegExchange(Exchange):
     def _refuse(self, session: CallSession, trunk: Trunk | None, why: NumberRefused) -> None:
         """A trunk's call comes no further: its caller is told so, and whoever keeps records."""
         assert trunk is not None  # of others no number is refused here
-        log.info("a trunk's call is refused", trunk=trunk.name, reason=why.text)
         session.hang_up(*why.answer)
         called = DeviceId(number_of(session.request.uri))
         said = offer_of(LegId(""), session, called, trunk)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
@@ -34,8 +35,30 @@ from signaling.sdp.negotiation import Negotiated
 from signaling.server import SipServer
 from signaling.sip.grammar import legible
 from signaling.sip.identity import Claim, caller_of, number_of, redirection_of
+from signaling.sip.rates import Rate, Rates
+from signaling.sip.source import Source, source_of
 
 log = structlog.get_logger(__name__)
+
+REFUSALS_SAID = 20
+"""Of one source within a minute."""
+_SOURCES = 10_000
+
+
+class RefusalLog:
+    """Says which calls were refused before anybody was told of them: of each source some a minute.
+
+    Whoever calls in a loop with an offer that nobody can answer must not fill the log.
+    """
+
+    def __init__(self) -> None:
+        self._rates: Rates[Source] = Rates(Rate(REFUSALS_SAID / 60, REFUSALS_SAID), _SOURCES)
+
+    def say(self, caller: CallSession, status: int, text: str) -> None:
+        """One was refused."""
+        source = source_of(caller.flow.host if caller.flow is not None else "")
+        if self._rates.take(source, asyncio.get_running_loop().time()):
+            log.info("call refused", source=source, status=status, reason=text)
 
 
 class OfferedLeg(SipLeg):
@@ -57,6 +80,7 @@ class OfferedLeg(SipLeg):
         terms: AudioTerms,
         transfers: Transfers,
         answer_after_s: Callable[[], Awaitable[float | None]],
+        refusals: RefusalLog,
     ) -> None:
         """Make a leg.
 
@@ -81,6 +105,7 @@ class OfferedLeg(SipLeg):
         self.called = offered.called
         self._terms = terms
         self._answer_after_s = answer_after_s
+        self._refusals = refusals
         self._offer_of_caller = session.sdp
         """None: the INVITE held none."""
         self._foreseen: Negotiated | None = None
@@ -123,7 +148,7 @@ class OfferedLeg(SipLeg):
 
     def _refuse_unsaid(self, status: int, text: str) -> None:
         """Nobody was told of the call, so nobody is told of its end."""
-        log.info("call refused", leg=self.id, status=status, reason=text)
+        self._refusals.say(self._caller, status, text)
         self._released = True
         self._ports.close(self.id)
         self._caller.hang_up(status)

@@ -108,15 +108,18 @@ class RecordedFile:
 class Catalogue(Protocol):
     """Keeps what is known of recordings."""
 
+    def expect(self, file: RecordedFile) -> None:
+        """It will be put; whoever asks is told this from now on."""
+
     async def put(self, file: RecordedFile) -> None:
         """Keep it, in place of what was known. Raises EndpointError: not now."""
 
 
 class Notes(Protocol):
-    """What the catalogue may not know yet, kept at once for who asks and for the process after us.
+    """What the catalogue may not know yet, kept at once for the process after us.
 
-    A recording waits for no catalogue. Whoever is told of it may ask at once; and should we be
-    killed meanwhile, its file is there, and what is known of it must be too.
+    A recording waits for no catalogue. Should we be killed meanwhile, its file is there, and what
+    is known of it must be too.
     """
 
     def put(self, key: str, value: RecordedFile, /) -> None:
@@ -417,6 +420,7 @@ class Recordings:
 
     def _save(self, file: RecordedFile) -> None:
         self._unsaved[file.recording] = file
+        self._catalogue.expect(file)
         self._notes.put(file.recording, file)
         self._news.set()
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import struct
+from bisect import bisect_right
 from errno import ENOSPC, ESPIPE
 from pathlib import Path
 from typing import BinaryIO
@@ -79,6 +80,7 @@ class SealedReader:
                 raise MediaError(f"{path.name} is no encrypted recording")
             self._cipher, _ = _begun(key, head[len(_MAGIC) :])
             self._chunks: list[tuple[int, int, int, bool]] = []
+            """Where each is, where what is in it begins, how long it is, whether it is the last."""
             self.size = 0
             """Of what was written."""
             self.is_whole = False
@@ -97,12 +99,11 @@ class SealedReader:
     def read(self, start: int, size: int) -> bytes:
         """So many octets from there, fewer at the end. Raises MediaError, OSError."""
         found = bytearray()
-        for number, (_, begins, length, _) in enumerate(self._chunks):
-            ends = begins + length - _TAG
-            if ends <= start or begins >= start + size:
-                continue
-            octets = self._open(number)
-            found += octets[max(0, start - begins) : start + size - begins]
+        number = max(0, bisect_right(self._chunks, start, key=_begins) - 1)
+        while number < len(self._chunks) and _begins(self._chunks[number]) < start + size:
+            begins = _begins(self._chunks[number])
+            found += self._open(number)[max(0, start - begins) : start + size - begins]
+            number += 1
         return bytes(found)
 
     def _index(self, end: int) -> None:
@@ -127,6 +128,10 @@ class SealedReader:
             return self._cipher.decrypt(_nonce(number, last=last), sealed, None)
         except InvalidTag:
             raise MediaError("the recording was changed, or its key is another one") from None
+
+
+def _begins(chunk: tuple[int, int, int, bool]) -> int:
+    return chunk[1]
 
 
 def _begun(key: bytes, salt: bytes) -> tuple[AESGCM, bytes]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from endpoint.callcontrol.commands import ClearConnection, MakeCall
 from endpoint.callcontrol.events import Delivered, Established, Failed
@@ -48,11 +50,11 @@ def office(directory: Path, *trunks: dict[str, Any], **calls: Any) -> Desk:
     )
 
 
-def carrier(directory: Path) -> Baresip:
+def carrier(directory: Path, number: str = CUSTOMER) -> Baresip:
     """A telephone that takes calls for one number, without registering anywhere."""
     return Baresip(
         directory / "carrier",
-        CUSTOMER,
+        number,
         "127.0.0.1:9",
         password="unused",
         tone_hz=CUSTOMER_HZ,
@@ -110,6 +112,33 @@ async def test_a_rule_says_who_is_tried_in_which_order_with_which_number(
             await desk.do(ClearConnection(AGENT))
             await phone.closed()
             await desk.cleared()
+
+
+async def test_who_is_in_need_is_left_on_the_line_when_the_endpoint_stops(tmp_path: Path) -> None:
+    """All others are hung up when their time is over; the log says why it does not end."""
+    phone = carrier(tmp_path, "112")
+    desk = Desk(
+        tmp_path / "state",
+        stations={AGENT: AGENT_HZ, NIGHT: NIGHT_HZ, "6004": 2200},
+        settings={"trunk": [trunk("only", phone.sip_port)], "calls": {"drain_timeout_s": 0.1}},
+    )
+    async with desk, phone, asyncio.TaskGroup() as group:
+        await desk.do(MakeCall(AGENT, "112"))
+        await phone.ringing()
+        await phone.accept()
+        await desk.event(Established, device="112")
+        other = (await desk.do(MakeCall(NIGHT, "6004"))).call
+        await desk.event(Established, device="6004")
+        with capture_logs() as log:
+            stopping = group.create_task(desk.endpoint.drain())
+            assert (await desk.cleared(call=other)).text == "the endpoint stops"
+            await hear({desk.ear(AGENT): {CUSTOMER_HZ}, phone: {AGENT_HZ}})
+            assert not stopping.done()
+            await phone.hang_up()
+            await stopping
+        (said,) = (each for each in log if each["event"].startswith("emergency calls go on"))
+        assert said["calls"] == 1
+        assert (await desk.cleared()).cause is Cause.NORMAL
 
 
 async def test_who_is_in_need_reaches_the_carrier_when_nobody_else_would(tmp_path: Path) -> None:

@@ -132,13 +132,16 @@ async def test_s12_who_dials_in_vain_in_a_loop_does_not_fill_the_records() -> No
 
 async def test_a_trunk_s_call_that_is_refused_is_recorded_and_not_without_end() -> None:
     async with open_desk(plan=PLAN) as desk:
-        for number in range(REFUSALS_KEPT + 5):
-            desk.exchange.tell(
-                OfferRefused(
-                    InteractionId(f"x{number}"), "carrier", CUSTOMER, A, Cause.BUSY, "Closed."
+        with capture_logs() as logs:
+            for number in range(REFUSALS_KEPT + 5):
+                desk.exchange.tell(
+                    OfferRefused(
+                        InteractionId(f"x{number}"), "carrier", CUSTOMER, A, Cause.BUSY, "Closed."
+                    )
                 )
-            )
-        await desk.talking("6002")
+            await desk.talking("6002")
+        said = [(log["device"], log["reason"]) for log in logs if log["event"] == "dial refused"]
+        assert said == [("trunk carrier", "Closed.")] * REFUSALS_KEPT
         found = refused_dials(desk)
         assert len({record.call for record in found}) == len(found) == REFUSALS_KEPT
         one = found[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from structlog.testing import capture_logs
 
 from endpoint.legs.base import (
     Cause,
@@ -26,10 +27,22 @@ from endpoint.legs.base import (
     Source,
 )
 from endpoint.legs.leg import LegSettings
+from endpoint.legs.offered import REFUSALS_SAID
 from signaling.sdp.description import Direction
 from signaling.sdp.negotiation import PCMA, PCMU
+from signaling.sip.auth import DigestCredentials
+from signaling.sip.headers import NameAddr
+from signaling.sip.uri import Uri
+from signaling.user_agent import InviteRequest
 from tests.integration.endpoint.legs.conftest import Office
-from tests.integration.endpoint.legs.phones import Answered, Ended, Line, Progress
+from tests.integration.endpoint.legs.phones import (
+    PASSWORD,
+    WAIT_S,
+    Answered,
+    Ended,
+    Line,
+    Progress,
+)
 
 pytestmark = pytest.mark.integration
 
@@ -48,6 +61,34 @@ async def talk(
     await a.hears(called)
     await b.hears(calling)
     return a, b
+
+
+async def test_who_calls_in_a_loop_with_what_nobody_can_answer_does_not_fill_the_log(
+    office: Office,
+) -> None:
+    agent, dialled = await office.phone("6001"), 2 * REFUSALS_SAID
+    address, flow = NameAddr("", Uri("sip", "6001", host="127.0.0.1")), agent.registration.flow
+    assert flow is not None
+    with capture_logs() as logs:
+        for _ in range(dialled):
+            target = Uri("sip", "10086", host="127.0.0.1")
+            call = agent.user_agent.invite(
+                InviteRequest(
+                    target=target,
+                    from_=address,
+                    to=NameAddr("", target),
+                    sdp=b"no description",
+                    flow=flow,
+                    credentials=DigestCredentials("6001", password=PASSWORD),
+                )
+            )
+            async with asyncio.timeout(WAIT_S):
+                async for told in call.events():
+                    if isinstance(told, Ended):
+                        assert told.status == 488
+                        break
+    said = sum(each["event"] == "call refused" for each in logs)
+    assert REFUSALS_SAID <= said < dialled
 
 
 @pytest.mark.parametrize("websocket", [False, True], ids=["udp", "ws"])

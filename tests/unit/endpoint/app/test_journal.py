@@ -163,7 +163,9 @@ async def test_one_record_that_is_refused_for_ever_keeps_no_other_waiting(
             await asyncio.gather(*(desk.journal.write(record(name)) for name in names))
             assert await desk.settled() == ["i1-1", "i2-1"]
     assert [each["call"] for each in logs if each["event"] == "call record is refused"] == ["bad-1"]
-    assert b'"bad-1"' in (tmp_path / "unwritten.refused").read_bytes()
+    aside = tmp_path / "unwritten.refused"
+    assert b'"bad-1"' in aside.read_bytes()
+    assert aside.stat().st_mode & 0o777 == 0o600
 
 
 async def test_a_file_that_is_taken_away_takes_no_record_with_it(

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+import resource
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from time import perf_counter
 
 import pytest
 from structlog.testing import capture_logs
@@ -38,16 +42,6 @@ def test_what_was_open_is_left_as_it_was_last(path: Path) -> None:
     assert left(path) == {"a": [1, 1]}, "it stays until somebody is done with it"
 
 
-def test_what_is_open_can_be_asked_for(path: Path) -> None:
-    with OpenState(path, list[int]).opened() as state:
-        state.put("a", [1])
-        state.put("b", [2])
-        state.put("a", [1, 1])
-        assert (state.get("a"), state.values()) == ([1, 1], [[1, 1], [2]])
-        state.drop("a")
-        assert (state.get("a"), state.values()) == (None, [[2]])
-
-
 def test_what_is_done_with_is_gone_and_an_empty_file_is_left(path: Path) -> None:
     path.write_text('\n{"key":"a","value":[1]}')
     with OpenState(path, list[int]).opened() as state:
@@ -75,6 +69,54 @@ def test_what_is_over_is_cleared_away_while_something_stays_open(path: Path) -> 
         octets = path.read_bytes()
     path.write_bytes(octets)
     assert left(path) == {"stays": [0]}
+
+
+@contextmanager
+def files_no_longer_than(octets: int) -> Iterator[None]:
+    """As on a disk that is nearly full: a write that goes beyond is cut, the next one refused."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (octets, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_what_there_is_no_room_to_write_anew_stays_as_it_was(path: Path) -> None:
+    """And goes on from there: a rewriting that was cut would have lost what is open."""
+    opened = {f"{number}": list(range(100)) for number in range(30)}
+    with OpenState(path, list[int]).opened() as state:
+        for key, value in opened.items():
+            state.put(key, value)
+        octets = path.read_bytes()
+    path.write_bytes(octets)
+    with capture_logs() as told, files_no_longer_than(len(octets) // 2):
+        found = OpenState(path, list[int])
+        with found.opened():
+            assert found.left == opened
+    assert [each["event"] for each in told] == ["what is open can't be noted"]
+    assert [each.name for each in path.parent.iterdir()] == [path.name]
+    room = files_no_longer_than(len(octets) + 8)
+    with capture_logs() as told, room, OpenState(path, list[int]).opened() as state:
+        state.put("more", list(range(100)))
+    assert [each["event"] for each in told] == ["what is open can't be noted"]
+    assert left(path) == opened
+
+
+def test_a_note_takes_no_longer_the_more_is_open(path: Path) -> None:
+    def fastest(state: OpenState[list[int]]) -> float:
+        def once(number: int) -> float:
+            begun = perf_counter()
+            state.put("one", [number])
+            return perf_counter() - begun
+
+        return min(map(once, range(50)))
+
+    with OpenState(path, list[int]).opened() as state:
+        alone = fastest(state)
+        for number in range(20_000):
+            state.put(f"{number}", [number])
+        assert fastest(state) < 20 * alone
 
 
 def test_a_full_disk_is_said_and_ends_nothing() -> None:

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import os
+from contextlib import closing
 from pathlib import Path
+from time import perf_counter
 
 import pytest
 from hypothesis import given
@@ -38,6 +40,25 @@ def test_any_part_reads_as_it_was_written(
     assert reader.is_whole
     assert reader.read(start, size) == whole[start : start + size]
     reader.close()
+
+
+def test_a_part_is_read_as_fast_of_a_long_file(tmp_path: Path) -> None:
+    """A player asks for many: of an hour there are 7,200 chunks."""
+
+    def fastest(chunks: int) -> float:
+        path = tmp_path / f"{chunks}"
+        sealed(path, *(b"%8d" % number for number in range(chunks)))
+        reader = SealedReader(path, KEY)
+
+        def once(_: int) -> float:
+            begun = perf_counter()
+            assert reader.read(8 * chunks // 2, 8) == b"%8d" % (chunks // 2)
+            return perf_counter() - begun
+
+        with closing(reader):
+            return min(map(once, range(50)))
+
+    assert fastest(20_000) < 20 * fastest(20)
 
 
 def test_nothing_of_it_is_on_disk_in_the_clear(tmp_path: Path) -> None:
