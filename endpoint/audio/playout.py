@@ -5,7 +5,9 @@ For what is mixed, recorded or listened to; forwarding has none.
 
 from __future__ import annotations
 
+import contextlib
 from collections import deque
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -36,6 +38,9 @@ _LOSS_MEMORY = 0.998
 _LOSSY = 0.003
 _LOOK_BACK_MS = 1000
 _DRIFT_PACKETS = 6
+
+Packet = tuple[int, bytes, float]
+"""One that came: its timestamp, its payload, when (in seconds). Bare: one is made a packet."""
 
 
 class Playout:
@@ -162,6 +167,20 @@ class Playout:
         if self._newest is None or ticks > self._newest:
             self._newest = ticks
         self._packets[ticks] = payload
+
+    def catch_up(self, latest: Iterable[Packet], now: float) -> None:
+        """Begin with what came just before anybody listened, so that it is heard at once.
+
+        As far as it would wait yet, had it been listened to: then there is nothing to wait for.
+        What is older is for the memory of the decoder alone.
+        """
+        for timestamp, payload, at in latest:
+            if 1000 * (now - at) <= self._settings.start_ms - _SLACK_MS:
+                self.put(timestamp, payload, at)
+                self._is_new = False
+            elif self.codec.has_memory:
+                with contextlib.suppress(AudioError):
+                    self._decoder.decode(payload)
 
     def put_noise(self, payload: bytes) -> None:
         """Take a comfort noise packet: nobody speaks from now on until the next audio packet."""

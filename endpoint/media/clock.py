@@ -24,9 +24,12 @@ class FrameClock:
         self._timer: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
-        """Tick from now on. Nothing happens if it does already."""
+        """Tick from now on, at once where the last tick is long ago.
+
+        Nothing happens if it does already.
+        """
         if self._timer is None:
-            self._due = self._loop.time() + _TICK_S
+            self._due = max(self._due, self._loop.time())
             self._timer = self._loop.call_at(self._due, self._run)
 
     def stop(self) -> None:

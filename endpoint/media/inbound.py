@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections import deque
 from collections.abc import Mapping
+from math import inf
 from time import monotonic
 from typing import Final, Protocol
 
@@ -12,6 +13,7 @@ import numpy as np
 
 from endpoint.audio.arrival import DelaySettings
 from endpoint.audio.codec import AudioCodec
+from endpoint.audio.playout import Packet
 from endpoint.audio.tones import level_of
 from endpoint.errors import AudioError
 from endpoint.media.messages import PayloadType
@@ -33,6 +35,8 @@ from endpoint.media.tap import PlayoutCounts, Tap
 from endpoint.media.telephone_event import Digit, EventReceiver
 from endpoint.media.transport import BUFFER, LARGEST, VIEWS, ReceiveInto
 
+_LATEST: Final = 4
+"""Packets that are kept for who begins to listen: 40 ms of 10 ms each."""
 _ONE_IN_EIGHT: Final = 0b111
 _FOUR_IN_A_ROW: Final = 0b11100
 """Bits that are nought in the numbers of packets by which the level is measured: each eighth, or as
@@ -97,6 +101,8 @@ class Inbound:
         self._recorded: tuple[Recorded, ...] = ()
         self._events = EventReceiver()
         self._event_type = -1
+        self._latest: deque[Packet] = deque(maxlen=_LATEST)
+        """For who begins to listen."""
         self._level_mask = _ONE_IN_EIGHT
         self._level_payloads: deque[tuple[int, bytes]] = deque(maxlen=6)
         self._level: tuple[tuple[int, bytes] | None, float | None] = None, None
@@ -170,9 +176,12 @@ class Inbound:
         self._forwards = forwards
         self._fast_type = -1
 
-    def tap(self) -> Tap:
-        """The audio that comes, for one more to hear along until `untap`."""
-        self._tap.join()
+    def tap(self, now: float = inf) -> Tap:
+        """The audio that comes, for one more to hear along until `untap`.
+
+        From what came straight before `now` on; by default from the next packet on.
+        """
+        self._tap.join(self._latest, now)
         self._is_tapped = True
         return self._tap
 
@@ -250,8 +259,10 @@ class Inbound:
             source.jitter += (deviation - source.jitter) * 0.0625
         source.timestamp = timestamp
         source.arrived = now
+        payload = bytes(VIEWS[size][HEADER_SIZE:])
+        self._latest.append((timestamp, payload, now))
         if self._is_tapped or not sequence & self._level_mask:
-            self._show(sequence, timestamp, bytes(VIEWS[size][HEADER_SIZE:]), now)
+            self._show(sequence, timestamp, payload, now)
         for forward in self._forwards:
             sender = forward.sender
             sender.sequence = sequence_out = (sequence + forward.sequence_shift) & 0xFFFF
@@ -291,6 +302,7 @@ class Inbound:
                 return
             case Order.RESTARTED:
                 self._events.restart()
+                self._latest.clear()
                 for forward in self._forwards:
                     forward.is_anchored = False
         self.heard_at = now
@@ -324,7 +336,10 @@ class Inbound:
             self._owner.codec_changed()
         if order is not Order.OLD:
             self.source.measure(packet.timestamp, now)
-        self._show(packet.sequence, packet.timestamp, bytes(packet.payload), now)
+        payload = bytes(packet.payload)
+        if order is not Order.OLD:
+            self._latest.append((packet.timestamp, payload, now))
+        self._show(packet.sequence, packet.timestamp, payload, now)
 
     def _use(self, current: PayloadType | None) -> None:
         """The far end sends this from now on, or is expected to."""
@@ -334,6 +349,7 @@ class Inbound:
             has_memory = codec is not None and codec.has_memory
             self._level_mask = _FOUR_IN_A_ROW if has_memory else _ONE_IN_EIGHT
             self._level_payloads = deque(maxlen=12 if has_memory else 6)
+            self._latest.clear()
             self._tap.use(codec)
             for each in self._recorded:
                 each.codec(current if codec is not None else None, monotonic())

@@ -38,7 +38,7 @@ class MixBatch:
         """The players that somebody hears in a mix."""
         return {player for _, player in self._places}
 
-    def set_sink(self, sink: Sink, inputs: Sequence[Input]) -> None:
+    def set_sink(self, sink: Sink, inputs: Sequence[Input], now: float) -> None:
         """Let a sink hear these from the next tick on; none at all takes it out."""
         heard_before = {source for source, _ in self._sinks.pop(sink, ())}
         heard = {source for source, _ in inputs}
@@ -53,7 +53,7 @@ class MixBatch:
                 continue
             self._hearers[source] += 1
             if source not in self._taps:
-                self._taps[source] = source.inbound.tap()
+                self._taps[source] = source.inbound.tap(now)
         for source in heard_before - heard:
             if isinstance(source, Player):
                 del self._places[sink, source]

@@ -168,11 +168,11 @@ class Switchboard:
         if isinstance(before, Mixed):
             if isinstance(feed, Mixed):
                 # What waits to be mixed goes on waiting.
-                self._mixes.set_sink(sink, feed.inputs)
+                self._mixes.set_sink(sink, feed.inputs, now)
                 return
             if isinstance(feed, Forwarded) and isinstance(sink, RtpPort):
                 sink.outbound.catch_up(*self._mixes.rest(sink, feed.source), now)
-        self._stop(sink, before)
+        self._stop(sink, before, now)
         self._start(sink, feed, now)
         if isinstance(before, Forwarded) and isinstance(feed, Mixed):
             self._mixes.skip(sink, before.source)
@@ -204,7 +204,7 @@ class Switchboard:
             return _SILENT
         return Mixed(tuple(inputs))
 
-    def _stop(self, sink: RtpPort | SinkPort, feed: Feed) -> None:
+    def _stop(self, sink: RtpPort | SinkPort, feed: Feed, now: float) -> None:
         match feed:
             case Silent():
                 pass
@@ -216,7 +216,7 @@ class Switchboard:
                 if isinstance(sink, RtpPort):
                     self._playing.pop(sink, None)
             case Mixed():
-                self._mixes.set_sink(sink, ())
+                self._mixes.set_sink(sink, (), now)
             case Dialling():
                 if isinstance(sink, RtpPort) and sink in self._dialling:
                     self._dialling.remove(sink)
@@ -238,7 +238,7 @@ class Switchboard:
                         # Music starts at once, not with the next tick.
                         _play(sink, playing, now)
             case Mixed(inputs):
-                self._mixes.set_sink(sink, inputs)
+                self._mixes.set_sink(sink, inputs, now)
             case Dialling():
                 if isinstance(sink, RtpPort):
                     self._dialling.append(sink)

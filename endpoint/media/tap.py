@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 from collections import deque
+from collections.abc import Iterable
+from math import inf
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,7 +14,7 @@ import numpy as np
 from endpoint.audio.arrival import DelaySettings
 from endpoint.audio.codec import AudioCodec
 from endpoint.audio.frame import FRAME_MS, Samples
-from endpoint.audio.playout import Playout
+from endpoint.audio.playout import Packet, Playout
 from endpoint.audio.rateconverter import convert
 from endpoint.audio.wav import WavWriter
 from endpoint.errors import MediaError
@@ -69,11 +71,13 @@ class Tap:
             earlier.concealed_ms + playout.concealed_ms,
         )
 
-    def join(self) -> None:
-        """One more hears along."""
+    def join(self, latest: Iterable[Packet] = (), now: float = inf) -> None:
+        """One more hears along, at `now`; `latest` came last until then."""
         self._listeners += 1
         if self.playout is None:
             self._begin()
+            if self.playout is not None:
+                self.playout.catch_up(latest, now)
 
     def leave(self) -> None:
         """One fewer does."""

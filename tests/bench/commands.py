@@ -23,10 +23,10 @@ from tests.fakes.telephones import MUSIC, tones_for
 
 INTERVAL_MS: Final = 20.0
 """Of packets: at best, whoever speaks is heard with his next one."""
-JITTER_MS: Final = MediaSettings().jitter_start_ms
-"""So long a voice waits that begins to be mixed."""
 LOOK_S: Final = 0.1
 """Behind the event, so long is looked for packets that should not come any more."""
+JITTER_S: Final = MediaSettings().jitter_start_ms / 1000
+"""So long the first packets of a far end wait for late ones, where they are mixed."""
 A, B, C, S, RINGS = "9101", "9102", "9103", "9104", "9105"
 TONES_HZ = tones_for((A, B, C, S, RINGS))
 Hearing = Mapping[str, Sequence[str]]
@@ -47,8 +47,8 @@ class Change(NamedTuple):
     """Who is to hear whom no longer."""
     is_answer: bool = False
     """It comes when somebody has picked up, which is his time: it counts from the event."""
-    is_mixed: bool = False
-    """Who is heard was in no mix before: his packets begin to wait for late ones."""
+    newcomer: str = ""
+    """Whose telephone has only begun to send, and is mixed: its first packets wait."""
 
 
 class Done(NamedTuple):
@@ -64,7 +64,8 @@ class Done(NamedTuple):
         """When the first packet came of each voice that somebody hears anew."""
         for device, voices in self.change.begins.items():
             for voice in voices:
-                yield first_after(heard[device], column[voice], self.sent)
+                wait_s = JITTER_S if voice == self.change.newcomer else 0.0
+                yield first_after(heard[device], column[voice], self.sent) - wait_s
 
     def old_packets(self, heard: Mapping[str, Heard], column: Mapping[str, int]) -> Iterator[float]:
         """When the last packet came of each voice that somebody hears no longer."""
@@ -129,22 +130,20 @@ class Walk:
         three = {A: [B], B: [A, C], C: [B]}
         await step(
             do.conference(A, call, second),
-            Change("conference", "Conferenced", C, three, {B: [MUSIC]}, is_mixed=True),
+            Change("conference", "Conferenced", C, three, {B: [MUSIC]}),
         )
         out = Change("drop-one", "ConnectionCleared", C, NOBODY, {A: [C], B: [C]})
         await step(do.clear(C, call), out)
         added = {A: [C], B: [C], C: [A, B]}
-        joins = Change("single-step-conference", "Joined", C, added, is_answer=True, is_mixed=True)
+        joins = Change("single-step-conference", "Joined", C, added, is_answer=True, newcomer=C)
         await step(do.add(A, call, C), joins)
         await step(do.clear(C, call), out)
 
     async def _supervision(self, call: str) -> None:
         do, step = self._do, self._step
-        listens = Change("monitor", "Joined", S, {S: [A, B]}, is_answer=True, is_mixed=True)
+        listens = Change("monitor", "Joined", S, {S: [A, B]}, is_answer=True)
         await step(do.join(S, call, A), listens)
-        await step(
-            do.join(S, call, A, "whisper"), Change("whisper", "Joined", S, {A: [S]}, is_mixed=True)
-        )
+        await step(do.join(S, call, A, "whisper"), Change("whisper", "Joined", S, {A: [S]}))
         await step(do.join(S, call, A, "active"), Change("barge", "Joined", S, {B: [S]}))
         await step(
             do.join(S, call, A), Change("back-to-monitor", "Joined", S, NOBODY, {A: [S], B: [S]})
@@ -256,7 +255,7 @@ def _row(all_: Sequence[Done], heard: Mapping[str, Heard], column: Mapping[str, 
             details[f"{name}max"] = max(values)
     # Of 100. The next packet is up to 20 ms away, and then late by what its way takes: of enough
     # times one is always above 20.
-    slow = quantile(new, 0.95) - (JITTER_MS if change.is_mixed else 0.0) if new else 0.0
+    slow = quantile(new, 0.95) if new else 0.0
     return Row(
         name=f"switch-{change.name}",
         what=f"{change.name}, {len(all_)} times, ms since the {since_what}",

@@ -41,7 +41,8 @@ def _row(count: int, size: int, limit: float | None, rounds: int) -> Row:
     mixes = MixBatch()
     for room in all_rooms:
         for sink in room:
-            mixes.set_sink(sink.port, [(leg.port, 0.0) for leg in room if leg is not sink])
+            others = [(leg.port, 0.0) for leg in room if leg is not sink]
+            mixes.set_sink(sink.port, others, now=0.0)
     batch, by_leg = _measured(rounds, all_rooms, mixes.tick, _leg_by_leg(all_rooms))
     for leg in (leg for room in all_rooms for leg in room):
         leg.port.close()

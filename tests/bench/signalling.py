@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import math
 import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -205,4 +206,4 @@ def quantile(values: Sequence[float], share: float) -> float:
     """The value that so large a share of all does not exceed. Raises ValueError for none."""
     if not values:
         raise ValueError("no call was answered")
-    return sorted(values)[min(len(values) - 1, int(share * len(values)))]
+    return sorted(values)[max(0, math.ceil(share * len(values)) - 1)]

@@ -45,8 +45,8 @@ async def transcode(ground: Ground) -> list[Row]:
     ]
     mixes = MixBatch()
     for wide, narrow in pairs:
-        mixes.set_sink(wide.port, [(narrow.port, 0.0)])
-        mixes.set_sink(narrow.port, [(wide.port, 0.0)])
+        mixes.set_sink(wide.port, [(narrow.port, 0.0)], 100.0)
+        mixes.set_sink(narrow.port, [(wide.port, 0.0)], 100.0)
     bare = _Bare(settings)
     ours = theirs = float("inf")
     now = 100.0

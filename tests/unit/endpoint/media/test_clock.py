@@ -22,7 +22,27 @@ def test_it_ticks_every_20_ms_while_it_runs() -> None:
         await asyncio.sleep(1)
         return times
 
-    assert run_virtual(scenario()) == [0.02, 0.04, 0.06, 0.08, 0.1]
+    assert run_virtual(scenario()) == [0.0, 0.02, 0.04, 0.06, 0.08, 0.1]
+
+
+def test_begun_again_it_keeps_its_distance() -> None:
+    """Audio that is sent by it must not come sooner than it is heard."""
+
+    async def scenario() -> list[float]:
+        loop = asyncio.get_running_loop()
+        times: list[float] = []
+        clock = FrameClock(lambda: times.append(round(loop.time(), 4)))
+        for pause_s in (0.005, 0.1):
+            clock.start()
+            await asyncio.sleep(0.025)
+            clock.stop()
+            await asyncio.sleep(pause_s)
+        clock.start()
+        await asyncio.sleep(0.001)
+        clock.stop()
+        return times
+
+    assert run_virtual(scenario()) == [0.0, 0.02, 0.04, 0.155]
 
 
 @pytest.mark.parametrize(("held_up_s", "ticks"), [(0.09, 5), (10.0, 1)])
@@ -33,7 +53,7 @@ def test_a_loop_that_was_held_up_catches_up_a_little(held_up_s: float, ticks: in
         clock = FrameClock(lambda: times.append(loop.time()))
         clock.start()
         assert isinstance(loop, VirtualTimeLoop)
-        loop.advance(0.02 + held_up_s)
+        loop.advance(held_up_s)
         await asyncio.sleep(0)
         await asyncio.sleep(0.001)
         clock.stop()
@@ -62,7 +82,7 @@ def test_a_tick_that_fails_is_said_and_the_next_one_comes() -> None:
         clock.stop()
         return ticks, len(said)
 
-    assert run_virtual(scenario()) == (3, 1)
+    assert run_virtual(scenario()) == (4, 1)
 
 
 def test_a_tick_may_stop_the_clock() -> None:

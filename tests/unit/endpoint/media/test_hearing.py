@@ -34,8 +34,8 @@ async def test_a_recording_has_the_far_end_left_and_what_it_hears_right_in_any_c
     ]
     a, b = ends
     mixes = MixBatch()
-    mixes.set_sink(a.port, [(b.port, 0.0)])
-    mixes.set_sink(b.port, [(a.port, 0.0)])
+    mixes.set_sink(a.port, [(b.port, 0.0)], 10.0)
+    mixes.set_sink(b.port, [(a.port, 0.0)], 10.0)
     failures: list[str] = []
     hearing = Hearing(lambda name, text: failures.append(text), lambda *press: None)
     path = tmp_path / "call.wav"

@@ -14,7 +14,14 @@ from endpoint.audio.coder import EncoderSettings
 from endpoint.audio.dtmf import DtmfDetector
 from endpoint.audio.frame import Samples
 from endpoint.audio.resample import resample
-from endpoint.audio.tones import MUSIC_ON_HOLD, MUSIC_ON_HOLD_HZ, PARTY_TONES_HZ, render, tone
+from endpoint.audio.tones import (
+    MUSIC_ON_HOLD,
+    MUSIC_ON_HOLD_HZ,
+    PARTY_TONES_HZ,
+    level_of,
+    render,
+    tone,
+)
 from endpoint.media import messages as m
 from endpoint.media.mixing import Input, MixBatch
 from endpoint.media.payload import codec_of
@@ -69,7 +76,7 @@ class Studio:
             self.now += 0.02
 
     def hears(self, sink: FarEnd, *inputs: Input) -> None:
-        self.mixes.set_sink(sink.port, inputs)
+        self.mixes.set_sink(sink.port, inputs, self.now)
 
 
 def audio(end: FarEnd, payload_type: m.PayloadType | None = None) -> Samples:
@@ -192,6 +199,35 @@ async def test_who_goes_on_being_heard_does_not_click_when_others_come_and_go(
         assert clicks(audio(sink)[rate_hz // 2 :], 1010.0, rate_hz) < 0.01
 
 
+@pytest.mark.parametrize("payload_type", [PCMU, G722, L16, OPUS])
+async def test_who_begins_to_be_mixed_is_heard_at_the_next_tick(
+    payload_type: m.PayloadType,
+) -> None:
+    a, b = speaker("A", payload_type), FarEnd("B", [PCMU])
+    studio = Studio(a, b)
+    studio.run(10)
+    studio.hears(b, (a.port, 0.0))
+    studio.run(1)
+    # An encoder may take the first millisecond of a stream for a beginning.
+    assert level_of(audio(b)[80:]) == pytest.approx(LEVEL_DBOV, abs=3)
+    studio.run(50)
+    playout = a.port.inbound.tap().playout
+    assert playout is not None
+    assert (playout.concealed_ms, playout.late_packets) == (0, 0)
+    assert 20 <= playout.delay_ms <= 60
+
+
+async def test_what_came_long_ago_is_not_heard_by_who_begins_to_listen() -> None:
+    a, b = speaker("A", PCMU), FarEnd("B", [PCMU])
+    studio = Studio(a)
+    studio.run(10)
+    studio.now += 0.1
+    studio.ends.remove(a)
+    studio.hears(b, (a.port, 0.0))
+    studio.run(5)
+    assert not audio(b).any()
+
+
 async def test_a_clock_that_is_200_ppm_fast_is_followed() -> None:
     a, b = speaker("A", OPUS), FarEnd("B", [PCMU])
     studio = Studio()
@@ -279,7 +315,7 @@ async def test_music_of_a_player_is_heard_alone_and_with_a_voice_by_every_codec(
 async def test_a_sink_hears_opus() -> None:
     a, sink = speaker("A", OPUS), SinkPort("S")
     studio = Studio(a)
-    studio.mixes.set_sink(sink, [(a.port, 0.0)])
+    studio.mixes.set_sink(sink, [(a.port, 0.0)], studio.now)
     frames = []
     for _ in range(60):
         at = studio.now + 0.005
