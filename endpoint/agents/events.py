@@ -20,6 +20,8 @@ class LogOffCause(StrEnum):
     """Nothing was heard of its client for as long as that may be."""
     CREDENTIALS = "credentials"
     """What it had logged on with was withdrawn, or has expired."""
+    ELSEWHERE = "elsewhere"
+    """The agent logs on at another device."""
     STOPPED = "stopped"
     """The endpoint was told to let nobody stay."""
 

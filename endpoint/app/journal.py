@@ -1,10 +1,10 @@
-"""The journal of call records: on the disk before a call's end is told, in the database soon after.
+"""Journals: on the disk before something is told, in the database soon after.
 
-A record is appended to a file and synced; those of several calls that end at once go together. A
-task brings them into the database in batches, and empties the file when all are there. So no call
+What is to be kept is appended to a file and synced; what comes at once goes together. A task brings
+it into the database in batches, and empties the file when all is there. So no call and no agent
 waits for a database that is locked, full or away, and what was written when we were killed is
-brought in at the next start. The database takes one record of a call and no second: bringing some
-in twice changes nothing.
+brought in at the next start. Bringing something in twice changes nothing: that is for the database
+to see to.
 """
 
 from __future__ import annotations
@@ -19,21 +19,23 @@ from functools import partial
 from itertools import islice
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self, TypeVar
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 import msgspec
 import structlog
 
 from endpoint.callcontrol.controller import Keeper, once
-from endpoint.callcontrol.model import CallId, CallRecord
+from endpoint.callcontrol.model import CallRecord
 from endpoint.errors import StorageError
 from endpoint.storage.calls import RecordRefused, writable
 
 log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
+Kept = TypeVar("Kept")
+Taken = TypeVar("Taken", contravariant=True)
 BATCH = 50
-"""Records that are brought in together, where the database is fast enough for that."""
+"""Things that are brought in together, where the database is fast enough for that."""
 RETRY_S = 1.0
 """How long to wait before a database that refused is asked again."""
 FAREWELL_S = 5.0
@@ -42,33 +44,54 @@ RESERVE_BYTES = 2**20
 """Kept aside on the disk for the records of calls that end when it is full."""
 
 
-class Records(Protocol):
-    """Where records go in the end."""
+class Store(Protocol[Taken]):
+    """Where things go in the end."""
 
-    async def write(self, *records: CallRecord) -> set[CallId]:
-        """Keep records, all or none; which are new.
+    async def write(self, *things: Taken) -> object:
+        """Keep them, all or none.
 
         Raises `StorageError`; `RecordRefused` where one of them never will be.
         """
 
 
-class RecordJournal:
-    """Keeps records, one way or the other: `async with RecordJournal(records, path) as journal`."""
+class Journal(Generic[Kept]):
+    """Keeps things, one way or the other: `async with Journal(store, path, …) as journal`."""
 
-    def __init__(self, records: Records, path: Path, *, keep: Keeper = once) -> None:
-        """Set up; `keep` keeps alive what brings records into the database."""
-        self._records = records
+    def __init__(
+        self,
+        store: Store[Kept],
+        path: Path,
+        kind: type[Kept],
+        name: str,
+        *,
+        keep: Keeper = once,
+        linger_s: float = 0.0,
+    ) -> None:
+        """Set up.
+
+        Args:
+            store: the database.
+            path: the file.
+            kind: what is kept.
+            name: what it is called, for people: `call records`.
+            keep: keeps alive what brings things into the database.
+            linger_s: so long the database is left alone, so that more goes into it at once.
+        """
+        self._store = store
         self._path = path
+        self._kind = kind
+        self._name = name
         self._keep = keep
+        self._linger_s = linger_s
         self._group = asyncio.TaskGroup()
         self._bringing: asyncio.Task[None] | None = None
         self._reserve = path.with_name(path.name + ".reserve")
-        self._thread = ThreadPoolExecutor(1, "call records")
+        self._thread = ThreadPoolExecutor(1, name)
         """One: what is asked of the file is done in its order."""
         self._file = -1
-        self._asked: list[tuple[bytes, CallRecord, asyncio.Future[None]]] = []
+        self._asked: list[tuple[bytes, Kept, asyncio.Future[None]]] = []
         self._appending: asyncio.Task[None] | None = None
-        self._waiting: deque[CallRecord] = deque()
+        self._waiting: deque[Kept] = deque()
         """On the disk, and not known to be in the database."""
         self._unkept = b""
         """Lines that the file has not taken."""
@@ -80,7 +103,7 @@ class RecordJournal:
         """What the database said last; empty where it takes records."""
 
     def __repr__(self) -> str:
-        return f"<RecordJournal {self._path.name}, {len(self._waiting)} wait>"
+        return f"<{type(self).__name__} {self._path.name}, {len(self._waiting)} wait>"
 
     async def __aenter__(self) -> Self:
         """Open the file, and take what an earlier run has left in it. Raises `StorageError`."""
@@ -88,18 +111,18 @@ class RecordJournal:
             left = await self._in_thread(self._open)
         except OSError as error:
             self._thread.shutdown()
-            raise StorageError(f"{self._path}: {error.strerror}; call records go there") from error
+            raise StorageError(f"{self._path}: {error.strerror}; {self._name} go there") from error
         for line in left:
             try:
-                self._waiting.append(msgspec.json.decode(line, type=CallRecord))
+                self._waiting.append(msgspec.json.decode(line, type=self._kind))
             except msgspec.DecodeError:  # cut by the crash that made it
-                log.error("call record can't be read", length=len(line))
+                log.error("a line can't be read", kept=self._name, length=len(line))
         if self._waiting:
-            log.info("call records of an earlier run are brought in", records=len(self._waiting))
+            log.info("what an earlier run has kept is brought in", **self._about())
             self._news.set()
         await self._group.__aenter__()
-        keeping = self._keep("call records", self._bring_in)
-        self._bringing = self._group.create_task(keeping, name="call records, kept")
+        keeping = self._keep(self._name, self._bring_in)
+        self._bringing = self._group.create_task(keeping, name=f"{self._name}, kept")
         return self
 
     async def __aexit__(
@@ -117,36 +140,45 @@ class RecordJournal:
                     await self._bring_some_in()
         await self._empty()
         if self._waiting:
-            log.error("call records wait for the next start", records=len(self._waiting))
+            log.error("the database takes nothing: it waits for the next start", **self._about())
         await self._in_thread(self._close)
         self._thread.shutdown()
 
+    def _about(self) -> dict[str, Any]:
+        return {"kept": self._name, "waiting": len(self._waiting)}
+
     @property
     def waiting(self) -> int:
-        """Records that the database has not taken yet."""
+        """Things that the database has not taken yet."""
         return len(self._waiting)
 
-    async def write(self, record: CallRecord) -> None:
-        """Keep a record; it is on the disk when this returns.
+    @property
+    def left(self) -> list[Kept]:
+        """Those things, in their order."""
+        return list(self._waiting)
 
-        Where the disk is full, and what was kept aside as well, the database may still take it, and
-        it is waited for once. After that it is kept in memory alone: a call must end.
+    def put(self, thing: Kept) -> asyncio.Future[None]:
+        """Keep something; it is on the disk when the future is done, in the order of being put.
+
+        Where the disk takes nothing, not even what was kept aside for that, the future has the
+        `OSError`: it is in memory, and in the database if that takes it.
         """
         written = asyncio.get_running_loop().create_future()
-        self._asked.append((msgspec.json.encode(writable(record)) + b"\n", record, written))
+        self._asked.append((self._encode(thing) + b"\n", thing, written))
         if self._appending is None:
-            self._appending = self._group.create_task(self._append(), name="call records, file")
-        try:
-            await asyncio.shield(written)
-        except OSError as error:
-            log.critical("call record is not on the disk", call=record.call, reason=str(error))
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(FAREWELL_S):
-                    await self._tried.wait()
+            self._appending = self._group.create_task(self._append(), name=f"{self._name}, file")
+        return written
+
+    def _encode(self, thing: Kept) -> bytes:
+        return msgspec.json.encode(thing)
+
+    def _named(self, thing: Kept) -> dict[str, Any]:
+        """Which one it is, for the log."""
+        return {"kept": self._name}
 
     @property
     def trouble(self) -> str:
-        """Why records wait; empty where none does."""
+        """Why things wait; empty where none does."""
         return self._trouble if self._waiting else ""
 
     # -- for whoever reads -----------------------------------------------------------------------
@@ -162,9 +194,11 @@ class RecordJournal:
         return True
 
     async def _bring_in(self) -> None:
-        """Bring records in as they come. Never returns."""
+        """Bring things in as they come. Never returns."""
         while True:
             await self._news.wait()
+            if self._linger_s:
+                await asyncio.sleep(self._linger_s)
             self._news.clear()
             try:
                 while self._waiting:
@@ -172,13 +206,13 @@ class RecordJournal:
                 await self._empty()
             except StorageError as error:
                 if str(error) != self._trouble:
-                    log.error("call records wait", records=len(self._waiting), reason=str(error))
+                    log.error("the database takes nothing", **self._about(), reason=str(error))
                 self._trouble = str(error)
                 await asyncio.sleep(RETRY_S)
                 self._news.set()
             else:
                 if self._trouble:
-                    log.info("the database takes call records again")
+                    log.info("the database takes things again", kept=self._name)
                 self._trouble = ""
 
     # -- into the database ----------------------------------------------------------------------
@@ -187,7 +221,7 @@ class RecordJournal:
         some = list(islice(self._waiting, self._batch))
         try:
             try:
-                await self._records.write(*some)
+                await self._store.write(*some)
             except RecordRefused:
                 # One of them must not keep all others.
                 some = some[:1]
@@ -203,14 +237,13 @@ class RecordJournal:
             tried, self._tried = self._tried, asyncio.Event()
             tried.set()
 
-    async def _bring_one_in(self, record: CallRecord) -> None:
+    async def _bring_one_in(self, thing: Kept) -> None:
         try:
-            await self._records.write(record)
+            await self._store.write(thing)
         except RecordRefused as error:
-            log.error("call record is refused", call=record.call, reason=str(error))
-            line = msgspec.json.encode(writable(record)) + b"\n"
+            log.error("the database refuses it", **self._named(thing), reason=str(error))
             with contextlib.suppress(OSError):
-                await self._in_thread(partial(self._put_aside, line))
+                await self._in_thread(partial(self._put_aside, self._encode(thing) + b"\n"))
 
     # -- the file -------------------------------------------------------------------------------
 
@@ -227,7 +260,7 @@ class RecordJournal:
                 # Kept for when there is room again; what is the database's by then is no loss.
                 self._unkept += octets
                 failure = error if isinstance(error, OSError) else OSError(0, repr(error))
-            self._waiting.extend(record for _, record, _ in asked)
+            self._waiting.extend(thing for _, thing, _ in asked)
             self._news.set()
             for _, _, written in asked:
                 if written.done():
@@ -248,7 +281,7 @@ class RecordJournal:
             try:
                 await self._in_thread(self._truncate)
             except OSError as error:
-                log.warning("journal of call records is not emptied", reason=str(error))
+                log.warning("journal is not emptied", **self._about(), reason=str(error))
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
@@ -304,3 +337,31 @@ class RecordJournal:
 
     def _close(self) -> None:
         os.close(self._file)
+
+
+class RecordJournal(Journal[CallRecord]):
+    """Keeps call records: `async with RecordJournal(records, path) as journal`."""
+
+    def __init__(self, records: Store[CallRecord], path: Path, *, keep: Keeper = once) -> None:
+        """Set up; `keep` keeps alive what brings records into the database."""
+        super().__init__(records, path, CallRecord, "call records", keep=keep)
+
+    def _encode(self, record: CallRecord) -> bytes:
+        return msgspec.json.encode(writable(record))
+
+    def _named(self, record: CallRecord) -> dict[str, Any]:
+        return {"kept": self._name, "call": record.call}
+
+    async def write(self, record: CallRecord) -> None:
+        """Keep a record; it is on the disk when this returns.
+
+        Where the disk is full, and what was kept aside as well, the database may still take it, and
+        it is waited for once. After that it is kept in memory alone: a call must end.
+        """
+        try:
+            await asyncio.shield(self.put(record))
+        except OSError as error:
+            log.critical("call record is not on the disk", call=record.call, reason=str(error))
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(FAREWELL_S):
+                    await self._tried.wait()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -86,6 +86,22 @@ class RecordPage:
     """Where the next page begins; empty where there is none."""
 
 
+@contextmanager
+def refusing() -> Iterator[None]:
+    """What the database will never take is `RecordRefused`; else it may take it another time."""
+    try:
+        yield
+    except StorageError as error:
+        # Class 22 is bad data, class 23 a broken constraint.
+        state = str(getattr(getattr(error.__cause__, "orig", None), "sqlstate", None) or "")
+        bad = isinstance(error.__cause__, DataError | IntegrityError)
+        if bad or state.startswith(("22", "23")):
+            raise RecordRefused(str(error)) from error
+        raise
+    except (ValueError, TypeError, OverflowError) as error:
+        raise RecordRefused(str(error)) from error
+
+
 class StoredCallRecords:
     """The call records of one tenant; what call control writes to."""
 
@@ -98,17 +114,8 @@ class StoredCallRecords:
         Returns the calls whose record is new. Raises `StorageError`; `RecordRefused` where one of
         them will never be kept.
         """
-        try:
+        with refusing():
             return await self._write(records)
-        except StorageError as error:
-            # Class 22 is bad data, class 23 a broken constraint.
-            state = str(getattr(getattr(error.__cause__, "orig", None), "sqlstate", None) or "")
-            bad = isinstance(error.__cause__, DataError | IntegrityError)
-            if bad or state.startswith(("22", "23")):
-                raise RecordRefused(str(error)) from error
-            raise
-        except (ValueError, TypeError, OverflowError) as error:
-            raise RecordRefused(str(error)) from error
 
     async def _write(self, records: Sequence[CallRecord]) -> set[CallId]:
         tenant = self._database.tenant_id

@@ -13,6 +13,7 @@ from sqlalchemy import (
     ForeignKey,
     ForeignKeyConstraint,
     Index,
+    Integer,
     MetaData,
     String,
     Text,
@@ -281,3 +282,39 @@ class RecordingRow(Base):
     """Of the file as it is on disk."""
     text: Mapped[str] = mapped_column(Text)
     """Why it failed."""
+
+
+class AgentSessionRow(Base):
+    """An agent that has ever logged on: where its log is, and its session while it has one."""
+
+    __tablename__ = "agent_session"
+    __table_args__ = (UniqueConstraint("tenant_id", "agent"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    tenant_id: Mapped[int] = mapped_column(ForeignKey("tenant.id", ondelete="CASCADE"))
+    agent: Mapped[str] = mapped_column(String(64))
+    """By which it logs on. Its log stays when the directory knows it no more."""
+    number: Mapped[int] = mapped_column(BigInteger)
+    """Of its log's last line, also where lines are too old to be kept."""
+    device: Mapped[str | None] = mapped_column(String(64))
+    """Where it is logged on; none where it is not."""
+    session: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    """All of its session, as `endpoint.agents.keeping` has it."""
+
+
+class AgentEventRow(Base):
+    """A line of an agent's log."""
+
+    __tablename__ = "agent_event"
+    __table_args__ = (UniqueConstraint("tenant_id", "agent", "number"),)
+
+    id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
+    tenant_id: Mapped[int] = mapped_column(ForeignKey("tenant.id", ondelete="CASCADE"))
+    agent: Mapped[str] = mapped_column(String(64))
+    number: Mapped[int] = mapped_column(BigInteger)
+    """From 1, without gaps."""
+    at: Mapped[datetime] = mapped_column(UtcDateTime, index=True)
+    kind: Mapped[str] = mapped_column(String(64))
+    """The event's name, as `AgentReady`."""
+    fields: Mapped[dict[str, Any]] = mapped_column(JSON)
+    """All that it says; keys that were pressed are masked."""

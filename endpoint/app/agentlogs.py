@@ -1,0 +1,70 @@
+"""Where agents' logs are kept: a journal on the disk, and soon after the database."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import structlog
+
+from endpoint.agents.eventlog import Line
+from endpoint.agents.keeping import Kept, Write
+from endpoint.agents.model import AgentId
+from endpoint.app.journal import Journal
+from endpoint.callcontrol.controller import Keeper, once
+from endpoint.errors import StorageError
+from endpoint.storage.agentlogs import EXPIRED_AT_ONCE, StoredAgentLogs
+
+log = structlog.get_logger(__name__)
+
+LINGER_S = 0.2
+"""So long the database is left alone between two batches: readers have the newest in memory."""
+EXPIRE_EVERY_S = 600.0
+
+
+class AgentJournal(Journal[Write]):
+    """Implements `Keeping`: `async with AgentJournal(logs, path) as journal`."""
+
+    def __init__(self, logs: StoredAgentLogs, path: Path, *, keep: Keeper = once) -> None:
+        """Set up; `keep` keeps alive what brings lines into the database."""
+        super().__init__(logs, path, Write, "events of agents", keep=keep, linger_s=LINGER_S)
+        self._logs = logs
+
+    async def sessions(self) -> list[Kept]:
+        """Every agent that has ever logged on, as it was last. Raises `StorageError`."""
+        waiting = self.left
+        found = {kept.agent: kept for kept in await self._logs.sessions()}
+        for write in waiting:
+            known = found.get(write.kept.agent)
+            if known is None or write.kept.number >= known.number:
+                found[write.kept.agent] = write.kept
+        return list(found.values())
+
+    async def lines(self, agent: AgentId, after: int, limit: int) -> Sequence[Line]:
+        """See `Keeping`. What an earlier run has left may not be in the database yet."""
+        waiting = [
+            line
+            for write in self.left
+            if write.kept.agent == agent
+            for line in write.lines
+            if line.number > after
+        ]
+        found = {line.number: line for line in await self._logs.lines(agent, after, limit)}
+        found |= {line.number: line for line in waiting}
+        return [found[number] for number in sorted(found)][:limit]
+
+    async def oldest(self, agent: AgentId) -> int:
+        """See `Keeping`."""
+        return await self._logs.oldest(agent)
+
+    async def expire(self, keep_days: float, clock: Callable[[], datetime]) -> None:
+        """Delete lines that are older, a few at a time. Never returns."""
+        while True:
+            deleted = 0
+            try:
+                deleted = await self._logs.expire(clock() - timedelta(days=keep_days))
+            except StorageError as error:
+                log.warning("old events of agents are not deleted", reason=str(error))
+            await asyncio.sleep(LINGER_S if deleted == EXPIRED_AT_ONCE else EXPIRE_EVERY_S)
