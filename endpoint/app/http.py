@@ -47,6 +47,7 @@ _FILES = {
     "/page.js": ("page.js", "text/javascript"),
     "/commands.js": ("commands.js", "text/javascript"),
     "/others.js": ("others.js", "text/javascript"),
+    "/pastcalls.js": ("pastcalls.js", "text/javascript"),
     "/recordings.js": ("recordings.js", "text/javascript"),
     "/telephone.js": ("telephone.js", "text/javascript"),
     "/icon.svg": ("icon.svg", "image/svg+xml"),

@@ -30,12 +30,12 @@ def lend(turn: Turn, call: Call, own: Connection, command: LendCall) -> None:
     """Call somebody for the other party. Raises CommandRejected."""
     check_not_transferred(command, call)
     others = [each for each in call.connections if each.is_party and each.leg != own.leg]
-    (other, *more) = others or [own]
-    leg = turn.state.leg(other.leg)
-    talks = other.state is ConnectionState.CONNECTED and turn.is_up(other)
-    if leg is None or more or other is own or not own.is_party or not talks:
+    if len(others) != 1 or others[0].state is not ConnectionState.CONNECTED:
         why = f"call {call.id} is no conversation of {command.device} with one other"
         raise refused(Rejection.INVALID_STATE, command, why)
+    (other,) = others
+    leg = turn.state.leg(other.leg)
+    assert leg is not None  # as its connection lives
     for elsewhere, _ in turn.live_connections(leg.id):
         if elsewhere.id != call.id:
             why = f"{other.number} is in call {elsewhere.id} too"

@@ -277,9 +277,24 @@ async def test_the_page_records_its_call_and_plays_what_was_recorded(
     assert abs(await page.run(f"{player}.duration") * 1000 - file.duration_ms) < 100
     assert await page.run(f"{save}.href === {player}.src && {save}.protocol === 'blob:'")
     assert await page.run(f"{save}.download") == named(file)
+    assert await page.run("document.getElementById('past').hidden")
+    await page.press("Hang up")
+    await desk.cleared()
+    await page.shows("#past h2", f"Last calls of {AGENT}")
+    await page.shows("#past b", CUSTOMER)
+    await page.shows("#past .chip", "normal")
+    await page.shows("#past summary", f"somebody hung up. {AGENT} let go.")
+    assert await page.text("#past .row span") != "not answered"
+    await page.run(f"{player}.src = ''; document.querySelector('#past a').click()")
+    await page.until(f"{player}.src && {player}.currentTime > 0")
+    await page.dial(AGENT, "10087")
+    await page.shows("#past summary", "Nobody has this number.")
+    assert await page.text("#past .row span") == "not answered"
+    assert await page.run("document.querySelectorAll('#past .row').length") == 2
     await page.run("document.getElementById('forget').click()")
     assert not await page.run("document.querySelector('#recordings audio').src")
-    assert await page.run("document.querySelectorAll('#recordings .row').length") == 0
+    for place in ("recordings", "past"):
+        assert await page.run(f"document.querySelectorAll('#{place} .row').length") == 0
 
 
 async def test_a_page_that_nobody_looks_at_rings_and_closes_its_microphone(

@@ -114,9 +114,10 @@ async def test_c_begins_with_the_data_of_the_call_and_sees_whom_it_talks_with() 
         assert other.digits == "1#"
 
 
-async def test_a_caller_who_withholds_his_number_is_not_shown_to_c() -> None:
+@pytest.mark.parametrize("withheld", [True, False])
+async def test_a_caller_who_withholds_his_number_is_not_shown_to_c(withheld: bool) -> None:
     async with open_desk() as desk:
-        outside = desk.exchange.offer(B, A, LegRole.LINE, withheld=True)
+        outside = desk.exchange.offer(B, A, LegRole.LINE, withheld=withheld)
         (await desk.exchange.placed(A)).ring()
         await desk.told(told.Delivered, A)
         await desk.answer(A)
@@ -124,12 +125,25 @@ async def test_a_caller_who_withholds_his_number_is_not_shown_to_c() -> None:
         await lend(desk)
         other = await desk.exchange.placed(C)
         assert other.request is not None
-        assert other.request.withheld
+        assert other.request.withheld is withheld
         other.answer()
         await desk.told(told.Established, C)
         assert outside.hears() == {C}
         other.hang_up()
         assert (await is_home(desk)).from_outside
+
+
+async def test_who_was_called_without_a_number_is_shown_to_c() -> None:
+    """It was A's that was withheld."""
+    async with open_desk() as desk:
+        await desk.controller.submit(do.MakeCall(A, B, withhold=True))
+        (await desk.exchange.placed(A)).answer()
+        (await desk.exchange.placed(B)).answer()
+        await desk.told(told.Established)
+        await lend(desk)
+        other = await desk.exchange.placed(C)
+        assert other.request is not None
+        assert not other.request.withheld
 
 
 @pytest.mark.parametrize("cause", [Cause.BUSY, Cause.DECLINED, Cause.NOT_REGISTERED])
@@ -331,6 +345,17 @@ async def test_only_the_one_other_party_who_is_in_no_other_call_can_be_lent() ->
                 await desk.controller.submit(do.LendCall(who, D, call.id))
             assert caught.value.reason == reason
         assert desk.exchange.heard() == LENT
+
+
+async def test_nobody_is_lent_while_somebody_is_about_to_take_a_place() -> None:
+    async with open_desk() as desk:
+        await desk.talking()
+        await desk.transfer(A, D)
+        (await desk.exchange.placed(D)).ring()
+        await desk.told(told.Delivered, D)
+        with pytest.raises(CommandRejected) as caught:
+            await lend(desk)
+        assert caught.value.reason == "transferring"
 
 
 async def test_lending_counts_as_a_dial() -> None:

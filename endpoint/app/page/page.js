@@ -2,7 +2,7 @@
 
 import { isIn, isOwnedBy, namesToANumber, offered, TO_A_NUMBER } from "./commands.js";
 import { callsOfOthers, dropper, giver } from "./others.js";
-import { RecordingList } from "./recordings.js";
+import { PastCalls } from "./pastcalls.js";
 import { Telephone } from "./telephone.js";
 
 const API = "/api/v1";
@@ -470,10 +470,10 @@ function receive(frame) {
       registrations: byKey(frame.registrations, keyOf),
     });
     askQuality();
-    recordings.look();
+    past.look();
   } else {
     state.number = frame.number;
-    recordings.take(frame.event);
+    past.take(frame.event);
     if (frame.call) {
       state.calls.set(frame.call.call, frame.call);
     } else if (frame.fields.call) {
@@ -545,7 +545,7 @@ function later(reason) {
 
 function leave(reason = "") {
   if (phone.on) { phone.leave(); }
-  recordings.clear();
+  past.clear();
   token = "";
   clearTimeout(retry);
   sessionStorage.removeItem("token");
@@ -559,8 +559,8 @@ function leave(reason = "") {
   $("token").focus();
 }
 
-const recordings = new RecordingList({ send, make, place: $("recordings") });
-const phone = new Telephone({ ask, changed: follow, speaker: $("phone-speaker") });
+const past = new PastCalls({ send, make, place: $("past"), recordings: $("recordings") });
+const phone = new Telephone({ ask, changed: () => { past.of(phone.on ? phone.device : ""); follow(); }, speaker: $("phone-speaker") });
 
 // -- begin --------------------------------------------------------------------------------------
 

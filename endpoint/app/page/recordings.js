@@ -60,7 +60,7 @@ export class RecordingList {
 
   #row(one) {
     const { make } = this;
-    const play = make("button", { type: "button", textContent: "Play", title: `plays the recording of ${one.started_at}`, onclick: () => this.#play(one) });
+    const play = make("button", { type: "button", textContent: "Play", title: `plays the recording of ${one.started_at}`, onclick: () => this.play(one) });
     return make("div", { className: "row", dataset: { recording: one.recording } },
       make("time", { dateTime: one.started_at, textContent: new Date(one.started_at).toLocaleString() }),
       make("b", { textContent: `${one.left.join(", ") || "nobody"} | ${one.right.join(", ") || "nobody"}`, title: "left | right" }),
@@ -69,7 +69,8 @@ export class RecordingList {
       make("div", { className: "acts" }, one.state === "deleted" ? "" : play));
   }
 
-  async #play(one) {
+  /** Fetch it, and let it be heard. */
+  async play(one) {
     const asked = this.#playing = Symbol(one.recording);
     this.fault.textContent = "";
     try {
@@ -91,7 +92,8 @@ export class RecordingList {
   }
 }
 
-function length(ms) {
+/** Minutes and seconds. */
+export function length(ms) {
   const seconds = Math.round(ms / 1000);
   return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
 }

@@ -33,18 +33,18 @@ import pytest
 ROOT = Path(__file__).parents[4]
 PACKAGE = "endpoint.callcontrol"
 TRANSITIONS, ROUTES, RECORDED = "transitions", "routes", "recorded"
-CALL_DATA, LEG_EVENTS = "calldata", "legevents"
+CALL_DATA, LEG_EVENTS, LENDING = "calldata", "legevents", "lending"
 WHERE_STATES_ARE_GIVEN = (
     "machine",
     "moves",
     "turn",
     "consultation",
-    "lending",
+    LENDING,
     "pickup",
     "supervision",
     "transfer",
 )
-DECIDING = (ROUTES, RECORDED, CALL_DATA)
+DECIDING = (ROUTES, RECORDED, CALL_DATA, LENDING)
 """Here every decision is changed, not those alone that look at states."""
 UNIT, SCENARIOS = "tests/unit/endpoint/callcontrol", "tests/scenarios"
 TESTS = (
@@ -60,6 +60,9 @@ TESTS = (
     f"{SCENARIOS}/test_pickup.py",
     f"{SCENARIOS}/test_park.py",
     f"{SCENARIOS}/test_lending.py",
+    f"{SCENARIOS}/test_ivr.py",
+    f"{SCENARIOS}/test_dial_plan.py",
+    f"{SCENARIOS}/test_records.py",
     f"{SCENARIOS}/test_call_data.py",
     f"{SCENARIOS}/test_recording.py",
     f"{SCENARIOS}/test_calls.py",
@@ -195,7 +198,12 @@ def mutants() -> list[Mutant]:
         *_of_transitions(),
         *_of_guards(TRANSITIONS),
         *(each for name in WHERE_STATES_ARE_GIVEN for each in _of_states(name)),
-        *(each for name in WHERE_STATES_ARE_GIVEN for each in _of_guards(name)),
+        *(
+            each
+            for name in WHERE_STATES_ARE_GIVEN
+            if name not in DECIDING
+            for each in _of_guards(name)
+        ),
         *(each for name in DECIDING for each in _of_decisions(name)),
         *_of_cases(LEG_EVENTS),
     ]
