@@ -132,7 +132,10 @@ def _expected(kind: type[msgspec.Struct], field: str) -> str:
     if wanted is None:
         required = set(schema.get("required", ()))
         return ", ".join(name if name in required else f"{name}?" for name in properties)
-    words = [wanted.get("type", "")]
+    if "enum" in wanted:
+        return f"one of {', '.join(map(str, wanted['enum']))}"
+    kinds = wanted.get("anyOf", [wanted])
+    words = [" or ".join(each.get("type", "object") for each in kinds)]
     if "minLength" in wanted or "maxLength" in wanted:
         words.append(f"of {wanted.get('minLength', 0)} to {wanted.get('maxLength')} characters")
     if "pattern" in wanted:

@@ -28,10 +28,13 @@ from endpoint.agents.permissions import WithRoles
 from endpoint.agents.skills import SkillQueues
 from endpoint.app import certificates, spans
 from endpoint.app.access import SIP_PATH, Access
+from endpoint.app.agentpasswords import AgentPasswords
 from endpoint.app.bans import BanRoutes
 from endpoint.app.capture import Capture
 from endpoint.app.devicestates import DevicesToWatch
 from endpoint.app.directory import Directory
+from endpoint.app.directorybook import DirectoryBook
+from endpoint.app.directoryroutes import DirectoryRoutes
 from endpoint.app.eventsocket import EventSocket
 from endpoint.app.facts import (
     api_token,
@@ -94,6 +97,7 @@ from endpoint.media.pool import MediaPool, Placement, together
 from endpoint.media.recorder import RecorderProcess
 from endpoint.storage.calls import StoredCallRecords
 from endpoint.storage.database import Database
+from endpoint.storage.directory import StoredDirectory
 from endpoint.storage.extensions import Credential, Extension, Extensions
 from endpoint.storage.plan import StoredPlanRules
 from endpoint.storage.recordings import StoredRecordings
@@ -167,6 +171,8 @@ class Endpoint:
         """Where numbers go."""
         self.plan_book: PlanBook
         """By what rules."""
+        self.directory_book: DirectoryBook
+        """Who the agents are, which queues there are."""
         self.exchange: LegExchange
         self.controller: CallController
         self.ivrs: Ivrs
@@ -298,6 +304,10 @@ class Endpoint:
         self.extensions = Extensions(database)
         self.records = StoredCallRecords(database)
         self._plan_rules = StoredPlanRules(database)
+        agents = StoredDirectory(database)
+        passwords = self._stack.enter_context(AgentPasswords(agents.rehash))
+        self.directory_book = DirectoryBook(agents, passwords)
+        await self.directory_book.load()
         self.recordings = RecordingArchive(
             StoredRecordings(database),
             recording_settings(config.recordings, self.state.recordings),
@@ -478,12 +488,13 @@ class Endpoint:
         config, patience_s = self.config, self.config.http.body_timeout_s
         view = NativeView(self.controller, self.exchange, directory)
         domain = leg_settings(config).domain
-        rights = Rights(self._occupants, self._parties, lambda _agent: None)
+        rights = Rights(self._occupants, self._parties, self.directory_book.in_use.agent)
         self.http.application.middlewares.append(rights.middleware)
         events = EventSocket(view, rights)
         return [
             *RestRoutes(view, rights, patience_s, alarms=self._alarms).routes(),
             *PlanRoutes(self.plan_book, patience_s).routes(),
+            *DirectoryRoutes(self.directory_book, patience_s).routes(),
             *RecordRoutes(self.records, self.journal, self.recordings).routes(),
             *BanRoutes(self.server).routes(),
             *IvrRoutes(self.ivrs, self.queues).routes(),

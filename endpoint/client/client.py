@@ -12,6 +12,7 @@ from urllib.parse import quote, urlencode
 import aiohttp
 import msgspec
 
+from endpoint.client.directory import DirectoryRequests
 from endpoint.client.errors import EndpointUnreachable, RequestRefused
 from endpoint.client.plan import PlanRequests
 from endpoint.gateways.native import messages as wire
@@ -39,7 +40,7 @@ class Frames:
         raise StopAsyncIteration
 
 
-class EndpointClient(PlanRequests):
+class EndpointClient(PlanRequests, DirectoryRequests):
     """One endpoint: `async with EndpointClient(url, token) as client`.
 
     Every method raises `EndpointUnreachable`, or `RequestRefused` with the endpoint's own word.
@@ -412,10 +413,14 @@ class EndpointClient(PlanRequests):
         path: str,
         octets: bytes | None = None,
         headers: Mapping[str, str] | None = None,
+        *,
+        patience_s: float = 0,
     ) -> bytes:
+        """`patience_s`: so much longer than usual it may take."""
+        timeout = aiohttp.ClientTimeout((self._timeout.total or 0) + patience_s)
         try:
             async with self._open().request(
-                method, self._url + path, data=octets, headers=headers
+                method, self._url + path, data=octets, headers=headers, timeout=timeout
             ) as answer:
                 content = await answer.read()
                 status = answer.status

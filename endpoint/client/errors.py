@@ -5,6 +5,9 @@ from __future__ import annotations
 from endpoint.errors import EndpointError
 from endpoint.gateways.native.messages import Refused
 
+MOST_SAID = 20
+"""Mistakes in one text."""
+
 
 class ClientError(EndpointError):
     """Base of the client's errors."""
@@ -18,12 +21,22 @@ class RequestRefused(ClientError):
     """The endpoint said no; nothing has changed."""
 
     def __init__(self, status: int, refused: Refused) -> None:
-        text = refused.text
-        if refused.field or refused.expected:
-            text += f" ({refused.field}: expected {refused.expected or 'something else'})"
-        super().__init__(text)
+        super().__init__(in_words(refused))
         self.status = status
         """The HTTP status."""
         self.reason = refused.error
         """A stable word, as `invalid_state`."""
         self.refused = refused
+
+
+def in_words(refused: Refused) -> str:
+    """What it says, with every field that is wrong."""
+    if len(refused.mistakes) > 1:
+        said = (
+            f"{each.field}: found {each.found}, expected {each.expected}"
+            for each in refused.mistakes
+        )
+        return f"{refused.text}: {'; '.join(said)}"
+    if refused.field or refused.expected:
+        return f"{refused.text} ({refused.field}: expected {refused.expected or 'something else'})"
+    return refused.text

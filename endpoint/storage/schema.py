@@ -10,6 +10,7 @@ from sqlalchemy import (
     BigInteger,
     DateTime,
     Dialect,
+    Double,
     ForeignKey,
     ForeignKeyConstraint,
     Index,
@@ -318,3 +319,109 @@ class AgentEventRow(Base):
     """The event's name, as `AgentReady`."""
     fields: Mapped[dict[str, Any]] = mapped_column(JSON)
     """All that it says; keys that were pressed are masked."""
+
+
+class AgentRow(Base):
+    """A person who logs on; its columns are those of `agents.model.Agent`."""
+
+    __tablename__ = "agent"
+    # The pair is a key too, so that an agent's skills can't be of another tenant.
+    __table_args__ = (UniqueConstraint("tenant_id", "number"), UniqueConstraint("tenant_id", "id"))
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    tenant_id: Mapped[int] = mapped_column(ForeignKey("tenant.id", ondelete="CASCADE"))
+    number: Mapped[str] = mapped_column(String(64))
+    name: Mapped[str] = mapped_column(String(128))
+    department: Mapped[str] = mapped_column(String(64))
+    role: Mapped[str] = mapped_column(String(16))
+    supervises: Mapped[list[str]] = mapped_column(JSON)
+    wrap_up_s: Mapped[float] = mapped_column(Double)
+    devices: Mapped[list[str]] = mapped_column(JSON)
+    enabled: Mapped[bool]
+    password: Mapped[str | None] = mapped_column(Text)
+    """Its argon2 hash; none where there is no password."""
+
+
+class SkillRow(Base):
+    """Something that agents can do; its columns are those of `agents.directory.Skill`."""
+
+    __tablename__ = "skill"
+    __table_args__ = (UniqueConstraint("tenant_id", "code"), UniqueConstraint("tenant_id", "id"))
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    tenant_id: Mapped[int] = mapped_column(ForeignKey("tenant.id", ondelete="CASCADE"))
+    code: Mapped[str] = mapped_column(String(64))
+    name: Mapped[str] = mapped_column(String(128))
+
+
+class AgentSkillRow(Base):
+    """How well an agent can do what."""
+
+    __tablename__ = "agent_skill"
+    __table_args__ = (
+        UniqueConstraint("tenant_id", "agent_id", "skill_id"),
+        ForeignKeyConstraint(
+            ["tenant_id", "agent_id"], ["agent.tenant_id", "agent.id"], ondelete="CASCADE"
+        ),
+        ForeignKeyConstraint(["tenant_id", "skill_id"], ["skill.tenant_id", "skill.id"]),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    tenant_id: Mapped[int]
+    agent_id: Mapped[int]
+    skill_id: Mapped[int]
+    level: Mapped[int]
+
+
+class QueueRow(Base):
+    """Where calls wait; its columns are those of `agents.directory.QueueSettings`."""
+
+    __tablename__ = "queue"
+    __table_args__ = (UniqueConstraint("tenant_id", "code"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    tenant_id: Mapped[int] = mapped_column(ForeignKey("tenant.id", ondelete="CASCADE"))
+    code: Mapped[str] = mapped_column(String(64))
+    name: Mapped[str] = mapped_column(String(128))
+    skills: Mapped[list[dict[str, Any]]] = mapped_column(JSON)
+    priority: Mapped[int]
+    ring_s: Mapped[float] = mapped_column(Double)
+    rest_s: Mapped[float] = mapped_column(Double)
+    no_answer: Mapped[str] = mapped_column(String(16))
+    no_answer_reason: Mapped[str] = mapped_column(String(64))
+    overflow: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
+    announce_every_s: Mapped[float] = mapped_column(Double)
+    announce_wait: Mapped[bool]
+    music: Mapped[str] = mapped_column(Text)
+    call_back: Mapped[bool]
+    most_waiting: Mapped[int | None]
+    enabled: Mapped[bool]
+
+
+class WorkModeRow(Base):
+    """A way of working; its columns are those of `agents.model.WorkMode`."""
+
+    __tablename__ = "work_mode"
+    __table_args__ = (UniqueConstraint("tenant_id", "code"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    tenant_id: Mapped[int] = mapped_column(ForeignKey("tenant.id", ondelete="CASCADE"))
+    code: Mapped[int]
+    name: Mapped[str] = mapped_column(String(64))
+    basic: Mapped[int]
+    skill: Mapped[str] = mapped_column(String(64))
+    visible: Mapped[bool]
+    position: Mapped[int]
+
+
+class LeaveReasonRow(Base):
+    """Why agents are not ready; its columns are those of `agents.model.LeaveReason`."""
+
+    __tablename__ = "leave_reason"
+    __table_args__ = (UniqueConstraint("tenant_id", "code"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    tenant_id: Mapped[int] = mapped_column(ForeignKey("tenant.id", ondelete="CASCADE"))
+    code: Mapped[str] = mapped_column(String(64))
+    name: Mapped[str] = mapped_column(String(128))
+    visible: Mapped[bool]

@@ -296,6 +296,15 @@ class AudioAddress(Struct, frozen=True):
     """Of what it will hear: one for all calls that the device has one telephone in."""
 
 
+class Mistake(Struct, frozen=True):
+    """One of several things that are wrong with what was given."""
+
+    field: str
+    """In the body, as `$.skills[0].level`."""
+    found: str
+    expected: str
+
+
 class Refused(Struct, frozen=True, omit_defaults=True):
     """Any answer of 400 and above."""
 
@@ -306,6 +315,8 @@ class Refused(Struct, frozen=True, omit_defaults=True):
     field: str = ""
     """Where in the body, as `$.device`."""
     expected: str = ""
+    mistakes: list[Mistake] = []
+    """All of them, where what was given holds several; the first is that of `field`."""
 
 
 class Party(Struct, frozen=True):

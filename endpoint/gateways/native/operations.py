@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from endpoint.agents.identity import Scope
 from endpoint.callcontrol.commands import CommandName
+from endpoint.gateways.native import directorymessages as directory
 from endpoint.gateways.native import messages as wire
 from endpoint.gateways.native import planmessages as plan
 
@@ -428,6 +429,60 @@ ADMINISTRATION = (
 )
 
 
+def _directory() -> Iterable[Operation]:
+    path = "/directory"
+    yield _get(path, Scope.ADMIN_READ, Whose.TENANT, "The directory.", directory.Directory)
+    change = Operation("", "", Scope.ADMIN_WRITE, Whose.TENANT, "", refusals=(404, 409, 413))
+    yield replace(
+        change,
+        method="POST",
+        path=f"{path}/import",
+        text="Bring many in at once, or none.",
+        body=directory.DirectoryImport,
+        answer=directory.DirectoryImported,
+    )
+    yield replace(
+        change,
+        method="PUT",
+        path=f"{path}/agents/{{agent}}/password",
+        text="Let an agent have another password.",
+        body=directory.SetPassword,
+        status=204,
+    )
+    for kind, entry in directory.ENTRIES.items():
+        word = kind.removesuffix("s")
+        all_, one = f"{path}/{kind}", f"{path}/{kind}/{{{word}}}"
+        # What agents choose among is theirs to read.
+        known = kind in ("skills", "modes", "reasons")
+        read = replace(
+            change,
+            method="GET",
+            scope=Scope.AGENTS_READ if known else Scope.ADMIN_READ,
+            whose=Whose.ANYBODYS if known else Whose.TENANT,
+        )
+        yield replace(read, path=all_, text=f"All {kind}.", answer=directory.Directory)
+        yield replace(read, path=one, text=f"One of the {kind}.", answer=entry)
+        yield replace(
+            change,
+            method="POST",
+            path=all_,
+            text="Add one.",
+            body=entry,
+            answer=entry,
+            status=201,
+        )
+        yield replace(change, method="PUT", path=one, text="Have this.", body=entry, answer=entry)
+        yield replace(
+            change,
+            method="PATCH",
+            path=one,
+            text="Change what is named (RFC 7396).",
+            answer=entry,
+            media=("application/json", "application/merge-patch+json"),
+        )
+        yield replace(change, method="DELETE", path=one, text="Remove one.", status=204)
+
+
 def by_key(operations: Iterable[Operation]) -> dict[tuple[str, str], Operation]:
     """By method and path. Raises ValueError where one is there twice."""
     found: dict[tuple[str, str], Operation] = {}
@@ -438,5 +493,5 @@ def by_key(operations: Iterable[Operation]) -> dict[tuple[str, str], Operation]:
     return found
 
 
-OPERATIONS = by_key((*CALLS, *DEVICES, *RECORDS, *ADMINISTRATION))
+OPERATIONS = by_key((*CALLS, *DEVICES, *RECORDS, *ADMINISTRATION, *_directory()))
 """All, by method and path."""

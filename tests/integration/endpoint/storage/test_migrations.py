@@ -58,7 +58,7 @@ def value(table: Table, column: sa.Column[Any], row: int) -> Any:
             return row % 2 == 0
         case sa.Integer():
             return row + 1
-        case sa.Numeric():
+        case sa.Numeric() | sa.Float():
             return row + 0.5
         case sa.DateTime():
             zone = UTC if kind.timezone else None
