@@ -1,42 +1,50 @@
-"""Who is offered to whom: calls that wait for a skill, first come, first served. Pure.
+"""Who is offered to whom: calls that wait for agents, and the agents that are free. Pure.
 
-A call is offered to one device at a time, the one that was offered to longest ago. Where that one
-does not answer it rests for a while, the next one is tried, and the call keeps its place. A call
-whose skill has no device that can be reached is turned away.
+All queues are one: an agent serves several, and rings for one call at a time. A call of a higher
+priority goes before the others, then who came first; it is offered to the agent who is best at what
+its queue wants, of these to the one that has been idle for longest. Who does not answer is passed
+over, and the call keeps its place. docs/queues.md has every rule.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import NewType
 
+from endpoint.agents.directory import NoAnswer, QueueSettings
+from endpoint.agents.model import AgentId, SkillLevel
 from endpoint.legs.base import DeviceId
 
 Ticket = NewType("Ticket", int)
-"""A call that waits."""
+"""A call that waits, or somebody who is to be called back."""
+
+RECENT = 20
+"""So many answers say how long it takes to get one step forward."""
+CALL_BACK_TRIES = 3
+"""So often is called who wants to be called back,"""
+CALL_BACK_AGAIN_S = 300.0
+"""and so long after one who did not answer again."""
 
 
 @dataclass(frozen=True, slots=True)
-class Skill:
-    """Devices whose agents can take the same calls."""
+class Member:
+    """Who can take calls: an agent, at the device where it is; or a device alone."""
 
-    code: str
-    devices: tuple[DeviceId, ...]
-    ring_s: float = 20.0
-    """So long it rings at one; then at the next."""
-    rest_s: float = 10.0
-    """A device that did not answer is left alone for so long."""
+    device: DeviceId
+    agent: AgentId | None = None
+    skills: tuple[SkillLevel, ...] = ()
+    """That it serves now, and how well."""
+    free: bool = False
+    """It may be offered a call."""
+    since: float = 0.0
+    """When it became so: ready, or its last call or the work after that was over."""
 
-
-@dataclass(frozen=True, slots=True)
-class Presence:
-    """A device, as it is now."""
-
-    reachable: bool = False
-    """Its telephone can be called."""
-    busy: bool = False
-    """It is in a call."""
+    def level(self, queue: QueueSettings) -> int | None:
+        """How well it can serve a queue: the best of what that wants; None: not at all."""
+        has = {each.skill: each.level for each in self.skills}
+        levels = [has[each.skill] for each in queue.skills if has.get(each.skill, 0) >= each.level]
+        return max(levels, default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,29 +52,73 @@ class Place:
     """A call that waits."""
 
     ticket: Ticket
-    skill: str
+    queue: str
     since: float
+    """When it came: it keeps that wherever it goes."""
+    priority: int = 0
+    joined: float = 0.0
+    """When it came into this queue,"""
+    began_at: int = 1
+    """as the how manieth."""
+    been_in: tuple[str, ...] = ()
+    """The queues that it has left for others."""
     at: DeviceId | None = None
     """Where it rings."""
     until: float | None = None
     """When it has rung there for long enough; None: it has, and is being taken back."""
+    overflows_at: float | None = None
+    announced_at: float | None = None
+    """When it is to be told its position next."""
+    calls_back: bool = False
+    """Nobody waits on the line: who has called is to be called."""
+    not_before: float | None = None
+    """Who was called back in vain rests so long."""
+    tries: int = 0
+
+    @property
+    def rank(self) -> tuple[int, float, int]:
+        """Lowest first."""
+        return -self.priority, self.since, self.ticket
 
 
 @dataclass(frozen=True, slots=True)
-class Queue:
-    """All that wait, first come first, and the devices."""
+class Answer:
+    """What became of somebody who had to wait."""
 
-    skills: Mapping[str, Skill] = field(default_factory=dict)
+    waited_s: float
+    steps: int
+    """From which place, from 1."""
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """All that wait, in the order in which they are served; and who could serve them."""
+
+    queues: Mapping[str, QueueSettings] = field(default_factory=dict)
     waiting: tuple[Place, ...] = ()
-    presence: Mapping[DeviceId, Presence] = field(default_factory=dict)
+    members: Mapping[DeviceId, Member] = field(default_factory=dict)
+    """Those that can be reached."""
     rests: Mapping[DeviceId, float] = field(default_factory=dict)
-    """Until when."""
-    offered: Mapping[DeviceId, int] = field(default_factory=dict)
-    """In which order they were offered to last."""
+    """Who did not answer, and until when he is left alone."""
+    passed_over: Mapping[DeviceId, float] = field(default_factory=dict)
+    """When a member last was offered what it did not take."""
+    answers: Mapping[str, tuple[Answer, ...]] = field(default_factory=dict)
+    """The latest of each queue."""
 
     def place(self, ticket: Ticket) -> Place | None:
         """Where a call waits; None: it does not."""
         return next((each for each in self.waiting if each.ticket == ticket), None)
+
+    def waiting_in(self, queue: str) -> list[Place]:
+        """Those of one queue, in order."""
+        return [each for each in self.waiting if each.queue == queue]
+
+    def serving(self, queue: QueueSettings) -> list[Member]:
+        """Its members that can be reached."""
+        return [each for each in self.members.values() if each.level(queue) is not None]
+
+
+# -- what is to be done ---------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,101 +138,355 @@ class Withdraw:
 
 @dataclass(frozen=True, slots=True)
 class TurnAway:
-    """Nobody can come; the call waits no longer."""
+    """The call waits no longer, and nobody comes."""
 
     ticket: Ticket
     reason: str
-    """`nobody`, or `unknown_skill`."""
+    """`nobody`, `unknown_queue`, `closed`, `full`, `overflow`."""
 
 
-Action = Offer | Withdraw | TurnAway
-Outcome = tuple[Queue, tuple[Action, ...]]
+@dataclass(frozen=True, slots=True)
+class Move:
+    """The call waits in another queue from now on; it has its place by when it came."""
+
+    ticket: Ticket
+    queue: str
+    """The one that it has left."""
+    to: str
 
 
-def enter(queue: Queue, ticket: Ticket, skill: str, now: float) -> Outcome:
-    """A call waits from now on."""
-    place = Place(ticket, skill, now)
-    return settle(replace(queue, waiting=(*queue.waiting, place)), now)
+@dataclass(frozen=True, slots=True)
+class Divert:
+    """The call waits no longer: this device is to take it."""
+
+    ticket: Ticket
+    device: DeviceId
 
 
-def leave(queue: Queue, ticket: Ticket, now: float) -> Outcome:
-    """It waits no longer. Harmless where it does not."""
-    return settle(_without(queue, ticket), now)
+@dataclass(frozen=True, slots=True)
+class Announce:
+    """Tell the caller where he is."""
+
+    ticket: Ticket
+    position: int
+    wait_s: float | None
+    """How long it may take; None: nobody knows, or it is not to be told."""
 
 
-def refused(queue: Queue, ticket: Ticket, now: float) -> Outcome:
-    """Whom it was offered to has not come: it keeps its place."""
-    place = queue.place(ticket)
-    if place is None or place.at is None:
-        return queue, ()
-    skill = queue.skills.get(place.skill)
-    rest_s = skill.rest_s if skill is not None else 0.0
-    queue = replace(queue, rests={**queue.rests, place.at: now + rest_s})
-    return settle(_put(queue, replace(place, at=None, until=None)), now)
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """It did not answer: not ready from now on."""
+
+    agent: AgentId
+    reason: str
+    """The code of a leave reason."""
 
 
-def seen(queue: Queue, presence: Mapping[DeviceId, Presence], now: float) -> Outcome:
-    """How the devices are now."""
-    return settle(replace(queue, presence=presence), now)
+@dataclass(frozen=True, slots=True)
+class GiveUp:
+    """Who wanted to be called back does not answer; it waits no longer."""
+
+    ticket: Ticket
 
 
-def settle(queue: Queue, now: float) -> Outcome:
-    """Do what is due: who has waited longest is offered first."""
-    actions: list[Action] = []
-    queue = replace(queue, rests={each: at for each, at in queue.rests.items() if at > now})
-    for place in queue.waiting:
-        skill = queue.skills.get(place.skill)
-        if place.at is not None:
-            if place.until is not None and now >= place.until:
-                queue = _put(queue, replace(place, until=None))
-                actions.append(Withdraw(place.ticket))
-        elif skill is None or not any(_of(queue, each).reachable for each in skill.devices):
-            reason = "unknown_skill" if skill is None else "nobody"
-            queue = _without(queue, place.ticket)
-            actions.append(TurnAway(place.ticket, reason))
-        elif (device := _next(queue, skill)) is not None:
-            queue = _put(queue, replace(place, at=device, until=now + skill.ring_s))
-            turn = 1 + max(queue.offered.values(), default=0)
-            queue = replace(queue, offered={**queue.offered, device: turn})
-            actions.append(Offer(place.ticket, device))
-    return queue, tuple(actions)
+Action = Offer | Withdraw | TurnAway | Move | Divert | Announce | SetAside | GiveUp
+Outcome = tuple[State, tuple[Action, ...]]
 
 
-def deadline(queue: Queue) -> float | None:
+# -- what happens ---------------------------------------------------------------------------------
+
+
+def enter(
+    state: State, ticket: Ticket, queue: str, now: float, priority: int | None = None
+) -> Outcome:
+    """A call waits from now on; without a priority of its own with its queue's."""
+    turn = _Turn(state, now)
+    settings = turn.queues.get(queue)
+    if settings is not None and priority is None:
+        priority = settings.priority
+    turn.join(Place(ticket, queue, now, priority or 0))
+    return turn.settle()
+
+
+def leave(state: State, ticket: Ticket, now: float) -> Outcome:
+    """It waits no longer: it was taken, or gave up. Harmless where it does not wait."""
+    turn = _Turn(state, now)
+    if state.place(ticket) is not None:
+        turn.drop(ticket)
+    return turn.settle()
+
+
+def answered(state: State, queue: str, answer: Answer) -> State:
+    """Take note of how long somebody who was answered has waited."""
+    latest = (*state.answers.get(queue, ()), answer)[-RECENT:]
+    return replace(state, answers={**state.answers, queue: latest})
+
+
+def refused(state: State, ticket: Ticket, now: float, *, rang: bool = True) -> Outcome:
+    """Whom it was offered to has not come: it keeps its place. `rang`: he could have answered."""
+    turn = _Turn(state, now)
+    place = state.place(ticket)
+    if place is not None and place.at is not None:
+        turn.put(replace(place, at=None, until=None))
+        turn.passed(place.at, place.queue, rang=rang)
+    return turn.settle()
+
+
+def call_back(state: State, ticket: Ticket, now: float) -> Outcome:
+    """The caller hangs up and wants to be called. Harmless where it rings for him already."""
+    turn = _Turn(state, now)
+    place = state.place(ticket)
+    if place is not None and place.at is None:
+        turn.put(replace(place, calls_back=True, overflows_at=None, announced_at=None))
+    return turn.settle()
+
+
+def not_reached(state: State, ticket: Ticket, now: float) -> Outcome:
+    """Who wanted to be called back did not answer: tried again later, with the place kept."""
+    turn = _Turn(state, now)
+    place = state.place(ticket)
+    if place is not None and place.calls_back:
+        tries = place.tries + 1
+        again = now + CALL_BACK_AGAIN_S
+        turn.put(replace(place, at=None, until=None, tries=tries, not_before=again))
+        if tries >= CALL_BACK_TRIES:
+            turn.drop(ticket)
+            turn.actions.append(GiveUp(ticket))
+    return turn.settle()
+
+
+def seen(state: State, members: Iterable[Member], now: float) -> Outcome:
+    """Who could serve now."""
+    return settle(replace(state, members={each.device: each for each in members}), now)
+
+
+def configured(state: State, queues: Iterable[QueueSettings], now: float) -> Outcome:
+    """How the queues are from now on. Calls in one that is no more are turned away."""
+    return settle(replace(state, queues={each.code: each for each in queues}), now)
+
+
+def settle(state: State, now: float) -> Outcome:
+    """Do what is due."""
+    return _Turn(state, now).settle()
+
+
+# -- what is so -----------------------------------------------------------------------------------
+
+
+def deadline(state: State) -> float | None:
     """When `settle` has something to do by time alone."""
-    rings = [each.until for each in queue.waiting if each.until is not None]
-    rests = list(queue.rests.values()) if any(each.at is None for each in queue.waiting) else []
-    return min([*rings, *rests], default=None)
+    idle = [each for each in state.waiting if each.at is None]
+    due = [each.until for each in state.waiting]
+    for each in idle:
+        due += [each.overflows_at, each.announced_at, each.not_before]
+    if idle:
+        due += state.rests.values()
+    return min((each for each in due if each is not None), default=None)
 
 
-def position(queue: Queue, ticket: Ticket) -> int:
-    """Of a call among those that wait for the same skill, from 1; 0: it does not wait."""
-    place = queue.place(ticket)
-    same = [each.ticket for each in queue.waiting if place and each.skill == place.skill]
-    return 1 + same.index(ticket) if ticket in same else 0
+def position(state: State, ticket: Ticket) -> int:
+    """Of a call in its queue, from 1; 0: it does not wait."""
+    place = state.place(ticket)
+    if place is None:
+        return 0
+    return 1 + sum(each.rank < place.rank for each in state.waiting_in(place.queue))
 
 
-def _next(queue: Queue, skill: Skill) -> DeviceId | None:
-    rung = {each.at for each in queue.waiting}
-    free = [
-        device
-        for device in skill.devices
-        if _of(queue, device) == Presence(reachable=True)
-        and device not in rung
-        and device not in queue.rests
-    ]
-    return min(free, key=lambda device: queue.offered.get(device, 0), default=None)
+def wait_of(state: State, queue: str, position: int) -> float | None:
+    """How long it may take from a position on; None: nobody has been answered yet.
+
+    One step forward takes as long as it took the latest who were answered: all their waiting, by
+    all the steps that they had before them.
+    """
+    answers = state.answers.get(queue, ())
+    if not answers:
+        return None
+    step_s = sum(each.waited_s for each in answers) / sum(each.steps for each in answers)
+    return position * step_s
 
 
-def _of(queue: Queue, device: DeviceId) -> Presence:
-    return queue.presence.get(device, Presence())
+class _Turn:
+    """One mutation, and the drain after it."""
 
+    def __init__(self, state: State, now: float) -> None:
+        self._before = state
+        self.now = now
+        self.actions: list[Action] = []
+        self._places = {each.ticket: each for each in state.waiting}
+        self.queues = state.queues
+        self._members = dict(state.members)
+        self._rests = {device: at for device, at in state.rests.items() if at > now}
+        self._passed_over = dict(state.passed_over)
 
-def _put(queue: Queue, place: Place) -> Queue:
-    waiting = tuple(place if each.ticket == place.ticket else each for each in queue.waiting)
-    return replace(queue, waiting=waiting)
+    def settle(self) -> Outcome:
+        for place in self._in_order():
+            self._look_at(place)
+        self._offer()
+        self._announce()
+        state = State(
+            self.queues,
+            tuple(self._in_order()),
+            self._members,
+            self._rests,
+            {each: at for each, at in self._passed_over.items() if each in self._members},
+            self._before.answers,
+        )
+        return state, tuple(self.actions)
 
+    # -- places ---------------------------------------------------------------------------------
 
-def _without(queue: Queue, ticket: Ticket) -> Queue:
-    waiting: Sequence[Place] = [each for each in queue.waiting if each.ticket != ticket]
-    return replace(queue, waiting=tuple(waiting))
+    def put(self, place: Place) -> None:
+        self._places[place.ticket] = place
+
+    def drop(self, ticket: Ticket) -> None:
+        del self._places[ticket]
+
+    def _in_order(self) -> list[Place]:
+        return sorted(self._places.values(), key=lambda each: each.rank)
+
+    def join(self, place: Place) -> None:
+        """A call comes into its queue: stays, goes on to another, or is turned away."""
+        settings = self.queues.get(place.queue)
+        if (reason := self._closed(place.queue)) is not None or settings is None:
+            self._turn_away(place, reason or "unknown_queue")
+            return
+        others = [each for each in self._places.values() if each.queue == place.queue]
+        ahead = sum(each.rank < place.rank for each in others)
+        over = settings.overflow
+        waits = replace(
+            place,
+            joined=self.now,
+            began_at=1 + ahead,
+            overflows_at=None if over is None or over.after_s is None else self.now + over.after_s,
+            announced_at=self._announced_next(settings),
+        )
+        too_many = over is not None and over.waiting is not None and len(others) >= over.waiting
+        if too_many and self._overflow(waits):
+            return
+        if settings.most_waiting is not None and len(others) >= settings.most_waiting:
+            self._turn_away(place, "full")
+            return
+        self.put(waits)
+
+    def _closed(self, queue: str) -> str | None:
+        """Why nobody may come into a queue."""
+        settings = self.queues.get(queue)
+        if settings is None:
+            return "unknown_queue"
+        if not settings.enabled:
+            return "closed"
+        return None if self._is_served(settings) else "nobody"
+
+    def _is_served(self, settings: QueueSettings) -> bool:
+        return any(each.level(settings) is not None for each in self._members.values())
+
+    def _turn_away(self, place: Place, reason: str) -> None:
+        self._places.pop(place.ticket, None)
+        self.actions.append(TurnAway(place.ticket, reason))
+
+    def _look_at(self, place: Place) -> None:
+        """What is due of one that waits, but for an agent."""
+        if place.at is not None:
+            if place.until is not None and self.now >= place.until:
+                self.put(replace(place, until=None))
+                self.actions.append(Withdraw(place.ticket))
+            return
+        settings = self.queues.get(place.queue)
+        if settings is None:
+            self._turn_away(place, "unknown_queue")
+        elif place.calls_back:
+            return  # he does not wait on the line: there is time
+        elif not self._is_served(settings):
+            self._turn_away(place, "nobody")
+        elif place.overflows_at is not None and self.now >= place.overflows_at:
+            self.put(waits := replace(place, overflows_at=None))
+            self._overflow(waits)
+
+    def _overflow(self, place: Place) -> bool:
+        """Let it go where its queue says; False: it can't go there, and waits on."""
+        settings = self.queues[place.queue]
+        over = settings.overflow
+        assert over is not None  # it is what has made it due
+        if over.device:
+            self._places.pop(place.ticket, None)
+            self.actions.append(Divert(place.ticket, DeviceId(over.device)))
+            return True
+        if not over.queue:
+            self._turn_away(place, "overflow")
+            return True
+        been_in = (*place.been_in, place.queue)
+        if over.queue in been_in or self._closed(over.queue) or self._is_full(over.queue):
+            return False
+        self._places.pop(place.ticket, None)
+        self.actions.append(Move(place.ticket, place.queue, over.queue))
+        self.join(replace(place, queue=over.queue, been_in=been_in))
+        return True
+
+    def _is_full(self, queue: str) -> bool:
+        most = self.queues[queue].most_waiting
+        there = sum(each.queue == queue for each in self._places.values())
+        return most is not None and there >= most
+
+    # -- members --------------------------------------------------------------------------------
+
+    def passed(self, device: DeviceId, queue: str, *, rang: bool) -> None:
+        """One has not taken what was offered."""
+        settings, member = self.queues.get(queue), self._members.get(device)
+        if settings is None or member is None:
+            return
+        self._passed_over[device] = self.now
+        if rang and member.agent is not None and settings.no_answer is NoAnswer.LEAVE:
+            self._members[device] = replace(member, free=False)
+            self.actions.append(SetAside(member.agent, settings.no_answer_reason))
+        else:
+            self._rests[device] = self.now + settings.rest_s
+
+    def _offer(self) -> None:
+        rung = {each.at for each in self._places.values()}
+        free = {
+            device: member
+            for device, member in self._members.items()
+            if member.free and device not in rung and device not in self._rests
+        }
+        for place in self._in_order():
+            if not free:
+                return
+            settings = self.queues.get(place.queue)
+            is_due = place.not_before is None or self.now >= place.not_before
+            if settings is None or place.at is not None or not is_due:
+                continue
+            if (member := self._best(free.values(), settings)) is not None:
+                del free[member.device]
+                until = self.now + settings.ring_s
+                self.put(replace(place, at=member.device, until=until, not_before=None))
+                self.actions.append(Offer(place.ticket, member.device))
+
+    def _best(self, members: Iterable[Member], queue: QueueSettings) -> Member | None:
+        """Of the highest level; of these the one that is idle for longest."""
+        able = [(level, each) for each in members if (level := each.level(queue)) is not None]
+        return min(
+            able,
+            key=lambda found: (-found[0], self._idle_since(found[1]), found[1].device),
+            default=(0, None),
+        )[1]
+
+    def _idle_since(self, member: Member) -> float:
+        return max(member.since, self._passed_over.get(member.device, member.since))
+
+    # -- announcements --------------------------------------------------------------------------
+
+    def _announced_next(self, settings: QueueSettings) -> float | None:
+        every_s = settings.announce_every_s
+        return self.now + every_s if every_s > 0 else None
+
+    def _announce(self) -> None:
+        counts: dict[str, int] = {}
+        for place in self._in_order():
+            counts[place.queue] = position = counts.get(place.queue, 0) + 1
+            if place.at is not None or place.announced_at is None or self.now < place.announced_at:
+                continue
+            settings = self.queues[place.queue]
+            self.put(replace(place, announced_at=self._announced_next(settings)))
+            wait_s = wait_of(self._before, place.queue, position)
+            told = wait_s if settings.announce_wait else None
+            self.actions.append(Announce(place.ticket, position, told))

@@ -1,37 +1,74 @@
-"""The queues of all skills, running: calls of the IVR wait here, devices are watched."""
+"""All queues, running: calls of the IVR wait here, and who could take them is watched."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import structlog
 
 from endpoint.agents import queue as q
-from endpoint.agents.queue import Outcome, Presence, Queue, Skill, Ticket
+from endpoint.agents.callback import CallBack, CallBackOutcome, CallBacks
+from endpoint.agents.crew import Crew, Members, NoCrew, SkillDevices
+from endpoint.agents.directory import Directory, QueueSettings, SkillWanted
+from endpoint.agents.model import AgentState
+from endpoint.agents.queue import Answer, Outcome, Place, State, Ticket
+from endpoint.agents.session import SetNotReady
+from endpoint.agents.tally import Day, Tally
 from endpoint.callcontrol.controller import CallController, Keeper, once
+from endpoint.callcontrol.events import CallEvent, LeftQueue, WaitsInQueue
 from endpoint.callcontrol.feed import EventsMissed
+from endpoint.callcontrol.model import CallId
+from endpoint.errors import CommandRejected
+from endpoint.ivr.leg import QueuePlace
 from endpoint.ivr.session import Waiting
-from endpoint.legs.base import Cause, DeviceId, DeviceRegistered
+from endpoint.legs.base import Cause, DeviceId
 
 log = structlog.get_logger(__name__)
+
+_NEVER_RANG = frozenset({Cause.UNREACHABLE, Cause.BUSY})
+"""Of these nobody is to blame who sat there."""
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingCall:
+    """Somebody who waits."""
+
+    call: CallId | None
+    """None: he has gone, and is to be called back."""
+    caller: str
+    position: int
+    """From 1."""
+    waited_s: float
+    priority: int
+    offered_to: DeviceId | None
+    """Where it rings for him."""
+    calls_back: bool
 
 
 @dataclass(frozen=True, slots=True)
 class QueueFacts:
-    """How a skill's queue is now."""
+    """How a queue is now."""
 
-    skill: str
+    settings: QueueSettings
     devices: tuple[DeviceId, ...]
-    reachable: int
+    """Where those are who could serve it."""
     free: int
-    waiting_s: tuple[float, ...]
-    """How long each call has waited, who came first first."""
-    ringing: tuple[DeviceId, ...]
+    """How many of these may be offered a call."""
+    agents: int
+    """Who is logged on and serves it,"""
+    ready: int
+    busy: int
+    """and how many of these are ready, and in a call."""
+    calls: tuple[WaitingCall, ...]
+    """In their order."""
+    wait_s: float | None
+    """How long who comes now may have to wait; None: nobody knows."""
+    today: Day
 
 
 class SkillQueues:
@@ -40,33 +77,58 @@ class SkillQueues:
     def __init__(
         self,
         controller: CallController,
-        skills: Sequence[Skill],
+        skills: Sequence[SkillDevices],
         is_reached: Callable[[DeviceId], bool],
         keep: Keeper = once,
+        *,
+        directory: Directory | None = None,
+        crew: Crew | None = None,
     ) -> None:
-        """Set up; `is_reached` says so of devices that need not register.
+        """Set up.
 
-        `keep` keeps our reader of events alive.
+        Args:
+            controller: whose calls wait.
+            skills: of devices without agents.
+            is_reached: says so of devices that need not register.
+            keep: keeps our reader of events alive.
+            directory: knows queues.
+            crew: the agents.
         """
+        self.tally = Tally()
+        """What has become of calls."""
         self._controller = controller
-        self._is_reached = is_reached
+        self._skills = skills
         self._keep = keep
-        self._queue = Queue({skill.code: skill for skill in skills})
-        self._devices = {device for skill in skills for device in skill.devices}
+        self._directory = directory
+        self._crew = crew or NoCrew()
+        self._members = Members(controller, skills, is_reached, self._crew)
+        self._state = State()
         self._calls: dict[Ticket, Waiting] = {}
+        self._back: dict[Ticket, CallBack] = {}
+        self._callbacks = CallBacks(controller, self._called_back)
+        self._ids: dict[CallId, Ticket] = {}
+        self._left: dict[CallId, Place] = {}
+        """Where those were who have left, until it is told how."""
+        self._told: dict[Ticket, QueuePlace] = {}
         self._numbers = itertools.count(1)
         self._timer: asyncio.TimerHandle | None = None
+        self._looks = False
+        """It will be looked who could serve as soon as what goes on now is over."""
         self._tasks = asyncio.TaskGroup()
         self._follower: asyncio.Task[None] | None = None
+        self._unwatch: list[Callable[[], None]] = []
 
     def __repr__(self) -> str:
-        return f"<SkillQueues {len(self._queue.waiting)} wait>"
+        return f"<SkillQueues {len(self._state.waiting)} wait>"
 
     async def __aenter__(self) -> Self:
         await self._tasks.__aenter__()
-        if self._devices:
-            keeping = self._keep("queues: events", self._follow)
-            self._follower = self._tasks.create_task(keeping, name="queues: events, kept")
+        self._unwatch.append(self._crew.watch(lambda _: self._changed()))
+        if self._directory is not None:
+            self._unwatch.append(self._directory.watch(self._configure))
+        self._configure()
+        keeping = self._keep("queues: events", self._follow)
+        self._follower = self._tasks.create_task(keeping, name="queues: events, kept")
         return self
 
     async def __aexit__(
@@ -75,115 +137,288 @@ class SkillQueues:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        for unwatch in self._unwatch:
+            unwatch()
         if self._follower is not None:
             self._follower.cancel()
         if self._timer is not None:
             self._timer.cancel()
         await self._tasks.__aexit__(None, None, None)
 
+    # -- what is so -------------------------------------------------------------------------------
+
     def facts(self) -> list[QueueFacts]:
-        """How each skill's queue is now."""
-        now, presence = self._now(), self._all_presence()
-        return [
-            QueueFacts(
-                skill.code,
-                skill.devices,
-                sum(presence[device].reachable for device in skill.devices),
-                sum(presence[device] == Presence(reachable=True) for device in skill.devices),
-                tuple(now - each.since for each in self._waiting_for(skill)),
-                tuple(each.at for each in self._waiting_for(skill) if each.at is not None),
-            )
-            for skill in self._queue.skills.values()
+        """How each queue is now."""
+        self._look()
+        return [self._facts_of(each) for each in self._state.queues.values()]
+
+    def _facts_of(self, settings: QueueSettings) -> QueueFacts:
+        now, state = self._now(), self._state
+        serving = state.serving(settings)
+        crew = [
+            session
+            for session in self._crew.sessions()
+            if any(member.agent == session.agent for member in serving)
         ]
+        calls = tuple(
+            WaitingCall(
+                self._calls[place.ticket].call_id() if place.ticket in self._calls else None,
+                self._caller(place.ticket),
+                number,
+                now - place.since,
+                place.priority,
+                place.at,
+                place.calls_back,
+            )
+            for number, place in enumerate(state.waiting_in(settings.code), 1)
+        )
+        return QueueFacts(
+            settings,
+            tuple(each.device for each in serving),
+            sum(each.free for each in serving),
+            len(crew),
+            sum(each.state is AgentState.READY for each in crew),
+            sum(each.state is AgentState.BUSY for each in crew),
+            calls,
+            q.wait_of(state, settings.code, len(calls) + 1),
+            self.tally.day(settings.code, self._controller.clock().date()),
+        )
+
+    def _caller(self, ticket: Ticket) -> str:
+        if ticket in self._back:
+            return self._back[ticket].number
+        return self._calls[ticket].caller() if ticket in self._calls else ""
 
     # -- asked by calls ---------------------------------------------------------------------------
 
-    def enter(self, call: Waiting, skill: str) -> None:
+    def music(self, queue: str) -> str:
+        """See `Queues`."""
+        settings = self._state.queues.get(queue)
+        return settings.music if settings is not None else ""
+
+    def enter(self, call: Waiting, queue: str, priority: int | None) -> None:
         """See `Queues`."""
         ticket = Ticket(next(self._numbers))
         self._calls[ticket] = call
+        if (call_id := call.call_id()) is not None:
+            self._ids[call_id] = ticket
         self._look()
-        self._do(q.enter(self._queue, ticket, skill, self._now()))
+        self._do(q.enter(self._state, ticket, queue, self._now(), priority))
 
     def leave(self, call: Waiting) -> None:
         """See `Queues`."""
         if (ticket := self._ticket_of(call)) is not None:
-            del self._calls[ticket]
-            self._do(q.leave(self._queue, ticket, self._now()))
+            self._forget(ticket)
+            self._look()
+            self._do(q.leave(self._state, ticket, self._now()))
 
     def refused(self, call: Waiting, cause: Cause) -> None:
         """See `Queues`."""
         if (ticket := self._ticket_of(call)) is not None:
             log.info("a queued call was not taken", cause=str(cause))
             self._look()
-            self._do(q.refused(self._queue, ticket, self._now()))
+            rang = cause not in _NEVER_RANG
+            self._do(q.refused(self._state, ticket, self._now(), rang=rang))
 
-    # -- inside -----------------------------------------------------------------------------------
+    def call_back(self, call: Waiting, number: str) -> bool:
+        """See `Queues`."""
+        ticket = self._ticket_of(call)
+        place = self._state.place(ticket) if ticket is not None else None
+        settings = self._state.queues.get(place.queue) if place is not None else None
+        if ticket is None or place is None or settings is None:
+            return False
+        if place.at is not None or not settings.call_back or not number:
+            return False
+        self._forget(ticket)
+        self._back[ticket] = CallBack(number, settings.code)
+        log.info("a call-back is asked for", queue=settings.code)
+        self._do(q.call_back(self._state, ticket, self._now()))
+        return True
 
     def _ticket_of(self, call: Waiting) -> Ticket | None:
         return next((each for each, known in self._calls.items() if known is call), None)
 
+    def _forget(self, ticket: Ticket) -> None:
+        """A call waits no longer; where it was is known until it is told how it has left."""
+        self._calls.pop(ticket, None)
+        self._told.pop(ticket, None)
+        place = self._state.place(ticket)
+        for call, known in list(self._ids.items()):
+            if known == ticket:
+                del self._ids[call]
+                if place is not None:
+                    self._left[call] = place
+
+    # -- what is decided --------------------------------------------------------------------------
+
     def _do(self, outcome: Outcome) -> None:
-        self._queue, actions = outcome
+        self._state, actions = outcome
         for action in actions:
-            call = self._calls.get(action.ticket)
-            if call is None:
-                continue
-            match action:
-                case q.Offer(device=device):
-                    call.offer(device)
-                case q.Withdraw():
-                    call.withdraw()
-                case q.TurnAway(ticket, reason):
-                    del self._calls[ticket]
-                    call.turned_away(reason)
+            self._act(action)
+        self._tell_places()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if (deadline := q.deadline(self._queue)) is not None:
+        if (deadline := q.deadline(self._state)) is not None:
             loop = asyncio.get_running_loop()
             self._timer = loop.call_at(deadline, self._time_passed)
+
+    def _act(self, action: q.Action) -> None:
+        match action:
+            case q.Offer(ticket, device):
+                self._crew.note_offer(device)
+                if ticket in self._back:
+                    self._begin(self._callbacks.offer(self._back[ticket], device))
+                elif ticket in self._calls:
+                    self._calls[ticket].offer(device)
+            case q.Withdraw(ticket):
+                if ticket in self._back:
+                    self._begin(self._callbacks.withdraw(self._back[ticket]))
+                elif ticket in self._calls:
+                    self._calls[ticket].withdraw()
+            case q.TurnAway(ticket, reason):
+                if (call := self._calls.get(ticket)) is not None:
+                    self._forget(ticket)
+                    call.turned_away(reason)
+                self._back.pop(ticket, None)
+            case q.Divert(ticket, device):
+                if (call := self._calls.get(ticket)) is not None:
+                    self._forget(ticket)
+                    call.divert(device)
+            case q.Move(_, queue, to):
+                log.info("a call goes on to another queue", queue=queue, to=to)
+            case q.Announce(ticket, position, wait_s):
+                if ticket in self._calls:
+                    self._calls[ticket].announce(position, wait_s)
+            case q.SetAside(agent, reason):
+                try:
+                    self._crew.do(agent, SetNotReady(reason))
+                except CommandRejected as rejected:
+                    log.warning("agent is not set aside", agent=agent, reason=rejected.reason)
+            case q.GiveUp(ticket):
+                if (back := self._back.pop(ticket, None)) is not None:
+                    log.warning("call-back given up: nobody answers", queue=back.queue)
+
+    def _tell_places(self) -> None:
+        """Whoever waits, and is at another place than was told of him last."""
+        positions: dict[str, int] = {}
+        for place in self._state.waiting:
+            positions[place.queue] = position = positions.get(place.queue, 0) + 1
+            call = self._calls.get(place.ticket)
+            told = self._told.get(place.ticket)
+            is_told = told is not None and (told.queue, told.position, told.offered_to) == (
+                place.queue,
+                position,
+                place.at,
+            )
+            if call is not None and not is_told:
+                wait_s = q.wait_of(self._state, place.queue, position)
+                now = QueuePlace(place.queue, position, wait_s, place.at)
+                self._told[place.ticket] = now
+                call.tell_place(now)
+
+    def _called_back(self, what: CallBack, outcome: CallBackOutcome) -> None:
+        """A try to call somebody back is over."""
+        ticket = next((each for each, known in self._back.items() if known is what), None)
+        if ticket is None:
+            return
+        log.info("a call-back was tried", queue=what.queue, outcome=str(outcome))
+        now = self._now()
+        self._look()
+        match outcome:
+            case CallBackOutcome.TALKED:
+                del self._back[ticket]
+                self._do(q.leave(self._state, ticket, now))
+            case CallBackOutcome.NO_AGENT:
+                self._do(q.refused(self._state, ticket, now))
+            case CallBackOutcome.UNREACHABLE:
+                self._do(q.refused(self._state, ticket, now, rang=False))
+            case CallBackOutcome.NOBODY:
+                self._do(q.not_reached(self._state, ticket, now))
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        self._tasks.create_task(work)
+
+    # -- what happens -----------------------------------------------------------------------------
 
     def _time_passed(self) -> None:
         self._timer = None
         self._look()
-        self._do(q.settle(self._queue, self._now()))
+        self._do(q.settle(self._state, self._now()))
 
     async def _follow(self) -> None:
-        """Whatever is told may mean that a device is free, or gone."""
+        """Whatever is told may mean that somebody is free, or gone."""
         while True:
             events = self._controller.subscribe()
-            self._see()
+            self._changed()
             try:
-                async for _ in events:
-                    self._see()
+                async for numbered in events:
+                    self._heed(numbered.event)
                 return
             except EventsMissed:
-                log.warning("events were missed", waiting=len(self._queue.waiting))
+                log.warning("events were missed", waiting=len(self._state.waiting))
+
+    def _heed(self, event: object) -> None:
+        match event:
+            case WaitsInQueue():
+                return  # it is ours
+            case LeftQueue():
+                self._count(event)
+            case CallEvent():
+                self._members.heed(event, self._now())
+                self._callbacks.heed(event)
+            case _:
+                pass
+        self._changed()
+
+    def _count(self, event: LeftQueue) -> None:
+        today = self._controller.clock().date()
+        self.tally.count(event.queue, event.outcome, event.waited_s, today)
+        ticket = self._ids.get(event.call)
+        place = self._left.pop(event.call, None)
+        place = self._state.place(ticket) if ticket is not None else place
+        if event.outcome == "answered" and place is not None:
+            answer = Answer(event.waited_s, place.began_at)
+            self._state = q.answered(self._state, event.queue, answer)
+
+    def _changed(self) -> None:
+        """Somebody may be free, or gone: look, once for all that happens now."""
+        if self._state.waiting and not self._looks:
+            self._looks = True
+            asyncio.get_running_loop().call_soon(self._see)
 
     def _see(self) -> None:
-        if self._queue.waiting:
-            self._do(q.seen(self._queue, self._all_presence(), self._now()))
+        self._looks = False
+        self._do(q.seen(self._state, self._members.all(), self._now()))
 
     def _look(self) -> None:
-        """Take note of how the devices are."""
-        self._queue = replace(self._queue, presence=self._all_presence())
+        """Take note of who could serve."""
+        members = {each.device: each for each in self._members.all()}
+        self._state = replace(self._state, members=members)
 
-    def _all_presence(self) -> dict[DeviceId, Presence]:
-        whereabouts = self._controller.whereabouts
-        busy = {device for device in self._devices if whereabouts.calls_of(device)}
-        registered = {
-            event.device
-            for event in self._controller.registrations()
-            if isinstance(event, DeviceRegistered)
-        }
-        return {
-            device: Presence(device in registered or self._is_reached(device), device in busy)
-            for device in self._devices
-        }
-
-    def _waiting_for(self, skill: Skill) -> list[q.Place]:
-        return [each for each in self._queue.waiting if each.skill == skill.code]
+    def _configure(self) -> None:
+        """The directory's queues, and one for each skill that has none of its code."""
+        queues = {each.code: each for each in _of_skills(self._skills)}
+        if self._directory is not None:
+            for skill in self._directory.skills():
+                wanted = (SkillWanted(skill.code),)
+                alone = QueueSettings(skill.code, skill.name, wanted, call_back=True)
+                queues.setdefault(skill.code, alone)
+            queues |= {each.code: each for each in self._directory.queues()}
+        self._look()
+        self._do(q.configured(self._state, queues.values(), self._now()))
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()
+
+
+def _of_skills(skills: Sequence[SkillDevices]) -> Iterable[QueueSettings]:
+    for skill in skills:
+        yield QueueSettings(
+            skill.code,
+            skill.name,
+            (SkillWanted(skill.code),),
+            ring_s=skill.ring_s,
+            rest_s=skill.rest_s,
+            call_back=True,
+        )

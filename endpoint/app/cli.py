@@ -32,6 +32,7 @@ from endpoint.app.ivrcommands import ivr_app
 from endpoint.app.output import Json, Output
 from endpoint.app.partycommands import parties_app
 from endpoint.app.plancommands import plan_app
+from endpoint.app.queuecommands import queues_app
 from endpoint.app.recordcommands import records_app
 from endpoint.app.recordingcommands import recordings_app
 from endpoint.app.registration import register
@@ -64,6 +65,7 @@ app.add_typer(bans_app, name="bans")
 app.add_typer(sound_app, name="sound")
 app.add_typer(plan_app, name="plan")
 app.add_typer(ivr_app, name="ivr")
+app.add_typer(queues_app, name="queues")
 app.add_typer(recordings_app, name="recordings")
 app.add_typer(calls_app)
 app.add_typer(records_app, name="calls")

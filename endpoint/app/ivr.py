@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import msgspec
 from aiohttp import web
 
-from endpoint.agents.skills import SkillQueues
+from endpoint.agents.skills import QueueFacts, SkillQueues
 from endpoint.gateways.native import messages as wire
 from endpoint.ivr.host import Ivrs
 
@@ -48,21 +48,40 @@ class IvrRoutes:
 
     async def queues(self, _request: web.Request) -> web.Response:
         """`GET /queues`."""
-        return _json(
-            wire.Queues(
-                [
-                    wire.Queue(
-                        skill=each.skill,
-                        devices=list(each.devices),
-                        reachable=each.reachable,
-                        free=each.free,
-                        waiting_s=[round(waited, 1) for waited in each.waiting_s],
-                        ringing=list(each.ringing),
-                    )
-                    for each in self.skill_queues.facts()
-                ]
+        return _json(wire.Queues([_queue(each) for each in self.skill_queues.facts()]))
+
+
+def _queue(facts: QueueFacts) -> wire.Queue:
+    calls, today = facts.calls, facts.today
+    return wire.Queue(
+        queue=facts.settings.code,
+        name=facts.settings.name,
+        devices=list(facts.devices),
+        reachable=len(facts.devices),
+        free=facts.free,
+        agents=facts.agents,
+        ready=facts.ready,
+        busy=facts.busy,
+        waiting=[
+            wire.WaitingCall(
+                call=each.call,
+                caller=each.caller,
+                position=each.position,
+                waited_s=round(each.waited_s, 1),
+                priority=each.priority,
+                offered_to=each.offered_to,
+                call_back=each.calls_back,
             )
-        )
+            for each in calls
+        ],
+        longest_s=round(max((each.waited_s for each in calls), default=0.0), 1),
+        wait_s=None if facts.wait_s is None else round(facts.wait_s, 1),
+        today=wire.QueueDay(
+            date=today.date,
+            outcomes=dict(today.outcomes),
+            waited_s={outcome: round(waited, 1) for outcome, waited in today.waited_s.items()},
+        ),
+    )
 
 
 def _json(message: msgspec.Struct) -> web.Response:

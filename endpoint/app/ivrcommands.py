@@ -113,14 +113,14 @@ def status(config: ConfigFile = None, as_json: Json = False) -> None:
         state = state if ivr.mistakes else Text(ivr.title)
         table.add_row(ivr.code, ivr.flow, str(ivr.calls), state)
     lines = Table(box=None, pad_edge=False)
-    for title in ("skill", "free", "reachable", "waiting", "longest"):
+    for title in ("queue", "free", "reachable", "waiting", "longest"):
         lines.add_column(title)
     for queue in queues:
-        longest = f"{queue.waiting_s[0]:.0f} s" if queue.waiting_s else ""
-        facts = (queue.free, queue.reachable, len(queue.waiting_s))
-        lines.add_row(queue.skill, *map(str, facts), longest)
+        longest = f"{queue.longest_s:.0f} s" if queue.waiting else ""
+        facts = (queue.free, queue.reachable, len(queue.waiting))
+        lines.add_row(queue.queue, *map(str, facts), longest)
     result = {"ok": not any(ivr.mistakes for ivr in ivrs), "ivr": ivrs, "queues": queues}
-    output.result(result, table if ivrs else "No IVRs.", lines if queues else "No skills.")
+    output.result(result, table if ivrs else "No IVRs.", lines if queues else "No queues.")
 
 
 @ivr_app.command()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BaseModel, Field
 
-from endpoint.agents.queue import Skill
+from endpoint.agents.crew import SkillDevices
 from endpoint.app.section import DEVICE, STRICT, Seconds, like
 from endpoint.legs.base import DeviceId
 
@@ -44,7 +44,7 @@ class IvrSettings(BaseModel):
 
 
 class SkillSettings(BaseModel):
-    """`[[skill]]`: devices whose agents take calls that wait for it, first come, first served."""
+    """`[[skill]]`: devices where calls that wait for it ring, though no agent is logged on."""
 
     model_config = STRICT
 
@@ -67,10 +67,12 @@ def ivrs(settings: Sequence[IvrSettings]) -> list[host.IvrSettings]:
     return [host.IvrSettings(DeviceId(each.code), each.flow, each.directory) for each in settings]
 
 
-def skills(settings: Sequence[SkillSettings]) -> list[Skill]:
+def skills(settings: Sequence[SkillSettings]) -> list[SkillDevices]:
     """What the queues are made from."""
     return [
-        Skill(each.code, tuple(map(DeviceId, each.devices)), each.ring_s, each.rest_s)
+        SkillDevices(
+            each.code, tuple(map(DeviceId, each.devices)), each.ring_s, each.rest_s, each.name
+        )
         for each in settings
     ]
 

@@ -11,9 +11,10 @@ from typing import Literal, Protocol
 
 import msgspec
 from aiohttp import web
-from prometheus_client.core import Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from endpoint.app.metrics import CONTENT_TYPE, Metrics, counter, gauge, gauges, restarts
+from endpoint.agents.skills import SkillQueues
+from endpoint.app.metrics import CONTENT_TYPE, PREFIX, Metrics, counter, gauge, gauges, restarts
 from endpoint.app.settings import is_loopback
 from endpoint.callcontrol.controller import CallController
 from endpoint.errors import StorageError
@@ -60,6 +61,7 @@ class Parts:
     connections: Callable[[], int]
     """Of HTTP."""
     event_sockets: Callable[[], int]
+    queues: SkillQueues
 
 
 @dataclass(slots=True)
@@ -184,6 +186,7 @@ class Observing:
             "worker",
             ((name, worker.answered_in_s) for name, worker in workers.items()),
         )
+        yield from _of_queues(parts.queues)
         yield restarts(parts.supervision.restarts)
         yield gauge("alarms", "What is begun anew too often", len(parts.supervision.alarms()))
         yield counter("database_errors", "Times that it refused", parts.database.errors)
@@ -192,3 +195,36 @@ class Observing:
         yield gauge("sip_transactions", "That live", agent.transaction_count)
         yield gauge("sip_bans", "Sources that are not listened to", len(parts.server.bans()))
         yield gauge("draining", "1: it takes no new calls", not controller.takes_new_calls)
+
+
+def _of_queues(queues: SkillQueues) -> Iterable[Metric]:
+    facts = queues.facts()
+    codes = [each.settings.code for each in facts]
+    waiting = [len(each.calls) for each in facts]
+    longest = [max((call.waited_s for call in each.calls), default=0.0) for each in facts]
+    yield gauges("queue_waiting", "Calls that wait", "queue", zip(codes, waiting, strict=True))
+    yield gauges(
+        "queue_longest_wait_seconds",
+        "Of those that wait, the one that came first",
+        "queue",
+        zip(codes, longest, strict=True),
+    )
+    there = GaugeMetricFamily(
+        f"{PREFIX}_queue_agents", "Agents who serve it, by state", labels=("queue", "state")
+    )
+    for each in facts:
+        there.add_metric((each.settings.code, "ready"), each.ready)
+        there.add_metric((each.settings.code, "busy"), each.busy)
+        there.add_metric((each.settings.code, "other"), each.agents - each.ready - each.busy)
+    yield there
+    counts = CounterMetricFamily(
+        f"{PREFIX}_queue_calls", "Calls that have left it, by how", labels=("queue", "outcome")
+    )
+    waited = CounterMetricFamily(
+        f"{PREFIX}_queue_wait_seconds", "How long these waited", labels=("queue", "outcome")
+    )
+    for key, count in sorted(queues.tally.outcomes.items()):
+        counts.add_metric(key, count)
+        waited.add_metric(key, queues.tally.waited_s[key])
+    yield counts
+    yield waited

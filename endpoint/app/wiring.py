@@ -293,6 +293,7 @@ class Endpoint:
             supervision=self.supervision,
             connections=lambda: self.http.connections,
             event_sockets=lambda: events.clients,
+            queues=self.queues,
         )
         return Observing(parts, self.metrics, self.config.http.metrics, self.http.access)
 

@@ -54,6 +54,13 @@ def in_words(event: str, fields: Mapping[str, Any]) -> str:
         case "IvrVisited":
             result = f": {fields['result']}" if fields["result"] else ""
             return f"the call is at {fields['node']} of {who}'s {fields['flow']}{result}"
+        case "WaitsInQueue":
+            rings = f"; {fields['offered_to']} rings" if fields.get("offered_to") else ""
+            place = f"number {fields['position']} in the queue {fields['queue']}"
+            return f"the call waits at {who}, as {place}{rings}"
+        case "LeftQueue":
+            waited = f"after {fields['waited_s']:.0f} s: {fields['outcome']}"
+            return f"the call waits at {who} no longer, in the queue {fields['queue']}, {waited}"
         case "Transferring":
             return f"{fields['transferred_to']} is to take the place of {who}"
         case "Transferred":

@@ -13,10 +13,10 @@ from dataclasses import replace
 
 from endpoint.callcontrol import events as told
 from endpoint.callcontrol.commands import AssociateData, MakeCall, Rejection
-from endpoint.callcontrol.model import Call, CallId, Connection, IvrStep
+from endpoint.callcontrol.model import Call, CallId, Connection, IvrStep, Waits
 from endpoint.callcontrol.refusals import refused
 from endpoint.callcontrol.turn import Turn
-from endpoint.legs.base import IvrVisited
+from endpoint.legs.base import IvrQueued, IvrVisited
 
 LARGEST = 8192
 """Octets of UTF-8 that all keys and texts of a call may have together."""
@@ -39,6 +39,31 @@ def visited(turn: Turn, call_id: CallId, at: IvrVisited) -> None:
     elif len(path) < LONGEST_PATH:
         path = (*path, IvrStep(turn.now, at.flow, at.node, at.result))
     turn.put_call(replace(call, ivr_path=path))
+
+
+def queued(turn: Turn, call_id: CallId, own: Connection, at: IvrQueued) -> None:
+    """An IVR's call waits in a queue; where it was in another one, it has gone on from there."""
+    call = turn.call(call_id)
+    if call.waits is None or call.waits.queue != at.queue:
+        turn.left_queue(call_id, own, "overflow")
+        call = turn.call(call_id)
+        path = call.ivr_path
+        if path and not path[-1].queue:
+            path = (*path[:-1], replace(path[-1], queue=at.queue))
+        elif path and len(path) < LONGEST_PATH:
+            last = path[-1]
+            path = (*path, IvrStep(turn.now, last.flow, last.node, queue=at.queue))
+        waits = Waits(at.leg, at.queue, turn.now)
+        turn.put_call(replace(call, ivr_path=path, waits=waits))
+    turn.publish(
+        told.WaitsInQueue(
+            **turn.facts(turn.call(call_id), own),
+            queue=at.queue,
+            position=at.position,
+            wait_s=at.wait_s,
+            offered_to=at.offered_to,
+        )
+    )
 
 
 def given(command: AssociateData | MakeCall, before: Mapping[str, str]) -> dict[str, str]:

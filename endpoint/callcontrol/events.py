@@ -184,6 +184,33 @@ class IvrVisited(CallEvent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WaitsInQueue(CallEvent):
+    """The call waits for an agent, at the device, an IVR; told again when its place is another."""
+
+    queue: str
+    """The code of the queue."""
+    position: int
+    """From 1."""
+    wait_s: float | None = None
+    """How long it may take; None: nobody knows."""
+    offered_to: DeviceId | None = None
+    """Where it rings for the call."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeftQueue(CallEvent):
+    """The call waits in the queue no longer."""
+
+    queue: str
+    """The code of the queue."""
+    outcome: str
+    """`answered`, `abandoned` by its caller, `ended` by somebody else, `timeout`, `overflow`,
+    `call_back`, or why nobody comes, as `nobody`."""
+    waited_s: float
+    """So long it was there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Transferring(CallEvent):
     """The device's place in the call is to be taken by another, who is being called."""
 
@@ -330,6 +357,8 @@ CallEvents = (
     | DigitsFailed
     | DigitDetected
     | IvrVisited
+    | WaitsInQueue
+    | LeftQueue
     | Transferring
     | Transferred
     | TransferFailed

@@ -35,6 +35,7 @@ from endpoint.legs.base import (
     DigitDetected,
     DigitsSent,
     FarEndHold,
+    IvrQueued,
     IvrVisited,
     LegAlerting,
     LegAnswered,
@@ -85,6 +86,7 @@ def take(turn: Turn, event: LegEvent) -> None:
             | DigitDetected()
             | DigitsSent()
             | IvrVisited()
+            | IvrQueued()
             | LegDiverted()
             | MediaConfirmed()
             | MediaInterrupted()
@@ -300,6 +302,7 @@ def _tell(
     | DigitDetected
     | DigitsSent
     | IvrVisited
+    | IvrQueued
     | LegDiverted
     | MediaConfirmed
     | MediaInterrupted
@@ -331,6 +334,10 @@ def _tell(
                 visited = told.IvrVisited(**facts, flow=flow, node=node, kind=kind, result=result)
                 turn.publish(visited)
                 calldata.visited(turn, call.id, event)
+                if result:
+                    turn.left_queue(call.id, connection, result)
+            case IvrQueued():
+                calldata.queued(turn, call.id, connection, event)
             case LegDiverted():
                 turn.publish(told.Diverted(**facts, diverted_to=event.to))
                 who = connection.number

@@ -166,6 +166,23 @@ class IvrStep:
 
     Empty where the call was left there, or there is nothing to say.
     """
+    queue: str = ""
+    """The queue in which the call waited there. The outcome is `answered` or `abandoned` then, or
+    what its flow went on with."""
+    waited_s: float | None = None
+    """How long."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """Where a call waits for an agent."""
+
+    leg: LegId
+    """Of the IVR."""
+    queue: str
+    """Its code."""
+    since: datetime
+    """When it came there (UTC)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -436,6 +453,8 @@ class Call:
     """Its way from device to device so far."""
     ivr_path: tuple[IvrStep, ...] = ()
     """The nodes of flows that its caller went through so far."""
+    waits: Waits | None = None
+    """Where it waits for an agent; None: it does not."""
     recording: Recording | None = None
     """The recording that runs; none where none does. That of a call that is over is over too."""
     recordings_made: int = 0

@@ -309,6 +309,7 @@ def completed(turn: Turn, call_id: CallId) -> None:
     if own is None:
         return
     _note(turn, call_id, transfer, own)
+    turn.left_queue(call_id, own, "answered")
     turn.publish(told.Transferred(**turn.facts(call, own), transferred_to=transfer.to))
     if own.is_live:
         over = ended_by_us(Cause.NORMAL, own.number, f"transferred to {transfer.to}")
@@ -345,6 +346,7 @@ def completed_elsewhere(turn: Turn, call: Call, referred: Connection) -> None:
     own = call.connection_by(transfer.leg)
     if own is not None:
         _note(turn, call.id, transfer, own)
+        turn.left_queue(call.id, own, "answered")
         turn.publish(told.Transferred(**turn.facts(call, own), transferred_to=transfer.to))
     by = own.number if own is not None else None
     over = ended_by_us(Cause.NORMAL, by, f"transferred to {transfer.to}")

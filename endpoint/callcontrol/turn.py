@@ -336,8 +336,29 @@ class Turn:
         if call.outcome is None and sum(each.is_party for each in call.connections) < 2:
             call = replace(call, outcome=ending)
             self.put_call(call)
+        waited = call.waits is not None and call.waits.leg == over.leg and call.transfer is None
+        # One whose caller has gone is over in a moment, and abandoned by that.
+        if waited and any(each.is_party for each in call.connections):
+            self.left_queue(call_id, over, "ended")
         facts = self.end_facts(call, over, ending)
         self.publish(told.Failed(**facts) if failed else told.ConnectionCleared(**facts))
+
+    def left_queue(self, call_id: CallId, own: Connection, outcome: str) -> None:
+        """A call waits in its queue no longer. Harmless where it is in none."""
+        call = self.call(call_id)
+        if (waits := call.waits) is None:
+            return
+        waited_s = (self.now - waits.since).total_seconds()
+        path = call.ivr_path
+        if path and path[-1].queue:
+            path = (*path[:-1], replace(path[-1], outcome=outcome, waited_s=waited_s))
+        call = replace(call, ivr_path=path, waits=None)
+        self.put_call(call)
+        self.publish(
+            told.LeftQueue(
+                **self.facts(call, own), queue=waits.queue, outcome=outcome, waited_s=waited_s
+            )
+        )
 
     def _settle(self, call_id: CallId, ending: Ending, *, failed: bool) -> None:
         """Two or more talk on; one is let go or hears why; after the last, the call is over."""
@@ -365,6 +386,7 @@ class Turn:
         return any(each.away == call_id for each in own)
 
     def _clear(self, call_id: CallId) -> None:
+        self.left_queue(call_id, self.call(call_id).connections[0], "abandoned")
         call = replace(self.call(call_id), cleared_at=self.now, post_dial=None)
         self.put_call(call)
         for each in call.connections:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from endpoint.ivr.flow import (
     GIVEN,
+    PROMPTS,
     Collect,
     Flow,
     HangUp,
@@ -126,20 +128,20 @@ def _files(flow: Flow, resolve: Callable[[str], Path | None]) -> Iterator[Fault]
     for name, node in flow.node.items():
         named: list[tuple[str, str, str]] = []
         match node:
-            case Play() | Menu() | Collect():
-                for field in ("prompt", "invalid_prompt"):
+            case Play() | Menu() | Collect() | Queue():
+                for field in PROMPTS:
                     for sound in sounds_of(getattr(node, field, "")):
                         if sound.file:
                             named.append((field, sound.file, "a WAV file"))
                         if len(said := sound.kinds()) != 1 or (sound.tone_hz and not sound.ms):
                             text = "expected one of file, digits, number and ms (with tone_hz)"
                             yield ("node", name, field), f"found {' and '.join(said)}, {text}"
-            case Queue(music=str(music)) if music:
-                named.append(("music", music, "a WAV file"))
             case Verify(file=str(file)) if file:
                 named.append(("file", file, "a TOML file"))
             case _:
                 pass
+        if isinstance(node, Queue) and node.music:
+            named.append(("music", node.music, "a WAV file"))
         for field, file, what in named:
             if resolve(file) is None:
                 text = f"found {file!r}, expected {what} that is there"
@@ -155,6 +157,16 @@ def _of_one(flow: Flow, name: str, node: Node) -> Iterator[Fault]:
         case _:
             pass
     match node:
+        case Queue():
+            if bool(node.queue) == bool(node.skill):
+                yield where, "expected exactly one of queue and skill"
+            if (
+                node.priority
+                and not variables_in(node.priority)
+                and not re.fullmatch("[0-9]", node.priority)
+            ):
+                text = f"found {node.priority!r}, expected 0 to 9, or a variable"
+                yield (*where, "priority"), text
         case Collect():
             if node.min_length > node.max_length:
                 text = f"found {node.min_length}, expected max_length ({node.max_length}) at most"

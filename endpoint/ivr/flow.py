@@ -66,6 +66,10 @@ Prompt = str | Sound | list[str | Sound]
 """What is played: the name of a WAV file, a sound, or several of these."""
 
 
+PROMPTS = ("prompt", "invalid_prompt", "announce")
+"""The fields of nodes that are prompts."""
+
+
 def sounds_of(prompt: Prompt) -> list[Sound]:
     """The parts of a prompt, in order."""
     parts = prompt if isinstance(prompt, list) else [prompt]
@@ -223,20 +227,35 @@ class Verify(_Node, frozen=True, tag="verify"):
 
 
 class Queue(_Node, frozen=True, tag="queue"):
-    """Wait for an agent of a skill, with music; who came first is first."""
+    """Wait for an agent, with music: in a queue, or for whoever has a skill."""
 
-    instant: ClassVar[tuple[str, ...]] = ("nobody",)
-    waiting: ClassVar[tuple[str, ...]] = ("timeout",)
-    skill: Annotated[str, Meta(min_length=1, max_length=64)]
-    """The code of a `[[skill]]`, or a variable that holds one."""
+    instant: ClassVar[tuple[str, ...]] = ("nobody", "overflow")
+    waiting: ClassVar[tuple[str, ...]] = ("timeout", "call_back")
+    optional: ClassVar[tuple[str, ...]] = ("overflow", "call_back")
     nobody: Target
-    """Where none of its devices can be reached, or there is no such skill."""
+    """Where nobody can come: none is logged on, or there is no such queue, or it is closed."""
     timeout: Target
     """Where nobody has answered by then:"""
+    queue: Annotated[str, Meta(max_length=64)] = ""
+    """The code of a queue, or a variable that holds one;"""
+    skill: Annotated[str, Meta(max_length=64)] = ""
+    """or of a skill. One of the two is needed."""
     max_wait_s: Annotated[float, Meta(gt=0, le=86_400)] = 300.0
     """so long it may take."""
+    priority: Annotated[str, Meta(max_length=64)] = ""
+    """0 to 9, or a variable: a higher one goes first. Empty, or none: that of the queue."""
     music: str = ""
-    """A WAV file, over and over; by default the music on hold."""
+    """A WAV file, over and over; by default that of the queue, else the music on hold."""
+    overflow: str = ""
+    """Where it has become too long, or too many wait; by default as `nobody`."""
+    announce: Prompt = ""
+    """Played when the queue announces: `{position}`, `{wait}`. By default both are spoken."""
+    call_back: str = ""
+    """Where the caller has asked to be called back, and his place is kept. Empty: he can't."""
+    call_back_key: Key = "1"
+    """By this key,"""
+    call_back_to: Annotated[str, Meta(min_length=1, max_length=128)] = "{caller}"
+    """at this number."""
 
 
 class Transfer(_Node, frozen=True, tag="transfer"):
@@ -292,6 +311,8 @@ GIVEN = {
     "agent": "the device that sent the call here; empty where nobody did",
     "call": "the call's name, as in events",
     "reason": "why the last webhook, queue, transfer or return came to nothing",
+    "position": "the place in the queue that was announced last",
+    "wait": "how many minutes that may take; empty where nobody knows",
 }
 """Variables that are always there."""
 
@@ -350,7 +371,11 @@ def texts_of(node: Node) -> Iterator[tuple[str, str]]:
             yield "hash", node.hash
             yield "key", node.key
         case Queue():
-            yield "skill", node.skill
+            for field in ("queue", "skill", "priority", "call_back_to"):
+                yield field, getattr(node, field)
+            for sound in sounds_of(node.announce):
+                yield "announce", sound.digits
+                yield "announce", sound.number
         case Transfer():
             yield "to", node.to
         case Return() | HangUp():

@@ -124,11 +124,46 @@ class Failed:
 
 
 @dataclass(frozen=True, slots=True)
+class Announced:
+    """The queue has the caller told his place, and how many minutes it may take (a text)."""
+
+    ticket: int
+    position: int
+    wait: str
+
+
+@dataclass(frozen=True, slots=True)
+class Diverted:
+    """The queue lets the call go on to a device."""
+
+    ticket: int
+    destination: str
+
+
+@dataclass(frozen=True, slots=True)
+class CallBackKept:
+    """The caller will be called back."""
+
+    ticket: int
+
+
+@dataclass(frozen=True, slots=True)
 class CallEnded:
     """The call has gone: somebody else has taken it, or it is over. Its record says which."""
 
 
-Input = Begun | KeyPressed | PromptEnded | TimePassed | Answered | Failed | CallEnded
+Input = (
+    Begun
+    | KeyPressed
+    | PromptEnded
+    | TimePassed
+    | Answered
+    | Failed
+    | Announced
+    | Diverted
+    | CallBackKept
+    | CallEnded
+)
 
 
 # -- what to do -----------------------------------------------------------------------------------
@@ -173,11 +208,25 @@ class CompareHash:
 
 @dataclass(frozen=True, slots=True)
 class EnterQueue:
-    """Play music and look for an agent. Then `CallEnded`, or `Failed`."""
+    """Play music and look for an agent. Then `CallEnded`, or `Failed`, or `Diverted`."""
 
     ticket: int
-    skill: str
+    queue: str
+    priority: int | None
     music: str
+
+
+@dataclass(frozen=True, slots=True)
+class ResumeMusic:
+    """An announcement is over: music again."""
+
+
+@dataclass(frozen=True, slots=True)
+class AskForCallBack:
+    """The caller wants to be called at this number. Then `CallBackKept`, where he can be."""
+
+    ticket: int
+    number: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +277,8 @@ Action = (
     | CompareHash
     | EnterQueue
     | LeaveQueue
+    | ResumeMusic
+    | AskForCallBack
     | TransferTo
     | ReturnCall
     | GiveData
@@ -287,7 +338,7 @@ class _Turn:
                     self._put(deadline=None)
                     self._too_late()
             case PromptEnded(ticket):  # else of a prompt that a key has ended
-                if ticket == state.ticket and state.phase is Phase.PLAYING:
+                if ticket == state.ticket and state.phase in (Phase.PLAYING, Phase.QUEUED):
                     self._prompt_ended()
             case Answered(ticket, values, right):
                 if ticket == state.ticket and state.phase is Phase.ASKING:
@@ -295,6 +346,9 @@ class _Turn:
             case Failed(ticket, reason):
                 if ticket == state.ticket and state.phase in _WITH_TICKET:
                     self._failed(reason)
+            case Announced(ticket) | Diverted(ticket) | CallBackKept(ticket):
+                if ticket == state.ticket and state.phase is Phase.QUEUED:
+                    self._queue_says(event)
 
     # -- nodes ----------------------------------------------------------------------------------
 
@@ -357,8 +411,9 @@ class _Turn:
             case f.Queue():
                 self._begin_waiting(Phase.QUEUED)
                 self._put(deadline=self.now + node.max_wait_s)
-                skill = filled(node.skill, self._texts)
-                self.actions.append(EnterQueue(self.state.ticket, skill, node.music))
+                queue = filled(node.queue or node.skill, self._texts)
+                priority = _priority(filled(node.priority, self._texts))
+                self.actions.append(EnterQueue(self.state.ticket, queue, priority, node.music))
             case f.Transfer():
                 self._begin_waiting(Phase.LEAVING)
                 to = filled(node.to, self._texts)
@@ -392,6 +447,8 @@ class _Turn:
                 self._go(following)
             case f.Menu(timeout_s=wait_s) | f.Collect(first_digit_s=wait_s):
                 self._put(phase=Phase.LISTENING, deadline=self.now + wait_s)
+            case f.Queue():
+                self.actions.append(ResumeMusic())
             case _:
                 pass
 
@@ -404,6 +461,10 @@ class _Turn:
             return
         if self.state.phase is Phase.LISTENING:
             self._key(key)
+        elif self.state.phase is Phase.QUEUED and isinstance(node, f.Queue):
+            if node.call_back and key == node.call_back_key:
+                number = filled(node.call_back_to, self._texts)
+                self.actions.append(AskForCallBack(self.state.ticket, number))
         elif self.state.phase is Phase.PLAYING and getattr(node, "barge_in", False):
             self.actions.append(StopPrompt())
             if isinstance(node, f.Play):
@@ -482,6 +543,25 @@ class _Turn:
             case _:
                 pass
 
+    def _queue_says(self, event: Announced | Diverted | CallBackKept) -> None:
+        node = self._node
+        if not isinstance(node, f.Queue):
+            return
+        match event:
+            case Announced(ticket, position, wait):
+                told = {"position": str(position), "wait": wait}
+                self._put(variables={**self._texts, **told})
+                prompt = node.announce or (ANNOUNCED_WITH_WAIT if wait else ANNOUNCED)
+                sounds = tuple(replace_texts(each, self._texts) for each in sounds_of(prompt))
+                self.actions.append(PlayPrompt(ticket, sounds))
+            case Diverted(_, destination):
+                self._leave("overflow")
+                self._begin_waiting(Phase.LEAVING)
+                self._put(deadline=None)
+                self.actions.append(TransferTo(self.state.ticket, destination))
+            case CallBackKept():
+                self._go(node.call_back, "call_back")
+
     def _verified(self, node: f.Verify, right: bool) -> None:
         attempts = self.state.attempts.get(self.state.node, 0) + 1
         # What was keyed in is of no further use.
@@ -497,8 +577,10 @@ class _Turn:
     def _failed(self, reason: str) -> None:
         self._reason(reason)
         match self._node:
-            case f.Webhook(on_failure=target) | f.Transfer(failed=target) | f.Queue(nobody=target):
+            case f.Webhook(on_failure=target) | f.Transfer(failed=target):
                 self._go(target, reason)
+            case f.Queue() as node:
+                self._go((reason in CROWDED and node.overflow) or node.nobody, reason)
             case f.Return(otherwise=target):
                 self._go(target, reason)
             case f.Verify() as node:
@@ -544,6 +626,18 @@ class _Turn:
         return self.state.variables
 
 
+def _priority(text: str) -> int | None:
+    return int(text) if text in PRIORITIES else None
+
+
+PRIORITIES = tuple("0123456789")
+CROWDED = ("overflow", "full")
+"""Why a queue has not kept a call, that go to its `overflow`."""
+_PLACE: list[str | Sound] = ["queue_position", Sound(number="{position}")]
+ANNOUNCED: Prompt = _PLACE
+"""What a caller is told of his place by default,"""
+ANNOUNCED_WITH_WAIT: Prompt = [*_PLACE, Sound(ms=300), "queue_wait", Sound(number="{wait}")]
+"""and of how long it may take."""
 _WITH_TICKET = (Phase.ASKING, Phase.QUEUED, Phase.LEAVING)
 
 

@@ -16,6 +16,7 @@ from endpoint.legs.base import (
     Cause,
     DeviceId,
     DigitsSent,
+    IvrQueued,
     IvrVisited,
     LegEvent,
     LegId,
@@ -32,6 +33,20 @@ log = structlog.get_logger(__name__)
 
 Part = Path | tuple[m.Segment, ...]
 """A WAV file, or tones."""
+
+
+@dataclass(frozen=True, slots=True)
+class QueuePlace:
+    """Where in a queue a call is."""
+
+    queue: str
+    """The queue's code."""
+    position: int
+    """From 1."""
+    wait_s: float | None
+    """How long it may take; None: nobody knows."""
+    offered_to: DeviceId | None
+    """Where it rings for the call."""
 
 
 class Mouth(Protocol):
@@ -52,6 +67,9 @@ class Mouth(Protocol):
 
     def tell(self, flow: str, visit: Visit) -> None:
         """Tell everybody that a node has been left."""
+
+    def tell_queued(self, place: QueuePlace) -> None:
+        """Tell everybody where in a queue the call is."""
 
     def hang_up(self) -> None:
         """Leave the call."""
@@ -131,6 +149,13 @@ class IvrLeg(StationLeg):
         """See `Mouth`."""
         if not self._released:
             self._emit(IvrVisited(self.id, flow, visit.node, visit.kind, visit.result))
+
+    def tell_queued(self, place: QueuePlace) -> None:
+        """See `Mouth`."""
+        if not self._released:
+            self._emit(
+                IvrQueued(self.id, place.queue, place.position, place.wait_s, place.offered_to)
+            )
 
     def hang_up(self) -> None:
         """See `Mouth`."""

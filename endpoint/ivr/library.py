@@ -10,7 +10,7 @@ from pathlib import Path
 from endpoint.audio.wav import read_wav
 from endpoint.errors import AudioError
 from endpoint.ivr import hashes, reading, speech
-from endpoint.ivr.flow import Collect, Flow, Menu, Play, Queue, Sound, Verify, sounds_of
+from endpoint.ivr.flow import PROMPTS, Collect, Flow, Menu, Play, Queue, Sound, Verify, sounds_of
 from endpoint.ivr.places import Places
 from endpoint.ivr.reading import FlowError, Mistake
 
@@ -83,16 +83,16 @@ def _unusable(flow: Flow, place: Place) -> list[tuple[str, str, str]]:
     for name, node in flow.node.items():
         tried: list[tuple[str, str]] = []
         match node:
-            case Play() | Menu() | Collect():
-                for field in ("prompt", "invalid_prompt"):
+            case Play() | Menu() | Collect() | Queue():
+                for field in PROMPTS:
                     sounds = sounds_of(getattr(node, field, ""))
                     tried += [(field, _no_audio(place.find(each.file))) for each in sounds]
-            case Queue(music=str(music)) if music:
-                tried.append(("music", _no_audio(place.find(music))))
             case Verify(file=str(file)) if file:
                 tried.append(("file", _no_hashes(place.find(file))))
             case _:
                 pass
+        if isinstance(node, Queue) and node.music:
+            tried.append(("music", _no_audio(place.find(node.music))))
         found += [(name, field, why) for field, why in tried if why]
     return found
 

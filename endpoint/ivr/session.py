@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Coroutine, Sequence
 from contextlib import AbstractContextManager
@@ -26,7 +27,7 @@ from endpoint.errors import CommandRejected
 from endpoint.ivr import hashes, library, webhook
 from endpoint.ivr import interpreter as ivr
 from endpoint.ivr.flow import Flow, Sound
-from endpoint.ivr.leg import Mouth, Part
+from endpoint.ivr.leg import Mouth, Part, QueuePlace
 from endpoint.legs.base import Cause, DeviceId, PlaceLeg
 from endpoint.media import messages as m
 
@@ -43,14 +44,35 @@ class Waiting(Protocol):
         """It has rung there for long enough."""
 
     def turned_away(self, reason: str) -> None:
-        """It waits no longer: nobody is there who could come."""
+        """It waits no longer: nobody comes."""
+
+    def divert(self, device: DeviceId) -> None:
+        """It waits no longer: this device is to take it."""
+
+    def announce(self, position: int, wait_s: float | None) -> None:
+        """Have the caller told where he is."""
+
+    def tell_place(self, place: QueuePlace) -> None:
+        """Where it is now is another place than before."""
+
+    def call_id(self) -> CallId | None:
+        """The call; None where it has gone."""
+
+    def caller(self) -> str:
+        """Who calls, as he is shown."""
 
 
 class Queues(Protocol):
     """Where calls wait for agents."""
 
-    def enter(self, call: Waiting, skill: str) -> None:
-        """A call waits for a skill from now on."""
+    def music(self, queue: str) -> str:
+        """What its callers hear, a file; empty: the music on hold."""
+
+    def enter(self, call: Waiting, queue: str, priority: int | None) -> None:
+        """A call waits in a queue from now on; None: with the priority of that."""
+
+    def call_back(self, call: Waiting, number: str) -> bool:
+        """It waits no longer: its place is that of who is to be called. False: that can't be."""
 
     def leave(self, call: Waiting) -> None:
         """It waits no longer: it was taken, gave up, or is over. Harmless where it does not."""
@@ -102,6 +124,8 @@ class Session:
         self._around = around
         self._inbox: asyncio.Queue[ivr.Input] = asyncio.Queue()
         self._has_begun = False
+        self._music = ""
+        """Heard in the queue."""
         self._early: deque[ivr.KeyPressed] = deque(maxlen=ivr.MOST_AHEAD)
         """Keys of who does not wait until both ends are up."""
         self._transferring = asyncio.Lock()
@@ -201,6 +225,28 @@ class Session:
         if self.state.phase is ivr.Phase.QUEUED:
             self._inbox.put_nowait(ivr.Failed(self.state.ticket, reason))
 
+    def divert(self, device: DeviceId) -> None:
+        """See `Waiting`."""
+        self._inbox.put_nowait(ivr.Diverted(self.state.ticket, device))
+
+    def announce(self, position: int, wait_s: float | None) -> None:
+        """See `Waiting`."""
+        wait = "" if wait_s is None else str(max(1, math.ceil(wait_s / 60)))
+        self._inbox.put_nowait(ivr.Announced(self.state.ticket, position, wait))
+
+    def tell_place(self, place: QueuePlace) -> None:
+        """See `Waiting`."""
+        self.mouth.tell_queued(place)
+
+    def call_id(self) -> CallId | None:
+        """See `Waiting`."""
+        found = self._found()
+        return found[1].id if found is not None else None
+
+    def caller(self) -> str:
+        """See `Waiting`."""
+        return self.state.variables.get("caller", "")
+
     async def _offer(self, device: DeviceId, ticket: int) -> None:
         if not await self._transfer(device, ticket):
             self._around.queues.refused(self, Cause.UNREACHABLE)
@@ -229,9 +275,15 @@ class Session:
                 self._begin(self._ask(action))
             case ivr.CompareHash():
                 self._begin(self._compare(action))
-            case ivr.EnterQueue(_, skill, music):
-                self.mouth.music(self.version.place.find(music) if music else None)
-                self._around.queues.enter(self, skill)
+            case ivr.EnterQueue(_, queue, priority, music):
+                self._music = music or self._around.queues.music(queue)
+                self._play_music()
+                self._around.queues.enter(self, queue, priority)
+            case ivr.ResumeMusic():
+                self._play_music()
+            case ivr.AskForCallBack(ticket, number):
+                if self._around.queues.call_back(self, number):
+                    self._inbox.put_nowait(ivr.CallBackKept(ticket))
             case ivr.LeaveQueue():
                 self._around.queues.leave(self)
                 await self._take_back()
@@ -330,6 +382,9 @@ class Session:
             return event
         self.state = ivr.begin(self.version.flow, self._variables())
         return event
+
+    def _play_music(self) -> None:
+        self.mouth.music(self.version.place.find(self._music) if self._music else None)
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         task = self._tasks.create_task(work)

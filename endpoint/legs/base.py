@@ -326,6 +326,21 @@ class IvrVisited:
 
 
 @dataclass(frozen=True, slots=True)
+class IvrQueued:
+    """The leg is an IVR's, whose call waits in a queue: where it is there now."""
+
+    leg: LegId
+    queue: str
+    """Its code."""
+    position: int
+    """From 1."""
+    wait_s: float | None = None
+    """How long it may take; None: nobody knows."""
+    offered_to: DeviceId | None = None
+    """Where it rings for the call."""
+
+
+@dataclass(frozen=True, slots=True)
 class MediaConfirmed:
     """The first audio packet from the leg was seen."""
 
@@ -463,6 +478,7 @@ LegEvent = (
     | DigitDetected
     | DigitsSent
     | IvrVisited
+    | IvrQueued
     | MediaConfirmed
     | LegDiverted
     | MediaInterrupted

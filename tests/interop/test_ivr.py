@@ -271,18 +271,18 @@ async def test_who_waits_for_an_agent_hears_music_and_then_him(tmp_path: Path) -
         Baresip(tmp_path / "6003", "6003", desk.sip, password=desk.password, tone_hz=1800) as third,
     ):
         await customer.send_digits("7")
-        await visited(desk, "none", "unknown_skill")
+        await visited(desk, "none", "unknown_queue")
         talk = await desk.do(MakeCall(OTHER, AGENT))
         await desk.event(Established, call=talk.call)
         await customer.send_digits("4")
         await third.ringing()
         await hear({customer: set(MUSIC_HZ)})
         (queue,) = desk.endpoint.queues.facts()
-        assert (queue.reachable, queue.free, len(queue.waiting_s)) == (2, 1, 1)
+        assert (len(queue.devices), queue.free, len(queue.calls)) == (2, 1, 1)
         await desk.do(ClearConnection(OTHER, talk.call))
         await desk.event(Transferred, transferred_to=OTHER)
         await hear({customer: {OTHER_HZ}, desk.ear(OTHER): {CUSTOMER_HZ}})
-        assert desk.endpoint.queues.facts()[0].waiting_s == ()
+        assert desk.endpoint.queues.facts()[0].calls == ()
 
 
 @asynccontextmanager
@@ -395,7 +395,7 @@ async def test_who_hangs_up_while_others_are_called_or_asked_for_him_leaves_noth
             assert await path_of(desk, over.call) == [("menu", key), (node, "")]
             assert not desk.endpoint.controller.calls()
             await until(lambda: desk.endpoint.ivrs.facts()[0].calls == 0)
-            assert desk.endpoint.queues.facts()[0].waiting_s == ()
+            assert desk.endpoint.queues.facts()[0].calls == ()
 
 
 async def test_a_flow_that_is_changed_is_used_by_new_calls_alone(tmp_path: Path) -> None:

@@ -11,15 +11,17 @@ from typing import Any, Self, cast
 import aiohttp
 import pytest
 
-from endpoint.agents.queue import Skill
+from endpoint.agents.crew import SkillDevices
+from endpoint.agents.directory import Directory
 from endpoint.agents.skills import SkillQueues
 from endpoint.ivr import host
 from endpoint.ivr.host import Ivrs, IvrSettings
 from endpoint.ivr.interpreter import Visit
-from endpoint.ivr.leg import IvrStation, Listener, Part
+from endpoint.ivr.leg import IvrStation, Listener, Part, QueuePlace
 from endpoint.legs.base import (
     DeviceId,
     DigitDetected,
+    IvrQueued,
     IvrVisited,
     LegEvent,
     LegId,
@@ -76,6 +78,12 @@ class FakeMouth:
         if not self.leg.is_over:
             told = IvrVisited(self.id, flow, visit.node, visit.kind, visit.result)
             self.leg.exchange.tell(told)
+
+    def tell_queued(self, place: QueuePlace) -> None:
+        if not self.leg.is_over:
+            self.leg.exchange.tell(
+                IvrQueued(self.id, place.queue, place.position, place.wait_s, place.offered_to)
+            )
 
     def hang_up(self) -> None:
         self.leg.hang_up()
@@ -179,7 +187,12 @@ class IvrDesk:
 
 @asynccontextmanager
 async def open_ivr_desk(
-    monkeypatch: pytest.MonkeyPatch, flow: Path, code: str, skills: Sequence[Skill], **options: Any
+    monkeypatch: pytest.MonkeyPatch,
+    flow: Path,
+    code: str,
+    skills: Sequence[SkillDevices],
+    directory: Directory | None = None,
+    **options: Any,
 ) -> AsyncIterator[IvrDesk]:
     """A desk where one code is an IVR; every device of a skill can be reached."""
     # Files are looked at in a thread, which lives in real time.
@@ -187,7 +200,7 @@ async def open_ivr_desk(
     ivrs = Ivrs([IvrSettings(DeviceId(code), str(flow))])
     exchange = IvrExchange(ivrs.stations())
     async with open_desk(exchange=exchange, **options) as desk:
-        queues = SkillQueues(desk.controller, skills, lambda _: True)
+        queues = SkillQueues(desk.controller, skills, lambda _: True, directory=directory)
         async with queues, ivrs.serve(desk.controller, queues):
             http = ivrs.http
             try:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from endpoint.agents.queue import Skill
+from endpoint.agents.crew import SkillDevices
 from endpoint.callcontrol import commands as do
 from endpoint.callcontrol import events as told
 from endpoint.callcontrol.controller import ControllerSettings
@@ -156,12 +156,12 @@ class There:
     """Who waits."""
     ringing: FakeLeg | None
 
-    @property
-    def way(self) -> list[tuple[str, str]]:
-        """Of the record, if it ends here."""
+    def way(self, queue: str = "abandoned") -> list[tuple[str, str]]:
+        """Of the record, if it ends here; `queue`: what has become of who waits for an agent."""
         if self.point is Point.MENU:
             return [("menu", "")]
-        return [("menu", KEYS[self.point]), (self.point.partition(",")[0], "")]
+        node = self.point.partition(",")[0]
+        return [("menu", KEYS[self.point]), (node, queue if node == "queue" else "")]
 
     async def over(self, calls: int = 1) -> None:
         """Nobody is left of so many calls."""
@@ -174,7 +174,7 @@ class There:
         """The flow has ended, and nothing is done for it any more."""
         await self.desk.desk.let_pass(0.1)
         assert self.desk.calls_in_flows == 0
-        assert [each.waiting_s for each in self.desk.queues.facts()] == [()]
+        assert [each.calls for each in self.desk.queues.facts()] == [()]
         assert self.desk.webhook.waiting == 0
 
     def nobody_in_silence(self) -> None:
@@ -189,7 +189,7 @@ async def at(
 ) -> AsyncIterator[There]:
     """B has come to the flow, and to the point."""
     (tmp_path / "flow.toml").write_text(FLOW)
-    skills = [Skill("1001", (C,), rest_s=PATIENCE_S)]
+    skills = [SkillDevices("1001", (C,), rest_s=PATIENCE_S)]
     async with open_ivr_desk(monkeypatch, tmp_path / "flow.toml", IVR, skills) as desk:
         agent = None
         if by is By.CALL:
@@ -249,7 +249,7 @@ async def test_b_goes_and_nothing_is_left(
         if there.ringing is not None:
             assert there.ringing.release_cause is Cause.CANCELLED
         (record,) = [each for each in there.desk.desk.records.written if each.ivr_path]
-        assert [(each.node, each.outcome) for each in record.ivr_path] == there.way
+        assert [(each.node, each.outcome) for each in record.ivr_path] == there.way()
         assert record.ending.cause is (Cause.MEDIA_TIMEOUT if lost else Cause.NORMAL)
         assert record.ending.releasing_device == (None if lost else B)
 
@@ -275,10 +275,10 @@ async def test_who_is_called_does_not_come_and_the_flow_goes_its_way(
         if point is Point.QUEUE:
             assert heard == {"music"}
             there.customer.hang_up()
-            way = there.way
+            way = there.way()
         else:
             assert heard == {"prompt"}
-            way = [*there.way[:-1], (str(point), str(cause)), ("say", ""), ("end", "")]
+            way = [*there.way()[:-1], (str(point), str(cause)), ("say", ""), ("end", "")]
             await there.desk.desk.told(told.CallCleared)
             if by is By.LOAN:
                 assert there.desk.exchange.heard() == {A: {B}, B: {A}}
@@ -302,7 +302,7 @@ async def test_who_is_called_comes_and_goes(
         assert there.desk.exchange.heard() == {B: {other}, other: {B}, **waits}
         there.ringing.hang_up()
         await there.desk.desk.told(told.CallCleared)
-        assert there.desk.path() == there.way
+        assert there.desk.path() == there.way("answered")
         if by is By.LOAN:
             assert there.desk.exchange.heard() == {A: {B}, B: {A}}
             await there.desk.desk.clear(A)
@@ -320,7 +320,7 @@ async def test_who_waits_takes_b_back(
         assert there.desk.exchange.heard() == {A: {B}, B: {A}}
         if there.ringing is not None:
             assert there.ringing.release_cause is Cause.CANCELLED
-        assert there.desk.path() == there.way
+        assert there.desk.path() == there.way()
         await there.desk.desk.clear(A)
         await there.over()
 
@@ -343,7 +343,7 @@ async def test_who_waits_goes_and_b_stays_in_the_flow(
             there.nobody_in_silence()
         there.customer.hang_up()
         await there.over()
-        assert there.desk.path() == there.way
+        assert there.desk.path() == there.way("answered" if there.ringing else "abandoned")
 
 
 @pytest.mark.parametrize("lost", [False, True], ids=["is taken out", "loses its audio"])
@@ -375,7 +375,7 @@ async def test_the_ivr_goes_and_b_is_let_go_or_comes_back_or_waits_for_who_rings
             await desk.clear(A)
         await there.over(by is By.LOAN)
         ways = [there.desk.path(at) for at in range(len(desk.records.written))]
-        assert there.way in ways
+        assert there.way("answered" if there.ringing else "ended") in ways
 
 
 @pytest.mark.parametrize(("by", "point"), RINGING)
@@ -392,7 +392,9 @@ async def test_b_goes_at_the_moment_in_which_who_is_called_comes(
             there.ringing.answer()
             there.customer.hang_up()
         await there.over(1 + (by is By.LOAN))
-        assert there.way in [there.desk.path(at) for at in range(1 + (by is By.LOAN))]
+        assert there.way("abandoned" if first == B else "answered") in [
+            there.desk.path(at) for at in range(1 + (by is By.LOAN))
+        ]
 
 
 @pytest.mark.parametrize("goes", [False, True], ids=["stays", "goes"])
@@ -449,7 +451,7 @@ async def test_what_was_told_faster_than_it_was_read_is_found_by_a_look(
 ) -> None:
     """Else the flow would never begin, and B wait in silence for one who has declined already."""
     (tmp_path / "flow.toml").write_text(small(start))
-    skills = [Skill("1001", (C,), rest_s=5.0)]
+    skills = [SkillDevices("1001", (C,), rest_s=5.0)]
     settings = ControllerSettings(history=1)
     async with open_ivr_desk(
         monkeypatch, tmp_path / "flow.toml", IVR, skills, settings=settings
@@ -477,7 +479,7 @@ async def test_who_is_looked_up_while_the_time_in_the_queue_ends_is_not_left_rin
     """The offer was decided and not begun yet: who is asked whom 6002 means takes his time."""
     (tmp_path / "flow.toml").write_text(small("queue", queue="max_wait_s = 1"))
     async with open_ivr_desk(
-        monkeypatch, tmp_path / "flow.toml", IVR, [Skill("1001", (C,))]
+        monkeypatch, tmp_path / "flow.toml", IVR, [SkillDevices("1001", (C,))]
     ) as desk:
         known, asked = asyncio.Event(), asyncio.Event()
 

@@ -6,7 +6,7 @@ Requests forbid unknown fields; answers allow them, so that an older client read
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
@@ -609,21 +609,63 @@ class Ivrs(Struct, frozen=True):
     ivr: list[Ivr]
 
 
-class Queue(Struct, frozen=True):
-    """Calls that wait for a skill."""
+class WaitingCall(Struct, frozen=True):
+    """Somebody who waits in a queue."""
 
-    skill: str
-    """Its code."""
+    call: str | None
+    """None: he has gone, and is to be called back."""
+    caller: str
+    """As he is shown; of who is to be called back, the number."""
+    position: int
+    """From 1."""
+    waited_s: float
+    """So long, in all queues that he was in."""
+    priority: int
+    """0 to 9: a higher one goes first."""
+    offered_to: str | None
+    """Where it rings for him."""
+    call_back: bool
+    """He is to be called back."""
+
+
+class QueueDay(Struct, frozen=True):
+    """What has become of a queue's calls today."""
+
+    date: date
+    """The day (UTC)."""
+    outcomes: dict[str, int]
+    """How many have left it how: `answered`, `abandoned`, `overflow`, `timeout`, `nobody`, …"""
+    waited_s: dict[str, float]
+    """How long all of these have waited together."""
+
+
+class Queue(Struct, frozen=True):
+    """Where calls wait for agents."""
+
+    queue: str
+    """Its code: of a queue, or of a skill that has none of its own."""
+    name: str
+    """For a person."""
     devices: list[str]
-    """Whom they are offered to."""
+    """Where those are who could serve it,"""
     reachable: int
-    """How many of these can be called,"""
+    """how many they are,"""
     free: int
-    """and are in no call."""
-    waiting_s: list[float]
-    """How long each has waited, who came first first."""
-    ringing: list[str]
-    """Where one of them rings now."""
+    """and how many of them may be offered a call."""
+    agents: int
+    """Agents among them: who is logged on and has a skill that it wants,"""
+    ready: int
+    """how many of these are ready,"""
+    busy: int
+    """and how many are in a call."""
+    waiting: list[WaitingCall]
+    """In the order in which they are served."""
+    longest_s: float
+    """How long the one who came first has waited; 0 where nobody waits."""
+    wait_s: float | None
+    """How long who comes now may have to wait; null: nobody knows."""
+    today: QueueDay
+    """Since midnight (UTC), or since we began."""
 
 
 class Queues(Struct, frozen=True):

@@ -21,6 +21,9 @@ say distributors "For urgent matters, press 1. For service in English, press 2. 
 say enter_number "Please key in your distributor number, and then the pound key."
 say you_entered "You have entered"
 say goodbye "Goodbye."
+say queue_position "Your place in the queue is number"
+say queue_wait "The expected time of waiting, in minutes, is"
+say call_back "We will call you back. Goodbye."
 for n in 0 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 30 40 50 60 70 80 90 \
     hundred thousand star pound a b c d; do
     say "digits/$n" "$n"

@@ -26,6 +26,11 @@ FIELDS = {
     "flow": "survey",
     "node": "rate",
     "result": "5",
+    "queue": "sales",
+    "position": 2,
+    "offered_to": "6002",
+    "outcome": "answered",
+    "waited_s": 12.4,
 }
 
 

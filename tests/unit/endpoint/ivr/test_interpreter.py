@@ -217,7 +217,7 @@ def test_a_webhook_answers() -> None:
     assert (asked.url, asked.body) == ("http://127.0.0.1:9/77", {"OrderID": "77", "choice": "2"})
     one.happens(ivr.Answered(asked.ticket, {"tier": "gold"}))
     assert one.at() == ("queue", Phase.QUEUED)
-    assert one.of(ivr.EnterQueue) == [ivr.EnterQueue(one.state.ticket, "1002", "")]
+    assert one.of(ivr.EnterQueue) == [ivr.EnterQueue(one.state.ticket, "1002", None, "")]
 
 
 def test_a_webhook_that_is_down_or_late_goes_its_way() -> None:
@@ -298,7 +298,7 @@ def test_who_waits_too_long_is_asked_whether_he_waits_on() -> None:
     one = Caller(ivr.begin(load(Place(file_of("welcome"))), {"Skill": "1002"}))
     one.happens(ivr.Begun())
     one.hears_it_out()
-    assert one.of(ivr.EnterQueue) == [ivr.EnterQueue(one.state.ticket, "1002", "")]
+    assert one.of(ivr.EnterQueue) == [ivr.EnterQueue(one.state.ticket, "1002", None, "")]
     one.waits(120)
     assert one.at() == ("still_busy", Phase.PLAYING)
     one.press("1")
@@ -315,7 +315,7 @@ def test_a_distributor_keys_his_number_in_and_waits_for_his_skill() -> None:
     assert one.of(ivr.GiveData) == [ivr.GiveData({"DistributorID": "815"})]
     one.hears_it_out()
     one.press("2")
-    assert one.of(ivr.EnterQueue) == [ivr.EnterQueue(one.state.ticket, "1003", "")]
+    assert one.of(ivr.EnterQueue) == [ivr.EnterQueue(one.state.ticket, "1003", None, "")]
 
 
 def test_a_call_visits_no_more_than_so_many_nodes() -> None:
@@ -450,3 +450,118 @@ kind = "hangup"
     one.hears_it_out()
     one.press("2")
     assert one.at() == ("choice", Phase.PLAYING)
+
+
+QUEUE = """
+start = "queue"
+variables = { urgent = "7" }
+
+[node.queue]
+kind = "queue"
+queue = "sales"
+priority = "{urgent}"
+nobody = "end"
+timeout = "end"
+overflow = "crowded"
+call_back = "promised"
+call_back_key = "5"
+music = "queue_wait"
+
+[node.crowded]
+kind = "play"
+prompt = "nobody"
+next = "end"
+
+[node.promised]
+kind = "play"
+prompt = "call_back"
+next = "end"
+
+[node.end]
+kind = "hangup"
+"""
+
+
+def in_queue(text: str = QUEUE) -> Caller:
+    one = Caller(ivr.begin(flow(text), {"caller": "10086"}))
+    one.happens(ivr.Begun())
+    assert one.at() == ("queue", Phase.QUEUED)
+    return one
+
+
+@pytest.mark.parametrize(("said", "meant"), [("7", 7), ("0", 0), ("10", None), ("", None)])
+def test_the_priority_is_a_digit_or_that_of_the_queue(said: str, meant: int | None) -> None:
+    one = in_queue(QUEUE.replace('"7"', f'"{said}"'))
+    assert one.of(ivr.EnterQueue) == [
+        ivr.EnterQueue(one.state.ticket, "sales", meant, "queue_wait")
+    ]
+
+
+def test_what_the_queue_announces_is_spoken_and_then_music_again() -> None:
+    one = in_queue()
+    for wait, parts in (
+        ("", ["queue_position", "3"]),
+        ("2", ["queue_position", "3", "queue_wait", "2"]),
+    ):
+        one.happens(ivr.Announced(one.state.ticket, 3, wait))
+        (play,) = one.of(ivr.PlayPrompt)
+        assert isinstance(play, ivr.PlayPrompt)
+        assert [each.file or each.number for each in play.sounds if not each.ms] == parts
+        assert one.at() == ("queue", Phase.QUEUED)
+        one.hears_it_out()
+        assert one.actions == [ivr.ResumeMusic()]
+    own = in_queue(QUEUE.replace("music =", 'announce = { digits = "{position}" }\nmusic ='))
+    own.happens(ivr.Announced(own.state.ticket, 3, "2"))
+    assert own.of(ivr.PlayPrompt) == [
+        ivr.PlayPrompt(own.state.ticket, (ivr.Sound(digits="3"),)),
+    ]
+    own.happens(ivr.Announced(own.state.ticket - 1, 4, "2"))
+    assert own.actions == []
+
+
+def test_who_asks_to_be_called_back_goes_on_when_that_is_promised() -> None:
+    one = in_queue()
+    one.press("4")
+    assert one.actions == []
+    one.press("5")
+    assert one.actions == [ivr.AskForCallBack(one.state.ticket, "10086")]
+    assert one.at() == ("queue", Phase.QUEUED)
+    one.happens(ivr.CallBackKept(one.state.ticket))
+    assert one.at() == ("promised", Phase.PLAYING)
+    assert one.results()[0] == "queue:call_back"
+    none = in_queue(
+        QUEUE.replace('call_back = "promised"\n', "")
+        .replace("[node.promised]", "[node.p]")
+        .replace('overflow = "crowded"', 'overflow = "p"')
+        .replace("[node.crowded]", "[node.c]")
+        .replace('prompt = "call_back"\nnext = "end"', 'prompt = "call_back"\nnext = "c"')
+    )
+    none.press("5")
+    assert none.actions == []
+
+
+def test_a_queue_that_lets_a_call_go_on_to_a_device() -> None:
+    one = in_queue()
+    one.happens(ivr.Diverted(one.state.ticket, "6009"))
+    assert one.of(ivr.TransferTo) == [ivr.TransferTo(one.state.ticket, "6009")]
+    assert one.results() == ["queue:overflow"]
+    one.waits(1000)  # nothing is due any more
+    assert one.at() == ("queue", Phase.LEAVING)
+    one.happens(ivr.Failed(one.state.ticket, "busy"))
+    assert one.state.phase is Phase.OVER
+
+
+@pytest.mark.parametrize(
+    ("reason", "node"), [("full", "crowded"), ("overflow", "crowded"), ("closed", "end")]
+)
+def test_where_it_is_too_crowded_there_is_a_way_of_its_own(reason: str, node: str) -> None:
+    one = in_queue()
+    one.happens(ivr.Failed(one.state.ticket, reason))
+    assert one.state.node == node
+    other = in_queue(
+        QUEUE.replace('overflow = "crowded"', 'overflow = ""').replace(
+            'prompt = "call_back"\nnext = "end"', 'prompt = "call_back"\nnext = "crowded"'
+        )
+    )
+    other.happens(ivr.Failed(other.state.ticket, reason))
+    assert other.state.node == "end"

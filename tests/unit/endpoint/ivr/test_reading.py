@@ -95,6 +95,22 @@ tries = 0
         ),
         (f'start = "end"\n[node."1 2"]\nkind = "hangup"\n{END}', "2: node.1 2: expected a name"),
         (with_play('kind = "play"\nnext = "end"'), "2: node.a: prompt: found nothing"),
+        (
+            with_play('kind = "queue"\nnobody = "end"\ntimeout = "end"'),
+            "2: node.a: expected exactly one of queue and skill",
+        ),
+        (
+            with_play(
+                'kind = "queue"\nqueue = "q"\npriority = "10"\nnobody = "end"\ntimeout = "end"'
+            ),
+            "5: node.a.priority: found '10', expected 0 to 9, or a variable",
+        ),
+        (
+            with_play(
+                'kind = "queue"\nqueue = "q"\nannounce = "nope"\nnobody = "end"\ntimeout = "end"'
+            ),
+            "5: node.a.announce: found 'nope', expected a WAV file that is there",
+        ),
         (with_play('kind = "play"\nprompt = ""\nnext = "end"'), "4: node.a.prompt: found nothing"),
         (
             with_play('kind = "play"\nprompt = "welcome"\nnext = "ende"'),

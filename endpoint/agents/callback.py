@@ -1,0 +1,113 @@
+"""Calling back who did not want to wait: the agent first, then the customer.
+
+So whoever picks up hears a person, and nobody is called for whom there is no agent. What the agent
+pays for that is to hear the customer's telephone ring.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+import structlog
+
+from endpoint.callcontrol.commands import ClearConnection, MakeCall
+from endpoint.callcontrol.controller import CallController
+from endpoint.callcontrol.events import CallCleared, CallEvent, Established, Originated
+from endpoint.callcontrol.model import CallId
+from endpoint.errors import CommandRejected
+from endpoint.legs.base import DeviceId
+
+log = structlog.get_logger(__name__)
+
+
+class CallBackOutcome(StrEnum):
+    """What came of one try."""
+
+    TALKED = "talked"
+    NO_AGENT = "no_agent"
+    """The agent's telephone was not answered."""
+    UNREACHABLE = "unreachable"
+    """The agent's could not be called at all."""
+    NOBODY = "nobody"
+    """The customer's was not answered, or may not be called."""
+
+
+@dataclass(slots=True, eq=False)
+class CallBack:
+    """Somebody who is to be called, and the try that goes on."""
+
+    number: str
+    """Whom to call."""
+    queue: str
+    device: DeviceId | None = None
+    """The agent's."""
+    call: CallId | None = None
+    has_agent: bool = False
+    """He has picked up: the customer's telephone rings."""
+    withdrawn: bool = False
+
+
+class CallBacks:
+    """Tries that go on; told of each once what came of it."""
+
+    def __init__(
+        self,
+        controller: CallController,
+        ended: Callable[[CallBack, CallBackOutcome], None],
+    ) -> None:
+        self._controller = controller
+        self._ended = ended
+        self._trying: dict[CallId, CallBack] = {}
+
+    async def offer(self, what: CallBack, device: DeviceId) -> None:
+        """Call the agent, then the customer."""
+        what.device, what.has_agent, what.withdrawn = device, False, False
+        command = MakeCall(device, what.number, data={"CallBackOf": what.queue})
+        try:
+            accepted = await self._controller.submit(command)
+        except CommandRejected as rejected:
+            log.warning("call-back refused", queue=what.queue, reason=rejected.reason)
+            busy = any(True for _ in self._controller.whereabouts.calls_of(device))
+            refused = CallBackOutcome.UNREACHABLE if busy else CallBackOutcome.NOBODY
+            self._ended(what, refused)
+            return
+        what.call = accepted.call
+        self._trying[accepted.call] = what
+        if not any(call.id == accepted.call for call in self._controller.calls()):
+            self._over(what)
+
+    async def withdraw(self, what: CallBack) -> None:
+        """The agent has let it ring for long enough. One who is there stays."""
+        if what.call is None or what.device is None or what.has_agent:
+            return
+        what.withdrawn = True
+        try:
+            await self._controller.submit(ClearConnection(what.device, what.call))
+        except CommandRejected as rejected:
+            log.info("call-back not withdrawn", queue=what.queue, reason=rejected.reason)
+
+    def heed(self, event: CallEvent) -> None:
+        """Something was told of a call."""
+        what = self._trying.get(event.call)
+        if what is None:
+            return
+        match event:
+            case Originated():
+                what.has_agent = True
+            case Established() if event.device != what.device:
+                del self._trying[event.call]
+                what.call = None
+                self._ended(what, CallBackOutcome.TALKED)
+            case CallCleared():
+                self._over(what)
+            case _:
+                pass
+
+    def _over(self, what: CallBack) -> None:
+        if what.call is not None:
+            self._trying.pop(what.call, None)
+            what.call = None
+        outcome = CallBackOutcome.NOBODY if what.has_agent else CallBackOutcome.NO_AGENT
+        self._ended(what, outcome)

@@ -1,0 +1,116 @@
+"""Who can take calls of queues now: agents who are logged on, and devices that need none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from endpoint.agents.model import AgentId, AgentState, SkillLevel
+from endpoint.agents.queue import Member
+from endpoint.agents.session import AgentCommand, Session
+from endpoint.callcontrol.controller import CallController
+from endpoint.callcontrol.events import CallEvent, ConnectionCleared, Failed
+from endpoint.legs.base import DeviceId, DeviceRegistered
+
+
+@dataclass(frozen=True, slots=True)
+class SkillDevices:
+    """A skill that devices have though no agent is logged on there: its calls ring at them."""
+
+    code: str
+    devices: tuple[DeviceId, ...]
+    ring_s: float = 20.0
+    """So long it rings at one; then at the next."""
+    rest_s: float = 10.0
+    """A device that did not answer is left alone for so long."""
+    name: str = ""
+    """For a person."""
+
+
+class Crew(Protocol):
+    """The agents who are logged on."""
+
+    def sessions(self) -> Iterable[Session]:
+        """Of all of them, as they stand."""
+
+    def watch(self, changed: Callable[[AgentId], None]) -> Callable[[], None]:
+        """Be told whose state may be another, until what is returned is called."""
+
+    def do(self, agent: AgentId, what: AgentCommand) -> int:
+        """Have a command done. Raises CommandRejected."""
+
+    def note_offer(self, device: DeviceId) -> None:
+        """A queue offers a call there: what it brings about may have to be written down."""
+
+
+class NoCrew:
+    """Where no agents log on."""
+
+    def sessions(self) -> Iterable[Session]:
+        """See `Crew`."""
+        return ()
+
+    def watch(self, changed: Callable[[AgentId], None]) -> Callable[[], None]:
+        """See `Crew`."""
+        return lambda: None
+
+    def do(self, agent: AgentId, what: AgentCommand) -> int:
+        """See `Crew`."""
+        raise AssertionError("nobody is logged on")
+
+    def note_offer(self, device: DeviceId) -> None:
+        """See `Crew`."""
+
+
+class Members:
+    """Both, as they are now. A device where an agent is logged on is the agent's alone."""
+
+    def __init__(
+        self,
+        controller: CallController,
+        skills: Sequence[SkillDevices],
+        is_reached: Callable[[DeviceId], bool],
+        crew: Crew,
+    ) -> None:
+        self._controller = controller
+        self._is_reached = is_reached
+        self._crew = crew
+        self._skills: dict[DeviceId, tuple[SkillLevel, ...]] = {}
+        for skill in skills:
+            for device in skill.devices:
+                has = self._skills.get(device, ())
+                self._skills[device] = (*has, SkillLevel(skill.code))
+        self._idle_since: dict[DeviceId, float] = {}
+        """Of devices without agents."""
+
+    def all(self) -> list[Member]:
+        """Those that can be reached."""
+        whereabouts = self._controller.whereabouts
+        members, taken = [], set()
+        for session in self._crew.sessions():
+            taken.add(session.device)
+            if session.reachable:
+                is_ready = session.state is AgentState.READY
+                free = is_ready and not whereabouts.calls_of(session.device)
+                members.append(
+                    Member(session.device, session.agent, session.serves, free, session.since)
+                )
+        if self._skills.keys() <= taken:
+            return members
+        registered = {
+            event.device
+            for event in self._controller.registrations()
+            if isinstance(event, DeviceRegistered)
+        }
+        for device, has in self._skills.items():
+            if device not in taken and (device in registered or self._is_reached(device)):
+                free = not whereabouts.calls_of(device)
+                since = self._idle_since.get(device, 0.0)
+                members.append(Member(device, None, has, free, since))
+        return members
+
+    def heed(self, event: CallEvent, now: float) -> None:
+        """Take note of who is idle from now on."""
+        if isinstance(event, ConnectionCleared | Failed) and event.device in self._skills:
+            self._idle_since[event.device] = now

@@ -1,0 +1,322 @@
+"""Calls wait in queues: what callers, agents and records come to know of it. In virtual time.
+
+Customers call the IVR 999, whose flow leads into a queue; 6001 and 6002 are telephones that serve
+it. What is offered to whom by which rule is proved by itself, in the unit tests of the queue.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from endpoint.agents.crew import SkillDevices
+from endpoint.agents.directory import (
+    Contents,
+    DirectoryInUse,
+    KnownPasswords,
+    Overflow,
+    QueueSettings,
+    SkillWanted,
+)
+from endpoint.agents.queue import CALL_BACK_AGAIN_S, CALL_BACK_TRIES
+from endpoint.callcontrol import events as told
+from endpoint.callcontrol.model import CallRecord, IvrStep
+from endpoint.legs.base import Cause, DeviceId, LegRole
+from tests.fakes.exchange import FakeLeg
+from tests.scenarios.ivrdesk import IvrDesk, open_ivr_desk
+
+pytestmark = pytest.mark.scenario
+
+IVR, A, C = "999", "6001", "6002"
+FLOW = """
+start = "ask"
+variables = {{ priority = "" }}
+
+[node.ask]
+kind = "menu"
+prompt = {{ tone_hz = [440], ms = 1 }}
+choices = {{ 1 = "queue", 9 = "urgent" }}
+no_input = "queue"
+invalid = "queue"
+
+[node.urgent]
+kind = "set"
+values = {{ priority = "9" }}
+next = "queue"
+
+[node.queue]
+kind = "queue"
+queue = "sales"
+priority = "{{priority}}"
+nobody = "closed"
+timeout = "closed"
+overflow = "crowded"
+call_back = "promised"
+max_wait_s = 1000
+{more}
+
+[node.closed]
+kind = "play"
+prompt = {{ tone_hz = [440], ms = 1000 }}
+next = "end"
+
+[node.crowded]
+kind = "play"
+prompt = {{ tone_hz = [440], ms = 1000 }}
+next = "end"
+
+[node.promised]
+kind = "play"
+prompt = {{ tone_hz = [440], ms = 1000 }}
+next = "end"
+
+[node.end]
+kind = "hangup"
+"""
+SALES = QueueSettings("sales", skills=(SkillWanted("talk"),), ring_s=20, rest_s=10, call_back=True)
+
+
+@asynccontextmanager
+async def centre(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    queues: Iterable[QueueSettings] = (SALES,),
+    devices: tuple[str, ...] = (A, C),
+    more: str = "",
+) -> AsyncIterator[IvrDesk]:
+    (tmp_path / "flow.toml").write_text(FLOW.format(more=more))
+    directory = DirectoryInUse(KnownPasswords({}), Contents(queues=tuple(queues)))
+    talk = [SkillDevices("talk", tuple(map(DeviceId, devices)))]
+    async with open_ivr_desk(
+        monkeypatch, tmp_path / "flow.toml", IVR, talk, directory=directory
+    ) as desk:
+        yield desk
+
+
+async def calls(desk: IvrDesk, customer: str, key: str = "1") -> FakeLeg:
+    """A customer comes and is in the queue."""
+    leg = desk.exchange.offer(customer, IVR, LegRole.LINE)
+    await desk.desk.told(told.Established, IVR)
+    leg.press(key)
+    waits = await desk.desk.told(told.WaitsInQueue)
+    assert waits.queue == "sales"
+    return leg
+
+
+async def rings(desk: IvrDesk, device: str) -> FakeLeg:
+    leg = await desk.exchange.placed(device)
+    leg.ring()
+    return leg
+
+
+async def answered(desk: IvrDesk, device: str) -> FakeLeg:
+    leg = await rings(desk, device)
+    leg.answer()
+    left = await desk.desk.told(told.LeftQueue)
+    assert left.outcome == "answered"
+    return leg
+
+
+def outcomes(desk: IvrDesk, queue: str = "sales") -> dict[str, int]:
+    (facts,) = [each for each in desk.queues.facts() if each.settings.code == queue]
+    return dict(facts.today.outcomes)
+
+
+def waited(record: CallRecord) -> list[IvrStep]:
+    return [each for each in record.ivr_path if each.queue]
+
+
+async def test_where_it_is_and_what_became_of_it_is_told_recorded_and_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with centre(tmp_path, monkeypatch, devices=(A,)) as desk:
+        await calls(desk, "10001")
+        agent = await answered(desk, A)
+        first = await calls(desk, "10002")
+        second = await calls(desk, "10003")
+        places = [each for each in desk.desk.events if isinstance(each, told.WaitsInQueue)]
+        assert [(each.position, each.offered_to) for each in places] == [
+            (1, A),
+            (1, None),
+            (2, None),
+        ]
+        await desk.desk.let_pass(30)
+        (facts,) = [each for each in desk.queues.facts() if each.settings.code == "sales"]
+        assert [(each.caller, each.position) for each in facts.calls] == [
+            ("10002", 1),
+            ("10003", 2),
+        ]
+        assert facts.calls[0].waited_s == pytest.approx(30, abs=1)
+        first.hang_up()
+        left = await desk.desk.told(told.LeftQueue)
+        assert (left.queue, left.outcome) == ("sales", "abandoned")
+        assert left.waited_s == pytest.approx(30, abs=1)
+        moved = await desk.desk.told(told.WaitsInQueue)
+        assert moved.position == 1
+        agent.hang_up()
+        offered = await desk.desk.told(told.WaitsInQueue)
+        assert offered.offered_to == A
+        await answered(desk, A)
+        second.hang_up()
+        await desk.desk.let_pass(1)
+        steps = [step for record in desk.desk.records.written for step in waited(record)]
+        assert sorted(step.outcome for step in steps) == ["abandoned", "answered", "answered"]
+        (abandoned,) = [step for step in steps if step.outcome == "abandoned"]
+        assert abandoned.queue == "sales"
+        assert abandoned.waited_s == pytest.approx(30, abs=1)
+        assert outcomes(desk) == {"answered": 2, "abandoned": 1}
+        assert desk.queues.tally.outcomes["sales", "abandoned"] == 1
+
+
+async def test_a_higher_priority_goes_first_and_who_waits_hears_music(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with centre(tmp_path, monkeypatch, devices=(A,)) as desk:
+        await calls(desk, "10001")
+        agent = await answered(desk, A)
+        await calls(desk, "10002")
+        await calls(desk, "10003", key="9")
+        sounds = desk.exchange.sounds()
+        assert (sounds["10002"], sounds["10003"]) == ({"music"}, {"music"})
+        agent.hang_up()
+        await answered(desk, A)
+        assert desk.exchange.heard()["10003"] == {A}
+
+
+async def test_who_does_not_answer_is_passed_over_and_the_caller_goes_on_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with centre(tmp_path, monkeypatch) as desk:
+        await calls(desk, "10001")
+        first = await rings(desk, A)
+        await desk.desk.let_pass(SALES.ring_s - 0.1)
+        assert not first.is_over
+        await answered(desk, C)
+        assert first.release_cause is Cause.CANCELLED
+        assert desk.exchange.heard()["10001"] == {C}
+
+
+async def test_he_is_told_where_he_is_and_hears_music_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sales = replace(SALES, announce_every_s=30, announce_wait=True)
+    async with centre(tmp_path, monkeypatch, [sales], devices=(A,)) as desk:
+        await calls(desk, "10001")
+        await answered(desk, A)
+        customer = await calls(desk, "10002")
+        await desk.desk.let_pass(30.5)
+        assert desk.exchange.heard_on(customer.id) != set()
+        assert desk.exchange.sounds()["10002"] == {"prompt"}
+        await desk.desk.let_pass(10)
+        assert desk.exchange.sounds()["10002"] == {"music"}
+        await desk.desk.let_pass(20)
+        assert desk.exchange.sounds()["10002"] == {"prompt"}
+
+
+async def test_too_long_leads_into_another_queue_and_too_many_to_a_branch(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sales = replace(SALES, overflow=Overflow(after_s=60, queue="help"), most_waiting=1)
+    help_ = QueueSettings("help", skills=(SkillWanted("talk"),))
+    async with centre(tmp_path, monkeypatch, [sales, help_], devices=(A,)) as desk:
+        await calls(desk, "10001")
+        agent = await answered(desk, A)
+        await calls(desk, "10002")
+        third = desk.exchange.offer("10003", IVR, LegRole.LINE)
+        await desk.desk.told(told.Established, IVR)
+        third.press("1")
+        crowded = await desk.desk.told(told.IvrVisited, IVR)
+        while crowded.node != "crowded":
+            crowded = await desk.desk.told(told.IvrVisited, IVR)
+        left = await desk.desk.told(told.LeftQueue)
+        assert (left.queue, left.outcome) == ("sales", "overflow")
+        assert left.waited_s == pytest.approx(60, abs=0.5)
+        assert (await desk.desk.told(told.WaitsInQueue)).queue == "help"
+        agent.hang_up()
+        await answered(desk, A)
+        await desk.desk.clear(A)
+        await desk.desk.let_pass(1)
+        (record,) = [each for each in desk.desk.records.written if len(waited(each)) > 1]
+        assert [(each.queue, each.outcome) for each in waited(record)] == [
+            ("sales", "overflow"),
+            ("help", "answered"),
+        ]
+        assert outcomes(desk, "help") == {"answered": 1}
+
+
+async def test_too_many_lead_to_a_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sales = replace(SALES, overflow=Overflow(waiting=1, device="6009"))
+    async with centre(tmp_path, monkeypatch, [sales], devices=(A,)) as desk:
+        await calls(desk, "10001")
+        await answered(desk, A)
+        await calls(desk, "10002")
+        third = desk.exchange.offer("10003", IVR, LegRole.LINE)
+        await desk.desk.told(told.Established, IVR)
+        third.press("1")
+        other = await rings(desk, "6009")
+        other.answer()
+        await desk.desk.told(told.Transferred)
+        assert desk.exchange.heard()["10003"] == {"6009"}
+
+
+async def test_who_asks_to_be_called_back_is_and_the_agent_is_called_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with centre(tmp_path, monkeypatch, devices=(A,)) as desk:
+        await calls(desk, "10001")
+        agent = await answered(desk, A)
+        first = await calls(desk, "10002")
+        await calls(desk, "10003")
+        first.press("1")
+        left = await desk.desk.told(told.LeftQueue)
+        assert left.outcome == "call_back"
+        await desk.desk.let_pass(5)
+        assert first.is_over
+        (facts,) = [each for each in desk.queues.facts() if each.settings.code == "sales"]
+        assert [(each.caller, each.calls_back) for each in facts.calls] == [
+            ("10002", True),
+            ("10003", False),
+        ]
+        agent.hang_up()
+        phone = await rings(desk, A)  # before that of 10003, who came after
+        phone.answer()
+        customer = await desk.exchange.placed("10002")
+        customer.ring()
+        customer.answer()
+        await desk.desk.told(told.Established, "10002")
+        await desk.desk.let_pass(1)
+        assert desk.exchange.heard()["10002"] == {A}
+        (facts,) = [each for each in desk.queues.facts() if each.settings.code == "sales"]
+        assert [each.caller for each in facts.calls] == ["10003"]
+        back = [each.data for each in desk.desk.controller.calls() if each.called == "10002"]
+        assert back == [{"CallBackOf": "sales"}]
+
+
+async def test_a_call_back_that_nobody_answers_is_tried_again_and_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with centre(tmp_path, monkeypatch, devices=(A,)) as desk:
+        await calls(desk, "10001")
+        agent = await answered(desk, A)
+        customer = await calls(desk, "10002")
+        customer.press("1")
+        await desk.desk.let_pass(5)
+        agent.hang_up()
+        # The agent does not pick up: that is none of the customer's tries.
+        await rings(desk, A)
+        await desk.desk.let_pass(SALES.ring_s + SALES.rest_s + 1)
+        for _ in range(CALL_BACK_TRIES):
+            phone = await rings(desk, A)
+            phone.answer()
+            far = await desk.exchange.placed("10002")
+            far.refuse(Cause.BUSY)
+            phone.hang_up()
+            await desk.desk.let_pass(CALL_BACK_AGAIN_S - 1)
+            assert not [leg for leg in desk.exchange.open_legs if leg.device == A]
+            await desk.desk.let_pass(1)
+        (facts,) = [each for each in desk.queues.facts() if each.settings.code == "sales"]
+        assert facts.calls == ()
