@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
-from functools import update_wrapper
-from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple, get_type_hints
+from typing import Annotated, NamedTuple
 
 import typer
 from rich.text import Text
@@ -14,6 +12,7 @@ from rich.text import Text
 from endpoint.app.context import ConfigFile, running_client
 from endpoint.app.exitcodes import ExitCode
 from endpoint.app.following import Outcome, outcome_of
+from endpoint.app.options import Shared, sharing
 from endpoint.app.output import CommandFailed, Json, Output
 from endpoint.app.setupcommands import loaded_or_fail
 from endpoint.callcontrol.commands import CommandName, Rejection
@@ -42,29 +41,12 @@ Ask = Callable[[EndpointClient, str, str], Awaitable[wire.Accepted]]
 
 def with_options(*, wait_s: float) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Give a command the options of all, `--wait --config --json`: it gets them as its `how`."""
-
-    def decorate(function: Callable[..., None]) -> Callable[..., None]:
-        def command(*, wait: float, config: Path | None, as_json: bool, **own: Any) -> None:
-            function(**own, how=How(wait, config, as_json))
-
-        hints = get_type_hints(function, include_extras=True)
-        own = [
-            each.replace(annotation=hints[each.name], kind=Parameter.KEYWORD_ONLY)
-            for each in signature(function).parameters.values()
-            if each.name != "how"
-        ]
-        options = {"wait": (Wait, wait_s), "config": (ConfigFile, None), "as_json": (Json, False)}
-        ours = [
-            Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=kind)
-            for name, (kind, default) in options.items()
-        ]
-        update_wrapper(command, function)
-        del command.__wrapped__  # type: ignore[attr-defined]
-        command.__signature__ = Signature([*own, *ours])  # type: ignore[attr-defined]
-        command.__annotations__ = {each.name: each.annotation for each in (*own, *ours)}
-        return command
-
-    return decorate
+    options = {
+        "wait_s": Shared(Wait, wait_s),
+        "config": Shared(ConfigFile, None),
+        "as_json": Shared(Json, False),
+    }
+    return sharing("how", options, How)
 
 
 def command(

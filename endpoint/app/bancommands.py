@@ -6,12 +6,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
 import typer
-from rich.table import Table
 from rich.text import Text
 
 from endpoint.app.context import ConfigFile, running_client
 from endpoint.app.exitcodes import ExitCode
-from endpoint.app.output import CommandFailed, Json, Output
+from endpoint.app.output import CommandFailed, Json, Output, listed
 from endpoint.app.setupcommands import loaded_or_fail
 from endpoint.client.errors import RequestRefused
 from endpoint.gateways.native import messages as wire
@@ -50,9 +49,7 @@ def list_bans(config: ConfigFile = None, as_json: Json = False) -> None:
             return await client.bans()
 
     found = output.run(read())
-    table = Table(box=None, pad_edge=False)
-    for title in ("source", "user tried last", "wrong passwords", "until"):
-        table.add_column(title)
+    table = listed("source", "user tried last", "wrong passwords", "until")
     for ban in found:
         table.add_row(ban.source, Text(ban.user), str(ban.failures), _until(ban))
     if not found:

@@ -8,12 +8,11 @@ from typing import Annotated
 
 import msgspec
 import typer
-from rich.table import Table
 from rich.text import Text
 
 from endpoint.app.context import ConfigFile, running_client
 from endpoint.app.exitcodes import ExitCode
-from endpoint.app.output import CommandFailed, Json, Output
+from endpoint.app.output import CommandFailed, Json, Output, listed
 from endpoint.app.setupcommands import loaded_or_fail
 from endpoint.gateways.native import messages as wire
 from endpoint.ivr import drawing, flow, hashes
@@ -59,9 +58,7 @@ def list_flows(as_json: Json = False) -> None:
     from endpoint.ivr.library import Place
 
     loaded = {name: library.load(Place(library.file_of(name))) for name in library.shipped()}
-    table = Table(box=None, pad_edge=False)
-    for title in ("flow", "nodes", "what it is"):
-        table.add_column(title)
+    table = listed("flow", "nodes", "what it is")
     for name, made in loaded.items():
         table.add_row(name, str(len(made.node)), Text(made.title))
     facts = [
@@ -105,16 +102,12 @@ def status(config: ConfigFile = None, as_json: Json = False) -> None:
             return await client.ivrs(), await client.queues()
 
     ivrs, queues = output.run(ask())
-    table = Table(box=None, pad_edge=False)
-    for title in ("code", "flow", "calls", "is"):
-        table.add_column(title)
+    table = listed("code", "flow", "calls", "is")
     for ivr in ivrs:
         state = Text("\n".join([*ivr.mistakes, "as it was before"]), "bold red")
         state = state if ivr.mistakes else Text(ivr.title)
         table.add_row(ivr.code, ivr.flow, str(ivr.calls), state)
-    lines = Table(box=None, pad_edge=False)
-    for title in ("queue", "free", "reachable", "waiting", "longest"):
-        lines.add_column(title)
+    lines = listed("queue", "free", "reachable", "waiting", "longest")
     for queue in queues:
         longest = f"{queue.longest_s:.0f} s" if queue.waiting else ""
         facts = (queue.free, queue.reachable, len(queue.waiting))

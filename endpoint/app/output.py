@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
-from collections.abc import Coroutine
-from typing import Annotated, Any, NoReturn, TypeVar
+from collections.abc import Collection, Coroutine
+from typing import Annotated, Any, Literal, NoReturn, TextIO, TypeVar
 
 import msgspec
 import typer
 from rich.console import Console, RenderableType
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from endpoint.app.exitcodes import ExitCode
@@ -21,6 +22,7 @@ from endpoint.client.errors import EndpointUnreachable, RequestRefused
 from endpoint.errors import CommandRejected, ConfigurationError, EndpointError, StorageError
 
 T = TypeVar("T")
+_WIDEST = 100_000
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
 
@@ -39,8 +41,8 @@ class Output:
 
     def __init__(self, as_json: bool) -> None:
         self.as_json = as_json
-        self._out = Console(highlight=False, soft_wrap=as_json)
-        self._err = Console(stderr=True, highlight=False)
+        self._out = Console(highlight=False, soft_wrap=as_json, width=_width(sys.stdout))
+        self._err = Console(stderr=True, highlight=False, width=_width(sys.stderr))
 
     def result(
         self, value: Any, *renderables: RenderableType, soft_wrap: bool | None = None
@@ -93,11 +95,30 @@ class Output:
             typer.echo(msgspec.json.encode(found).decode())
         else:
             lines = cause.mistakes if isinstance(cause, ConfigurationError) else [str(cause)]
-            table = Table.grid(padding=(0, 1, 0, 0))
+            table = Table.grid("", Column(overflow="fold"), padding=(0, 1, 0, 0))
             for line in lines:
                 table.add_row(Text("✘", "bold red"), Text(line))
             self._err.print(table)
         raise typer.Exit(code)
+
+
+def listed(
+    *titles: str, name: str = "", right: Collection[str] = (), whole: Collection[str] = ()
+) -> Table:
+    """A table for lists: what is too long for its column goes on below, and nothing is cut.
+
+    `right` are columns of figures; `whole` those that are broken last.
+    """
+    table = Table(title=name or None, title_justify="left", box=None, pad_edge=False)
+    for title in titles:
+        justify: Literal["left", "right"] = "right" if title in right else "left"
+        table.add_column(title, justify=justify, no_wrap=title in whole, overflow="fold")
+    return table
+
+
+def _width(stream: TextIO) -> int | None:
+    """How wide lines may be: as what a person looks at, and without end in a file or a pipe."""
+    return None if stream.isatty() or "COLUMNS" in os.environ else _WIDEST
 
 
 async def _until_terminated(main: Coroutine[Any, Any, T]) -> T:

@@ -10,11 +10,20 @@ from typing import Literal, Protocol, Self
 import msgspec
 import structlog
 
-from endpoint.callcontrol.dialplan import Considered, Decision, DialPlan, Direction, PlanInUse, Rule
+from endpoint.app.directory import Directory
+from endpoint.callcontrol.dialplan import (
+    Considered,
+    Decision,
+    DialPlan,
+    Direction,
+    Kind,
+    PlanInUse,
+    Rule,
+)
 from endpoint.callcontrol.planrules import PlanRules, mistakes_of, trunks_of
-from endpoint.errors import EndpointError
+from endpoint.errors import CommandRejected
 from endpoint.gateways.native import planmessages as wire
-from endpoint.legs.base import DeviceId
+from endpoint.legs.base import Cause, DeviceId
 
 log = structlog.get_logger(__name__)
 
@@ -43,14 +52,14 @@ class PlanDesk(Protocol):
         """What would happen to a number."""
 
 
-class PlanRejected(EndpointError):
+class PlanRejected(CommandRejected):
     """Rules that can't be kept; nothing has changed."""
 
     def __init__(
         self, status: int, error: str, text: str, mistakes: Sequence[wire.PlanMistake] = ()
     ) -> None:
         said = "; ".join(f"{each.field}: {each.text}" for each in mistakes)
-        super().__init__(f"{text}: {said}" if said else text)
+        super().__init__(error, f"{text}: {said}" if said else text)
         self.status = status
         """Of HTTP."""
         self.refused = wire.PlanRefused(error, str(self), list(mistakes))
@@ -76,6 +85,7 @@ class PlanBook:
         rules: PlanRules,
         in_use: PlanInUse,
         *,
+        directory: Directory,
         may_show: Mapping[str, Collection[str]],
         extension: Callable[[DeviceId], Awaitable[DeviceId | None]],
         is_up: Callable[[], Mapping[str, bool]] = dict,
@@ -85,12 +95,14 @@ class PlanBook:
         Args:
             rules: where they are kept.
             in_use: has them from then on.
+            directory: the devices of ours.
             may_show: trunks by name, and the patterns of callers' numbers that each may show.
             extension: the extension of ours that a number means.
             is_up: which trunks take calls.
         """
         self._rules = rules
         self._in_use = in_use
+        self._directory = directory
         self._may_show = may_show
         self._extension = extension
         self._is_up = is_up
@@ -124,17 +136,38 @@ class PlanBook:
 
     async def plan(self) -> wire.Plan:
         """See `PlanDesk`."""
-        return await asyncio.to_thread(self._all_told, self._in_use.plan)
+        plan = self._in_use.plan
+        await self._directory.refresh()
+        devices = list({DeviceId(rule.device) for rule in plan.rules if rule.device})
+        # At once: one statement of the database is for all who ask meanwhile.
+        said = await asyncio.gather(*map(self._missing, devices))
+        missing = {device: text for device, text in zip(devices, said, strict=True) if text}
+        return await asyncio.to_thread(self._all_told, plan, missing)
+
+    async def _missing(self, device: DeviceId) -> str:
+        """What is said where a rule leads to nobody; empty where it leads to a device of ours."""
+        if device in self._directory or await self._extension(device) is not None:
+            return ""
+        there = [each.device for each in self._directory.all()]
+        found = f"there are {', '.join(there[:20])}" if there else "there is none"
+        more = f" and {len(there) - 20} more" if len(there) > 20 else ""
+        return f"there is no device {device} now, and its calls fail; {found}{more}"
 
     @staticmethod
-    def _all_told(plan: DialPlan) -> wire.Plan:
+    def _all_told(plan: DialPlan, missing: Mapping[DeviceId, str]) -> wire.Plan:
         rules = [
             _told(rule)
             for direction in Direction
             for rule in plan.rules
             if rule.direction is direction
         ]
-        return wire.Plan(rules, list(plan.emergency), list(plan.refused), plan.international)
+        emergency, refused = list(plan.emergency), list(plan.refused)
+        lacking = {
+            rule.name: missing[device]
+            for rule in plan.rules
+            if (device := DeviceId(rule.device)) in missing
+        }
+        return wire.Plan(rules, emergency, refused, plan.international, lacking)
 
     async def add_plan_rule(self, rule: wire.PlanRule) -> wire.PlanRule:
         """See `PlanDesk`. Raises PlanRejected."""
@@ -198,6 +231,13 @@ class PlanBook:
                 at=asked.at,
                 trace=trace,
             )
+        if decision.device is not None:
+            await self._directory.refresh()
+            if missing := await self._missing(decision.device):
+                text = f"{decision.rule} leads to {decision.device}: {missing}"
+                decision = replace(
+                    decision, kind=Kind.UNKNOWN, cause=Cause.UNKNOWN_DEVICE, text=text
+                )
         return self._answer(asked.number, decision, trace)
 
     def _answer(

@@ -10,20 +10,22 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, get_args, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, get_args, get_type_hints
 
 import msgspec
 import typer
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from endpoint.app.config import Loaded
 from endpoint.app.context import ConfigFile, running_client
 from endpoint.app.exitcodes import ExitCode
-from endpoint.app.output import CommandFailed, Json, Output
+from endpoint.app.output import CommandFailed, Json, Output, listed
+from endpoint.app.planoptions import PATTERN, RuleOptions, of_a_rule
 from endpoint.app.setupcommands import configured_database, loaded_or_fail
 from endpoint.app.state import StateDirectory
 from endpoint.client.errors import EndpointUnreachable
+from endpoint.errors import CommandRejected
 from endpoint.gateways.native import planmessages as wire
 from endpoint.legs.base import DeviceId
 
@@ -33,44 +35,6 @@ if TYPE_CHECKING:
 plan_app = typer.Typer(help="Where numbers go: rules of the dial plan.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(help="The rule's name.")]
-Pattern = Annotated[
-    str | None,
-    typer.Option(help="Numbers that it takes: 0800123, 0*, _0[1-9]X. (docs/dialplan.md)."),
-]
-Where = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--trunk",
-        help="TRUNK[,strip=N][,add=TEXT][,to=NUMBER], tried in this order. With --in its name.",
-    ),
-]
-Callers = Annotated[
-    list[str] | None, typer.Option("--caller", help="Pattern of who may; may be repeated.")
-]
-To = Annotated[str | None, typer.Option("--to", help="The device of ours that is meant.")]
-Refuse = Annotated[bool | None, typer.Option("--refuse", help="Refuse what it takes.")]
-Emergency = Annotated[bool | None, typer.Option("--emergency", help="Let nothing keep it back.")]
-Incoming = Annotated[bool | None, typer.Option("--in", help="For calls that come by trunks.")]
-Position = Annotated[int | None, typer.Option(help="Lower ones are looked at first.")]
-HoursOption = Annotated[
-    str | None, typer.Option("--hours", help="As mon-fri 08:00-18:00, sat+hol 09:00-12:00.")
-]
-Zone = Annotated[str | None, typer.Option("--time-zone", help="Of --hours; by default UTC.")]
-Holidays = Annotated[
-    list[str] | None, typer.Option("--holiday", help="2026-12-25 or 12-25; may be repeated.")
-]
-Shown = Annotated[str | None, typer.Option(help="The caller's number that is shown.")]
-Location = Annotated[
-    str | None, typer.Option(help="Where callers are, as a URI; with --emergency.")
-]
-Premium = Annotated[
-    bool | None, typer.Option("--premium/--no-premium", help="Also numbers of plan.refused.")
-]
-CauseOption = Annotated[str | None, typer.Option("--cause", help="With --refuse, as busy.")]
-Words = Annotated[str | None, typer.Option("--text", help="Why, with --refuse.")]
-Enabled = Annotated[bool | None, typer.Option("--on/--off", help="Whether it counts.")]
-
-
 _OF_ACTION = {
     "trunk": {"lines", "shown", "premium"},
     "device": {"device"},
@@ -102,6 +66,7 @@ async def plan_desk(loaded: Loaded) -> AsyncIterator[PlanDesk]:
             yield client
             return
         # Imported at use: who asks an endpoint that runs needs neither a plan nor a database.
+        from endpoint.app.directory import Directory
         from endpoint.app.facts import dial_plan, outside_trunks
         from endpoint.app.planbook import PlanBook
         from endpoint.callcontrol.dialplan import PlanInUse
@@ -119,6 +84,7 @@ async def plan_desk(loaded: Loaded) -> AsyncIterator[PlanDesk]:
         book = PlanBook(
             StoredPlanRules(database),
             PlanInUse(dial_plan(config, trunks), _now, lambda device: device in accounts),
+            directory=Directory(config, extensions),
             may_show={trunk.name: trunk.numbers for trunk in trunks},
             extension=extension,
         )
@@ -135,9 +101,7 @@ def list_rules(config: ConfigFile = None, as_json: Json = False) -> None:
     """Every rule, as they are looked at, and what the configuration says."""
     output = Output(as_json)
     plan = output.run(_plan(loaded_or_fail(output, config)))
-    table = Table(box=None, pad_edge=False)
-    for title in ("position", "rule", "", "takes", "of", "when", "goes to"):
-        table.add_column(title, overflow="fold")
+    table = listed("position", "rule", "", "takes", "of", "when", "goes to")
     for rule in plan.rules:
         table.add_row(
             str(rule.position),
@@ -146,7 +110,7 @@ def list_rules(config: ConfigFile = None, as_json: Json = False) -> None:
             Text(rule.pattern),
             Text(", ".join(rule.callers) or "anybody"),
             Text(f"{rule.hours} {rule.time_zone}" if rule.hours else "always"),
-            Text(_goal(rule)),
+            Text(_goal(rule) + (" (nobody has it)" if rule.name in plan.missing else "")),
         )
     beside = Text(
         f"emergency: {', '.join(plan.emergency) or 'none'}; "
@@ -184,109 +148,51 @@ def _goal(rule: wire.PlanRule) -> str:
 
 
 @plan_app.command("add")
-def add_rule(
-    name: Name,
-    pattern: Annotated[
-        str, typer.Option(help="Numbers that it takes: 0800123, 0*, _0[1-9]X. (docs/dialplan.md).")
-    ],
-    trunk: Where = None,
-    to: To = None,
-    refuse: Refuse = None,
-    emergency: Emergency = None,
-    incoming: Incoming = None,
-    position: Position = None,
-    caller: Callers = None,
-    hours: HoursOption = None,
-    time_zone: Zone = None,
-    holiday: Holidays = None,
-    shown: Shown = None,
-    location: Location = None,
-    premium: Premium = None,
-    cause: CauseOption = None,
-    text: Words = None,
-    enabled: Enabled = None,
-    config: ConfigFile = None,
-    as_json: Json = False,
-) -> None:
+@of_a_rule
+def add_rule(name: Name, pattern: Annotated[str, PATTERN], said: RuleOptions) -> None:
     """Add a rule. It goes to trunks, to a device (--to), or nowhere (--refuse)."""
-    given = {
-        "name": name,
-        "pattern": pattern,
-        **_action(trunk, to, refuse, emergency, incoming),
-        **_facts(
-            position,
-            caller,
-            hours,
-            time_zone,
-            holiday,
-            shown,
-            location,
-            premium,
-            cause,
-            text,
-            enabled,
-        ),
-    }
-    output = Output(as_json)
-    rule = _rule(given, output)
-    loaded = loaded_or_fail(output, config)
+    output = Output(said.as_json)
+    action = said.action(bool(said.incoming))
+    rule = _rule({"name": name, "pattern": pattern, **action, **said.facts()}, output)
+    loaded = loaded_or_fail(output, said.config)
 
-    async def keep() -> wire.PlanRule:
+    async def keep() -> Kept:
         async with plan_desk(loaded) as desk:
-            return await desk.add_plan_rule(rule)
+            return await _kept(desk, await desk.add_plan_rule(rule))
 
-    made = output.run(keep())
-    _done(output, made, "is added")
+    _done(output, output.run(keep()), "is added")
 
 
 @plan_app.command("change")
+@of_a_rule
 def change_rule(
     name: Name,
+    said: RuleOptions,
     rename: Annotated[str | None, typer.Option(help="Its new name.")] = None,
-    pattern: Pattern = None,
-    trunk: Where = None,
-    to: To = None,
-    refuse: Refuse = None,
-    emergency: Emergency = None,
-    incoming: Incoming = None,
-    position: Position = None,
-    caller: Callers = None,
-    hours: HoursOption = None,
-    time_zone: Zone = None,
-    holiday: Holidays = None,
-    shown: Shown = None,
-    location: Location = None,
-    premium: Premium = None,
-    cause: CauseOption = None,
-    text: Words = None,
-    enabled: Enabled = None,
-    config: ConfigFile = None,
-    as_json: Json = False,
+    pattern: Annotated[str | None, PATTERN] = None,
 ) -> None:
     """Change what is said of a rule; the rest stays. Empty text, as --hours '', takes away."""
-    output = Output(as_json)
-    loaded = loaded_or_fail(output, config)
-    facts = _facts(
-        position, caller, hours, time_zone, holiday, shown, location, premium, cause, text, enabled
-    )
+    output = Output(said.as_json)
+    loaded = loaded_or_fail(output, said.config)
+    facts = said.facts()
     if rename is not None:
         facts["name"] = rename
     if pattern is not None:
         facts["pattern"] = pattern
 
-    async def change() -> wire.PlanRule:
+    async def change() -> Kept:
         async with plan_desk(loaded) as desk:
             before = next((r for r in (await desk.plan()).rules if r.name == name), None)
             if before is None:
-                raise CommandFailed(ExitCode.FAILED, f"there is no rule {name}")
+                raise CommandRejected("unknown_rule", f"there is no rule {name}")
             plain: dict[str, Any] = msgspec.to_builtins(before)
-            inward = incoming or before.direction == "in"
-            action = _action(trunk, to, refuse, emergency, inward)
+            action = said.action(bool(said.incoming) or before.direction == "in")
             if (now := action.get("action", before.action)) != before.action:
                 for key in _OF_ACTIONS - _OF_ACTION[now]:
                     plain.pop(key, None)
             facts.update(action)
-            return await desk.change_plan_rule(name, _rule({**plain, **facts}, output))
+            made = await desk.change_plan_rule(name, _rule({**plain, **facts}, output))
+            return await _kept(desk, made)
 
     _done(output, output.run(change()), "is changed")
 
@@ -306,12 +212,25 @@ def remove_rule(name: Name, config: ConfigFile = None, as_json: Json = False) ->
 
 
 @plan_app.command("export")
-def export_rules(config: ConfigFile = None) -> None:
-    """Print all rules as JSON, for `plan import`."""
-    output = Output(True)
+def export_rules(
+    file: Annotated[
+        Path | None, typer.Argument(help="Written to; by default it is printed.")
+    ] = None,
+    config: ConfigFile = None,
+) -> None:
+    """All rules as JSON, for `plan import`."""
+    output = Output(file is None)
     plan = output.run(_plan(loaded_or_fail(output, config)))
     text = msgspec.json.format(msgspec.json.encode({"rules": plan.rules}), indent=2)
-    typer.echo(text.decode())
+    if file is None:
+        typer.echo(text.decode())
+        return
+    try:
+        file.write_bytes(text + b"\n")
+    except OSError as error:
+        output.fail(CommandFailed(ExitCode.FAILED, f"{file} can't be written: {error.strerror}"))
+    done = f"{len(plan.rules)} rules are in {file}"
+    output.result({"ok": True}, Text.assemble(("✔ ", "green"), done))
 
 
 @plan_app.command("import")
@@ -367,7 +286,7 @@ def ask_number(
 
     answer = output.run(ask())
     leads = answer.kind not in ("refused", "unknown")
-    steps = Table.grid(padding=(0, 2))
+    steps = Table.grid(*(Column(overflow="fold") for _ in range(3)), padding=(0, 2))
     for step in answer.steps:
         sign = ("✔", "green") if step.taken else ("–", "dim")
         steps.add_row(Text(*sign), Text(step.rule), Text(step.why, "" if step.taken else "dim"))
@@ -401,78 +320,25 @@ def _in_words(answer: wire.PlanAnswer) -> str:
             return f"{answer.number} leads nowhere: {answer.text} ({answer.cause})"
 
 
-def _done(output: Output, rule: wire.PlanRule, what: str) -> None:
+class Kept(NamedTuple):
+    """A rule that is kept."""
+
+    rule: wire.PlanRule
+    missing: str
+    """Why it leads to nobody; empty: it does not."""
+
+
+async def _kept(desk: PlanDesk, rule: wire.PlanRule) -> Kept:
+    missing = (await desk.plan()).missing if rule.device else {}
+    return Kept(rule, missing.get(rule.name, ""))
+
+
+def _done(output: Output, kept: Kept, what: str) -> None:
+    rule, missing = kept
     said = Text.assemble(("✔ ", "green"), f"{rule.name} {what}: {rule.pattern} → {_goal(rule)}")
-    output.result({"ok": True, "rule": rule}, said)
-
-
-def _action(
-    trunk: list[str] | None,
-    to: str | None,
-    refuse: bool | None,
-    emergency: bool | None,
-    incoming: bool | None,
-) -> dict[str, Any]:
-    """What becomes of a number, from options of which one at most can be right."""
-    goals = {"--to": to is not None, "--refuse": refuse, "--emergency": emergency}
-    chosen = [name for name, given in goals.items() if given]
-    if len(chosen) > 1:
-        raise typer.BadParameter(f"{' and '.join(chosen)} exclude each other")
-    said: dict[str, Any] = {"direction": "in"} if incoming else {}
-    if trunk:
-        said |= {"trunks": trunk} if incoming else {"lines": list(map(_line, trunk))}
-    if to is not None:
-        return {**said, "action": "device", "device": to}
-    if refuse:
-        return {**said, "action": "refuse"}
-    if emergency:
-        return {**said, "action": "emergency"}
-    if trunk and not incoming:
-        return {**said, "action": "trunk"}
-    return said
-
-
-def _line(text: str) -> dict[str, Any]:
-    trunk, *facts = text.split(",")
-    line: dict[str, Any] = {"trunk": trunk}
-    for fact in facts:
-        key, equals, value = fact.partition("=")
-        if key not in ("strip", "add", "to") or not equals:
-            raise typer.BadParameter(f"--trunk: found {fact!r}, expected strip=, add= or to=")
-        if key == "strip" and not value.isdecimal():
-            raise typer.BadParameter(f"--trunk: found strip={value}, expected a number")
-        line[key] = int(value) if key == "strip" else value
-    return line
-
-
-def _facts(
-    position: int | None,
-    caller: list[str] | None,
-    hours: str | None,
-    time_zone: str | None,
-    holiday: list[str] | None,
-    shown: str | None,
-    location: str | None,
-    premium: bool | None,
-    cause: str | None,
-    text: str | None,
-    enabled: bool | None,
-) -> dict[str, Any]:
-    """What was said; an empty text in a list takes the list away."""
-    said = {
-        "position": position,
-        "callers": None if caller is None else [each for each in caller if each],
-        "hours": hours,
-        "time_zone": time_zone,
-        "holidays": None if holiday is None else [each for each in holiday if each],
-        "shown": shown,
-        "location": location,
-        "premium": premium,
-        "cause": cause,
-        "text": text,
-        "enabled": enabled,
-    }
-    return {key: value for key, value in said.items() if value is not None}
+    warning = [Text.assemble(("! ", "bold yellow"), missing)] if missing else []
+    result = {"ok": True, "rule": rule, **({"warning": missing} if missing else {})}
+    output.result(result, said, *warning)
 
 
 def _rule(given: dict[str, Any], output: Output) -> wire.PlanRule:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import typer
-from rich.table import Table
 
 from endpoint.app.context import ConfigFile, running_client
-from endpoint.app.output import Json, Output
+from endpoint.app.output import Json, Output, listed
 from endpoint.app.setupcommands import loaded_or_fail
 from endpoint.gateways.native import messages as wire
 
@@ -24,9 +23,7 @@ def show(config: ConfigFile = None, as_json: Json = False) -> None:
             return await client.queues()
 
     queues = output.run(ask())
-    table = Table(box=None, pad_edge=False)
-    for title in ("queue", "waiting", "longest", "wait", "ready", "busy", "free", "today"):
-        table.add_column(title)
+    table = listed("queue", "waiting", "longest", "wait", "ready", "busy", "free", "today")
     for each in queues:
         table.add_row(
             each.queue,
@@ -38,9 +35,7 @@ def show(config: ConfigFile = None, as_json: Json = False) -> None:
             f"{each.free} of {each.reachable}",
             ", ".join(f"{count} {how}" for how, count in sorted(each.today.outcomes.items())),
         )
-    waiting = Table(box=None, pad_edge=False)
-    for title in ("queue", "place", "caller", "waits", "priority", "rings at"):
-        waiting.add_column(title)
+    waiting = listed("queue", "place", "caller", "waits", "priority", "rings at")
     for each in queues:
         for one in each.waiting:
             caller = f"{one.caller}, to be called back" if one.call_back else one.caller

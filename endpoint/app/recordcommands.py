@@ -15,7 +15,7 @@ from rich.text import Text
 from endpoint.app.context import ConfigFile, running_client
 from endpoint.app.exitcodes import ExitCode
 from endpoint.app.formats import ExportFormat
-from endpoint.app.output import CommandFailed, Json, Output
+from endpoint.app.output import CommandFailed, Json, Output, listed
 from endpoint.app.setupcommands import loaded_or_fail
 from endpoint.callcontrol.model import CallRecord, ConnectionRecord, Moments
 from endpoint.client.errors import RequestRefused
@@ -74,9 +74,7 @@ def list_calls(
             return await client.records(query)
 
     page = output.run(main())
-    table = Table(box=None, pad_edge=False)
-    for title in ("call", "began", "from", "to", "talked", "cause", "SIP"):
-        table.add_column(title, justify="right" if title in ("talked", "SIP") else "left")
+    table = listed("call", "began", "from", "to", "talked", "cause", "SIP", right=("talked", "SIP"))
     for record in page.records:
         table.add_row(
             record.call,
@@ -244,9 +242,7 @@ def _talked(record: CallRecord) -> str:
 
 
 def _parties(record: CallRecord) -> Table:
-    table = Table(box=None, pad_edge=False)
-    for title in ("device", "came", "rang", "answered", "held", "left", "because", "audio"):
-        table.add_column(title)
+    table = listed("device", "came", "rang", "answered", "held", "left", "because", "audio")
     for each in record.connections:
         table.add_row(Text(each.device), *_times(record, each), _audio(each.quality))
     return table

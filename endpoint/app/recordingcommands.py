@@ -11,7 +11,7 @@ from rich.text import Text
 
 from endpoint.app.context import ConfigFile, running_client
 from endpoint.app.exitcodes import ExitCode
-from endpoint.app.output import CommandFailed, Json, Output
+from endpoint.app.output import CommandFailed, Json, Output, listed
 from endpoint.app.setupcommands import loaded_or_fail
 from endpoint.gateways.native import messages as wire
 
@@ -39,9 +39,7 @@ def list_recordings(
             return await client.recordings(call=call, state=state, limit=limit)
 
     found = output.run(read())
-    table = Table(box=None, pad_edge=False)
-    for title in ("started", "length", "left", "right", "state", "recording"):
-        table.add_column(title, no_wrap=title == "recording")
+    table = listed("started", "length", "left", "right", "state", "recording", whole=("recording",))
     for each in found:
         table.add_row(
             f"{each.started_at.astimezone():%Y-%m-%d %H:%M:%S}",

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
-from rich.table import Table
 from rich.text import Text
 
 from endpoint.app import telemetry
 from endpoint.app.config import Loaded, load, values
 from endpoint.app.context import ConfigFile
 from endpoint.app.exitcodes import ExitCode
-from endpoint.app.output import CommandFailed, Json, Output
+from endpoint.app.output import CommandFailed, Json, Output, listed
 from endpoint.app.secrecy import new_password, weakness
 from endpoint.app.settings import Config, LogSettings, checked_device
 from endpoint.app.state import StateDirectory
@@ -51,9 +50,7 @@ def show_config(config: ConfigFile = None, as_json: Json = False) -> None:
     """Every effective value and where it comes from; secrets are masked."""
     output = Output(as_json)
     loaded = loaded_or_fail(output, config)
-    table = Table(box=None, pad_edge=False)
-    table.add_column("key", no_wrap=True)
-    table.add_column("value", overflow="fold")
+    table = listed("key", "value", whole=("key",))
     shown = values(loaded)
     for value in shown:
         text = Text(_as_written(value.value))
@@ -182,9 +179,7 @@ def list_extensions(config: ConfigFile = None, as_json: Json = False) -> None:
             return await Extensions(database).all()
 
     found = output.run(read())
-    table = Table(box=None, pad_edge=False)
-    for title in ("number", "name", "aliases", "password", "realm"):
-        table.add_column(title)
+    table = listed("number", "name", "aliases", "password", "realm")
     for one in found:
         table.add_row(
             one.number,

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from rich.table import Table
 from rich.text import Text
 
 from endpoint.app.context import ConfigFile, running_client
-from endpoint.app.output import Json, Output
+from endpoint.app.output import Json, Output, listed
 from endpoint.app.setupcommands import loaded_or_fail
 from endpoint.gateways.native import messages as wire
 
@@ -25,9 +24,7 @@ def list_sound(as_json: Json = False) -> None:
 
     output = Output(as_json)
     found = output.run(list_devices())
-    table = Table(box=None, pad_edge=False)
-    for title in ("name", "in", "out", "is", "also called"):
-        table.add_column(title)
+    table = listed("name", "in", "out", "is", "also called")
     for device in found:
         defaults = [
             *(["default input"] if device.is_default_input else []),
@@ -80,9 +77,7 @@ def use_sound(
             return await client.choose_sound(device, choice)
 
     sound = output.run(choose())
-    table = Table(box=None, pad_edge=False)
-    for title in ("use", "sound device", "gain", "is"):
-        table.add_column(title)
+    table = listed("use", "sound device", "gain", "is")
     for part in sound.parts:
         state = Text(f"not there: {part.failure}", "bold red") if part.failure else Text("")
         table.add_row(part.use, Text(part.name), f"{part.gain_db:g} dB", state)

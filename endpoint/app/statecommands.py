@@ -7,13 +7,12 @@ from typing import Annotated
 
 import typer
 from rich.console import RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from endpoint.app.asking import CallOption, only_call
 from endpoint.app.bancommands import how_to_lift, why_banned
 from endpoint.app.context import ConfigFile, running_client
-from endpoint.app.output import Json, Output
+from endpoint.app.output import Json, Output, listed
 from endpoint.app.setupcommands import loaded_or_fail
 from endpoint.client.errors import RequestRefused
 from endpoint.gateways.native import messages as wire
@@ -44,9 +43,7 @@ def status(config: ConfigFile = None, as_json: Json = False) -> None:
             )
 
     health, devices, registrations, calls, bans = output.run(main())
-    where = Table(title="Devices", title_justify="left", box=None, pad_edge=False)
-    for title in ("device", "is", "reached at"):
-        where.add_column(title)
+    where = listed("device", "is", "reached at", name="Devices")
     # Where it is reached goes before why it is not reached elsewhere.
     by_use = sorted(registrations, key=lambda one: one.registered)
     places = {one.device: one for one in by_use}
@@ -55,9 +52,7 @@ def status(config: ConfigFile = None, as_json: Json = False) -> None:
         at = "" if place is None else _whereabouts(place)
         state = "in a call" if device.calls else "reachable" if device.reachable else "away"
         where.add_row(device.device, state, Text(at))
-    going = Table(title="Calls", title_justify="left", box=None, pad_edge=False)
-    for title in ("call", "from", "to", "parties"):
-        going.add_column(title)
+    going = listed("call", "from", "to", "parties", name="Calls")
     for call in calls:
         parties = ", ".join(
             f"{party.device} {party.state}" for party in call.parties if party.state != "null"
@@ -89,9 +84,7 @@ def trunks(config: ConfigFile = None, as_json: Json = False) -> None:
             return await client.trunks()
 
     found = output.run(main())
-    table = Table(box=None, pad_edge=False)
-    for title in ("trunk", "is", "calls", "peer", "is", "because"):
-        table.add_column(title)
+    table = listed("trunk", "is", "calls", "peer", "is", "because")
     for trunk in found:
         calls = (
             f"{trunk.calls}" if trunk.most_calls is None else f"{trunk.calls}/{trunk.most_calls}"
@@ -154,9 +147,18 @@ _WELL = frozenset({"fine", "beginning", "held", "not_routed", "no_far_end"})
 
 def _quality(call: wire.CallQuality) -> list[RenderableType]:
     """A line for each direction of each party, and a word about what is not fine."""
-    table = Table(title=f"Call {call.call}", title_justify="left", box=None, pad_edge=False)
-    for title in ("device", "audio", "is", "MOS", "loss", "jitter", "level", "round trip"):
-        table.add_column(title, justify="left" if title in ("device", "audio", "is") else "right")
+    table = listed(
+        "device",
+        "audio",
+        "is",
+        "MOS",
+        "loss",
+        "jitter",
+        "level",
+        "round trip",
+        name=f"Call {call.call}",
+        right=("MOS", "loss", "jitter", "level", "round trip"),
+    )
     notes: list[RenderableType] = []
     for party in call.parties:
         for way, audio in (("from it", party.received), ("to it", party.sent)):

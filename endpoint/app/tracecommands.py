@@ -12,7 +12,7 @@ from rich.text import Text
 from endpoint.app.context import ConfigFile, running_client
 from endpoint.app.exitcodes import ExitCode
 from endpoint.app.formats import TraceFormat
-from endpoint.app.output import CommandFailed, Json, Output
+from endpoint.app.output import CommandFailed, Json, Output, listed
 from endpoint.app.setupcommands import loaded_or_fail
 from endpoint.client.errors import RequestRefused
 from endpoint.gateways.native import messages as wire
@@ -88,9 +88,7 @@ def trace(
 def _listed(known: wire.Traces) -> Table | str:
     if not known.traces:
         return "No SIP is kept yet."
-    table = Table(box=None, pad_edge=False)
-    for title in ("call", "began", "parties", "messages"):
-        table.add_column(title, no_wrap=title in ("call", "began"), overflow="fold")
+    table = listed("call", "began", "parties", "messages", whole=("call", "began"))
     for each in known.traces:
         began = each.began_at.astimezone().strftime("%H:%M:%S")
         table.add_row(each.call, began, Text(", ".join(each.parties)), str(each.messages))

@@ -391,6 +391,7 @@ class Endpoint:
         self.plan_book = PlanBook(
             self._plan_rules,
             self.plan,
+            directory=directory,
             may_show={trunk.name: trunk.numbers for trunk in trunks},
             extension=self._extension,
             is_up=lambda: {trunk.name: trunk.up for trunk in self.exchange.trunks()},

@@ -53,7 +53,8 @@ def ways(node: Node) -> Iterator[tuple[str, str]]:
     """What leads where: a key, a word, and the node."""
     for field, target, _ in targets(node):
         if target:
-            yield field.partition(".")[2] or field, target
+            name, dot, key = field.partition(".")
+            yield (key or '""') if dot else name, target
 
 
 def ordered(flow: Flow) -> list[str]:

@@ -65,7 +65,7 @@ def load(place: Place) -> Flow:
         why = getattr(error, "strerror", None) or str(error)
         if isinstance(error, FileNotFoundError):
             why += f"; expected a file, or one of {', '.join(shipped())}"
-        raise FlowError([Mistake(str(place.path), 1, "", f"can't be read: {why}")]) from None
+        raise FlowError([Mistake(str(place.path), 0, "", f"can't be read: {why}")]) from None
     flow = reading.read(text, file, place.find)
     lines = Places(text)
     mistakes = [

@@ -28,13 +28,14 @@ class Mistake:
 
     file: str
     line: int
+    """0: of the whole file, as of one that is not there."""
     field: str
     """As `node.ask.choices.1`; empty where it is of none."""
     text: str
     """What was found, and what was expected."""
 
     def __str__(self) -> str:
-        where = f"{self.file}:{self.line}"
+        where = f"{self.file}:{self.line}" if self.line else self.file
         return f"{where}: {self.field}: {self.text}" if self.field else f"{where}: {self.text}"
 
 

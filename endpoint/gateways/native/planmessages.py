@@ -57,6 +57,8 @@ class Plan(Struct, frozen=True):
     """Of the configuration, as all that follows."""
     refused: list[str] = []
     international_prefix: str = ""
+    missing: dict[str, str] = {}
+    """Rules that lead to nobody, by name, and what is missing: their calls fail."""
 
 
 class PlanOfRules(Struct, frozen=True, forbid_unknown_fields=True):

@@ -43,7 +43,26 @@ def test_shipped_flows_are_listed_and_drawn() -> None:
     assert "▶ rate (menu)" in run("show", "survey")[1]
     assert run("show", "survey", "--mermaid")[1].startswith("flowchart TD\n")
     assert json.loads(run("show", "survey", "--json")[1])["flow"]["start"] == "rate"
-    assert run("show", "none")[0] == ExitCode.CONFIGURATION
+    code, text = run("show", "none")
+    assert (code, text.partition(": can't be read: No such file")[0]) == (3, "✘ none")
+
+
+def test_a_case_of_a_branch_for_no_text_is_seen(tmp_path: Path) -> None:
+    file = tmp_path / "flow.toml"
+    file.write_text("""
+start = "known"
+[node.known]
+kind = "branch"
+on = "{caller}"
+cases = { "" = "nobody", "10086" = "end" }
+otherwise = "end"
+[node.nobody]
+kind = "hangup"
+[node.end]
+kind = "hangup"
+""")
+    assert '""        → nobody' in run("show", str(file))[1]
+    assert '|"#quot;#quot;"| n_nobody' in run("show", str(file), "--mermaid")[1]
 
 
 def test_the_schema_is_printed() -> None:

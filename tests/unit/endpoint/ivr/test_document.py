@@ -13,6 +13,8 @@ import msgspec
 import pytest
 
 from endpoint.ivr.flow import GIVEN, KINDS, Flow, Sound
+from endpoint.ivr.library import Place, load
+from endpoint.ivr.reading import FlowError
 
 from .flows import mistakes
 
@@ -92,6 +94,19 @@ def test_the_flows_of_the_document_have_no_mistakes() -> None:
     assert flows
     for text in flows:
         assert mistakes(text) == []
+
+
+def test_the_mistakes_of_the_document_are_those_that_are_told(tmp_path: Path) -> None:
+    text = DOCUMENT.read_text()
+    (flow,) = [each for each in text.split("```toml\n")[1:] if each.startswith("title")]
+    wrong = flow.partition("```")[0].replace('next = "keep"', 'next = "kep"')
+    file = tmp_path / "orders.toml"
+    file.write_text(wrong.replace("timeout_s = 3", "timeout_s = 90"))
+    with pytest.raises(FlowError) as caught:
+        load(Place(file))
+    shown = text.partition("$ agent-endpoint ivr check orders.toml\n")[2].partition("```")[0]
+    told = [line.removeprefix("✘ ").strip() for line in shown.splitlines()]
+    assert told == [str(each) for each in caught.value.mistakes]
 
 
 if __name__ == "__main__":
