@@ -296,13 +296,15 @@ class AudioAddress(Struct, frozen=True):
     """Of what it will hear: one for all calls that the device has one telephone in."""
 
 
-class Mistake(Struct, frozen=True):
+class Mistake(Struct, frozen=True, omit_defaults=True):
     """One of several things that are wrong with what was given."""
 
     field: str
     """In the body, as `$.skills[0].level`."""
-    found: str
-    expected: str
+    found: str = ""
+    expected: str = ""
+    text: str = ""
+    """Both in words, of rules of the dial plan."""
 
 
 class Refused(Struct, frozen=True, omit_defaults=True):
