@@ -311,6 +311,8 @@ async def _ringing(frames: Frames, device: str, timeout_s: float) -> str:
     try:
         async with asyncio.timeout(timeout_s):
             async for frame in told(frames):
+                if isinstance(frame, wire.CredentialsExpiring):
+                    continue
                 calls = frame.calls if isinstance(frame, wire.Snapshot) else [frame.call]
                 for call in calls:
                     if call is not None and _rings(call, device):

@@ -45,6 +45,7 @@ from endpoint.app.setupcommands import (
 )
 from endpoint.app.soundcommands import sound_app
 from endpoint.app.statecommands import state_app
+from endpoint.app.tokencommands import tokens_app
 from endpoint.app.tracecommands import trace_app
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ app.add_typer(config_app, name="config")
 app.add_typer(extension_app, name="extension")
 app.add_typer(db_app, name="db")
 app.add_typer(bans_app, name="bans")
+app.add_typer(tokens_app, name="tokens")
 app.add_typer(sound_app, name="sound")
 app.add_typer(plan_app, name="plan")
 app.add_typer(ivr_app, name="ivr")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol, Self
 
 import msgspec
@@ -97,6 +97,8 @@ class DirectoryBook:
         self._passwords = passwords
         self.in_use = DirectoryInUse(passwords)
         """What is asked by all others."""
+        self.new_password: Callable[[AgentId], Awaitable[None]] = _nothing
+        """Done when an agent has another password."""
         self._changing = asyncio.Lock()
         """Held from a change until it counts: what was read before must not count after it."""
 
@@ -266,6 +268,8 @@ class DirectoryBook:
             return contents
 
         await self._change(None, after, _of_one(Kind.AGENTS, agent), hashes)
+        # Who took its tokens by the old one has them no longer.
+        await self.new_password(AgentId(agent))
 
     # -- inside -----------------------------------------------------------------------------------
 
@@ -370,3 +374,7 @@ def _counted(before: Contents, after: Contents) -> wire.DirectoryImported:
             counts["added" if known is None else "unchanged" if known == item else "changed"] += 1
         counts["removed"] += len(was.keys() - now.keys())
     return wire.DirectoryImported(**counts)
+
+
+async def _nothing(_agent: AgentId) -> None:
+    """Where nobody needs to know."""

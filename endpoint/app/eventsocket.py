@@ -14,6 +14,7 @@ from aiohttp import WSCloseCode, web
 
 from endpoint.app.access import identity_of
 from endpoint.app.bodies import BadRequest
+from endpoint.app.livesockets import LiveSockets
 from endpoint.app.native import NativeView
 from endpoint.app.rights import Rights
 from endpoint.app.sight import Sight
@@ -30,9 +31,10 @@ MESSAGE_LIMIT_BYTES = 4096
 class EventSocket:
     """One handler for all clients; each has a place of its own in the stream."""
 
-    def __init__(self, view: NativeView, rights: Rights) -> None:
+    def __init__(self, view: NativeView, rights: Rights, live: LiveSockets) -> None:
         self._view = view
         self._rights = rights
+        self._live = live
         self.clients = 0
         """Who reads events now."""
 
@@ -58,11 +60,12 @@ class EventSocket:
         await socket.prepare(request)
         self.clients += 1
         try:
-            async with asyncio.TaskGroup() as group:
-                writer = group.create_task(self._write(socket, sight, subscription, snapshot))
-                async for _ in socket:
-                    pass
-                writer.cancel()
+            with self._live.held(identity_of(request), socket, request):
+                async with asyncio.TaskGroup() as group:
+                    writer = group.create_task(self._write(socket, sight, subscription, snapshot))
+                    async for _ in socket:
+                        pass
+                    writer.cancel()
         finally:
             self.clients -= 1
         return socket

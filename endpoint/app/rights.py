@@ -65,7 +65,7 @@ class Rights:
     def check(self, request: web.Request, operation: Operation) -> None:
         """Raises `BadRequest` where who asks may not. What the body says is judged with it."""
         identity = identity_of(request)
-        if not identity.may(operation.scope):
+        if operation.scope is not None and not identity.may(operation.scope):
             expected = f"a token with scope {operation.scope}"
             text = "the token is not for this"
             raise BadRequest(403, wire.Refused("not_permitted", text, expected=expected))

@@ -26,6 +26,7 @@ from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
 from endpoint.app.accountsettings import AccountSettings as AccountSettings
 from endpoint.app.agentsettings import AgentSettings as AgentSettings
+from endpoint.app.credentialsettings import JwtSettings, TokenSettings
 from endpoint.app.ivrsettings import IvrSettings as IvrSettings
 from endpoint.app.ivrsettings import SkillSettings as SkillSettings
 from endpoint.app.permissionsettings import PickupGroupSettings as PickupGroupSettings
@@ -486,6 +487,8 @@ class Config(Section):
     state: StateSettings = Field(default_factory=StateSettings)
     log: LogSettings = LogSettings()
     recordings: RecordingsSettings = RecordingsSettings()
+    tokens: TokenSettings = TokenSettings()
+    jwt: JwtSettings = JwtSettings()
     account: list[AccountSettings] = []
     station: list[StationSettings] = []
     agent: list[AgentSettings] = []

@@ -55,6 +55,8 @@ from endpoint.app.http import LOOPBACK, HttpServer
 from endpoint.app.ivr import IvrRoutes
 from endpoint.app.ivrsettings import ivrs, skills
 from endpoint.app.journal import RecordJournal
+from endpoint.app.jwtcredentials import JwtCredentials
+from endpoint.app.livesockets import LiveSockets
 from endpoint.app.lostcalls import OpenCallNotes
 from endpoint.app.media import MediaRoutes
 from endpoint.app.metrics import Metrics
@@ -77,6 +79,8 @@ from endpoint.app.sound import SoundRoutes
 from endpoint.app.state import Running, StateDirectory
 from endpoint.app.stopping import drain
 from endpoint.app.texts import TextRoutes
+from endpoint.app.tokenroutes import TokenRoutes
+from endpoint.app.tokens import TokenBook
 from endpoint.app.traces import TraceRoutes, Traces
 from endpoint.callcontrol.clock import SteadyClock
 from endpoint.callcontrol.commands import Command, CommandAccepted
@@ -101,6 +105,7 @@ from endpoint.storage.directory import StoredDirectory
 from endpoint.storage.extensions import Credential, Extension, Extensions
 from endpoint.storage.plan import StoredPlanRules
 from endpoint.storage.recordings import StoredRecordings
+from endpoint.storage.tokens import StoredTokens
 from signaling.errors import TransportError
 from signaling.keeping import KeptCall
 from signaling.keptbindings import KeptBinding
@@ -150,7 +155,8 @@ class Endpoint:
         self._stack = AsyncExitStack()
         self._dialogs = OpenState(self.state.open_dialogs, KeptCall)
         self._clock = SteadyClock()
-        self._occupants: Occupants = Nobody()
+        self.occupants: Occupants = Nobody()
+        """Who is logged on where."""
         self._lost_calls = OpenCallNotes(self.state.open_calls)
         self._bindings = OpenState(self.state.registrations, KeptBinding)
         self._open_recordings = OpenState(self.state.open_recordings, RecordedFile)
@@ -169,6 +175,9 @@ class Endpoint:
         self.media: MediaPool
         self.plan: PlanInUse
         """Where numbers go."""
+        self.tokens: TokenBook
+        """Of agents and programs."""
+        self._live: LiveSockets
         self.plan_book: PlanBook
         """By what rules."""
         self.directory_book: DirectoryBook
@@ -278,6 +287,10 @@ class Endpoint:
         await directory.refresh()
         await self._open_calls(accounts, trunks, directory)
         await self._watch(directory)
+        self._live = LiveSockets(self.tokens.stands, config.tokens.notice_s)
+        self.tokens.watch(self._live.changed)
+        self.directory_book.in_use.watch(self._live.changed)
+        await enter(running(self.supervision.keep("live sockets", self._live.watch)))
         await self.http.listen(self._routes(directory, traces))
         self._stack.push_async_callback(self.http.stop_listening)
         self._stack.enter_context(self.state.announced(self.running))
@@ -314,6 +327,11 @@ class Endpoint:
             recording_settings(config.recordings, self.state.recordings),
             config.recordings.keep_days,
         )
+        self.tokens = TokenBook(StoredTokens(database), self.directory_book.in_use, config.tokens)
+        await self.tokens.load()
+        self.directory_book.new_password = self.tokens.revoke_of
+        tidying = self.supervision.keep("tokens", self.tokens.keep_tidy)
+        await self._stack.enter_async_context(running(tidying))
         self.token = api_token(config, self.state)
         check_secrets(config, self.token, await self.extensions.all(), self._origins)
         now = certificates.wall_clock()
@@ -369,7 +387,11 @@ class Endpoint:
     def _made_http(self, headroom: Headroom) -> HttpServer:
         return HttpServer(
             self.config.http,
-            Access(self.token, self.config.http.origins),
+            Access(
+                self.token,
+                self.config.http.origins,
+                [self.tokens, JwtCredentials(self.config.jwt, self.directory_book.in_use)],
+            ),
             certificates.server_context(self.certificate),
             certificates.server_names(self.config),
             self.server.websocket_route,
@@ -433,7 +455,7 @@ class Endpoint:
                         no_answer_s=config.calls.answer_timeout_s,
                         park_s=config.calls.park_timeout_s,
                         permissions=WithRoles(
-                            rules(config.supervision, config.pickup_group), self._occupants
+                            rules(config.supervision, config.pickup_group), self.occupants
                         ),
                         recording=recording_rules(config.recording),
                     ),
@@ -490,15 +512,16 @@ class Endpoint:
         config, patience_s = self.config, self.config.http.body_timeout_s
         view = NativeView(self.controller, self.exchange, directory)
         domain = leg_settings(config).domain
-        rights = Rights(self._occupants, self._parties, self.directory_book.in_use.agent)
+        rights = Rights(self.occupants, self._parties, self.directory_book.in_use.agent)
         self.http.application.middlewares.append(rights.middleware)
-        events = EventSocket(view, rights)
+        events = EventSocket(view, rights, self._live)
         return [
             *RestRoutes(view, rights, patience_s, alarms=self._alarms).routes(),
             *PlanRoutes(self.plan_book, patience_s).routes(),
             *DirectoryRoutes(self.directory_book, patience_s).routes(),
             *RecordRoutes(self.records, self.journal, self.recordings).routes(),
             *BanRoutes(self.server).routes(),
+            *TokenRoutes(self.tokens, patience_s).routes(),
             *IvrRoutes(self.ivrs, self.queues).routes(),
             *TraceRoutes(traces, self.exchange.sip_calls).routes(),
             *TextRoutes(self.server, directory, domain, patience_s).routes(),

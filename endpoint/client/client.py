@@ -15,6 +15,7 @@ import msgspec
 from endpoint.client.directory import DirectoryRequests
 from endpoint.client.errors import EndpointUnreachable, RequestRefused
 from endpoint.client.plan import PlanRequests
+from endpoint.client.tokens import TokenRequests
 from endpoint.gateways.native import messages as wire
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -26,7 +27,7 @@ class Frames:
     def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         self._socket = socket
         self._decoder: msgspec.json.Decoder[wire.Frame] = msgspec.json.Decoder(
-            wire.Snapshot | wire.EventFrame
+            wire.Snapshot | wire.EventFrame | wire.CredentialsExpiring
         )
 
     def __aiter__(self) -> Frames:
@@ -40,7 +41,7 @@ class Frames:
         raise StopAsyncIteration
 
 
-class EndpointClient(PlanRequests, DirectoryRequests):
+class EndpointClient(TokenRequests, PlanRequests, DirectoryRequests):
     """One endpoint: `async with EndpointClient(url, token) as client`.
 
     Every method raises `EndpointUnreachable`, or `RequestRefused` with the endpoint's own word.

@@ -425,3 +425,27 @@ class LeaveReasonRow(Base):
     code: Mapped[str] = mapped_column(String(64))
     name: Mapped[str] = mapped_column(String(128))
     visible: Mapped[bool]
+
+
+class TokenRow(Base):
+    """A token of an agent or a program: never the token itself."""
+
+    __tablename__ = "token"
+    __table_args__ = (UniqueConstraint("tenant_id", "hash"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    tenant_id: Mapped[int] = mapped_column(ForeignKey("tenant.id", ondelete="CASCADE"))
+    name: Mapped[str] = mapped_column(String(32))
+    """Of the family: all since an agent gave its password."""
+    kind: Mapped[str] = mapped_column(String(8))
+    """`access refresh program`."""
+    hash: Mapped[str] = mapped_column(String(64))
+    """SHA-256, lower-case hex."""
+    agent: Mapped[str] = mapped_column(String(64))
+    label: Mapped[str] = mapped_column(String(64))
+    """The program's name."""
+    scopes: Mapped[list[str]] = mapped_column(JSON)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    spent_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    """When a refresh token was used."""

@@ -88,7 +88,7 @@ def test_the_commands_are_those_of_the_program() -> None:
         name.split()[0] for cell in cells if "`" in cell for name in re.findall(r"`([^`]+)`", cell)
     }
     subcommands = {"list", "remove", "check", "lift", "use", "migrate", "backup", "restore"}
-    subcommands |= {"show", "fetch", "delete", "export"}
+    subcommands |= {"show", "fetch", "delete", "export", "revoke"}
     assert told - subcommands == set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
 
 

@@ -783,4 +783,13 @@ class Traces(Struct, frozen=True):
     traces: list[TraceSummary]
 
 
-Frame = Snapshot | EventFrame
+class CredentialsExpiring(Struct, frozen=True, tag="credentials"):
+    """The token by which this socket was opened is about to end; so is the socket, with 4401.
+
+    Get another one, and come back with `from` and `run`: nothing is missed.
+    """
+
+    expires_at: datetime
+
+
+Frame = Snapshot | EventFrame | CredentialsExpiring

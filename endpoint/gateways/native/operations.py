@@ -18,6 +18,7 @@ from endpoint.callcontrol.commands import CommandName
 from endpoint.gateways.native import directorymessages as directory
 from endpoint.gateways.native import messages as wire
 from endpoint.gateways.native import planmessages as plan
+from endpoint.gateways.native import tokenmessages as tokens
 
 
 class Whose(StrEnum):
@@ -58,7 +59,8 @@ class Operation:
     method: str
     path: str
     """Below `/api/v1`, as the router has it: `/calls/{call}`."""
-    scope: Scope
+    scope: Scope | None
+    """What a token must be for; None: for whatever."""
     whose: Whose
     text: str
     """What it does, in a line."""
@@ -104,7 +106,7 @@ _FORMAT = {"type": "string", "enum": ["json", "text", "svg", "pcapng"]}
 
 def _get(
     path: str,
-    scope: Scope,
+    scope: Scope | None,
     whose: Whose,
     text: str,
     answer: type[Struct] | str,
@@ -483,6 +485,60 @@ def _directory() -> Iterable[Operation]:
         yield replace(change, method="DELETE", path=one, text="Remove one.", status=204)
 
 
+TOKENS = (
+    Operation(
+        "POST",
+        "/tokens",
+        None,
+        Whose.NOBODYS,
+        "Log in: a token for an agent's password.",
+        tokens.IssuedToken,
+        201,
+        tokens.AskToken,
+        refusals=(429,),
+    ),
+    Operation(
+        "POST",
+        "/tokens/refresh",
+        None,
+        Whose.NOBODYS,
+        "The next token, for the refresh token of the last.",
+        tokens.IssuedToken,
+        201,
+        tokens.RefreshToken,
+    ),
+    Operation(
+        "POST",
+        "/tokens/programs",
+        Scope.ADMIN_WRITE,
+        Whose.TENANT,
+        "A token for a program.",
+        tokens.IssuedToken,
+        201,
+        tokens.AddProgram,
+        refusals=(409,),
+    ),
+    _get(
+        "/tokens",
+        Scope.AGENTS_READ,
+        Whose.FOUND,
+        "Tokens that are not over; of an agent its own.",
+        tokens.Tokens,
+    ),
+    Operation(
+        "DELETE",
+        "/tokens/{token}",
+        None,
+        Whose.FOUND,
+        "End a token at once, and the sockets that were opened with it.",
+        None,
+        204,
+        refusals=(404,),
+    ),
+    _get("/identity", None, Whose.ANYBODYS, "Who asks, and what it may.", tokens.Asking),
+)
+
+
 def by_key(operations: Iterable[Operation]) -> dict[tuple[str, str], Operation]:
     """By method and path. Raises ValueError where one is there twice."""
     found: dict[tuple[str, str], Operation] = {}
@@ -493,5 +549,8 @@ def by_key(operations: Iterable[Operation]) -> dict[tuple[str, str], Operation]:
     return found
 
 
-OPERATIONS = by_key((*CALLS, *DEVICES, *RECORDS, *ADMINISTRATION, *_directory()))
+OPERATIONS = by_key((*CALLS, *DEVICES, *RECORDS, *ADMINISTRATION, *TOKENS, *_directory()))
 """All, by method and path."""
+
+OPEN = frozenset(key for key, each in OPERATIONS.items() if each.whose is Whose.NOBODYS)
+"""Those that are answered without a token."""

@@ -59,11 +59,14 @@ async def test_whoever_asks_is_known_to_what_answers() -> None:
         async def identify(self, token: str) -> Identity | None:
             return agent if token == "of-1001" else None
 
+        def resembles(self, token: str) -> bool:
+            return token.startswith("of-")
+
     async def handler(request: web.Request) -> web.StreamResponse:
         seen.append(identity_of(request))
         return web.Response()
 
-    access = Access(TOKEN, [], One())
+    access = Access(TOKEN, [], [One()])
     for token in (TOKEN, "of-1001", "of-nobody"):
         request = make_mocked_request(
             "GET", "/api/v1/calls", headers={"Authorization": f"Bearer {token}"}
@@ -106,6 +109,23 @@ async def test_who_guesses_must_wait(access: Access, monkeypatch: pytest.MonkeyP
     clock += WRONG_TOKEN_WINDOW_S
     answer = await ask(access, "/api/v1/calls", Authorization=f"Bearer {TOKEN}")
     assert answer.status == 200
+
+
+async def test_a_token_that_is_over_is_no_guess() -> None:
+    """Whoever sits behind the same address must not wait for a page that has not renewed it."""
+
+    class AllOver:
+        async def identify(self, token: str) -> Identity | None:
+            return None
+
+        def resembles(self, token: str) -> bool:
+            return token.startswith("over-")
+
+    access = Access(TOKEN, [], [AllOver()])
+    for _ in range(WRONG_TOKENS + 1):
+        answer = await ask(access, "/api/v1/calls", Authorization="Bearer over-1")
+        assert answer.status == 401
+    assert (await ask(access, "/api/v1/calls", Authorization=f"Bearer {TOKEN}")).status == 200
 
 
 async def test_forgetting_the_token_is_no_guess(access: Access) -> None:
@@ -165,7 +185,8 @@ async def test_what_is_no_origin_is_not_repeated(access: Access) -> None:
 async def test_an_admitted_origin_may_ask_before_it_asks(access: Access) -> None:
     answer = await ask(access, "/api/v1/calls", "OPTIONS", Origin="https://crm.example.com")
     assert answer.status == 204
-    assert answer.headers["Access-Control-Allow-Headers"] == "Authorization, Content-Type, If-Match"
+    allowed = answer.headers["Access-Control-Allow-Headers"]
+    assert allowed == "Authorization, Content-Type, Idempotency-Key, If-Match"
     assert "Access-Control-Allow-Credentials" not in answer.headers
 
 

@@ -1,0 +1,361 @@
+"""Our own tokens: opaque, 256 bits, kept as hashes; for agents with a refresh token that rotates.
+
+All that live are held in memory, as the directory is: each request asks for one. What changes is
+in the database before it is answered. They are judged by the wall clock, as they say a moment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import math
+import secrets
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from time import monotonic
+
+import structlog
+
+from endpoint.agents.credentials import StoredToken, TokenKind, TokenStore
+from endpoint.agents.directory import Directory
+from endpoint.agents.identity import Identity, Kind, Scope, narrowed, of_agent
+from endpoint.agents.model import AgentId, Role
+from endpoint.app.credentialsettings import TokenSettings
+from endpoint.errors import EndpointError, StorageError
+
+log = structlog.get_logger(__name__)
+
+WINDOW_S = 60.0
+_TIDY_S = 60.0
+_OF_SOURCE = 5
+"""So many times what one agent may miss, a source may miss altogether."""
+_OF_AGENT = 10
+"""So many times as much may be missed at an agent from everywhere: nobody else locks it out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """A token that was just made."""
+
+    identity: Identity
+    access: str
+    expires_at: datetime | None
+    refresh: str = ""
+    refresh_expires_at: datetime | None = None
+
+
+class TokenRefused(EndpointError):
+    """No token for who asks, and why. One text for a wrong password and an unknown agent."""
+
+    def __init__(self, reason: str, text: str, wait_s: float = 0.0) -> None:
+        super().__init__(text)
+        self.reason = reason
+        self.wait_s = wait_s
+
+
+class TokenBook:
+    """Makes tokens, knows whose they are, and forgets them. Implements `Credentials`."""
+
+    def __init__(
+        self,
+        store: TokenStore,
+        directory: Directory,
+        settings: TokenSettings,
+        *,
+        tenant: str = "default",
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._store = store
+        self._directory = directory
+        self._settings = settings
+        self._tenant = tenant
+        self.now = now
+        self._tokens: dict[str, StoredToken] = {}
+        self._attempts = Attempts(settings.attempts_per_minute)
+        self._doomed: set[str] = set()
+        """Over, and perhaps still in the database."""
+        self._watchers: list[Callable[[], None]] = []
+
+    async def load(self) -> None:
+        """Read what is kept. Raises StorageError."""
+        now = self.now()
+        found = await self._store.all()
+        self._tokens = {token.hash: token for token in found if not token.is_over(now)}
+        await self._store.remove([token.hash for token in found if token.is_over(now)])
+
+    def watch(self, changed: Callable[[], None]) -> None:
+        """Be told when a token was revoked."""
+        self._watchers.append(changed)
+
+    # -- whose it is ------------------------------------------------------------------------------
+
+    async def identify(self, token: str) -> Identity | None:
+        """See `Credentials`. Needs no database."""
+        found = self._tokens.get(hash_of(token))
+        if found is None or found.kind is TokenKind.REFRESH:
+            return None
+        return self._identity(found)
+
+    def resembles(self, token: str) -> bool:
+        """See `Credentials`."""
+        return token.startswith((ACCESS_PREFIX, REFRESH_PREFIX, PROGRAM_PREFIX)) and (
+            len(token) == _LENGTH
+        )
+
+    def stands(self, identity: Identity) -> bool:
+        """Whether who asked some time ago may still ask: not over, not revoked, no other rights."""
+        if identity.is_over(self.now()):
+            return False
+        if identity.kind is Kind.AGENT and not self._is_as_it_was(identity):
+            return False
+        if not identity.credential.startswith(NAME_PREFIX):
+            return True
+        return any(token.name == identity.credential for token in self._tokens.values())
+
+    def _is_as_it_was(self, identity: Identity) -> bool:
+        agent = self._directory.agent(identity.agent) if identity.agent is not None else None
+        if agent is None or not agent.enabled:
+            return False
+        if identity.role is not agent.role:
+            return not identity.credential.startswith(NAME_PREFIX)  # a JWT may say its role
+        return identity.departments == of_agent(agent).departments
+
+    def _identity(self, token: StoredToken) -> Identity | None:
+        if token.is_over(self.now()):
+            return None
+        scopes = frozenset(Scope(each) for each in token.scopes)
+        if token.kind is TokenKind.PROGRAM:
+            # About everybody: what it may is for its scopes alone.
+            return Identity(
+                Kind.MACHINE,
+                Role.ADMINISTRATOR,
+                scopes,
+                tenant=self._tenant,
+                expires_at=token.expires_at,
+                credential=token.name,
+            )
+        agent = self._directory.agent(AgentId(token.agent))
+        if agent is None or not agent.enabled:
+            return None
+        found = narrowed(of_agent(agent, tenant=self._tenant), scopes)
+        return replace(found, expires_at=token.expires_at, credential=token.name)
+
+    # -- made, renewed, revoked -------------------------------------------------------------------
+
+    async def log_in(
+        self, agent: str, password: str, source: str, scopes: Iterable[str] = ()
+    ) -> Issued:
+        """An agent's first. Raises TokenRefused, StorageError."""
+        self._attempts.check(agent, source)
+        # Counted before it is known: many at once must not all be tried.
+        self._attempts.count(agent, source)
+        is_right = await self._directory.is_password(AgentId(agent), password)
+        known = self._directory.agent(AgentId(agent))
+        if not is_right or known is None or not known.enabled:
+            log.warning("token refused", reason="password", source=source)
+            raise TokenRefused("unauthorised", "no such agent, or another password")
+        self._attempts.forgive(agent, source)
+        whole = of_agent(known, tenant=self._tenant).scopes
+        wanted = whole & {Scope(each) for each in scopes} if scopes else whole
+        return await self._issue(new_name(), agent, tuple(sorted(wanted)))
+
+    async def refresh(self, token: str) -> Issued:
+        """The next of a family. One that is used twice was stolen: all of its family go.
+
+        Raises TokenRefused, StorageError.
+        """
+        found = self._tokens.get(hash_of(token))
+        if found is None or found.kind is not TokenKind.REFRESH or found.is_over(self.now()):
+            raise TokenRefused("unauthorised", "the refresh token is not known, or over")
+        if found.spent_at is not None:
+            log.warning("refresh token used twice", credential=found.name, agent=found.agent)
+            await self.revoke(found.name)
+            raise TokenRefused("unauthorised", "the refresh token was used before; log in again")
+        if self._identity(replace(found, kind=TokenKind.ACCESS)) is None:
+            raise TokenRefused("unauthorised", "the agent can't log on any more")
+        spent = replace(found, spent_at=self.now())
+        # In memory at once: of two that come together, one is the second.
+        self._tokens[found.hash] = spent
+        try:
+            return await self._issue(found.name, found.agent, found.scopes, spent)
+        except BaseException:
+            if self._tokens.get(found.hash) is spent:  # else it was revoked meanwhile
+                self._tokens[found.hash] = found
+            raise
+
+    async def add_program(
+        self, name: str, scopes: Iterable[str], expires_in_s: float | None, by: Identity
+    ) -> Issued:
+        """A token for a program, for no more than who asks has. Raises TokenRefused, StorageError.
+
+        Its name must be free.
+        """
+        missing = sorted(set(scopes) - by.scopes)
+        if missing:
+            raise TokenRefused("not_permitted", f"you have no {', '.join(missing)} to give away")
+        if any(each.label == name for each in self._tokens.values()):
+            raise TokenRefused("name_taken", f"there is a program {name}; revoke its token first")
+        now, access = self.now(), PROGRAM_PREFIX + new_secret()
+        expires_at = None if expires_in_s is None else now + timedelta(seconds=expires_in_s)
+        token = StoredToken(
+            new_name(),
+            TokenKind.PROGRAM,
+            hash_of(access),
+            "",
+            name,
+            tuple(sorted(set(scopes))),
+            now,
+            expires_at,
+        )
+        self._tokens[token.hash] = token
+        try:
+            await self._store.put([token])
+        except BaseException:
+            del self._tokens[token.hash]
+            raise
+        log.info("token for a program made", program=name, credential=token.name)
+        identity = self._identity(token)
+        assert identity is not None
+        return Issued(identity, access, expires_at)
+
+    async def revoke(self, name: str) -> bool:
+        """End a family at once, its sockets too. False where there is none. Raises StorageError."""
+        hashes = [token.hash for token in self._tokens.values() if token.name == name]
+        gone = {each: self._tokens.pop(each) for each in hashes}
+        if not gone:
+            return False
+        for changed in self._watchers:
+            changed()
+        log.info("token revoked", credential=name)
+        # Where the database is away it is over all the same, and removed when that is back.
+        self._doomed.update(hashes)
+        await self._remove_doomed()
+        return True
+
+    async def revoke_of(self, agent: str) -> None:
+        """End all of an agent's. Raises StorageError."""
+        names = {token.name for token in self._tokens.values() if agent and token.agent == agent}
+        for name in names:
+            await self.revoke(name)
+
+    def of(self, identity: Identity) -> list[StoredToken]:
+        """Those that are not over, of an agent its own: one a family, that which lasts longest."""
+        now = self.now()
+        found: dict[str, StoredToken] = {}
+        for token in self._tokens.values():
+            if token.is_over(now) or token.spent_at is not None:
+                continue
+            if identity.role is not Role.ADMINISTRATOR and token.agent != identity.agent:
+                continue
+            if token.kind is not TokenKind.ACCESS or token.name not in found:
+                found[token.name] = token
+        return sorted(found.values(), key=lambda token: token.created_at)
+
+    async def keep_tidy(self) -> None:
+        """Take those away that are over, now and again and again."""
+        while True:
+            await asyncio.sleep(_TIDY_S)
+            try:
+                await self.forget_over()
+            except StorageError as error:
+                log.warning("old tokens can't be removed now", reason=str(error))
+
+    async def forget_over(self) -> None:
+        """Take those away that are over. Raises StorageError."""
+        now = self.now()
+        over = [token.hash for token in self._tokens.values() if token.is_over(now)]
+        for each in over:
+            self._tokens.pop(each, None)
+        self._doomed.update(over)
+        await self._remove_doomed()
+
+    async def _remove_doomed(self) -> None:
+        if doomed := [*self._doomed]:
+            await self._store.remove(doomed)
+            self._doomed.difference_update(doomed)
+
+    async def _issue(
+        self, name: str, agent: str, scopes: tuple[str, ...], *spent: StoredToken
+    ) -> Issued:
+        now, access, refresh = self.now(), ACCESS_PREFIX + new_secret(), new_secret()
+        refresh = REFRESH_PREFIX + refresh
+        ends = now + timedelta(seconds=self._settings.access_s)
+        refresh_ends = now + timedelta(seconds=self._settings.refresh_s)
+        made = [
+            StoredToken(name, TokenKind.ACCESS, hash_of(access), agent, "", scopes, now, ends),
+            StoredToken(
+                name, TokenKind.REFRESH, hash_of(refresh), agent, "", scopes, now, refresh_ends
+            ),
+        ]
+        await self._store.put([*spent, *made])
+        if spent and spent[0].hash not in self._tokens:
+            await self._store.remove([each.hash for each in (*spent, *made)])
+            raise TokenRefused("unauthorised", "the token was revoked meanwhile")
+        self._tokens.update({each.hash: each for each in made})
+        identity = self._identity(made[0])
+        if identity is None:
+            raise TokenRefused("unauthorised", "the agent can't log on any more")
+        return Issued(identity, access, ends, refresh, refresh_ends)
+
+
+ACCESS_PREFIX, REFRESH_PREFIX, PROGRAM_PREFIX = "aea_", "aer_", "aep_"
+"""So that who finds one in a log or a repository knows what it is."""
+_LENGTH = 4 + 43
+"""With 32 octets in base64."""
+NAME_PREFIX = "tok-"
+
+
+def new_secret() -> str:
+    """256 bits."""
+    return secrets.token_urlsafe(32)
+
+
+def new_name() -> str:
+    """Of a family; no secret."""
+    return NAME_PREFIX + secrets.token_hex(8)
+
+
+def hash_of(token: str) -> str:
+    """As it is kept. What holds 256 random bits needs no salt and no slow hash."""
+    return hashlib.sha256(token.encode("utf-8", "surrogateescape")).hexdigest()
+
+
+class Attempts:
+    """Wrong passwords, by agent and source, within a minute. By the monotonic clock."""
+
+    def __init__(self, most: int, clock: Callable[[], float] = monotonic) -> None:
+        self._most = most
+        self._clock = clock
+        self._counted: dict[tuple[str, str], int] = {}
+        self._ends = -math.inf
+
+    def check(self, agent: str, source: str) -> None:
+        """Raises TokenRefused for who must wait."""
+        now = self._clock()
+        if now >= self._ends:
+            self._counted.clear()
+            self._ends = now + WINDOW_S
+        if any(self._counted.get(key, 0) >= most for key, most in self._limits(agent, source)):
+            wait_s = self._ends - now
+            text = f"too many wrong passwords; wait {math.ceil(wait_s)} s"
+            raise TokenRefused("too_many_attempts", text, wait_s)
+
+    def count(self, agent: str, source: str) -> None:
+        """One more."""
+        for key, _ in self._limits(agent, source):
+            self._counted[key] = self._counted.get(key, 0) + 1
+
+    def forgive(self, agent: str, source: str) -> None:
+        """That one was right."""
+        for key, _ in self._limits(agent, source):
+            self._counted[key] = max(0, self._counted.get(key, 0) - 1)
+
+    def _limits(self, agent: str, source: str) -> list[tuple[tuple[str, str], int]]:
+        # A hash: whatever length somebody sends as an agent, it takes as much room.
+        agent = hash_of(agent)
+        return [
+            ((agent, source), self._most),
+            (("", source), self._most * _OF_SOURCE),
+            ((agent, ""), self._most * _OF_AGENT),
+        ]
