@@ -77,7 +77,7 @@ def take_home(turn: Turn, call: Call, own: Connection) -> None:
     """The lent party is to come back at once; whom it talks with is let go."""
     other = next(each for each in turn.state.calls if each.id == call.away)
     for each in call.connections:
-        if each.is_live and each.held_for == other.id:
+        if each.held_for == other.id:
             lent = next(one for one in other.connections if one.is_live and one.leg == each.leg)
             cause = Cause.NORMAL if other.is_established else Cause.CANCELLED
             turn.end(other.id, lent, ended_by_us(cause, own.number), failed=False)
@@ -92,10 +92,8 @@ def come_home(turn: Turn) -> None:
         if call.away is None or call.is_cleared:
             continue
         second = turn.call(call.away)
-        there = {each.leg for each in second.connections if each.is_live}
-        lent = [each for each in call.connections if each.is_live and each.held_for == second.id]
-        if any(each.leg in there for each in lent):
-            continue
+        if any(each.is_live and each.held_for == second.id for each in call.connections):
+            continue  # it is there still
         call = replace(call, away=None)
         turn.put_call(call)
         for back in (each for each in call.connections if each.is_live):

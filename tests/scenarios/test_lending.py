@@ -11,7 +11,7 @@ from endpoint.callcontrol import commands as do
 from endpoint.callcontrol import events as told
 from endpoint.callcontrol.controller import ControllerSettings
 from endpoint.callcontrol.dials import DialLimits
-from endpoint.callcontrol.model import Call, CallId
+from endpoint.callcontrol.model import Call, CallId, Participation
 from endpoint.errors import CommandRejected
 from endpoint.legs.base import Cause, DeviceId, LegRole
 from tests.fakes.exchange import FakeLeg
@@ -19,7 +19,7 @@ from tests.scenarios.desk import Desk, open_desk
 
 pytestmark = pytest.mark.scenario
 
-A, B, C, D = map(DeviceId, ("6001", "10086", "6002", "6003"))
+A, B, C, D, S = map(DeviceId, ("6001", "10086", "6002", "6003", "7001"))
 TALKING = {A: {B}, B: {A}}
 LENT = {A: {"moh"}, B: {C}, C: {B}}
 
@@ -345,6 +345,50 @@ async def test_only_the_one_other_party_who_is_in_no_other_call_can_be_lent() ->
                 await desk.controller.submit(do.LendCall(who, D, call.id))
             assert caught.value.reason == reason
         assert desk.exchange.heard() == LENT
+
+
+async def test_of_several_nobody_is_lent() -> None:
+    async with open_desk() as desk:
+        await desk.talking()
+        await desk.controller.submit(do.SingleStepConference(A, D))
+        (await desk.exchange.placed(D)).answer()
+        await desk.told(told.Joined, D)
+        with pytest.raises(CommandRejected) as caught:
+            await lend(desk)
+        assert caught.value.reason == "invalid_state"
+        assert desk.exchange.heard() == {A: {B, D}, B: {A, D}, D: {A, B}}
+
+
+async def test_who_only_listens_is_no_party_that_could_be_lent() -> None:
+    async with open_desk() as desk:
+        await desk.talking()
+        await desk.controller.submit(do.JoinCall(S, A, Participation.SILENT))
+        (await desk.exchange.placed(S)).answer()
+        await desk.told(told.Joined)
+        await lend(desk)
+        (await desk.exchange.placed(C)).answer()
+        await desk.told(told.Established, C)
+        assert desk.exchange.heard() == {**LENT, S: {A}}
+
+
+async def test_who_hangs_up_there_is_not_told_to_be_muted_here() -> None:
+    """A supervisor keeps A company, so that call goes on."""
+    async with open_desk() as desk:
+        _, customer, _ = await lent(desk)
+        second = desk.controller.calls()[-1]
+        await desk.controller.submit(do.JoinCall(S, A, Participation.ACTIVE))
+        (await desk.exchange.placed(S)).answer()
+        await desk.told(told.Joined)
+        await desk.controller.submit(do.SetMicrophoneMute(B, True, second.id))
+        await desk.told(told.MicrophoneMute, B)
+        customer.hang_up()
+        cleared = await desk.told(told.ConnectionCleared, C)
+        assert cleared.call == second.id
+        assert desk.exchange.heard() == {A: {S}, S: {A}}
+        await desk.clear(A)
+        await desk.told(told.CallCleared)
+        muted = [each for each in desk.events if isinstance(each, told.MicrophoneMute)]
+        assert [each.call for each in muted] == [second.id]
 
 
 async def test_nobody_is_lent_while_somebody_is_about_to_take_a_place() -> None:
