@@ -12,6 +12,7 @@ from uuid import UUID, uuid5
 
 from endpoint.app import certificates
 from endpoint.app.agentsettings import PROGRAM, AgentSettings
+from endpoint.app.recordingsettings import recording_rules
 from endpoint.app.settings import AccountSettings, Config, SipLimits, StationSettings, dns_server
 from endpoint.app.state import StateDirectory
 from endpoint.app.trunks import trunk_of
@@ -251,6 +252,11 @@ def leg_settings(config: Config) -> LegSettings:
         },
         keep_up_s=config.calls.keep_up_s,
         keep_up_devices=config.calls.keep_up_devices,
+        announcements=tuple(
+            rule.announcement
+            for rule in recording_rules(config.recording).rules
+            if rule.announcement is not None
+        ),
     )
 
 

@@ -85,6 +85,8 @@ def unusable(tree: Tree) -> Iterator[Mistake]:
     for index, ivr in _tables(tree, "ivr"):
         yield from _flow(f"ivr.{index}.flow", ivr.get("flow"), ivr.get("directory"))
         yield from _directory(f"ivr.{index}.directory", ivr.get("directory"))
+    for index, rule in _tables(tree, "recording"):
+        yield from _wav(f"recording.{index}.announce", rule.get("announce"))
     for index, station in _tables(tree, "station"):
         if station.get("kind") == "file":
             yield from _wav(f"station.{index}.path", station.get("path"))

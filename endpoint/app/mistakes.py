@@ -29,7 +29,7 @@ def mistake(model: type[BaseModel], fault: ErrorDetails, origins: Mapping[str, s
                 )
             return f"{key}{where}: unknown key{resembling(name, known)}"
         case "missing":
-            return f"{key}{where}: found nothing, expected a value"
+            return f"{key}{where}: found nothing, expected {_table(location[:-1]) or 'a value'}"
         case "value_error":
             return f"{key}{where}: {fault['ctx']['error']}"
         case "relation":
@@ -107,6 +107,7 @@ _TABLES = {
     "account": 'device = "6001", server = "wss://…"',
     "agent": 'device = "6001", server = "wss://…"',
     "ivr": 'code = "999", flow = "survey"',
+    "recording": 'name = "sales", devices = ["60*"]',
     "skill": 'code = "1001", devices = ["6001"]',
     "station": 'device = "6001", kind = "tone"',
     "trunk": 'name = "carrier", peers = ["sip:203.0.113.10"]',

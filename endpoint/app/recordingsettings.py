@@ -11,8 +11,10 @@ from pydantic import BaseModel, Field
 
 from endpoint.app.permissionsettings import Devices
 from endpoint.app.section import STRICT
+from endpoint.audio.wav import read_wav
 from endpoint.callcontrol.recordingrules import Rule, Rules
-from endpoint.errors import ConfigurationError
+from endpoint.errors import AudioError, ConfigurationError
+from endpoint.legs.base import Announcement
 from endpoint.media.recordingmessages import KEY_SIZE, Format
 
 if TYPE_CHECKING:
@@ -54,10 +56,12 @@ class RecordingRuleSettings(BaseModel):
     """Of calls: `inbound`, to a device of ours from outside, `outbound`, that one dialled."""
     percent: Annotated[float, Field(ge=0, le=100, allow_inf_nan=False)] = 100
     """Of those calls; which ones follows from their names, so it can be proven afterwards."""
+    announce: Path | None = None
+    """A WAV file that all in the call hear before it begins, and not each other meanwhile."""
 
 
 def recording_rules(rules: Sequence[RecordingRuleSettings]) -> Rules:
-    """What call control asks."""
+    """What call control asks. Raises `ConfigurationError`."""
     return Rules(
         tuple(
             Rule(
@@ -65,8 +69,9 @@ def recording_rules(rules: Sequence[RecordingRuleSettings]) -> Rules:
                 tuple(each.devices),
                 "" if each.direction == "both" else each.direction,
                 each.percent,
+                None if each.announce is None else announcement_of(each.announce, number),
             )
-            for each in rules
+            for number, each in enumerate(rules)
         )
     )
 
@@ -83,6 +88,16 @@ def recording_settings(settings: RecordingsSettings, directory: Path) -> Recordi
         key=b"" if settings.key_file is None else key_of(settings.key_file),
         least_free=settings.min_free_mb << 20,
     )
+
+
+def announcement_of(file: Path, number: int) -> Announcement:
+    """What a file says, and how long. Raises `ConfigurationError`."""
+    try:
+        sound = read_wav(file.read_bytes())
+    except (OSError, AudioError) as error:
+        mistake = f"recording.{number}.announce: found {str(file)!r} ({error}), expected a WAV file"
+        raise ConfigurationError([mistake]) from error
+    return Announcement(str(file.absolute()), len(sound.samples) * 1000 // sound.sample_rate_hz)
 
 
 def key_of(file: Path) -> bytes:

@@ -120,6 +120,8 @@ def _timer_fired(turn: Turn, timer: Timer) -> None:
                 pickup.timed_out(turn, call, connection)
             case TimerKind.TRANSFER:
                 transfer.timed_out(turn, call)
+            case TimerKind.ANNOUNCEMENT:
+                pass  # `recording.follow` sees that it runs no longer
             case TimerKind.POST_DIAL:
                 legevents.dial_extension(turn, call.id, timer.leg)
 

@@ -17,6 +17,7 @@ from endpoint.callcontrol.permissions import Permissions, Rules
 from endpoint.callcontrol.recordingrules import RecordingRules
 from endpoint.callcontrol.recordingrules import Rules as RulesOfRecording
 from endpoint.legs.base import (
+    Announcement,
     Cause,
     DeviceId,
     InteractionId,
@@ -104,6 +105,8 @@ class TimerKind(StrEnum):
     """A parked call is not picked up in time."""
     TRANSFER = "transfer"
     """A far end that was asked to call somebody says nothing of the outcome."""
+    ANNOUNCEMENT = "announcement"
+    """What is played before a call is recorded is over."""
 
 
 class StepKind(StrEnum):
@@ -405,6 +408,8 @@ class Recording:
     """There is a file for it."""
     paused: bool = False
     """Nobody is on it until it is resumed."""
+    announcement: Announcement | None = None
+    """It begins when the parties have heard this."""
 
 
 @dataclass(frozen=True, slots=True)

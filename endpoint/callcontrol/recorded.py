@@ -24,11 +24,16 @@ class Running:
 
 
 def running(interaction: Interaction) -> dict[str, Running]:
-    """Those of an interaction, by their names. That of a call that is over is over too."""
+    """Those of an interaction, by their names. That of a call that is over is over too.
+
+    Nor does one run that is still announced.
+    """
     return {
         call.recording.id: Running(call, call.recording, tracks(interaction, call, call.recording))
         for call in interaction.calls
-        if call.recording is not None and not call.is_cleared
+        if call.recording is not None
+        and call.recording.announcement is None
+        and not call.is_cleared
     }
 
 

@@ -18,10 +18,11 @@ from endpoint.callcontrol.commands import (
     StartRecording,
     StopRecording,
 )
-from endpoint.callcontrol.model import Call, Connection, Recording
+from endpoint.callcontrol.model import Call, Connection, Recording, TimerKind
 from endpoint.callcontrol.refusals import check_allowed, refused
 from endpoint.callcontrol.turn import Turn
 from endpoint.legs.base import (
+    Announcement,
     DeviceId,
     LegRole,
     RecordingBegan,
@@ -52,15 +53,26 @@ def carry_out(turn: Turn, command: RecordingCommand) -> None:
 
 
 def follow(turn: Turn) -> None:
-    """A call that is answered may be one that is recorded by rule."""
+    """A call that is answered may be one that is recorded by rule; who is in it may hear so first.
+
+    That is over when its deadline is gone, also with the leg that it was of.
+    """
     for call in turn.state.calls:
+        recording = call.recording
+        if recording is not None and recording.announcement is not None:
+            waits = any(
+                timer.kind is TimerKind.ANNOUNCEMENT and timer.call == call.id
+                for timer in turn.state.timers
+            )
+            if not waits:
+                _put(turn, call, replace(recording, announcement=None))
         if call.is_established and not call.is_cleared and not call.recording_decided:
             turn.put_call(replace(call, recording_decided=True))
             devices = [each.device for each in call.connections if each.device is not None]
             rules = turn.state.settings.recording
             rule = rules.rule_for(call.id, str(call.direction), devices)
             if rule is not None and call.recording is None:
-                _begin(turn, turn.call(call.id), rule=rule)
+                _begin(turn, turn.call(call.id), rule=rule.name, announcement=rule.announcement)
 
 
 def take(turn: Turn, event: RecordingEvent) -> None:
@@ -86,11 +98,21 @@ def take(turn: Turn, event: RecordingEvent) -> None:
                     _put(turn, turn.call(call.id), replace(begun, paused=recording.paused))
 
 
-def _begin(turn: Turn, call: Call, by: DeviceId | None = None, rule: str = "") -> None:
+def _begin(
+    turn: Turn,
+    call: Call,
+    by: DeviceId | None = None,
+    rule: str = "",
+    announcement: Announcement | None = None,
+) -> None:
     number = call.recordings_made + 1
     name = RecordingId(str(uuid5(_NAMESPACE, f"{call.id}/{number}")))
-    call = replace(call, recordings_made=number, recording=Recording(name, by, rule))
-    turn.put_call(call)
+    recording = Recording(name, by, rule, announcement=announcement)
+    turn.put_call(replace(call, recordings_made=number, recording=recording))
+    if announcement is not None:
+        leg = next(each.leg for each in call.connections if each.is_live)
+        duration_s = announcement.duration_ms / 1000
+        turn.start_timer(TimerKind.ANNOUNCEMENT, leg, duration_s, call.id)
 
 
 def _put(turn: Turn, call: Call, recording: Recording | None) -> None:

@@ -11,14 +11,14 @@ from hashlib import sha256
 from typing import Protocol
 
 from endpoint.callcontrol.permissions import is_among
-from endpoint.legs.base import DeviceId
+from endpoint.legs.base import Announcement, DeviceId
 
 
 class RecordingRules(Protocol):
     """Asked once a call, when it is answered."""
 
-    def rule_for(self, call: str, direction: str, devices: Sequence[DeviceId]) -> str | None:
-        """The name of the rule by which it is recorded; None where it is not."""
+    def rule_for(self, call: str, direction: str, devices: Sequence[DeviceId]) -> Rule | None:
+        """The rule by which it is recorded; None where it is not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,8 @@ class Rule:
     """`inbound` or `outbound`; empty: both."""
     percent: float = 100.0
     """Of those calls. Which ones follows from their names, so that it can be proven afterwards."""
+    announcement: Announcement | None = None
+    """What all hear before it begins; none: nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +42,13 @@ class Rules:
 
     rules: tuple[Rule, ...] = ()
 
-    def rule_for(self, call: str, direction: str, devices: Sequence[DeviceId]) -> str | None:
+    def rule_for(self, call: str, direction: str, devices: Sequence[DeviceId]) -> Rule | None:
         """See `RecordingRules`."""
         for rule in self.rules:
             is_meant = any(is_among(device, rule.devices) for device in devices)
             is_way = rule.direction in ("", direction)
             if is_meant and is_way and share_of(call) * 100 < rule.percent:
-                return rule.name
+                return rule
         return None
 
 

@@ -10,6 +10,8 @@ In each call:
   reached;
 - while a call is transferred, those who are connected wait together, as soon as the new party
   rings, and hear it ring; until then one who is alone does;
+- while it is announced that the call is recorded, those who are connected hear that, and not each
+  other: what is said before it is over could be meant for no recording;
 - one who holds hears nothing of that call, also when the others hold it too.
 """
 
@@ -27,7 +29,7 @@ from endpoint.callcontrol.model import (
     Timer,
     TimerKind,
 )
-from endpoint.legs.base import LegId, Route, Source
+from endpoint.legs.base import Announcement, LegId, Route, Source
 
 
 def routes(interaction: Interaction) -> frozenset[Route]:
@@ -35,9 +37,11 @@ def routes(interaction: Interaction) -> frozenset[Route]:
     return frozenset(route for call in interaction.calls for route in _routes_of(interaction, call))
 
 
-def heard_in(interaction: Interaction, call: Call) -> dict[LegId, list[LegId | Source]]:
+def heard_in(
+    interaction: Interaction, call: Call
+) -> dict[LegId, list[LegId | Source | Announcement]]:
     """What each leg hears in one of the calls: the same routes, by their sinks."""
-    heard: dict[LegId, list[LegId | Source]] = {}
+    heard: dict[LegId, list[LegId | Source | Announcement]] = {}
     for route in _routes_of(interaction, call):
         heard.setdefault(route.sink, []).append(route.source)
     return heard
@@ -70,6 +74,10 @@ def _routes_of(interaction: Interaction, call: Call) -> Iterator[Route]:
     if joining is not None and (joining.state is ConnectionState.ALERTING or talking == 1):
         for waiting in connected:
             yield Route(_rings(interaction, joining), waiting.leg)
+        return
+    if call.recording is not None and call.recording.announcement is not None and talking > 1:
+        for listener in connected:
+            yield Route(call.recording.announcement, listener.leg)
         return
     for listener in (*connected, *_early_listeners(interaction, call)):
         others = [speaker for speaker in connected if _is_heard(speaker, listener)]

@@ -91,10 +91,18 @@ class Source(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Announcement:
+    """A file of the operator's, that parties hear once."""
+
+    path: str
+    duration_ms: int
+
+
+@dataclass(frozen=True, slots=True)
 class Route:
     """Audio from a leg, or from a sound of ours, to a leg."""
 
-    source: LegId | Source
+    source: LegId | Source | Announcement
     sink: LegId
     gain_db: float = 0.0
 

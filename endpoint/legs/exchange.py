@@ -127,6 +127,7 @@ class LegExchange(Exchange):
             media,
             audio=self.settings.audio,
             music_file=self.settings.music_file,
+            announcements=self.settings.announcements,
             sounds=self.settings.sounds,
             beside=lambda leg: self._faces.port(leg),
         )

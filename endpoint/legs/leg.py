@@ -13,6 +13,7 @@ import structlog
 from endpoint.errors import MediaError
 from endpoint.legs.audio_end import AudioSettings, Protection
 from endpoint.legs.base import (
+    Announcement,
     Cause,
     DeviceId,
     DigitDetected,
@@ -92,6 +93,8 @@ class LegSettings:
     """So long it is told of a call, before it is in it."""
     music_file: str | None = None
     """A WAV file for music on hold; None: two soft tones."""
+    announcements: tuple[Announcement, ...] = ()
+    """What parties may be routed to hear, once."""
     sounds: Mapping[Source, Sequence[m.Segment]] = field(default_factory=lambda: SOUNDS)
 
     def keep_up_of(self, device: DeviceId) -> float:

@@ -10,7 +10,7 @@ from typing import TypeVar
 from endpoint.audio import tones
 from endpoint.errors import MediaError
 from endpoint.legs.audio_end import AudioEnd, AudioSettings, Protection
-from endpoint.legs.base import InteractionId, LegId, LegQuality, Route, Source
+from endpoint.legs.base import Announcement, InteractionId, LegId, LegQuality, Route, Source
 from endpoint.legs.figures import LastFigures
 from endpoint.legs.terms import AudioTerms
 from endpoint.media import messages as m
@@ -31,6 +31,9 @@ SOUNDS: dict[Source, tuple[m.Segment, ...]] = {
     )
 }
 """The sounds of ours where the deployment has no file for one."""
+
+
+_AFTER_ANNOUNCEMENT_MS = 10_000
 
 
 def _nothing(leg: LegId) -> None:
@@ -65,6 +68,7 @@ class LegPorts:
         *,
         audio: AudioSettings | None = None,
         music_file: str | None = None,
+        announcements: Collection[Announcement] = (),
         sounds: Mapping[Source, Sequence[m.Segment]] = SOUNDS,
         beside: Callable[[LegId], m.PortName] = _nobody,
     ) -> None:
@@ -72,6 +76,7 @@ class LegPorts:
         self._link = link
         self._audio = audio or AudioSettings()
         self._music_file = music_file
+        self._announcements = frozenset(announcements)
         self._sounds = sounds
         self._beside = beside
         self._numbers = itertools.count(1)
@@ -104,6 +109,14 @@ class LegPorts:
             else:
                 await self._link.request(m.OpenPlayer(port=_sound(source), cadence=list(cadence)))
             self._sound_ports.append(_sound(source))
+        for each in self._announcements:
+            # It loops, as each call hears it from its start; who hears it too long hears nothing.
+            await self._link.request(
+                m.OpenFilePlayer(
+                    port=_sound(each), path=each.path, loop=True, pause_ms=_AFTER_ANNOUNCEMENT_MS
+                )
+            )
+            self._sound_ports.append(_sound(each))
 
     def close_sounds(self) -> None:
         """Close the sounds of ours."""
@@ -390,7 +403,7 @@ class LegPorts:
         routes = []
         for route in self._routes.get(interaction, ()):
             sink = self._routed.get(route.sink)
-            if isinstance(route.source, Source):
+            if isinstance(route.source, Source | Announcement):
                 source = _sound(route.source)
             elif route.source in self._routed:
                 source = self._routed[route.source].source
@@ -406,5 +419,5 @@ class LegPorts:
         return self._routed[leg].sink
 
 
-def _sound(source: Source) -> m.PortName:
-    return f"sound.{source.value}"
+def _sound(source: Source | Announcement) -> m.PortName:
+    return f"sound.{source.value if isinstance(source, Source) else source.path}"

@@ -413,6 +413,8 @@ class OpenFilePlayer(Command[Done], frozen=True):
     port: PortName
     path: str
     loop: bool = False
+    pause_ms: int = 0
+    """Silence behind it, before it begins again."""
     near: PortName = ""
     """As in `OpenPlayer`."""
 

@@ -300,7 +300,7 @@ class Plane:
         error = reading.exception()
         if error is None:
             sound = reading.result()
-            player.load(sound.samples, sound.sample_rate_hz)
+            player.load(sound.samples, sound.sample_rate_hz, pause_ms=command.pause_ms)
             self.tell(m.Reply(command.id, m.Done()))
         else:
             self._close(player)

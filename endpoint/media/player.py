@@ -27,10 +27,13 @@ class Player:
         self._converted: dict[tuple[int, int], Samples] = {}
         self._encoded: dict[tuple[G711, int], bytes] = {}
 
-    def load(self, samples: Samples, sample_rate_hz: int = SAMPLE_RATE_HZ) -> None:
-        """Give it its audio."""
+    def load(
+        self, samples: Samples, sample_rate_hz: int = SAMPLE_RATE_HZ, *, pause_ms: int = 0
+    ) -> None:
+        """Give it its audio, and the silence behind that."""
         self.sample_rate_hz = sample_rate_hz
-        self._frames = frames_of(samples, sample_rate_hz)
+        pause = np.zeros(pause_ms * sample_rate_hz // 1000, np.int16)
+        self._frames = frames_of(np.concatenate([samples, pause]), sample_rate_hz)
 
     def step(self) -> bool:
         """20 ms have passed while somebody listened. True when the last frame was just played."""

@@ -14,6 +14,7 @@ from itertools import count
 
 from endpoint.legs.base import (
     CAUSES,
+    Announcement,
     Cause,
     DeviceId,
     DeviceRegistered,
@@ -277,7 +278,7 @@ class FakeExchange:
     def heard_on(self, leg: LegId) -> set[str]:
         """What one leg hears: legs by their id, sounds of ours by their name."""
         return {
-            route.source.value if isinstance(route.source, Source) else route.source
+            self._name(route.source) if not isinstance(route.source, str) else route.source
             for routes in self._routes.values()
             for route in routes
             if route.sink == leg
@@ -370,7 +371,7 @@ class FakeExchange:
             listens = sink.is_up or sink.is_over or sink.is_early_listener
             self._must(route.sink, listens, "sink of a route")
             self._must(route.sink, sink.interaction == interaction, "route of another")
-            if not isinstance(route.source, Source):
+            if isinstance(route.source, str):
                 source = self.legs[route.source]
                 audible = source.is_up or source.is_over or source.early_media
                 self._must(route.source, audible, "source of a route")
@@ -419,5 +420,7 @@ class FakeExchange:
         if not holds:
             self.faults.append(f"{what}: {self.legs[leg]!r}")
 
-    def _name(self, source: LegId | Source) -> str:
+    def _name(self, source: LegId | Source | Announcement) -> str:
+        if isinstance(source, Announcement):
+            return source.path
         return source.value if isinstance(source, Source) else self.legs[source].device

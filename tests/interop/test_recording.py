@@ -25,17 +25,18 @@ from .desk import Desk
 from .peers.baresip import Baresip
 from .peers.chromium import Chromium
 from .peers.hearing import hear
-from .peers.sound import MUSIC_HZ
+from .peers.sound import MUSIC_HZ, write_tone
 
 pytestmark = pytest.mark.interop
 
 AGENT, CUSTOMER, SUPERVISOR = DeviceId("6001"), DeviceId("10086"), DeviceId("7001")
-AGENT_HZ, CUSTOMER_HZ, SUPERVISOR_HZ = 1400, 1010, 1800
+AGENT_HZ, CUSTOMER_HZ, SUPERVISOR_HZ, ANNOUNCED_HZ = 1400, 1010, 1800, 2300
 TONES = {
     AGENT: (AGENT_HZ,),
     CUSTOMER: (CUSTOMER_HZ,),
     SUPERVISOR: (SUPERVISOR_HZ,),
     "music": tuple(MUSIC_HZ),
+    "announcement": (ANNOUNCED_HZ,),
 }
 TALK_OCTETS = 8000
 """Of Opus: some two seconds."""
@@ -149,6 +150,46 @@ async def test_a_call_is_recorded_and_the_whisper_is_not(
     assert (file.left, file.right) == ((CUSTOMER,), (AGENT,))
     left, right = sides(octets)
     assert (hears(left), hears(right)) == ({CUSTOMER}, {AGENT})
+
+
+async def test_who_will_be_recorded_hears_so_before(tmp_path: Path) -> None:
+    """Nobody else meanwhile; then they talk, and nothing but that is on it."""
+    rule = {
+        "name": "all",
+        "devices": ["60*"],
+        "announce": write_tone(tmp_path / "recorded.wav", ANNOUNCED_HZ, 6.0),
+    }
+    async with (
+        Desk(
+            tmp_path / "state",
+            extensions=[CUSTOMER],
+            stations={AGENT: AGENT_HZ},
+            settings={"recording": [rule], "recordings": {"min_free_mb": 0}},
+        ) as desk,
+        desk.telephone(CUSTOMER, CUSTOMER_HZ) as customer,
+    ):
+        await customer.dial(AGENT)
+        call = (await desk.event(told.Established, device=AGENT)).call
+        await hear({desk.ear(AGENT): {ANNOUNCED_HZ}, customer: {ANNOUNCED_HZ}})
+        assert not any(isinstance(each, told.RecordingStarted) for each in desk.told)
+        recording = (await desk.event(told.RecordingStarted)).recording
+        await hear({desk.ear(AGENT): {CUSTOMER_HZ}, customer: {AGENT_HZ}})
+        await until(lambda: _size(desk, recording), TALK_OCTETS)
+        await desk.do(do.ClearCall(AGENT, call))
+        await desk.cleared(call=call)
+        left, right = sides(await _finished(desk, recording))
+    assert (hears(left), hears(right)) == ({AGENT}, {CUSTOMER})  # who was called is left
+
+
+async def _finished(desk: Desk, recording: str) -> bytes:
+    """Its file, once nobody writes it any more."""
+    async with asyncio.timeout(30):
+        while True:
+            file = await desk.endpoint.recordings.get(recording)
+            assert file is not None
+            if file.state is not FileState.RECORDING:
+                return desk.endpoint.recordings.path(file).read_bytes()
+            await asyncio.sleep(0.05)
 
 
 async def _size(desk: Desk, recording: str) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from endpoint.callcontrol import commands as do
@@ -12,7 +14,7 @@ from endpoint.callcontrol.permissions import Rules as Permissions
 from endpoint.callcontrol.permissions import Supervision
 from endpoint.callcontrol.recordingrules import Rule, Rules, share_of
 from endpoint.errors import CommandRejected
-from endpoint.legs.base import Cause, DeviceId, LegRole
+from endpoint.legs.base import Announcement, Cause, DeviceId, LegRole
 from tests.fakes.exchange import FakeRecording
 from tests.scenarios.desk import Desk, open_desk
 
@@ -314,6 +316,56 @@ async def test_by_rule_a_call_is_recorded_from_its_answer() -> None:
         await desk.clear(A)
 
 
+SOUND = Announcement("recorded.wav", duration_ms=4000)
+ANNOUNCED = settings_of(Rule("sales", ("60*",), announcement=SOUND))
+
+
+async def test_all_hear_that_they_will_be_recorded_and_talk_when_it_is_over() -> None:
+    async with open_desk(ANNOUNCED, aliases=OURS) as desk:
+        await desk.talking(A, B)
+        assert desk.exchange.heard() == {A: {SOUND.path}, B: {SOUND.path}}
+        assert recordings(desk) == []
+        answered = asyncio.get_running_loop().time()
+        await desk.told(told.RecordingStarted)
+        assert asyncio.get_running_loop().time() - answered == 4.0
+        assert desk.exchange.heard() == {A: {B}, B: {A}}
+        assert on(recordings(desk)[0]) == "10086 | 6001"
+        await desk.clear(A)
+
+
+async def test_who_holds_while_it_is_announced_has_the_other_hear_music() -> None:
+    async with open_desk(ANNOUNCED, aliases=OURS) as desk:
+        await desk.talking(A, B)
+        await desk.hold(A)
+        await desk.told(told.Held)
+        assert desk.exchange.heard() == {A: set(), B: {"moh"}}
+        await desk.told(told.RecordingStarted)
+        assert on(recordings(desk)[0]) == "– | –"
+        await desk.clear(A)
+
+
+async def test_it_begins_at_once_where_who_was_told_it_has_gone_and_others_came() -> None:
+    async with open_desk(ANNOUNCED, aliases=OURS) as desk:
+        await desk.talking(A, B)
+        await desk.transfer(A, C)
+        (await desk.exchange.placed(C)).answer()
+        await desk.told(told.Transferred)
+        await desk.told(told.RecordingStarted)
+        assert desk.exchange.heard() == {B: {C}, C: {B}}
+        await desk.clear(C)
+
+
+async def test_what_is_stopped_while_it_is_announced_does_not_begin() -> None:
+    async with open_desk(ANNOUNCED, aliases=OURS) as desk:
+        await desk.talking(A, B)
+        await desk.controller.submit(do.StopRecording(DeviceId(A)))
+        await desk.told(told.RecordingStopped)
+        assert desk.exchange.heard() == {A: {B}, B: {A}}
+        await asyncio.sleep(5.0)
+        assert recordings(desk) == []
+        await desk.clear(A)
+
+
 async def test_a_rule_is_about_a_way_and_about_devices() -> None:
     settings = settings_of(Rule("in", ("60*",), "inbound"), Rule("ours", ("7001",)))
     async with open_desk(settings, aliases=OURS) as desk:
@@ -336,7 +388,8 @@ def test_so_many_of_a_hundred_calls_are_recorded_and_always_the_same() -> None:
     assert 0.26 < len(chosen) / len(calls) < 0.34
     assert chosen == [c for c in calls if rules.rule_for(c, "outbound", [DeviceId(B)])]
     assert all(share_of(call) < 0.3 for call in chosen)
-    assert Rules((Rule("all", ("*",)),)).rule_for("call", "inbound", [DeviceId(A)]) == "all"
+    everything = Rule("all", ("*",))
+    assert Rules((everything,)).rule_for("call", "inbound", [DeviceId(A)]) is everything
     assert Rules((Rule("none", ("*",), percent=0),)).rule_for("c", "inbound", [DeviceId(A)]) is None
 
 

@@ -18,6 +18,7 @@ from endpoint.callcontrol.transitions import (
 )
 from endpoint.gateways.native import messages as wire
 from endpoint.legs.base import (
+    Announcement,
     DeviceRegistered,
     DeviceUnregistered,
     LegId,
@@ -62,7 +63,11 @@ def encode_call(
             beside=numbers.get(connection.beside) if connection.beside else None,
             muted=connection.muted,
             hears=[
-                _SOUNDS[source] if isinstance(source, Source) else numbers[source]
+                "announcement"
+                if isinstance(source, Announcement)
+                else _SOUNDS[source]
+                if isinstance(source, Source)
+                else numbers[source]
                 for source in sources
             ],
             parked_by=connection.parked_by,

@@ -345,7 +345,7 @@ class Party(Struct, frozen=True):
     muted: bool = False
     """Nobody hears it, until it says so."""
     hears: list[str] = []
-    """Whom it hears in this call, or `music`, `ring-back`, `busy tone`."""
+    """Whom it hears in this call, or `music`, `ring-back`, `busy tone`, `announcement`."""
     parked_by: str | None = None
     """The call waits here; who parked it."""
     of_others: list[str] = []

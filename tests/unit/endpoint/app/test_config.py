@@ -504,6 +504,24 @@ def test_one_port_can_not_be_listened_on_twice(home: Path) -> None:
     assert "port and plain_port are both 8643" in mistake
 
 
+def test_a_rule_of_recordings_that_is_about_nobody_or_says_no_sound_is_told_in_words(
+    home: Path,
+) -> None:
+    file = home / "agent-endpoint.toml"
+    (home / "text.wav").write_text("This call is recorded.")
+    rule = '[[recording]]\nname = "sales"\n'
+    for more, told in (
+        ("", 'recording.0.devices: found nothing, expected [[recording]] and below it name = "'),
+        ('devices = ["*"]\nannounce = "none.wav"\n', "none.wav' (No such file or directory)"),
+        ('devices = ["*"]\nannounce = "text.wav"\n', "text.wav' (not a WAV file), expected a WAV"),
+    ):
+        file.write_text(rule + more)
+        with pytest.raises(ConfigurationError) as caught:
+            load(file, files=True)
+        (mistake,) = caught.value.mistakes
+        assert told in mistake
+
+
 def test_a_key_of_recordings_that_is_no_use_is_told_with_all_else(home: Path) -> None:
     file = home / "agent-endpoint.toml"
     (home / "short.key").write_text("00")

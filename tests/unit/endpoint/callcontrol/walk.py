@@ -270,7 +270,7 @@ class Walk:
             assert (leg.progress is LegProgress.RELEASING) == self.legs[leg.id].let_go
         for route in self.routes:
             assert self.legs[route.sink].listens
-            if not isinstance(route.source, Source):
+            if isinstance(route.source, str):
                 source = self.state.leg(route.source)
                 assert source is not None
                 assert self.legs[source.id].up or source.early_media
