@@ -74,13 +74,27 @@ class Switched:
     """Whom it hears then."""
 
 
+Count = asyncio.Task[int | None]
+"""Packets that a port has sent; None: it is closed, and sends nothing more."""
+
+
 @dataclass(slots=True)
 class Stream:
     """What one port of the media process sends, and to whom."""
 
     ssrc: int
     far_port: int = 0
-    switches: list[Switched] = field(default_factory=list)
+    asked: list[tuple[Count, Count, frozenset[m.PortName]]] = field(default_factory=list)
+    """Of each switch, in order: how far it was before, and after, and whom its sink hears then."""
+
+    @property
+    def switches(self) -> list[Switched]:
+        """Those in which it was not closed; all answers must be there."""
+        return [
+            Switched(earlier, later, sources)
+            for before, after, sources in self.asked
+            if (earlier := before.result()) is not None and (later := after.result()) is not None
+        ]
 
 
 class WitnessedPool(MediaPool):
@@ -111,7 +125,7 @@ class WitnessedPool(MediaPool):
         counts = [self._count(port) for port in changed]
         super().send(command)
         for port, count in zip(changed, counts, strict=True):
-            self._note(self.streams[port], count, self._count(port), frozenset(after[port]))
+            self.streams[port].asked.append((count, self._count(port), frozenset(after[port])))
 
     def _sources(self) -> defaultdict[m.PortName, set[m.PortName]]:
         sources = defaultdict[m.PortName, set[m.PortName]](set)
@@ -119,27 +133,10 @@ class WitnessedPool(MediaPool):
             sources[route.sink].add(route.source)
         return sources
 
-    def _count(self, port: m.PortName) -> asyncio.Task[int | None]:
-        """Packets that it has sent; None: it is closed, and sends nothing more.
-
-        Asked when this returns, in order with the commands to its worker.
-        """
+    def _count(self, port: m.PortName) -> Count:
+        """Asked when this returns, in order with the commands to its worker."""
         worker = self.links[self._shared.homes.get(port) or 0]
         return self._group.create_task(_counted(worker.ask(m.ReadStatistics(port))))
-
-    def _note(
-        self,
-        stream: Stream,
-        before: asyncio.Task[int | None],
-        after: asyncio.Task[int | None],
-        sources: frozenset[m.PortName],
-    ) -> None:
-        def told(_: asyncio.Task[int | None]) -> None:
-            earlier, later = before.result(), after.result()
-            if earlier is not None and later is not None:
-                stream.switches.append(Switched(earlier, later, sources))
-
-        after.add_done_callback(told)
 
 
 async def _counted(answer: Coroutine[Any, Any, m.Statistics]) -> int | None:
@@ -261,11 +258,11 @@ async def test_who_has_left_a_route_is_in_no_packet_after(
     for port, stream in streams.items():
         phone = office.phones[users[stream.far_port]]
         packets = [each for each in phone.received if each.ssrc == stream.ssrc]
-        if found := faults_in(packets, stream.switches, names):
+        switches = stream.switches
+        if found := faults_in(packets, switches, names):
             faults[f"{users[stream.far_port]} ({port})"] = found
         departures += sum(
-            len(before.sources - after.sources)
-            for before, after in itertools.pairwise(stream.switches)
+            len(before.sources - after.sources) for before, after in itertools.pairwise(switches)
         )
     assert faults == {}
     assert departures >= DEPARTURES
