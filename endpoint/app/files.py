@@ -83,7 +83,8 @@ def unusable(tree: Tree) -> Iterator[Mistake]:
         if said.startswith(FILE):
             yield from _wav(f"agent.{index}.input", said.removeprefix(FILE))
     for index, ivr in _tables(tree, "ivr"):
-        yield from _flow(f"ivr.{index}.flow", ivr.get("flow"), ivr.get("directory"))
+        facts = (ivr.get("flow"), ivr.get("directory"), ivr.get("language"))
+        yield from _flow(f"ivr.{index}.flow", *facts)
         yield from _directory(f"ivr.{index}.directory", ivr.get("directory"))
     for index, rule in _tables(tree, "recording"):
         yield from _wav(f"recording.{index}.announce", rule.get("announce"))
@@ -168,13 +169,14 @@ def _directory(key: str, path: object) -> Iterator[Mistake]:
         yield key, f"found {_whole(path)}, expected a directory that is there"
 
 
-def _flow(key: str, flow: object, directory: object) -> Iterator[Mistake]:
+def _flow(key: str, flow: object, directory: object, language: object) -> Iterator[Mistake]:
     if not isinstance(flow, str):
         return
     from endpoint.ivr.reading import FlowError
 
     try:
-        checked_flow(flow, Path(directory) if isinstance(directory, str) else None)
+        looked_in = Path(directory) if isinstance(directory, str) else None
+        checked_flow(flow, looked_in, "zh" if language == "zh" else "en")
     except ValueError as error:
         yield key, str(error)
     except FlowError as error:

@@ -23,12 +23,16 @@ Directory = Annotated[
     Path | None,
     typer.Option("--directory", help="Looked in first for sounds and the like, as of an [[ivr]]."),
 ]
+Language = Annotated[
+    flow.Language, typer.Option("--language", help="Whose sounds are taken, as of an [[ivr]].")
+]
 
 
 @ivr_app.command()
 def check(
     flows: Annotated[list[str], typer.Argument(metavar="FLOW…", help="A file, or a shipped flow.")],
     directory: Directory = None,
+    language: Language = "en",
     as_json: Json = False,
 ) -> None:
     """Look for mistakes in flows: each with its file, line, field, and what was expected."""
@@ -41,7 +45,7 @@ def check(
     mistakes = []
     for name in flows:
         try:
-            library.load(Place(library.file_of(name), directory))
+            library.load(Place(library.file_of(name), directory, language))
         except FlowError as error:
             mistakes += error.mistakes
     if mistakes:
@@ -72,6 +76,7 @@ def list_flows(as_json: Json = False) -> None:
 def show(
     name: Annotated[str, typer.Argument(metavar="FLOW", help="A file, or a shipped flow.")],
     directory: Directory = None,
+    language: Language = "en",
     mermaid: Annotated[
         bool, typer.Option("--mermaid", help="As a flowchart of Mermaid, for a document.")
     ] = False,
@@ -84,7 +89,7 @@ def show(
 
     output = Output(as_json)
     try:
-        made = library.load(Place(library.file_of(name), directory))
+        made = library.load(Place(library.file_of(name), directory, language))
     except FlowError as error:
         output.fail(CommandFailed(ExitCode.CONFIGURATION, str(error)))
     drawn = drawing.mermaid(made) if mermaid else drawing.drawn(made)

@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 
 from endpoint.agents.crew import SkillDevices
 from endpoint.app.section import DEVICE, STRICT, Seconds, like
+from endpoint.ivr.flow import Language
 from endpoint.legs.base import DeviceId
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ class IvrSettings(BaseModel):
 
     So a prompt of yours takes the place of a shipped one.
     """
+    language: Language = "en"
+    """In which it speaks: English, or Mandarin (`zh`), whose sounds stand in a directory `zh`."""
 
 
 class SkillSettings(BaseModel):
@@ -64,7 +67,10 @@ def ivrs(settings: Sequence[IvrSettings]) -> list[host.IvrSettings]:
     """What the IVRs are made from."""
     from endpoint.ivr import host
 
-    return [host.IvrSettings(DeviceId(each.code), each.flow, each.directory) for each in settings]
+    return [
+        host.IvrSettings(DeviceId(each.code), each.flow, each.directory, each.language)
+        for each in settings
+    ]
 
 
 def skills(settings: Sequence[SkillSettings]) -> list[SkillDevices]:
@@ -77,11 +83,11 @@ def skills(settings: Sequence[SkillSettings]) -> list[SkillDevices]:
     ]
 
 
-def checked(flow: str, directory: Path | None) -> Flow:
+def checked(flow: str, directory: Path | None, language: Language = "en") -> Flow:
     """The flow of an entry. Raises FlowError, and ValueError for what is no flow's name."""
     from endpoint.ivr.library import Place, file_of, load, shipped
 
     if flow not in shipped() and not flow.endswith(".toml"):
         expected = f"a file that ends with .toml, or one of {', '.join(shipped())}"
         raise ValueError(f"found {flow!r}, expected {expected}")
-    return load(Place(file_of(flow), directory))
+    return load(Place(file_of(flow), directory, language))

@@ -132,10 +132,12 @@ def _files(flow: Flow, resolve: Callable[[str], Path | None]) -> Iterator[Fault]
                 for field in PROMPTS:
                     for sound in sounds_of(getattr(node, field, "")):
                         if sound.file:
-                            named.append((field, sound.file, "a WAV file"))
+                            of = f"{sound.language}/{sound.file}" if sound.language else ""
+                            there = resolve(of) if of else None
+                            named += [] if there else [(field, sound.file, "a WAV file")]
                         if len(said := sound.kinds()) != 1 or (sound.tone_hz and not sound.ms):
-                            text = "expected one of file, digits, number and ms (with tone_hz)"
-                            yield ("node", name, field), f"found {' and '.join(said)}, {text}"
+                            text = f"found {' and '.join(said)}, expected one of file, digits, "
+                            yield ("node", name, field), f"{text}number, date, ms (with tone_hz)"
             case Verify(file=str(file)) if file:
                 named.append(("file", file, "a TOML file"))
             case _:

@@ -43,7 +43,7 @@ def about(node: Node) -> str:
 def _prompt(prompt: f.Prompt) -> str:
     parts = []
     for sound in sounds_of(prompt):
-        spoken = sound.digits or sound.number
+        spoken = sound.spoken
         tones = "+".join(f"{hz:g} Hz" for hz in sound.tone_hz) or "silence"
         parts.append(sound.file or (f"say {spoken}" if spoken else f"{tones} {sound.ms} ms"))
     return ", ".join(parts)

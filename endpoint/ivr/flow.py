@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 import msgspec
 from msgspec import Meta, Struct
@@ -42,6 +42,12 @@ def filled(text: str, variables: Mapping[str, str]) -> str:
     return _PLACE.sub(lambda found: variables.get(found[1], ""), text)[:LONGEST_TEXT]
 
 
+Language = Literal["en", "zh"]
+"""In which digits, numbers and dates are spoken."""
+SPOKEN = ("digits", "number", "date")
+"""Texts of a sound that are spoken."""
+
+
 class Sound(Struct, frozen=True, forbid_unknown_fields=True):
     """One part of a prompt: a file, a tone, a pause, or something that is spoken. One of them."""
 
@@ -54,12 +60,21 @@ class Sound(Struct, frozen=True, forbid_unknown_fields=True):
     digits: str = ""
     """Each digit of a text is spoken by itself, as of an order's number."""
     number: str = ""
-    """A whole number is spoken, as 21: up to 999999."""
+    """A number is spoken, as 21 or -12.50: up to 999999."""
+    date: str = ""
+    """A day is spoken, as 2026-12-25."""
+    language: Literal[""] | Language = ""
+    """In which it is spoken, or whose file is taken; by default that of the `[[ivr]]`."""
 
     def kinds(self) -> list[str]:
         """Which of them it says to be."""
-        said = [name for name in ("file", "digits", "number") if getattr(self, name)]
+        said = [name for name in ("file", *SPOKEN) if getattr(self, name)]
         return said + (["ms"] if self.ms else [])
+
+    @property
+    def spoken(self) -> str:
+        """What is spoken; empty: nothing is."""
+        return self.digits or self.number or self.date
 
 
 Prompt = str | Sound | list[str | Sound]
@@ -358,8 +373,7 @@ def texts_of(node: Node) -> Iterator[tuple[str, str]]:
         case Play() | Menu() | Collect():
             for field in ("prompt", "invalid_prompt"):
                 for sound in sounds_of(getattr(node, field, "")):
-                    yield field, sound.digits
-                    yield field, sound.number
+                    yield from ((field, getattr(sound, spoken)) for spoken in SPOKEN)
         case Set():
             for name, text in node.values.items():
                 yield f"values.{name}", text
@@ -374,8 +388,7 @@ def texts_of(node: Node) -> Iterator[tuple[str, str]]:
             for field in ("queue", "skill", "priority", "call_back_to"):
                 yield field, getattr(node, field)
             for sound in sounds_of(node.announce):
-                yield "announce", sound.digits
-                yield "announce", sound.number
+                yield from (("announce", getattr(sound, spoken)) for spoken in SPOKEN)
         case Transfer():
             yield "to", node.to
         case Return() | HangUp():

@@ -40,6 +40,8 @@ class IvrSettings:
     """Its name: of a shipped flow, or a file."""
     directory: Path | None = None
     """Looked in first for what the flow names."""
+    language: str = "en"
+    """Spoken in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,8 @@ class _Program:
 
     def __init__(self, settings: IvrSettings) -> None:
         self.settings = settings
-        self.place = Place(library.file_of(settings.flow), settings.directory)
+        file = library.file_of(settings.flow)
+        self.place = Place(file, settings.directory, settings.language)
         self.mistakes: tuple[str, ...] = ()
         self.version: Version
         self.read_at: datetime

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from urllib.parse import quote
 
+import msgspec
+
 from endpoint.ivr import flow as f
 from endpoint.ivr.flow import Flow, Node, Prompt, Sound, filled, kind_of, sounds_of
 
@@ -643,9 +645,5 @@ _WITH_TICKET = (Phase.ASKING, Phase.QUEUED, Phase.LEAVING)
 
 def replace_texts(sound: Sound, variables: Mapping[str, str]) -> Sound:
     """A sound with the values of the variables that it speaks."""
-    if not (sound.digits or sound.number):
-        return sound
-    return Sound(
-        digits=filled(sound.digits, variables),
-        number=filled(sound.number, variables),
-    )
+    texts = {name: filled(getattr(sound, name), variables) for name in f.SPOKEN}
+    return msgspec.structs.replace(sound, **texts) if sound.spoken else sound

@@ -35,14 +35,17 @@ class Place:
 
     path: Path
     directory: Path | None = None
+    language: str = "en"
+    """Spoken in it; its sounds are taken before those of none (`zh/welcome.wav`)."""
 
-    def find(self, name: str) -> Path | None:
+    def find(self, name: str, language: str = "") -> Path | None:
         """The file that a flow names: a WAV file with or without its ending, or another one."""
         if not name:
             return None
+        own = [] if (language or self.language) == "en" else [f"{language or self.language}/{name}"]
         places = [*([self.directory] if self.directory else []), self.path.parent, SOUNDS]
         for place in places:
-            for path in (place / name, place / f"{name}.wav"):
+            for path in (place / f"{each}{end}" for each in (*own, name) for end in ("", ".wav")):
                 with suppress(OSError, ValueError):  # what can be no file's name
                     if path.is_file():
                         return path
@@ -50,9 +53,12 @@ class Place:
 
     def files(self, sound: Sound) -> list[Path]:
         """What is played for a sound that is no tone; what is not there any more is left out."""
+        language = sound.language or self.language
         names = [sound.file] if sound.file else []
-        names += speech.digits(sound.digits) + (speech.number(sound.number) if sound.number else [])
-        found = {name: self.find(name) for name in dict.fromkeys(names)}
+        names += speech.digits(sound.digits, language) if sound.digits else []
+        names += speech.number(sound.number, language) if sound.number else []
+        names += speech.date(sound.date, language) if sound.date else []
+        found = {name: self.find(name, language) for name in dict.fromkeys(names)}
         return [path for name in names if (path := found[name]) is not None]
 
 
@@ -86,7 +92,9 @@ def _unusable(flow: Flow, place: Place) -> list[tuple[str, str, str]]:
             case Play() | Menu() | Collect() | Queue():
                 for field in PROMPTS:
                     sounds = sounds_of(getattr(node, field, ""))
-                    tried += [(field, _no_audio(place.find(each.file))) for each in sounds]
+                    tried += [
+                        (field, _no_audio(place.find(each.file, each.language))) for each in sounds
+                    ]
             case Verify(file=str(file)) if file:
                 tried.append(("file", _no_hashes(place.find(file))))
             case _:

@@ -375,7 +375,11 @@ async def test_who_hangs_up_while_others_are_called_or_asked_for_him_leaves_noth
         desk.telephone(CUSTOMER, CUSTOMER_HZ) as customer,
         desk.telephone(DeviceId("6003"), OTHER_HZ) as third,
     ):
-        for key, node in (("3", "ask"), ("4", "queue"), ("5", "away")):
+        for key, node, result in (
+            ("3", "ask", ""),
+            ("4", "queue", "abandoned"),
+            ("5", "away", ""),
+        ):
             await customer.dial(IVR)
             await visited(desk, "menu", "")
             await customer.send_digits(key)
@@ -392,7 +396,7 @@ async def test_who_hangs_up_while_others_are_called_or_asked_for_him_leaves_noth
                 await third.closed()
             over = await desk.cleared()
             assert (over.cause, over.releasing_device) == (Cause.NORMAL, CUSTOMER)
-            assert await path_of(desk, over.call) == [("menu", key), (node, "")]
+            assert await path_of(desk, over.call) == [("menu", key), (node, result)]
             assert not desk.endpoint.controller.calls()
             await until(lambda: desk.endpoint.ivrs.facts()[0].calls == 0)
             assert desk.endpoint.queues.facts()[0].calls == ()

@@ -26,6 +26,7 @@ from .test_ivr import (
     ASK_HZ,
     CUSTOMER,
     CUSTOMER_HZ,
+    DONE_HZ,
     MENU_HZ,
     OTHER,
     OTHER_HZ,
@@ -41,13 +42,16 @@ pytestmark = pytest.mark.interop
 WELCOME, DISTRIBUTORS = DeviceId("1000"), DeviceId("59006258")
 PASSWORD, HURRIED = DeviceId("8888"), DeviceId("8889")
 LONG_S, SHORT_S = 20.0, 0.2
+MANDARIN = [f"zh/digits/{word}" for word in ("8", "yao", "5")]
+"""As 815 is read aloud."""
 
 
 def ivr(code: DeviceId, flow: str, directory: Path, **prompts: tuple[int, float]) -> dict[str, Any]:
     """The settings of one whose prompts are tones, each for so long."""
-    directory.mkdir(exist_ok=True)
     for name, (tone_hz, lasts_s) in prompts.items():
-        write_tone(directory / f"{name}.wav", tone_hz, lasts_s)
+        file = directory / f"{name}.wav"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_tone(file, tone_hz, lasts_s)
     return {"code": code, "flow": flow, "directory": str(directory)}
 
 
@@ -85,7 +89,9 @@ async def test_who_waits_in_welcome_and_distributors_hears_music_and_then_an_age
                 enter_number=(ASK_HZ, LONG_S),
                 invalid=(WRONG_HZ, 2.5),
                 you_entered=(PIN_HZ, SHORT_S),
-            ),
+                **dict.fromkeys(MANDARIN, (DONE_HZ, 0.8)),
+            )
+            | {"language": "zh"},
         ],
         "skill": [{"code": code, "devices": [OTHER]} for code in ("1001", "1002", "1003")],
     }
@@ -109,7 +115,7 @@ async def test_who_waits_in_welcome_and_distributors_hears_music_and_then_an_age
         await hear({customer: {AGENT_HZ}, desk.ear(AGENT): {CUSTOMER_HZ}})
         await customer.hang_up()
         await desk.cleared()
-        assert await path_of(desk, lent.call) == [("welcome", ""), ("wait", "")]
+        assert await path_of(desk, lent.call) == [("welcome", ""), ("wait", "answered")]
 
         busy = await desk.do(MakeCall(OTHER, AGENT))
         await desk.event(Established, call=busy.call)
@@ -125,6 +131,7 @@ async def test_who_waits_in_welcome_and_distributors_hears_music_and_then_an_age
         await hear({customer: {WRONG_HZ}})
         await customer.send_digits("815#")
         await visited(desk, "number", "815", device=DISTRIBUTORS)
+        await hear({customer: {DONE_HZ}})
         await has_data(desk, {"DistributorID": "815"})
         await visited(desk, "menu", "", device=DISTRIBUTORS)
         await customer.send_digits("2")

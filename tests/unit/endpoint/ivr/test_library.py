@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from endpoint.audio.wav import read_wav
 from endpoint.ivr import drawing, hashes, library, speech
-from endpoint.ivr.flow import Sound
+from endpoint.ivr.flow import Language, Sound
 from endpoint.ivr.library import SOUNDS, Place
 from endpoint.ivr.places import Places
 from endpoint.ivr.reading import FlowError
@@ -31,15 +32,86 @@ def test_the_flows_of_the_seed_are_shipped() -> None:
     assert library.shipped() == ["distributors", "password", "survey", "welcome"]
 
 
-def test_every_word_that_may_be_spoken_is_there() -> None:
-    for word in speech.all_words():
-        found = Place(Path("x.toml")).find(word)
+@pytest.mark.parametrize("language", speech.LANGUAGES)
+def test_every_word_that_may_be_spoken_is_there(language: Language) -> None:
+    of = Place(Path("x.toml"), language=language)
+    for word in speech.all_words(language):
+        found = of.find(word)
         assert found is not None, word
+        assert (found.parts[-3] == language) == (language != "en"), word
         assert len(read_wav(found.read_bytes()).samples) > 800, word
-    spoken = {word for n in range(1_000_000) if n % 997 < 3 for word in speech.number(str(n))}
-    assert spoken | {word for key in "*#abcdABCD" for word in speech.digits(key)} == set(
-        speech.all_words()
-    )
+    numbers = [*map(str, range(3000)), *(str(n) for n in range(1_000_000) if n % 997 < 3)]
+    spoken = {word for text in numbers for word in speech.number(text, language)}
+    spoken |= {word for key in "*#abcdABCD1" for word in speech.digits(key, language)}
+    days = [f"2026-{month:02}-{day:02}" for month in range(1, 13) for day in range(1, 29)]
+    spoken |= {word for day in days for word in speech.date(day, language)}
+    spoken |= set(speech.number("-1.5", language))
+    assert spoken == set(speech.all_words(language))
+
+
+def test_every_shipped_sound_is_there_in_each_language() -> None:
+    plain, zh = ({path.name for path in of.glob("*.wav")} for of in (SOUNDS, SOUNDS / "zh"))
+    assert plain == zh
+
+
+def test_a_language_is_a_directory_of_sounds_and_the_operator_s_come_first(tmp_path: Path) -> None:
+    place = Place(tmp_path / "flow.toml", tmp_path / "ours", "zh")
+    assert place.find("welcome") == SOUNDS / "zh" / "welcome.wav"
+    assert place.find("welcome", "en") == SOUNDS / "welcome.wav"
+    (tmp_path / "ours" / "zh").mkdir(parents=True)
+    for file in ("ours/welcome.wav", "ours/zh/hello.wav"):
+        (tmp_path / file).write_bytes((SOUNDS / "goodbye.wav").read_bytes())
+    assert place.find("welcome") == tmp_path / "ours" / "welcome.wav"
+    text = EVERY_KIND.replace('"welcome"', '{ file = "hello", language = "zh" }')
+    (tmp_path / "flow.toml").write_text(text)
+    assert library.load(replace(place, language="en"))
+    spoken = place.files(Sound(digits="10"))
+    assert [path.relative_to(SOUNDS).as_posix() for path in spoken] == [
+        "zh/digits/yao.wav",
+        "zh/digits/0.wav",
+    ]
+    assert place.files(Sound(digits="1", language="en")) == [SOUNDS / "digits" / "1.wav"]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("0", "0"),
+        ("10", "10"),
+        ("12", "10 2"),
+        ("20", "2 10"),
+        ("110", "1 hundred 1 10"),
+        ("102", "1 hundred 0 2"),
+        ("222", "2 hundred 2 10 2"),
+        ("1005", "1 thousand 0 5"),
+        ("1050", "1 thousand 0 5 10"),
+        ("2012", "liang thousand 0 1 10 2"),
+        ("10000", "1 ten_thousand"),
+        ("20003", "liang ten_thousand 0 3"),
+        ("120000", "10 2 ten_thousand"),
+        ("100010", "10 ten_thousand 0 1 10"),
+        ("999999", "9 10 9 ten_thousand 9 thousand 9 hundred 9 10 9"),
+        ("-3.14", "minus 3 point 1 4"),
+        ("1000001", "yao 0 0 0 0 0 yao"),
+    ],
+)
+def test_a_number_is_spoken_in_mandarin(text: str, words: str) -> None:
+    assert speech.number(text, "zh") == [f"digits/{word}" for word in words.split()]
+
+
+@pytest.mark.parametrize(
+    ("text", "english", "mandarin"),
+    [
+        ("2026-12-25", "december 20 5 20 20 6", "2 0 2 6 year 10 2 month 2 10 5 day"),
+        ("2005-03-01", "march 1 2 thousand 5", "2 0 0 5 year 3 month 1 day"),
+        ("1999-10-11T09:00", "october 11 19 90 9", "1 9 9 9 year 10 month 10 1 day"),
+        ("2026-02-30", "2 0 2 6 0 2 3 0", "2 0 2 6 0 2 3 0"),
+        ("", "", ""),
+    ],
+)
+def test_a_day_is_spoken(text: str, english: str, mandarin: str) -> None:
+    for language, words in (("en", english), ("zh", mandarin)):
+        assert speech.date(text, language) == [f"digits/{word}" for word in words.split()]
 
 
 @pytest.mark.parametrize(
@@ -54,6 +126,8 @@ def test_every_word_that_may_be_spoken_is_there() -> None:
         ("1000000", "1 0 0 0 0 0 0"),
         ("x7#", "7 pound"),
         ("000021", "20 1"),
+        ("-0", "minus 0"),
+        ("12.50", "12 point 5 0"),
         ("9" * 5000, " ".join(["9"] * 5000)),
         ("", ""),
     ],
