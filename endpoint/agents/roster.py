@@ -202,6 +202,10 @@ class Roster:
             if (session := place.session) is not None and session.state is AgentState.READY
         ]
 
+    def sessions(self) -> list[Session]:
+        """Of all that are logged on."""
+        return [place.session for place in self._places.at.values() if place.session is not None]
+
     def watch(self, changed: Callable[[AgentId], None]) -> Callable[[], None]:
         """Be told whose state may be another, until what is returned is called."""
         return self._places.watch(changed)

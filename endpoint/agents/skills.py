@@ -30,8 +30,8 @@ from endpoint.legs.base import Cause, DeviceId
 
 log = structlog.get_logger(__name__)
 
-_NEVER_RANG = frozenset({Cause.UNREACHABLE, Cause.BUSY})
-"""Of these nobody is to blame who sat there."""
+_NOT_TAKEN = frozenset({Cause.CANCELLED, Cause.NO_ANSWER, Cause.DECLINED, Cause.BUSY})
+"""Why a telephone that works is not answered; for the rest nobody is to blame who sits there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,7 +217,7 @@ class SkillQueues:
         if (ticket := self._ticket_of(call)) is not None:
             log.info("a queued call was not taken", cause=str(cause))
             self._look()
-            rang = cause not in _NEVER_RANG
+            rang = cause in _NOT_TAKEN
             self._do(q.refused(self._state, ticket, self._now(), rang=rang))
 
     def call_back(self, call: Waiting, number: str) -> bool:

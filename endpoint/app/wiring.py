@@ -485,6 +485,7 @@ class Endpoint:
                 skills(config.skill),
                 self._needs_no_registration,
                 self.supervision.keep,
+                directory=self.directory_book.in_use,
             )
         )
         await enter(self.ivrs.serve(self.controller, self.queues, self.supervision.keep))

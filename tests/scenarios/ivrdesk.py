@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from pathlib import Path
 from typing import Any, Self, cast
 
 import aiohttp
 import pytest
 
-from endpoint.agents.crew import SkillDevices
+from endpoint.agents.crew import Crew, SkillDevices
 from endpoint.agents.directory import Directory
 from endpoint.agents.skills import SkillQueues
+from endpoint.callcontrol.controller import CallController
 from endpoint.ivr import host
 from endpoint.ivr.host import Ivrs, IvrSettings
 from endpoint.ivr.interpreter import Visit
@@ -98,11 +99,14 @@ class IvrExchange(FakeExchange):
         self._stations = {each.device: each for each in stations}
         self._listeners: dict[LegId, Listener] = {}
         self._flows: list[asyncio.Task[None]] = []
+        self.placing: Callable[[FakeLeg], None] = lambda leg: None
+        """Told of each leg to a telephone."""
 
     def place(self, request: PlaceLeg) -> None:
         super().place(request)
         station = self._stations.get(request.device)
         if station is None:
+            self.placing(self.legs[request.leg])
             return
         leg = self.legs[request.leg]
         mouth = self.mouths[leg.id] = FakeMouth(leg)
@@ -189,19 +193,28 @@ class IvrDesk:
 async def open_ivr_desk(
     monkeypatch: pytest.MonkeyPatch,
     flow: Path,
-    code: str,
+    code: str | Sequence[str],
     skills: Sequence[SkillDevices],
     directory: Directory | None = None,
+    crew: Callable[[CallController], AbstractAsyncContextManager[Crew]] | None = None,
     **options: Any,
 ) -> AsyncIterator[IvrDesk]:
-    """A desk where one code is an IVR; every device of a skill can be reached."""
+    """A desk where one code, or some, are IVRs; every device of a skill can be reached."""
     # Files are looked at in a thread, which lives in real time.
     monkeypatch.setattr(host, "LOOK_S", 1e9)
-    ivrs = Ivrs([IvrSettings(DeviceId(code), str(flow))])
+    codes = [code] if isinstance(code, str) else code
+    ivrs = Ivrs([IvrSettings(DeviceId(each), str(flow)) for each in codes])
     exchange = IvrExchange(ivrs.stations())
     async with open_desk(exchange=exchange, **options) as desk:
-        queues = SkillQueues(desk.controller, skills, lambda _: True, directory=directory)
-        async with queues, ivrs.serve(desk.controller, queues):
+        controller = desk.controller
+        agents = nullcontext(None) if crew is None else crew(controller)
+        async with (
+            agents as agents_there,
+            SkillQueues(
+                controller, skills, lambda _: True, directory=directory, crew=agents_there
+            ) as queues,
+            ivrs.serve(controller, queues),
+        ):
             http = ivrs.http
             try:
                 yield IvrDesk(desk, exchange, ivrs, queues)

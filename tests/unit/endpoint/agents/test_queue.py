@@ -410,8 +410,8 @@ def test_nobody_rings_for_two_and_whoever_can_be_served_is(
         ticket = Ticket(number)
         match what:
             case "enter":
-                if waiting.place(ticket) is None:
-                    waiting, _ = q.enter(waiting, ticket, queue, now, number)
+                waiting, _ = q.leave(waiting, ticket, now)
+                waiting, _ = q.enter(waiting, ticket, queue, now, number)
             case "leave":
                 waiting, _ = q.leave(waiting, ticket, now)
             case "refused":
