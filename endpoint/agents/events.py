@@ -120,14 +120,6 @@ class OwnerReplaced(AgentEvent):
     """Another client of the same agent has the session now; the one before has nothing to say."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CredentialsExpiring(AgentEvent):
-    """What its client has shown is good for a short time only: it should show something newer."""
-
-    in_s: float
-    """Seconds until then."""
-
-
 AgentEvents = (
     AgentLoggedOn
     | AgentReady
@@ -140,6 +132,5 @@ AgentEvents = (
     | StationLost
     | StationReturned
     | OwnerReplaced
-    | CredentialsExpiring
 )
 """Everything that is told of agents."""

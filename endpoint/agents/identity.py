@@ -126,9 +126,13 @@ class Occupants(Protocol):
         """The agent that is logged on at a device, if one is."""
 
 
-class Nobody:
-    """Where no agent can log on: each device is for administrators alone."""
+class LateOccupants:
+    """Those of whom there is to be first: until then nobody is logged on."""
+
+    def __init__(self) -> None:
+        self.known: Occupants | None = None
+        """Whoever keeps the sessions, once there is one."""
 
     def agent_at(self, device: DeviceId) -> Agent | None:
         """See `Occupants`."""
-        return None
+        return None if self.known is None else self.known.agent_at(device)

@@ -116,3 +116,11 @@ class Attempts:
                 if times[-1] > now - self._within_s
             }
         self._tried.setdefault(who, deque(maxlen=self._most)).append(now)
+
+    def forgive(self, who: str) -> None:
+        """The last try of `who` was right."""
+        tried = self._tried.get(who)
+        if tried:
+            tried.pop()
+        if not tried:
+            self._tried.pop(who, None)

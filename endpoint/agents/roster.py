@@ -16,10 +16,10 @@ import structlog
 
 from endpoint.agents.directory import Directory
 from endpoint.agents.eventlog import Entry
-from endpoint.agents.events import CredentialsExpiring, LogOffCause, OwnerReplaced
+from endpoint.agents.events import LogOffCause, OwnerReplaced
 from endpoint.agents.keeping import Keeping, Kept
 from endpoint.agents.logon import LogOn, LogOnRefused, Refusal, check
-from endpoint.agents.model import Agent, AgentId, AgentState, SkillLevel, WorkMode
+from endpoint.agents.model import Agent, AgentId, AgentState, WorkMode
 from endpoint.agents.observer import Observer
 from endpoint.agents.ownership import (
     Attempts,
@@ -87,18 +87,6 @@ class Standing:
     def state(self) -> AgentState:
         """What it is."""
         return AgentState.NULL if self.session is None else self.session.state
-
-
-@dataclass(frozen=True, slots=True)
-class ReadyAgent:
-    """An agent that a queue may offer a call."""
-
-    agent: AgentId
-    device: DeviceId
-    since: float
-    """When it became ready, by the loop."""
-    skills: tuple[SkillLevel, ...]
-    """That it serves in its mode."""
 
 
 class Roster:
@@ -194,17 +182,10 @@ class Roster:
         place = self._places.at.get(device)
         return None if place is None else self.directory.agent(place.agent)
 
-    def ready(self) -> list[ReadyAgent]:
-        """Whom queues may offer calls."""
-        return [
-            ReadyAgent(session.agent, session.device, session.since, session.serves)
-            for place in self._places.at.values()
-            if (session := place.session) is not None and session.state is AgentState.READY
-        ]
-
     def sessions(self) -> list[Session]:
-        """Of all that are logged on."""
-        return [place.session for place in self._places.at.values() if place.session is not None]
+        """Of everybody who is logged on, as they stand."""
+        places = self._places.at.values()
+        return [place.session for place in places if place.session is not None]
 
     def watch(self, changed: Callable[[AgentId], None]) -> Callable[[], None]:
         """Be told whose state may be another, until what is returned is called."""
@@ -291,10 +272,12 @@ class Roster:
             return
         now = self._places.now()
         self._check_attempts(wanted.source, now)
-        if await self.directory.is_password(wanted.agent, wanted.password):
-            return
         if wanted.source:
+            # Before it is known: many at once must not all be tried.
             self._wrong.count(wanted.source, now)
+        if await self.directory.is_password(wanted.agent, wanted.password):
+            self._wrong.forgive(wanted.source)
+            return
         log.warning("log-on refused", agent=wanted.agent, source=wanted.source, reason="password")
         if self.directory.agent(wanted.agent) is None:
             raise LogOnRefused(Refusal.UNKNOWN_AGENT, f"there is no agent {wanted.agent}")
@@ -398,16 +381,6 @@ class Roster:
         """A queue offers a call there: what it brings about is to be written down after it."""
         if (place := self._places.at.get(device)) is not None:
             place.of_queue = True
-
-    def tell_expiring(self, agent: AgentId, in_s: float) -> None:
-        """What the agent's client has shown is good for a short time only."""
-        place = self._logged_on(agent)
-        session = place.session
-        assert session is not None  # it is logged on
-        expiring = CredentialsExpiring(
-            agent=agent, device=session.device, mode=session.mode.code, in_s=in_s
-        )
-        self._places.record(place, (expiring,))
 
     # -- owners -----------------------------------------------------------------------------------
 

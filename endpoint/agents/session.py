@@ -183,6 +183,21 @@ def deadline(session: Session) -> float | None:
     return session.wrap_up.ends_at if session.wrap_up and not session.busy else None
 
 
+def allowed(session: Session) -> frozenset[type[AgentCommand]]:
+    """What can be asked now, and would change something."""
+    commands = SetReady(), SetNotReady(), FinishWrapUp(), LogOff()
+    return frozenset({SetWorkMode, *(type(each) for each in commands if _would(session, each))})
+
+
+def _would(session: Session, command: AgentCommand) -> bool:
+    if isinstance(command, SetNotReady):
+        return session.rest.ready or session.wrap_up is not None
+    try:
+        return _changed(session, command, session.since) != session
+    except CommandRejected:
+        return False
+
+
 def _changed(session: Session, what: Input, now: float) -> Session:
     match what:
         case SetReady():

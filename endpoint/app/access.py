@@ -28,7 +28,9 @@ WRONG_TOKENS = 10
 WRONG_TOKEN_WINDOW_S = 60.0
 _PREFLIGHT = {
     hdrs.ACCESS_CONTROL_ALLOW_METHODS: "GET, POST, PUT, PATCH, DELETE",
-    hdrs.ACCESS_CONTROL_ALLOW_HEADERS: "Authorization, Content-Type, Idempotency-Key, If-Match",
+    hdrs.ACCESS_CONTROL_ALLOW_HEADERS: (
+        "Authorization, Content-Type, Delegator-Id, Idempotency-Key, If-Match"
+    ),
     hdrs.ACCESS_CONTROL_MAX_AGE: "600",
 }
 

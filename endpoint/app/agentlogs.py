@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import structlog
 
+from endpoint.agents.directory import Directory
 from endpoint.agents.eventlog import Line
 from endpoint.agents.keeping import Kept, Write
 from endpoint.agents.model import AgentId
+from endpoint.agents.roster import Roster
 from endpoint.app.journal import Journal
-from endpoint.callcontrol.controller import Keeper, once
+from endpoint.app.rostersettings import AgentsSettings, roster_settings
+from endpoint.callcontrol.controller import CallController, Keeper, once
 from endpoint.errors import StorageError
+from endpoint.legs.base import DeviceId
 from endpoint.storage.agentlogs import EXPIRED_AT_ONCE, StoredAgentLogs
+from endpoint.storage.database import Database
+from signaling.supervision import Supervision
 
 log = structlog.get_logger(__name__)
 
@@ -68,3 +76,41 @@ class AgentJournal(Journal[Write]):
             except StorageError as error:
                 log.warning("old events of agents are not deleted", reason=str(error))
             await asyncio.sleep(LINGER_S if deleted == EXPIRED_AT_ONCE else EXPIRE_EVERY_S)
+
+
+@asynccontextmanager
+async def opened_roster(
+    database: Database,
+    path: Path,
+    controller: CallController,
+    directory: Directory,
+    settings: AgentsSettings,
+    *,
+    is_ours: Callable[[DeviceId], Awaitable[bool]],
+    needs_no_registration: Callable[[DeviceId], bool],
+    supervision: Supervision,
+) -> AsyncIterator[tuple[AgentJournal, Roster]]:
+    """The roster over its journal in a file, with all that earlier runs have left.
+
+    Raises `StorageError`.
+    """
+    logs = StoredAgentLogs(database)
+    async with AgentJournal(logs, path, keep=supervision.keep) as journal:
+        roster = Roster(
+            controller,
+            directory,
+            journal,
+            is_ours=is_ours,
+            needs_no_registration=needs_no_registration,
+            settings=roster_settings(settings),
+            left=await journal.sessions(),
+            keep=supervision.keep,
+        )
+        logs.stored = roster.stored
+        expire = partial(journal.expire, settings.log_days, controller.clock)
+        async with roster, asyncio.TaskGroup() as group:
+            expiring = group.create_task(supervision.keep("old events of agents", expire))
+            try:
+                yield journal, roster
+            finally:
+                expiring.cancel()

@@ -36,6 +36,7 @@ from endpoint.app.queuecommands import queues_app
 from endpoint.app.recordcommands import records_app
 from endpoint.app.recordingcommands import recordings_app
 from endpoint.app.registration import register
+from endpoint.app.rostercommands import agents_app
 from endpoint.app.settings import WILDCARDS, LogSettings
 from endpoint.app.setupcommands import (
     config_app,
@@ -68,6 +69,7 @@ app.add_typer(sound_app, name="sound")
 app.add_typer(plan_app, name="plan")
 app.add_typer(ivr_app, name="ivr")
 app.add_typer(queues_app, name="queues")
+app.add_typer(agents_app, name="agents")
 app.add_typer(recordings_app, name="recordings")
 app.add_typer(calls_app)
 app.add_typer(records_app, name="calls")

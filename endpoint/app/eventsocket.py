@@ -44,7 +44,7 @@ class EventSocket:
 
     async def handle(self, request: web.Request) -> web.WebSocketResponse:
         """Serve one client until it goes, or we do."""
-        start = _start(request)
+        start = start_of(request)
         socket = web.WebSocketResponse(
             protocols=(wire.SUBPROTOCOL,),
             heartbeat=HEARTBEAT_S,
@@ -126,7 +126,8 @@ def _encode(frame: wire.Frame) -> str:
     return msgspec.json.encode(frame).decode()
 
 
-def _start(request: web.Request) -> int | None:
+def start_of(request: web.Request) -> int | None:
+    """Where a client wants to begin; None: now. Raises `BadRequest`."""
     text = request.query.get("from")
     if text is None:
         return None

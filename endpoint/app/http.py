@@ -15,6 +15,7 @@ import structlog
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
+from endpoint.agents.logon import LogOnRefused
 from endpoint.app.access import SIP_PATH, Access, own_origins, refusal
 from endpoint.app.bodies import BadRequest
 from endpoint.app.guard import ConnectionGuard, GuardLimits
@@ -65,6 +66,15 @@ _STATUS = {
     "bad_digits": 400,
     "dial_limit": 429,
     "number_refused": 403,
+    # of agents
+    "unknown_agent": 404,
+    "wrong_password": 403,
+    "agent_disabled": 403,
+    "device_not_allowed": 403,
+    "not_owner": 403,
+    "unknown_mode": 400,
+    "unknown_reason": 400,
+    "too_many_attempts": 429,
     # of a dial string
     "two_dashes": 400,
     "empty_extension": 400,
@@ -214,6 +224,11 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
         return await handler(request)
     except BadRequest as error:
         return error.answer()
+    except LogOnRefused as error:
+        refused = Refused(
+            error.reason, str(error), agent=error.agent or "", device=error.device or ""
+        )
+        return refusal(_STATUS.get(error.reason, 409), refused)
     except CommandRejected as error:
         return refusal(_STATUS.get(error.reason, 409), Refused(error.reason, str(error)))
     except StorageError:

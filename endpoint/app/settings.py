@@ -36,6 +36,7 @@ from endpoint.app.plansettings import PlanSettings as PlanSettings
 from endpoint.app.recordingsettings import RecordingRuleSettings as RecordingRuleSettings
 from endpoint.app.recordingsettings import RecordingsSettings as RecordingsSettings
 from endpoint.app.relations import broken_relations
+from endpoint.app.rostersettings import AgentsSettings as AgentsSettings
 from endpoint.app.section import DEVICE as DEVICE
 from endpoint.app.section import (
     HOST,
@@ -489,6 +490,7 @@ class Config(Section):
     recordings: RecordingsSettings = RecordingsSettings()
     tokens: TokenSettings = TokenSettings()
     jwt: JwtSettings = JwtSettings()
+    agents: AgentsSettings = AgentsSettings()
     account: list[AccountSettings] = []
     station: list[StationSettings] = []
     agent: list[AgentSettings] = []

@@ -63,6 +63,11 @@ class StateDirectory:
         return self.path / "unwritten-calls.jsonl"
 
     @property
+    def unwritten_agent_events(self) -> Path:
+        """Events of agents that the database did not take yet."""
+        return self.path / "unwritten-agent-events.jsonl"
+
+    @property
     def open_calls(self) -> Path:
         """Calls that are not over, for the process after one that died."""
         return self.path / "open-calls.jsonl"

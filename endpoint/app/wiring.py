@@ -23,12 +23,17 @@ from typing import Any, Self
 import structlog
 from aiohttp import web
 
-from endpoint.agents.identity import Nobody, Occupants
+from endpoint.agents.identity import LateOccupants
 from endpoint.agents.permissions import WithRoles
+from endpoint.agents.roster import Roster
 from endpoint.agents.skills import SkillQueues
 from endpoint.app import certificates, spans
 from endpoint.app.access import SIP_PATH, Access
+from endpoint.app.agentlogs import AgentJournal, opened_roster
 from endpoint.app.agentpasswords import AgentPasswords
+from endpoint.app.agentroutes import AgentRoutes
+from endpoint.app.agentsocket import AgentSocket
+from endpoint.app.agentview import AgentView
 from endpoint.app.bans import BanRoutes
 from endpoint.app.capture import Capture
 from endpoint.app.devicestates import DevicesToWatch
@@ -73,6 +78,7 @@ from endpoint.app.recordingsettings import recording_rules, recording_settings
 from endpoint.app.records import RecordRoutes
 from endpoint.app.rest import RestRoutes
 from endpoint.app.rights import Rights
+from endpoint.app.rostersettings import liveness
 from endpoint.app.secrecy import check_secrets, weakness
 from endpoint.app.settings import Config
 from endpoint.app.sound import SoundRoutes
@@ -155,7 +161,7 @@ class Endpoint:
         self._stack = AsyncExitStack()
         self._dialogs = OpenState(self.state.open_dialogs, KeptCall)
         self._clock = SteadyClock()
-        self.occupants: Occupants = Nobody()
+        self.occupants = LateOccupants()
         """Who is logged on where."""
         self._lost_calls = OpenCallNotes(self.state.open_calls)
         self._bindings = OpenState(self.state.registrations, KeptBinding)
@@ -182,6 +188,9 @@ class Endpoint:
         """By what rules."""
         self.directory_book: DirectoryBook
         """Who the agents are, which queues there are."""
+        self.roster: Roster
+        """Who of them is logged on."""
+        self._agent_journal: AgentJournal
         self.exchange: LegExchange
         self.controller: CallController
         self.ivrs: Ivrs
@@ -478,6 +487,19 @@ class Endpoint:
         # After the accounts: their connections lead to some of those.
         self.server.user_agent.end_left_over(self._dialogs.left)
 
+        self._agent_journal, self.roster = await enter(
+            opened_roster(
+                self._database,
+                self.state.unwritten_agent_events,
+                self.controller,
+                self.directory_book.in_use,
+                config.agents,
+                is_ours=directory.knows,
+                needs_no_registration=self._needs_no_registration,
+                supervision=self.supervision,
+            )
+        )
+        self.occupants.known = self.roster
         # At once, before any call can have come to one of them.
         self.queues = await enter(
             SkillQueues(
@@ -486,6 +508,7 @@ class Endpoint:
                 self._needs_no_registration,
                 self.supervision.keep,
                 directory=self.directory_book.in_use,
+                crew=self.roster,
             )
         )
         await enter(self.ivrs.serve(self.controller, self.queues, self.supervision.keep))
@@ -516,10 +539,13 @@ class Endpoint:
         rights = Rights(self.occupants, self._parties, self.directory_book.in_use.agent)
         self.http.application.middlewares.append(rights.middleware)
         events = EventSocket(view, rights, self._live)
+        agents, client = AgentView(self.roster, view), liveness(config.agents)
         return [
             *RestRoutes(view, rights, patience_s, alarms=self._alarms).routes(),
             *PlanRoutes(self.plan_book, patience_s).routes(),
             *DirectoryRoutes(self.directory_book, patience_s).routes(),
+            *AgentRoutes(self.roster, agents, client, patience_s).routes(),
+            *AgentSocket(self.roster, agents, client, self._live).routes(),
             *RecordRoutes(self.records, self.journal, self.recordings).routes(),
             *BanRoutes(self.server).routes(),
             *TokenRoutes(self.tokens, patience_s).routes(),
@@ -541,11 +567,13 @@ class Endpoint:
         return [each.device for each in connections if each.device is not None]
 
     def _alarms(self) -> list[str]:
-        waiting = self.journal.waiting
-        if not (trouble := self.journal.trouble):
-            return self.supervision.alarms()
-        alarm = f"{waiting} call records wait for the database: {trouble}"
-        return [*self.supervision.alarms(), alarm]
+        journals = (("call records", self.journal), ("events of agents", self._agent_journal))
+        waiting = [
+            f"{journal.waiting} {name} wait for the database: {journal.trouble}"
+            for name, journal in journals
+            if journal.trouble
+        ]
+        return [*self.supervision.alarms(), *waiting]
 
     async def _listen_sip(self) -> None:
         sip = self.config.sip

@@ -12,6 +12,7 @@ from urllib.parse import quote, urlencode
 import aiohttp
 import msgspec
 
+from endpoint.client.agents import AgentRequests
 from endpoint.client.directory import DirectoryRequests
 from endpoint.client.errors import EndpointUnreachable, RequestRefused
 from endpoint.client.plan import PlanRequests
@@ -41,7 +42,7 @@ class Frames:
         raise StopAsyncIteration
 
 
-class EndpointClient(TokenRequests, PlanRequests, DirectoryRequests):
+class EndpointClient(AgentRequests, TokenRequests, PlanRequests, DirectoryRequests):
     """One endpoint: `async with EndpointClient(url, token) as client`.
 
     Every method raises `EndpointUnreachable`, or `RequestRefused` with the endpoint's own word.
@@ -379,10 +380,18 @@ class EndpointClient(TokenRequests, PlanRequests, DirectoryRequests):
         query = {"from": str(after)} if after is not None else {}
         if run is not None:
             query["run"] = run
+        async with self._listen("/events", query, {}) as socket:
+            yield Frames(socket)
+
+    @asynccontextmanager
+    async def _listen(
+        self, path: str, query: Mapping[str, str], headers: Mapping[str, str]
+    ) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
         try:
             socket = await self._open().ws_connect(
-                f"{self._url}/events",
+                self._url + path,
                 params=query,
+                headers=headers,
                 protocols=(wire.SUBPROTOCOL,),
                 heartbeat=30.0,
                 max_msg_size=0,
@@ -393,7 +402,7 @@ class EndpointClient(TokenRequests, PlanRequests, DirectoryRequests):
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise self._unreachable(error) from error
         async with socket:
-            yield Frames(socket)
+            yield socket
 
     # -- inside ---------------------------------------------------------------------------------
 
@@ -401,11 +410,16 @@ class EndpointClient(TokenRequests, PlanRequests, DirectoryRequests):
         return await self._ask("POST", f"/calls/{quote(call, safe='')}/{word}", wire.Accepted, body)
 
     async def _ask(
-        self, method: str, path: str, kind: type[T], body: msgspec.Struct | None = None
+        self,
+        method: str,
+        path: str,
+        kind: type[T],
+        body: msgspec.Struct | None = None,
+        headers: Mapping[str, str] | None = None,
     ) -> T:
         octets = None if body is None else msgspec.json.encode(body)
-        headers = {} if body is None else {"Content-Type": "application/json"}
-        content = await self._send(method, path, octets, headers)
+        of_body = {} if body is None else {"Content-Type": "application/json"}
+        content = await self._send(method, path, octets, {**of_body, **(headers or {})})
         return self._read(content, kind)
 
     async def _send(

@@ -11,7 +11,7 @@ from endpoint.agents.directory import Contents, DirectoryInUse, KnownPasswords
 from endpoint.agents.eventlog import Entry
 from endpoint.agents.keeping import Kept
 from endpoint.agents.logon import LogOn
-from endpoint.agents.model import Agent, AgentId, SkillLevel
+from endpoint.agents.model import Agent, AgentId, AgentState, SkillLevel
 from endpoint.agents.ownership import Liveness
 from endpoint.agents.roster import LoggedOn, Roster, RosterSettings
 from endpoint.agents.session import AgentCommand, Session
@@ -71,6 +71,11 @@ class Centre:
         session = self.roster.session(agent)
         assert session is not None
         return session
+
+    def ready(self) -> list[Session]:
+        """Whom queues may offer calls."""
+        sessions = self.roster.sessions()
+        return [each for each in sessions if each.state is AgentState.READY]
 
     def state(self, agent: AgentId = ANNA) -> str:
         standing = self.roster.standing(agent)

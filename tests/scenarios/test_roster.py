@@ -49,7 +49,7 @@ async def test_each_reason_why_an_agent_can_not_log_on_has_a_word(
         with pytest.raises(LogOnRefused) as refused:
             await centre.log_on(AgentId(agent), device, password=password)
         assert refused.value.reason == reason
-        assert centre.roster.ready() == []
+        assert centre.ready() == []
 
 
 async def test_who_is_logged_on_already_is_told_where_and_at_whose_telephone() -> None:
@@ -72,7 +72,7 @@ async def test_a_log_on_goes_into_the_log_and_makes_the_agent_ready() -> None:
         logged_on = await centre.log_on()
         assert await centre.story() == ["AgentLoggedOn", "AgentReady"]
         assert logged_on.number == 2
-        (ready,) = centre.roster.ready()
+        (ready,) = centre.ready()
         assert (ready.agent, ready.device) == (ANNA, "6001")
         assert ready.skills == (SkillLevel("order"),)
 
@@ -82,7 +82,7 @@ async def test_a_call_is_in_the_log_with_what_it_makes_of_the_agent_and_is_writt
         await centre.log_on()
         await centre.answered_call()
         assert centre.state() == "busy"
-        assert centre.roster.ready() == []
+        assert centre.ready() == []
         await centre.desk.clear("6001")
         log = await centre.log(after=2)
         names = [type(each.event).__name__ for each in log]
@@ -239,7 +239,7 @@ async def test_what_the_directory_changes_counts_at_once() -> None:
         assert anna is not None
         changed = replace(anna, skills=(SkillLevel("english", 9),), wrap_up_s=3)
         centre.directory.replace(with_agent(centre.directory.contents, changed))
-        assert centre.roster.ready()[0].skills == (SkillLevel("english", 9),)
+        assert centre.ready()[0].skills == (SkillLevel("english", 9),)
         assert centre.session().wrap_up_s == 3
         dismissed = replace(changed, enabled=False)
         centre.directory.replace(with_agent(centre.directory.contents, dismissed))

@@ -12,6 +12,8 @@ import pytest
 import typer
 
 import endpoint.app
+from endpoint.agents.events import AgentEvents
+from endpoint.agents.logon import Refusal
 from endpoint.app import Agent, Call
 from endpoint.app.cli import app
 from endpoint.app.exitcodes import ExitCode
@@ -102,6 +104,19 @@ def test_the_events_of_the_native_interface_are_those_that_are_told() -> None:
     cells = re.findall(r"^\| (`.*?) \|", text, re.MULTILINE)
     told = {name for cell in cells for name in re.findall(r"`(\w+)`", cell)}
     assert told == {kind.__name__ for kind in typing.get_args(Event)}
+
+
+def test_the_events_of_agents_are_those_that_are_told() -> None:
+    text = (REPOSITORY / "docs" / "agents.md").read_text().partition("| event |")[2]
+    cells = re.findall(r"^\| (`.*?) \|", text, re.MULTILINE)
+    told = {name for cell in cells for name in re.findall(r"`(\w+)`", cell)}
+    assert told == {kind.__name__ for kind in typing.get_args(AgentEvents)}
+
+
+def test_each_refusal_of_an_agents_client_is_told() -> None:
+    text = (REPOSITORY / "docs" / "agents.md").read_text()
+    told = set(re.findall(r"`(\w+)`", text)) | {"owned", "not_logged_on"}
+    assert {str(each) for each in Refusal} <= told
 
 
 def test_the_requests_of_the_native_interface_are_those_that_are_served() -> None:

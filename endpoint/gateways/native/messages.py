@@ -319,6 +319,10 @@ class Refused(Struct, frozen=True, omit_defaults=True):
     expected: str = ""
     mistakes: list[Mistake] = []
     """All of them, where what was given holds several; the first is that of `field`."""
+    agent: str = ""
+    """Who is logged on there, of `device_in_use`."""
+    device: str = ""
+    """Where the agent is logged on, of `logged_on_here`, `logged_on_elsewhere` and `in_call`."""
 
 
 class Party(Struct, frozen=True):

@@ -7,113 +7,27 @@ OpenAPI document is written from it; so none of the three can say something else
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
-from enum import StrEnum
+from dataclasses import replace
 from typing import Any
 
 from msgspec import Struct
 
 from endpoint.agents.identity import Scope
 from endpoint.callcontrol.commands import CommandName
+from endpoint.gateways.native import agentmessages as agents
 from endpoint.gateways.native import directorymessages as directory
 from endpoint.gateways.native import messages as wire
 from endpoint.gateways.native import planmessages as plan
 from endpoint.gateways.native import tokenmessages as tokens
-
-
-class Whose(StrEnum):
-    """Whose things an operation is about; so, who may: the owner, a monitor of his, who else."""
-
-    NOBODYS = "nobody's"
-    """Whoever asks, without a token."""
-    ANYBODYS = "anybody's"
-    """Whoever has the scope."""
-    DEVICE = "device"
-    """A device, in the path or the body: its agent, who supervises that one, administrators."""
-    STATION = "station"
-    """The same, and an agent who may log on there while nobody is."""
-    CALL = "call"
-    """A call: whoever may about one of its parties. To others it does not exist."""
-    FOUND = "found"
-    """The answer holds no more than what is about such devices, calls or agents."""
-    AGENT = "agent"
-    """An agent: itself, who supervises it, administrators."""
-    TENANT = "tenant"
-    """Everybody's in the tenant: administrators."""
-
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    """A word behind the question mark."""
-
-    name: str
-    text: str
-    schema: dict[str, Any] = field(default_factory=lambda: {"type": "string"})
-    repeated: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Operation:
-    """One thing that can be asked."""
-
-    method: str
-    path: str
-    """Below `/api/v1`, as the router has it: `/calls/{call}`."""
-    scope: Scope | None
-    """What a token must be for; None: for whatever."""
-    whose: Whose
-    text: str
-    """What it does, in a line."""
-    answer: type[Struct] | str | None = None
-    """A message, a media type of something else, or nothing."""
-    status: int = 200
-    body: type[Struct] | None = None
-    query: tuple[Query, ...] = ()
-    commands: tuple[CommandName, ...] = ()
-    """What it has call control do: one of these."""
-    acts: str = "device"
-    """The field of the body that says which device acts."""
-    media: tuple[str, ...] = ()
-    """Media types of a body that is no message, or may be something else too."""
-    refusals: tuple[int, ...] = ()
-    """Statuses beside those that each operation may have."""
-    refused: type[Struct] = wire.Refused
-    """What a refusal is."""
-
-    @property
-    def tag(self) -> str:
-        """What it is about, for a reader: the first word of its path."""
-        return self.path.split("/")[1]
-
-    @property
-    def actor(self) -> str:
-        """The field of the body that says which device acts; empty: the path does, or none."""
-        if self.whose is not Whose.DEVICE or self.body is None:
-            return ""
-        return self.acts if self.acts in self.body.__struct_fields__ else ""
-
-    @property
-    def key(self) -> tuple[str, str]:
-        """By which it is found."""
-        return self.method, self.path
-
+from endpoint.gateways.native.operation import Operation as Operation
+from endpoint.gateways.native.operation import Query as Query
+from endpoint.gateways.native.operation import Whose as Whose
+from endpoint.gateways.native.operation import reading as _get
 
 _NUMBER = {"type": "integer", "minimum": 1, "maximum": 1000}
 _SECONDS = {"type": "number", "minimum": 0, "maximum": 10**9}
 _MOMENT = {"type": "string", "format": "date-time"}
 _FORMAT = {"type": "string", "enum": ["json", "text", "svg", "pcapng"]}
-
-
-def _get(
-    path: str,
-    scope: Scope | None,
-    whose: Whose,
-    text: str,
-    answer: type[Struct] | str,
-    *query: Query,
-    refusals: tuple[int, ...] = (),
-) -> Operation:
-    return Operation("GET", path, scope, whose, text, answer, query=query, refusals=refusals)
 
 
 def _command(word: str, name: CommandName, body: type[Struct], text: str) -> Operation:
@@ -538,6 +452,53 @@ TOKENS = (
     _get("/identity", None, Whose.ANYBODYS, "Who asks, and what it may.", tokens.Asking),
 )
 
+_ONE_AGENT = "/agents/{agent}"
+
+
+def _of_agent(word: str, text: str, body: type[Struct] | None = None) -> Operation:
+    return Operation(
+        "POST",
+        f"{_ONE_AGENT}/{word}",
+        Scope.AGENTS_WRITE,
+        Whose.AGENT,
+        text,
+        agents.AgentCommandDone,
+        body=body,
+        refusals=(409, 429),
+    )
+
+
+AGENTS = (
+    _get("/agents", Scope.AGENTS_READ, Whose.FOUND, "Agents, as they are now.", agents.Agents),
+    _get(
+        _ONE_AGENT,
+        Scope.AGENTS_READ,
+        Whose.AGENT,
+        "One agent.",
+        agents.AgentNow,
+        refusals=(404,),
+    ),
+    replace(
+        _of_agent("log-on", "Log an agent on, or take its session over.", agents.LogOnAgent),
+        answer=agents.AgentLoggedOn,
+        refusals=(404, 409, 429),
+    ),
+    _of_agent("log-off", "Log it off; in a call, after it."),
+    _of_agent("ready", "Let queues offer calls; in a call, after it."),
+    _of_agent("not-ready", "Let queues offer none.", agents.NotReady),
+    _of_agent("work-mode", "Work in another way.", agents.ChooseWorkMode),
+    _of_agent("finish-wrap-up", "What there was to do of the last call is done."),
+    _get(
+        f"{_ONE_AGENT}/events",
+        Scope.AGENTS_READ,
+        Whose.AGENT,
+        "The WebSocket of an agent's log; see the AsyncAPI document.",
+        "",
+        Query("from", "Resume behind this event."),
+        refusals=(404, 409, 426, 429),
+    ),
+)
+
 
 def by_key(operations: Iterable[Operation]) -> dict[tuple[str, str], Operation]:
     """By method and path. Raises ValueError where one is there twice."""
@@ -549,7 +510,7 @@ def by_key(operations: Iterable[Operation]) -> dict[tuple[str, str], Operation]:
     return found
 
 
-OPERATIONS = by_key((*CALLS, *DEVICES, *RECORDS, *ADMINISTRATION, *TOKENS, *_directory()))
+OPERATIONS = by_key((*CALLS, *DEVICES, *RECORDS, *ADMINISTRATION, *TOKENS, *AGENTS, *_directory()))
 """All, by method and path."""
 
 OPEN = frozenset(key for key, each in OPERATIONS.items() if each.whose is Whose.NOBODYS)

@@ -19,10 +19,10 @@ from endpoint.app import certificates
 from endpoint.app.wiring import Endpoint
 from endpoint.client.client import EndpointClient
 from endpoint.client.errors import RequestRefused
+from endpoint.gateways.native import agentmessages as agents
 from endpoint.gateways.native import directorymessages as directory
 from endpoint.gateways.native import messages as wire
 from endpoint.gateways.native.operations import OPERATIONS, Operation, Whose
-from endpoint.legs.base import DeviceId
 
 from .conftest import Desk, configuration
 from .test_rest import snapshot, until
@@ -40,13 +40,6 @@ STAFF = {
 SEATS = {"6001": "agent", "6002": "colleague", "6003": "stranger", "6004": "monitor"}
 WHO = ("agent", "monitor", "administrator", "other tenant", "nobody")
 TARGETS = {"own": None, "same department": "6002", "other department": "6003"}
-
-
-class Seats:
-    """Who is logged on where."""
-
-    def agent_at(self, device: DeviceId) -> Agent | None:
-        return STAFF[SEATS[device]] if device in SEATS else None
 
 
 @dataclass
@@ -127,7 +120,6 @@ async def centre(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Cent
     ]
     config = configuration(state, media={"webrtc_ready": False}, station=stations)
     endpoint = Endpoint(config)
-    endpoint.occupants = Seats()
     async with endpoint:
         trust = certificates.client_context(endpoint.certificate.authority)
         async with (
@@ -146,6 +138,9 @@ async def centre(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Cent
                         supervises=[*each.supervises],
                     ),
                 )
+            for device, who in SEATS.items():
+                logs_on = agents.LogOnAgent(device, keep_logged_on=True)
+                await client.log_on(STAFF[who].id, logs_on)
             tokens: dict[str, str] = {}
             for who in ("agent", "monitor", "administrator"):
                 await client.set_agent_password(STAFF[who].id, PASSWORD)

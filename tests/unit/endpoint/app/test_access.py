@@ -186,7 +186,7 @@ async def test_an_admitted_origin_may_ask_before_it_asks(access: Access) -> None
     answer = await ask(access, "/api/v1/calls", "OPTIONS", Origin="https://crm.example.com")
     assert answer.status == 204
     allowed = answer.headers["Access-Control-Allow-Headers"]
-    assert allowed == "Authorization, Content-Type, Idempotency-Key, If-Match"
+    assert allowed == "Authorization, Content-Type, Delegator-Id, Idempotency-Key, If-Match"
     assert "Access-Control-Allow-Credentials" not in answer.headers
 
 
