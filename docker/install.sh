@@ -22,6 +22,7 @@ peers=(
   kamailio-websocket-modules
   libasound2-plugins # sound devices without a sound card
   libc6-dev
+  libfaketime
   libportaudio2
   linphone-cli
   postgresql

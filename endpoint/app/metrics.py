@@ -37,6 +37,7 @@ _SETUP_S = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60)
 _MOS = (1, 2, 2.5, 3, 3.5, 3.8, 4, 4.2, 4.4, 4.5)
 _LOSS = (0, 0.001, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 _JITTER_S = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1)
+_HELD_UP_S = (0.25, 0.5, 1, 2, 5, 10)
 _RECORD_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 5)
 
 Families = Callable[[], Iterable[Metric]]
@@ -85,6 +86,16 @@ class Metrics:
         self._record_s = self._histogram(
             "call_record_seconds", "How long the end of a call waits for its record", _RECORD_S
         )
+
+        self._held_up_s = self._histogram(
+            "event_loop_held_up_seconds",
+            "How long the control process did nothing else, each time over 0.2 s",
+            _HELD_UP_S,
+        )
+
+    def held_up(self, seconds: float) -> None:
+        """The event loop was held up for so long."""
+        self._held_up_s.observe(seconds)
 
     def _histogram(
         self, name: str, text: str, buckets: tuple[float, ...], labels: tuple[str, ...] = ()

@@ -88,6 +88,7 @@ from endpoint.app.texts import TextRoutes
 from endpoint.app.tokenroutes import TokenRoutes
 from endpoint.app.tokens import TokenBook
 from endpoint.app.traces import TraceRoutes, Traces
+from endpoint.app.watchdog import LoopWatchdog
 from endpoint.callcontrol.clock import SteadyClock
 from endpoint.callcontrol.commands import Command, CommandAccepted
 from endpoint.callcontrol.controller import CallController, ControllerSettings
@@ -269,6 +270,7 @@ class Endpoint:
         self.state.prepared()
         self._stack.enter_context(self.state.held())
         self.metrics = Metrics(asyncio.get_running_loop().time)
+        self._stack.enter_context(LoopWatchdog(self.metrics.held_up))
         self.spans = await enter(spans.opened())
         await self._open_storage()
         await self._open_notes()

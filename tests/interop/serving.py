@@ -36,6 +36,7 @@ class Serving:
         extensions: numbers that may register, all with `password`.
         stations: device to the tone that it says.
         settings: more of the configuration, as environment variables say it.
+        environment: more variables, of others.
     """
 
     password = "serving-4be1-7ZqKx4"
@@ -47,6 +48,7 @@ class Serving:
         extensions: Sequence[str] = (),
         stations: Mapping[str, float] | None = None,
         settings: Mapping[str, Any] | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self.state = StateDirectory(directory / "state")
         self.sip_port = free_port()
@@ -68,7 +70,7 @@ class Serving:
             **(settings or {}),
         }
         self._environment = {f"AGENT_ENDPOINT_{key}": str(value) for key, value in told.items()}
-        self._environment["XDG_CONFIG_HOME"] = str(directory)
+        self._environment |= {"XDG_CONFIG_HOME": str(directory), **(environment or {})}
         self._runs = AsyncExitStack()
         self._starts = 0
         self._is_up = False

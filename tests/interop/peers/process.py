@@ -34,6 +34,16 @@ def require(program: str, package: str) -> str:
     pytest.skip(text)
 
 
+def require_file(pattern: str, package: str) -> str:
+    """Return the path of a library that programs load; where it is missing, as `require`."""
+    for found in sorted(Path("/").glob(pattern.lstrip("/"))):
+        return str(found)
+    text = f"{pattern} is not there: docker/install.sh peers, or apt-get install {package}"
+    if os.environ.get("CI") == "true":
+        pytest.fail(text)
+    pytest.skip(text)
+
+
 def own_share(first: int, ports: int) -> range:
     """Return those of a range of ports that this process of pytest-xdist may use."""
     share = ports // _WORKERS & ~3

@@ -1,0 +1,36 @@
+"""F14: what holds the loop up is named while it does, and for how long when it is over."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+from structlog.testing import capture_logs
+
+from endpoint.app.watchdog import LoopWatchdog
+
+pytestmark = pytest.mark.unit
+
+
+def computes_for_long() -> None:
+    time.sleep(0.6)
+
+
+async def test_what_holds_the_loop_up_is_named() -> None:
+    told = asyncio.get_running_loop().create_future()
+    with capture_logs() as logs, LoopWatchdog(told.set_result):
+        await asyncio.sleep(0)
+        computes_for_long()
+        held_up_s = await told
+    said = [each for each in logs if each["event"] == "the event loop is held up"]
+    assert len(said) == 1, "told once, however long it lasts"
+    assert "computes_for_long" in said[0]["by"]
+    assert held_up_s > 0.2
+    assert logs[-1]["for_ms"] == round(1000 * held_up_s)
+
+
+async def test_a_loop_that_only_waits_is_not_held_up() -> None:
+    with capture_logs() as logs, LoopWatchdog(pytest.fail, held_up_s=30):
+        await asyncio.sleep(0.3)
+    assert logs == []
