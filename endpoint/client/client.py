@@ -73,7 +73,7 @@ class EndpointClient(AgentRequests, TokenRequests, PlanRequests, DirectoryReques
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
             headers={"Authorization": f"Bearer {self._token}"},
-            connector=aiohttp.TCPConnector(ssl=self._ssl or True),
+            connector=aiohttp.TCPConnector(limit=0, ssl=self._ssl or True),
             timeout=self._timeout,
         )
         return self

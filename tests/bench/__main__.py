@@ -19,6 +19,7 @@ import structlog
 from rich.console import Console
 
 from tests.bench.agents import agents
+from tests.bench.centre import centre
 from tests.bench.commands import interactions, switching
 from tests.bench.conferences import conference
 from tests.bench.forwarding import g711, webrtc
@@ -56,6 +57,7 @@ BENCHES: Mapping[str, Bench] = {
     "transcode": transcode,
     "records": records,
     "agents": agents,
+    "centre": centre,
     "registrations": registrations,
     "calls": calls,
 }

@@ -15,10 +15,12 @@ import msgspec
 
 from endpoint.app.facts import database_url
 from endpoint.app.settings import Config
-from endpoint.app.state import StateDirectory
+from endpoint.app.state import Running, StateDirectory
 from endpoint.app.wiring import add_extension
+from endpoint.client.agents import AgentFrames
 from endpoint.client.client import EndpointClient, Frames
 from endpoint.gateways.native import messages as wire
+from endpoint.gateways.native.agentmessages import AgentEventFrame
 from endpoint.storage.database import Database
 from endpoint.storage.extensions import Extension, Extensions
 from tests.bench.crowd import Crowd, Members, crowd
@@ -52,10 +54,10 @@ class Journal:
         self.told: list[Told] = []
         self._news = asyncio.Event()
 
-    async def keep(self, frames: Frames) -> None:
+    async def keep(self, frames: Frames | AgentFrames) -> None:
         """Until the endpoint stops."""
         async for frame in frames:
-            if isinstance(frame, wire.EventFrame):
+            if isinstance(frame, wire.EventFrame | AgentEventFrame):
                 device = str(frame.fields.get("device", ""))
                 self.told.append(Told(now(), frame.event, device))
                 self._news.set()
@@ -80,6 +82,10 @@ class Journal:
 class Office:
     """An endpoint at work."""
 
+    running: Running
+    token: str
+    authority: Path
+    """Who vouches for its certificate."""
     client: EndpointClient
     journal: Journal
     crowd: Crowd
@@ -92,7 +98,7 @@ class Office:
 async def office(ground: Ground, folder: Path, members: Members) -> AsyncIterator[Office]:
     """The media process has a core to itself, as far as the control process lets it."""
     settings: dict[str, Any] = {
-        "http": {"port": 0, "plain_port": 0},
+        "http": {"port": 0, "plain_port": 0, "connections_per_source": 2000},
         "sip": {"port": 0, "limits": {"exempt": ["127.0.0.1/32"]}},
         "media": {"cpus": [ground.relay_core]},
         "calls": {"dials_per_minute": 1_000_000, "at_once": 1000, "drain_timeout_s": 1},
@@ -121,7 +127,16 @@ async def office(ground: Ground, folder: Path, members: Members) -> AsyncIterato
         ):
             journal = Journal()
             keeping = group.create_task(journal.keep(frames))
-            yield Office(client, journal, opened, process.pid, _only_child(process.pid))
+            yield Office(
+                running,
+                state.token(),
+                state.tls / "ca.pem",
+                client,
+                journal,
+                opened,
+                process.pid,
+                _only_child(process.pid),
+            )
             keeping.cancel()
 
 
