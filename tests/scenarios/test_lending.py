@@ -371,24 +371,37 @@ async def test_who_only_listens_is_no_party_that_could_be_lent() -> None:
         assert desk.exchange.heard() == {**LENT, S: {A}}
 
 
-async def test_who_hangs_up_there_is_not_told_to_be_muted_here() -> None:
-    """A supervisor keeps A company, so that call goes on."""
+@pytest.mark.parametrize("called", [True, False])
+async def test_who_hangs_up_there_is_home_no_more_and_his_data_is(called: bool) -> None:
+    """A supervisor keeps A company, so that call goes on, and nobody is muted in it."""
     async with open_desk() as desk:
-        _, customer, _ = await lent(desk)
-        second = desk.controller.calls()[-1]
+        if called:
+            _, customer = await desk.talking()
+        else:
+            customer, station = await desk.coming_in(B, A)
+            station.answer()
+            await desk.told(told.Established)
+        first = desk.call.id
+        second = await lend(desk)
+        (await desk.exchange.placed(C)).answer()
+        await desk.told(told.Established, C)
         await desk.controller.submit(do.JoinCall(S, A, Participation.ACTIVE))
         (await desk.exchange.placed(S)).answer()
         await desk.told(told.Joined)
-        await desk.controller.submit(do.SetMicrophoneMute(B, True, second.id))
-        await desk.told(told.MicrophoneMute, B)
+        await desk.controller.submit(do.AssociateData(C, {"order": "5"}, second))
+        await desk.told(told.CallInformation)
+        if called:  # a caller from outside has no client
+            await desk.controller.submit(do.SetMicrophoneMute(B, True, second))
         customer.hang_up()
-        cleared = await desk.told(told.ConnectionCleared, C)
-        assert cleared.call == second.id
+        await desk.told(told.ConnectionCleared, C)
+        news = await desk.told(told.CallInformation)
+        assert (news.call, news.device, news.data) == (first, A, {"order": "5"})
         assert desk.exchange.heard() == {A: {S}, S: {A}}
         await desk.clear(A)
-        await desk.told(told.CallCleared)
+        while (await desk.told(told.CallCleared)).call != first:
+            continue
         muted = [each for each in desk.events if isinstance(each, told.MicrophoneMute)]
-        assert [each.call for each in muted] == [second.id]
+        assert [each.call for each in muted] == [second] * called
 
 
 async def test_nobody_is_lent_while_somebody_is_about_to_take_a_place() -> None:
