@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from random import Random
 from typing import Protocol
 
-from signaling.errors import TransportError
+from signaling.errors import SipParseError, TransportError
 from signaling.mailbox import Mailbox
 from signaling.session import Driver
 from signaling.sip import events as stack_events
@@ -49,6 +51,11 @@ class Account:
     With it the registrar is asked to reach us over our own flow alone (outbound)."""
     gruu: bool = False
     """Be the GRUU that the registrar gives in calls (RFC 5627). Needs an instance."""
+
+    @property
+    def key(self) -> str:
+        """By what it is noted: the same in the next process."""
+        return f"{self.aor} {self.registrar_uri}"
 
     @property
     def registrar_uri(self) -> Uri:
@@ -183,6 +190,20 @@ class Registration:
         self._changed.clear()
 
 
+class ContactKeeper(Protocol):
+    """Where it is noted what is bound, so that a process that comes after us can remove it."""
+
+    @property
+    def left(self) -> Mapping[str, str]:
+        """What the process before us has left."""
+
+    def put(self, key: str, contact: str, /) -> None:
+        """It is bound now."""
+
+    def drop(self, key: str, /) -> None:
+        """Nothing is."""
+
+
 class Wayfinder(Protocol):
     """Who knows the ways to a URI."""
 
@@ -204,12 +225,14 @@ class Accounts:
         first_delay_s: float,
         maximum_delay_s: float,
         random: Random,
+        keeper: ContactKeeper | None = None,
     ) -> None:
         self._stack = stack
         self._driver = driver
         self._first_delay_s = first_delay_s
         self._maximum_delay_s = maximum_delay_s
         self._random = random
+        self._keeper = keeper
         self._registrations: dict[str, Registration] = {}
         self.events: Mailbox[RegistrationEvent] = Mailbox(1000)  # of a reader that is not there
 
@@ -228,12 +251,19 @@ class Accounts:
             expires_s=account.expires_s,
             instance=account.instance,
             settings=RegistrationSettings(gruu=account.gruu),
+            before=self._before(account),
             now=self._driver.now(),
         )
         registration = Registration(account, usage, self._driver)
         self._registrations[usage.id] = registration
         self._driver.drain()
         return registration
+
+    def _before(self, account: Account) -> Uri | None:
+        left = {} if self._keeper is None else self._keeper.left
+        with suppress(SipParseError):
+            return Uri.parse(left[account.key]) if account.key in left else None
+        return None
 
     async def keep_located(self, registration: Registration, finder: Wayfinder) -> None:
         """Find the way to the registrar of a URI whenever there is none, until un-registered.
@@ -305,6 +335,8 @@ class Accounts:
         account = registration.account
         match change.event:
             case stack_events.Registered(contact, expires_s):
+                if self._keeper is not None:
+                    self._keeper.put(account.key, str(contact))
                 self._tell(registration, Registered(account, contact, expires_s))
             case stack_events.RegistrationFailed(status, text, fatal, _, error):
                 self._tell(registration, RegistrationFailed(account, status, text, fatal, error))
@@ -312,6 +344,8 @@ class Accounts:
                 registration.want_way()
             case stack_events.Unregistered():
                 del self._registrations[change.registration.id]
+                if self._keeper is not None:
+                    self._keeper.drop(account.key)
                 self._tell(registration, Unregistered(account))
 
     def _of(self, connection: str) -> list[Registration]:

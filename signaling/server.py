@@ -19,6 +19,7 @@ from typing import Protocol, Self
 import structlog
 from aiohttp import web
 
+from signaling.account import ContactKeeper
 from signaling.decisions import Admit, AdmitSubscription, Answer, Decision
 from signaling.errors import RemoteProtocolError, SipParseError
 from signaling.keeping import CallKeeper
@@ -107,11 +108,12 @@ class SipServer:
         supervision: Supervision | None = None,
         keeper: CallKeeper | None = None,
         binding_keeper: BindingKeeper | None = None,
+        contact_keeper: ContactKeeper | None = None,
     ) -> None:
         """`on_refused` hears of each wrong or replayed digest: its flow and the user it named.
 
-        `supervision` and `keeper` are the user agent's; `binding_keeper` is told of registrations
-        over UDP, see `restore`.
+        `supervision`, `keeper` and `contact_keeper` are the user agent's; `binding_keeper` is told
+        of registrations over UDP, see `restore`.
         """
         self.config = config
         self._credentials = credentials
@@ -141,6 +143,7 @@ class SipServer:
             trace=trace,
             supervision=supervision,
             keeper=keeper,
+            contact_keeper=contact_keeper,
         )
 
     def __repr__(self) -> str:

@@ -17,6 +17,7 @@ from aiohttp import web
 from signaling.account import (
     Account,
     Accounts,
+    ContactKeeper,
     Registered,
     Registration,
     RegistrationEvent,
@@ -150,10 +151,12 @@ class UserAgent:
         trace: Callable[[Direction, Flow, bytes, float], None] | None = None,
         supervision: Supervision | None = None,
         keeper: CallKeeper | None = None,
+        contact_keeper: ContactKeeper | None = None,
     ) -> None:
         """`supervision` keeps our connections alive, and counts.
 
-        `keeper` is told of each call before anything is sent for it: see `end_left_over`.
+        `keeper` is told of each call before anything is sent for it: see `end_left_over`;
+        `contact_keeper` of what accounts have bound, and knows what they had.
         """
         self.config = config or UserAgentConfig()
         self._supervision = supervision or Supervision()
@@ -193,6 +196,7 @@ class UserAgent:
             first_delay_s=self.config.transport.websocket.first_delay_s,
             maximum_delay_s=self.config.transport.websocket.maximum_delay_s,
             random=self.config.random,
+            keeper=contact_keeper,
         )
         self._clients: dict[str, WebSocketClient] = {}
         self._connections: dict[str, Flow] = {}

@@ -88,6 +88,11 @@ class StateDirectory:
         return self.path / "registrations.jsonl"
 
     @property
+    def contacts(self) -> Path:
+        """Where accounts at outside servers are reached."""
+        return self.path / "contacts.jsonl"
+
+    @property
     def recordings(self) -> Path:
         """Where recordings go, a directory a day."""
         return self.path / "recordings"

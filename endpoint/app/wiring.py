@@ -166,6 +166,7 @@ class Endpoint:
         """Who is logged on where."""
         self._lost_calls = OpenCallNotes(self.state.open_calls)
         self._bindings = OpenState(self.state.registrations, KeptBinding)
+        self._contacts = OpenState(self.state.contacts, str)
         self._open_recordings = OpenState(self.state.open_recordings, RecordedFile)
         self.supervision = Supervision()
         """Keeps alive what must live as long as we do."""
@@ -359,6 +360,7 @@ class Endpoint:
         self._stack.enter_context(self._dialogs.opened())
         self._stack.enter_context(self._lost_calls.opened())
         self._stack.enter_context(self._bindings.opened())
+        self._stack.enter_context(self._contacts.opened())
         self._stack.enter_context(self._open_recordings.opened())
         living = self.supervision.keep("signs of life", self._lost_calls.show_life)
         await self._stack.enter_async_context(running(living))
@@ -392,6 +394,7 @@ class Endpoint:
             supervision=self.supervision,
             keeper=self._dialogs,
             binding_keeper=self._bindings,
+            contact_keeper=self._contacts,
         )
         return traces
 

@@ -12,6 +12,9 @@ Refreshed from the expiry that the registrar *granted*; after failures the pause
 jitter (RFC 5626 §4.5). A password that is refused is told once and not tried again: a registrar
 would lock the account.
 
+Bindings that are not ours any more, as of a process that died, are removed where the registrar
+lists them: callers would wait for an address where nobody is.
+
 Where there is an instance, the registrar is asked to keep the flow (outbound, RFC 5626), and for
 GRUUs where they are wanted (RFC 5627). The way that it wants our requests to go (Service-Route, RFC
 3608) is kept as `service_route`, how we name ourselves in calls as `call_contact`.
@@ -101,7 +104,9 @@ class RegistrationUsage:
         expires_s: int,
         instance: str | None,
         settings: RegistrationSettings,
+        before: Uri | None = None,
     ) -> None:
+        """Set up; `before` is what a process before us had bound."""
         self.id = core.next_id("g")
         """Unique in its stack."""
         self.aor = aor
@@ -133,6 +138,11 @@ class RegistrationUsage:
         """Whether the REGISTER under way tells what the last one taught."""
         self._bound: Uri | None = None
         """What the registrar holds of us, as far as we know."""
+        self._before = before
+        self._left_over: tuple[Uri, ...] = ()
+        """What it holds of us from before, and is asked to remove."""
+        self._cleared: set[str] = set()
+        """What it was asked to remove already: once is enough."""
         self._outbound = instance is not None
         """Whether to ask for outbound."""
         self._keeps_flow = False
@@ -261,8 +271,9 @@ class RegistrationUsage:
             self.contact = self._own_contact(flow)
         contact = NameAddr("", self.contact).with_parameter("expires", str(expires_s))
         contacts = [("Contact", str(self._with_instance(contact)))]
-        if self._is_stale(self._bound):
-            removed = NameAddr("", self._bound).with_parameter("expires", "0")
+        stale = (self._bound,) if self._is_stale(self._bound) else ()
+        for gone in (*stale, *self._left_over):
+            removed = NameAddr("", gone).with_parameter("expires", "0")
             contacts.append(("Contact", str(removed)))
         headers = [*contacts, ("Expires", str(expires_s)), self._core.abilities.allow_header]
         headers.append(("Supported", ", ".join(self._supported())))
@@ -338,6 +349,9 @@ class RegistrationUsage:
             self._unregistered()
         elif response.status < 300:
             self._granted(response, now)
+        elif self._left_over:
+            self._left_over = ()  # then without
+            self._register(now)
         elif response.status == 423 and self._raise_expiry(response):
             self._register(now)
         elif response.status == 439 and self._outbound:
@@ -368,6 +382,36 @@ class RegistrationUsage:
         self._core.timers.start(self, "refresh", now + pause)
         self.state = RegistrationState.REGISTERED
         self._tell(Registered(contact, expires_s, seen))
+        self._left_over = self._from_before(response, contact)
+        if self._left_over:
+            self._cleared.update(map(str, self._left_over))
+            self._register(now)
+
+    def _from_before(self, response: Response, contact: Uri) -> tuple[Uri, ...]:
+        """What the registrar lists of ours beside our binding, as far as it lists that.
+
+        It is ours by our instance, or as we had it in an earlier run.
+
+        Where it does not, it writes addresses anew: what looks like another one may be ours.
+        """
+        bindings = response.contacts
+        if bindings is STAR or not any(each.uri.equivalent(contact) for each in bindings):
+            return ()
+        return tuple(
+            each.uri
+            for each in bindings
+            if (self._is_of_our_instance(each) or self._was_ours(each))
+            and not each.uri.equivalent(contact)
+            and str(each.uri) not in self._cleared
+        )
+
+    def _is_of_our_instance(self, binding: NameAddr) -> bool:
+        if self._instance is None or binding.parameter("reg-id") not in (None, "1"):
+            return False
+        return lower(binding.parameter("+sip.instance") or "") == lower(f"<{self._instance}>")
+
+    def _was_ours(self, binding: NameAddr) -> bool:
+        return self._before is not None and binding.uri.equivalent(self._before)
 
     def _take_wishes(self, response: Response, now: float) -> None:
         """What the registrar says of how we are reached, and how to send."""

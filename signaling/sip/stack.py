@@ -291,11 +291,13 @@ class Stack:
         expires_s: int = 600,
         instance: str | None = None,
         settings: RegistrationSettings | None = None,
+        before: Uri | None = None,
         now: float,
     ) -> RegistrationUsage:
         """Keep `aor` registered. `flow` None waits for `RegistrationUsage.flow_available`.
 
-        `instance` is a URN that names the device for ever (RFC 5626 §4.1).
+        `instance` is a URN that names the device for ever (RFC 5626 §4.1), `before` what a process
+        before us had bound.
         """
         registration = RegistrationUsage(
             self._core,
@@ -306,6 +308,7 @@ class Stack:
             expires_s=expires_s,
             instance=instance,
             settings=settings or RegistrationSettings(),
+            before=before,
         )
         if flow is not None:
             registration.flow_available(flow, now=now)

@@ -26,6 +26,7 @@ from .peers.process import Process, free_port
 
 PROGRAM = (sys.executable, "-c", "from endpoint.app.cli import main; main()")
 PATIENCE_S = 60.0
+STARTS = 20
 
 
 class Serving:
@@ -112,10 +113,12 @@ class Serving:
         Where it gives up, as on a machine that is too busy for its processes to answer in time, it
         is started again, as whatever keeps services does.
         """
-        async with asyncio.timeout(PATIENCE_S):
-            while not (ready := await self._started())["ok"]:
-                if ready["error"] != "failed":
-                    raise PeerError(ready["text"])
+        for tries in range(STARTS):
+            ready = await self._started()
+            if ready["ok"]:
+                break
+            if ready["error"] != "failed" or tries == STARTS - 1:
+                raise PeerError(ready["text"])
         self._is_up = True
         token = self.state.stored_token() or ""
         self.client = await self._runs.enter_async_context(EndpointClient(ready["plain"], token))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import random
+import re
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime
@@ -22,7 +24,7 @@ from .peers.baresip import Baresip
 from .peers.kamailio import Kamailio
 from .peers.process import in_use
 from .peers.sipp import Sipp, register
-from .serving import Serving, gone
+from .serving import PATIENCE_S, Serving, gone
 
 pytestmark = pytest.mark.interop
 
@@ -157,7 +159,13 @@ async def test_f2_a_call_by_our_account_over_wss_ends_when_the_account_is_back(
         await serving.registered("6001")
 
 
-@pytest.mark.parametrize("whole", [False, True], ids=["control plane", "all processes"])
+@pytest.mark.parametrize(
+    "whole",
+    [
+        pytest.param(False, id="control plane", marks=pytest.mark.soak),
+        pytest.param(True, id="all processes"),
+    ],
+)
 async def test_f2_sipp_gets_a_bye_in_calls_that_it_made_and_that_it_took(
     serving: Serving, tmp_path: Path, whole: bool
 ) -> None:
@@ -187,6 +195,48 @@ async def test_f2_sipp_gets_a_bye_in_calls_that_it_made_and_that_it_took(
     for record in records.values():
         assert_lost(record, answered=True)
     await serving.noted_nothing()
+
+
+@pytest.mark.parametrize("outbound", [pytest.param(True, marks=pytest.mark.soak), False])
+async def test_f2_an_account_that_comes_back_leaves_no_binding_of_the_killed_one(
+    kamailio: Kamailio, tmp_path: Path, outbound: bool
+) -> None:
+    """Its connection died with it, and the new one is another address: Kamailio has one binding.
+
+    By its instance it replaces the old one itself; without one we must.
+    """
+    account = {
+        "device": "6001",
+        "server": kamailio.tcp_uri,
+        "domain": kamailio.address,
+        "password": kamailio.password,
+        "expires_s": 600,
+        "outbound": outbound,
+    }
+    async with Serving(tmp_path / "endpoint", settings={"ACCOUNT": json.dumps([account])}) as one:
+        await one.registered("6001")
+        (before,) = await bindings(kamailio, tmp_path / "before")
+        await one.kill()
+        assert await bindings(kamailio, tmp_path / "killed") == [before]
+        await one.start()
+        await one.registered("6001")
+        async with asyncio.timeout(PATIENCE_S):
+            for number in itertools.count():
+                now = await bindings(kamailio, tmp_path / f"after-{number}")
+                if before not in now:
+                    break
+        assert len(now) == 1
+
+
+async def bindings(kamailio: Kamailio, directory: Path) -> list[str]:
+    """Where Kamailio reaches 6001."""
+    async with Sipp(
+        directory, "register_query", kamailio.address, user="6001", password=kamailio.password
+    ) as sipp:
+        await sipp.finished()
+        answer = sipp.received()[-1]
+    lines = [line for line in answer.splitlines() if line.startswith("Contact:")]
+    return re.findall("<(sip:[^>]*)>", " ".join(lines))
 
 
 async def calls_with_kills(serving: Serving, *, calls: int, seed: int) -> None:

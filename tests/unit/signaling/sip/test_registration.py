@@ -443,6 +443,84 @@ def test_instance_and_flow_number_of_rfc_5626(peer: Peer) -> None:
     assert last_register(peer).supported == ("100rel", "path", "outbound")
 
 
+# -- from before -------------------------------------------------------------------------------
+
+INSTANCE = "urn:uuid:00000000-0000-1000-8000-000A95A0E128"
+MINE_NOW = "<sip:bob@192.0.2.2:5060>;expires=600"
+OURS = f';+sip.instance="<{INSTANCE.upper()}>"'
+
+
+def list_bindings(peer: Peer, *bindings: str) -> None:
+    headers = [("Contact", each) for each in bindings]
+    peer.receive(respond(last_register(peer), 200, to_tag="r", headers=headers))
+
+
+def asked_for(peer: Peer) -> list[str]:
+    contacts = last_register(peer).contacts
+    assert contacts is not STAR
+    return [f"{each.uri} {each.expires}" for each in contacts]
+
+
+def test_what_a_process_before_us_has_left_is_removed_once(peer: Peer) -> None:
+    """Of our instance alone; not another flow of it, nor another phone with the same number."""
+    register(peer, instance=INSTANCE)
+    bindings = (
+        f"{MINE_NOW}{OURS};reg-id=1",
+        f"<sip:bob@192.0.2.2:40001;transport=tcp>;expires=300{OURS};reg-id=1",
+        f"<sip:bob@192.0.2.2:40002;transport=tcp>;expires=300{OURS}",
+        f"<sip:bob@192.0.2.2:40003>;expires=300{OURS};reg-id=2",
+        '<sip:bob@192.0.2.9:5060>;expires=300;+sip.instance="<urn:uuid:other>"',
+        "<sip:bob@192.0.2.8:5060>;expires=300",
+    )
+    list_bindings(peer, *bindings)
+    assert len(peer.told(Registered)) == 1
+    assert asked_for(peer) == [
+        "sip:bob@192.0.2.2:5060 600",
+        "sip:bob@192.0.2.2:40001;transport=tcp 0",
+        "sip:bob@192.0.2.2:40002;transport=tcp 0",
+    ]
+    list_bindings(peer, *bindings)  # it keeps them all the same
+    assert peer.ladder() == ["REGISTER", "REGISTER"]
+    assert len(peer.told(Registered)) == 1
+
+
+def test_what_an_earlier_run_had_bound_is_removed_without_an_instance_too(peer: Peer) -> None:
+    register(peer, before=Uri.parse("sip:bob@192.0.2.2:40001;transport=tcp"))
+    list_bindings(
+        peer,
+        MINE_NOW,
+        "<sip:bob@192.0.2.2:40001;transport=tcp>;expires=300",
+        "<sip:bob@192.0.2.2:40002;transport=tcp>;expires=300",
+    )
+    assert asked_for(peer) == [
+        "sip:bob@192.0.2.2:5060 600",
+        "sip:bob@192.0.2.2:40001;transport=tcp 0",
+    ]
+    list_bindings(peer, MINE_NOW)
+    assert peer.ladder() == ["REGISTER", "REGISTER"]
+
+
+def test_a_registrar_that_does_not_want_to_remove_them_keeps_us_registered(peer: Peer) -> None:
+    register(peer, instance=INSTANCE)
+    list_bindings(peer, f"{MINE_NOW}{OURS}", f"<sip:bob@192.0.2.2:40001>;expires=300{OURS}")
+    refuse(peer, 403)
+    assert asked_for(peer) == ["sip:bob@192.0.2.2:5060 600"]
+    grant(peer)
+    assert peer.told(RegistrationFailed) == []
+    assert len(peer.told(Registered)) == 1
+
+
+def test_where_the_registrar_writes_addresses_anew_nothing_is_removed(peer: Peer) -> None:
+    """What looks like another binding of ours may be this one."""
+    register(peer, instance=INSTANCE)
+    list_bindings(
+        peer,
+        f"<sip:bob@203.0.113.7:61000>;expires=600{OURS}",
+        f"<sip:bob@203.0.113.7:61001>;expires=600{OURS}",
+    )
+    assert peer.ladder() == ["REGISTER"]
+
+
 # -- NAT ----------------------------------------------------------------------------------------
 
 
