@@ -61,7 +61,7 @@ class Overflow:
     queue: str = ""
     """Into this queue, by its code,"""
     device: str = ""
-    """or to this device: an agent's, an IVR, a number that is dialled."""
+    """or to this device: an agent's, an IVR, a number that is dialled; else as its flow says."""
 
 
 @dataclass(frozen=True, slots=True)

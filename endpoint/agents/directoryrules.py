@@ -263,26 +263,14 @@ def _of_overflow(
         yield ".after_s", after_s, "1 to 86400 seconds"
     if waiting is not None and not 1 <= waiting <= 10_000:
         yield ".waiting", waiting, "1 to 10000"
-    if bool(overflow.queue) == bool(overflow.device):
-        found = "both queue and device" if overflow.queue else "neither queue nor device"
-        yield "", found, "exactly one of them: where calls go"
+    if overflow.queue and overflow.device:
+        yield "", "both queue and device", "one of them, or none: where calls go"
     if overflow.device and not _DIALLED.fullmatch(overflow.device):
         yield ".device", overflow.device, "a device or a number that can be dialled"
     if overflow.queue:
         others = [each.code for each in contents.queues if each.code != code]
         if overflow.queue not in others:
             yield ".queue", overflow.queue, _one_of("other queue", others)
-        elif (round_trip := _comes_back(code, contents)) is not None:
-            yield ".queue", " → ".join(round_trip), "a way that does not come back"
-
-
-def _comes_back(code: str, contents: Contents) -> list[str] | None:
-    """The way of calls that overflow from a queue, where it leads there again."""
-    goes_on = {each.code: each.overflow.queue for each in contents.queues if each.overflow}
-    way = [code]
-    while (after := goes_on.get(way[-1])) and after not in way:
-        way.append(after)
-    return [*way, code] if after == code else None
 
 
 def _of_mode(mode: WorkMode, codes: Collection[str]) -> Iterator[Mistake]:

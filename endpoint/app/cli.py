@@ -26,6 +26,7 @@ from endpoint.app.callcommands import calls_app
 from endpoint.app.config import Loaded
 from endpoint.app.context import ConfigFile
 from endpoint.app.databasecommands import db_app
+from endpoint.app.directorycommands import modes_app, reasons_app, skills_app
 from endpoint.app.exitcodes import ExitCode
 from endpoint.app.headroom import raise_descriptor_limit
 from endpoint.app.ivrcommands import ivr_app
@@ -68,8 +69,16 @@ app.add_typer(tokens_app, name="tokens")
 app.add_typer(sound_app, name="sound")
 app.add_typer(plan_app, name="plan")
 app.add_typer(ivr_app, name="ivr")
-app.add_typer(queues_app, name="queues")
 app.add_typer(agents_app, name="agents")
+app.add_typer(skills_app, name="skills")
+app.add_typer(queues_app, name="queues")
+app.add_typer(modes_app, name="modes")
+app.add_typer(reasons_app, name="reasons")
+db_app.add_typer(agents_app, name="agent")
+db_app.add_typer(skills_app, name="skill")
+db_app.add_typer(queues_app, name="queue")
+db_app.add_typer(modes_app, name="mode")
+db_app.add_typer(reasons_app, name="reason")
 app.add_typer(recordings_app, name="recordings")
 app.add_typer(calls_app)
 app.add_typer(records_app, name="calls")

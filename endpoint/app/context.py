@@ -78,3 +78,25 @@ async def running_or_own(loaded: Loaded) -> AsyncIterator[tuple[EndpointClient, 
             client = await stack.enter_async_context(client_of(endpoint.running, endpoint.token))
             started = True
         yield client, started
+
+
+@asynccontextmanager
+async def answering_client(config: Config) -> AsyncIterator[EndpointClient | None]:
+    """A client for the endpoint that runs; None where none does, and the database is to be asked.
+
+    Raises `EndpointUnreachable` where one runs and does not answer: what is written beside it would
+    count at its next start, and be said to count now.
+    """
+    async with AsyncExitStack() as stack:
+        client: EndpointClient | None = None
+        try:
+            client = await stack.enter_async_context(running_client(config))
+            await client.health()
+        except EndpointUnreachable as error:
+            state, client = StateDirectory(config.state.directory), None
+            if state.is_held():
+                raise EndpointUnreachable(
+                    f"an endpoint runs with state directory {state.path} and does not answer "
+                    f"({error}); nothing was changed: try again, or stop it"
+                ) from error
+        yield client

@@ -11,7 +11,6 @@ import structlog
 
 from endpoint.agents.directory import Contents, DirectoryInUse
 from endpoint.agents.directoryrules import (
-    TYPES,
     DirectoryStore,
     Item,
     Kind,
@@ -22,18 +21,24 @@ from endpoint.agents.directoryrules import (
     with_items,
     with_standard,
 )
-from endpoint.agents.model import AgentId, BasicMode
+from endpoint.agents.model import AgentId
 from endpoint.app.agentpasswords import AgentPasswords
-from endpoint.app.secrecy import SHORTEST, weakness
+from endpoint.app.directoryimport import (
+    EXPECTED_PASSWORD,
+    after_import,
+    in_places,
+    item_of,
+    password_faults,
+    plain_of,
+)
+from endpoint.app.secrecy import weakness
 from endpoint.client.errors import in_words
-from endpoint.errors import EndpointError
+from endpoint.errors import CommandRejected
 from endpoint.gateways.native import directorymessages as wire
 from endpoint.gateways.native.messages import Mistake as Wrong
 from endpoint.gateways.native.messages import Refused
 
 log = structlog.get_logger(__name__)
-
-EXPECTED_PASSWORD = f"{SHORTEST} characters or more, 6 different ones, without the agent's number"
 
 
 class DirectoryDesk(Protocol):
@@ -60,7 +65,7 @@ class DirectoryDesk(Protocol):
         """Let an agent have another password."""
 
 
-class DirectoryRejected(EndpointError):
+class DirectoryRejected(CommandRejected):
     """What can't be kept; nothing has changed."""
 
     def __init__(self, status: int, error: str, text: str, mistakes: Sequence[Wrong] = ()) -> None:
@@ -76,7 +81,7 @@ class DirectoryRejected(EndpointError):
             first.expected if first else "",
             list(mistakes) if len(mistakes) > 1 else [],
         )
-        super().__init__(in_words(self.refused))
+        super().__init__(error, in_words(self.refused))
 
     @classmethod
     def unknown(cls, kind: Kind, key: str) -> Self:
@@ -134,7 +139,7 @@ class DirectoryBook:
 
     async def add_to_directory(self, kind: str, entry: wire.Entry) -> wire.Entry:
         """See `DirectoryDesk`. Raises DirectoryRejected."""
-        of, item = Kind(kind), _item(entry)
+        of, item = Kind(kind), item_of(entry)
         key = key_of(item)
 
         def after(contents: Contents) -> Contents:
@@ -149,7 +154,7 @@ class DirectoryBook:
 
     async def put_in_directory(self, kind: str, key: str, entry: wire.Entry) -> bool:
         """This in the place of what there is, or as one more; says whether it is one more."""
-        of, item = Kind(kind), _item(entry)
+        of, item = Kind(kind), item_of(entry)
         if (found := key_of(item)) != key:
             field = "$.id" if of is Kind.AGENTS else "$.code"
             raise DirectoryRejected.of_field(field, found, f"{key}, as in the path")
@@ -178,7 +183,7 @@ class DirectoryBook:
             found = self._found(contents, of, key)
             changed = _checked({**self._plain(found), **changes}, wire.ENTRIES[of])
             others = [each for each in items_of(contents, of) if key_of(each) != key]
-            return with_items(contents, of, [*others, _item(changed)])
+            return with_items(contents, of, [*others, item_of(changed)])
 
         await self._change(of, after, _of_one(of, key))
         return self.one(of, key)
@@ -202,64 +207,37 @@ class DirectoryBook:
 
     async def bring_into_directory(self, brought: wire.DirectoryImport) -> wire.DirectoryImported:
         """See `DirectoryDesk`. Raises DirectoryRejected with every mistake."""
-        given: dict[Kind, Sequence[wire.Entry]] = {
-            kind: entries for kind in Kind if (entries := getattr(brought, kind.value)) is not None
-        }
-        places = {
-            (kind, key_of(_item(entry))): f"$.{kind.value}[{index}]"
-            for kind, entries in given.items()
-            for index, entry in reversed(list(enumerate(entries)))
-        }
-        faults = [
-            Wrong(f"$.passwords.{agent[:64]}", fault, EXPECTED_PASSWORD)
-            for agent, password in brought.passwords.items()
-            if (fault := weakness(password, agent)) is not None
-        ]
         counts = wire.DirectoryImported(0, 0, 0, 0)
-
-        def after(before: Contents) -> Contents:
-            nonlocal counts
-            contents = before
-            for kind, entries in given.items():
-                contents = with_standard(contents, kind)
-                items = [_item(entry) for entry in entries]
-                named = {key_of(item) for item in items}
-                others = [each for each in items_of(contents, kind) if key_of(each) not in named]
-                contents = with_items(contents, kind, [*items, *([] if brought.only else others)])
-            agents = {agent.id for agent in contents.agents}
-            faults.extend(
-                Wrong(f"$.passwords.{each[:64]}", "no such agent", "one of them")
-                for each in brought.passwords
-                if each not in agents
-            )
-            counts = _counted(before, contents)
-            return contents
-
-        def wrong(mistakes: Sequence[Mistake]) -> DirectoryRejected:
-            told = [
-                Wrong(
-                    f"{places.get((each.kind, each.key), f'{each.kind.one} {each.key}')}"
-                    f".{each.field}",
-                    each.found,
-                    each.expected,
-                )
-                for each in mistakes
-            ]
-            return DirectoryRejected(400, "bad_directory", "nothing is kept", [*told, *faults])
-
+        faults = password_faults(brought.passwords, after_import(self.in_use.contents, brought))
         hashes = {}
         if not faults:
             for agent, password in brought.passwords.items():
                 hashes[AgentId(agent)] = await self._passwords.hash(password)
-        await self._change(None, after, wrong, hashes, faults)
+        last = Contents()
+
+        def after(before: Contents) -> Contents:
+            nonlocal counts, faults, last
+            last = after_import(before, brought)
+            faults = faults or password_faults(brought.passwords, last)
+            counts = _counted(before, last)
+            return last
+
+        def wrong(mistakes: Sequence[Mistake]) -> DirectoryRejected:
+            told = in_places(brought, last, mistakes)
+            return DirectoryRejected(400, "bad_directory", "nothing is kept", told)
+
+        await self._change(None, after, wrong, hashes, lambda: bool(faults))
+        for agent in hashes:
+            await self.new_password(agent)
         return counts
 
     async def set_agent_password(self, agent: str, password: str) -> None:
         """See `DirectoryDesk`. Raises DirectoryRejected."""
         self._found(self.in_use.contents, Kind.AGENTS, agent)
-        if (fault := weakness(password, agent)) is not None:
+        if weakness(password, agent) is not None:
+            found = f"{len(password)} characters"
             raise DirectoryRejected.of_field(
-                "$.password", fault, EXPECTED_PASSWORD, "weak_password"
+                "$.password", found, EXPECTED_PASSWORD, "weak_password"
             )
         hashes = {AgentId(agent): await self._passwords.hash(password)}
 
@@ -279,7 +257,7 @@ class DirectoryBook:
         change: Callable[[Contents], Contents],
         wrong: Callable[[Sequence[Mistake]], DirectoryRejected],
         hashes: Mapping[AgentId, str] | None = None,
-        faults: Sequence[Wrong] = (),
+        is_faulty: Callable[[], bool] = lambda: False,
     ) -> None:
         """Have it count, where that makes no mistakes that there were not before."""
         async with self._changing:
@@ -289,7 +267,7 @@ class DirectoryBook:
             known, found = await asyncio.to_thread(
                 lambda: (set(mistakes_in(before)), mistakes_in(after))
             )
-            if (mistakes := [each for each in found if each not in known]) or faults:
+            if (mistakes := [each for each in found if each not in known]) or is_faulty():
                 raise wrong(mistakes)
             await self._store.save(before, after, hashes or {})
             self._passwords.add(hashes or {})
@@ -316,22 +294,10 @@ class DirectoryBook:
 
     def _plain(self, item: Item) -> dict[str, Any]:
         """As the wire says it."""
-        plain: dict[str, Any] = msgspec.to_builtins(item)
+        plain = plain_of(item)
         if "id" in plain:
             plain["has_password"] = self._passwords.has(plain["id"])
-        if "basic" in plain:
-            plain["basic"] = BasicMode(plain["basic"]).name.lower()
         return plain
-
-
-def _item(entry: wire.Entry) -> Item:
-    """As the directory holds it."""
-    plain: dict[str, Any] = msgspec.to_builtins(entry)
-    plain.pop("has_password", None)
-    if isinstance(entry, wire.WorkMode):
-        plain["basic"] = BasicMode[entry.basic.upper()]
-    kind = next(Kind(kind) for kind, each in wire.ENTRIES.items() if isinstance(entry, each))
-    return msgspec.convert(plain, TYPES[kind])
 
 
 def _checked(plain: Mapping[str, Any], kind: type[wire.Entry]) -> wire.Entry:

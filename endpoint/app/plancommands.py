@@ -18,13 +18,11 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from endpoint.app.config import Loaded
-from endpoint.app.context import ConfigFile, running_client
+from endpoint.app.context import ConfigFile, answering_client
 from endpoint.app.exitcodes import ExitCode
 from endpoint.app.output import CommandFailed, Json, Output, listed
 from endpoint.app.planoptions import PATTERN, RuleOptions, of_a_rule
 from endpoint.app.setupcommands import configured_database, loaded_or_fail
-from endpoint.app.state import StateDirectory
-from endpoint.client.errors import EndpointUnreachable
 from endpoint.errors import CommandRejected
 from endpoint.gateways.native import planmessages as wire
 from endpoint.legs.base import DeviceId
@@ -51,18 +49,8 @@ async def plan_desk(loaded: Loaded) -> AsyncIterator[PlanDesk]:
     """The endpoint that runs; where none does the database, with the configuration's trunks."""
     config = loaded.config
     async with AsyncExitStack() as stack:
-        try:
-            client = await stack.enter_async_context(running_client(config))
-            await client.health()
-        except EndpointUnreachable as error:
-            state = StateDirectory(config.state.directory)
-            if state.is_held():
-                # What is written beside it would count at its next start, and be said to count now.
-                raise EndpointUnreachable(
-                    f"an endpoint runs with state directory {state.path} and does not answer "
-                    f"({error}); nothing was changed: try again, or stop it"
-                ) from error
-        else:
+        client = await stack.enter_async_context(answering_client(config))
+        if client is not None:
             yield client
             return
         # Imported at use: who asks an endpoint that runs needs neither a plan nor a database.

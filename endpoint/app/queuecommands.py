@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import typer
-
 from endpoint.app.context import ConfigFile, running_client
+from endpoint.app.directorycommands import queues_app
 from endpoint.app.output import Json, Output, listed
 from endpoint.app.setupcommands import loaded_or_fail
 from endpoint.gateways.native import messages as wire
 
-queues_app = typer.Typer(help="Queues, where calls wait for agents.", no_args_is_help=True)
+__all__ = ["queues_app"]
 
 
 @queues_app.command()

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Iterable
 from datetime import datetime
 
 import msgspec
 
+from endpoint.app.csvtable import harmless, row
 from endpoint.app.formats import ExportFormat as ExportFormat
 from endpoint.callcontrol.model import CallRecord
 from endpoint.storage.calls import talked_ms
 
 TYPES = {ExportFormat.CSV: "text/csv", ExportFormat.JSONL: "application/jsonl"}
-_FORMULA = tuple("=+-@\t\r\n＝＋－＠")
-"""A spreadsheet computes what begins so, and may so call programs or send what is in it away."""
 
 
 def _moment(at: datetime | None) -> str:
@@ -55,25 +52,16 @@ COLUMNS: dict[str, Callable[[CallRecord], object]] = {
 
 def heading(kind: ExportFormat) -> bytes:
     """What stands before all records."""
-    return _line(COLUMNS) if kind is ExportFormat.CSV else b""
+    return row(COLUMNS) if kind is ExportFormat.CSV else b""
 
 
 def lines(records: Iterable[CallRecord], kind: ExportFormat) -> bytes:
     """A line for each record."""
     if kind is ExportFormat.JSONL:
         return b"".join(msgspec.json.encode(record) + b"\n" for record in records)
-    return b"".join(
-        _line(_harmless(cell(record)) for cell in COLUMNS.values()) for record in records
-    )
-
-
-def _line(cells: Iterable[str]) -> bytes:
-    text = io.StringIO()
-    csv.writer(text, quoting=csv.QUOTE_ALL).writerow(cells)  # ends in CRLF, as RFC 4180 has it
-    return text.getvalue().encode(errors="replace")
+    return b"".join(row(_harmless(cell(record)) for cell in COLUMNS.values()) for record in records)
 
 
 def _harmless(value: object) -> str:
-    """As text, that no spreadsheet takes for a formula: a far end says what its name is."""
-    cell = "" if value is None else str(value)
-    return f"'{cell}" if cell.lstrip(" \u00a0\u3000").startswith(_FORMULA) else cell
+    """A far end says what its name is."""
+    return harmless("" if value is None else str(value))

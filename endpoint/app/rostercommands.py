@@ -11,14 +11,13 @@ from rich.table import Table
 from rich.text import Text
 
 from endpoint.app.context import ConfigFile, running_client
+from endpoint.app.directorycommands import agents_app
 from endpoint.app.output import Json, Output
 from endpoint.app.setupcommands import loaded_or_fail
 from endpoint.client.client import EndpointClient
 from endpoint.gateways.native import agentmessages as wire
 
-agents_app = typer.Typer(
-    help="Agents that are logged on: their state, and to change it.", no_args_is_help=True
-)
+__all__ = ["agents_app"]
 
 Agent = Annotated[str, typer.Argument(help="The number by which the agent logs on.")]
 Delegator = Annotated[
@@ -31,8 +30,8 @@ Delegator = Annotated[
 ]
 
 
-@agents_app.command("list")
-def list_agents(config: ConfigFile = None, as_json: Json = False) -> None:
+@agents_app.command("status")
+def show_agents(config: ConfigFile = None, as_json: Json = False) -> None:
     """Every agent: where it is logged on, what it is now, and for how long."""
     output = Output(as_json)
     loaded = loaded_or_fail(output, config)
@@ -54,7 +53,7 @@ def list_agents(config: ConfigFile = None, as_json: Json = False) -> None:
             _for(agent.since),
             Text(_more(agent), "dim"),
         )
-    empty = "There are no agents. Add one: agent-endpoint db agent add -h"
+    empty = "There are no agents. Add one: agent-endpoint agents add -h"
     output.result({"ok": True, "agents": found}, table if found else empty)
 
 

@@ -120,7 +120,7 @@ def add(
         raise typer.BadParameter(str(error)) from error
     if generate and password_stdin:
         raise typer.BadParameter("--generate and --password-stdin exclude each other")
-    password = new_password() if generate else _asked_password(password_stdin)
+    password = new_password() if generate else asked_password(password_stdin)
     fault = weakness(password, number)
     realm = loaded.config.sip.realm
     # Imported at use, here and below: other commands are done before a database is loaded.
@@ -154,7 +154,8 @@ def add(
     output.result(result, *lines)
 
 
-def _asked_password(from_stdin: bool) -> str:
+def asked_password(from_stdin: bool) -> str:
+    """A password that stands on no command line, where every user of the machine would see it."""
     if from_stdin:
         password = sys.stdin.readline().rstrip("\r\n")
     elif sys.stdin.isatty():

@@ -65,7 +65,7 @@ class Overflow(Struct, frozen=True, forbid_unknown_fields=True):
     queue: Text = ""
     """Into this queue,"""
     device: Text = ""
-    """or to this device or number."""
+    """or to this device or number; with neither, as its flow says at `overflow`."""
 
 
 class QueueSettings(Struct, frozen=True, forbid_unknown_fields=True):

@@ -11,7 +11,6 @@ from structlog.testing import capture_logs
 
 from endpoint.agents.model import STANDARD_MODES, AgentId, Role
 from endpoint.app import certificates
-from endpoint.app.settings import Config
 from endpoint.app.wiring import Endpoint
 from endpoint.client.client import EndpointClient
 from endpoint.client.errors import RequestRefused
@@ -205,6 +204,25 @@ async def test_many_are_brought_in_at_once_or_none(client: EndpointClient) -> No
     assert [each.id for each in (await client.directory()).agents] == ["1002", "1003"]
 
 
+async def test_who_has_another_password_has_its_tokens_no_longer(
+    desk: Desk, client: EndpointClient
+) -> None:
+    """However it came to it: alone, or by a file."""
+    await client.add_to_directory("agents", wire.Agent("1001"))
+    told: list[str] = []
+    revoke = desk.endpoint.directory_book.new_password
+
+    async def note(agent: AgentId) -> None:
+        told.append(agent)
+        await revoke(agent)
+
+    desk.endpoint.directory_book.new_password = note
+    await client.set_agent_password("1001", PASSWORD)
+    await client.bring_into_directory(wire.DirectoryImport(passwords={"1001": PASSWORD + "x"}))
+    await client.bring_into_directory(wire.DirectoryImport([wire.Agent("1001", "Anna")]))
+    assert told == ["1001", "1001"]
+
+
 async def test_no_password_is_logged(client: EndpointClient) -> None:
     with capture_logs() as logged:
         await client.add_to_directory("agents", wire.Agent("1001"))
@@ -216,8 +234,3 @@ async def test_no_password_is_logged(client: EndpointClient) -> None:
     assert "canary" not in str(logged)
     assert PASSWORD not in str(logged)
     assert "argon2" not in str(logged)
-
-
-def test_the_configuration_says_nothing_of_agents() -> None:
-    """They are data: what is changed in them counts at once, and a file does not."""
-    assert not {"agents", "directory"} & set(Config.model_fields)

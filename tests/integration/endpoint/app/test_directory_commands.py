@@ -1,0 +1,155 @@
+"""The directory by the command line, with an endpoint that runs and without."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+from click.testing import Result
+from typer.testing import CliRunner
+
+from endpoint.agents.model import AgentId
+from endpoint.app.cli import app
+from endpoint.app.directoryimport import EXPECTED_PASSWORD
+from endpoint.app.exitcodes import ExitCode
+from endpoint.app.wiring import Endpoint
+
+from .conftest import configuration
+
+pytestmark = pytest.mark.integration
+
+PASSWORD = "a-Night-in-Lisbon-7"
+
+
+def cli(*arguments: str, code: int = 0, given: str | None = None) -> Any:
+    before = structlog.get_config()
+    result: Result = CliRunner().invoke(app, arguments, input=given)
+    structlog.configure(**before)
+    assert result.exit_code == code, result.output
+    return json.loads(result.stdout) if "--json" in arguments else result.output
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A configuration that every command finds."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "xdg"))
+    monkeypatch.setenv("AGENT_ENDPOINT_STATE__DIRECTORY", str(tmp_path / "state"))
+    return tmp_path
+
+
+def test_a_centre_is_set_up_and_changed_before_an_endpoint_runs(here: Path) -> None:
+    assert cli("agents", "list") == "No agents. Add one: agent-endpoint agents add -h\n"
+    cli("skills", "add", "sales", "--name", "Sales")
+    made = cli("agents", "add", "1001", "--name", "Anna", "--skill", "sales:9", "--device", "60*",
+               "--generate", "--json")  # fmt: skip
+    assert len(made["password"]) == 20
+    assert made["agent"]["skills"] == [{"skill": "sales", "level": 9}]
+    cli("agents", "change", "1001", "--role", "monitor", "--supervises", "Europe", "--device", "")
+    cli("agents", "password", "1001", "--password-stdin", given=f"{PASSWORD}\n")
+    (anna,) = cli("agents", "list", "--json")["agents"]
+    assert anna == {
+        "id": "1001", "name": "Anna", "department": "", "role": "monitor",
+        "supervises": ["Europe"], "skills": [{"skill": "sales", "level": 9}], "wrap_up_s": 0.0,
+        "devices": [], "enabled": True, "has_password": True,
+    }  # fmt: skip
+    cli("queues", "add", "sales", "--skill", "sales:3", "--overflow", "after=60,device=6009",
+        "--most-waiting", "9")  # fmt: skip
+    cli("queues", "change", "sales", "--priority", "5", "--most-waiting", "0")
+    shown = cli("queues", "settings", "sales", "--json")["queue"]
+    assert shown["overflow"] == {"after_s": 60.0, "waiting": None, "queue": "", "device": "6009"}
+    assert (shown["priority"], shown["most_waiting"]) == (5, None)
+    cli("queues", "change", "sales", "--overflow", "")
+    assert cli("queues", "settings", "sales", "--json")["queue"]["overflow"] is None
+    cli("modes", "add", "9", "--name", "training", "--basic", "non_real_time")
+    cli("reasons", "change", "meal", "--name", "Lunch", "--no-visible")
+    assert "training" in cli("modes", "list")
+    assert "Lunch" in cli("reasons", "show", "meal")
+    cli("db", "queue", "remove", "sales")
+    cli("db", "agent", "remove", "1001")
+    assert cli("agents", "list", "--json")["agents"] == []
+
+
+def test_what_is_wrong_is_told_and_changes_nothing(here: Path) -> None:
+    cli("skills", "add", "sales")
+    cli("agents", "add", "1001", "--skill", "sales")
+    said = cli("agents", "add", "1002", "--skill", "french:10", "--wrap-up", "-1",
+               code=ExitCode.CALL_FAILED)  # fmt: skip
+    assert all(each in said for each in ("skills[0].skill", "skills[0].level", "wrap_up_s"))
+    assert "there is a agent" not in said
+    for arguments, code, words in (
+        (("agents", "add", "1001"), ExitCode.CALL_FAILED, "1001 already"),
+        (("agents", "show", "1009"), ExitCode.CALL_FAILED, "there is no agent 1009"),
+        (("agents", "remove", "1009"), ExitCode.CALL_FAILED, "there is no agent 1009"),
+        (("agents", "change", "1009", "--name", "x"), ExitCode.CALL_FAILED, "no agent 1009"),
+        (("agents", "change", "1001"), ExitCode.USAGE, "what is to be changed"),
+        (("agents", "change", "1001", "--role", "king"), ExitCode.CALL_FAILED, "king"),
+        (("agents", "add", "1003", "--skill", "sales:x"), ExitCode.USAGE, "CODE:LEVEL"),
+        (("skills", "remove", "sales"), ExitCode.CALL_FAILED, "in use by agent 1001"),
+        (("queues", "add", "q"), ExitCode.CALL_FAILED, "a skill at least"),
+        (("queues", "add", "q", "--overflow", "soon"), ExitCode.USAGE, "after=SECONDS"),
+        (("agents", "password", "1001"), ExitCode.USAGE, "--generate or --password-stdin"),
+        (("agents", "import", "gone.csv"), ExitCode.FAILED, "can't be read"),
+    ):
+        assert words in " ".join(cli(*arguments, code=code).split()), arguments
+    weak = cli("agents", "add", "1004", "--password-stdin", given="short\n", code=ExitCode.FAILED)
+    assert "too weak" in weak
+    assert [each["id"] for each in cli("agents", "list", "--json")["agents"]] == ["1001"]
+
+
+def test_a_file_comes_in_whole_or_not_at_all(here: Path) -> None:
+    cli("skills", "import", "-", given="code,name\nsales,Sales\nenglish,\n")
+    wrong = "id,skills,wrap_up_s,password\n1001,sales:12,,\n1002,french,soon,\n1003,,-1,short\n"
+    said = cli("agents", "import", "-", "--json", given=wrong, code=ExitCode.FAILED)
+    assert said["mistakes"] == [
+        "line 2, column skills: found 12, expected 1 to 9",
+        "line 3, column wrap_up_s: found 'soon', expected a number, with a point",
+        "line 4, column wrap_up_s: found -1, expected 0 to 86400 seconds",
+        f"line 4, column password: found 5 characters, expected {EXPECTED_PASSWORD}",
+    ]
+    assert cli("agents", "list", "--json")["agents"] == []
+    right = f"id,name,skills,password\n1001,=Anna(),sales:9; english,{PASSWORD}\n1002,Ben,,\n"
+    (here / "agents.csv").write_text(right)
+    assert cli("agents", "import", "agents.csv", "--check", "--json")["kept"] is False
+    assert cli("agents", "list", "--json")["agents"] == []
+    done = cli("agents", "import", "agents.csv", "--generate", "--json")
+    assert (done["added"], [*done["passwords"]]) == (2, ["1002"])
+    again = cli("agents", "import", "agents.csv", "--json")
+    assert (again["added"], again["changed"], again["unchanged"]) == (0, 0, 11)
+    out = cli("agents", "export")
+    assert '"1001","\'=Anna()","","agent","","english:5; sales:9"' in out
+    assert PASSWORD not in out
+    cli("agents", "import", "-", "--only", given="id\n1002\n")
+    (ben,) = cli("agents", "list", "--json")["agents"]
+    assert (ben["id"], ben["name"], ben["has_password"]) == ("1002", "Ben", True)
+    before = cli("agents", "list", "--json")
+    cli("agents", "import", "-", "--only", given=cli("agents", "export"))
+    assert cli("agents", "list", "--json") == before
+
+
+async def program(*arguments: str) -> int:
+    """A command as a program of its own: it asks the endpoint that this one is."""
+    main = "from endpoint.app.cli import main; main()"
+    started = await asyncio.create_subprocess_exec(sys.executable, "-c", main, *arguments)
+    async with asyncio.timeout(150):
+        return await started.wait()
+
+
+async def test_an_endpoint_that_runs_has_a_change_at_once(here: Path) -> None:
+    config = configuration(here / "state", media={"webrtc_ready": False})
+    (here / "agents.csv").write_text(f"id,name,password\n1001,Anna,{PASSWORD}\n")
+    async with Endpoint(config) as endpoint:
+        in_use = endpoint.directory_book.in_use
+        assert await program("agents", "import", "agents.csv") == 0
+        assert [each.name for each in in_use.agents()] == ["Anna"]
+        assert await in_use.is_password(AgentId("1001"), PASSWORD)
+        refused = await program("agents", "change", "1001", "--wrap-up", "-1")
+        assert refused == ExitCode.CALL_FAILED
+        assert await program("agents", "remove", "1001") == 0
+        assert in_use.agents() == ()
+        assert not await in_use.is_password(AgentId("1001"), PASSWORD)
