@@ -474,7 +474,10 @@ class Trial:
             item._initrequest()  # as for the first time
         self._ran.add(item.nodeid)
         self._failed = False
-        item.config.hook.pytest_runtest_protocol(item=item, nextitem=None)
+        try:
+            item.config.hook.pytest_runtest_protocol(item=item, nextitem=None)
+        except pytest.fail.Exception:  # its time was over between the test and the report of it
+            return True
         return self._failed
 
 
