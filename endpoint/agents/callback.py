@@ -75,7 +75,7 @@ class CallBacks:
             return
         what.call = accepted.call
         self._trying[accepted.call] = what
-        if not any(call.id == accepted.call for call in self._controller.calls()):
+        if self._controller.whereabouts.living(accepted.call) is None:
             self._over(what)
 
     async def withdraw(self, what: CallBack) -> None:

@@ -142,4 +142,4 @@ class Observer:
         return {call.id for _, call, _ in connections}
 
     def _lives(self, call: CallId) -> bool:
-        return any(each.id == call for each in self._controller.calls())
+        return self._controller.whereabouts.living(call) is not None

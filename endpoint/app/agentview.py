@@ -24,7 +24,6 @@ from endpoint.agents.session import (
 from endpoint.app.native import NativeView
 from endpoint.callcontrol.events import CallEvent
 from endpoint.gateways.native import agentmessages as wire
-from endpoint.gateways.native.messages import Call
 
 WORDS: dict[type[AgentCommand], str] = {
     SetReady: "ready",
@@ -63,7 +62,7 @@ class AgentView:
         if now is None:
             return None
         clock = self.calls.controller.clock()
-        return wire.AgentSnapshot(now.number, clock, missed, now, self._calls_of(now.device))
+        return wire.AgentSnapshot(now.number, clock, missed, now, self.calls.calls_of(now.device))
 
     def frame(self, agent: AgentId, entry: Entry) -> wire.AgentEventFrame | None:
         """An event, with the agent and the call as they are now."""
@@ -80,17 +79,6 @@ class AgentView:
             agent=now,
             call=call,
         )
-
-    def _calls_of(self, device: str) -> list[Call]:
-        calls = self.calls.calls() if device else []
-        return [
-            call
-            for call in calls
-            if any(
-                party.device == device and not party.from_outside and party.state != "null"
-                for party in call.parties
-            )
-        ]
 
     def _now(self, standing: Standing) -> wire.AgentNow:
         agent, session = standing.agent, standing.session

@@ -10,7 +10,7 @@ from endpoint.app.directory import Directory, KnownDevice
 from endpoint.callcontrol.commands import CommandName
 from endpoint.callcontrol.controller import CallController
 from endpoint.callcontrol.events import NumberedEvent
-from endpoint.callcontrol.model import Call, Connection, Interaction
+from endpoint.callcontrol.model import Call, CallId, Connection, Interaction
 from endpoint.errors import MediaError
 from endpoint.gateways.native import messages as wire
 from endpoint.gateways.native.encode import encode_call, encode_fields, encode_registration
@@ -66,10 +66,15 @@ class NativeView:
         """The calls that live."""
         return self._encoded(self._living())
 
+    def calls_of(self, device: str) -> list[wire.Call]:
+        """Those that a device takes part in."""
+        own = self.controller.whereabouts.connections_of(DeviceId(device))
+        return self._encoded((interaction, call) for interaction, call, _ in own)
+
     def call(self, call: str) -> wire.Call | None:
         """One call that lives, None where it is over or never was."""
-        found = [each for each in self._living() if each[1].id == call]
-        return next(iter(self._encoded(found)), None)
+        found = self.controller.whereabouts.living(CallId(call))
+        return None if found is None else self._encoded([found])[0]
 
     def _living(self) -> list[tuple[Interaction, Call]]:
         return [
@@ -93,10 +98,10 @@ class NativeView:
 
     async def quality(self, call: str) -> wire.CallQuality | None:
         """How the parties of a call that lives are heard and hear; None as in `call`."""
-        found = next((one for one in self.controller.calls() if one.id == call), None)
+        found = self.controller.whereabouts.living(CallId(call))
         if found is None:
             return None
-        live = [connection for connection in found.connections if connection.is_live]
+        live = [connection for connection in found[1].connections if connection.is_live]
         parties = await asyncio.gather(*(self._quality(connection) for connection in live))
         return wire.CallQuality(call, list(parties))
 

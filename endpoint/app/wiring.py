@@ -94,7 +94,7 @@ from endpoint.callcontrol.commands import Command, CommandAccepted
 from endpoint.callcontrol.controller import CallController, ControllerSettings
 from endpoint.callcontrol.dialplan import PlanInUse
 from endpoint.callcontrol.dials import DialLimits
-from endpoint.callcontrol.model import CallSettings
+from endpoint.callcontrol.model import CallId, CallSettings
 from endpoint.errors import ConfigurationError, StorageError
 from endpoint.ivr.host import Ivrs
 from endpoint.ivr.reading import FlowError
@@ -567,9 +567,9 @@ class Endpoint:
 
     def _parties(self, call: str) -> list[DeviceId]:
         """Devices of ours that are in a call now."""
-        found = (one for one in self.controller.calls() if one.id == call)
-        connections = (each for one in found for each in one.connections if each.is_live)
-        return [each.device for each in connections if each.device is not None]
+        found = self.controller.whereabouts.living(CallId(call))
+        connections = found[1].connections if found is not None else ()
+        return [each.device for each in connections if each.is_live and each.device is not None]
 
     def _alarms(self) -> list[str]:
         journals = (("call records", self.journal), ("events of agents", self._agent_journal))

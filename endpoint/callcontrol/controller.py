@@ -372,9 +372,8 @@ class CallController:
         Raises: CommandRejected.
         """
         if command.call is not None:
-            for runner in self._runners.values():
-                if runner.state.call(command.call) is not None:
-                    return runner, command.call
+            if (found := self.whereabouts.call(command.call)) is not None:
+                return self._runners[found[0].id], command.call
             raise refused(Rejection.UNKNOWN_CALL, command, f"there is no call {command.call}")
         device = command.beside if isinstance(command, CommandOfOthers) else command.device
         own = list(self._connections_of(device))

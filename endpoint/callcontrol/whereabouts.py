@@ -1,14 +1,37 @@
-"""Which calls a device is in, and where a leg is: an index, kept as each interaction changes.
+"""Which calls a device is in, where a call and a leg is: indices, kept as an interaction changes.
 
 Without it every event would look at every party of every call, for each device that it tells of.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Generic, TypeVar
 
 from endpoint.callcontrol.model import Call, CallId, Connection, Interaction
 from endpoint.legs.base import DeviceId, InteractionId, LegId
+
+K = TypeVar("K")
+
+
+class _Holders(Generic[K]):
+    """Which interaction has something: the one that has said so last."""
+
+    def __init__(self) -> None:
+        self._by: dict[K, Interaction] = {}
+        self._told: dict[InteractionId, list[K]] = {}
+
+    def put(self, interaction: Interaction, keys: Iterable[K]) -> None:
+        """It has these now, in place of what it had."""
+        for key in self._told.pop(interaction.id, ()):
+            if key in self._by and self._by[key].id == interaction.id:  # not moved meanwhile
+                del self._by[key]
+        if held := list(keys):
+            self._by.update(dict.fromkeys(held, interaction))
+            self._told[interaction.id] = held
+
+    def of(self, key: K) -> Interaction | None:
+        return self._by.get(key)
 
 
 class Whereabouts:
@@ -17,8 +40,8 @@ class Whereabouts:
     def __init__(self) -> None:
         self._found: dict[DeviceId, dict[CallId, tuple[Interaction, Call]]] = {}
         self._told: dict[InteractionId, list[tuple[DeviceId, CallId]]] = {}
-        self._legs: dict[LegId, Interaction] = {}
-        self._legs_told: dict[InteractionId, list[LegId]] = {}
+        self._legs = _Holders[LegId]()
+        self._calls = _Holders[CallId]()
 
     def put(self, interaction: Interaction) -> None:
         """Take an interaction as it stands now, in place of how it stood."""
@@ -38,19 +61,23 @@ class Whereabouts:
                     told.append((each.device, call.id))
         if told:
             self._told[interaction.id] = told
-        self._put_legs(interaction)
-
-    def _put_legs(self, interaction: Interaction) -> None:
-        for leg in self._legs_told.pop(interaction.id, ()):
-            if leg in self._legs and self._legs[leg].id == interaction.id:  # not moved meanwhile
-                del self._legs[leg]
-        if legs := [each.id for each in interaction.legs]:
-            self._legs.update(dict.fromkeys(legs, interaction))
-            self._legs_told[interaction.id] = legs
+        self._legs.put(interaction, (each.id for each in interaction.legs))
+        self._calls.put(interaction, (each.id for each in interaction.calls))
 
     def interaction_of(self, leg: LegId) -> Interaction | None:
         """The one that a leg belongs to; none once it is over."""
-        return self._legs.get(leg)
+        return self._legs.of(leg)
+
+    def call(self, call: CallId) -> tuple[Interaction, Call] | None:
+        """A call, also one that is over where others of its interaction are not."""
+        interaction = self._calls.of(call)
+        found = interaction.call(call) if interaction is not None else None
+        return None if interaction is None or found is None else (interaction, found)
+
+    def living(self, call: CallId) -> tuple[Interaction, Call] | None:
+        """A call that is not over."""
+        found = self.call(call)
+        return None if found is None or found[1].is_cleared else found
 
     def calls_of(self, device: DeviceId) -> Sequence[tuple[Interaction, Call]]:
         """Those that it is in, also where it only has a place in which a call is parked."""

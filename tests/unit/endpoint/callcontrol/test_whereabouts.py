@@ -71,6 +71,11 @@ def steps(draw: st.DrawFn) -> list[list[Interaction]]:
     return found
 
 
+def found_in(taken: list[list[Interaction]]) -> list[Call]:
+    """All calls that are in any of them."""
+    return [one for step in taken for interaction in step for one in interaction.calls]
+
+
 @given(steps())
 def test_it_finds_what_a_look_at_everybody_finds(taken: list[list[Interaction]]) -> None:
     whereabouts = Whereabouts()
@@ -87,6 +92,11 @@ def test_it_finds_what_a_look_at_everybody_finds(taken: list[list[Interaction]])
             ]
             assert [one.id for _, one in whereabouts.calls_of(device)] == expected
             assert all(one in at.calls for at, one in whereabouts.calls_of(device))
+        calls = {one.id: (at, one) for at in step[2:] for one in at.calls}
+        for call_id in {each.id for each in found_in(taken)}:
+            assert whereabouts.call(call_id) == calls.get(call_id)
+            lives = call_id in calls and not calls[call_id][1].is_cleared
+            assert whereabouts.living(call_id) == (calls[call_id] if lives else None)
         for name in DEVICES:
             mine = [each for each in step[2:] if leg(name) in each.legs]
             assert whereabouts.interaction_of(leg(name).id) == next(iter(mine), None)
