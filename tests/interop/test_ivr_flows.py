@@ -164,7 +164,7 @@ async def test_a_password_is_wrong_three_times_not_keyed_in_or_right(
     )
     slow = ivr(PASSWORD, "password", tmp_path / "slow", enter_password=(PIN_HZ, LONG_S), **said)
     hurried = ivr(HURRIED, str(quick), tmp_path / "quick", enter_password=(PIN_HZ, SHORT_S), **said)
-    line = f'{CUSTOMER} = "{hashes.make("471199")}"\n'
+    line = f'{CUSTOMER} = "{hashes.make("4A1D")}"\n'
     for directory in ("slow", "quick"):
         (tmp_path / directory / "passwords.toml").write_text(line)
     settings = {"ivr": [slow, hurried]}
@@ -183,12 +183,12 @@ async def test_a_password_is_wrong_three_times_not_keyed_in_or_right(
 
         lent = await desk.do(LendCall(AGENT, PASSWORD))
         await hear({customer: {PIN_HZ}, desk.ear(AGENT): set(MUSIC_HZ)})
-        await keys_in("081577", "4711990", "111177")
+        await keys_in("0B15", "4A1D0", "11C1")
         await is_back("wrong")
         await hear({customer: {AGENT_HZ}, desk.ear(AGENT): {CUSTOMER_HZ}})
-        tried = [("ask", "••••••"), ("check", "wrong"), ("sorry", "")]
-        tried += [("ask", "•••••••"), ("check", "wrong"), ("sorry", "")]
-        tried += [("ask", "••••••"), ("check", "wrong"), ("wrong", ""), ("not_verified", "")]
+        tried = [("ask", "••••"), ("check", "wrong"), ("sorry", "")]
+        tried += [("ask", "•••••"), ("check", "wrong"), ("sorry", "")]
+        tried += [("ask", "••••"), ("check", "wrong"), ("wrong", ""), ("not_verified", "")]
         assert (await path_of(desk, lent.call))[2:] == [*tried, ("back", "")]
 
         lent = await desk.do(LendCall(AGENT, HURRIED))
@@ -197,11 +197,11 @@ async def test_a_password_is_wrong_three_times_not_keyed_in_or_right(
         assert [each for each in await path_of(desk, lent.call) if each in tried] == tried
 
         await desk.do(LendCall(AGENT, PASSWORD))
-        await keys_in("471199")
+        await keys_in("4A1D")
         await is_back("right")
         await hear({customer: {AGENT_HZ}, desk.ear(AGENT): {CUSTOMER_HZ}})
         assert logged
-        assert not any(pin in str(logged) for pin in ("471199", "081577", "111177"))
+        assert not any(pin in str(logged) for pin in ("4A1D", "0B15", "11C1"))
         # What is told of the agent's own call is no key.
         told = [each for each in desk.told if isinstance(each, CallEvent) and each.call == first]
         assert told

@@ -10,13 +10,17 @@ from pathlib import Path
 import pytest
 
 from endpoint.agents.skills import SkillQueues
+from endpoint.callcontrol.events import CallCleared, IvrVisited
 from endpoint.ivr import host
 from endpoint.ivr.host import IvrFacts, Ivrs, IvrSettings
 from endpoint.ivr.library import SOUNDS
-from endpoint.legs.base import DeviceId
+from endpoint.legs.base import DeviceId, LegRole
 from tests.scenarios.desk import open_desk
+from tests.scenarios.ivrdesk import IvrExchange
 
 pytestmark = pytest.mark.integration
+
+IVR = DeviceId("999")
 
 FLOW = """
 title = "{title}"
@@ -30,9 +34,13 @@ kind = "hangup"
 """
 
 
-@pytest.fixture
-async def ivrs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Ivrs]:
+@pytest.fixture(autouse=True)
+def looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(host, "LOOK_S", 0.01)
+
+
+@pytest.fixture
+async def ivrs(tmp_path: Path) -> AsyncIterator[Ivrs]:
     (tmp_path / "flow.toml").write_text(FLOW.format(title="first", prompt="welcome"))
     ivrs = Ivrs([IvrSettings(DeviceId("999"), str(tmp_path / "flow.toml"))])
     async with open_desk() as desk:
@@ -69,3 +77,43 @@ async def test_no_file_ends_the_endpoint_however_odd_it_is(ivrs: Ivrs, tmp_path:
         await becomes(ivrs, "first", "expected a WAV file that is there")
     (tmp_path / "flow.toml").write_text(FLOW.format(title="third", prompt="welcome"))
     await becomes(ivrs, "third", "none")
+
+
+async def test_a_flow_that_is_changed_is_used_by_new_calls_alone(tmp_path: Path) -> None:
+    """Who is in it finishes in it as it was; with a mistake it is not used."""
+    text = """
+title = "{title}"
+start = "{title}"
+[node.{title}]
+kind = "menu"
+prompt = {{ ms = 60000 }}
+choices = {{ 1 = "end" }}
+no_input = "end"
+invalid = "end"
+[node.end]
+kind = "hangup"
+"""
+    file = tmp_path / "flow.toml"
+    file.write_text(text.format(title="first"))
+    ivrs = Ivrs([IvrSettings(IVR, str(file))])
+    exchange = IvrExchange(ivrs.stations())
+    async with open_desk(exchange=exchange) as desk:
+        queues = SkillQueues(desk.controller, [], lambda _: True)
+        async with queues, ivrs.serve(desk.controller, queues):
+            callers = []
+            for title in ("first", "first", "second"):
+                if title == "second":
+                    file.write_text(text.format(title=title))
+                    await becomes(ivrs, title, "none")
+                callers.append(exchange.offer(f"1000{len(callers)}", IVR, LegRole.LINE))
+                visited = await desk.told(IvrVisited)
+                assert (visited.node, visited.result) == (title, "")
+                if len(callers) == 1:
+                    file.write_text("start = ")
+                    await becomes(ivrs, "first", "expected TOML")
+            for caller, title in zip(callers, ("first", "first", "second"), strict=True):
+                caller.press("1")
+                await desk.told(CallCleared)
+                path = desk.records.written[-1].ivr_path
+                assert [each.node for each in path] == [title, "end"]
+            await exchange.flows_ended()
