@@ -90,6 +90,7 @@ def main() -> int:
     parser.add_argument(
         "--calls-seconds", type=float, default=180.0, help="how long calls are placed"
     )
+    parser.add_argument("--records", type=int, default=100_000, help="among which is searched")
     parser.add_argument("--json", action="store_true", help="print one JSON object only")
     arguments = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger("critical"))
@@ -109,6 +110,7 @@ def main() -> int:
                 rounds=arguments.rounds,
                 times=arguments.times,
                 calls_s=arguments.calls_seconds,
+                records=arguments.records,
             )
             rows = asyncio.run(run(arguments.bench or list(BENCHES), ground))
     except Missing as missing:

@@ -138,6 +138,7 @@ class Ground:
         rounds: int = 3,
         times: int = 40,
         calls_s: float = 180.0,
+        records: int = 100_000,
     ) -> None:
         self.folder = folder
         self.say = say
@@ -150,6 +151,8 @@ class Ground:
         """How often what is done once a call is done."""
         self.calls_s = calls_s
         """How long calls are placed."""
+        self.records = records
+        """Among so many is searched."""
         self.ports = free_ports(legs)
         cores = sorted(os.sched_getaffinity(0))
         self.relay_core, self.load_core = cores[-1], cores[0]

@@ -38,7 +38,15 @@ async def test_a_bench_runs_and_hears_all_audio_whole(name: str, tmp_path: Path)
     require("rtpengine", "rtpengine-daemon")
     said: list[str] = []
     ground = Ground(
-        tmp_path, said.append, legs=4, few_legs=2, seconds=1.6, rounds=1, times=2, calls_s=1
+        tmp_path,
+        said.append,
+        legs=4,
+        few_legs=2,
+        seconds=1.6,
+        rounds=1,
+        times=2,
+        calls_s=1,
+        records=5_000,
     )
     rows = await BENCHES[name](ground)
     assert said
