@@ -68,6 +68,7 @@ class Serving:
             "SIP__TLS_PORT": self.tls_port,
             "STATION": json.dumps(tones),
             "LOG__FORMAT": "json",
+            "MEDIA__WEBRTC_READY": False,  # there are no browsers, see `Desk`
             **(settings or {}),
         }
         self._environment = {f"AGENT_ENDPOINT_{key}": str(value) for key, value in told.items()}

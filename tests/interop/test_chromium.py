@@ -42,7 +42,10 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
     """Agent and colleague are extensions for browsers, the customer's is for a telephone."""
     http = {"port": 0, "plain_port": 0, "origins": [Chromium.origin]}
     async with Desk(
-        tmp_path / "state", extensions=[AGENT, COLLEAGUE, CUSTOMER], settings={"http": http}
+        tmp_path / "state",
+        extensions=[AGENT, COLLEAGUE, CUSTOMER],
+        webrtc=True,
+        settings={"http": http},
     ) as endpoint:
         yield endpoint
 

@@ -50,6 +50,7 @@ def outside(kamailio: Kamailio, server: str, directory: Path, **account: object)
     return Desk(
         directory,
         stations={AGENT: AGENT_HZ},
+        webrtc=True,
         settings={
             "account": [
                 {

@@ -45,6 +45,7 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
         tmp_path / "state",
         extensions=[AGENT, CUSTOMER],
         stations={COLLEAGUE: COLLEAGUE_HZ},
+        webrtc=True,
         settings={
             "supervision": [{"supervisor": AGENT, "devices": ["600*"]}],
             "pickup_group": [{"devices": [AGENT, CUSTOMER]}],

@@ -100,6 +100,7 @@ async def test_a_call_is_recorded_and_the_whisper_is_not(
         Desk(
             tmp_path / "state",
             extensions=[AGENT, CUSTOMER, SUPERVISOR],
+            webrtc=True,
             settings={
                 "http": {"port": 0, "plain_port": 0, "origins": [Chromium.origin]},
                 "media": {"workers": workers},

@@ -189,6 +189,7 @@ async def test_a_remote_agent_is_registered_at_the_sip_server_of_another_endpoin
             Desk(
                 tmp_path / "there",
                 extensions=[REMOTE],
+                webrtc=True,
                 stations={CALLER: CALLER_HZ},
                 settings={"media": {"port_first": 40_000, "port_last": 42_000}},
             )
@@ -203,6 +204,7 @@ async def test_a_remote_agent_is_registered_at_the_sip_server_of_another_endpoin
             Desk(
                 tmp_path / "here",
                 stations={COLLEAGUE: COLLEAGUE_HZ},
+                webrtc=True,
                 settings={"account": [account], "trunk": [trunk_to(phone)]},
             )
         )

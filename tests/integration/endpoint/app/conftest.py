@@ -20,11 +20,16 @@ PASSWORD = "integration-desk-4WqZx9"
 
 
 def configuration(directory: Path, **more: Any) -> Config:
-    """Free ports, and stations 6002 and 6003 that pick up by themselves."""
+    """Free ports, and stations 6002 and 6003 that pick up by themselves.
+
+    What browsers need is loaded by the first one, if one comes: it takes a third of all the
+    processor time that a media process takes to start, and most tests have none.
+    """
     return Config.model_validate(
         {
             "http": {"port": 0, "plain_port": 0, **more.pop("http", {})},
             "sip": {"port": 0, **more.pop("sip", {})},
+            "media": {"webrtc_ready": False, **more.pop("media", {})},
             "state": {"directory": directory},
             "station": [
                 {"device": "6002", "kind": "tone"},

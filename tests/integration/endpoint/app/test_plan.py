@@ -83,7 +83,7 @@ def client_of(endpoint: Endpoint) -> EndpointClient:
 
 async def test_a_rule_counts_as_soon_as_it_is_accepted(here: Path) -> None:
     """And no longer than it is there; what is refused is in the records."""
-    config = configuration(here / "state", trunk=TRUNKS, media={"webrtc_ready": False})
+    config = configuration(here / "state", trunk=TRUNKS)
     async with Endpoint(config) as endpoint, client_of(endpoint) as client:
         help_ = wire.PlanRule("help", "115", "emergency")
         await client.add_plan_rule(help_)

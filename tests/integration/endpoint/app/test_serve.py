@@ -43,6 +43,7 @@ def surroundings(tmp_path: Path) -> dict[str, str]:
         "AGENT_ENDPOINT_CALLS__DRAIN_TIMEOUT_S": "30",
         "AGENT_ENDPOINT_STATION": json.dumps(stations),
         "AGENT_ENDPOINT_LOG__FORMAT": "json",
+        "AGENT_ENDPOINT_MEDIA__WEBRTC_READY": "false",  # see `configuration`
     }
 
 
