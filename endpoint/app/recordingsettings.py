@@ -11,7 +11,6 @@ from pydantic import BaseModel, Field
 
 from endpoint.app.permissionsettings import Devices
 from endpoint.app.section import STRICT
-from endpoint.audio.wav import read_wav
 from endpoint.callcontrol.recordingrules import Rule, Rules
 from endpoint.errors import AudioError, ConfigurationError
 from endpoint.legs.base import Announcement
@@ -92,6 +91,8 @@ def recording_settings(settings: RecordingsSettings, directory: Path) -> Recordi
 
 def announcement_of(file: Path, number: int) -> Announcement:
     """What a file says, and how long. Raises `ConfigurationError`."""
+    from endpoint.audio.wav import read_wav
+
     try:
         sound = read_wav(file.read_bytes())
     except (OSError, AudioError) as error:

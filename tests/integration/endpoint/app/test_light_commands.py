@@ -87,4 +87,6 @@ async def test_a_command_that_asks_loads_no_endpoint(desk: Desk, state_directory
     out, err = await process.communicate()
     assert process.returncode == 0, (out.decode(), err.decode())
     told = json.loads(out.splitlines()[-1])
+    loaded = {module for _, _, modules in told for module in modules}
+    assert not loaded, "import what needs these in the function that uses it"
     assert told == [[words, 0, []] for words in COMMANDS], (out.decode(), err.decode())
