@@ -202,9 +202,9 @@ def enter(
     """A call waits from now on; without a priority of its own with its queue's."""
     turn = _Turn(state, now)
     settings = turn.queues.get(queue)
-    if settings is not None and priority is None:
-        priority = settings.priority
-    turn.join(Place(ticket, queue, now, priority or 0))
+    if priority is None:
+        priority = 0 if settings is None else settings.priority
+    turn.join(Place(ticket, queue, now, priority))
     return turn.settle()
 
 
@@ -346,10 +346,10 @@ class _Turn:
 
     def join(self, place: Place) -> None:
         """A call comes into its queue: stays, goes on to another, or is turned away."""
-        settings = self.queues.get(place.queue)
-        if (reason := self._closed(place.queue)) is not None or settings is None:
-            self._turn_away(place, reason or "unknown_queue")
+        if (reason := self._closed(place.queue)) is not None:
+            self._turn_away(place, reason)
             return
+        settings = self.queues[place.queue]
         others = [each for each in self._places.values() if each.queue == place.queue]
         ahead = sum(each.rank < place.rank for each in others)
         over = settings.overflow
@@ -395,7 +395,7 @@ class _Turn:
         if settings is None:
             self._turn_away(place, "unknown_queue")
         elif place.calls_back:
-            return  # he does not wait on the line: there is time
+            pass  # he does not wait on the line: there is time
         elif not self._is_served(settings):
             self._turn_away(place, "nobody")
         elif place.overflows_at is not None and self.now >= place.overflows_at:
@@ -417,7 +417,6 @@ class _Turn:
         been_in = (*place.been_in, place.queue)
         if over.queue in been_in or self._closed(over.queue) or self._is_full(over.queue):
             return False
-        self._places.pop(place.ticket, None)
         self.actions.append(Move(place.ticket, place.queue, over.queue))
         self.join(replace(place, queue=over.queue, been_in=been_in))
         return True
@@ -451,10 +450,10 @@ class _Turn:
         for place in self._in_order():
             if not free:
                 return
-            settings = self.queues.get(place.queue)
             is_due = place.not_before is None or self.now >= place.not_before
-            if settings is None or place.at is not None or not is_due:
+            if place.at is not None or not is_due:
                 continue
+            settings = self.queues[place.queue]
             if (member := self._best(free.values(), settings)) is not None:
                 del free[member.device]
                 until = self.now + settings.ring_s

@@ -116,7 +116,7 @@ def test_who_came_first_is_first_in_all_queues() -> None:
 def test_a_higher_priority_goes_first() -> None:
     waiting = entered(busy(state(member(A), priority=3), A), ONE)
     waiting, _ = q.enter(waiting, TWO, SALES, 1, priority=9)
-    waiting, _ = q.enter(waiting, THREE, SALES, 2, priority=0)
+    waiting, _ = q.enter(waiting, THREE, SALES, 2, priority=1)
     assert [q.position(waiting, each) for each in (ONE, TWO, THREE)] == [2, 1, 3]
     assert q.seen(waiting, [member(A)], 3)[1] == (Offer(TWO, A),)
 
@@ -186,6 +186,27 @@ def test_nobody_is_set_aside_whose_telephone_could_not_be_called_or_where_no_age
         assert q.settle(waiting, 15)[1] == (Offer(ONE, A),)
 
 
+def test_a_queue_or_an_agent_may_be_gone_when_it_has_rung() -> None:
+    waiting = entered(state(member(A), member(B, since=1)), ONE)
+    gone, _ = q.seen(waiting, [member(B, free=False)], 5)
+    gone, actions = q.refused(gone, ONE, 6)
+    assert actions == ()
+    assert [each.device for each in gone.serving(gone.queues[SALES])] == [B]
+    assert q.seen(gone, [member(A)], 7)[1] == (Offer(ONE, A),)
+    closed, actions = q.configured(waiting, [], 5)
+    assert actions == ()
+    assert q.refused(closed, ONE, 6)[1] == (TurnAway(ONE, "unknown_queue"),)
+
+
+def test_who_could_serve_has_the_skill_and_who_is_gone_is_forgotten() -> None:
+    waiting = entered(state(member(A), member(B, SkillLevel("other"))), ONE)
+    assert [each.device for each in waiting.serving(waiting.queues[SALES])] == [A]
+    waiting, _ = q.refused(waiting, ONE, 5)
+    assert waiting.passed_over == {A: 5}
+    waiting, _ = q.seen(waiting, [member(B)], 6)
+    assert waiting.passed_over == {}
+
+
 # -- nobody, too many, too long -------------------------------------------------------------------
 
 
@@ -246,7 +267,41 @@ def test_too_many_go_on_at_once(over: Overflow, expected: Action) -> None:
     assert actions == ()
     waiting, actions = q.enter(waiting, TWO, SALES, 1)
     assert actions == (expected,)
-    assert q.position(waiting, ONE) == 1
+    queues = {each.ticket: each.queue for each in waiting.waiting}
+    assert queues == {ONE: SALES, **({TWO: HELP} if isinstance(expected, Move) else {})}
+
+
+@pytest.mark.parametrize(
+    ("over", "expected"),
+    [
+        (Overflow(after_s=30, device="6009"), Divert(ONE, DeviceId("6009"))),
+        (Overflow(after_s=30), TurnAway(ONE, "overflow")),
+    ],
+)
+def test_who_has_waited_for_too_long_goes_out_of_the_queues(
+    over: Overflow, expected: Action
+) -> None:
+    waiting = entered(busy(state(member(A), overflow=over), A), ONE)
+    waiting, actions = q.settle(waiting, 30)
+    assert (waiting.waiting, actions) == ((), (expected,))
+
+
+def test_only_those_of_the_same_queue_count() -> None:
+    over = Overflow(after_s=30, queue=HELP)
+    waiting = busy(state(member(A), overflow=over, most_waiting=1), A)
+    full = replace(waiting.queues[HELP], most_waiting=2)
+    waiting = replace(waiting, queues={**waiting.queues, HELP: full})
+    waiting = entered(waiting, TWO, queue=HELP)
+    waiting, actions = q.enter(waiting, ONE, SALES, 1)
+    assert actions == ()
+    place = waiting.place(ONE)
+    assert place is not None
+    assert place.began_at == 1
+    moved, actions = q.settle(waiting, 31)
+    assert actions == (Move(ONE, SALES, HELP),)
+    waiting = entered(waiting, THREE, queue=HELP, now=2)
+    assert q.settle(waiting, 31)[1] == ()
+    assert q.enter(moved, THREE, HELP, 32)[1] == (TurnAway(THREE, "full"),)
 
 
 def test_who_can_go_nowhere_waits_on_and_nobody_goes_round() -> None:

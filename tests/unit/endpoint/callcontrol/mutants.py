@@ -64,12 +64,14 @@ TESTS = (
     f"{SCENARIOS}/test_dial_plan.py",
     f"{SCENARIOS}/test_records.py",
     f"{SCENARIOS}/test_call_data.py",
+    f"{SCENARIOS}/test_queues.py",
     f"{SCENARIOS}/test_recording.py",
     f"{SCENARIOS}/test_calls.py",
     f"{SCENARIOS}/test_what_is_allowed.py",
     f"{UNIT}/test_random_walks.py",
 )
 """Those that run: all but what needs sockets or another process."""
+TESTS_OF_QUEUE = "tests/unit/endpoint/agents/test_queue.py"
 
 
 def _members(name: str, enum: str) -> list[str]:
@@ -133,6 +135,7 @@ class Mutant:
     """Where and what, in words that do not move with the lines."""
     source: Callable[[], str]
     """Makes the whole module as it is then."""
+    package: str = PACKAGE
 
 
 # -- making them ----------------------------------------------------------------------------------
@@ -154,9 +157,10 @@ class _At(ast.NodeTransformer):
 class Module:
     """A module's source, and what can be changed in it."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, package: str = PACKAGE) -> None:
         self.name = name
-        path = ROOT / PACKAGE.replace(".", "/") / f"{name}.py"
+        self._package = package
+        path = ROOT / package.replace(".", "/") / f"{name}.py"
         self._tree = ast.parse(path.read_text(encoding="utf-8"))
         self._inside: dict[int, str] = {}
         self._parents: dict[int, ast.AST] = {}
@@ -189,7 +193,7 @@ class Module:
             assert changed is not None
             return ast.unparse(ast.fix_missing_locations(changed))
 
-        return Mutant(self.name, name, source)
+        return Mutant(self.name, name, source, self._package)
 
 
 def mutants() -> list[Mutant]:
@@ -293,9 +297,14 @@ def _of_cases(name: str) -> Iterator[Mutant]:
                 yield module.mutant(node.guard, f"`case … if {text}` is {held}", _replaced(held))
 
 
-def _of_decisions(name: str) -> Iterator[Mutant]:
+def of_queue() -> list[Mutant]:
+    """Of the rules by which calls are offered to agents."""
+    return list(_of_decisions("queue", "endpoint.agents"))
+
+
+def _of_decisions(name: str, package: str = PACKAGE) -> Iterator[Mutant]:
     """Each decision turned round, each condition left out, each step, route and sound another."""
-    module = Module(name)
+    module = Module(name, package)
     for node, around in module.nodes():
         text = " ".join(ast.unparse(node).split())[:70] if hasattr(node, "lineno") else ""
         match node:
@@ -385,7 +394,7 @@ def _without_element(at: int) -> Change:
 @contextmanager
 def in_place(mutant: Mutant) -> Iterator[None]:
     """The module as the mutant has it: every function and table of it, wherever it is known."""
-    module = importlib.import_module(f"{PACKAGE}.{mutant.module}")
+    module = importlib.import_module(f"{mutant.package}.{mutant.module}")
     changed = ModuleType(module.__name__)
     exec(compile(mutant.source(), f"<{mutant.name}>", "exec"), changed.__dict__)
     undo: list[Callable[[], None]] = []
@@ -487,14 +496,17 @@ def main() -> None:
     parser.add_argument("--only", type=int, help="so many of them")
     parser.add_argument("--seed", type=int, default=0, help="which those are")
     parser.add_argument("--grep", default="", help="those in whose name this is found")
+    parser.add_argument("--queue", action="store_true", help="those of the queue alone")
     parser.add_argument("--no-walks", action="store_true", help="without the slow random walks")
     chosen = parser.parse_args()
-    found = [each for each in mutants() if re.search(chosen.grep, each.name)]
+    every = of_queue() if chosen.queue else mutants()
+    found = [each for each in every if re.search(chosen.grep, each.name)]
     assert found, "no mutant has such a name"
     if chosen.only is not None:
         found = random.Random(chosen.seed).sample(found, chosen.only)
     os.chdir(ROOT)
     tests = [each for each in TESTS if not (chosen.no_walks and "walks" in each)]
+    tests = [TESTS_OF_QUEUE] if chosen.queue else tests
     options = ["-q", "-p", "no:cacheprovider", "-p", "no:logging", "--timeout=60"]
     with os.fdopen(os.dup(1), "w") as output:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # pytest's own, of every run
