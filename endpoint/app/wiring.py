@@ -85,6 +85,7 @@ from endpoint.app.sound import SoundRoutes
 from endpoint.app.state import Running, StateDirectory
 from endpoint.app.stopping import drain
 from endpoint.app.texts import TextRoutes
+from endpoint.app.tlsbuffers import shrink_tls_buffers
 from endpoint.app.tokenroutes import TokenRoutes
 from endpoint.app.tokens import TokenBook
 from endpoint.app.traces import TraceRoutes, Traces
@@ -272,6 +273,7 @@ class Endpoint:
         self._stack.enter_context(self.state.held())
         self.metrics = Metrics(asyncio.get_running_loop().time)
         self._stack.enter_context(LoopWatchdog(self.metrics.held_up))
+        shrink_tls_buffers()
         self.spans = await enter(spans.opened())
         await self._open_storage()
         await self._open_notes()
