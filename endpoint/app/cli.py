@@ -47,6 +47,7 @@ from endpoint.app.setupcommands import (
 )
 from endpoint.app.soundcommands import sound_app
 from endpoint.app.statecommands import state_app
+from endpoint.app.tablecommands import trunk_app
 from endpoint.app.tokencommands import tokens_app
 from endpoint.app.tracecommands import trace_app
 
@@ -63,6 +64,7 @@ app = typer.Typer(
 )
 app.add_typer(config_app, name="config")
 app.add_typer(extension_app, name="extension")
+app.add_typer(trunk_app, name="trunk")
 app.add_typer(db_app, name="db")
 app.add_typer(bans_app, name="bans")
 app.add_typer(tokens_app, name="tokens")

@@ -95,6 +95,49 @@ class Extensions:
                 for number in extension.aliases
             )
 
+    async def bring(
+        self, changes: Sequence[tuple[Extension, Sequence[Credential] | None, bool]]
+    ) -> None:
+        """Add and change these, each with its credentials and whether its password is weak.
+
+        Without credentials it keeps what it has. All of it or nothing. Raises StorageError.
+        """
+        tenant = self._database.tenant_id
+        async with self._database.session() as session:
+            rows = await session.scalars(
+                select(ExtensionRow)
+                .where(
+                    ExtensionRow.tenant_id == tenant,
+                    ExtensionRow.number.in_([extension.number for extension, *_ in changes]),
+                )
+                .options(selectinload(ExtensionRow.credentials), selectinload(ExtensionRow.aliases))
+            )
+            known = {row.number: row for row in rows}
+            for row in known.values():
+                row.aliases.clear()
+            await session.flush()  # before others take them
+            for extension, credentials, weak in changes:
+                row = known.get(extension.number) or ExtensionRow(
+                    tenant_id=tenant, number=extension.number, credentials=[], aliases=[]
+                )
+                row.display_name = extension.display_name
+                if credentials is not None:
+                    row.weak = weak
+                    row.credentials.clear()
+                session.add(row)
+                await session.flush()
+                row.aliases.extend(AliasRow(tenant_id=tenant, number=n) for n in extension.aliases)
+                row.credentials.extend(
+                    CredentialRow(
+                        tenant_id=tenant,
+                        username=each.username,
+                        realm=each.realm,
+                        algorithm=each.algorithm,
+                        ha1=each.ha1,
+                    )
+                    for each in credentials or ()
+                )
+
     async def remove(self, number: str) -> bool:
         """Forget an extension with its credentials and aliases. False where there is none."""
         async with self._database.session() as session:

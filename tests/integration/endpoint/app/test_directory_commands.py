@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +132,54 @@ def test_a_file_comes_in_whole_or_not_at_all(here: Path) -> None:
     before = cli("agents", "list", "--json")
     cli("agents", "import", "-", "--only", given=cli("agents", "export"))
     assert cli("agents", "list", "--json") == before
+
+
+def test_extensions_come_in_and_keep_what_is_not_said(here: Path) -> None:
+    """Their passwords, where the file has none; and nothing of what is wrong somewhere."""
+    given = f"number,name,aliases,password\n6001,Desk,4000; 4001,{PASSWORD}\n6002,Lab,,short\n"
+    (here / "extensions.csv").write_text(given)
+    done = cli("extension", "import", "extensions.csv", "--json")
+    assert (done["added"], done["changed"], done["weak"]) == (2, 0, ["6002"])
+    out = cli("extension", "export")
+    assert '"6001","Desk","4000; 4001"' in out
+    assert PASSWORD not in out
+    before = proofs(here)
+    assert len(before) == 6
+    moved = "number,aliases\n6001,4001\n6002,4000\n6003,\n"
+    cli("extension", "import", "-", given=moved, code=ExitCode.FAILED)
+    assert cli("extension", "export") == out
+    checked = cli("extension", "import", "-", "--generate", "--check", "--json", given=moved)
+    assert "passwords" not in checked
+    assert cli("extension", "export") == out
+    done = cli("extension", "import", "-", "--generate", "--json", given=moved)
+    assert [*done["passwords"]] == ["6003"]
+    assert '"6001","Desk","4001"' in cli("extension", "export")
+    assert before < proofs(here), "those that were there have the passwords that they had"
+    cli("extension", "import", "-", given=f"number,password\n6002,{PASSWORD}\n")
+    assert len(proofs(here)) == 9
+    assert not before <= proofs(here)
+
+
+def proofs(here: Path) -> set[tuple[str, str]]:
+    """What is kept of passwords."""
+    with closing(sqlite3.connect(here / "state" / "endpoint.sqlite3")) as database:
+        return {*database.execute("SELECT username, ha1 FROM credential")}
+
+
+def test_trunks_go_out_and_come_as_configuration(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trunk = {"name": "carrier", "peers": ["sip:192.0.2.1"], "numbers": ["+4930*"]}
+    monkeypatch.setenv("AGENT_ENDPOINT_TRUNK", json.dumps([trunk]))
+    out = cli("trunk", "export")
+    assert '"\'+4930*"' in out
+    monkeypatch.delenv("AGENT_ENDPOINT_TRUNK")
+    toml = cli("trunk", "import", "-", given=out)
+    assert toml.splitlines()[:2] == ["[[trunk]]", 'name = "carrier"']
+    (here / "endpoint.toml").write_text(toml)
+    assert cli("trunk", "export", "--config", "endpoint.toml") == out
+    said = cli("trunk", "import", "-", given="name,order\nx,soon\n", code=ExitCode.FAILED)
+    assert "line 2, column order: found 'soon', expected a number" in said
 
 
 async def program(*arguments: str) -> int:

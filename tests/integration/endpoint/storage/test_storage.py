@@ -192,3 +192,26 @@ async def test_what_was_stored_is_there_after_a_restart(database: Database, url:
             await extensions.add(Extension("6001"), [])
     else:
         pytest.fail("the extension was gone after a restart")
+
+
+async def test_many_extensions_come_in_at_once_or_none(database: Database) -> None:
+    """Aliases may change hands; who brings no credentials keeps its own."""
+    extensions = Extensions(database)
+    await extensions.add(Extension("6001", "Desk", ("4000",)), [credential("6001")])
+    changes: list[tuple[Extension, list[Credential] | None, bool]] = [
+        (Extension("6001", "Front desk", ("4001",)), None, False),
+        (Extension("6002", "Lab", ("4000",)), [credential("6002")], True),
+    ]
+    await extensions.bring(changes)
+    found = await extensions.all()
+    assert [(each.number, each.display_name, each.aliases, each.weak) for each in found] == [
+        ("6001", "Front desk", ("4001",), False),
+        ("6002", "Lab", ("4000",), True),
+    ]
+    assert await extensions.lookup("6001", "agent-endpoint")
+    again = [(Extension("6003"), [credential("6003")], False)]
+    with pytest.raises(StorageError):
+        await extensions.bring([*again, (Extension("6004", aliases=("4000",)), [], False)])
+    assert await extensions.all() == found
+    await extensions.bring([(Extension("6002"), [credential("6002")], False)])
+    assert [(each.number, each.weak) for each in await extensions.all()][1] == ("6002", False)
