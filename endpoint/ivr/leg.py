@@ -18,14 +18,12 @@ from endpoint.legs.base import (
     DigitsSent,
     IvrQueued,
     IvrVisited,
-    LegEvent,
     LegId,
     PlaceLeg,
     Side,
     Source,
 )
-from endpoint.legs.leg import LegSettings
-from endpoint.legs.ports import LegPorts
+from endpoint.legs.leg import Surroundings
 from endpoint.legs.station import StationLeg
 from endpoint.media import messages as m
 
@@ -96,15 +94,9 @@ class IvrStation:
     begin: Callable[[PlaceLeg, Mouth], Listener]
     """A call comes to it."""
 
-    def leg(
-        self,
-        request: PlaceLeg,
-        ports: LegPorts,
-        settings: LegSettings,
-        emit: Callable[[LegEvent], None],
-    ) -> StationLeg:
+    def leg(self, request: PlaceLeg, around: Surroundings) -> StationLeg:
         """See `Station`."""
-        return IvrLeg(request, self, ports, settings, emit)
+        return IvrLeg(request, self, around)
 
 
 class IvrLeg(StationLeg):
@@ -112,15 +104,8 @@ class IvrLeg(StationLeg):
 
     hears_digits = True
 
-    def __init__(
-        self,
-        request: PlaceLeg,
-        station: IvrStation,
-        ports: LegPorts,
-        settings: LegSettings,
-        emit: Callable[[LegEvent], None],
-    ) -> None:
-        super().__init__(request, 0.0, ports, settings, emit)
+    def __init__(self, request: PlaceLeg, station: IvrStation, around: Surroundings) -> None:
+        super().__init__(request, 0.0, around)
         self._sink: m.PortName = ""
         self._playing: m.PortName = ""
         """The player that is heard; empty: a sound of ours is."""

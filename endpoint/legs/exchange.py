@@ -36,7 +36,7 @@ from endpoint.legs.base import (
 )
 from endpoint.legs.browser import BrowserLeg, BrowserStations
 from endpoint.legs.facing import Facing
-from endpoint.legs.leg import Leg, LegSettings
+from endpoint.legs.leg import Leg, LegSettings, Surroundings
 from endpoint.legs.line import (
     NO_TRANSFERS,
     OF_OUR_PHONES,
@@ -389,10 +389,11 @@ class LegExchange(Exchange):
         if browser is not None:
             return BrowserLeg(request, browser, self._ports, self.settings, self._emit)
         if not self._registrar.targets(request):
+            around = Surroundings(self._ports, self.settings, self._emit)
             if (sound := self.sounds.of(request.device)) is not None:
-                return SoundLeg(request, sound, self._ports, self.settings, self._emit)
+                return SoundLeg(request, sound, around)
             if (station := self._stations.get(request.device)) is not None:
-                return station.leg(request, self._ports, self.settings, self._emit)
+                return station.leg(request, around)
         make: Callable[..., PlacedLeg] = PlacedLeg
         if self.settings.keep_up_of(request.device):
             make = partial(RemoteLeg, telephones=self.telephones)

@@ -103,6 +103,17 @@ class LegSettings:
         return self.keep_up_devices.get(device, self.keep_up_s) if is_remote else 0.0
 
 
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What is around every leg of an exchange."""
+
+    ports: LegPorts
+    """Where it has its audio."""
+    settings: LegSettings
+    emit: Callable[[LegEvent], None]
+    """Who is told of it."""
+
+
 class GiveUp(Exception):
     """A step found that the leg can't go on."""
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import msgspec
 
 from endpoint.errors import MediaError
-from endpoint.legs.base import DeviceId, DigitKind, LegAnswered, LegEvent, PlaceLeg
-from endpoint.legs.leg import Leg, LegSettings
-from endpoint.legs.ports import LegPorts
+from endpoint.legs.base import DeviceId, DigitKind, LegAnswered, PlaceLeg
+from endpoint.legs.leg import Leg, Surroundings
 from endpoint.legs.station import StationLeg
 from endpoint.media import messages as m
 
@@ -29,29 +27,16 @@ class ProgramStation:
     answer_after_s: float | None = None
     """Picks up by itself after so long; None waits for `answer`."""
 
-    def leg(
-        self,
-        request: PlaceLeg,
-        ports: LegPorts,
-        settings: LegSettings,
-        emit: Callable[[LegEvent], None],
-    ) -> StationLeg:
+    def leg(self, request: PlaceLeg, around: Surroundings) -> StationLeg:
         """See `Station`."""
-        return ProgramLeg(request, self, ports, settings, emit)
+        return ProgramLeg(request, self, around)
 
 
 class ProgramLeg(StationLeg):
     """A leg to a `ProgramStation`. Until the program comes it hears nothing and says nothing."""
 
-    def __init__(
-        self,
-        request: PlaceLeg,
-        station: ProgramStation,
-        ports: LegPorts,
-        settings: LegSettings,
-        emit: Callable[[LegEvent], None],
-    ) -> None:
-        super().__init__(request, station.answer_after_s, ports, settings, emit)
+    def __init__(self, request: PlaceLeg, station: ProgramStation, around: Surroundings) -> None:
+        super().__init__(request, station.answer_after_s, around)
         self._port: m.PortName = ""
         self._address: m.RtpAddress
 

@@ -19,7 +19,6 @@ from endpoint.legs.base import (
     Cause,
     DeviceId,
     LegAnswered,
-    LegEvent,
     MediaConfirmed,
     PlaceLeg,
     Side,
@@ -28,8 +27,7 @@ from endpoint.legs.base import (
     SoundEvent,
     SoundUse,
 )
-from endpoint.legs.leg import LegSettings
-from endpoint.legs.ports import LegPorts
+from endpoint.legs.leg import Surroundings
 from endpoint.legs.soundchoice import SoundChoice
 from endpoint.legs.station import StationLeg
 from endpoint.media import messages as m
@@ -122,15 +120,8 @@ class SoundStations:
 class SoundLeg(StationLeg):
     """A leg to a device whose station has sound devices; one at a time."""
 
-    def __init__(
-        self,
-        request: PlaceLeg,
-        sound: SoundDevices,
-        ports: LegPorts,
-        settings: LegSettings,
-        emit: Callable[[LegEvent], None],
-    ) -> None:
-        super().__init__(request, sound.station.answer_after_s, ports, settings, emit)
+    def __init__(self, request: PlaceLeg, sound: SoundDevices, around: Surroundings) -> None:
+        super().__init__(request, sound.station.answer_after_s, around)
         self._sound = sound
         self._station = sound.station
         """As far as the leg has come to it."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,12 +14,10 @@ from endpoint.legs.base import (
     FarEndHold,
     LegAlerting,
     LegAnswered,
-    LegEvent,
     MediaConfirmed,
     PlaceLeg,
 )
-from endpoint.legs.leg import GiveUp, Leg, LegSettings
-from endpoint.legs.ports import LegPorts
+from endpoint.legs.leg import GiveUp, Leg, Surroundings
 from endpoint.media import messages as m
 
 
@@ -39,15 +36,9 @@ class FileStation:
     record: str | None = None
     """A WAV file of what it hears, written anew by each call."""
 
-    def leg(
-        self,
-        request: PlaceLeg,
-        ports: LegPorts,
-        settings: LegSettings,
-        emit: Callable[[LegEvent], None],
-    ) -> StationLeg:
+    def leg(self, request: PlaceLeg, around: Surroundings) -> StationLeg:
         """See `Station`."""
-        return FileLeg(request, self, ports, settings, emit)
+        return FileLeg(request, self, around)
 
 
 class Station(Protocol):
@@ -57,13 +48,7 @@ class Station(Protocol):
     def device(self) -> DeviceId:
         """Whose."""
 
-    def leg(
-        self,
-        request: PlaceLeg,
-        ports: LegPorts,
-        settings: LegSettings,
-        emit: Callable[[LegEvent], None],
-    ) -> StationLeg:
+    def leg(self, request: PlaceLeg, around: Surroundings) -> StationLeg:
         """A leg to it."""
 
 
@@ -74,11 +59,16 @@ class StationLeg(Leg):
         self,
         request: PlaceLeg,
         answer_after_s: float | None,
-        ports: LegPorts,
-        settings: LegSettings,
-        emit: Callable[[LegEvent], None],
+        around: Surroundings,
     ) -> None:
-        super().__init__(request.leg, request.interaction, request.role, ports, settings, emit)
+        super().__init__(
+            request.leg,
+            request.interaction,
+            request.role,
+            around.ports,
+            around.settings,
+            around.emit,
+        )
         self._answer_after_s = request.answer_after_s if request.auto_answer else answer_after_s
         self._talking = False
 
@@ -133,15 +123,8 @@ class StationLeg(Leg):
 class FileLeg(StationLeg):
     """A leg to a `FileStation`."""
 
-    def __init__(
-        self,
-        request: PlaceLeg,
-        station: FileStation,
-        ports: LegPorts,
-        settings: LegSettings,
-        emit: Callable[[LegEvent], None],
-    ) -> None:
-        super().__init__(request, station.answer_after_s, ports, settings, emit)
+    def __init__(self, request: PlaceLeg, station: FileStation, around: Surroundings) -> None:
+        super().__init__(request, station.answer_after_s, around)
         self._station = station
 
     async def _open(self) -> None:
