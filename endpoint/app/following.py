@@ -115,66 +115,96 @@ async def outcome_of(
 
 def decided(command: str, device: str, frame: wire.EventFrame) -> Outcome | None:
     """What an event of its call says became of a device's command; None: nothing yet."""
+    if (text := _done(command, device, frame)) is not None:
+        return Outcome(True, text, frame.event)
+    if (text := _in_vain(command, device, frame)) is not None:
+        return Outcome(False, text, frame.event)
+    return None
+
+
+def _is_own(device: str, frame: wire.EventFrame) -> bool:
+    return frame.fields["device"] == device and not frame.fields["from_outside"]
+
+
+def _done(command: str, device: str, frame: wire.EventFrame) -> str | None:
+    """The words of an event that says that it is done."""
     event, fields = frame.event, frame.fields
-    about = str(fields["device"])
-    is_own = about == device and not fields["from_outside"]
-    found: tuple[bool, str] | None = None
+    about, is_own = str(fields["device"]), _is_own(device, frame)
+    talks = f"{device} talks with {_others(frame, device)}"
     match command, event:
         case CommandName.RECONNECT_CALL, "Retrieved":  # also by whom it has lent
-            found = True, f"{device} talks with {_others(frame, device)} again"
+            return f"{talks} again"
         case CommandName.HOLD_CALL, "Held" if is_own:
-            found = True, f"{device} holds its call with {_others(frame, device)}"
+            return f"{device} holds its call with {_others(frame, device)}"
         case CommandName.RETRIEVE_CALL, "Retrieved" if is_own:
-            found = True, f"{device} talks with {_others(frame, device)} again"
+            return f"{talks} again"
         case CommandName.ALTERNATE_CALL, "Retrieved" if is_own:
-            others = _others(frame, device)
-            found = True, f"{device} talks with {others} again, and holds its other call"
+            return f"{talks} again, and holds its other call"
         case CommandName.CONSULTATION_CALL, "Established":
-            others = _others(frame, device)
-            found = True, f"{device} talks with {others}, and holds its other call"
+            return f"{talks}, and holds its other call"
         case CommandName.LEND_CALL, "Established":
             others = _others(frame, about)
-            found = True, f"{others} talks with {about}, and {device} has it back afterwards"
+            return f"{others} talks with {about}, and {device} has it back afterwards"
         case CommandName.CONFERENCE_CALL, "Conferenced" if is_own:
-            found = True, f"{device} talks with {_others(frame, device)}"
+            return talks
         case CommandName.SINGLE_STEP_CONFERENCE, "Joined" if fields["beside"] == device:
-            found = True, f"{about} has come into the call of {device}"
+            return f"{about} has come into the call of {device}"
         case CommandName.JOIN_CALL, "Joined" if is_own:
-            found = True, _joined(device, frame)
+            return _joined(device, frame)
         case CommandName.DEFLECT_CALL, "Established":
-            found = True, f"{about} has taken the call"
+            return f"{about} has taken the call"
         case CommandName.SET_MICROPHONE_MUTE, "MicrophoneMute" if is_own:
-            found = True, f"nobody hears {device}" if fields["muted"] else f"{device} is heard"
+            return f"nobody hears {device}" if fields["muted"] else f"{device} is heard"
         case (
             (CommandName.START_RECORDING, "RecordingStarted")
             | (CommandName.PAUSE_RECORDING, "RecordingPaused")
             | (CommandName.RESUME_RECORDING, "RecordingResumed")
             | (CommandName.STOP_RECORDING, "RecordingStopped")
         ):
-            found = True, f"{in_words(event, fields)} ({fields['recording']})"
-        case CommandName.START_RECORDING, "RecordingFailed":
-            found = False, in_words(event, fields)
+            return f"{in_words(event, fields)} ({fields['recording']})"
         case CommandName.GENERATE_DIGITS, "DigitsGenerated":
-            found = True, in_words(event, fields)
-        case CommandName.GENERATE_DIGITS, "DigitsFailed":
-            found = False, in_words(event, fields)
+            return in_words(event, fields)
         case ((CommandName.SINGLE_STEP_TRANSFER | CommandName.TRANSFER_CALL), "Transferred"):
-            found = True, f"{fields['transferred_to']} has taken the place of {device}"
+            return f"{fields['transferred_to']} has taken the place of {device}"
         case CommandName.INTERCEPT_CALL, "Transferred":
-            found = True, f"{device} has taken the place of {about}"
+            return f"{device} has taken the place of {about}"
         case CommandName.INTERCEPT_CALL, "ConnectionCleared" if (
             fields["releasing_device"] == device and not is_own
         ):  # it was in the call already
-            found = True, f"{device} has taken the place of {about}"
+            return f"{device} has taken the place of {about}"
+        case CommandName.CLEAR_CONNECTION, "ConnectionCleared" | "Failed" if (
+            is_own or fields["releasing_device"] == device
+        ):
+            return f"{about} has left the call"
+        case CommandName.PARK_CALL, "Queued":
+            return f"the call waits at {about}"
+        case CommandName.DIRECTED_PICKUP_CALL, "Established" if is_own:
+            return talks
+        case CommandName.ASSOCIATE_DATA, "CallInformation":
+            carried = ", ".join(f"{key}={text}" for key, text in fields["data"].items())
+            return f"the call carries {carried or 'no data'}"
+        case ((CommandName.CLEAR_CONNECTION | CommandName.CLEAR_CALL), "CallCleared"):
+            return "the call is over"
+        case _:
+            return None
+
+
+def _in_vain(command: str, device: str, frame: wire.EventFrame) -> str | None:
+    """The words of an event that says that nothing comes of it."""
+    event, fields = frame.event, frame.fields
+    about, is_own = str(fields["device"]), _is_own(device, frame)
+    match command, event:
         case (
-            (
+            (CommandName.START_RECORDING, "RecordingFailed")
+            | (CommandName.GENERATE_DIGITS, "DigitsFailed")
+            | (
                 CommandName.SINGLE_STEP_TRANSFER
                 | CommandName.TRANSFER_CALL
-                | CommandName.INTERCEPT_CALL
-            ),
-            "TransferFailed",
+                | CommandName.INTERCEPT_CALL,
+                "TransferFailed",
+            )
         ):
-            found = False, in_words(event, fields)
+            return in_words(event, fields)
         case (
             (
                 CommandName.CONSULTATION_CALL
@@ -184,29 +214,15 @@ def decided(command: str, device: str, frame: wire.EventFrame) -> Outcome | None
             ),
             "Failed",
         ) if not is_own:
-            found = False, f"{about} did not take the call: {why(fields)}"
+            return f"{about} did not take the call: {why(fields)}"
         case CommandName.JOIN_CALL, "Failed" | "ConnectionCleared" if is_own:
-            found = False, f"{device} did not come into the call: {why(fields)}"
-        case CommandName.CLEAR_CONNECTION, "ConnectionCleared" | "Failed" if (
-            is_own or fields["releasing_device"] == device
-        ):
-            found = True, f"{about} has left the call"
-        case CommandName.PARK_CALL, "Queued":
-            found = True, f"the call waits at {about}"
-        case CommandName.DIRECTED_PICKUP_CALL, "Established" if is_own:
-            found = True, f"{device} talks with {_others(frame, device)}"
+            return f"{device} did not come into the call: {why(fields)}"
         case CommandName.DIRECTED_PICKUP_CALL, "Failed" | "ConnectionCleared" if is_own:
-            found = False, f"{device} did not get the call: {why(fields)}"
-        case CommandName.ASSOCIATE_DATA, "CallInformation":
-            carried = ", ".join(f"{key}={text}" for key, text in fields["data"].items())
-            found = True, f"the call carries {carried or 'no data'}"
-        case ((CommandName.CLEAR_CONNECTION | CommandName.CLEAR_CALL), "CallCleared"):
-            found = True, "the call is over"
+            return f"{device} did not get the call: {why(fields)}"
         case _, "CallCleared":
-            found = False, f"the call ended meanwhile: {why(fields)}"
+            return f"the call ended meanwhile: {why(fields)}"
         case _:
-            pass
-    return Outcome(*found, event) if found is not None else None
+            return None
 
 
 def _joined(device: str, frame: wire.EventFrame) -> str:

@@ -421,11 +421,13 @@ class Endpoint:
         directory: Directory,
     ) -> None:
         """The legs and call control, with the journal of call records before them."""
-        config, enter = self.config, self._stack.enter_async_context
-        try:
-            self.ivrs = Ivrs(ivrs(config.ivr))
-        except FlowError as error:
-            raise ConfigurationError([f"ivr: {each}" for each in error.mistakes]) from error
+        await self._open_plan(trunks, directory)
+        await self._open_legs(accounts, trunks)
+        await self._open_journal()
+        await self._open_control(directory)
+        await self._open_queues(directory)
+
+    async def _open_plan(self, trunks: Sequence[TrunkSettings], directory: Directory) -> None:
         self.plan_book = PlanBook(
             self._plan_rules,
             self.plan,
@@ -435,7 +437,16 @@ class Endpoint:
             is_up=lambda: {trunk.name: trunk.up for trunk in self.exchange.trunks()},
         )
         await self.plan_book.load()
-        self.exchange = await enter(
+
+    async def _open_legs(
+        self, accounts: Sequence[AccountSettings], trunks: Sequence[TrunkSettings]
+    ) -> None:
+        config = self.config
+        try:
+            self.ivrs = Ivrs(ivrs(config.ivr))
+        except FlowError as error:
+            raise ConfigurationError([f"ivr: {each}" for each in error.mistakes]) from error
+        self.exchange = await self._stack.enter_async_context(
             LegExchange(
                 self.server,
                 self.media,
@@ -455,13 +466,19 @@ class Endpoint:
                 supervision=self.supervision,
             )
         )
+
+    async def _open_journal(self) -> None:
+        enter = self._stack.enter_async_context
         self.journal = await enter(
             RecordJournal(self.records, self.state.unwritten_calls, keep=self.supervision.keep)
         )
         await self._lost_calls.bring_in(self.journal)
         await self.recordings.close_lost(self._open_recordings)
         expiring = self.supervision.keep("old recordings", self.recordings.expire)
-        await self._stack.enter_async_context(running(expiring))
+        await enter(running(expiring))
+
+    async def _open_control(self, directory: Directory) -> None:
+        config, enter = self.config, self._stack.enter_async_context
         self.controller = await enter(
             CallController(
                 self.exchange,
@@ -494,6 +511,9 @@ class Endpoint:
         # After the accounts: their connections lead to some of those.
         self.server.user_agent.end_left_over(self._dialogs.left)
 
+    async def _open_queues(self, directory: Directory) -> None:
+        """Where calls wait, and who comes for them."""
+        config, enter = self.config, self._stack.enter_async_context
         self._agent_journal, self.roster = await enter(
             opened_roster(
                 self._database,
