@@ -251,6 +251,21 @@ async def test_c_sends_b_on_and_it_comes_back_from_there() -> None:
         assert (await desk.told(told.CallInformation)).data == {"order": "2"}
 
 
+async def test_a_takes_b_back_from_whom_c_has_sent_it_to() -> None:
+    async with open_desk() as desk:
+        await lent(desk)
+        _, second = desk.controller.calls()
+        accepted = await desk.controller.submit(do.ConsultationCall(C, D))
+        (await desk.exchange.placed(D)).answer()
+        await desk.told(told.Established, D)
+        await desk.bring_together(C, second.id, accepted.call)
+        await desk.told(told.Transferred)
+        await desk.reconnect(A)
+        gone = [await desk.told(told.ConnectionCleared) for _ in range(2)]
+        assert [(each.device, each.releasing_device) for each in gone] == [(C, C), (B, A)]
+        await is_home(desk)
+
+
 async def test_c_lets_somebody_else_take_its_place_and_b_comes_back_from_there() -> None:
     async with open_desk() as desk:
         await lent(desk)
