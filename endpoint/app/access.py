@@ -24,7 +24,6 @@ log = structlog.get_logger(__name__)
 
 SIP_PATH = "/sip"
 WRONG_TOKENS = 10
-"""How many wrong tokens a source may show within `WRONG_TOKEN_WINDOW_S`; then it must wait."""
 WRONG_TOKEN_WINDOW_S = 60.0
 _PREFLIGHT = {
     hdrs.ACCESS_CONTROL_ALLOW_METHODS: "GET, POST, PUT, PATCH, DELETE",
@@ -72,8 +71,13 @@ class Access:
         token: str,
         origins: Iterable[str],
         credentials: Iterable[Credentials] = (),
+        wrong_tokens: int = WRONG_TOKENS,
     ) -> None:
-        """`token`: of the installation, whose holder may do everything."""
+        """`token`: of the installation, whose holder may do everything.
+
+        `wrong_tokens`: so many a source may show in `WRONG_TOKEN_WINDOW_S`; then it must wait.
+        """
+        self._most_wrong = wrong_tokens
         self._token = token.encode()
         self._credentials = tuple(credentials)
         self._origins = set(origins)
@@ -115,7 +119,7 @@ class Access:
             self._wrong.clear()
             self._window_ends = now + WRONG_TOKEN_WINDOW_S
         given = list(_tokens(request))
-        if given and self._wrong[source] >= WRONG_TOKENS:
+        if given and self._wrong[source] >= self._most_wrong:
             wait = str(math.ceil(self._window_ends - now))
             text = f"too many wrong tokens from here; wait {wait} s"
             return refusal(429, Refused("too_many_attempts", text), {hdrs.RETRY_AFTER: wait})

@@ -69,6 +69,11 @@ async def read_octets(request: web.Request, *types: str, timeout_s: float) -> by
                 expected=f"{' or '.join(types)}, not compressed",
             ),
         )
+    return await read_whole(request, timeout_s=timeout_s)
+
+
+async def read_whole(request: web.Request, *, timeout_s: float) -> bytes:
+    """Read a body, whatever it is. Raises `BadRequest`."""
     try:
         async with asyncio.timeout(timeout_s):
             return await request.read()

@@ -29,6 +29,7 @@ from endpoint.app.databasecommands import db_app
 from endpoint.app.directorycommands import modes_app, reasons_app, skills_app
 from endpoint.app.exitcodes import ExitCode
 from endpoint.app.headroom import raise_descriptor_limit
+from endpoint.app.interfacecommands import api_app
 from endpoint.app.ivrcommands import ivr_app
 from endpoint.app.output import Json, Output
 from endpoint.app.partycommands import parties_app
@@ -68,6 +69,7 @@ app.add_typer(trunk_app, name="trunk")
 app.add_typer(db_app, name="db")
 app.add_typer(bans_app, name="bans")
 app.add_typer(tokens_app, name="tokens")
+app.add_typer(api_app, name="api")
 app.add_typer(sound_app, name="sound")
 app.add_typer(plan_app, name="plan")
 app.add_typer(ivr_app, name="ivr")

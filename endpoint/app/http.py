@@ -52,6 +52,8 @@ _FILES = {
     "/recordings.js": ("recordings.js", "text/javascript"),
     "/telephone.js": ("telephone.js", "text/javascript"),
     "/icon.svg": ("icon.svg", "image/svg+xml"),
+    "/interface": ("interface.html", "text/html"),
+    "/interface.js": ("interface.js", "text/javascript"),
 }
 """Every file that can be asked for, by its path: nothing else is ever opened."""
 

@@ -139,7 +139,7 @@ def check_declared(routes: Iterable[web.RouteDef]) -> None:
     """
     for route in routes:
         # As the router will have it: a pattern of a variable is no part of its name.
-        path = re.sub(r"\{(\w+):[^}]*\}", r"{\1}", route.path)
+        path = re.sub(r"\{(\w+):(?:[^{}]|\{[^{}]*\})*\}", r"{\1}", route.path)
         if path.startswith(wire.API) and (route.method, path[len(wire.API) :]) not in OPERATIONS:
             raise ValueError(
                 f"nothing says who may {route.method} {path}: declare it in "

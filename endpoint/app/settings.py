@@ -135,6 +135,8 @@ class HttpSettings(Section):
     """
     token: SecretStr | None = None
     """Bearer token; by default one is made at first run and kept in the state directory."""
+    wrong_tokens_per_minute: Count = 10
+    """How many wrong tokens one address may show; then it must wait, with a right one too."""
     certificate: Path | None = None
     """PEM chain; by default a local CA makes one."""
     key: Path | None = None
@@ -149,6 +151,8 @@ class HttpSettings(Section):
     """What a request sends must be complete by then."""
     idle_timeout_s: Seconds = 120
     """A kept-alive connection without a request is closed then."""
+    idempotency_s: Seconds = 86_400
+    """How long an `Idempotency-Key` is remembered, with what was answered."""
     body_limit_bytes: Count = 65_536
     """How long what a request sends may be."""
     metrics: Literal["token", "loopback", "off"] = "token"

@@ -73,6 +73,11 @@ class StateDirectory:
         return self.path / "open-calls.jsonl"
 
     @property
+    def idempotency(self) -> Path:
+        """Requests with an `Idempotency-Key`, and what they were answered."""
+        return self.path / "idempotency.jsonl"
+
+    @property
     def open_recordings(self) -> Path:
         """Recordings of which the database does not know all yet."""
         return self.path / "open-recordings.jsonl"

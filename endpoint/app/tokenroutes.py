@@ -15,7 +15,7 @@ from endpoint.agents.identity import Scope
 from endpoint.agents.model import Role
 from endpoint.app.access import identity_of, refusal
 from endpoint.app.bodies import read_body
-from endpoint.app.tokens import Issued, TokenBook, TokenRefused
+from endpoint.app.tokens import NAME_PREFIX, Issued, TokenBook, TokenRefused
 from endpoint.gateways.native import messages as wire
 from endpoint.gateways.native import tokenmessages as tokens
 
@@ -40,7 +40,7 @@ class TokenRoutes:
             web.post(f"{all_}/refresh", self._told(self.refresh)),
             web.post(f"{all_}/programs", self._told(self.add_program)),
             web.get(all_, self.list),
-            web.delete(f"{all_}/{{token}}", self.revoke),
+            web.delete(f"{all_}/{{token:{NAME_PREFIX}[0-9a-f]{{16}}}}", self.revoke),
             web.get(f"{wire.API}/identity", self.identity),
         ]
 

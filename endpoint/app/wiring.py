@@ -57,6 +57,8 @@ from endpoint.app.facts import (
 )
 from endpoint.app.headroom import Headroom
 from endpoint.app.http import LOOPBACK, HttpServer
+from endpoint.app.idempotency import Idempotency, Once
+from endpoint.app.interface import InterfaceRoutes
 from endpoint.app.ivr import IvrRoutes
 from endpoint.app.ivrsettings import ivrs, skills
 from endpoint.app.journal import RecordJournal
@@ -169,6 +171,7 @@ class Endpoint:
         self._bindings = OpenState(self.state.registrations, KeptBinding)
         self._contacts = OpenState(self.state.contacts, str)
         self._open_recordings = OpenState(self.state.open_recordings, RecordedFile)
+        self._idempotency_keys = OpenState(self.state.idempotency, Once)
         self.supervision = Supervision()
         """Keeps alive what must live as long as we do."""
         self.token: str
@@ -364,6 +367,7 @@ class Endpoint:
         self._stack.enter_context(self._bindings.opened())
         self._stack.enter_context(self._contacts.opened())
         self._stack.enter_context(self._open_recordings.opened())
+        self._stack.enter_context(self._idempotency_keys.opened())
         living = self.supervision.keep("signs of life", self._lost_calls.show_life)
         await self._stack.enter_async_context(running(living))
 
@@ -407,6 +411,7 @@ class Endpoint:
                 self.token,
                 self.config.http.origins,
                 [self.tokens, JwtCredentials(self.config.jwt, self.directory_book.in_use)],
+                self.config.http.wrong_tokens_per_minute,
             ),
             certificates.server_context(self.certificate),
             certificates.server_names(self.config),
@@ -564,7 +569,8 @@ class Endpoint:
         view = NativeView(self.controller, self.exchange, directory)
         domain = leg_settings(config).domain
         rights = Rights(self.occupants, self._parties, self.directory_book.in_use.agent)
-        self.http.application.middlewares.append(rights.middleware)
+        once = Idempotency(self._idempotency_keys, config.http.idempotency_s, patience_s)
+        self.http.application.middlewares.extend((rights.middleware, once.middleware))
         events = EventSocket(view, rights, self._live)
         agents, client = AgentView(self.roster, view), liveness(config.agents)
         return [
@@ -576,6 +582,7 @@ class Endpoint:
             *RecordRoutes(self.records, self.journal, self.recordings).routes(),
             *BanRoutes(self.server).routes(),
             *TokenRoutes(self.tokens, patience_s).routes(),
+            *InterfaceRoutes().routes(),
             *IvrRoutes(self.ivrs, self.queues).routes(),
             *TraceRoutes(traces, self.exchange.sip_calls).routes(),
             *TextRoutes(self.server, directory, domain, patience_s).routes(),

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Literal, Self, TypeVar
 from urllib.parse import quote, urlencode
+from uuid import uuid4
 
 import aiohttp
 import msgspec
@@ -20,6 +21,9 @@ from endpoint.client.tokens import TokenRequests
 from endpoint.gateways.native import messages as wire
 
 T = TypeVar("T", bound=msgspec.Struct)
+
+_ATTEMPTS = 2
+"""Of a POST whose connection breaks."""
 
 
 class Frames:
@@ -433,14 +437,22 @@ class EndpointClient(AgentRequests, TokenRequests, PlanRequests, DirectoryReques
     ) -> bytes:
         """`patience_s`: so much longer than usual it may take."""
         timeout = aiohttp.ClientTimeout((self._timeout.total or 0) + patience_s)
-        try:
-            async with self._open().request(
-                method, self._url + path, data=octets, headers=headers, timeout=timeout
-            ) as answer:
-                content = await answer.read()
-                status = answer.status
-        except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            raise self._unreachable(error) from error
+        if method == "POST":
+            # Where the connection breaks nobody knows whether it arrived: it is asked again.
+            headers = {"Idempotency-Key": str(uuid4()), **(headers or {})}
+        for attempt in range(_ATTEMPTS):
+            try:
+                async with self._open().request(
+                    method, self._url + path, data=octets, headers=headers, timeout=timeout
+                ) as answer:
+                    content = await answer.read()
+                    status = answer.status
+                    break
+            except aiohttp.ClientConnectionError as error:
+                if method != "POST" or attempt + 1 == _ATTEMPTS:
+                    raise self._unreachable(error) from error
+            except (TimeoutError, aiohttp.ClientError, OSError) as error:
+                raise self._unreachable(error) from error
         if status >= 400:
             raise RequestRefused(status, self._read(content, wire.Refused, status))
         return content

@@ -44,6 +44,14 @@ class Query:
     repeated: bool = False
 
 
+_NOT_KEYED = (
+    # To do these twice is to have done them once, or to have a secret twice.
+    *("/tokens", "/tokens/refresh", "/tokens/programs"),
+    *("/devices/{device}/media", "/agents/{agent}/log-on"),
+    *("/directory/import", "/plan/test"),
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Operation:
     """One thing that can be asked."""
@@ -65,6 +73,8 @@ class Operation:
     """What it has call control do: one of these."""
     acts: str = "device"
     """The field of the body that says which device acts."""
+    also: tuple[str, ...] = ()
+    """Media types that the answer may have instead."""
     media: tuple[str, ...] = ()
     """Media types of a body that is no message, or may be something else too."""
     refusals: tuple[int, ...] = ()
@@ -85,6 +95,11 @@ class Operation:
         return self.acts if self.acts in self.body.__struct_fields__ else ""
 
     @property
+    def keyed(self) -> bool:
+        """Whether an `Idempotency-Key` counts: what would be done twice, and answers no secret."""
+        return self.method == "POST" and self.path not in _NOT_KEYED
+
+    @property
     def key(self) -> tuple[str, str]:
         """By which it is found."""
         return self.method, self.path
@@ -98,6 +113,9 @@ def reading(
     answer: type[Struct] | str,
     *query: Query,
     refusals: tuple[int, ...] = (),
+    also: tuple[str, ...] = (),
 ) -> Operation:
     """One that changes nothing."""
-    return Operation("GET", path, scope, whose, text, answer, query=query, refusals=refusals)
+    return Operation(
+        "GET", path, scope, whose, text, answer, query=query, refusals=refusals, also=also
+    )

@@ -23,9 +23,11 @@ from endpoint.gateways.native.operation import Operation as Operation
 from endpoint.gateways.native.operation import Query as Query
 from endpoint.gateways.native.operation import Whose as Whose
 from endpoint.gateways.native.operation import reading as _get
+from endpoint.legs.recordings import FileState
 
 _NUMBER = {"type": "integer", "minimum": 1, "maximum": 1000}
 _SECONDS = {"type": "number", "minimum": 0, "maximum": 10**9}
+_DATUM = {"type": "string", "pattern": "^[A-Za-z0-9_.:-]{1,64}=.+$"}
 _MOMENT = {"type": "string", "format": "date-time"}
 _FORMAT = {"type": "string", "enum": ["json", "text", "svg", "pcapng"]}
 
@@ -54,7 +56,7 @@ _RECORD_QUERY = (
     Query("direction", "Who began it.", {"type": "string", "enum": ["outbound", "inbound"]}),
     Query("established", "Whether somebody answered.", {"type": "boolean"}),
     Query("minimum_s", "At least so long.", _SECONDS),
-    Query("data", "KEY=TEXT that it carried.", repeated=True),
+    Query("data", "KEY=TEXT that it carried.", _DATUM, repeated=True),
     Query("call", "The call itself."),
     Query("interaction", "All calls of an interaction."),
 )
@@ -118,6 +120,7 @@ CALLS = (
         wire.Trace,
         Query("format", "As what.", _FORMAT),
         refusals=(404,),
+        also=("text/plain", "image/svg+xml", "application/x-pcapng"),
     ),
 )
 
@@ -244,7 +247,7 @@ RECORDS = (
         "The latest recordings.",
         wire.Recordings,
         Query("call", "Of a call, or of its interaction."),
-        Query("state", "In which state."),
+        Query("state", "In which state.", {"type": "string", "enum": ["", *FileState]}),
         Query("limit", "So many at most.", _NUMBER),
     ),
     _get(
@@ -500,6 +503,19 @@ AGENTS = (
 )
 
 
+SELF = (
+    Operation("GET", "/openapi.json", None, Whose.NOBODYS, "This document.", "application/json"),
+    Operation(
+        "GET",
+        "/asyncapi.json",
+        None,
+        Whose.NOBODYS,
+        "The document of the WebSockets.",
+        "application/json",
+    ),
+)
+
+
 def by_key(operations: Iterable[Operation]) -> dict[tuple[str, str], Operation]:
     """By method and path. Raises ValueError where one is there twice."""
     found: dict[tuple[str, str], Operation] = {}
@@ -510,7 +526,9 @@ def by_key(operations: Iterable[Operation]) -> dict[tuple[str, str], Operation]:
     return found
 
 
-OPERATIONS = by_key((*CALLS, *DEVICES, *RECORDS, *ADMINISTRATION, *TOKENS, *AGENTS, *_directory()))
+OPERATIONS = by_key(
+    (*CALLS, *DEVICES, *RECORDS, *ADMINISTRATION, *TOKENS, *AGENTS, *SELF, *_directory())
+)
 """All, by method and path."""
 
 OPEN = frozenset(key for key, each in OPERATIONS.items() if each.whose is Whose.NOBODYS)
