@@ -46,6 +46,7 @@ _FILES = {
     "/": ("index.html", "text/html"),
     "/page.css": ("page.css", "text/css"),
     "/page.js": ("page.js", "text/javascript"),
+    "/agents.js": ("agents.js", "text/javascript"),
     "/commands.js": ("commands.js", "text/javascript"),
     "/others.js": ("others.js", "text/javascript"),
     "/pastcalls.js": ("pastcalls.js", "text/javascript"),

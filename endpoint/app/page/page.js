@@ -1,5 +1,6 @@
 // The live page. All text goes into the document as text, never as markup; only events change it.
 
+import { AgentDesk } from "./agents.js";
 import { isIn, isOwnedBy, namesToANumber, offered, TO_A_NUMBER } from "./commands.js";
 import { callsOfOthers, dropper, giver } from "./others.js";
 import { PastCalls } from "./pastcalls.js";
@@ -11,10 +12,8 @@ const QUALITY_EVERY_MS = 3000;
 
 const $ = (id) => document.getElementById(id);
 const state = { calls: new Map(), devices: new Map(), registrations: new Map(), quality: new Map(), number: 0, run: "", skew: 0 };
-let token = "";
-let socket = null;
-let retry = 0;
-let retryS = 1;
+let [token, socket] = ["", null];
+let [retry, retryS] = [0, 1];
 
 const PARTS = { silent: "listens", whisper: "whispers" };
 const STATES = {
@@ -55,10 +54,10 @@ function timeOfDay(moment) {
 
 // -- asking the server --------------------------------------------------------------------------
 
-async function send(method, path, body) {
+async function send(method, path, body, more = {}) {
   const answer = await fetch(API + path, {
     method,
-    headers: { Authorization: `Bearer ${token}`, ...(body ? { "Content-Type": "application/json" } : {}) },
+    headers: { ...more, Authorization: `Bearer ${token}`, ...(body ? { "Content-Type": "application/json" } : {}) },
     body: body ? JSON.stringify(body) : undefined,
   });
   if (answer.status === 401) { leave("This token is not right."); }
@@ -393,6 +392,7 @@ function drawDevices() {
   const known = devices.filter((device) => device.reachable || (phone.on && device.device === phone.device));
   offer($("dial-device"), known, "none is there");
   offer($("phone-device"), devices, "no device");
+  agents.offer(devices);
   drawDial();
   $("phone-use").disabled = devices.length === 0;
 }
@@ -493,8 +493,7 @@ function receive(frame) {
 
 let due = false;
 function drawSoon() {
-  if (due) { return; }
-  due = true;
+  if (due) { return; } else { due = true; }
   requestAnimationFrame(() => { due = false; drawCalls(); drawDevices(); drawOthers(); drawCounts(); drawPhone(); });
 }
 
@@ -532,6 +531,7 @@ async function enter() {
   $("gate").hidden = true;
   for (const id of ["desk", "counts", "forget"]) { $(id).hidden = false; }
   connect();
+  agents.begin();  // whoever is an agent has its session back
   const device = sessionStorage.getItem("telephone");
   if (device && !phone.on) { phone.use(device); }  // the page was reloaded
 }
@@ -545,7 +545,7 @@ function later(reason) {
 
 function leave(reason = "") {
   if (phone.on) { phone.leave(); }
-  past.clear();
+  for (const one of [past, agents]) { one.clear(); }
   token = "";
   clearTimeout(retry);
   sessionStorage.removeItem("token");
@@ -560,6 +560,7 @@ function leave(reason = "") {
 }
 
 const past = new PastCalls({ send, make, place: $("past"), recordings: $("recordings") });
+const agents = new AgentDesk({ ask, make, token: () => token, place: $("agent"), others: $("agents"), api: API });
 const phone = new Telephone({ ask, changed: () => { past.of(phone.on ? phone.device : ""); follow(); }, speaker: $("phone-speaker") });
 
 // -- begin --------------------------------------------------------------------------------------
