@@ -41,6 +41,8 @@ class CallBack:
     number: str
     """Whom to call."""
     queue: str
+    since: float
+    """When he came to wait."""
     device: DeviceId | None = None
     """The agent's."""
     call: CallId | None = None

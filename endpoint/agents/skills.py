@@ -230,7 +230,7 @@ class SkillQueues:
         if place.at is not None or not settings.call_back or not number:
             return False
         self._forget(ticket)
-        self._back[ticket] = CallBack(number, settings.code)
+        self._back[ticket] = CallBack(number, settings.code, place.since)
         log.info("a call-back is asked for", queue=settings.code)
         self._do(q.call_back(self._state, ticket, self._now()))
         return True
@@ -298,6 +298,7 @@ class SkillQueues:
             case q.GiveUp(ticket):
                 if (back := self._back.pop(ticket, None)) is not None:
                     log.warning("call-back given up: nobody answers", queue=back.queue)
+                    self._count(back.queue, "not_reached", self._now() - back.since)
 
     def _tell_places(self) -> None:
         """Whoever waits, and is at another place than was told of him last."""
@@ -328,6 +329,7 @@ class SkillQueues:
         match outcome:
             case CallBackOutcome.TALKED:
                 del self._back[ticket]
+                self._count(what.queue, "called_back", now - what.since)
                 self._do(q.leave(self._state, ticket, now))
             case CallBackOutcome.NO_AGENT:
                 self._do(q.refused(self._state, ticket, now))
@@ -363,7 +365,7 @@ class SkillQueues:
             case WaitsInQueue():
                 return  # it is ours
             case LeftQueue():
-                self._count(event)
+                self._note_left(event)
             case CallEvent():
                 self._members.heed(event, self._now())
                 self._callbacks.heed(event)
@@ -371,9 +373,11 @@ class SkillQueues:
                 pass
         self._changed()
 
-    def _count(self, event: LeftQueue) -> None:
-        today = self._controller.clock().date()
-        self.tally.count(event.queue, event.outcome, event.waited_s, today)
+    def _count(self, queue: str, outcome: str, waited_s: float) -> None:
+        self.tally.count(queue, outcome, waited_s, self._controller.clock().date())
+
+    def _note_left(self, event: LeftQueue) -> None:
+        self._count(event.queue, event.outcome, event.waited_s)
         ticket = self._ids.get(event.call)
         place = self._left.pop(event.call, None)
         place = self._state.place(ticket) if ticket is not None else place

@@ -48,10 +48,10 @@ def queued(turn: Turn, call_id: CallId, own: Connection, at: IvrQueued) -> None:
         turn.left_queue(call_id, own, "overflow")
         call = turn.call(call_id)
         path = call.ivr_path
-        if path and not path[-1].queue:
-            path = (*path[:-1], replace(path[-1], queue=at.queue))
-        elif path and len(path) < LONGEST_PATH:
-            last = path[-1]
+        last = path[-1]  # who waits has come to the node where he does
+        if not last.queue:
+            path = (*path[:-1], replace(last, queue=at.queue))
+        elif len(path) < LONGEST_PATH:
             path = (*path, IvrStep(turn.now, last.flow, last.node, queue=at.queue))
         waits = Waits(at.leg, at.queue, turn.now)
         turn.put_call(replace(call, ivr_path=path, waits=waits))

@@ -292,6 +292,7 @@ async def test_who_asks_to_be_called_back_is_and_the_agent_is_called_first(
         assert desk.exchange.heard()["10002"] == {A}
         (facts,) = [each for each in desk.queues.facts() if each.settings.code == "sales"]
         assert [each.caller for each in facts.calls] == ["10003"]
+        assert outcomes(desk) == {"answered": 1, "call_back": 1, "called_back": 1}
         back = [each.data for each in desk.desk.controller.calls() if each.called == "10002"]
         assert back == [{"CallBackOf": "sales"}]
 
@@ -320,3 +321,4 @@ async def test_a_call_back_that_nobody_answers_is_tried_again_and_given_up(
             await desk.desk.let_pass(1)
         (facts,) = [each for each in desk.queues.facts() if each.settings.code == "sales"]
         assert facts.calls == ()
+        assert outcomes(desk) == {"answered": 1, "call_back": 1, "not_reached": 1}
