@@ -12,10 +12,11 @@ from pathlib import Path
 import structlog
 
 from endpoint.agents.directory import Directory
-from endpoint.agents.eventlog import Line
+from endpoint.agents.eventlog import Entry, Line, read
 from endpoint.agents.keeping import Kept, Write
 from endpoint.agents.model import AgentId
 from endpoint.agents.roster import Roster
+from endpoint.agents.times import STATES
 from endpoint.app.journal import Journal
 from endpoint.app.rostersettings import AgentsSettings, roster_settings
 from endpoint.callcontrol.controller import CallController, Keeper, once
@@ -66,6 +67,20 @@ class AgentJournal(Journal[Write]):
     async def oldest(self, agent: AgentId) -> int:
         """See `Keeping`."""
         return await self._logs.oldest(agent)
+
+    async def states(self, agent: AgentId, since: datetime, until: datetime) -> list[Entry]:
+        """What tells of an agent's states in a time, and the last before. Raises `StorageError`."""
+        kinds = [kind.__name__ for kind in STATES]
+        waiting = [
+            line
+            for write in self.left
+            if write.kept.agent == agent
+            for line in write.lines
+            if line.kind in kinds and line.at < until
+        ]
+        found = {line.number: line for line in await self._logs.states(agent, kinds, since, until)}
+        found |= {line.number: line for line in waiting}
+        return [read(found[number]) for number in sorted(found)]
 
     async def expire(self, keep_days: float, clock: Callable[[], datetime]) -> None:
         """Delete lines that are older, a few at a time. Never returns."""

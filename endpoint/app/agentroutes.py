@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import msgspec
 from aiohttp import web
 
+from endpoint.agents.eventlog import Entry
 from endpoint.agents.events import LogOffCause
 from endpoint.agents.identity import Kind
 from endpoint.agents.logon import LogOn, LogOnRefused, Refusal
@@ -22,12 +24,17 @@ from endpoint.agents.session import (
     SetReady,
     SetWorkMode,
 )
+from endpoint.agents.times import spent
 from endpoint.app.access import identity_of
 from endpoint.app.agentview import WORDS, AgentView
 from endpoint.app.bodies import read_body
+from endpoint.app.records import moment
 from endpoint.gateways.native import agentmessages as wire
 from endpoint.gateways.native.messages import API
 from endpoint.legs.base import DeviceId
+
+States = Callable[[AgentId, datetime, datetime], Awaitable[Sequence[Entry]]]
+"""What tells of an agent's states from one moment to another, and the last before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +46,8 @@ class AgentRoutes:
     liveness: Liveness
     """Of clients that listen through the WebSocket."""
     body_timeout_s: float
+    states: States
+    """Reads logs for reports."""
 
     def routes(self) -> list[web.RouteDef]:
         """Method, path, handler."""
@@ -54,6 +63,7 @@ class AgentRoutes:
         return [
             web.get(agents, self.agents),
             web.get(one, self.agent),
+            web.get(f"{one}/times", self.times),
             web.post(f"{one}/log-on", self.log_on),
             *(web.post(f"{one}/{WORDS[kind]}", handler) for kind, handler in plain.items()),
         ]
@@ -65,6 +75,23 @@ class AgentRoutes:
     async def agent(self, request: web.Request) -> web.Response:
         """`GET /agents/{agent}`."""
         return _json(self._shown(_agent(request)))
+
+    async def times(self, request: web.Request) -> web.Response:
+        """`GET /agents/{agent}/times`."""
+        agent, clock = _agent(request), self.view.calls.controller.clock
+        self._shown(agent)
+        now = clock()
+        since = moment(request.query.get("since"), "since")
+        until = min(now, moment(request.query.get("until"), "until") or now)
+        since = now.replace(hour=0, minute=0, second=0, microsecond=0) if since is None else since
+        found = spent(await self.states(agent, since, until), since, until)
+        rows = [
+            wire.AgentSpent(
+                str(what.state), what.reason, what.mode, round(each.seconds, 3), each.times
+            )
+            for what, each in sorted(found.items(), key=lambda one: -one[1].seconds)
+        ]
+        return _json(wire.AgentTimes(agent, since, until, rows))
 
     async def log_on(self, request: web.Request) -> web.Response:
         """`POST /agents/{agent}/log-on`."""

@@ -206,8 +206,8 @@ def _query(
     interaction: str,
 ) -> Query:
     words = {
-        "since": _moment(since, "--since"),
-        "until": _moment(until, "--until"),
+        "since": moment(since, "--since"),
+        "until": moment(until, "--until"),
         "device": device,
         "number": number,
         "cause": cause,
@@ -220,8 +220,8 @@ def _query(
     return query + [("data", each) for each in data or []]
 
 
-def _moment(word: str | None, hint: str) -> str:
-    """With its zone, where none is said that of this machine."""
+def moment(word: str | None, hint: str) -> str:
+    """A moment of the command line, with its zone, where none is said that of this machine."""
     if word is None:
         return ""
     try:

@@ -138,8 +138,8 @@ def record_filter(asked: Asked) -> RecordFilter:
     if established not in (None, "true", "false"):
         raise _bad("established", established, "true or false")
     return RecordFilter(
-        since=_moment(asked.one("since"), "since"),
-        until=_moment(asked.one("until"), "until"),
+        since=moment(asked.one("since"), "since"),
+        until=moment(asked.one("until"), "until"),
         device=asked.one("device") or "",
         number=asked.one("number") or "",
         cause=_of(Cause, cause, "cause") if cause else "",
@@ -159,7 +159,8 @@ def _datum(word: str) -> tuple[str, str]:
     return found["key"], found["text"]
 
 
-def _moment(word: str | None, name: str) -> datetime | None:
+def moment(word: str | None, name: str) -> datetime | None:
+    """A moment of a query; None where none is said. Raises `BadRequest`."""
     expected = "a moment with its zone, as 2026-11-28T14:00:00+01:00 or 2026-11-28T13:00:00Z"
     if word is None:
         return None

@@ -13,6 +13,7 @@ from rich.text import Text
 from endpoint.app.context import ConfigFile, running_client
 from endpoint.app.directorycommands import agents_app
 from endpoint.app.output import Json, Output
+from endpoint.app.recordcommands import moment
 from endpoint.app.setupcommands import loaded_or_fail
 from endpoint.client.client import EndpointClient
 from endpoint.gateways.native import agentmessages as wire
@@ -20,6 +21,11 @@ from endpoint.gateways.native import agentmessages as wire
 __all__ = ["agents_app"]
 
 Agent = Annotated[str, typer.Argument(help="The number by which the agent logs on.")]
+Since = Annotated[
+    str | None,
+    typer.Option(help="From then on: 2026-11-28, 2026-11-28T14:00; local time. Default: today."),
+]
+Until = Annotated[str | None, typer.Option(help="Up to then. Default: now.")]
 Delegator = Annotated[
     str,
     typer.Option(
@@ -60,7 +66,11 @@ def show_agents(config: ConfigFile = None, as_json: Json = False) -> None:
 def _for(since: datetime | None) -> str:
     if since is None:
         return ""
-    minutes, seconds = divmod(max(0, int((datetime.now(UTC) - since).total_seconds())), 60)
+    return _lasted(max(0, int((datetime.now(UTC) - since).total_seconds())))
+
+
+def _lasted(seconds: int) -> str:
+    minutes, seconds = divmod(seconds, 60)
     return f"{minutes}:{seconds:02}"
 
 
@@ -76,6 +86,39 @@ def _more(agent: wire.AgentNow) -> str:
 
 def _wish(pending: wire.PendingState) -> str:
     return "ready" if pending.ready else f"not ready {pending.reason}".rstrip()
+
+
+@agents_app.command("times")
+def times(
+    agent: Agent,
+    since: Since = None,
+    until: Until = None,
+    config: ConfigFile = None,
+    as_json: Json = False,
+) -> None:
+    """How long an agent was ready, busy, away and why: today, or from one moment to another."""
+    output = Output(as_json)
+    loaded = loaded_or_fail(output, config)
+    today = datetime.now().astimezone().replace(hour=0, minute=0, second=0, microsecond=0)
+    words = moment(since or today.isoformat(), "--since"), moment(until, "--until")
+
+    async def read() -> wire.AgentTimes:
+        async with running_client(loaded.config) as client:
+            return await client.agent_times(agent, *words)
+
+    found = output.run(read())
+    whole = sum(each.seconds for each in found.spent)
+    table = Table(box=None, pad_edge=False)
+    for title in ("state", "reason", "mode", "time", "share", "times"):
+        table.add_column(title, justify="left" if title in ("state", "reason") else "right")
+    for each in found.spent:
+        share = f"{100 * each.seconds / whole:.0f} %" if whole else ""
+        time = _lasted(int(each.seconds))
+        row = (each.state, each.reason, str(each.mode), time, share, str(each.times))
+        table.add_row(*(Text(word) for word in row))
+    empty = f"{agent} was not logged on in that time"
+    body = {"agent": found.agent, "since": found.since, "until": found.until}
+    output.result({"ok": True, **body, "spent": found.spent}, table if found.spent else empty)
 
 
 @agents_app.command("log-on")

@@ -577,7 +577,9 @@ class Endpoint:
             *RestRoutes(view, rights, patience_s, alarms=self._alarms).routes(),
             *PlanRoutes(self.plan_book, patience_s).routes(),
             *DirectoryRoutes(self.directory_book, patience_s).routes(),
-            *AgentRoutes(self.roster, agents, client, patience_s).routes(),
+            *AgentRoutes(
+                self.roster, agents, client, patience_s, self._agent_journal.states
+            ).routes(),
             *AgentSocket(self.roster, agents, client, self._live).routes(),
             *RecordRoutes(self.records, self.journal, self.recordings).routes(),
             *BanRoutes(self.server).routes(),

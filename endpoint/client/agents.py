@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Protocol, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import aiohttp
 import msgspec
@@ -67,6 +67,15 @@ class AgentRequests:
     async def agent(self: Asks, agent: str) -> wire.AgentNow:
         """One agent."""
         return await self._ask("GET", _path(agent), wire.AgentNow)
+
+    async def agent_times(
+        self: Asks, agent: str, since: str = "", until: str = ""
+    ) -> wire.AgentTimes:
+        """How long it was what, from one moment (ISO 8601, with its zone) to another: today."""
+        words = {"since": since, "until": until}
+        query = urlencode({name: word for name, word in words.items() if word})
+        path = _path(agent, "times") + (f"?{query}" if query else "")
+        return await self._ask("GET", path, wire.AgentTimes)
 
     async def log_on(self: Asks, agent: str, wanted: wire.LogOnAgent) -> wire.AgentLoggedOn:
         """Log an agent on, or take its session over."""

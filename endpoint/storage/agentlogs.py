@@ -102,6 +102,24 @@ class StoredAgentLogs:
                 for row in await session.scalars(query)
             ]
 
+    async def states(
+        self, agent: AgentId, kinds: Sequence[str], since: datetime, until: datetime
+    ) -> Sequence[Line]:
+        """Lines of these kinds in a time, and the last before, in order. Raises `StorageError`."""
+        own = select(AgentEventRow).where(
+            AgentEventRow.tenant_id == self._database.tenant_id,
+            AgentEventRow.agent == agent,
+            AgentEventRow.kind.in_(kinds),
+        )
+        before = own.where(AgentEventRow.at < since).order_by(AgentEventRow.number.desc()).limit(1)
+        during = own.where(AgentEventRow.at >= since, AgentEventRow.at < until)
+        async with self._database.session() as session:
+            rows = [
+                *await session.scalars(before),
+                *await session.scalars(during.order_by(AgentEventRow.number)),
+            ]
+            return [Line(row.number, row.at, row.kind, row.fields) for row in rows]
+
     async def oldest(self, agent: AgentId) -> int:
         """The number of a log's oldest line; 0: there is none. Raises `StorageError`."""
         query = select(func.min(AgentEventRow.number)).where(

@@ -109,6 +109,31 @@ class AgentLoggedOn(Struct, frozen=True):
     """Shown by the client whose session it is; told this once, and another one at a take-over."""
 
 
+class AgentSpent(Struct, frozen=True):
+    """All the time in which an agent was the same."""
+
+    state: str
+    """`notReady ready busy workingAfterCall`."""
+    reason: str
+    """Why it was not ready: the code of a leave reason."""
+    mode: int
+    """The work mode in which it came into the state."""
+    seconds: float
+    times: int
+    """How often it came into it, or was in it when the report begins."""
+
+
+class AgentTimes(Struct, frozen=True):
+    """`GET /agents/{agent}/times`."""
+
+    agent: str
+    since: datetime
+    until: datetime
+    """Not in the future."""
+    spent: list[AgentSpent]
+    """Longest first; the time in which it was not logged on is not in it."""
+
+
 class AgentCommandDone(Struct, frozen=True):
     """200 of all others: it is done and kept."""
 

@@ -112,6 +112,22 @@ async def test_each_refusal_of_a_log_on_has_its_word_and_status(
     assert found == REFUSALS
 
 
+async def test_how_long_an_agent_was_what_is_added_up(client: EndpointClient) -> None:
+    logged_on = await log_on(client, ready=True)
+    await client.set_not_ready("1001", "meal", logged_on.delegator_id)
+    await client.set_ready("1001", logged_on.delegator_id)
+    found = await client.agent_times("1001")
+    spent = {(each.state, each.reason): each for each in found.spent}
+    assert spent.keys() == {("ready", ""), ("notReady", "meal")}
+    assert spent["ready", ""].times == 2
+    whole = sum(each.seconds for each in found.spent)
+    assert 0 < whole <= (found.until - found.since).total_seconds()
+    assert (await client.agent_times("1001", until="2026-11-01T00:00:00Z")).spent == []
+    with pytest.raises(RequestRefused) as refused:
+        await client.agent_times("1001", since="yesterday")
+    assert refused.value.refused.field == "since"
+
+
 async def test_who_is_in_the_way_is_named(client: EndpointClient) -> None:
     await log_on(client)
     with pytest.raises(RequestRefused) as here:

@@ -79,6 +79,20 @@ async def test_lines_and_sessions_come_back_as_they_were_and_twice_is_as_once(
     assert kept[BERT].session is None
 
 
+async def test_of_a_time_there_are_the_lines_of_some_kinds_and_the_last_one_before(
+    database: Database,
+) -> None:
+    logs, log = StoredAgentLogs(database), AgentLog(ANNA)
+    hours = [NOON + timedelta(hours=hour) for hour in range(4)]
+    for number, at in enumerate(hours):
+        await logs.write(write(log, str(number), at=at))
+    await logs.write(write(AgentLog(BERT), "rest", at=hours[2]))
+    kinds = ["AgentNotReady"]
+    found = await logs.states(ANNA, kinds, hours[2], hours[3])
+    assert [line.fields["reason"] for line in found] == ["1", "2"]
+    assert await logs.states(ANNA, ["AgentReady"], hours[0], hours[3]) == []
+
+
 async def test_an_old_write_that_comes_again_changes_no_session(database: Database) -> None:
     logs, log = StoredAgentLogs(database), AgentLog(ANNA)
     old, new = write(log, "rest"), write(log, "meal", logged_on=False)
