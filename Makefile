@@ -31,6 +31,9 @@ ABREAST := --dist worksteal -n
 # Where PYTEST_ARGS picks tests, a run may have none of them (status 5).
 OR_NONE = $(if $(PYTEST_ARGS),|| [ $$? = 5 ])
 BENCH_ARGS ?=
+# Tests start thousands of processes: let each find the modules of this tree compiled, also where the
+# environment says that nothing be written.
+test soak bench: export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help setup demo serve test check peers soak bench certs clean
 
