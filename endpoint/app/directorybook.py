@@ -125,12 +125,16 @@ class DirectoryBook:
 
     async def directory(self) -> wire.Directory:
         """See `DirectoryDesk`."""
-        told = {kind.value: self._told(kind) for kind in Kind}
-        return msgspec.convert(told, wire.Directory)
+        return await self.of_kinds(*Kind)
 
-    def of_kind(self, kind: Kind) -> wire.Directory:
-        """What there is of a kind."""
-        return msgspec.convert({kind.value: self._told(kind)}, wire.Directory)
+    async def of_kinds(self, *kinds: Kind) -> wire.Directory:
+        """What there is of some kinds."""
+
+        def tell() -> wire.Directory:
+            told = {kind.value: self._told(kind) for kind in kinds}
+            return msgspec.convert(told, wire.Directory)
+
+        return await asyncio.to_thread(tell)
 
     def one(self, kind: Kind, key: str) -> wire.Entry:
         """One of a kind. Raises DirectoryRejected."""
@@ -208,8 +212,11 @@ class DirectoryBook:
     async def bring_into_directory(self, brought: wire.DirectoryImport) -> wire.DirectoryImported:
         """See `DirectoryDesk`. Raises DirectoryRejected with every mistake."""
         counts = wire.DirectoryImported(0, 0, 0, 0)
-        faults = password_faults(brought.passwords, after_import(self.in_use.contents, brought))
+        faults: list[Wrong] = []
         hashes = {}
+        if brought.passwords:
+            there = await asyncio.to_thread(after_import, self.in_use.contents, brought)
+            faults = password_faults(brought.passwords, there)
         if not faults:
             for agent, password in brought.passwords.items():
                 hashes[AgentId(agent)] = await self._passwords.hash(password)
@@ -262,11 +269,13 @@ class DirectoryBook:
         """Have it count, where that makes no mistakes that there were not before."""
         async with self._changing:
             before = self.in_use.contents
-            after = change(before if kind is None else with_standard(before, kind))
-            # In a thread: of thousands of agents that takes the loop for too long.
-            known, found = await asyncio.to_thread(
-                lambda: (set(mistakes_in(before)), mistakes_in(after))
-            )
+
+            def look() -> tuple[Contents, set[Mistake], list[Mistake]]:
+                after = change(before if kind is None else with_standard(before, kind))
+                return after, set(mistakes_in(before)), mistakes_in(after)
+
+            # In a thread, as whatever looks at all: of thousands of agents that holds up the loop.
+            after, known, found = await asyncio.to_thread(look)
             if (mistakes := [each for each in found if each not in known]) or is_faulty():
                 raise wrong(mistakes)
             await self._store.save(before, after, hashes or {})

@@ -62,7 +62,7 @@ class DirectoryRoutes:
 
     async def list(self, kind: Kind, request: web.Request) -> web.Response:
         """`GET /directory/{kind}`."""
-        entries = getattr(self.book.of_kind(kind), kind.value)
+        entries = getattr(await self.book.of_kinds(kind), kind.value)
         return _json({kind.value: entries})
 
     async def one(self, kind: Kind, request: web.Request) -> web.Response:
