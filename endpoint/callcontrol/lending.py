@@ -78,7 +78,8 @@ def take_home(turn: Turn, call: Call, own: Connection) -> None:
     other = next(each for each in turn.state.calls if each.id == call.away)
     for each in call.connections:
         if each.held_for == other.id:
-            lent = next(one for one in other.connections if one.is_live and one.leg == each.leg)
+            lent = other.connection_by(each.leg)
+            assert lent is not None  # it is there until it is back
             cause = Cause.NORMAL if other.is_established else Cause.CANCELLED
             turn.end(other.id, lent, ended_by_us(cause, own.number), failed=False)
             break

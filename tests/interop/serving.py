@@ -118,7 +118,7 @@ class Serving:
             ready = await self._started()
             if ready["ok"]:
                 break
-            if ready["error"] != "failed" or tries == STARTS - 1:
+            if ready["error"] not in ("failed", "storage") or tries == STARTS - 1:
                 raise PeerError(ready["text"])
         self._is_up = True
         token = self.state.stored_token() or ""
