@@ -6,9 +6,13 @@ pays for that is to hear the customer's telephone ring.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
+from types import MappingProxyType
+from typing import Protocol
+from uuid import uuid4
 
 import structlog
 
@@ -34,6 +38,44 @@ class CallBackOutcome(StrEnum):
     """The customer's was not answered, or may not be called."""
 
 
+@dataclass(frozen=True, slots=True)
+class KeptCallBack:
+    """What a process after us has to know to call somebody back."""
+
+    number: str
+    queue: str
+    came_at: datetime
+    """When he came to wait (UTC)."""
+    priority: int
+    tries: int = 0
+
+
+class CallBackNotes(Protocol):
+    """Where they are noted, for a process after us."""
+
+    @property
+    def left(self) -> Mapping[str, KeptCallBack]:
+        """What the process before us has left."""
+
+    def put(self, key: str, value: KeptCallBack) -> None:
+        """Somebody is to be called back, or was tried."""
+
+    def drop(self, key: str) -> None:
+        """Nobody has to call him any more."""
+
+
+class NoNotes:
+    """Where no process comes after us."""
+
+    left: Mapping[str, KeptCallBack] = MappingProxyType({})
+
+    def put(self, key: str, value: KeptCallBack) -> None:
+        """Not kept."""
+
+    def drop(self, key: str) -> None:
+        """It is not there."""
+
+
 @dataclass(slots=True, eq=False)
 class CallBack:
     """Somebody who is to be called, and the try that goes on."""
@@ -43,6 +85,8 @@ class CallBack:
     queue: str
     since: float
     """When he came to wait."""
+    key: str = field(default_factory=lambda: uuid4().hex)
+    """By which he is noted."""
     device: DeviceId | None = None
     """The agent's."""
     call: CallId | None = None

@@ -241,6 +241,13 @@ def call_back(state: State, ticket: Ticket, now: float) -> Outcome:
     return turn.settle()
 
 
+def resume(state: State, place: Place, now: float) -> Outcome:
+    """Somebody who wanted to be called back before we began does so still."""
+    turn = _Turn(state, now)
+    turn.put(replace(place, joined=now, calls_back=True))
+    return turn.settle()
+
+
 def not_reached(state: State, ticket: Ticket, now: float) -> Outcome:
     """Who wanted to be called back did not answer: tried again later, with the place kept."""
     turn = _Turn(state, now)

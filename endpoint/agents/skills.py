@@ -6,13 +6,21 @@ import asyncio
 import itertools
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from types import TracebackType
 from typing import Any, Self
 
 import structlog
 
 from endpoint.agents import queue as q
-from endpoint.agents.callback import CallBack, CallBackOutcome, CallBacks
+from endpoint.agents.callback import (
+    CallBack,
+    CallBackNotes,
+    CallBackOutcome,
+    CallBacks,
+    KeptCallBack,
+    NoNotes,
+)
 from endpoint.agents.crew import Crew, Members, NoCrew, SkillDevices
 from endpoint.agents.directory import Directory, QueueSettings, SkillWanted
 from endpoint.agents.model import AgentState
@@ -83,6 +91,7 @@ class SkillQueues:
         *,
         directory: Directory | None = None,
         crew: Crew | None = None,
+        notes: CallBackNotes | None = None,
     ) -> None:
         """Set up.
 
@@ -93,6 +102,7 @@ class SkillQueues:
             keep: keeps our reader of events alive.
             directory: knows queues.
             crew: the agents.
+            notes: where those are noted who are to be called back.
         """
         self.tally = Tally()
         """What has become of calls."""
@@ -105,6 +115,7 @@ class SkillQueues:
         self._state = State()
         self._calls: dict[Ticket, Waiting] = {}
         self._back: dict[Ticket, CallBack] = {}
+        self._notes = notes or NoNotes()
         self._callbacks = CallBacks(controller, self._called_back)
         self._ids: dict[CallId, Ticket] = {}
         self._left: dict[CallId, Place] = {}
@@ -127,6 +138,8 @@ class SkillQueues:
         if self._directory is not None:
             self._unwatch.append(self._directory.watch(self._configure))
         self._configure()
+        for key, kept in list(self._notes.left.items()):
+            self._resume(key, kept)
         keeping = self._keep("queues: events", self._follow)
         self._follower = self._tasks.create_task(keeping, name="queues: events, kept")
         return self
@@ -231,6 +244,7 @@ class SkillQueues:
             return False
         self._forget(ticket)
         self._back[ticket] = CallBack(number, settings.code, place.since)
+        self._note(ticket, place)
         log.info("a call-back is asked for", queue=settings.code)
         self._do(q.call_back(self._state, ticket, self._now()))
         return True
@@ -280,7 +294,7 @@ class SkillQueues:
                 if (call := self._calls.get(ticket)) is not None:
                     self._forget(ticket)
                     call.turned_away(reason)
-                self._back.pop(ticket, None)
+                self._drop(ticket)
             case q.Divert(ticket, device):
                 if (call := self._calls.get(ticket)) is not None:
                     self._forget(ticket)
@@ -296,7 +310,7 @@ class SkillQueues:
                 except CommandRejected as rejected:
                     log.warning("agent is not set aside", agent=agent, reason=rejected.reason)
             case q.GiveUp(ticket):
-                if (back := self._back.pop(ticket, None)) is not None:
+                if (back := self._drop(ticket)) is not None:
                     log.warning("call-back given up: nobody answers", queue=back.queue)
                     self._count(back.queue, "not_reached", self._now() - back.since)
 
@@ -328,7 +342,7 @@ class SkillQueues:
         self._look()
         match outcome:
             case CallBackOutcome.TALKED:
-                del self._back[ticket]
+                self._drop(ticket)
                 self._count(what.queue, "called_back", now - what.since)
                 self._do(q.leave(self._state, ticket, now))
             case CallBackOutcome.NO_AGENT:
@@ -337,6 +351,29 @@ class SkillQueues:
                 self._do(q.refused(self._state, ticket, now, rang=False))
             case CallBackOutcome.NOBODY:
                 self._do(q.not_reached(self._state, ticket, now))
+                if (place := self._state.place(ticket)) is not None:
+                    self._note(ticket, place)
+
+    def _note(self, ticket: Ticket, place: Place) -> None:
+        """Let a process after us know whom to call back."""
+        back = self._back[ticket]
+        came_at = self._controller.clock() - timedelta(seconds=self._now() - place.since)
+        kept = KeptCallBack(back.number, place.queue, came_at, place.priority, place.tries)
+        self._notes.put(back.key, kept)
+
+    def _drop(self, ticket: Ticket) -> CallBack | None:
+        back = self._back.pop(ticket, None)
+        if back is not None:
+            self._notes.drop(back.key)
+        return back
+
+    def _resume(self, key: str, kept: KeptCallBack) -> None:
+        """Somebody was to be called back by the process before us."""
+        now, ticket = self._now(), Ticket(next(self._numbers))
+        since = now - (self._controller.clock() - kept.came_at).total_seconds()
+        self._back[ticket] = CallBack(kept.number, kept.queue, since, key)
+        place = Place(ticket, kept.queue, since, kept.priority, tries=kept.tries)
+        self._do(q.resume(self._state, place, now))
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         self._tasks.create_task(work)

@@ -78,6 +78,11 @@ class StateDirectory:
         return self.path / "idempotency.jsonl"
 
     @property
+    def call_backs(self) -> Path:
+        """Who is to be called back."""
+        return self.path / "call-backs.jsonl"
+
+    @property
     def open_recordings(self) -> Path:
         """Recordings of which the database does not know all yet."""
         return self.path / "open-recordings.jsonl"

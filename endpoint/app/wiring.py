@@ -23,6 +23,7 @@ from typing import Any, Self
 import structlog
 from aiohttp import web
 
+from endpoint.agents.callback import KeptCallBack
 from endpoint.agents.identity import LateOccupants
 from endpoint.agents.permissions import WithRoles
 from endpoint.agents.roster import Roster
@@ -171,6 +172,7 @@ class Endpoint:
         self._bindings = OpenState(self.state.registrations, KeptBinding)
         self._contacts = OpenState(self.state.contacts, str)
         self._open_recordings = OpenState(self.state.open_recordings, RecordedFile)
+        self._call_backs = OpenState(self.state.call_backs, KeptCallBack)
         self._idempotency_keys = OpenState(self.state.idempotency, Once)
         self.supervision = Supervision()
         """Keeps alive what must live as long as we do."""
@@ -367,6 +369,7 @@ class Endpoint:
         self._stack.enter_context(self._bindings.opened())
         self._stack.enter_context(self._contacts.opened())
         self._stack.enter_context(self._open_recordings.opened())
+        self._stack.enter_context(self._call_backs.opened())
         self._stack.enter_context(self._idempotency_keys.opened())
         living = self.supervision.keep("signs of life", self._lost_calls.show_life)
         await self._stack.enter_async_context(running(living))
@@ -541,6 +544,7 @@ class Endpoint:
                 self.supervision.keep,
                 directory=self.directory_book.in_use,
                 crew=self.roster,
+                notes=self._call_backs,
             )
         )
         await enter(self.ivrs.serve(self.controller, self.queues, self.supervision.keep))

@@ -11,6 +11,7 @@ from typing import Any, Self, cast
 import aiohttp
 import pytest
 
+from endpoint.agents.callback import CallBackNotes
 from endpoint.agents.crew import Crew, SkillDevices
 from endpoint.agents.directory import Directory
 from endpoint.agents.skills import SkillQueues
@@ -197,6 +198,7 @@ async def open_ivr_desk(
     skills: Sequence[SkillDevices],
     directory: Directory | None = None,
     crew: Callable[[CallController], AbstractAsyncContextManager[Crew]] | None = None,
+    notes: CallBackNotes | None = None,
     **options: Any,
 ) -> AsyncIterator[IvrDesk]:
     """A desk where one code, or some, are IVRs; every device of a skill can be reached."""
@@ -211,7 +213,12 @@ async def open_ivr_desk(
         async with (
             agents as agents_there,
             SkillQueues(
-                controller, skills, lambda _: True, directory=directory, crew=agents_there
+                controller,
+                skills,
+                lambda _: True,
+                directory=directory,
+                crew=agents_there,
+                notes=notes,
             ) as queues,
             ivrs.serve(controller, queues),
         ):

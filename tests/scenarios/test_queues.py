@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from endpoint.agents.callback import KeptCallBack
 from endpoint.agents.crew import SkillDevices
 from endpoint.agents.directory import (
     Contents,
@@ -87,12 +88,13 @@ async def centre(
     queues: Iterable[QueueSettings] = (SALES,),
     devices: tuple[str, ...] = (A, C),
     more: str = "",
+    notes: Notes | None = None,
 ) -> AsyncIterator[IvrDesk]:
     (tmp_path / "flow.toml").write_text(FLOW.format(more=more))
     directory = DirectoryInUse(KnownPasswords({}), Contents(queues=tuple(queues)))
     talk = [SkillDevices("talk", tuple(map(DeviceId, devices)))]
     async with open_ivr_desk(
-        monkeypatch, tmp_path / "flow.toml", IVR, talk, directory=directory
+        monkeypatch, tmp_path / "flow.toml", IVR, talk, directory=directory, notes=notes
     ) as desk:
         yield desk
 
@@ -322,3 +324,52 @@ async def test_a_call_back_that_nobody_answers_is_tried_again_and_given_up(
         (facts,) = [each for each in desk.queues.facts() if each.settings.code == "sales"]
         assert facts.calls == ()
         assert outcomes(desk) == {"answered": 1, "call_back": 1, "not_reached": 1}
+
+
+class Notes:
+    """Implements `CallBackNotes` in memory; one that comes after has what one before has left."""
+
+    def __init__(self, left: dict[str, KeptCallBack] | None = None) -> None:
+        self.kept = dict(left or {})
+        self.left = dict(self.kept)
+
+    def put(self, key: str, value: KeptCallBack) -> None:
+        self.kept[key] = value
+
+    def drop(self, key: str) -> None:
+        del self.kept[key]
+
+
+async def test_whoever_is_to_be_called_back_is_so_after_a_restart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = Notes()
+    async with centre(tmp_path, monkeypatch, devices=(A,), notes=before) as desk:
+        await calls(desk, "10001")
+        await answered(desk, A)
+        customer = await calls(desk, "10002", key="9")
+        customer.press("1")
+        await desk.desk.let_pass(5)
+        (kept,) = before.kept.values()
+        assert (kept.number, kept.queue, kept.priority, kept.tries) == ("10002", "sales", 9, 0)
+        await desk.desk.clear(A)
+        await desk.desk.let_pass(1)
+    after = Notes(before.kept)
+    async with centre(tmp_path, monkeypatch, devices=(A,), notes=after) as desk:
+        phone = await rings(desk, A)
+        phone.answer()
+        far = await desk.exchange.placed("10002")
+        far.refuse(Cause.BUSY)
+        phone.hang_up()
+        await desk.desk.let_pass(1)
+        (kept,) = after.kept.values()
+        assert kept.tries == 1
+        await desk.desk.let_pass(CALL_BACK_AGAIN_S)
+        phone = await rings(desk, A)
+        phone.answer()
+        far = await desk.exchange.placed("10002")
+        far.ring()
+        far.answer()
+        await desk.desk.told(told.Established, "10002")
+        await desk.desk.let_pass(1)
+        assert after.kept == {}

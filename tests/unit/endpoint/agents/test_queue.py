@@ -385,6 +385,16 @@ def test_who_is_to_be_called_back_keeps_his_place_and_has_time() -> None:
     assert q.seen(waiting, [member(A)], 50)[1] == (Offer(ONE, A),)
 
 
+def test_whoever_was_to_be_called_back_before_we_began_has_his_place() -> None:
+    waiting = entered(busy(state(member(A)), A), TWO, now=5)
+    waiting, actions = q.resume(waiting, q.Place(ONE, SALES, since=-100, tries=2), 6)
+    assert actions == ()
+    assert q.seen(waiting, [member(A)], 7)[1] == (Offer(ONE, A),)
+    waiting, _ = q.seen(waiting, [member(A)], 7)
+    assert q.not_reached(waiting, ONE, 8)[1] == (GiveUp(ONE), Offer(TWO, A))
+    assert q.resume(State(), q.Place(ONE, "gone", 0), 1)[1] == (TurnAway(ONE, "unknown_queue"),)
+
+
 def test_nobody_can_ask_for_it_while_it_rings_for_him() -> None:
     waiting = entered(state(member(A)), ONE)
     same, actions = q.call_back(waiting, ONE, 1)
