@@ -4,16 +4,34 @@ from __future__ import annotations
 
 from typing import Any, get_args
 
+from endpoint.agents.events import AgentEvents
 from endpoint.callcontrol.events import Event
+from endpoint.gateways.native import agentmessages as agents
 from endpoint.gateways.native import messages as wire
 from endpoint.gateways.native.openapi import field_texts, schemas
 
 Document = dict[str, Any]
 
+_EVENTS: tuple[type, ...] = (*get_args(Event), *get_args(AgentEvents))
+_SNAPSHOT = "What is true now: the first frame, and where events were lost."
 _FRAMES = {
-    "snapshot": (wire.Snapshot, "What is true now: the first frame, and where events were lost."),
+    "snapshot": (wire.Snapshot, _SNAPSHOT),
     "event": (wire.EventFrame, "One event, in its order."),
     "credentials": (wire.CredentialsExpiring, "The token is about to end, and so is the socket."),
+    "agentSnapshot": (agents.AgentSnapshot, _SNAPSHOT),
+    "agentEvent": (agents.AgentEventFrame, "One event of an agent's log, in its order."),
+}
+_CHANNELS = {
+    "events": (
+        "/events",
+        "Everything that happens, as far as it is about who reads.",
+        ("snapshot", "event", "credentials"),
+    ),
+    "agent": (
+        "/agents/{agent}/events",
+        "The log of an agent who is logged on: its states, and its calls.",
+        ("agentSnapshot", "agentEvent", "credentials"),
+    ),
 }
 
 
@@ -39,35 +57,16 @@ def asyncapi(version: str) -> Document:
             }
         },
         "channels": {
-            "events": {
-                "address": "/events",
-                "description": "Everything that happens, as far as it is about who reads.",
-                "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in _FRAMES},
-                "bindings": {
-                    "ws": {
-                        "query": {
-                            "type": "object",
-                            "properties": {
-                                "from": {
-                                    "type": "integer",
-                                    "description": "Resume behind this event; -N: the last N.",
-                                },
-                                "run": {
-                                    "type": "string",
-                                    "description": "Of which start of the endpoint it is.",
-                                },
-                            },
-                        }
-                    }
-                },
-            }
+            name: _channel(address, text, frames)
+            for name, (address, text, frames) in _CHANNELS.items()
         },
         "operations": {
-            "read": {
+            f"read-{name}": {
                 "action": "send",
-                "channel": {"$ref": "#/channels/events"},
-                "messages": [{"$ref": f"#/channels/events/messages/{name}"} for name in _FRAMES],
+                "channel": {"$ref": f"#/channels/{name}"},
+                "messages": [{"$ref": f"#/channels/{name}/messages/{frame}"} for frame in frames],
             }
+            for name, (_, _, frames) in _CHANNELS.items()
         },
         "components": {
             "messages": {
@@ -80,11 +79,31 @@ def asyncapi(version: str) -> Document:
             },
             "schemas": {
                 **schemas(kind for kind, _ in _FRAMES.values()),
-                **{f"{kind.__name__}Fields": _fields(kind) for kind in get_args(Event)},
+                **{
+                    f"{kind.__name__}Fields": _fields(kind)
+                    for kind in (*get_args(Event), *get_args(AgentEvents))
+                },
             },
             "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
         },
     }
+
+
+def _channel(address: str, text: str, frames: tuple[str, ...]) -> Document:
+    query = {
+        "from": {"type": "integer", "description": "Resume behind this event; -N: the last N."},
+        "run": {"type": "string", "description": "Of which start of the endpoint it is."},
+    }
+    found: Document = {
+        "address": address,
+        "description": text,
+        "messages": {name: {"$ref": f"#/components/messages/{name}"} for name in frames},
+    }
+    if "{agent}" in address:
+        # Its numbers go on over restarts, and it has no other past than is kept.
+        query = {"from": {"type": "integer", "description": "Resume behind this event."}}
+        found["parameters"] = {"agent": {"description": "Its number."}}
+    return found | {"bindings": {"ws": {"query": {"type": "object", "properties": query}}}}
 
 
 def _fields(kind: type) -> Document:

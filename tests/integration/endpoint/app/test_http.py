@@ -137,6 +137,16 @@ async def test_a_body_that_is_too_long_is_refused(desk: Desk) -> None:
         assert (await answer.json())["expected"] == "at most 65536 octets"
 
 
+async def test_s24_a_client_of_events_may_say_little(desk: Desk) -> None:
+    """It has nothing to say: what is longer than a few kB closes the socket, unread."""
+    async with desk.http.ws_connect(f"{desk.url}/events", headers=desk.bearer) as socket:
+        await socket.receive_str(timeout=20)
+        await socket.send_bytes(b"\0" * 1_000_000)
+        while (message := await socket.receive(timeout=20)).type is aiohttp.WSMsgType.TEXT:
+            pass
+        assert (message.type, message.data) == (aiohttp.WSMsgType.CLOSE, 1009)
+
+
 @pytest.mark.parametrize(
     "headers",
     [

@@ -8,6 +8,7 @@ from typing import Any, get_args
 
 import pytest
 
+from endpoint.agents.events import AgentEvents
 from endpoint.callcontrol.events import Event
 from endpoint.gateways.native.asyncapi import asyncapi
 from endpoint.gateways.native.openapi import openapi
@@ -74,9 +75,14 @@ def test_what_needs_no_token_says_so(document: dict[str, Any]) -> None:
     assert open_ == set(OPEN)
 
 
+def test_every_websocket_is_told(events: dict[str, Any]) -> None:
+    served = {path for method, path in OPERATIONS if path.endswith("/events")}
+    assert {each["address"] for each in events["channels"].values()} == served
+
+
 def test_every_event_is_told_with_its_fields(events: dict[str, Any]) -> None:
     schemas = events["components"]["schemas"]
-    for kind in get_args(Event):
+    for kind in (*get_args(Event), *get_args(AgentEvents)):
         assert schemas[f"{kind.__name__}Fields"]["description"]
     delivered = schemas["DeliveredFields"]["properties"]
     assert {"call", "device", "calling_name", "early_media"} <= set(delivered)
