@@ -72,7 +72,7 @@ def test_a_centre_is_set_up_and_changed_before_an_endpoint_runs(here: Path) -> N
     cli("reasons", "change", "meal", "--name", "Lunch", "--no-visible")
     assert "training" in cli("modes", "list")
     assert "Lunch" in cli("reasons", "show", "meal")
-    cli("db", "queue", "remove", "sales")
+    cli("queues", "remove", "sales")
     cli("db", "agent", "remove", "1001")
     assert cli("agents", "list", "--json")["agents"] == []
 
