@@ -51,6 +51,7 @@ _FILES = {
     "/others.js": ("others.js", "text/javascript"),
     "/pastcalls.js": ("pastcalls.js", "text/javascript"),
     "/recordings.js": ("recordings.js", "text/javascript"),
+    "/signin.js": ("signin.js", "text/javascript"),
     "/telephone.js": ("telephone.js", "text/javascript"),
     "/icon.svg": ("icon.svg", "image/svg+xml"),
     "/interface": ("interface.html", "text/html"),

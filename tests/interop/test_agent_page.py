@@ -10,9 +10,11 @@ import pytest
 
 from endpoint.agents.logon import LogOn
 from endpoint.agents.model import AgentId
+from endpoint.agents.session import SetNotReady
 from endpoint.app import certificates
 from endpoint.callcontrol.commands import ClearConnection, MakeCall
 from endpoint.client.client import EndpointClient
+from endpoint.client.errors import RequestRefused
 from endpoint.gateways.native import directorymessages as directory
 from endpoint.legs.base import DeviceId
 
@@ -33,9 +35,14 @@ PATIENCE_S = 30.0
 
 
 @pytest.fixture
-async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
+async def desk(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Desk]:
+    """Its parameter is how long a token proves something, in seconds."""
     stations = {SEAT: 1400.0, OTHER_SEAT: 900.0, "6005": 700.0}
-    settings = {"agents": {"wrap_up": "all"}, "media": {"webrtc_ready": False}}
+    settings = {
+        "agents": {"wrap_up": "all"},
+        "media": {"webrtc_ready": False},
+        "tokens": {"access_s": getattr(request, "param", 900)},
+    }
     async with Desk(tmp_path / "state", stations=stations, settings=settings) as endpoint:
         running = endpoint.endpoint
         trust = certificates.client_context(endpoint.ca_file)
@@ -76,6 +83,58 @@ async def choose(page: EndpointPage, label: str, value: str) -> None:
     chooser = f"document.querySelector('#agent-acts select[aria-label=\"{label}\"]')"
     await page.until(f"{chooser} !== null")
     await page.run(f"{chooser}.value = '{value}'; {chooser}.dispatchEvent(new Event('change'))")
+
+
+async def sign_in(page: EndpointPage, agent: str, password: str) -> None:
+    await page.until("!document.getElementById('gate').hidden")
+    await page.run(
+        f"document.getElementById('gate-agent').value = '{agent}';"
+        f"document.getElementById('gate-password').value = '{password}'"
+    )
+    await page.press("Sign in", within="#gate")
+
+
+@pytest.mark.parametrize("desk", [8], indirect=True)
+async def test_an_agent_signs_in_by_its_password_and_stays_so_though_tokens_end(
+    desk: Desk, tmp_path: Path
+) -> None:
+    roster = desk.endpoint.roster
+    async with EndpointPage(tmp_path / "page", desk.endpoint.url, desk.endpoint.token) as page:
+        await page.press("Sign out", within="header")
+        await sign_in(page, "1001", "a-Night-in-Porto-8")
+        await page.shows("#gate-fault", "password")
+        await page.screenshot(tmp_path / "gate.png")
+        await sign_in(page, "1001", PASSWORD)
+        await page.until("document.getElementById('link').dataset.link === 'live'")
+        await page.run("document.getElementById('agent-form').elements.device.value = '6003'")
+        await page.press("Log on", within="#agent-form")
+        await in_state(desk, "ready")
+
+        before = await page.run("sessionStorage.getItem('token')")
+        await page.until(f"sessionStorage.getItem('token') !== '{before}'")
+        await page.reload()
+        await roster.command(ANNA, SetNotReady("meal"), AgentId("9001"))
+        await page.shows("#agent-text", "Meal")
+        await page.until("document.getElementById('link').dataset.link === 'live'")
+
+        after = await page.run("sessionStorage.getItem('token')")
+        await page.press("Sign out", within="header")
+        await page.until("!document.getElementById('gate').hidden")
+        assert not await page.run("Object.keys(sessionStorage).length")
+        await revoked(desk, str(after))
+
+
+async def revoked(desk: Desk, token: str) -> None:
+    """Wait until a token proves nothing any more."""
+    trust = certificates.client_context(desk.ca_file)
+    async with EndpointClient(desk.endpoint.url, token, ssl_context=trust) as client:
+        for _ in range(600):
+            try:
+                await client.agents()
+            except RequestRefused:
+                return
+            await asyncio.sleep(0.05)
+    raise AssertionError("the token is good for ever")
 
 
 async def test_an_agent_works_at_the_page_from_log_on_to_log_off(

@@ -35,6 +35,7 @@ export class AgentDesk {
     try {
       const [who, reasons, modes] = await Promise.all(["/identity", "/directory/reasons", "/directory/modes"].map((path) => this.ask("GET", path)));
       this.#forces = who.role !== "agent";
+      this.#isSelf(who.kind === "agent" ? who.agent : "");
       this.#reasons = reasons.reasons.filter((one) => one.visible !== false);
       this.#modes = modes.modes;
     } catch { return; }
@@ -42,6 +43,13 @@ export class AgentDesk {
     const kept = sessionStorage.getItem("agent");
     if (kept && !this.#session) { this.#session = JSON.parse(kept); this.#listen(); }
     this.#draw();
+  }
+
+  /** Who has signed in as an agent need not say again who it is. */
+  #isSelf(agent) {
+    const [number, password] = ["agent", "password"].map((name) => this.form.elements[name]);
+    if (agent) { number.value = agent; }
+    number.readOnly = password.hidden = Boolean(agent);
   }
 
   /** Devices that are known here; of others an agent knows the number. */

@@ -4,6 +4,7 @@ import { AgentDesk } from "./agents.js";
 import { isIn, isOwnedBy, namesToANumber, offered, TO_A_NUMBER } from "./commands.js";
 import { callsOfOthers, dropper, giver } from "./others.js";
 import { PastCalls } from "./pastcalls.js";
+import { SignIn } from "./signin.js";
 import { Telephone } from "./telephone.js";
 
 const API = "/api/v1";
@@ -60,7 +61,7 @@ async function send(method, path, body, more = {}) {
     headers: { ...more, Authorization: `Bearer ${token}`, ...(body ? { "Content-Type": "application/json" } : {}) },
     body: body ? JSON.stringify(body) : undefined,
   });
-  if (answer.status === 401) { leave("This token is not right."); }
+  if (answer.status === 401) { leave(own.on ? "Sign in again: your time is over, or you were signed out." : "This token is not right."); }
   if (answer.ok) { return answer; }
   const content = await answer.json();
   throw Object.assign(new Error(content.text || content.error), { status: answer.status });
@@ -554,25 +555,26 @@ function leave(reason = "") {
   open?.close();
   for (const id of ["desk", "counts", "forget"]) { $(id).hidden = true; }
   $("gate").hidden = false;
-  $("gate-fault").textContent = reason;
   show("off", "not connected");
-  $("token").focus();
+  own.ask(reason);
+}
+
+/** What an agent is let in by ends: with the next one all goes on. */
+function renewed(next) {
+  token = next;
+  sessionStorage.setItem("token", token);
+  if (socket) { connect(); }
 }
 
 const past = new PastCalls({ send, make, place: $("past"), recordings: $("recordings") });
 const agents = new AgentDesk({ ask, make, token: () => token, place: $("agent"), others: $("agents"), api: API });
 const phone = new Telephone({ ask, changed: () => { past.of(phone.on ? phone.device : ""); follow(); }, speaker: $("phone-speaker") });
 
+const own = new SignIn({ api: API, form: $("gate-form"), entered: (shown) => { token = shown; enter(); }, renewed });
+
 // -- begin --------------------------------------------------------------------------------------
 
-$("gate-form").addEventListener("submit", (event) => {
-  event.preventDefault();
-  token = $("token").value.trim();
-  $("token").value = "";
-  $("gate-fault").textContent = "";
-  enter();
-});
-$("forget").addEventListener("click", () => leave());
+$("forget").addEventListener("click", () => { own.end(token); leave(); });
 $("dial").addEventListener("submit", async (event) => {
   event.preventDefault();
   state.dialled = "";
