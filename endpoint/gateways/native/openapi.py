@@ -154,7 +154,7 @@ def _types(operation: Operation) -> Iterable[type]:
 def _operation(each: Operation) -> Document:
     statuses = {401, 403, 429} if each.whose is not Whose.NOBODYS else {401}
     statuses |= {400} if each.query or each.body is not None or each.media else set()
-    statuses |= {409, 422} if each.keyed else set()
+    statuses |= {400, 408, 409, 413, 422} if each.keyed else set()
     statuses |= {408, 413, 415} if each.body is not None or each.media else set()
     found: Document = {
         "operationId": _name(each),
@@ -234,7 +234,10 @@ def _answer(each: Operation) -> Document:
     if isinstance(each.answer, str):
         if not each.answer:
             return {"description": "see asyncapi.json"}
-        return {"description": "a file", "content": {each.answer: {}}}
+        return {
+            "description": "a file",
+            "content": {kind: {} for kind in (each.answer, *each.also)},
+        }
     content: Document = {_JSON: {"schema": ref(each.answer)}}
     content |= {kind: {} for kind in each.media if kind == "application/sdp"}
     content |= {kind: {} for kind in each.also}

@@ -230,6 +230,7 @@ RECORDS = (
         "text/csv",
         *_RECORD_QUERY,
         Query("format", "As what.", {"type": "string", "enum": ["csv", "jsonl"]}),
+        also=("application/jsonl",),
     ),
     _get(
         "/records/{call}",

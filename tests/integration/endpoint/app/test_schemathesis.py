@@ -41,6 +41,8 @@ async def asked(surroundings: dict[str, str], directory: Path, *options: str) ->
             *(sys.executable, "-c", SCHEMATHESIS),
             *("--config-file", SETTINGS, "run", url, "--checks", "all", "--no-color"),
             *("--header", f"Authorization: Bearer {TOKEN}"),
+            # A password costs time, and more on a machine that is busy.
+            *("--request-timeout", "60"),
             *NOT_HTTP,
             *options,
             stdout=PIPE,
