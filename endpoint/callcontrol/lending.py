@@ -93,8 +93,9 @@ def come_home(turn: Turn) -> None:
         if call.away is None or call.is_cleared:
             continue
         second = turn.call(call.away)
-        if any(each.is_live and each.held_for == second.id for each in call.connections):
-            continue  # it is there still
+        there = {each.leg for each in second.connections if each.is_live}
+        if any(each.leg in there for each in call.connections if each.held_for == second.id):
+            continue
         call = replace(call, away=None)
         turn.put_call(call)
         for back in (each for each in call.connections if each.is_live):

@@ -138,6 +138,10 @@ class Mutant:
     package: str = PACKAGE
 
 
+SHARED = (ast.expr_context, ast.boolop, ast.operator, ast.unaryop, ast.cmpop)
+"""Of each of these there is one node for all trees, which can have no place."""
+
+
 # -- making them ----------------------------------------------------------------------------------
 
 
@@ -149,6 +153,8 @@ class _At(ast.NodeTransformer):
         self._change = change
 
     def visit(self, node: ast.AST) -> ast.AST | None:
+        if isinstance(node, SHARED):
+            return node
         if getattr(node, "place", None) == self._place:
             return self._change(node)
         return self.generic_visit(node)
@@ -171,6 +177,8 @@ class Module:
         node.place = len(self._inside)  # type: ignore[attr-defined]
         self._inside[node.place] = function  # type: ignore[attr-defined]
         for child in ast.iter_child_nodes(node):
+            if isinstance(child, SHARED):
+                continue
             named = isinstance(child, ast.FunctionDef | ast.ClassDef)
             self._number(child, child.name if named else function)  # type: ignore[attr-defined]
             self._parents[child.place] = node  # type: ignore[attr-defined]
@@ -178,6 +186,8 @@ class Module:
     def nodes(self) -> Iterator[tuple[ast.AST, ast.AST | None]]:
         """Every node with the one around it."""
         for node in ast.walk(self._tree):
+            if isinstance(node, SHARED):
+                continue
             yield node, self._parents.get(node.place)  # type: ignore[attr-defined]
 
     def mutant(self, node: ast.AST, what: str, change: Change) -> Mutant:

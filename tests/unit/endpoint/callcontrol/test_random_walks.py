@@ -235,6 +235,16 @@ LENT: list[Stimulus] = [
 ]
 
 
+def test_who_is_lent_is_home_when_its_call_is_over_though_it_was_to_be_transferred() -> None:
+    """A walk has found it: B, a device that may command, asks for it while C does not talk yet."""
+    walk = Walk()
+    asked = commands.SingleStepTransfer(B, "6001", CallId("i-1"))
+    for stimulus in (*LENT[:4], asked, LegReleased(LegId("i.3"), Cause.NORMAL, Side.DEVICE)):
+        walk.try_to(stimulus)
+    assert not any(call.away for call in walk.state.calls if not call.is_cleared)
+    walk.end()
+
+
 def test_who_has_left_a_call_comes_back_by_a_conference_of_another() -> None:
     """The record keeps both times that A was in it."""
     walk = Walk()
