@@ -207,7 +207,7 @@ def _of_levels(
 ) -> Iterator[tuple[str, object, str]]:
     for index, each in enumerate(levels):
         if each.skill not in codes:
-            yield f"skills[{index}].skill", each.skill, _one_of("skill", codes)
+            yield f"skills[{index}].skill", each.skill, _one_of("a skill", codes)
         elif any(each.skill == other.skill for other in levels[:index]):
             yield f"skills[{index}].skill", f"{each.skill} twice", "each skill once"
         if not 1 <= each.level <= 9:
@@ -239,7 +239,7 @@ def _of_queue(
     reason = queue.no_answer_reason
     if queue.no_answer is NoAnswer.LEAVE:
         if reason not in reasons:
-            yield wrong("no_answer_reason", reason, _one_of("leave reason", reasons))
+            yield wrong("no_answer_reason", reason, _one_of("a leave reason", reasons))
     elif reason:
         yield wrong("no_answer_reason", reason, "nothing: it goes with no_answer leave alone")
     if queue.announce_every_s and not 5 <= queue.announce_every_s <= 3600:
@@ -270,7 +270,7 @@ def _of_overflow(
     if overflow.queue:
         others = [each.code for each in contents.queues if each.code != code]
         if overflow.queue not in others:
-            yield ".queue", overflow.queue, _one_of("other queue", others)
+            yield ".queue", overflow.queue, _one_of("another queue", others)
 
 
 def _of_mode(mode: WorkMode, codes: Collection[str]) -> Iterator[Mistake]:
@@ -284,7 +284,7 @@ def _of_mode(mode: WorkMode, codes: Collection[str]) -> Iterator[Mistake]:
     if mode.basic is BasicMode.NONE:
         yield wrong("basic", "NONE", "another basic mode: nobody works in none")
     if mode.skill and mode.skill not in codes:
-        yield wrong("skill", mode.skill, _one_of("skill", codes))
+        yield wrong("skill", mode.skill, _one_of("a skill", codes))
     if mode.skill and not mode.takes_calls:
         yield wrong("skill", mode.skill, "nothing: no calls are offered in such a mode")
     if not -1_000_000 <= mode.position <= 1_000_000:
@@ -324,6 +324,6 @@ def _said(found: object) -> str:
 
 def _one_of(what: str, codes: Collection[str]) -> str:
     if not codes:
-        return f"a {what} of the directory, and there is none"
+        return f"{what} of the directory, and there is none"
     shown = ", ".join(sorted(codes)[:10])
-    return f"a {what} of the directory: {shown}{', …' if len(codes) > 10 else ''}"
+    return f"{what} of the directory: {shown}{', …' if len(codes) > 10 else ''}"

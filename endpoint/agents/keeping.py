@@ -120,8 +120,9 @@ class Clocks:
     wall: datetime
 
     def to_wall(self, at: float) -> datetime:
-        """A moment of the loop's."""
-        return self.wall + timedelta(seconds=at - self.loop)
+        """A moment of the loop's, to the millisecond: asked again it is the same."""
+        moment = self.wall + timedelta(seconds=at - self.loop)
+        return moment + timedelta(microseconds=500 - (moment.microsecond + 500) % 1000)
 
     def to_loop(self, at: datetime) -> float:
         """A moment of the wall's."""

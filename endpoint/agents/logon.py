@@ -122,7 +122,7 @@ def check(
     if not agent.enabled:
         raise LogOnRefused(Refusal.AGENT_DISABLED, f"agent {agent.id} may not log on at present")
     if not is_ours:
-        why = f"{device} is no device of ours: no extension, account or station"
+        why = f"nobody works at {device}: it is no extension, account or station of ours"
         raise LogOnRefused(Refusal.UNKNOWN_DEVICE, why)
     if not may_use(agent, device):
         allowed = ", ".join(agent.devices)

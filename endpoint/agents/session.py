@@ -9,7 +9,7 @@ Events are the difference between before and after.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TypedDict
 
 from endpoint.agents.events import (
@@ -41,6 +41,8 @@ class Rest:
     """Why it does not: the code of a leave reason."""
     logs_off: LogOffCause | None = None
     """It is logged off."""
+    by: AgentId | None = field(default=None, compare=False)
+    """Who wanted it so in a call, where it was not the agent itself; until it is so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +170,10 @@ def log_on(session: Session, by: AgentId | None = None) -> tuple[AgentEvents, ..
 def apply(session: Session, what: Input, now: float, by: AgentId | None = None) -> Outcome:
     """What becomes of a session. Raises CommandRejected; then nothing has changed."""
     after = _changed(session, what, now)
+    if not isinstance(what, AgentCommand):
+        by = after.rest.by
+    elif after.busy:
+        after = replace(after, rest=replace(after.rest, by=by))
     if after.rest.logs_off is not None and not after.busy:
         was, lasted_s = session.state, now - session.since
         about = _about(after, by)
@@ -175,6 +181,10 @@ def apply(session: Session, what: Input, now: float, by: AgentId | None = None) 
         return None, (gone,)
     if _standing(after) != _standing(session):
         after = replace(after, since=now)
+        if after.state in (AgentState.READY, AgentState.NOT_READY):
+            after = replace(after, rest=replace(after.rest, by=None))
+        elif not isinstance(what, AgentCommand):
+            by = None  # that a call begins or ends is nobody's wish
     return after, tuple(_told(session, after, now, by))
 
 

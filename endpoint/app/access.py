@@ -133,7 +133,8 @@ class Access:
             401,
             Refused(
                 "unauthorised",
-                "send the bearer token: `agent-endpoint token` prints it on the server",
+                "send a bearer token that is not over: an agent logs in anew (POST /tokens); "
+                "on the server `agent-endpoint token` prints that of the installation",
                 expected="Authorization: Bearer <token>",
             ),
             {hdrs.WWW_AUTHENTICATE: "Bearer"},

@@ -149,7 +149,7 @@ class DirectoryBook:
         def after(contents: Contents) -> Contents:
             items = items_of(contents, of)
             if any(key_of(each) == key for each in items):
-                text = f"there is a {of.one} {key} already; change it, or take another name"
+                text = f"there is {of.one} {key} already; change it, or take another name"
                 raise DirectoryRejected(409, "taken", text)
             return with_items(contents, of, [*items, item])
 

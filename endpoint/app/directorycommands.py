@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from endpoint.agents.model import Role
 from endpoint.app.context import ConfigFile
 from endpoint.app.directorycsv import level_of
 from endpoint.app.directorydesk import (
@@ -64,7 +65,7 @@ def _keeping_agent(new: bool) -> Callable[..., None]:
         name: Name = None,
         department: Annotated[str | None, typer.Option(help="Where it belongs.")] = None,
         role: Annotated[
-            str | None, typer.Option(help="agent, monitor (of --supervises), or administrator.")
+            Role | None, typer.Option(help="What it may: a monitor about those of --supervises.")
         ] = None,
         supervises: Annotated[
             list[str] | None, typer.Option(help="A department, of a monitor; may be repeated.")
@@ -88,7 +89,7 @@ def _keeping_agent(new: bool) -> Callable[..., None]:
         said = {
             "name": name,
             "department": department,
-            "role": role,
+            "role": None if role is None else str(role),
             "supervises": _filled(supervises),
             "skills": _levels(skill),
             "wrap_up_s": wrap_up,

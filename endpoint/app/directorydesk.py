@@ -286,6 +286,9 @@ def keep_one(
     elif kind == "agents" and new and password is None:
         how = f"agent-endpoint agents password {key} --generate"
         lines.append(Text(f"  It has no password and can't log on with one; set it: {how}", "dim"))
+    if isinstance(kept, wire.Agent) and kept.role == "monitor" and not kept.supervises:
+        how = f"agent-endpoint agents change {key} --supervises DEPARTMENT"
+        lines.append(Text(f"  It is a monitor of no department: {how}", "yellow"))
     output.result(result, *lines)
 
 

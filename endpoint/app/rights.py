@@ -15,13 +15,20 @@ from endpoint.agents.model import Agent, AgentId, Role
 from endpoint.app.access import IDENTITY, identity_of
 from endpoint.app.bodies import BODY_CHECK, BadRequest, BodyCheck
 from endpoint.callcontrol.permissions import is_among
+from endpoint.errors import CommandRejected
 from endpoint.gateways.native import messages as wire
 from endpoint.gateways.native.operations import OPERATIONS, Operation, Whose
 from endpoint.legs.base import DeviceId
 
 log = structlog.get_logger(__name__)
 
-NOT_PERMITTED = wire.Refused("not_permitted", "this is not for you")
+NOT_PERMITTED = wire.Refused(
+    "not_permitted",
+    "this is not for you: an agent acts for itself and the device where it is logged on, a monitor "
+    "also for the agents of its departments",
+)
+UNKNOWN_CALL = wire.Refused("unknown_call", "no such call, or it is over")
+"""Not 403: who may not see a call is not told that there is one."""
 _ABOUT_NOBODY = (Whose.NOBODYS, Whose.ANYBODYS, Whose.FOUND)
 
 
@@ -82,8 +89,7 @@ class Rights:
             case Whose.CALL:
                 if self.sees_call(identity, named["call"]):
                     return
-                # Not 403: who may not see a call is not told that there is one.
-                raise BadRequest(404, wire.Refused("unknown_call", "no such call, or it is over"))
+                raise BadRequest(404, UNKNOWN_CALL)
             case Whose.AGENT:
                 agent = self.agent(AgentId(named["agent"]))
                 if agent is not None and identity.is_about(agent):
@@ -120,7 +126,14 @@ class Rights:
         request[BODY_CHECK] = BodyCheck(
             operation.body, lambda body: self.check_body(request, operation, body)
         )
-        return await handler(request)
+        try:
+            return await handler(request)
+        except CommandRejected:
+            call = request.match_info.get("call")
+            if call is None or self.sees_call(identity_of(request), call):
+                raise
+            # Why it can't be done would tell who is in it.
+            return BadRequest(404, UNKNOWN_CALL).answer()
 
 
 def operation_of(request: web.Request) -> Operation | None:

@@ -48,7 +48,7 @@ def show_agents(config: ConfigFile = None, as_json: Json = False) -> None:
 
     found = output.run(read())
     table = Table(box=None, pad_edge=False)
-    for title in ("agent", "name", "at", "state", "for", ""):
+    for title in ("agent", "name", "at", "state", "mode", "for", ""):
         table.add_column(title, overflow="fold")
     for agent in found:
         table.add_row(
@@ -56,6 +56,7 @@ def show_agents(config: ConfigFile = None, as_json: Json = False) -> None:
             Text(agent.name),
             Text(agent.device),
             agent.state,
+            "" if agent.mode is None else str(agent.mode),
             _for(agent.since),
             Text(_more(agent), "dim"),
         )
@@ -148,7 +149,7 @@ def log_on(
     output.result(
         {"ok": True, "agent": found.agent, "delegator_id": found.delegator_id},
         Text.assemble(("✔ ", "green"), f"{agent} is {found.agent.state} at {device}"),
-        Text(f"Its session is whose who has the delegator id {found.delegator_id}", "dim"),
+        Text(f"Whoever shows this delegator id has its session: {found.delegator_id}", "dim"),
         soft_wrap=True,
     )
 
@@ -255,12 +256,11 @@ def events(
     loaded = loaded_or_fail(output, config)
 
     async def show() -> None:
-        async with (
-            running_client(loaded.config) as client,
-            client.agent_events(agent, after=after) as frames,
-        ):
-            async for frame in frames:
-                output.tell(frame, Text(_line(frame)))
+        async with running_client(loaded.config) as client:
+            await client.agent(agent)  # a WebSocket that is refused does not say why
+            async with client.agent_events(agent, after=after) as frames:
+                async for frame in frames:
+                    output.tell(frame, Text(_line(frame)))
 
     output.run(show())
 

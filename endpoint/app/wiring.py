@@ -529,7 +529,7 @@ class Endpoint:
                 self.controller,
                 self.directory_book.in_use,
                 config.agents,
-                is_ours=directory.knows,
+                is_ours=partial(self._is_seat, directory),
                 needs_no_registration=self._needs_no_registration,
                 supervision=self.supervision,
             )
@@ -548,6 +548,10 @@ class Endpoint:
             )
         )
         await enter(self.ivrs.serve(self.controller, self.queues, self.supervision.keep))
+
+    async def _is_seat(self, directory: Directory, device: DeviceId) -> bool:
+        """Whether somebody can work at a device of ours: nobody sits at an IVR."""
+        return device not in self.ivrs.codes and await directory.knows(device)
 
     def _needs_no_registration(self, device: DeviceId) -> bool:
         """Whether calls reach a device of ours though nothing has registered for it."""

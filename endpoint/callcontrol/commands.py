@@ -165,6 +165,8 @@ class ClearConnection:
     """Which call; not needed when the device is in one only."""
     connection: ConnectionId | None = None
     """Who leaves, where it is not the device itself."""
+    unanswered: bool = False
+    """As nobody has answered there for long enough."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -116,8 +116,12 @@ def drop(turn: Turn, command: ClearConnection) -> None:
         why = f"{command.device} neither talks with {theirs.number} in call {call.id} nor"
         why = f"{why} supervises anybody there"
         raise refused(Rejection.NOT_PERMITTED, command, why)
-    cause = Cause.NORMAL if turn.is_up(theirs) else Cause.CANCELLED
-    over = ended_by_us(cause, command.device, f"dropped by {command.device}")
+    cause, why = Cause.CANCELLED, f"dropped by {command.device}"
+    if turn.is_up(theirs):
+        cause = Cause.NORMAL
+    elif command.unanswered:
+        cause, why = Cause.NO_ANSWER, "rang for long enough"
+    over = ended_by_us(cause, command.device, why)
     turn.end(call.id, theirs, over, failed=False)
 
 

@@ -218,7 +218,7 @@ class Session:
 
     def withdraw(self) -> None:
         """See `Waiting`."""
-        self._begin(self._take_back())
+        self._begin(self._take_back(unanswered=True))
 
     def turned_away(self, reason: str) -> None:
         """See `Waiting`."""
@@ -251,7 +251,7 @@ class Session:
         if not await self._transfer(device, ticket):
             self._around.queues.refused(self, Cause.UNREACHABLE)
 
-    async def _take_back(self) -> None:
+    async def _take_back(self, *, unanswered: bool = False) -> None:
         async with self._transferring:
             found = self._found()
             if found is None or found[1].transfer is None:
@@ -260,7 +260,8 @@ class Session:
             target = call.transfer.target if call.transfer is not None else None
             for each in call.connections:
                 if each.is_live and each.leg == target:
-                    await self._submit(ClearConnection(self.device, call.id, each.id))
+                    over = ClearConnection(self.device, call.id, each.id, unanswered)
+                    await self._submit(over)
 
     # -- what is decided --------------------------------------------------------------------------
 

@@ -198,7 +198,7 @@ async def test_who_does_not_answer_is_passed_over_and_the_caller_goes_on_waiting
         await desk.desk.let_pass(SALES.ring_s - 0.1)
         assert not first.is_over
         await answered(desk, C)
-        assert first.release_cause is Cause.CANCELLED
+        assert first.release_cause is Cause.NO_ANSWER
         assert desk.exchange.heard()["10001"] == {C}
 
 

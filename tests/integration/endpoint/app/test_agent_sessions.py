@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -10,13 +11,15 @@ import msgspec
 import pytest
 from aiohttp import hdrs
 
+from endpoint.app import certificates
+from endpoint.app.wiring import Endpoint
 from endpoint.client.agents import AgentFrames
 from endpoint.client.client import EndpointClient
 from endpoint.client.errors import RequestRefused
 from endpoint.gateways.native import agentmessages as wire
 from endpoint.gateways.native import directorymessages as directory
 
-from .conftest import Desk
+from .conftest import Desk, configuration
 
 pytestmark = pytest.mark.integration
 
@@ -110,6 +113,18 @@ async def test_each_refusal_of_a_log_on_has_its_word_and_status(
         async with desk.http.post(url, json=wanted, headers=desk.bearer) as answer:
             found.append((agent, wanted, answer.status, (await answer.json())["error"]))
     assert found == REFUSALS
+
+
+async def test_nobody_sits_at_an_ivr(state_directory: Path) -> None:
+    survey = {"code": "999", "flow": "survey"}
+    async with Endpoint(configuration(state_directory, ivr=[survey])) as endpoint:
+        trust = certificates.client_context(endpoint.certificate.authority)
+        url = f"https://localhost:{endpoint.http.port}"
+        async with EndpointClient(url, endpoint.token, ssl_context=trust) as client:
+            await client.add_to_directory("agents", directory.Agent("1001"))
+            with pytest.raises(RequestRefused) as refused:
+                await client.log_on("1001", wire.LogOnAgent("999"))
+    assert (refused.value.reason, refused.value.status) == ("unknown_device", 404)
 
 
 async def test_how_long_an_agent_was_what_is_added_up(client: EndpointClient) -> None:

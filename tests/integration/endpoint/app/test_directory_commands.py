@@ -90,7 +90,7 @@ def test_what_is_wrong_is_told_and_changes_nothing(here: Path) -> None:
         (("agents", "remove", "1009"), ExitCode.CALL_FAILED, "there is no agent 1009"),
         (("agents", "change", "1009", "--name", "x"), ExitCode.CALL_FAILED, "no agent 1009"),
         (("agents", "change", "1001"), ExitCode.USAGE, "what is to be changed"),
-        (("agents", "change", "1001", "--role", "king"), ExitCode.CALL_FAILED, "king"),
+        (("agents", "change", "1001", "--role", "king"), ExitCode.USAGE, "not one of 'agent'"),
         (("agents", "add", "1003", "--skill", "sales:x"), ExitCode.USAGE, "CODE:LEVEL"),
         (("skills", "remove", "sales"), ExitCode.CALL_FAILED, "in use by agent 1001"),
         (("queues", "add", "q"), ExitCode.CALL_FAILED, "a skill at least"),

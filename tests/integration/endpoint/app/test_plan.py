@@ -377,6 +377,7 @@ def test_a_rule_that_leads_to_nobody_is_kept_and_told(here: Path, monkeypatch: A
 def test_a_list_in_a_pipe_has_each_rule_in_one_line_and_a_narrow_terminal_all_of_it(
     here: Path, monkeypatch: Any
 ) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
     name, text = "a name of more words than a column has", "Nobody is called here. " * 6
     cli("add", name, "--pattern", "0123456789" * 6, "--refuse", "--text", text.strip())
     (line,) = [each for each in cli("list").splitlines() if name in each]

@@ -174,6 +174,19 @@ def test_a_mode_may_bind_to_one_skill() -> None:
     assert replace(bound, skills=()).serves == (SkillLevel("1001"),)
 
 
+def test_whose_wish_it_was_in_a_call_is_told_when_it_comes_true_and_once() -> None:
+    busy, _ = after(READY, CallBegan())
+    forced, told = apply(busy, SetNotReady("training"), 5, by=AgentId("900"))
+    assert forced is not None
+    assert [each.by for each in told] == ["900"]
+    working, told = after(forced, CallEnded(wraps_up=True), now=6.0)
+    assert [each.by for each in told] == [None], "that the call is over is nobody's wish"
+    away, told = after(working, TimePassed(), now=20.0)
+    assert [(type(each), each.by) for each in told] == [(AgentNotReady, "900")]
+    _, told = after(away, SetReady(), CallBegan(), CallEnded(), now=30.0)
+    assert {each.by for each in told} == {None}
+
+
 def test_whose_doing_it_was_is_told() -> None:
     _, events = apply(READY, SetNotReady("training"), 5, by=AgentId("900"))
     assert [each.by for each in events] == ["900"]
