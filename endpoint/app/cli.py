@@ -7,6 +7,7 @@ endpoint, its database and its media take two seconds to load, and most commands
 from __future__ import annotations
 
 import asyncio
+import gc
 import platform
 import signal
 import sys
@@ -133,6 +134,7 @@ async def _serve(loaded: Loaded, output: Output) -> None:
         loop.add_signal_handler(number, signalled)
     async with Endpoint(loaded.config, origins=loaded.origins) as endpoint:
         _announce(endpoint, loaded, output)
+        forget_what_stays()
         await stop.wait()
         output.progress("Stopping: no new calls; press Ctrl-C again to hang up at once.")
         async with asyncio.TaskGroup() as group:
@@ -141,6 +143,15 @@ async def _serve(loaded: Loaded, output: Output) -> None:
             await asyncio.wait((drain, waiting), return_when=asyncio.FIRST_COMPLETED)
             drain.cancel()
             waiting.cancel()
+
+
+def forget_what_stays() -> None:
+    """Look no more for garbage among all that a start has made, which stays anyway.
+
+    Each look through these hundreds of thousands of things held all calls up for 0.2 s.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def _announce(endpoint: Endpoint, loaded: Loaded, output: Output) -> None:

@@ -31,8 +31,8 @@ MOST_BUSY: Final = 0.8
 """Of the agents, at once: whoever has just hung up rests a little."""
 EVENT_P99_MS: Final = 100.0
 AGENT_KB: Final = 30.0
-HELD, BACK, AWAY, READY = 0.3, 0.5, 0.6, 0.7
-"""When in a call each is asked for, as a share of it."""
+HELD, BACK, AWAY, READY = 0.313, 0.527, 0.611, 0.705
+"""When in a call each is asked for, as a share of it: not just when others begin theirs."""
 
 
 class Answered(NamedTuple):

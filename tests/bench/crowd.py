@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import sys
 from collections.abc import AsyncIterator, Mapping
@@ -138,6 +139,8 @@ def _say(text: str) -> None:
 
 def main() -> None:
     """Run until stdin ends."""
+    # It keeps every packet: to look through all of them for garbage takes longer than a packet may.
+    gc.disable()
     # Not more than the line: the rest is read by the loop.
     with open(0, "rb", buffering=0, closefd=False) as stdin:
         members = msgspec.json.decode(stdin.readline(), type=Members)

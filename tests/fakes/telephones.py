@@ -25,6 +25,8 @@ from endpoint.media.rtcp import is_rtcp
 from endpoint.media.rtp import HEADER, HEADER_SIZE
 from signaling.errors import LocalProtocolError
 from signaling.sip.auth import DigestCredentials
+from signaling.sip.overload import CallLimits
+from signaling.sip.rates import Rate
 from signaling.sip.uri import Uri
 from signaling.user_agent import (
     Account,
@@ -37,6 +39,8 @@ from signaling.user_agent import (
 )
 
 HOST = "127.0.0.1"
+UNLIMITED = CallLimits(rate=Rate(10_000, 10_000))
+"""All are called by one endpoint, as fast as it can: none of them says that it has too much."""
 PACKET = 160
 PACKET_S = 0.02
 GRID_HZ = 50
@@ -250,7 +254,7 @@ class Telephones:
 @asynccontextmanager
 async def telephones(server: str, password: str) -> AsyncIterator[Telephones]:
     """Telephones at a registrar, `host:port` over UDP; none yet. All are gone at the end."""
-    async with UserAgent(UserAgentConfig()) as user_agent:
+    async with UserAgent(UserAgentConfig(calls=UNLIMITED)) as user_agent:
         await user_agent.listen_udp(HOST, 0)
         opened = Telephones(server, password, user_agent)
         async with asyncio.TaskGroup() as group:
