@@ -15,8 +15,8 @@ import asyncio
 import secrets
 import signal
 import tempfile
-from collections.abc import AsyncIterator, Iterable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -31,7 +31,7 @@ from rich.text import Text
 
 from endpoint.app import certificates
 from endpoint.app.demorecording import RECORDED_HZ, recorded
-from endpoint.app.ports import can_bind
+from endpoint.app.ports import PortTaken, can_bind
 from endpoint.app.settings import (
     Config,
     HttpSettings,
@@ -42,11 +42,11 @@ from endpoint.app.settings import (
     SupervisionSettings,
 )
 from endpoint.app.trunksettings import RuleSettings, TrunkPeerSettings, TrunkSettings
-from endpoint.app.wiring import Endpoint, add_extension
+from endpoint.app.wiring import Endpoint, Trace, add_extension
 from endpoint.audio import tones
 from endpoint.audio.frame import SAMPLE_RATE_HZ
 from endpoint.audio.wav import WavWriter
-from endpoint.callcontrol.events import CallInformation
+from endpoint.callcontrol.events import CallInformation, Established
 from endpoint.client.client import EndpointClient
 from endpoint.ivr import hashes
 from endpoint.legs.audio_end import Protection
@@ -84,6 +84,8 @@ SURVEY, PASSWORD = "999", "8888"
 SECRET = "4711"
 """The customer's, whose hash the endpoint has."""
 _IVR_HZ = tones.PARTY_TONES_HZ[-1]
+STARTS = 5
+"""So often are ports looked for that nobody has."""
 _PROMPTS_S = {"enter_password": 20, "verified": 1, "rate": 20, "thanks": 1}
 """How long each prompt is that a call meets: as long as it takes to hear it, or to press a key."""
 
@@ -196,8 +198,12 @@ class Stage:
         ]
 
     async def _dial(self) -> None:
+        events = self.endpoint.controller.subscribe()
         self.call = (await self.client.make_call(AGENT, CUSTOMER)).call
         await self.customer.when(lambda status: status.call is CallState.CONNECTED)
+        async for numbered in events:  # the endpoint is told of it a moment after he has answered
+            if isinstance(numbered.event, Established) and numbered.event.call == self.call:
+                return
 
     async def _audio_came_as_it_must(self) -> dict[str, Any]:
         return self._audio_of(self.agent, self.customer)
@@ -362,8 +368,8 @@ async def staged(directory: Path) -> AsyncIterator[Stage]:
     async with AsyncExitStack() as lives:
         enter = lives.enter_async_context
         telephone = await enter(fleet.party(TELEPHONE, answer=AnswerMode.AUTOMATIC))
-        config = _config(directory, await telephone.address())
-        endpoint = await enter(Endpoint(config, trace=remember))
+        address = await telephone.address()
+        endpoint = await _started(enter, directory, address, remember)
         passwords = {number: secrets.token_urlsafe(18) for number in (*EXTENSIONS, REMOTE)}
         realm = endpoint.config.sip.realm
         for number, password in passwords.items():
@@ -398,6 +404,16 @@ def _write_prompts(directory: Path) -> None:
         with (directory / f"{name}.wav").open("wb") as file:
             WavWriter(file, SAMPLE_RATE_HZ, channels=1).write(tones.tone(_IVR_HZ, seconds * 1000))
     (directory / "passwords.toml").write_text(f'{CUSTOMER} = "{hashes.make(SECRET)}"\n')
+
+
+async def _started(
+    enter: Callable[[Endpoint], Awaitable[Endpoint]], directory: Path, telephone: str, trace: Trace
+) -> Endpoint:
+    """The endpoint, with other ports where somebody who begins just now has taken those."""
+    for _ in range(STARTS - 1):
+        with suppress(PortTaken):
+            return await enter(Endpoint(_config(directory, telephone), trace=trace))
+    return await enter(Endpoint(_config(directory, telephone), trace=trace))
 
 
 def _config(directory: Path, telephone: str) -> Config:

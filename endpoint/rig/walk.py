@@ -31,7 +31,7 @@ class WalkSettings:
     """Audio that must be right in full after that, with no hole in it."""
     poll_s: float = 0.02
     """How often the ears are asked while a step is not right yet."""
-    step_timeout_s: float = 8.0
+    step_timeout_s: float = 20.0
     """A step that is not right by then has failed."""
 
 

@@ -357,6 +357,7 @@ async def interactions(ground: Ground) -> list[Row]:
 
         outcomes = await asyncio.gather(*map(one, range(count)), return_exceptions=True)
         cpu_ms = 1000 * (cpu_time_s(at.pid) - before_s) / count
+        await asyncio.sleep(LOOK_S)  # the audio of the last ones is on its way
         heard = await at.crowd.heard()
         column = columns(at.crowd)
     done = [each for each in outcomes if isinstance(each, Done)]

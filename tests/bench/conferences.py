@@ -96,7 +96,9 @@ async def _open(at: Office, room: Sequence[str]) -> str:
 async def _measure(at: Office, rooms: Sequence[Sequence[str]], seconds: float) -> Measured:
     """What it costs for so long, and what is heard. Raises AssertionError where a leg is deaf."""
     await at.crowd.heard()
-    loop = asyncio.get_running_loop()
+    # The telephones said nothing while they wrote that down.
+    await asyncio.sleep(SETTLE_S)
+    loop, since = asyncio.get_running_loop(), now()
     before, began = cpu_time_s(at.media_pid), loop.time()
     await asyncio.sleep(seconds)
     used_s, passed_s = cpu_time_s(at.media_pid) - before, loop.time() - began
@@ -105,7 +107,7 @@ async def _measure(at: Office, rooms: Sequence[Sequence[str]], seconds: float) -
     for room in rooms:
         for user in room:
             others = [at.crowd.columns[tones_hz[each]] for each in room if each != user]
-            voices = heard[user].voices
+            voices = heard[user].voices[heard[user].at >= since]
             assert len(voices), f"{user} hears nothing"
             expected = np.isin(np.arange(voices.shape[1]), others)
             wrong += int((voices != expected).sum())

@@ -425,7 +425,7 @@ async def quality_by_command(endpoint: Endpoint) -> Any:
         )
         async with asyncio.timeout(PATIENCE_S):
             printed.append((await process.communicate())[0].decode())
-        assert process.returncode == 0
+        assert process.returncode == 0, printed
     assert f"{CUSTOMER}: PCMU · unprotected" in printed[0]
     assert f"{CUSTOMER}, from it: No packet comes from the far end." in printed[0]
     return json.loads(printed[1])
@@ -440,7 +440,7 @@ async def test_the_demo_walks_its_steps_and_prints_them_as_json():
         printed, _ = await process.communicate()
 
     document = json.loads(printed)
-    assert process.returncode == 0
+    assert process.returncode == 0, document
     assert document["ok"] is True
     assert [step["name"] for step in document["steps"]] == [
         "dial",

@@ -13,6 +13,7 @@ from endpoint.agents.model import AgentId
 from endpoint.agents.session import SetNotReady
 from endpoint.app import certificates
 from endpoint.callcontrol.commands import ClearConnection, MakeCall
+from endpoint.callcontrol.events import Established
 from endpoint.client.client import EndpointClient
 from endpoint.client.errors import RequestRefused
 from endpoint.gateways.native import directorymessages as directory
@@ -160,8 +161,12 @@ async def test_an_agent_works_at_the_page_from_log_on_to_log_off(
         await page.press("Ready", within="#agent-acts")
         await in_state(desk, "ready")
 
+        events = desk.endpoint.controller.subscribe()
         made = await desk.endpoint.controller.submit(MakeCall(DeviceId(SEAT), "6005"))
         await page.shows("#agent-text", "in a call")
+        async with asyncio.timeout(PATIENCE_S):
+            while not isinstance((await anext(events)).event, Established):
+                pass  # what nobody has answered needs no work after it
         await desk.endpoint.controller.submit(ClearConnection(DeviceId(SEAT), made.call))
         await page.shows("#agent-text", "s left")
         await page.screenshot(tmp_path / "agent.png")
