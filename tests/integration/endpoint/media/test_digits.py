@@ -104,13 +104,16 @@ async def test_tones_are_found_while_they_are_forwarded_untouched(
     await studio.connect(b)
     await studio.route("AB", "BA")
     pause = np.zeros(1600, dtype=np.int16)
-    keys = [part for digit in "19#D" for part in (render_digit(digit, 100), pause)]
+    pressed = [("1", 100), ("9", 100), ("#", 600), ("D", 100)]
+    keys = [part for press in pressed for part in (render_digit(*press), pause)]
     frames = frames_of(np.concatenate([*keys, pause, pause]), 8000)
     a.say([encode(G711.PCMU, frame) for frame in frames])
     a.talk_to(studio.addresses["A"])
-    told = await studio.until_notice(m.DigitReceived, 4)
-    assert "".join(notice.digit for notice in told[:4]) == "19#D"
-    assert all(notice.in_band and 60 <= notice.duration_ms <= 120 for notice in told)
+    told = (await studio.until_notice(m.DigitReceived, 4))[:4]
+    assert "".join(notice.digit for notice in told) == "19#D"
+    assert all(notice.in_band for notice in told)
+    # How long it was heard to be pressed: what is late on a busy machine adds some concealment.
+    assert max(told, key=lambda notice: notice.duration_ms).digit == "#"
     assert b.digits_in_audio().startswith("19#")
     sent = {encode(G711.PCMU, frame) for frame in frames}
     assert all(bytes(each.packet.payload) in sent for each in b.heard)

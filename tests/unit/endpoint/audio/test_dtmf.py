@@ -5,7 +5,7 @@ import pytest
 
 from endpoint.audio.codec import ulaw_decode, ulaw_encode
 from endpoint.audio.dtmf import DIGITS, DtmfDetector, frequencies_of, render_digit
-from endpoint.audio.frame import Samples
+from endpoint.audio.frame import FRAME_MS, Samples
 from endpoint.audio.tones import MUSIC_ON_HOLD, PARTY_TONES_HZ, render, tone
 
 pytestmark = pytest.mark.unit
@@ -24,6 +24,13 @@ def test_every_digit_is_found_once_in_order() -> None:
 
 def test_the_same_digit_twice_is_two_digits() -> None:
     assert DtmfDetector().receive_audio(dialled("9911")) == list("9911")
+
+
+@pytest.mark.parametrize("pressed_ms", [40, 100, 240, 1000])
+def test_a_press_is_as_long_as_it_was_to_a_block(pressed_ms: int) -> None:
+    ((digit, duration_ms),) = DtmfDetector().receive_presses(dialled("7", pressed_ms))
+    assert digit == "7"
+    assert abs(duration_ms - pressed_ms) <= FRAME_MS
 
 
 def test_digits_are_found_however_the_audio_is_cut() -> None:
