@@ -49,7 +49,10 @@ class KeptSession(msgspec.Struct, frozen=True, kw_only=True):
     """After the call that it is in."""
     wrap_up: bool = False
     wrap_up_ends_at: datetime | None = None
+    busy: bool = False
+    """In a call, also where the agent was told of none yet that goes on."""
     calls: tuple[OwnCall, ...] = ()
+    """Those that it was told of."""
     owner: str
     """The digest of its `delegator_id`."""
     turn: int = 1
@@ -154,6 +157,7 @@ def keep(
         wraps_up=wraps_up,
         wrap_up=session.wrap_up is not None,
         wrap_up_ends_at=None if ends_at is None else clocks.to_wall(ends_at),
+        busy=session.busy,
         calls=tuple(calls),
         owner=owner.digest,
         turn=owner.turn,
@@ -179,7 +183,7 @@ def restored(agent: AgentId, kept: KeptSession, clocks: Clocks) -> tuple[Session
         skills=kept.skills,
         wrap_up_s=kept.wrap_up_s,
         since=min(clocks.loop, clocks.to_loop(kept.since)),
-        busy=bool(kept.calls),
+        busy=kept.busy or bool(kept.calls),
         wrap_up=wrap_up,
         reachable=kept.reachable,
     )

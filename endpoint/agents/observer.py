@@ -9,6 +9,7 @@ import structlog
 
 from endpoint.agents.directory import Directory
 from endpoint.agents.events import LogOffCause
+from endpoint.agents.keeping import OwnCall
 from endpoint.agents.parts import Parts
 from endpoint.agents.place import Place
 from endpoint.agents.places import Places
@@ -51,9 +52,13 @@ class Observer:
             for event in self._controller.registrations()
         )
 
-    def calls_of(self, device: DeviceId) -> set[CallId]:
+    def calls_of(self, device: DeviceId) -> dict[CallId, OwnCall]:
         """Those that a device is in now; they are known to be its own from now on."""
-        calls = self._living(device)
+        connections = self._controller.whereabouts.connections_of(device)
+        calls = {
+            call.id: OwnCall(at.id, call.id, own.id, call.calling, call.called)
+            for at, call, own in connections
+        }
         self._parts.set_calls(device, calls)
         return calls
 
@@ -120,7 +125,7 @@ class Observer:
     def _look_at_all(self) -> None:
         """See what is so of everybody who is logged on."""
         for device, place in tuple(self._places.at.items()):
-            calls = self.calls_of(device)
+            place.calls = calls = self.calls_of(device)
             session = place.session
             assert session is not None  # `at` has those that are logged on
             if calls and not session.busy:

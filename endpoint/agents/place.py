@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from endpoint.agents.eventlog import AgentLog
@@ -99,10 +99,10 @@ class Place:
                 now[call] = known
         self.calls = now
 
-    def begin(self, session: Session, owner: Owner) -> None:
-        """Somebody logs on."""
+    def begin(self, session: Session, owner: Owner, calls: Mapping[CallId, OwnCall]) -> None:
+        """Somebody logs on, whose device is in these calls."""
         self.session, self.owner = session, owner
-        self.calls, self.talked, self.of_queue = {}, False, False
+        self.calls, self.talked, self.of_queue = dict(calls), False, False
 
     def end(self) -> None:
         """Nobody is logged on any more; whoever listened does so to the last event."""

@@ -142,12 +142,11 @@ class Places:
         if kept.session is None:
             return
         session, owner = restored(kept.agent, kept.session, self.clocks())
-        place.begin(session, owner)
+        place.begin(session, owner, {})
         place.own_skills, place.own_wrap_up = kept.session.own_skills, kept.session.own_wrap_up
         self.at[session.device] = place
-        calls = kept.session.calls
-        if calls:
-            ended = [event for call in calls for event in lost(call, session.device)]
+        if session.busy:
+            ended = [event for call in kept.session.calls for event in lost(call, session.device)]
             self.apply(place, CallEnded(kept.session.wraps_up), first=ended)
         self.set_timer(place)
 

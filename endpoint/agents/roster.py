@@ -332,7 +332,7 @@ class Roster:
             busy=bool(calls),
         )
         owner, delegator_id = new_owner(wanted.liveness, now)
-        place.begin(session, owner)
+        place.begin(session, owner, calls)
         place.own_skills = wanted.skills is not None
         place.own_wrap_up = wanted.wrap_up_s is not None
         self._places.at[device] = place

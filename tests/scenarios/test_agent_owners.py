@@ -335,3 +335,17 @@ async def test_a_log_off_that_waited_for_the_end_of_a_call_is_done_after_a_kill(
         left = keeping.left()
     async with open_centre(keeping=keeping, left=left) as centre:
         assert await cause_of_end(centre) is LogOffCause.ASKED
+
+
+async def test_who_has_logged_on_in_a_call_hears_after_a_crash_that_it_is_over() -> None:
+    """Nothing was told of that call since: its end is told all the same, and what follows."""
+    keeping = MemoryKeeping()
+    async with open_centre(keeping=keeping) as centre:
+        await centre.answered_call()
+        await centre.log_on()
+        names = await centre.story()
+        assert names == ["AgentLoggedOn", "AgentBusy"]
+        left = keeping.left()
+    async with open_centre(keeping=keeping, left=left) as centre:
+        assert await centre.story(after=2) == ["ConnectionCleared", "CallCleared", "AgentReady"]
+        assert centre.state() == "ready"
