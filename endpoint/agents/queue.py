@@ -66,9 +66,10 @@ class Place:
     """Where it rings."""
     until: float | None = None
     """When it has rung there for long enough; None: it has, and is being taken back."""
-    overflows_at: float | None = None
-    announced_at: float | None = None
-    """When it is to be told its position next."""
+    stays: bool = False
+    """It was to go on, and could not."""
+    told_at: float = 0.0
+    """When it was told its position last, or came."""
     calls_back: bool = False
     """Nobody waits on the line: who has called is to be called."""
     not_before: float | None = None
@@ -237,7 +238,7 @@ def call_back(state: State, ticket: Ticket, now: float) -> Outcome:
     turn = _Turn(state, now)
     place = state.place(ticket)
     if place is not None and place.at is None:
-        turn.put(replace(place, calls_back=True, overflows_at=None, announced_at=None))
+        turn.put(replace(place, calls_back=True))
     return turn.settle()
 
 
@@ -269,7 +270,9 @@ def seen(state: State, members: Iterable[Member], now: float) -> Outcome:
 
 def configured(state: State, queues: Iterable[QueueSettings], now: float) -> Outcome:
     """How the queues are from now on. Calls in one that is no more are turned away."""
-    return settle(replace(state, queues={each.code: each for each in queues}), now)
+    waiting = tuple(replace(each, stays=False) for each in state.waiting)
+    now_queues = {each.code: each for each in queues}
+    return settle(replace(state, queues=now_queues, waiting=waiting), now)
 
 
 def settle(state: State, now: float) -> Outcome:
@@ -285,10 +288,26 @@ def deadline(state: State) -> float | None:
     idle = [each for each in state.waiting if each.at is None]
     due = [each.until for each in state.waiting]
     for each in idle:
-        due += [each.overflows_at, each.announced_at, each.not_before]
+        due.append(each.not_before)
+        if (settings := state.queues.get(each.queue)) is not None:
+            due += [_overflows_at(each, settings), _announced_at(each, settings)]
     if idle:
         due += state.rests.values()
     return min((each for each in due if each is not None), default=None)
+
+
+def _overflows_at(place: Place, settings: QueueSettings) -> float | None:
+    """When one that waits there has waited for too long."""
+    over = settings.overflow
+    if over is None or over.after_s is None or place.stays or place.calls_back:
+        return None
+    return place.joined + over.after_s
+
+
+def _announced_at(place: Place, settings: QueueSettings) -> float | None:
+    """When one that waits there is to be told its position next."""
+    every_s = settings.announce_every_s
+    return place.told_at + every_s if every_s > 0 and not place.calls_back else None
 
 
 def position(state: State, ticket: Ticket) -> int:
@@ -364,8 +383,8 @@ class _Turn:
             place,
             joined=self.now,
             began_at=1 + ahead,
-            overflows_at=None if over is None or over.after_s is None else self.now + over.after_s,
-            announced_at=self._announced_next(settings),
+            stays=False,
+            told_at=self.now,
         )
         too_many = over is not None and over.waiting is not None and len(others) >= over.waiting
         if too_many and self._overflow(waits):
@@ -401,12 +420,13 @@ class _Turn:
         settings = self.queues.get(place.queue)
         if settings is None:
             self._turn_away(place, "unknown_queue")
-        elif place.calls_back:
-            pass  # he does not wait on the line: there is time
+        elif place.calls_back:  # he does not wait on the line: there is time
+            if place.not_before is not None and self.now >= place.not_before:
+                self.put(replace(place, not_before=None))
         elif not self._is_served(settings):
             self._turn_away(place, "nobody")
-        elif place.overflows_at is not None and self.now >= place.overflows_at:
-            self.put(waits := replace(place, overflows_at=None))
+        elif (at := _overflows_at(place, settings)) is not None and self.now >= at:
+            self.put(waits := replace(place, stays=True))
             self._overflow(waits)
 
     def _overflow(self, place: Place) -> bool:
@@ -457,14 +477,13 @@ class _Turn:
         for place in self._in_order():
             if not free:
                 return
-            is_due = place.not_before is None or self.now >= place.not_before
-            if place.at is not None or not is_due:
+            if place.at is not None or place.not_before is not None:
                 continue
             settings = self.queues[place.queue]
             if (member := self._best(free.values(), settings)) is not None:
                 del free[member.device]
                 until = self.now + settings.ring_s
-                self.put(replace(place, at=member.device, until=until, not_before=None))
+                self.put(replace(place, at=member.device, until=until))
                 self.actions.append(Offer(place.ticket, member.device))
 
     def _best(self, members: Iterable[Member], queue: QueueSettings) -> Member | None:
@@ -481,18 +500,17 @@ class _Turn:
 
     # -- announcements --------------------------------------------------------------------------
 
-    def _announced_next(self, settings: QueueSettings) -> float | None:
-        every_s = settings.announce_every_s
-        return self.now + every_s if every_s > 0 else None
-
     def _announce(self) -> None:
         counts: dict[str, int] = {}
         for place in self._in_order():
             counts[place.queue] = position = counts.get(place.queue, 0) + 1
-            if place.at is not None or place.announced_at is None or self.now < place.announced_at:
+            if place.at is not None:
                 continue
             settings = self.queues[place.queue]
-            self.put(replace(place, announced_at=self._announced_next(settings)))
+            at = _announced_at(place, settings)
+            if at is None or self.now < at:
+                continue
+            self.put(replace(place, told_at=self.now))
             wait_s = wait_of(self._before, place.queue, position)
             told = wait_s if settings.announce_wait else None
             self.actions.append(Announce(place.ticket, position, told))

@@ -330,6 +330,32 @@ def test_who_can_go_nowhere_waits_on_and_nobody_goes_round() -> None:
 # -- what callers are told ------------------------------------------------------------------------
 
 
+def test_how_a_queue_is_changed_counts_for_those_who_wait_in_it() -> None:
+    over = Overflow(after_s=30, device="6009")
+    waiting = entered(state(member(A, free=False), overflow=over), ONE)
+    plain = {SALES: replace(waiting.queues[SALES], overflow=None), HELP: waiting.queues[HELP]}
+    without, _ = q.configured(waiting, plain.values(), 5)
+    assert q.deadline(without) is None
+    assert q.settle(without, 30)[1] == ()
+    with_both = replace(plain[SALES], overflow=over, announce_every_s=10)
+    told, _ = q.configured(without, [with_both, plain[HELP]], 7)
+    assert q.deadline(told) == 10
+    told, actions = q.settle(told, 10)
+    assert actions == (Announce(ONE, 1, None),)
+    assert q.settle(told, 30)[1] == (Divert(ONE, DeviceId("6009")),)
+
+
+def test_who_could_go_nowhere_goes_on_when_the_queues_are_others() -> None:
+    waiting = entered(
+        state(member(A, free=False), overflow=Overflow(after_s=30, queue="none")), ONE
+    )
+    waiting, actions = q.settle(waiting, 30)
+    assert actions == ()
+    assert q.deadline(waiting) is None
+    there = {**waiting.queues, "none": replace(waiting.queues[SALES], code="none", overflow=None)}
+    assert q.configured(waiting, there.values(), 40)[1] == (Move(ONE, SALES, "none"),)
+
+
 def test_positions_are_announced_every_so_often_but_not_while_it_rings() -> None:
     waiting = busy(state(member(A), announce_every_s=30, announce_wait=True), A)
     waiting = entered(waiting, ONE)
@@ -422,6 +448,20 @@ def test_who_does_not_answer_is_called_again_later_and_so_often() -> None:
         assert q.settle(waiting, now - 1)[1] == ()
 
 
+def test_who_is_to_be_called_again_and_has_no_agent_wakes_nobody_over_and_over() -> None:
+    goes_on = state(member(A, free=False), overflow=Overflow(after_s=30), announce_every_s=10)
+    waiting, _ = q.call_back(entered(goes_on, ONE), ONE, 1)
+    assert q.deadline(waiting) is None
+    waiting, _ = q.seen(waiting, [member(A)], 2)
+    waiting, _ = q.seen(waiting, [member(A, free=False)], 3)
+    waiting, _ = q.not_reached(waiting, ONE, 4)
+    assert q.deadline(waiting) == 304
+    waiting, actions = q.settle(waiting, 304)
+    assert actions == ()
+    assert q.deadline(waiting) is None
+    assert q.seen(waiting, [member(A)], 400)[1] == (Offer(ONE, A),)
+
+
 def test_an_agent_who_does_not_answer_costs_who_is_called_back_no_try() -> None:
     waiting = entered(busy(state(member(A)), A), ONE)
     waiting, _ = q.call_back(waiting, ONE, 1)
@@ -452,7 +492,16 @@ def test_what_is_said_of_who_does_not_wait_is_harmless() -> None:
 HAPPENINGS = st.lists(
     st.tuples(
         st.sampled_from(
-            ["enter", "leave", "refused", "seen", "settle", "call_back", "not_reached"]
+            [
+                "enter",
+                "leave",
+                "refused",
+                "seen",
+                "settle",
+                "call_back",
+                "not_reached",
+                "configured",
+            ]
         ),
         st.integers(1, 6),
         st.sampled_from([SALES, HELP]),
@@ -492,10 +541,21 @@ def test_nobody_rings_for_two_and_whoever_can_be_served_is(
                 waiting, _ = q.call_back(waiting, ticket, now)
             case "not_reached":
                 waiting, _ = q.not_reached(waiting, ticket, now)
+            case "configured":
+                changed = replace(
+                    waiting.queues[queue],
+                    overflow=over if free[0] else None,
+                    announce_every_s=7 if free[1] else 0,
+                    enabled=free[2] is not None,
+                )
+                queues = {**waiting.queues, queue: changed}
+                waiting, _ = q.configured(waiting, queues.values(), now)
             case _:
                 waiting, _ = q.settle(waiting, now)
         rung = [each.at for each in waiting.waiting if each.at is not None]
         assert len(rung) == len(set(rung))
+        deadline = q.deadline(waiting)
+        assert deadline is None or deadline > now
         idle = [each for each in waiting.waiting if each.at is None]
         assert idle == sorted(idle, key=lambda each: each.rank)
         due = [each for each in idle if each.not_before is None or each.not_before <= now]
