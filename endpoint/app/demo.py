@@ -31,6 +31,7 @@ from rich.text import Text
 
 from endpoint.app import certificates
 from endpoint.app.demorecording import RECORDED_HZ, recorded
+from endpoint.app.enrolment import add_extension
 from endpoint.app.ports import PortTaken, can_bind
 from endpoint.app.settings import (
     Config,
@@ -42,7 +43,7 @@ from endpoint.app.settings import (
     SupervisionSettings,
 )
 from endpoint.app.trunksettings import RuleSettings, TrunkPeerSettings, TrunkSettings
-from endpoint.app.wiring import Endpoint, Trace, add_extension
+from endpoint.app.wiring import Endpoint, Trace
 from endpoint.audio import tones
 from endpoint.audio.frame import SAMPLE_RATE_HZ
 from endpoint.audio.wav import WavWriter

@@ -124,7 +124,7 @@ def add(
     fault = weakness(password, number)
     realm = loaded.config.sip.realm
     # Imported at use, here and below: other commands are done before a database is loaded.
-    from endpoint.app.wiring import add_extension
+    from endpoint.app.enrolment import add_extension
     from endpoint.storage.extensions import Extension, Extensions
 
     extension = Extension(number, name, tuple(alias or ()))

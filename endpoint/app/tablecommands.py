@@ -59,8 +59,8 @@ def import_extensions(
     generated: dict[str, str] = {}
 
     async def bring() -> dict[str, Any]:
+        from endpoint.app.enrolment import credentials
         from endpoint.app.extensioncsv import brought
-        from endpoint.app.wiring import credentials
         from endpoint.storage.extensions import Extensions
 
         weak: list[str] = []

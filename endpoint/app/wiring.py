@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 from collections.abc import (
     AsyncIterator,
     Awaitable,
     Callable,
     Coroutine,
-    Iterator,
     Mapping,
     Sequence,
 )
@@ -21,7 +19,6 @@ from types import TracebackType
 from typing import Any, Self
 
 import structlog
-from aiohttp import web
 
 from endpoint.agents.callback import KeptCallBack
 from endpoint.agents.identity import LateOccupants
@@ -32,16 +29,10 @@ from endpoint.app import certificates, spans
 from endpoint.app.access import SIP_PATH, Access
 from endpoint.app.agentlogs import AgentJournal, opened_roster
 from endpoint.app.agentpasswords import AgentPasswords
-from endpoint.app.agentroutes import AgentRoutes
-from endpoint.app.agentsocket import AgentSocket
-from endpoint.app.agentview import AgentView
-from endpoint.app.bans import BanRoutes
 from endpoint.app.capture import Capture
 from endpoint.app.devicestates import DevicesToWatch
 from endpoint.app.directory import Directory
 from endpoint.app.directorybook import DirectoryBook
-from endpoint.app.directoryroutes import DirectoryRoutes
-from endpoint.app.eventsocket import EventSocket
 from endpoint.app.facts import (
     api_token,
     database_url,
@@ -53,45 +44,31 @@ from endpoint.app.facts import (
     outside_trunks,
     pjsip_settings,
     sip_config,
-    sip_tls_context,
     stations,
 )
 from endpoint.app.headroom import Headroom
 from endpoint.app.http import LOOPBACK, HttpServer
-from endpoint.app.idempotency import Idempotency, Once
-from endpoint.app.interface import InterfaceRoutes
-from endpoint.app.ivr import IvrRoutes
+from endpoint.app.idempotency import Once
 from endpoint.app.ivrsettings import ivrs, skills
 from endpoint.app.journal import RecordJournal
 from endpoint.app.jwtcredentials import JwtCredentials
 from endpoint.app.livesockets import LiveSockets
 from endpoint.app.lostcalls import OpenCallNotes
-from endpoint.app.media import MediaRoutes
 from endpoint.app.metrics import Metrics
-from endpoint.app.native import NativeView
-from endpoint.app.observing import Observing, Parts
 from endpoint.app.openstate import OpenState
 from endpoint.app.permissionsettings import rules
-from endpoint.app.plan import PlanRoutes
 from endpoint.app.planbook import PlanBook
-from endpoint.app.ports import PortTaken, is_taken
-from endpoint.app.programs import ProgramRoutes
-from endpoint.app.recordings import RecordingArchive, RecordingRoutes
+from endpoint.app.recordings import RecordingArchive
 from endpoint.app.recordingsettings import recording_rules, recording_settings
-from endpoint.app.records import RecordRoutes
-from endpoint.app.rest import RestRoutes
-from endpoint.app.rights import Rights
-from endpoint.app.rostersettings import liveness
-from endpoint.app.secrecy import check_secrets, weakness
+from endpoint.app.secrecy import check_secrets
+from endpoint.app.serving import routes
 from endpoint.app.settings import Config
-from endpoint.app.sound import SoundRoutes
+from endpoint.app.siplisteners import listen_sip
 from endpoint.app.state import Running, StateDirectory
 from endpoint.app.stopping import drain
-from endpoint.app.texts import TextRoutes
 from endpoint.app.tlsbuffers import shrink_tls_buffers
-from endpoint.app.tokenroutes import TokenRoutes
 from endpoint.app.tokens import TokenBook
-from endpoint.app.traces import TraceRoutes, Traces
+from endpoint.app.traces import Traces
 from endpoint.app.watchdog import LoopWatchdog
 from endpoint.callcontrol.clock import SteadyClock
 from endpoint.callcontrol.commands import Command, CommandAccepted
@@ -113,15 +90,13 @@ from endpoint.media.recorder import RecorderProcess
 from endpoint.storage.calls import StoredCallRecords
 from endpoint.storage.database import Database
 from endpoint.storage.directory import StoredDirectory
-from endpoint.storage.extensions import Credential, Extension, Extensions
+from endpoint.storage.extensions import Extensions
 from endpoint.storage.plan import StoredPlanRules
 from endpoint.storage.recordings import StoredRecordings
 from endpoint.storage.tokens import StoredTokens
-from signaling.errors import TransportError
 from signaling.keeping import KeptCall
 from signaling.keptbindings import KeptBinding
 from signaling.server import SipServer
-from signaling.sip.auth import DigestAlgorithm, ha1
 from signaling.sip.flow import Flow
 from signaling.sip.identity import number_of
 from signaling.sip.stack import Direction
@@ -173,7 +148,7 @@ class Endpoint:
         self._contacts = OpenState(self.state.contacts, str)
         self._open_recordings = OpenState(self.state.open_recordings, RecordedFile)
         self._call_backs = OpenState(self.state.call_backs, KeptCallBack)
-        self._idempotency_keys = OpenState(self.state.idempotency, Once)
+        self.idempotency_keys = OpenState(self.state.idempotency, Once)
         self.supervision = Supervision()
         """Keeps alive what must live as long as we do."""
         self.token: str
@@ -191,21 +166,22 @@ class Endpoint:
         """Where numbers go."""
         self.tokens: TokenBook
         """Of agents and programs."""
-        self._live: LiveSockets
+        self.live: LiveSockets
+        """WebSockets that tokens have opened."""
         self.plan_book: PlanBook
         """By what rules."""
         self.directory_book: DirectoryBook
         """Who the agents are, which queues there are."""
         self.roster: Roster
         """Who of them is logged on."""
-        self._agent_journal: AgentJournal
+        self.agent_journal: AgentJournal
         self.exchange: LegExchange
         self.controller: CallController
         self.ivrs: Ivrs
         self.queues: SkillQueues
         self.metrics: Metrics
         self.spans: spans.Spans
-        self._database: Database
+        self.database: Database
         self.http: HttpServer
         self.sip_address: tuple[str, int]
         """Where SIP over UDP is bound."""
@@ -300,39 +276,26 @@ class Endpoint:
             MediaPool(self.media_workers, placement=self._placement, supervision=self.supervision)
         )
         await enter(self.server)
-        await self._listen_sip()
+        self.sip_address, self.sip_tcp_address, self.sip_tls_address = await listen_sip(
+            self.server, config.sip, self.certificate
+        )
         self.server.restore(self._bindings.left)
         directory = Directory(config, self.extensions)
         await directory.refresh()
         await self._open_calls(accounts, trunks, directory)
         await self._watch(directory)
-        self._live = LiveSockets(self.tokens.stands, config.tokens.notice_s)
-        self.tokens.watch(self._live.changed)
-        self.directory_book.in_use.watch(self._live.changed)
-        await enter(running(self.supervision.keep("live sockets", self._live.watch)))
-        await self.http.listen(self._routes(directory, traces))
+        self.live = LiveSockets(self.tokens.stands, config.tokens.notice_s)
+        self.tokens.watch(self.live.changed)
+        self.directory_book.in_use.watch(self.live.changed)
+        await enter(running(self.supervision.keep("live sockets", self.live.watch)))
+        await self.http.listen(routes(self, directory, traces))
         self._stack.push_async_callback(self.http.stop_listening)
         self._stack.enter_context(self.state.announced(self.running))
-
-    def _observing(self, events: EventSocket) -> Observing:
-        """What monitors ask."""
-        parts = Parts(
-            database=self._database,
-            controller=self.controller,
-            exchange=self.exchange,
-            server=self.server,
-            media_workers=self.media_workers,
-            supervision=self.supervision,
-            connections=lambda: self.http.connections,
-            event_sockets=lambda: events.clients,
-            queues=self.queues,
-        )
-        return Observing(parts, self.metrics, self.config.http.metrics, self.http.access)
 
     async def _open_storage(self) -> None:
         """The database, and what is secret: the token, the certificate."""
         config = self.config
-        database = self._database = Database(database_url(config, self.state))
+        database = self.database = Database(database_url(config, self.state))
         await self._stack.enter_async_context(database)
         self.extensions = Extensions(database)
         self.records = StoredCallRecords(database)
@@ -370,7 +333,7 @@ class Endpoint:
         self._stack.enter_context(self._contacts.opened())
         self._stack.enter_context(self._open_recordings.opened())
         self._stack.enter_context(self._call_backs.opened())
-        self._stack.enter_context(self._idempotency_keys.opened())
+        self._stack.enter_context(self.idempotency_keys.opened())
         living = self.supervision.keep("signs of life", self._lost_calls.show_life)
         await self._stack.enter_async_context(running(living))
 
@@ -522,9 +485,9 @@ class Endpoint:
     async def _open_queues(self, directory: Directory) -> None:
         """Where calls wait, and who comes for them."""
         config, enter = self.config, self._stack.enter_async_context
-        self._agent_journal, self.roster = await enter(
+        self.agent_journal, self.roster = await enter(
             opened_roster(
-                self._database,
+                self.database,
                 self.state.unwritten_agent_events,
                 self.controller,
                 self.directory_book.in_use,
@@ -571,80 +534,21 @@ class Endpoint:
         watching = self.supervision.keep("watched devices", partial(states.follow, self.server))
         await self._stack.enter_async_context(running(watching))
 
-    def _routes(self, directory: Directory, traces: Traces) -> list[web.RouteDef]:
-        """All that HTTP serves."""
-        config, patience_s = self.config, self.config.http.body_timeout_s
-        view = NativeView(self.controller, self.exchange, directory)
-        domain = leg_settings(config).domain
-        rights = Rights(self.occupants, self._parties, self.directory_book.in_use.agent)
-        once = Idempotency(self._idempotency_keys, config.http.idempotency_s, patience_s)
-        self.http.application.middlewares.extend((rights.middleware, once.middleware))
-        events = EventSocket(view, rights, self._live)
-        agents, client = AgentView(self.roster, view), liveness(config.agents)
-        return [
-            *RestRoutes(view, rights, patience_s, alarms=self._alarms).routes(),
-            *PlanRoutes(self.plan_book, patience_s).routes(),
-            *DirectoryRoutes(self.directory_book, patience_s).routes(),
-            *AgentRoutes(
-                self.roster, agents, client, patience_s, self._agent_journal.states
-            ).routes(),
-            *AgentSocket(self.roster, agents, client, self._live).routes(),
-            *RecordRoutes(self.records, self.journal, self.recordings).routes(),
-            *BanRoutes(self.server).routes(),
-            *TokenRoutes(self.tokens, patience_s).routes(),
-            *InterfaceRoutes().routes(),
-            *IvrRoutes(self.ivrs, self.queues).routes(),
-            *TraceRoutes(traces, self.exchange.sip_calls).routes(),
-            *TextRoutes(self.server, directory, domain, patience_s).routes(),
-            *SoundRoutes(self.exchange.sounds, patience_s).routes(),
-            *RecordingRoutes(self.recordings).routes(),
-            *MediaRoutes(view, self.exchange.browsers, patience_s).routes(),
-            *ProgramRoutes(view, self.exchange.leg, patience_s).routes(),
-            *events.routes(),
-            *self._observing(events).routes(),
-        ]
-
-    def _parties(self, call: str) -> list[DeviceId]:
+    def parties(self, call: str) -> list[DeviceId]:
         """Devices of ours that are in a call now."""
         found = self.controller.whereabouts.living(CallId(call))
         connections = found[1].connections if found is not None else ()
         return [each.device for each in connections if each.is_live and each.device is not None]
 
-    def _alarms(self) -> list[str]:
-        journals = (("call records", self.journal), ("events of agents", self._agent_journal))
+    def alarms(self) -> list[str]:
+        """What is in the way now, for a person."""
+        journals = (("call records", self.journal), ("events of agents", self.agent_journal))
         waiting = [
             f"{journal.waiting} {name} wait for the database: {journal.trouble}"
             for name, journal in journals
             if journal.trouble
         ]
         return [*self.supervision.alarms(), *waiting]
-
-    async def _listen_sip(self) -> None:
-        sip = self.config.sip
-        self.sip_address, self.sip_tcp_address, self.sip_tls_address = await self._listen_on(
-            sip.host, sip.port, sip.tls_port
-        )
-        if sip.host == "::":  # every address of this machine, those of IPv4 too
-            (_, port), tls = self.sip_address, self.sip_tls_address
-            await self._listen_on("0.0.0.0", port, tls[1] if tls else 0)
-
-    async def _listen_on(
-        self, host: str, port: int, tls_port: int
-    ) -> tuple[tuple[str, int], tuple[str, int] | None, tuple[str, int] | None]:
-        """Bind one address; where UDP, TCP and TLS are taken then."""
-        sip, server = self.config.sip, self.server
-        tcp: tuple[str, int] | None = None
-        tls: tuple[str, int] | None = None
-        with _named("SIP over UDP", host, port, "sip.port", udp=True):
-            udp = await server.listen_udp(host, port)
-        if sip.tcp:
-            with _named("SIP over TCP", host, port, "sip.port"):
-                tcp = await server.listen_tcp(host, port)
-        if sip.tls:
-            context = sip_tls_context(self.certificate, sip.tls_client_ca)
-            with _named("SIP over TLS", host, tls_port, "sip.tls_port"):
-                tls = await server.listen_tls(host, tls_port, context)
-        return udp, tcp, tls
 
     async def _extension(self, device: DeviceId) -> DeviceId | None:
         try:
@@ -655,18 +559,6 @@ class Endpoint:
             log.exception("aliases can't be read")
             return None
         return DeviceId(number) if number is not None else None
-
-
-@contextlib.contextmanager
-def _named(use: str, host: str, port: int, setting: str, *, udp: bool = False) -> Iterator[None]:
-    """Says which setting is in the way of a listener."""
-    try:
-        yield
-    except TransportError as error:
-        cause = error.__cause__
-        if isinstance(cause, OSError) and is_taken(cause):
-            raise PortTaken(use, host, port, setting, udp=udp) from error
-        raise ConfigurationError([f"sip.host: found {host!r}: {error}"]) from error
 
 
 def _shown(address: tuple[str, int] | None) -> str:
@@ -685,31 +577,3 @@ async def running(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
             yield
         finally:
             task.cancel()
-
-
-# -- extensions, for the command line and the demo ---------------------------------------------
-
-
-def credentials(number: str, realm: str, password: str) -> list[Credential]:
-    """What is stored for a password: one HA1 for each algorithm."""
-    return [
-        Credential(number, realm, str(algorithm), ha1(number, realm, password, str(algorithm)))
-        for algorithm in DigestAlgorithm
-    ]
-
-
-async def add_extension(
-    extensions: Extensions,
-    realm: str,
-    extension: Extension,
-    password: str,
-    *,
-    replace: bool = False,
-) -> Extension:
-    """Store an extension under a password, of which only HA1s are kept. Raises `StorageError`."""
-    weak = weakness(password, extension.number) is not None
-    stored = Extension(
-        extension.number, extension.display_name, extension.aliases, (realm,), weak=weak
-    )
-    await extensions.add(stored, credentials(extension.number, realm, password), replace=replace)
-    return stored

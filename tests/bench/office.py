@@ -13,10 +13,10 @@ from typing import Any, Final
 
 import msgspec
 
+from endpoint.app.enrolment import add_extension
 from endpoint.app.facts import database_url
 from endpoint.app.settings import Config
 from endpoint.app.state import Running, StateDirectory
-from endpoint.app.wiring import add_extension
 from endpoint.client.agents import AgentFrames
 from endpoint.client.client import EndpointClient, Frames
 from endpoint.gateways.native import messages as wire

@@ -10,8 +10,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
+from endpoint.app.enrolment import add_extension
 from endpoint.app.settings import Config
-from endpoint.app.wiring import Endpoint, add_extension
+from endpoint.app.wiring import Endpoint
 from endpoint.storage.extensions import Extension
 from tests.bench.report import Row
 from tests.bench.rtpload import Ground, cpu_time_s, require

@@ -17,8 +17,9 @@ import pytest
 
 from endpoint.app.config import load
 from endpoint.app.context import running_client
+from endpoint.app.enrolment import add_extension
 from endpoint.app.settings import Config
-from endpoint.app.wiring import Endpoint, add_extension
+from endpoint.app.wiring import Endpoint
 from endpoint.audio.analysis import heard
 from endpoint.audio.tones import tone
 from endpoint.audio.wav import WavWriter, read_wav

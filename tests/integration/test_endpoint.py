@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from endpoint.app import certificates
+from endpoint.app.enrolment import add_extension
 from endpoint.app.settings import (
     CallSettings,
     Config,
@@ -22,7 +23,7 @@ from endpoint.app.settings import (
     SipSettings,
     StateSettings,
 )
-from endpoint.app.wiring import Endpoint, add_extension
+from endpoint.app.wiring import Endpoint
 from endpoint.callcontrol.commands import ClearConnection, HoldCall, MakeCall, RetrieveCall
 from endpoint.callcontrol.events import (
     CallCleared,

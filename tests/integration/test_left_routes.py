@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from endpoint.app import wiring
+from endpoint.app import enrolment, wiring
 from endpoint.app.settings import Config
 from endpoint.callcontrol import commands as do
 from endpoint.callcontrol.events import Delivered
@@ -230,7 +230,7 @@ async def opened(
     )
     async with wiring.Endpoint(config, placement=in_turn()) as endpoint:
         for device in TONES_HZ:
-            await wiring.add_extension(
+            await enrolment.add_extension(
                 endpoint.extensions, config.sip.realm, Extension(device), PASSWORD
             )
         async with telephones(endpoint.running.sip_udp, PASSWORD) as line:

@@ -27,8 +27,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from endpoint.app.enrolment import add_extension
 from endpoint.app.settings import Config
-from endpoint.app.wiring import Endpoint, add_extension
+from endpoint.app.wiring import Endpoint
 from endpoint.audio.analysis import heard
 from endpoint.audio.tones import MUSIC_ON_HOLD_HZ, PARTY_TONES_HZ
 from endpoint.callcontrol import commands as do

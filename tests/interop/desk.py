@@ -11,8 +11,9 @@ from typing import Any, Self, TypeVar
 
 import numpy as np
 
+from endpoint.app.enrolment import add_extension
 from endpoint.app.settings import Config
-from endpoint.app.wiring import Endpoint, add_extension
+from endpoint.app.wiring import Endpoint
 from endpoint.callcontrol.commands import Command, CommandAccepted
 from endpoint.callcontrol.events import CallCleared, Event
 from endpoint.callcontrol.feed import Subscription

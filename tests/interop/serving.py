@@ -12,8 +12,8 @@ from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any, Self
 
+from endpoint.app.enrolment import add_extension
 from endpoint.app.state import StateDirectory
-from endpoint.app.wiring import add_extension
 from endpoint.callcontrol.model import CallRecord
 from endpoint.client.client import EndpointClient
 from endpoint.errors import StorageError

@@ -20,9 +20,10 @@ from pydantic import ValidationError
 
 from endpoint.app import Agent, AgentError, Call, CallFailed
 from endpoint.app.context import client_of
+from endpoint.app.enrolment import add_extension
 from endpoint.app.exitcodes import ExitCode
 from endpoint.app.settings import Config
-from endpoint.app.wiring import Endpoint, add_extension
+from endpoint.app.wiring import Endpoint
 from endpoint.audio.analysis import heard
 from endpoint.client.client import EndpointClient
 from endpoint.client.errors import RequestRefused

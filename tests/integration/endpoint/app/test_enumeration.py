@@ -8,7 +8,8 @@ from time import perf_counter
 
 import pytest
 
-from endpoint.app.wiring import Endpoint, add_extension
+from endpoint.app.enrolment import add_extension
+from endpoint.app.wiring import Endpoint
 from endpoint.storage.extensions import Extension
 from signaling.sip.flow import Flow, TransportKind
 from signaling.sip.headers import AuthChallenge

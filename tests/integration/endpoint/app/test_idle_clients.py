@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from endpoint.app import certificates
-from endpoint.app.wiring import Endpoint, add_extension
+from endpoint.app.enrolment import add_extension
+from endpoint.app.wiring import Endpoint
 from endpoint.client.client import EndpointClient
 from endpoint.storage.extensions import Extension
 from signaling.sip.auth import DigestCredentials

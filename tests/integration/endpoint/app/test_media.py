@@ -11,7 +11,7 @@ from typing import Literal
 
 import pytest
 
-from endpoint.app.wiring import add_extension
+from endpoint.app.enrolment import add_extension
 from endpoint.client.errors import RequestRefused
 from endpoint.gateways.native import messages as wire
 from endpoint.legs.base import DeviceId

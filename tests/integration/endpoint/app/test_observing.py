@@ -148,7 +148,7 @@ async def test_what_is_in_the_way_is_named_to_everybody_and_figures_are_not(desk
     desk.endpoint.controller.refuse_new_calls()
     assert list((await asked(desk, "/readyz"))[1]["not_ready"]) == ["calls", "sip"]
 
-    await desk.endpoint._database.dispose()
+    await desk.endpoint.database.dispose()
     desk.endpoint.state.database.unlink()
     desk.endpoint.state.database.mkdir()
     with pytest.raises(StorageError):

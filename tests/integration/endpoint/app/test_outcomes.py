@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from endpoint.app.context import running_client
+from endpoint.app.enrolment import add_extension
 from endpoint.app.exitcodes import ExitCode
-from endpoint.app.wiring import Endpoint, add_extension
+from endpoint.app.wiring import Endpoint
 from endpoint.gateways.native import messages as wire
 from endpoint.storage.extensions import Extension
 from signaling.sip.message import respond

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from endpoint.app.directory import Directory
-from endpoint.app.wiring import Endpoint, add_extension
+from endpoint.app.enrolment import add_extension
+from endpoint.app.wiring import Endpoint
 from endpoint.client.client import EndpointClient, Frames
 from endpoint.client.errors import EndpointUnreachable, RequestRefused
 from endpoint.gateways.native import messages as wire

@@ -15,9 +15,10 @@ from typing import Any
 
 import pytest
 
+from endpoint.app.enrolment import add_extension
 from endpoint.app.settings import AccountSettings
 from endpoint.app.state import StateDirectory
-from endpoint.app.wiring import Endpoint, add_extension
+from endpoint.app.wiring import Endpoint
 from endpoint.client.client import EndpointClient
 from endpoint.storage.extensions import Extension
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from endpoint.app.wiring import Endpoint, add_extension
+from endpoint.app.enrolment import add_extension
+from endpoint.app.wiring import Endpoint
 from endpoint.storage.extensions import Extension
 from signaling.server import SipServer, SipServerConfig
 from signaling.sip.auth import DigestCredentials

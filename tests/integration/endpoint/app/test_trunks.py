@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from endpoint.app import certificates
+from endpoint.app.enrolment import add_extension
 from endpoint.app.trunkcheck import findings
-from endpoint.app.wiring import Endpoint, add_extension
+from endpoint.app.wiring import Endpoint
 from endpoint.client.client import EndpointClient
 from endpoint.gateways.native import messages as wire
 from endpoint.storage.extensions import Extension
