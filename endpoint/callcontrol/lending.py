@@ -20,7 +20,7 @@ from endpoint.callcontrol.model import (
     ConnectionState,
     StepKind,
 )
-from endpoint.callcontrol.moves import name_of_others, open_call, put_aside, retrieve
+from endpoint.callcontrol.moves import brought, open_call, put_aside, retrieve
 from endpoint.callcontrol.refusals import check_not_transferred, dial_string_of, refused
 from endpoint.callcontrol.turn import Turn, ended_by_us
 from endpoint.legs.base import Cause, LegRole
@@ -41,10 +41,9 @@ def lend(turn: Turn, call: Call, own: Connection, command: LendCall) -> None:
             why = f"{other.number} is in call {elsewhere.id} too"
             raise refused(Rejection.DEVICE_BUSY, command, why)
     dialled = dial_string_of(command, command.destination)
-    name = name_of_others(call, own)
-    second = open_call(turn, CallDirection.OUTBOUND, other.number, dialled, name)
-    is_unknown = call.withheld and other.number == call.calling
-    second = replace(second, data=call.data, withheld=is_unknown)
+    lent = brought(call, own)
+    second = open_call(turn, CallDirection.OUTBOUND, other.number, dialled, lent.name)
+    second = replace(second, data=call.data, withheld=lent.withheld)
     turn.put_call(second)
     turn.put_call(replace(call, away=second.id))
     his = turn.add_connection(second.id, leg, ConnectionState.CONNECTED)
@@ -65,8 +64,9 @@ def lend(turn: Turn, call: Call, own: Connection, command: LendCall) -> None:
         dialled.number,
         LegRole.LINE,
         calling=command.device,
-        calling_name=name,
-        withheld=is_unknown,
+        calling_name=lent.name,
+        on_behalf_of=lent.number,
+        withheld=lent.withheld,
         referred_by=command.device,
         dialled_by=command.device,
     )

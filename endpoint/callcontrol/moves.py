@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from endpoint.callcontrol import effects as do
 from endpoint.callcontrol import events as told
@@ -58,12 +58,24 @@ def originate(turn: Turn, call_id: CallId, caller: Connection) -> None:
     turn.add_connection(call_id, line, ConnectionState.NULL)
 
 
-def name_of_others(call: Call, own: Connection) -> str:
-    """How who is transferred is shown to whom he comes to."""
-    others = [each.number for each in call.connections if each.is_live and each is not own]
+@dataclass(frozen=True, slots=True)
+class Brought:
+    """How who is transferred or lent is shown to whom he comes to."""
+
+    number: DeviceId | None = None
+    name: str = ""
+    withheld: bool = False
+
+
+def brought(call: Call, own: Connection) -> Brought:
+    """Whom a device brings to somebody else; of several none is shown."""
+    others = [each.number for each in call.connections if each.is_party and each is not own]
     if len(others) != 1:
-        return ""
-    return (call.calling_name if others[0] == call.calling else "") or others[0]
+        return Brought()
+    (number,) = others
+    if number != call.calling:
+        return Brought(number, number)
+    return Brought(number, call.calling_name or number, call.withheld)
 
 
 def hold(turn: Turn, call: Call, connection: Connection) -> None:

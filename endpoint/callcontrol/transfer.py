@@ -37,7 +37,7 @@ from endpoint.callcontrol.model import (
     Transfer,
     are_of_one,
 )
-from endpoint.callcontrol.moves import move, name_of_others
+from endpoint.callcontrol.moves import brought, move
 from endpoint.callcontrol.refusals import check_not_transferred, dial_string_of, refused
 from endpoint.callcontrol.transitions import allowed_for
 from endpoint.callcontrol.turn import Turn, ended_by_us
@@ -140,6 +140,7 @@ def deflect(turn: Turn, call: Call, own: Connection, command: DeflectCall) -> No
         LegRole.LINE,
         calling=command.device,
         calling_name=call.calling_name or call.calling,
+        on_behalf_of=call.calling,
         withheld=call.withheld,
         referred_by=command.device,
         dialled_by=command.device,
@@ -205,11 +206,14 @@ def _begin(
     if referred is not None and beyond:  # no other server finds an extension of ours
         _refer(turn, call, own, replace(transfer, referred=referred.id))
         return
+    others = brought(call, own)
     leg = turn.place(
         dialled.number,
         LegRole.LINE,
         calling=dials,
-        calling_name=name_of_others(call, own),
+        calling_name=others.name,
+        on_behalf_of=others.number,
+        withheld=others.withheld,
         referred_by=own.device,
         dialled_by=dials,
     )

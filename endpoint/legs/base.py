@@ -131,6 +131,11 @@ class PlaceLeg:
     calling_name: str = ""
     calling_number: str = ""
     """The number to show outside; empty: the one that the line has for the device."""
+    on_behalf_of: DeviceId | None = None
+    """For whom `calling` calls it: who is transferred, lent or sent on.
+
+    Telephones of ours show him, as he is whom they will talk with; lines outside know `calling`.
+    """
     withheld: bool = False
     """The called one is not to know who calls."""
     auto_answer: bool = False

@@ -185,7 +185,7 @@ class OwnRegistrar:
         device, instance = self._instances.get(request.interaction, (None, None))
         if device != request.device:
             instance = None
-        caller = Uri("sip", request.calling, host=self._domain)
+        caller = Uri("sip", request.on_behalf_of or request.calling, host=self._domain)
         from_ = ANONYMOUS if request.withheld else NameAddr(shown(request.calling_name), caller)
         to = NameAddr("", Uri("sip", request.device, host=self._domain))
         return [

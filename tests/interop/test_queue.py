@@ -1,4 +1,4 @@
-"""baresip waits in a queue for agents who are logged on at telephones, baresip too."""
+"""Who waits in a queue for agents at telephones: baresip, SIPp, and what theirs are shown."""
 
 from __future__ import annotations
 
@@ -16,10 +16,12 @@ from endpoint.legs.base import DeviceId
 
 from .desk import Desk
 from .peers.hearing import hear
+from .peers.sipp import Sipp, register
 from .peers.sound import MUSIC_HZ
 
 pytestmark = pytest.mark.interop
 
+DID, OUTSIDE = "+4930100", "+4989123"
 IVR, CUSTOMER, FIRST, SECOND = map(DeviceId, ("900", "10086", "6001", "6002"))
 CUSTOMER_HZ, FIRST_HZ, SECOND_HZ = 1010, 1400, 1130
 FLOW = """
@@ -135,3 +137,34 @@ async def test_who_waits_hears_music_then_the_next_agent_and_is_called_back(
         assert facts.calls == ()
         await customer.hang_up()
         await first.closed()
+
+
+async def test_the_telephone_of_who_is_rung_by_a_queue_shows_the_customer(tmp_path: Path) -> None:
+    """SIPp calls by a trunk and waits in the IVR; the agent's telephone, SIPp too, notes From."""
+    (tmp_path / "flow.toml").write_text(FLOW)
+    settings = {
+        "ivr": [{"code": IVR, "flow": str(tmp_path / "flow.toml")}],
+        "trunk": [
+            {
+                "name": "carrier",
+                "peers": ["sip:127.0.0.1:9"],
+                "incoming": [{"match": DID, "to": IVR}],
+                "options_interval_s": 0,
+            }
+        ],
+    }
+    async with Desk(tmp_path / "state", extensions=[FIRST], settings=settings) as desk:
+        await import_directory(desk)
+        port = await register(tmp_path, desk.sip, user=FIRST, password=desk.password)
+        phone = Sipp(tmp_path, "uas_hangs_up", desk.sip, user=FIRST, sip_port=port, talk_ms=200)
+        customer = Sipp(tmp_path, "uac_claims", desk.sip, user=OUTSIDE, target=DID)
+        async with phone:
+            await log_on(desk, "1001", FIRST)
+            async with customer:
+                await desk.event(Established, timeout_s=60, device=FIRST)
+                await phone.finished()
+                await customer.finished()
+        invite = next(each for each in phone.received() if each.startswith("INVITE"))
+        from_ = next(line for line in invite.splitlines() if line.startswith("From:"))
+        assert from_.startswith(f'From: "Customer" <sip:{OUTSIDE}@')
+        assert f"Referred-By: <sip:{IVR}@" in invite

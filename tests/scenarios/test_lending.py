@@ -107,6 +107,7 @@ async def test_c_begins_with_the_data_of_the_call_and_sees_whom_it_talks_with() 
         assert by_id(desk, second).data == {"order": "1"}
         assert other.request is not None
         assert (other.request.calling, other.request.calling_name) == (A, B)
+        assert other.request.on_behalf_of == B
         assert other.request.referred_by == A
         other.answer()
         await desk.told(told.Established, C)

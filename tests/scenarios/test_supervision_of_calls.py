@@ -352,6 +352,7 @@ async def test_a_call_that_rings_is_sent_on() -> None:
         colleague = await desk.exchange.placed(C)
         assert colleague.request is not None
         assert (colleague.request.calling, colleague.request.calling_name) == (A, B)
+        assert colleague.request.on_behalf_of == B
         colleague.ring()
         await desk.told(told.Delivered, C)
         colleague.answer()

@@ -15,7 +15,7 @@ from structlog.testing import capture_logs
 from endpoint.callcontrol import effects as do
 from endpoint.callcontrol import events as told
 from endpoint.callcontrol import machine
-from endpoint.callcontrol.commands import SingleStepTransfer
+from endpoint.callcontrol.commands import SingleStepConference, SingleStepTransfer
 from endpoint.callcontrol.controller import ControllerSettings
 from endpoint.callcontrol.dials import DialLimits
 from endpoint.callcontrol.model import (
@@ -73,7 +73,32 @@ async def test_c_answers_and_talks_with_b_and_a_is_let_go() -> None:
         ("6002", False),
     ]
     assert colleague.request is not None
-    assert (colleague.request.calling, colleague.request.calling_name) == ("6001", "10086")
+    request = colleague.request
+    assert (request.calling, request.calling_name) == ("6001", "10086")
+    assert (request.on_behalf_of, request.withheld) == ("10086", False)
+
+
+async def test_a_caller_who_withholds_his_number_is_not_shown_to_c() -> None:
+    async with open_desk() as desk:
+        desk.exchange.offer(DeviceId("10086"), DeviceId("6001"), LegRole.LINE, withheld=True)
+        (await desk.exchange.placed("6001")).answer()
+        await desk.told(told.Established)
+        await desk.transfer("6001", "6002")
+        colleague = await desk.exchange.placed("6002")
+        assert colleague.request is not None
+        assert (colleague.request.on_behalf_of, colleague.request.withheld) == ("10086", True)
+
+
+async def test_of_a_conference_nobody_is_shown_to_c() -> None:
+    async with open_desk() as desk:
+        await desk.talking()
+        await desk.controller.submit(SingleStepConference(DeviceId("6001"), "6003"))
+        (await desk.exchange.placed("6003")).answer()
+        await desk.told(told.Joined, "6003")
+        await desk.transfer("6001", "6002")
+        colleague = await desk.exchange.placed("6002")
+        assert colleague.request is not None
+        assert (colleague.request.on_behalf_of, colleague.request.calling_name) == (None, "")
 
 
 @pytest.mark.parametrize(

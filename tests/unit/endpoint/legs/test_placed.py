@@ -90,6 +90,15 @@ async def test_a_phone_rings_and_answers(desk: Desk) -> None:
     await desk.settle()
 
 
+async def test_a_phone_of_ours_is_shown_who_is_transferred_to_it(desk: Desk) -> None:
+    facts = {"calling": "900", "calling_name": "Customer", "on_behalf_of": DeviceId("+4989123")}
+    session = await ringing(desk, **facts)
+    assert session.invitation is not None
+    assert str(session.invitation.from_) == '"Customer" <sip:+4989123@example.test>'
+    desk.exchange.release(LEG, Cause.CANCELLED)
+    assert await desk.next() == LegReleased(LEG, Cause.CANCELLED, Side.ENDPOINT)
+
+
 async def test_the_port_is_open_before_the_phone_rings(desk: Desk) -> None:
     session = await ringing(desk)
     (opened,) = desk.media.all(m.OpenRtpPort)

@@ -97,7 +97,7 @@ class TestOneTrunk:
         return [trunk(numbers=("+49301*",), default_number="+49301000")]
 
     async def test_a_number_that_is_not_ours_goes_there_rewritten(self, desk: Desk) -> None:
-        desk.exchange.place(place(calling_name="Desk"))
+        desk.exchange.place(place(calling_name="Desk", on_behalf_of=DeviceId("10086")))
         session = await desk.session()
         shown = '"Desk" <sip:+49301000@example.test>'
         assert sent(session) == {
