@@ -65,6 +65,8 @@ class AgentNotReady(AgentStateEvent):
 
     reason: str = ""
     """The code of the leave reason; empty where there is none."""
+    wants_calls: bool = False
+    """It would take some: its work mode, or its lost telephone, is in the way."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

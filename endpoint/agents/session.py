@@ -295,6 +295,9 @@ def _state(
         case AgentState.READY:
             return AgentReady(**about, was=was, lasted_s=lasted_s)
         case AgentState.NOT_READY:
-            return AgentNotReady(**about, was=was, lasted_s=lasted_s, reason=session.rest.reason)
+            rest = session.rest
+            return AgentNotReady(
+                **about, was=was, lasted_s=lasted_s, reason=rest.reason, wants_calls=rest.ready
+            )
         case AgentState.NULL:
             raise AssertionError("who is logged on has a state")

@@ -1,0 +1,54 @@
+"""What call control knows of calls beside what was told, as the gateway asks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from endpoint.callcontrol.controller import CallController
+from endpoint.callcontrol.model import Call, CallId
+from endpoint.gateways.basiccall.calls import CallFacts, OwnCall, own_calls
+from endpoint.legs.base import DeviceId
+
+
+@dataclass(frozen=True, slots=True)
+class CallWorld:
+    """`World` over the controller; changes nothing."""
+
+    controller: CallController
+    ours: Callable[[DeviceId], bool]
+    """Whether a device is ours."""
+
+    def is_ours(self, device: DeviceId) -> bool:
+        """See `World`."""
+        return self.ours(device)
+
+    def is_consulting(self, device: DeviceId, call: CallId) -> bool:
+        """See `World`."""
+        return self.ours(device) and any(
+            other.id != call for _, other, _ in self.controller.whereabouts.connections_of(device)
+        )
+
+    def call(self, call: CallId) -> CallFacts | None:
+        """See `World`."""
+        found = self.controller.whereabouts.call(call)
+        return None if found is None else self._facts(found[1])
+
+    def own_calls(self, device: DeviceId) -> dict[CallId, OwnCall]:
+        """The calls of a device as they stand."""
+        return own_calls(device, self.controller.whereabouts.connections_of(device), self)
+
+    def _facts(self, call: Call) -> CallFacts:
+        outside = [
+            each for each in call.connections if each.from_outside or not self.ours(each.number)
+        ]
+        living = [each for each in outside if each.is_live]
+        return CallFacts(
+            call.calling,
+            call.called,
+            call.started_at,
+            call.data,
+            next((step.queue for step in reversed(call.ivr_path) if step.queue), ""),
+            next((each.number for each in living or outside), None),
+            sum(each.is_party for each in call.connections),
+        )

@@ -1,0 +1,1 @@
+"""BasicCall's soft phone interface, as its page script WSSoftPhone speaks it: decode and encode."""

@@ -1,0 +1,48 @@
+"""`coInfos`: what a page is told of a call, to pop up the customer's data by."""
+
+from __future__ import annotations
+
+from datetime import tzinfo
+
+from endpoint.callcontrol.model import CallId
+from endpoint.gateways.basiccall.calls import CallFacts, Part
+
+OWN_KEYS = frozenset(
+    {
+        *("COID", "ANI", "DNIS", "SK", "IT", "IVRROOT", "17", "TASKPR"),
+        *("CN0_UserPhoneNum", "CN2_ChannelANI"),
+    }
+)
+"""Keys that are ours to fill: data of the same name does not replace them."""
+_DIRECTION = {
+    Part.CALLED: "0",
+    Part.CONSULTED: "2",
+    Part.MONITORS: "0",
+    Part.DIALLED: "1",
+    Part.CALLS_OUT: "1",
+    Part.INNER_CALLED: "2",
+    Part.INNER_DIALLED: "2",
+    Part.CONSULTS: "2",
+}
+
+
+def co_infos(
+    call: CallId, part: Part, facts: CallFacts, zone: tzinfo | None = None
+) -> dict[str, str]:
+    """A call's. `zone` is that in which times are told; None: the machine's."""
+    customer = facts.outside or (facts.called if part is Part.DIALLED else facts.calling)
+    ani = customer if part is Part.CALLED else facts.calling
+    data = {key: text for key, text in facts.data.items() if key not in OWN_KEYS}
+    return {
+        "COID": call,
+        "ANI": ani,
+        "DNIS": facts.called,
+        "SK": facts.queue,
+        "IT": facts.started_at.astimezone(zone).strftime("%Y-%m-%d %H:%M:%S"),
+        "IVRROOT": "",
+        "17": _DIRECTION[part],
+        "CN0_UserPhoneNum": customer,
+        "CN2_ChannelANI": facts.calling,
+        "TASKPR": "",
+        **data,
+    }
