@@ -37,7 +37,7 @@ class Crew(Protocol):
     def watch(self, changed: Callable[[AgentId], None]) -> Callable[[], None]:
         """Be told whose state may be another, until what is returned is called."""
 
-    def do(self, agent: AgentId, what: AgentCommand) -> int:
+    def do(self, agent: AgentId, what: AgentCommand, by: AgentId | None = None) -> int:
         """Have a command done. Raises CommandRejected."""
 
     def note_offer(self, device: DeviceId) -> None:
@@ -55,7 +55,7 @@ class NoCrew:
         """See `Crew`."""
         return lambda: None
 
-    def do(self, agent: AgentId, what: AgentCommand) -> int:
+    def do(self, agent: AgentId, what: AgentCommand, by: AgentId | None = None) -> int:
         """See `Crew`."""
         raise AssertionError("nobody is logged on")
 

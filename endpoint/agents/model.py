@@ -83,7 +83,7 @@ class LeaveReason:
     code: str
     name: str
     visible: bool = True
-    """Agents may choose it."""
+    """Agents may choose it; else supervisors and queues alone."""
 
 
 @dataclass(frozen=True, slots=True)

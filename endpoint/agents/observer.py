@@ -13,7 +13,7 @@ from endpoint.agents.keeping import OwnCall
 from endpoint.agents.parts import Parts
 from endpoint.agents.place import Place
 from endpoint.agents.places import Places
-from endpoint.agents.session import CallBegan, LogOff, StationSeen
+from endpoint.agents.session import CallBegan, LogOff, SetWorkMode, StationSeen
 from endpoint.callcontrol.controller import CallController
 from endpoint.callcontrol.events import CallEvents, NumberedEvent
 from endpoint.callcontrol.feed import EventsMissed
@@ -76,7 +76,7 @@ class Observer:
                 self._parts = Parts()
 
     def directory_changed(self) -> None:
-        """Another skill, another wrap-up; who is not to be there any more goes."""
+        """Other skills, another wrap-up or mode; who is not to be there any more goes."""
         for place in tuple(self._places.at.values()):
             agent, session = self._directory.agent(place.agent), place.session
             assert session is not None  # `at` has those that are logged on
@@ -89,6 +89,9 @@ class Observer:
                 place.session = replace(session, skills=skills, wrap_up_s=wrap_up_s)
                 self._places.record(place, ())
                 self._places.changed(place)
+            mode = self._directory.mode(session.mode.code)
+            if mode is not None and mode != session.mode:
+                self._places.apply(place, SetWorkMode(mode))
 
     def _heed(self, numbered: NumberedEvent) -> None:
         event = numbered.event

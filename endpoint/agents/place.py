@@ -33,6 +33,9 @@ class Place:
 
     log: AgentLog
     session: Session | None = None
+    """As it was decided last."""
+    shown: Session | None = None
+    """As it was told last."""
     owner: Owner | None = None
     own_skills: bool = False
     """The session's skills are not the directory's."""
@@ -116,8 +119,13 @@ class Place:
             each.until = self.log.last
         self.attachments.clear()
 
-    def tell(self, number: int) -> None:
-        """Readers may read up to this number."""
+    def tell(self, number: int, session: Session | None) -> None:
+        """Readers may read up to this number, and see what is so after it."""
         self.log.tell(number)
+        self.shown = session
+        self.wake()
+
+    def wake(self) -> None:
+        """Let readers look."""
         news, self.news = self.news, asyncio.Event()
         news.set()

@@ -17,7 +17,7 @@ from endpoint.agents.events import AgentEvents, LogOffCause
 from endpoint.agents.keeping import Clocks, Keeping, Kept, Write, lost, restored
 from endpoint.agents.model import AgentId
 from endpoint.agents.place import Place
-from endpoint.agents.session import CallEnded, Input, LogOff, TimePassed, apply
+from endpoint.agents.session import CallEnded, Input, LogOff, Session, TimePassed, apply
 from endpoint.callcontrol.controller import CallController
 from endpoint.callcontrol.feed import EventsMissed
 from endpoint.legs.base import DeviceId
@@ -77,7 +77,7 @@ class Places:
         for place in self._all.values():
             if place.timer is not None:
                 place.timer.cancel()
-            place.tell(place.log.told)
+            place.wake()
 
     # -- what happens -----------------------------------------------------------------------------
 
@@ -120,7 +120,8 @@ class Places:
         kept = place.kept(clocks, after_all_calls=self.after_all_calls)
         writing = self._keeping.put(Write(kept, tuple(map(written, entries))))
         place.writing = writing
-        writing.add_done_callback(partial(self._told, place, place.log.last))
+        told = partial(self._told, place, place.log.last, place.session)
+        writing.add_done_callback(told)
         self.set_timer(place)
         if any(isinstance(event, AgentEvents) for event in events):
             self.changed(place)
@@ -143,6 +144,7 @@ class Places:
             return
         session, owner = restored(kept.agent, kept.session, self.clocks())
         place.begin(session, owner, {})
+        place.shown = session
         place.own_skills, place.own_wrap_up = kept.session.own_skills, kept.session.own_wrap_up
         self.at[session.device] = place
         if session.busy:
@@ -160,10 +162,12 @@ class Places:
         if (place := self._all.get(agent)) is not None:
             place.log.store(number)
 
-    def _told(self, place: Place, number: int, writing: asyncio.Future[None]) -> None:
+    def _told(
+        self, place: Place, number: int, session: Session | None, writing: asyncio.Future[None]
+    ) -> None:
         if not writing.cancelled():
             writing.exception()  # whoever keeps has said so: agents must see their calls
-        place.tell(number)
+        place.tell(number, session)
 
     # -- what is read -----------------------------------------------------------------------------
 

@@ -79,7 +79,7 @@ class Standing:
     session: Session | None
     """None: not logged on."""
     number: int
-    """Of the log's last entry that this has in it."""
+    """Of the log's last entry that this has in it: no more is shown than is kept."""
     is_owned: bool = False
     """A client listens."""
 
@@ -136,6 +136,7 @@ class Roster:
     async def __aenter__(self) -> Self:
         for kept in self._left:
             self._places.restore(kept)
+        self._observer.directory_changed()
         self._unwatch = self.directory.watch(self._observer.directory_changed)
         await self._tasks.__aenter__()
         keeping = self._keep("agents", self._observer.follow)
@@ -170,7 +171,7 @@ class Roster:
         if place is None:
             return Standing(known, None, 0)
         owned = place.owner is not None and place.owner.listens
-        return Standing(known, place.session, place.log.last, owned)
+        return Standing(known, place.shown, place.log.told, owned)
 
     def session(self, agent: AgentId) -> Session | None:
         """An agent's session; None where it is not logged on."""
@@ -225,7 +226,7 @@ class Roster:
         assert agent is not None  # `check` has seen to it
         assert place is not None
         mode = self._mode(wanted)
-        self._check_reason(wanted.reason)
+        self._check_reason(wanted.reason, wanted.by)
         if session is not None:
             self._count_take_over(wanted.agent)
         if session is not None and session.device == wanted.device:
@@ -313,8 +314,9 @@ class Roster:
             raise CommandRejected(Refusal.UNKNOWN_MODE, f"found mode {code}, expected {codes}")
         return mode
 
-    def _check_reason(self, code: str) -> None:
-        if code and self.directory.reason(code) is None:
+    def _check_reason(self, code: str, by: AgentId | None) -> None:
+        reason = self.directory.reason(code)
+        if code and (reason is None or not (reason.visible or by is not None)):
             codes = ", ".join(each.code for each in self.directory.reasons() if each.visible)
             raise CommandRejected(Refusal.UNKNOWN_REASON, f"found {code!r}, expected {codes}")
 
@@ -371,7 +373,7 @@ class Roster:
         """The same, for who need not know that it is kept."""
         place = self._logged_on(agent)
         if isinstance(what, SetNotReady):
-            self._check_reason(what.reason)
+            self._check_reason(what.reason, by)
         if isinstance(what, SetWorkMode):
             self.work_mode(what.mode.code, by)
         self._places.apply(place, what, by)

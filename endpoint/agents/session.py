@@ -157,6 +157,7 @@ class TimePassed:
 AgentCommand = SetReady | SetNotReady | SetWorkMode | FinishWrapUp | LogOff
 """What a client may ask."""
 Input = AgentCommand | CallBegan | CallEnded | StationSeen | TimePassed
+_WITHDRAWN = LogOffCause.CREDENTIALS
 Outcome = tuple[Session | None, tuple[AgentEvents, ...]]
 """What it is from now on, None: logged off; and what is told."""
 
@@ -172,8 +173,8 @@ def apply(session: Session, what: Input, now: float, by: AgentId | None = None) 
     after = _changed(session, what, now)
     if not isinstance(what, AgentCommand):
         by = after.rest.by
-    elif after.busy:
-        after = replace(after, rest=replace(after.rest, by=by))
+    elif after.busy and isinstance(what, SetReady | SetNotReady | LogOff):
+        after = replace(after, rest=_waiting(session.rest, after.rest, by))
     if after.rest.logs_off is not None and not after.busy:
         was, lasted_s = session.state, now - session.since
         about = _about(after, by)
@@ -186,6 +187,14 @@ def apply(session: Session, what: Input, now: float, by: AgentId | None = None) 
         elif not isinstance(what, AgentCommand):
             by = None  # that a call begins or ends is nobody's wish
     return after, tuple(_told(session, after, now, by))
+
+
+def _waiting(before: Rest, wanted: Rest, by: AgentId | None) -> Rest:
+    """A wish that waits for the end of the call. The agent does not undo a log-off by others."""
+    may_undo = {None, LogOffCause.ASKED} if by is None else {None, *LogOffCause} - {_WITHDRAWN}
+    if before.logs_off in may_undo:
+        return replace(wanted, by=by)
+    return replace(wanted, logs_off=before.logs_off, by=before.by)
 
 
 def deadline(session: Session) -> float | None:

@@ -23,7 +23,7 @@ from endpoint.agents.callback import (
 )
 from endpoint.agents.crew import Crew, Members, NoCrew, SkillDevices
 from endpoint.agents.directory import Directory, QueueSettings, SkillWanted
-from endpoint.agents.model import AgentState
+from endpoint.agents.model import AgentId, AgentState
 from endpoint.agents.queue import Answer, Outcome, Place, State, Ticket
 from endpoint.agents.session import SetNotReady
 from endpoint.agents.tally import Day, Tally
@@ -38,6 +38,8 @@ from endpoint.legs.base import Cause, DeviceId
 
 log = structlog.get_logger(__name__)
 
+BY_QUEUES = AgentId("queues")
+"""Whose doing it is that an agent is set aside."""
 _NOT_TAKEN = frozenset({Cause.CANCELLED, Cause.NO_ANSWER, Cause.DECLINED, Cause.BUSY})
 """Why a telephone that works is not answered; for the rest nobody is to blame who sits there."""
 
@@ -306,7 +308,7 @@ class SkillQueues:
                     self._calls[ticket].announce(position, wait_s)
             case q.SetAside(agent, reason):
                 try:
-                    self._crew.do(agent, SetNotReady(reason))
+                    self._crew.do(agent, SetNotReady(reason), BY_QUEUES)
                 except CommandRejected as rejected:
                     log.warning("agent is not set aside", agent=agent, reason=rejected.reason)
             case q.GiveUp(ticket):

@@ -101,6 +101,7 @@ class AgentRoutes:
         if wanted.password is None and not is_known:
             why = f"say the password of {agent}: this token is not the agent's own"
             raise LogOnRefused(Refusal.WRONG_PASSWORD, why)
+        is_own = wanted.password is not None or identity.agent == agent
         logged_on = await self.roster.log_on(
             LogOn(
                 agent=agent,
@@ -112,6 +113,7 @@ class AgentRoutes:
                 take_over=wanted.take_over,
                 liveness=Liveness(grace_s=None) if wanted.keep_logged_on else self.liveness,
                 source=request.remote or "",
+                by=None if is_own else AgentId(identity.credential),
             )
         )
         return _json(wire.AgentLoggedOn(self._shown(agent), logged_on.delegator_id))

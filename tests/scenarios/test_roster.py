@@ -13,7 +13,7 @@ from endpoint.agents.events import (
     LogOffCause,
 )
 from endpoint.agents.logon import LogOnRefused
-from endpoint.agents.model import AgentId, SkillLevel
+from endpoint.agents.model import AgentId, BasicMode, LeaveReason, SkillLevel, WorkMode
 from endpoint.agents.roster import RosterSettings
 from endpoint.agents.session import (
     FinishWrapUp,
@@ -26,7 +26,7 @@ from endpoint.callcontrol.feed import EventsMissed
 from endpoint.errors import CommandRejected
 from endpoint.legs.base import DeviceId
 from tests.fakes.agentlogs import MemoryKeeping
-from tests.scenarios.centre import ANNA, BERT, CARL, open_centre, with_agent
+from tests.scenarios.centre import AGENTS, ANNA, BERT, CARL, open_centre, with_agent
 
 pytestmark = pytest.mark.scenario
 
@@ -294,3 +294,87 @@ async def test_old_lines_are_read_where_they_are_kept_and_missed_where_they_are_
         with pytest.raises(EventsMissed):
             async for _ in centre.roster.follow(ANNA, 4711):
                 pass
+
+
+async def test_what_the_directory_changed_while_we_were_away_counts_from_the_start() -> None:
+    keeping = MemoryKeeping()
+    async with open_centre(keeping=keeping) as centre:
+        await centre.log_on()
+        await centre.log_on(BERT, "6002")
+    anna, bert = AGENTS[0], AGENTS[1]
+    changed = (
+        replace(anna, skills=(SkillLevel("english", 9),), wrap_up_s=3),
+        replace(bert, enabled=False),
+    )
+    async with open_centre(keeping=keeping, left=keeping.left(), agents=changed) as centre:
+        assert centre.session().skills == (SkillLevel("english", 9),)
+        assert centre.session().wrap_up_s == 3
+        gone = (await centre.log(BERT))[-1].event
+        assert isinstance(gone, AgentLoggedOff)
+        assert gone.cause is LogOffCause.CREDENTIALS
+
+
+async def test_a_work_mode_that_is_another_counts_for_those_who_work_in_it() -> None:
+    async with open_centre() as centre:
+        await centre.log_on(mode=0)
+        assert len(centre.ready()) == 1
+        away = WorkMode(0, "training", BasicMode.SUPERVISOR)
+        centre.directory.replace(replace(centre.directory.contents, modes=(away,)))
+        assert centre.ready() == []
+        assert (await centre.story(after=2)) == ["WorkModeChanged", "AgentNotReady"]
+
+
+async def test_a_reason_that_is_not_for_agents_to_choose_is_for_their_supervisors() -> None:
+    async with open_centre() as centre:
+        reasons = (LeaveReason("meal", "Meal"), LeaveReason("asleep", "Asleep", visible=False))
+        centre.directory.replace(replace(centre.directory.contents, reasons=reasons))
+        await centre.log_on()
+        with pytest.raises(CommandRejected) as refused:
+            await centre.do(SetNotReady("asleep"))
+        assert refused.value.reason == "unknown_reason"
+        await centre.do(SetNotReady("asleep"), by="1900")
+        assert centre.session().rest.reason == "asleep"
+
+
+async def test_what_is_shown_of_an_agent_is_what_is_kept() -> None:
+    keeping = MemoryKeeping()
+    async with open_centre(keeping=keeping) as centre:
+        await centre.log_on()
+        keeping.is_slow = True
+        asked = asyncio.ensure_future(centre.do(SetNotReady("meal")))  # noqa: TID251  # it must wait
+        await asyncio.sleep(1)
+        shown = centre.roster.standing(ANNA)
+        assert shown is not None
+        assert (shown.state, shown.number) == ("ready", 2)
+        assert centre.ready() == []
+        keeping.is_slow = False
+        keeping.let_go()
+        await asked
+        shown = centre.roster.standing(ANNA)
+        assert shown is not None
+        assert (shown.state, shown.number) == ("notReady", 3)
+
+
+async def test_a_log_off_that_was_forced_is_not_for_the_agent_to_undo() -> None:
+    async with open_centre(settings=RosterSettings()) as centre:
+        await centre.log_on()
+        await centre.answered_call()
+        await centre.do(LogOff(LogOffCause.FORCED), by="1900")
+        await centre.do(SetReady())
+        await centre.do(LogOff())
+        await centre.do(SetReady())
+        await centre.desk.clear("6001")
+        gone = (await centre.log())[-1].event
+        assert isinstance(gone, AgentLoggedOff)
+        assert (gone.cause, gone.by) == (LogOffCause.FORCED, "1900")
+
+
+async def test_who_has_forced_a_log_off_may_think_again() -> None:
+    async with open_centre(settings=RosterSettings()) as centre:
+        await centre.log_on()
+        await centre.answered_call()
+        await centre.do(LogOff(LogOffCause.FORCED), by="1900")
+        await centre.do(SetReady(), by="1900")
+        await centre.desk.clear("6001")
+        await asyncio.sleep(1)
+        assert centre.state() == "ready"
