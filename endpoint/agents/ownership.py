@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
-from collections import deque
 from dataclasses import dataclass, field, replace
 
 DELEGATOR_BITS = 128
@@ -86,41 +85,3 @@ def attached(owner: Owner, liveness: Liveness, now: float) -> Owner:
 def detached(owner: Owner, now: float) -> Owner:
     """It listens through one socket less."""
     return replace(owner, sockets=max(0, owner.sockets - 1), heard_at=now)
-
-
-class Attempts:
-    """How often somebody has tried lately: too often is refused, right or wrong."""
-
-    def __init__(self, most: int = 10, within_s: float = 60.0) -> None:
-        self._most = most
-        self._within_s = within_s
-        self._tried: dict[str, deque[float]] = {}
-
-    def are_too_many(self, who: str, now: float) -> bool:
-        """Whether `who` has to wait."""
-        tried = self._tried.get(who)
-        if tried is None:
-            return False
-        while tried and tried[0] <= now - self._within_s:
-            tried.popleft()
-        if not tried:
-            del self._tried[who]
-        return len(tried) >= self._most
-
-    def count(self, who: str, now: float) -> None:
-        """`who` has tried once more."""
-        if len(self._tried) > 10_000:  # sources that never came back
-            self._tried = {
-                each: times
-                for each, times in self._tried.items()
-                if times[-1] > now - self._within_s
-            }
-        self._tried.setdefault(who, deque(maxlen=self._most)).append(now)
-
-    def forgive(self, who: str) -> None:
-        """The last try of `who` was right."""
-        tried = self._tried.get(who)
-        if tried:
-            tried.pop()
-        if not tried:
-            self._tried.pop(who, None)

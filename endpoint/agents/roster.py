@@ -14,6 +14,7 @@ from typing import Self
 
 import structlog
 
+from endpoint.agents.attempts import Attempts
 from endpoint.agents.directory import Directory
 from endpoint.agents.eventlog import Entry
 from endpoint.agents.events import LogOffCause, OwnerReplaced
@@ -22,7 +23,6 @@ from endpoint.agents.logon import LogOn, LogOnRefused, Refusal, check
 from endpoint.agents.model import Agent, AgentId, AgentState, WorkMode
 from endpoint.agents.observer import Observer
 from endpoint.agents.ownership import (
-    Attempts,
     Liveness,
     Owner,
     attached,
@@ -57,7 +57,7 @@ class RosterSettings:
     """There is something to write down after each call that was answered; else after a queue's."""
     take_overs_per_minute: int = 10
     wrong_per_minute: int = 10
-    """Wrong passwords, and wrong `delegator_id`s, of one source."""
+    """Wrong passwords, and wrong `delegator_id`s, of one source for one agent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,26 +272,26 @@ class Roster:
         if wanted.password is None:
             return
         now = self._places.now()
-        self._check_attempts(wanted.source, now)
+        self._check_attempts(wanted.agent, wanted.source, now)
         if wanted.source:
             # Before it is known: many at once must not all be tried.
-            self._wrong.count(wanted.source, now)
+            self._wrong.count(_guesser(wanted.agent, wanted.source), now)
         if await self.directory.is_password(wanted.agent, wanted.password):
-            self._wrong.forgive(wanted.source)
+            self._wrong.forgive(_guesser(wanted.agent, wanted.source))
             return
         log.warning("log-on refused", agent=wanted.agent, source=wanted.source, reason="password")
         if self.directory.agent(wanted.agent) is None:
             raise LogOnRefused(Refusal.UNKNOWN_AGENT, f"there is no agent {wanted.agent}")
         raise LogOnRefused(Refusal.WRONG_PASSWORD, f"that is not the password of {wanted.agent}")
 
-    def _check_attempts(self, source: str, now: float) -> None:
-        if source and self._wrong.are_too_many(source, now):
-            why = "too many wrong ones from here; wait a minute"
+    def _check_attempts(self, agent: AgentId, source: str, now: float) -> None:
+        if source and self._wrong.wait_s(_guesser(agent, source), now):
+            why = f"too many wrong ones for {agent} from here; wait a minute"
             raise LogOnRefused(Refusal.TOO_MANY_ATTEMPTS, why)
 
     def _count_take_over(self, agent: AgentId) -> None:
         now = self._places.now()
-        if self._taken.are_too_many(agent, now):
+        if self._taken.wait_s(agent, now):
             why = f"the session of {agent} was taken over too often; wait a minute"
             raise LogOnRefused(Refusal.TOO_MANY_ATTEMPTS, why)
         self._taken.count(agent, now)
@@ -428,12 +428,12 @@ class Roster:
 
     def _owned(self, agent: AgentId, delegator_id: str, source: str) -> tuple[Place, Owner]:
         now = self._places.now()
-        self._check_attempts(source, now)
+        self._check_attempts(agent, source, now)
         place = self._places.find(agent)
         owner = place.owner if place is not None else None
         if place is None or owner is None or not is_owner(owner, delegator_id):
             if source:
-                self._wrong.count(source, now)
+                self._wrong.count(_guesser(agent, source), now)
             log.warning("client refused", agent=agent, source=source, reason="delegator_id")
             why = f"that is no delegator_id of the session of {agent}: log on, or take it over"
             raise LogOnRefused(Refusal.NOT_OWNER, why)
@@ -446,3 +446,8 @@ class Roster:
         if place is None or place.session is None:
             raise LogOnRefused(Refusal.NOT_LOGGED_ON, f"agent {agent} is not logged on")
         return place
+
+
+def _guesser(agent: AgentId, source: str) -> str:
+    """Whose wrong ones are counted. Of an address alone a whole house would wait for one page."""
+    return f"{agent} {source}"

@@ -17,6 +17,7 @@ from time import monotonic
 
 import structlog
 
+from endpoint.agents.attempts import Attempts
 from endpoint.agents.credentials import StoredToken, TokenKind, TokenStore
 from endpoint.agents.directory import Directory
 from endpoint.agents.identity import Identity, Kind, Scope, narrowed, of_agent
@@ -72,7 +73,7 @@ class TokenBook:
         self._tenant = tenant
         self.now = now
         self._tokens: dict[str, StoredToken] = {}
-        self._attempts = Attempts(settings.attempts_per_minute)
+        self._attempts = PasswordAttempts(settings.attempts_per_minute)
         self._doomed: set[str] = set()
         """Over, and perhaps still in the database."""
         self._watchers: list[Callable[[], None]] = []
@@ -321,41 +322,38 @@ def hash_of(token: str) -> str:
     return hashlib.sha256(token.encode("utf-8", "surrogateescape")).hexdigest()
 
 
-class Attempts:
-    """Wrong passwords, by agent and source, within a minute. By the monotonic clock."""
+class PasswordAttempts:
+    """Wrong passwords within a minute: of a source for an agent, of a source, for an agent."""
 
     def __init__(self, most: int, clock: Callable[[], float] = monotonic) -> None:
-        self._most = most
         self._clock = clock
-        self._counted: dict[tuple[str, str], int] = {}
-        self._ends = -math.inf
+        self._of_both = Attempts(most, WINDOW_S)
+        self._of_source = Attempts(most * _OF_SOURCE, WINDOW_S)
+        self._of_agent = Attempts(most * _OF_AGENT, WINDOW_S)
 
     def check(self, agent: str, source: str) -> None:
         """Raises TokenRefused for who must wait."""
         now = self._clock()
-        if now >= self._ends:
-            self._counted.clear()
-            self._ends = now + WINDOW_S
-        if any(self._counted.get(key, 0) >= most for key, most in self._limits(agent, source)):
-            wait_s = self._ends - now
+        if wait_s := max(each.wait_s(who, now) for each, who in self._counted(agent, source)):
             text = f"too many wrong passwords; wait {math.ceil(wait_s)} s"
             raise TokenRefused("too_many_attempts", text, wait_s)
 
     def count(self, agent: str, source: str) -> None:
         """One more."""
-        for key, _ in self._limits(agent, source):
-            self._counted[key] = self._counted.get(key, 0) + 1
+        now = self._clock()
+        for each, who in self._counted(agent, source):
+            each.count(who, now)
 
     def forgive(self, agent: str, source: str) -> None:
         """That one was right."""
-        for key, _ in self._limits(agent, source):
-            self._counted[key] = max(0, self._counted.get(key, 0) - 1)
+        for each, who in self._counted(agent, source):
+            each.forgive(who)
 
-    def _limits(self, agent: str, source: str) -> list[tuple[tuple[str, str], int]]:
+    def _counted(self, agent: str, source: str) -> list[tuple[Attempts, str]]:
         # A hash: whatever length somebody sends as an agent, it takes as much room.
         agent = hash_of(agent)
         return [
-            ((agent, source), self._most),
-            (("", source), self._most * _OF_SOURCE),
-            ((agent, ""), self._most * _OF_AGENT),
+            (self._of_both, f"{agent} {source}"),
+            (self._of_source, source),
+            (self._of_agent, agent),
         ]

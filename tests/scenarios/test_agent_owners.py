@@ -9,13 +9,14 @@ import pytest
 
 from endpoint.agents.events import AgentLoggedOff, LogOffCause, OwnerReplaced
 from endpoint.agents.logon import LogOnRefused
+from endpoint.agents.model import Agent, AgentId
 from endpoint.agents.ownership import DELEGATOR_BITS, Liveness, new_owner
 from endpoint.agents.roster import RosterSettings
 from endpoint.agents.session import LogOff, SetNotReady, SetReady
 from endpoint.callcontrol.events import CallCleared, ConnectionCleared
 from endpoint.legs.base import Cause
 from tests.fakes.agentlogs import MemoryKeeping
-from tests.scenarios.centre import ANNA, STAYS, Centre, open_centre
+from tests.scenarios.centre import AGENTS, ANNA, BERT, STAYS, Centre, open_centre
 
 pytestmark = pytest.mark.scenario
 
@@ -155,6 +156,19 @@ async def test_who_guesses_waits_a_minute_and_nobody_else_does(
         centre.roster.check_owner(ANNA, first.delegator_id, "192.0.2.1")
         await asyncio.sleep(61)
         centre.roster.check_owner(ANNA, first.delegator_id, "198.51.100.9")
+
+
+async def test_old_ids_of_some_keep_nobody_else_out_who_sits_behind_the_same_address() -> None:
+    office = "198.51.100.9"
+    agents = [Agent(AgentId(f"2{number:03}")) for number in range(60)]
+    async with open_centre(agents=(*AGENTS, *agents)) as centre:
+        first = await centre.log_on(source=office)
+        for agent in agents:  # all were away for too long, and come back at once
+            with pytest.raises(LogOnRefused) as refused:
+                centre.roster.check_owner(agent.id, "old", office)
+            assert refused.value.reason == "not_owner"
+        centre.roster.check_owner(ANNA, first.delegator_id, office)
+        await centre.log_on(BERT, "6002", source=office)
 
 
 async def test_a_session_is_not_taken_over_a_hundred_times_a_minute() -> None:

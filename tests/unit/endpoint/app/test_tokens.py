@@ -14,7 +14,7 @@ from endpoint.agents.directory import Contents, DirectoryInUse, KnownPasswords
 from endpoint.agents.identity import INSTALLATION, OF_ROLE, Kind, Scope, narrowed
 from endpoint.agents.model import Agent, AgentId, Role
 from endpoint.app.credentialsettings import TokenSettings
-from endpoint.app.tokens import WINDOW_S, Attempts, TokenBook, TokenRefused, hash_of
+from endpoint.app.tokens import WINDOW_S, PasswordAttempts, TokenBook, TokenRefused, hash_of
 from endpoint.errors import StorageError
 
 pytestmark = pytest.mark.unit
@@ -133,7 +133,7 @@ async def test_many_guesses_at_once_are_not_all_tried(world: World) -> None:
 
 def test_a_source_may_not_try_all_agents_nor_all_sources_one() -> None:
     now = 0.0
-    attempts = Attempts(2, clock=lambda: now)
+    attempts = PasswordAttempts(2, clock=lambda: now)
     attempts.check("1001", "192.0.2.66")
     for number in range(10):
         attempts.count(str(number), "192.0.2.66")
