@@ -82,10 +82,13 @@ class AgentPasswords:
         """See `Passwords`."""
         if not self._nobody:  # whoever asks first waits twice as long, whomever he asks about
             self._nobody = await self.hash(secrets.token_urlsafe())
-        known = self._hashes.get(agent)
-        right = await self._run(self._verify, known or self._nobody, _octets(password))
-        if not right or known is None:
-            return False
+        while True:
+            known = self._hashes.get(agent)
+            right = await self._run(self._verify, known or self._nobody, _octets(password))
+            if not right or known is None:
+                return False
+            if self._hashes.get(agent) == known:
+                break  # else it has another one since
         if self._hasher.check_needs_rehash(known):
             await self._rehash(agent, known, password)
         return True

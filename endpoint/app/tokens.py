@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 import math
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from time import monotonic
@@ -55,6 +55,49 @@ class TokenRefused(EndpointError):
         self.wait_s = wait_s
 
 
+class _Held:
+    """Tokens by their hash, and by the name of their family."""
+
+    def __init__(self, tokens: Iterable[StoredToken] = ()) -> None:
+        self._of_hash: dict[str, StoredToken] = {}
+        self._of_name: dict[str, set[str]] = {}
+        for token in tokens:
+            self.put(token)
+
+    def __iter__(self) -> Iterator[StoredToken]:
+        return iter(self._of_hash.values())
+
+    def __contains__(self, token: StoredToken) -> bool:
+        return token.hash in self._of_hash
+
+    def find(self, hashed: str) -> StoredToken | None:
+        """The token of that hash."""
+        return self._of_hash.get(hashed)
+
+    def has_family(self, name: str) -> bool:
+        """Whether there is a token of that name."""
+        return name in self._of_name
+
+    def put(self, token: StoredToken) -> None:
+        """One more, or in the place of that of the same hash."""
+        self._of_hash[token.hash] = token
+        self._of_name.setdefault(token.name, set()).add(token.hash)
+
+    def drop(self, token: StoredToken) -> None:
+        """One less."""
+        if self._of_hash.pop(token.hash, None) is not None:
+            self._of_name[token.name].discard(token.hash)
+            if not self._of_name[token.name]:
+                del self._of_name[token.name]
+
+    def drop_family(self, name: str) -> list[str]:
+        """All of a name less; their hashes."""
+        hashes = self._of_name.pop(name, set())
+        for each in hashes:
+            del self._of_hash[each]
+        return [*hashes]
+
+
 class TokenBook:
     """Makes tokens, knows whose they are, and forgets them. Implements `Credentials`."""
 
@@ -72,7 +115,7 @@ class TokenBook:
         self._settings = settings
         self._tenant = tenant
         self.now = now
-        self._tokens: dict[str, StoredToken] = {}
+        self._tokens = _Held()
         self._attempts = PasswordAttempts(settings.attempts_per_minute)
         self._doomed: set[str] = set()
         """Over, and perhaps still in the database."""
@@ -82,7 +125,7 @@ class TokenBook:
         """Read what is kept. Raises StorageError."""
         now = self.now()
         found = await self._store.all()
-        self._tokens = {token.hash: token for token in found if not token.is_over(now)}
+        self._tokens = _Held(token for token in found if not token.is_over(now))
         await self._store.remove([token.hash for token in found if token.is_over(now)])
 
     def watch(self, changed: Callable[[], None]) -> None:
@@ -93,7 +136,7 @@ class TokenBook:
 
     async def identify(self, token: str) -> Identity | None:
         """See `Credentials`. Needs no database."""
-        found = self._tokens.get(hash_of(token))
+        found = self._tokens.find(hash_of(token))
         if found is None or found.kind is TokenKind.REFRESH:
             return None
         return self._identity(found)
@@ -112,7 +155,7 @@ class TokenBook:
             return False
         if not identity.credential.startswith(NAME_PREFIX):
             return True
-        return any(token.name == identity.credential for token in self._tokens.values())
+        return self._tokens.has_family(identity.credential)
 
     def _is_as_it_was(self, identity: Identity) -> bool:
         agent = self._directory.agent(identity.agent) if identity.agent is not None else None
@@ -166,7 +209,7 @@ class TokenBook:
 
         Raises TokenRefused, StorageError.
         """
-        found = self._tokens.get(hash_of(token))
+        found = self._tokens.find(hash_of(token))
         if found is None or found.kind is not TokenKind.REFRESH or found.is_over(self.now()):
             raise TokenRefused("unauthorised", "the refresh token is not known, or over")
         if found.spent_at is not None:
@@ -177,12 +220,12 @@ class TokenBook:
             raise TokenRefused("unauthorised", "the agent can't log on any more")
         spent = replace(found, spent_at=self.now())
         # In memory at once: of two that come together, one is the second.
-        self._tokens[found.hash] = spent
+        self._tokens.put(spent)
         try:
             return await self._issue(found.name, found.agent, found.scopes, spent)
         except BaseException:
-            if self._tokens.get(found.hash) is spent:  # else it was revoked meanwhile
-                self._tokens[found.hash] = found
+            if spent in self._tokens:  # else it was revoked meanwhile
+                self._tokens.put(found)
             raise
 
     async def add_program(
@@ -195,7 +238,7 @@ class TokenBook:
         missing = sorted(set(scopes) - by.scopes)
         if missing:
             raise TokenRefused("not_permitted", f"you have no {', '.join(missing)} to give away")
-        if any(each.label == name for each in self._tokens.values()):
+        if any(each.label == name for each in self._tokens):
             raise TokenRefused("name_taken", f"there is a program {name}; revoke its token first")
         now, access = self.now(), PROGRAM_PREFIX + new_secret()
         expires_at = None if expires_in_s is None else now + timedelta(seconds=expires_in_s)
@@ -209,12 +252,7 @@ class TokenBook:
             now,
             expires_at,
         )
-        self._tokens[token.hash] = token
-        try:
-            await self._store.put([token])
-        except BaseException:
-            del self._tokens[token.hash]
-            raise
+        await self._keep([token])
         log.info("token for a program made", program=name, credential=token.name)
         identity = self._identity(token)
         assert identity is not None
@@ -222,29 +260,31 @@ class TokenBook:
 
     async def revoke(self, name: str) -> bool:
         """End a family at once, its sockets too. False where there is none. Raises StorageError."""
-        hashes = [token.hash for token in self._tokens.values() if token.name == name]
-        gone = {each: self._tokens.pop(each) for each in hashes}
+        return await self._revoke([name])
+
+    async def revoke_of(self, agent: str) -> None:
+        """End all of an agent's. Raises StorageError."""
+        await self._revoke({each.name for each in self._tokens if agent and each.agent == agent})
+
+    async def _revoke(self, names: Iterable[str]) -> bool:
+        """Whether there was one. All are over before anything is awaited."""
+        gone = {name: hashes for name in names if (hashes := self._tokens.drop_family(name))}
         if not gone:
             return False
         for changed in self._watchers:
             changed()
-        log.info("token revoked", credential=name)
-        # Where the database is away it is over all the same, and removed when that is back.
-        self._doomed.update(hashes)
+        for name, hashes in gone.items():
+            log.info("token revoked", credential=name)
+            # Where the database is away it is over all the same, and removed when that is back.
+            self._doomed.update(hashes)
         await self._remove_doomed()
         return True
-
-    async def revoke_of(self, agent: str) -> None:
-        """End all of an agent's. Raises StorageError."""
-        names = {token.name for token in self._tokens.values() if agent and token.agent == agent}
-        for name in names:
-            await self.revoke(name)
 
     def of(self, identity: Identity) -> list[StoredToken]:
         """Those that are not over, of an agent its own: one a family, that which lasts longest."""
         now = self.now()
         found: dict[str, StoredToken] = {}
-        for token in self._tokens.values():
+        for token in self._tokens:
             if token.is_over(now) or token.spent_at is not None:
                 continue
             if identity.role is not Role.ADMINISTRATOR and token.agent != identity.agent:
@@ -265,10 +305,10 @@ class TokenBook:
     async def forget_over(self) -> None:
         """Take those away that are over. Raises StorageError."""
         now = self.now()
-        over = [token.hash for token in self._tokens.values() if token.is_over(now)]
+        over = [token for token in self._tokens if token.is_over(now)]
         for each in over:
-            self._tokens.pop(each, None)
-        self._doomed.update(over)
+            self._tokens.drop(each)
+        self._doomed.update(each.hash for each in over)
         await self._remove_doomed()
 
     async def _remove_doomed(self) -> None:
@@ -289,15 +329,27 @@ class TokenBook:
                 name, TokenKind.REFRESH, hash_of(refresh), agent, "", scopes, now, refresh_ends
             ),
         ]
-        await self._store.put([*spent, *made])
-        if spent and spent[0].hash not in self._tokens:
-            await self._store.remove([each.hash for each in (*spent, *made)])
-            raise TokenRefused("unauthorised", "the token was revoked meanwhile")
-        self._tokens.update({each.hash: each for each in made})
+        await self._keep(made, *spent)
         identity = self._identity(made[0])
         if identity is None:
             raise TokenRefused("unauthorised", "the agent can't log on any more")
         return Issued(identity, access, ends, refresh, refresh_ends)
+
+    async def _keep(self, made: Sequence[StoredToken], *spent: StoredToken) -> None:
+        """Keep new tokens. Raises TokenRefused where they were revoked meanwhile, StorageError."""
+        # In memory first: what revokes all of an agent's has those too that are being kept.
+        for each in made:
+            self._tokens.put(each)
+        try:
+            await self._store.put([*spent, *made])
+        except BaseException:
+            for each in made:
+                self._tokens.drop(each)
+            raise
+        if any(each not in self._tokens for each in made):
+            self._doomed.update(each.hash for each in (*spent, *made))
+            await self._remove_doomed()
+            raise TokenRefused("unauthorised", "the token was revoked meanwhile")
 
 
 ACCESS_PREFIX, REFRESH_PREFIX, PROGRAM_PREFIX = "aea_", "aer_", "aep_"

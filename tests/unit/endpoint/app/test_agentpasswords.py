@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 
 import pytest
@@ -132,3 +133,17 @@ async def test_by_default_the_library_says_how_hard_it_is() -> None:
 
     with AgentPasswords(keep) as passwords:
         assert "$m=65536,t=3,p=4$" in await passwords.hash(RIGHT)
+
+
+async def test_a_password_that_was_changed_while_it_was_looked_at_is_right_no_longer(
+    passwords: AgentPasswords,
+) -> None:
+    passwords.load({ANNA: await passwords.hash(RIGHT)})
+    another = await passwords.hash("another-of-sixteen")
+    same = await passwords.hash(RIGHT)
+    await passwords.is_right(ANNA, "")
+    for hashed, is_right in ((same, True), (another, False)):
+        asked = asyncio.ensure_future(passwords.is_right(ANNA, RIGHT))  # noqa: TID251  # it waits
+        await asyncio.sleep(0)
+        passwords.add({ANNA: hashed})
+        assert await asked is is_right

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from types import FrameType
 
 import pytest
 
@@ -34,12 +36,17 @@ class Kept:
     def __init__(self) -> None:
         self.tokens: dict[str, StoredToken] = {}
         self.away = False
+        self.asked = asyncio.Event()
+        self.may_put = asyncio.Event()
+        self.may_put.set()
 
     async def all(self) -> Sequence[StoredToken]:
         return [*self.tokens.values()]
 
     async def put(self, tokens: Iterable[StoredToken]) -> None:
+        self.asked.set()
         await asyncio.sleep(0)
+        await self.may_put.wait()
         if self.away:
             raise StorageError("away")
         self.tokens |= {token.hash: token for token in tokens}
@@ -330,3 +337,56 @@ async def test_an_agent_is_told_of_its_own_tokens_alone(world: World) -> None:
 def test_the_name_of_a_token_says_nothing_of_it() -> None:
     assert hash_of("a") != hash_of("b")
     assert len(hash_of("ü\udc80")) == 64
+
+
+async def test_another_password_ends_every_token_also_where_the_database_is_away(
+    world: World,
+) -> None:
+    first = await world.book.log_in("1001", "of-ann", "192.0.2.1")
+    second = await world.book.log_in("1001", "of-ann", "192.0.2.1")
+    world.kept.away = True
+    with pytest.raises(StorageError):
+        await world.book.revoke_of("1001")
+    assert await world.book.identify(first.access) is None
+    assert await world.book.identify(second.access) is None
+
+
+async def test_a_token_that_was_being_made_ends_with_the_others(world: World) -> None:
+    world.kept.may_put.clear()
+    asked = asyncio.ensure_future(  # noqa: TID251  # it must wait
+        world.book.log_in("1001", "of-ann", "192.0.2.1")
+    )
+    await world.kept.asked.wait()
+    await world.book.revoke_of("1001")
+    world.kept.may_put.set()
+    with pytest.raises(TokenRefused) as refused:
+        await asked
+    assert refused.value.reason == "unauthorised"
+    assert world.kept.tokens == {}
+
+
+async def test_whether_a_token_stands_takes_no_longer_where_there_are_many(world: World) -> None:
+    issued = await world.book.log_in("1001", "of-ann", "192.0.2.1")
+
+    def steps() -> int:
+        counted = 0
+
+        def count(frame: FrameType, event: str, _: object) -> object:
+            nonlocal counted
+            counted += 1
+            return count
+
+        before = sys.gettrace()
+        sys.settrace(count)
+        try:
+            assert world.book.stands(issued.identity)
+        finally:
+            sys.settrace(before)
+        return counted
+
+    few = steps()
+    for _ in range(300):
+        await world.book.log_in("9001", "of-max", "192.0.2.1")
+    newest = await world.book.log_in("1001", "of-ann", "192.0.2.1")
+    issued = newest
+    assert steps() < 2 * few
