@@ -96,8 +96,8 @@ class Idempotency:
         self._note(key, begun)
         done: Once | None = None
         try:
-            answer = await self._answered(request, handler)
-            if isinstance(answer, web.Response) and answer.status < 500:
+            answer = await handler(request)
+            if isinstance(answer, web.Response) and answer.status < 400:
                 content = answer.body if isinstance(answer.body, bytes) else b""
                 headers = {
                     name: answer.headers[name] for name in _KEPT_HEADERS if name in answer.headers
@@ -109,16 +109,10 @@ class Idempotency:
             return answer
         finally:
             if done is None:
-                # Our fault, or who asked went away: to ask again is to have it done.
+                # Refused, our fault, or who asked went away: to ask again is to have it done.
                 self._done.pop(key, None)
                 self.notes.drop(key)
             self._running.pop(key).set_result(None)
-
-    async def _answered(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        try:
-            return await handler(request)
-        except BadRequest as error:
-            return error.answer()
 
     def _note(self, key: str, once: Once) -> None:
         self._done[key] = once

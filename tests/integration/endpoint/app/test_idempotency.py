@@ -19,6 +19,7 @@ from endpoint.callcontrol.commands import ClearConnection
 from endpoint.callcontrol.events import CallCleared
 from endpoint.callcontrol.model import CallId
 from endpoint.client.client import EndpointClient
+from endpoint.gateways.native import directorymessages as directory
 from endpoint.gateways.native import messages as wire
 from endpoint.legs.base import DeviceId
 
@@ -80,6 +81,26 @@ async def test_what_was_refused_may_be_tried_again(desk: Desk) -> None:
                 break
     status, _, again = await ask(desk, DIAL)
     assert (status, again) == (202, "")
+
+
+async def test_what_was_refused_by_its_rules_may_be_tried_again_too(desk: Desk) -> None:
+    """Each of these is refused in another way: by the body, by the directory, by who asks."""
+
+    async def add(body: Any, key: str) -> tuple[int, str]:
+        async with desk.http.post(
+            f"{desk.url}/directory/queues",
+            json=body,
+            headers={**desk.bearer, "Idempotency-Key": key},
+        ) as answer:
+            return answer.status, answer.headers.get("Idempotent-Replayed", "")
+
+    wanted = {"code": "orders", "skills": [{"skill": "order"}]}
+    assert await add(wanted, KEY) == (400, "")
+    await desk.client.add_to_directory("skills", directory.Skill("order"))
+    assert await add(wanted, KEY) == (201, "")
+    assert await add(wanted, KEY) == (201, "true")
+    assert await add({"code": 1}, "another") == (400, "")
+    assert await add({"code": "repairs", "skills": [{"skill": "order"}]}, "another") == (201, "")
 
 
 async def test_a_key_is_of_who_used_it(desk: Desk) -> None:
