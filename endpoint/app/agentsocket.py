@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from dataclasses import dataclass
 
 import msgspec
 import structlog
 from aiohttp import WSCloseCode, hdrs, web
 
 from endpoint.agents.eventlog import Entry
+from endpoint.agents.identity import Identity
 from endpoint.agents.logon import LogOnRefused, Refusal
 from endpoint.agents.model import AgentId
 from endpoint.agents.ownership import Liveness
@@ -31,6 +33,20 @@ from endpoint.gateways.native import agentmessages as wire
 from endpoint.gateways.native.messages import API, SUBPROTOCOL, Refused
 
 log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """Who reads."""
+
+    identity: Identity
+    attachment: Attachment | None
+    """Of an owner."""
+
+    def is_over(self, number: int) -> bool:
+        """Whether the session is its own no more, behind that number."""
+        until = self.attachment.until if self.attachment is not None else None
+        return until is not None and number >= until
 
 
 class AgentSocket:
@@ -68,7 +84,8 @@ class AgentSocket:
             await socket.prepare(request)
             with self._live.held(identity_of(request), socket, request):
                 async with asyncio.TaskGroup() as group:
-                    writer = group.create_task(self._write(socket, agent, start, attachment))
+                    reader = _Reader(identity_of(request), attachment)
+                    writer = group.create_task(self._write(socket, agent, start, reader))
                     async for _ in socket:
                         if attachment is not None:
                             self._roster.hear(attachment)
@@ -95,7 +112,7 @@ class AgentSocket:
         socket: web.WebSocketResponse,
         agent: AgentId,
         start: int | None,
-        attachment: Attachment | None,
+        reader: _Reader,
     ) -> None:
         with suppress(ConnectionError):
             missed = False
@@ -108,7 +125,7 @@ class AgentSocket:
                 after = snapshot.number if start is None else start
                 entries = self._roster.follow(agent, after)
                 try:
-                    await self._write_from(socket, snapshot, entries, after, attachment)
+                    await self._write_from(socket, snapshot, entries, after, reader)
                 except EventsMissed:
                     start, missed = None, True
                 except StorageError as error:
@@ -124,26 +141,27 @@ class AgentSocket:
         snapshot: wire.AgentSnapshot,
         entries: AsyncIterator[Entry],
         after: int,
-        attachment: Attachment | None,
+        reader: _Reader,
     ) -> None:
         """Write the snapshot, and what is behind it."""
         agent = AgentId(snapshot.agent.agent)
         await socket.send_str(_encode(snapshot))
-        if _is_over(attachment, after):
+        if reader.is_over(after):
             await socket.close(message=b"not the owner any more")
             return
         async for entry in entries:
+            known = self._roster.directory.agent(agent)
+            if known is not None and not reader.identity.is_about(known):
+                # It was let in for the agent's department, which is another now.
+                await socket.close(code=WSCloseCode.POLICY_VIOLATION, message=b"not permitted")
+                return
             frame = self._view.frame(agent, entry)
             if frame is not None:
                 await socket.send_str(_encode(frame))
-            if _is_over(attachment, entry.number):
+            if reader.is_over(entry.number):
                 await socket.close(message=b"not the owner any more")
                 return
         await socket.close(code=WSCloseCode.GOING_AWAY, message=b"the endpoint stops")
-
-
-def _is_over(attachment: Attachment | None, number: int) -> bool:
-    return attachment is not None and attachment.until is not None and number >= attachment.until
 
 
 def _delegator_id(request: web.Request) -> str | None:

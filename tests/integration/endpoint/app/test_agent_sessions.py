@@ -245,3 +245,25 @@ async def test_an_agent_needs_its_session_for_itself_and_has_nothing_to_say_of_o
     async with desk.http.get(f"{desk.url}/agents", headers=annas) as answer:
         shown = (await answer.json())["agents"]
     assert [agent["agent"] for agent in shown] == ["1001", "1002"], "its department"
+
+
+async def test_a_monitor_sees_no_more_of_an_agent_who_goes_to_another_department(
+    client: EndpointClient, desk: Desk
+) -> None:
+    chief = directory.Agent("1900", role="monitor", supervises=["Europe"])
+    await client.bring_into_directory(
+        directory.DirectoryImport(agents=[chief], passwords={"1900": BERTS})
+    )
+    await log_on(client, ready=True)
+    token = (await client.log_in("1900", BERTS)).access_token
+    async with desk.http.ws_connect(
+        f"{desk.url}/agents/1001/events", headers={hdrs.AUTHORIZATION: f"Bearer {token}"}
+    ) as socket:
+        async with asyncio.timeout(PATIENCE_S):
+            assert (await socket.receive_json())["type"] == "snapshot"
+            await client.set_not_ready("1001", "meal")
+            assert (await socket.receive_json())["event"] == "AgentNotReady"
+            await client.change_in_directory("agents", "1001", {"department": "Asia"})
+            await client.set_ready("1001")
+            assert (await socket.receive()).type is aiohttp.WSMsgType.CLOSE
+            assert socket.close_code == 1008
