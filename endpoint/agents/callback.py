@@ -101,9 +101,12 @@ class CallBacks:
     def __init__(
         self,
         controller: CallController,
+        begun: Callable[[DeviceId, CallId], None],
         ended: Callable[[CallBack, CallBackOutcome], None],
     ) -> None:
+        """`begun`: told which call it is that an agent is called by, and where."""
         self._controller = controller
+        self._begun = begun
         self._ended = ended
         self._trying: dict[CallId, CallBack] = {}
 
@@ -120,6 +123,7 @@ class CallBacks:
             self._ended(what, refused)
             return
         what.call = accepted.call
+        self._begun(device, accepted.call)
         self._trying[accepted.call] = what
         if self._controller.whereabouts.living(accepted.call) is None:
             self._over(what)

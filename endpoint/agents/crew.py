@@ -11,6 +11,7 @@ from endpoint.agents.queue import Member
 from endpoint.agents.session import AgentCommand, Session
 from endpoint.callcontrol.controller import CallController
 from endpoint.callcontrol.events import CallEvent, ConnectionCleared, Failed
+from endpoint.callcontrol.model import CallId
 from endpoint.legs.base import DeviceId, DeviceRegistered
 
 
@@ -40,7 +41,7 @@ class Crew(Protocol):
     def do(self, agent: AgentId, what: AgentCommand, by: AgentId | None = None) -> int:
         """Have a command done. Raises CommandRejected."""
 
-    def note_offer(self, device: DeviceId) -> None:
+    def note_offer(self, device: DeviceId, call: CallId) -> None:
         """A queue offers a call there: what it brings about may have to be written down."""
 
 
@@ -59,7 +60,7 @@ class NoCrew:
         """See `Crew`."""
         raise AssertionError("nobody is logged on")
 
-    def note_offer(self, device: DeviceId) -> None:
+    def note_offer(self, device: DeviceId, call: CallId) -> None:
         """See `Crew`."""
 
 

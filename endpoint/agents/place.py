@@ -44,8 +44,10 @@ class Place:
     """That its device is in, by what was told."""
     talked: bool = False
     """In one of them."""
+    offered: CallId | None = None
+    """The call that a queue has offered last: it need not have come."""
     of_queue: bool = False
-    """One of them was offered by a queue."""
+    """It talked in the one that a queue has offered."""
     attachments: list[Attachment] = field(default_factory=list)
     news: asyncio.Event = field(default_factory=asyncio.Event)
     """Set, and made anew, when something is told."""
@@ -90,7 +92,9 @@ class Place:
         """Take note of an event of one of its calls; it is in these from now on."""
         if isinstance(event, Established):
             calls_out = event.calling == device and not event.from_outside
-            self.talked = self.talked or event.device == device or calls_out
+            if event.device == device or calls_out:
+                self.talked = True
+                self.of_queue = self.of_queue or event.call == self.offered
         is_own = event.device == device and not event.from_outside
         now: dict[CallId, OwnCall] = {}
         for call in calls:

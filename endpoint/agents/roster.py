@@ -43,6 +43,7 @@ from endpoint.agents.session import (
     log_on,
 )
 from endpoint.callcontrol.controller import CallController, Keeper, once
+from endpoint.callcontrol.model import CallId
 from endpoint.errors import CommandRejected
 from endpoint.legs.base import DeviceId
 
@@ -379,10 +380,10 @@ class Roster:
         self._places.apply(place, what, by)
         return place.log.last
 
-    def note_offer(self, device: DeviceId) -> None:
+    def note_offer(self, device: DeviceId, call: CallId) -> None:
         """A queue offers a call there: what it brings about is to be written down after it."""
         if (place := self._places.at.get(device)) is not None:
-            place.of_queue = True
+            place.offered = call
 
     # -- owners -----------------------------------------------------------------------------------
 

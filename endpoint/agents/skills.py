@@ -118,7 +118,7 @@ class SkillQueues:
         self._calls: dict[Ticket, Waiting] = {}
         self._back: dict[Ticket, CallBack] = {}
         self._notes = notes or NoNotes()
-        self._callbacks = CallBacks(controller, self._called_back)
+        self._callbacks = CallBacks(controller, self._crew.note_offer, self._called_back)
         self._ids: dict[CallId, Ticket] = {}
         self._left: dict[CallId, Place] = {}
         """Where those were who have left, until it is told how."""
@@ -282,11 +282,12 @@ class SkillQueues:
     def _act(self, action: q.Action) -> None:
         match action:
             case q.Offer(ticket, device):
-                self._crew.note_offer(device)
                 if ticket in self._back:
                     self._begin(self._callbacks.offer(self._back[ticket], device))
-                elif ticket in self._calls:
-                    self._calls[ticket].offer(device)
+                elif (call := self._calls.get(ticket)) is not None:
+                    if (call_id := call.call_id()) is not None:
+                        self._crew.note_offer(device, call_id)
+                    call.offer(device)
             case q.Withdraw(ticket):
                 if ticket in self._back:
                     self._begin(self._callbacks.withdraw(self._back[ticket]))

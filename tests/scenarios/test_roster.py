@@ -117,8 +117,10 @@ async def test_after_calls_that_no_queue_gave_there_is_no_wrap_up_unless_it_is_s
         await centre.desk.clear("6001")
         await asyncio.sleep(0.01)
         assert centre.state() == "ready"
-        centre.roster.note_offer(DeviceId("6001"))
-        await centre.answered_call()
+        _, station = await centre.desk.coming_in()
+        centre.roster.note_offer(DeviceId("6001"), centre.desk.call.id)
+        station.answer()
+        await asyncio.sleep(0.01)
         await centre.desk.clear("6001")
         await asyncio.sleep(0.01)
         assert centre.state() == "workingAfterCall"
