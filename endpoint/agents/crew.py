@@ -12,7 +12,7 @@ from endpoint.agents.session import AgentCommand, Session
 from endpoint.callcontrol.controller import CallController
 from endpoint.callcontrol.events import CallEvent, ConnectionCleared, Failed
 from endpoint.callcontrol.model import CallId
-from endpoint.legs.base import DeviceId, DeviceRegistered
+from endpoint.legs.base import DeviceId
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,15 +97,9 @@ class Members:
                 members.append(
                     Member(session.device, session.agent, session.serves, free, session.since)
                 )
-        if self._skills.keys() <= taken:
-            return members
-        registered = {
-            event.device
-            for event in self._controller.registrations()
-            if isinstance(event, DeviceRegistered)
-        }
+        is_registered = self._controller.is_registered
         for device, has in self._skills.items():
-            if device not in taken and (device in registered or self._is_reached(device)):
+            if device not in taken and (is_registered(device) or self._is_reached(device)):
                 free = not whereabouts.calls_of(device)
                 since = self._idle_since.get(device, 0.0)
                 members.append(Member(device, None, has, free, since))

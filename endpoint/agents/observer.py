@@ -47,10 +47,7 @@ class Observer:
 
     def is_reached(self, device: DeviceId) -> bool:
         """Whether a telephone of the device can be called."""
-        return self._needs_no_registration(device) or any(
-            isinstance(event, DeviceRegistered) and event.device == device
-            for event in self._controller.registrations()
-        )
+        return self._needs_no_registration(device) or self._controller.is_registered(device)
 
     def calls_of(self, device: DeviceId) -> dict[CallId, OwnCall]:
         """Those that a device is in now; they are known to be its own from now on."""

@@ -170,11 +170,8 @@ class SkillQueues:
     def _facts_of(self, settings: QueueSettings) -> QueueFacts:
         now, state = self._now(), self._state
         serving = state.serving(settings)
-        crew = [
-            session
-            for session in self._crew.sessions()
-            if any(member.agent == session.agent for member in serving)
-        ]
+        agents = {member.agent for member in serving}
+        crew = [session for session in self._crew.sessions() if session.agent in agents]
         calls = tuple(
             WaitingCall(
                 self._calls[place.ticket].call_id() if place.ticket in self._calls else None,

@@ -126,10 +126,7 @@ class DevicesToWatch:
     # -- inside -----------------------------------------------------------------------------------
 
     def _is_registered(self, user: str) -> bool:
-        return any(
-            isinstance(event, DeviceRegistered) and event.device == user
-            for event in self._controller.registrations()
-        )
+        return self._controller.is_registered(DeviceId(user))
 
     def _own(self, user: str) -> Sequence[tuple[Interaction, Call, Connection]]:
         return self._controller.whereabouts.connections_of(DeviceId(user))

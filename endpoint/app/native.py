@@ -204,10 +204,7 @@ class NativeView:
     def _device(self, known: KnownDevice) -> wire.DeviceState:
         own = self.controller.whereabouts.connections_of(DeviceId(known.device))
         permissions = self.controller.settings.calls.permissions
-        registered = any(
-            isinstance(event, DeviceRegistered) and event.device == known.device
-            for event in self.controller.registrations()
-        )
+        registered = self.controller.is_registered(DeviceId(known.device))
         return wire.DeviceState(
             device=known.device,
             kinds=list(known.kinds),

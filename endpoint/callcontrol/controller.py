@@ -191,6 +191,8 @@ class CallController:
         self.whereabouts = Whereabouts()
         """Which calls each device is in."""
         self._registrations: dict[tuple[DeviceId, str], RegistrationEvent] = {}
+        self._registered_at: dict[DeviceId, set[str]] = {}
+        """The servers at which a device is registered now."""
         self._is_draining = False
         """New calls are refused, but for those of who is in need; when we close those too."""
         self._is_closing = False
@@ -281,6 +283,10 @@ class CallController:
     def registrations(self) -> tuple[RegistrationEvent, ...]:
         """What was last heard of each device at each server: that it registered, or why not."""
         return tuple(self._registrations.values())
+
+    def is_registered(self, device: DeviceId) -> bool:
+        """Whether it is registered anywhere."""
+        return bool(self._registered_at.get(device))
 
     def refuse_new_calls(self) -> None:
         """Take no new calls from now on, unless somebody is in need; those that live go on."""
@@ -529,6 +535,9 @@ class CallController:
         async for event in self.exchange.events():
             if isinstance(event, DeviceRegistered | DeviceUnregistered):
                 self._registrations[event.device, event.server] = event
+                servers = self._registered_at.setdefault(event.device, set())
+                is_there = isinstance(event, DeviceRegistered)
+                (servers.add if is_there else servers.discard)(event.server)
                 self._feed.publish(event, self.clock())
             elif isinstance(event, OfNoCall):
                 self._feed.publish(event, self.clock())

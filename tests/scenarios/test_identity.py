@@ -5,7 +5,7 @@ The agent is 6001, his customer 10086. A stranger says that he is 6001 too, and 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -74,11 +74,8 @@ class Views:
     native: NativeView
 
 
-async def views_of(desk: Desk) -> Views:
-    stations = [
-        {"device": device, "kind": "tone", "frequency_hz": 440}
-        for device in (AGENT, CALLED, COLLEAGUE)
-    ]
+async def views_of(desk: Desk, ours: Iterable[str] = (AGENT, CALLED, COLLEAGUE)) -> Views:
+    stations = [{"device": device, "kind": "tone", "frequency_hz": 440} for device in ours]
     directory = Directory(Config.model_validate({"station": stations}), cast("Any", NoExtensions()))
     await directory.refresh()
     return Views(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from endpoint.legs.base import Cause, DeviceId
 from tests.scenarios.desk import open_desk
 from tests.scenarios.test_identity import views_of
 
@@ -36,3 +37,21 @@ async def test_showing_many_calls_compares_no_device_with_all_others() -> None:
         assert len(calls) == CALLS
         assert {party.device for call in calls for party in call.parties} >= {"7000", "8039"}
         assert Number.compared < 10 * CALLS
+
+
+async def test_showing_many_devices_compares_none_with_all_that_have_registered() -> None:
+    """Each client that comes back is shown them: after an outage all come back at once."""
+    async with open_desk() as desk:
+        devices = [f"7{number:03}" for number in range(CALLS)]
+        native = (await views_of(desk, devices)).native
+        for device in devices[1:]:
+            desk.exchange.registered(Number(device))
+        desk.exchange.registered(Number("7002"), server="elsewhere")
+        desk.exchange.unregistered(Number("7001"), Cause.NORMAL)
+        desk.exchange.unregistered(Number("7002"), Cause.NORMAL)
+        await desk.let_pass(1)
+        Number.compared = 0
+        assert len(native.devices()) == CALLS
+        assert Number.compared < 10 * CALLS
+        registered = [each for each in devices if desk.controller.is_registered(DeviceId(each))]
+        assert registered == devices[2:]
