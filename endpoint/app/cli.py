@@ -115,7 +115,7 @@ def serve(config: ConfigFile = None, as_json: Json = False) -> None:
     """
     output = Output(as_json)
     loaded = loaded_or_fail(output, config, files=True)
-    telemetry.configure(loaded.config.log)
+    telemetry.configure(loaded.config.log, unblocked=True)
     raise_descriptor_limit()
     output.run(_serve(loaded, output))
 

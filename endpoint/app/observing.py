@@ -13,6 +13,7 @@ import msgspec
 from aiohttp import web
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+from endpoint import logpipe
 from endpoint.agents.skills import SkillQueues
 from endpoint.app.metrics import CONTENT_TYPE, PREFIX, Metrics, counter, gauge, gauges, restarts
 from endpoint.app.settings import is_loopback
@@ -194,6 +195,7 @@ class Observing:
         yield gauge("http_connections", "Open connections of HTTP and WSS", parts.connections())
         yield gauge("sip_transactions", "That live", agent.transaction_count)
         yield gauge("sip_bans", "Sources that are not listened to", len(parts.server.bans()))
+        yield counter("log_lines_dropped", "That nobody has read in time", logpipe.dropped())
         yield gauge("draining", "1: it takes no new calls", not controller.takes_new_calls)
 
 

@@ -11,7 +11,10 @@ from typing import Any
 import structlog
 from structlog.typing import EventDict, Processor
 
+from endpoint import logpipe
 from endpoint.app.settings import LogSettings
+
+log = structlog.get_logger(__name__)
 
 MASK = "***"
 _CONTROLS = {code: repr(chr(code))[1:-1] for code in (*range(32), *range(127, 160), 0x2028, 0x2029)}
@@ -79,8 +82,13 @@ def _masked_field(name: str, value: Any) -> Any:
     return masked(value)
 
 
-def configure(settings: LogSettings) -> None:
-    """Send all logs of this process, ours and libraries', through one filter and one format."""
+def configure(settings: LogSettings, *, unblocked: bool = False) -> None:
+    """Send all logs of this process, ours and libraries', through one filter and one format.
+
+    `unblocked`: nothing that is said here waits for who reads it.
+    """
+    if unblocked:
+        logpipe.install(_say_what_was_dropped)
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -121,3 +129,7 @@ def configure(settings: LogSettings) -> None:
     for noisy in ("asyncio", "aiohttp", "alembic", "aiosqlite", "sqlalchemy"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     logging.captureWarnings(True)
+
+
+def _say_what_was_dropped(lines: int) -> None:
+    log.warning("nobody has read these lines of the log in time, so they were dropped", lines=lines)

@@ -23,6 +23,7 @@ import av
 import msgspec
 from msgspec import Struct
 
+from endpoint import logpipe
 from endpoint.errors import MediaError
 from endpoint.media import messages
 from endpoint.media import recordingmessages as m
@@ -197,6 +198,7 @@ def _read(end: socket.socket, recorder: Recorder) -> bool:
 
 def main(arguments: list[str]) -> None:
     """Run until the control plane goes."""
+    logpipe.install()
     end = socket.socket(fileno=int(arguments[0]))
     settings = msgspec.json.decode(arguments[1], type=RecorderSettings)
     # It has a second to be late in; who forwards has a millisecond.

@@ -17,6 +17,7 @@ from importlib import import_module
 
 import msgspec
 
+from endpoint import logpipe
 from endpoint.errors import MediaError
 from endpoint.media import messages as m
 from endpoint.media.channel import Channel
@@ -63,6 +64,7 @@ def _prepare(settings: MediaSettings) -> None:
 
 def main(arguments: list[str]) -> None:
     """Run until the control plane goes."""
+    logpipe.install()
     end = socket.socket(fileno=int(arguments[0]))
     settings = msgspec.json.decode(arguments[1], type=MediaSettings)
     _prepare(settings)

@@ -15,6 +15,7 @@ from typing import Final
 
 import structlog
 
+from endpoint import logpipe
 from endpoint.errors import MediaError
 from endpoint.media import messages as m
 from endpoint.media.channel import Channel
@@ -128,6 +129,7 @@ def main(arguments: list[str]) -> None:
     nothing = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nothing, sys.stdout.fileno())
     os.close(nothing)
+    logpipe.install()
     plain = structlog.dev.ConsoleRenderer(
         colors=False, exception_formatter=structlog.dev.plain_traceback
     )
