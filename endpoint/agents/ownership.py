@@ -78,7 +78,9 @@ def heard(owner: Owner, now: float) -> Owner:
 
 
 def attached(owner: Owner, liveness: Liveness, now: float) -> Owner:
-    """It listens through one socket more."""
+    """It listens through one socket more; who was to stay without a client does so after it."""
+    stays = owner.liveness.grace_s is None
+    liveness = owner.liveness if stays else liveness
     return replace(owner, sockets=owner.sockets + 1, liveness=liveness, heard_at=now)
 
 

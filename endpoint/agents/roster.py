@@ -401,8 +401,8 @@ class Roster:
     ) -> Attachment:
         """The owner listens through one socket more. Raises LogOnRefused."""
         place, owner = self._owned(agent, delegator_id, source)
-        is_other = owner.liveness != liveness
         place.owner = attached(owner, liveness, self._places.now())
+        is_other = owner.liveness != place.owner.liveness
         attachment = Attachment(agent, owner.turn)
         place.attachments.append(attachment)
         if is_other:

@@ -120,13 +120,13 @@ class TokenBook:
         self._doomed: set[str] = set()
         """Over, and perhaps still in the database."""
         self._watchers: list[Callable[[], None]] = []
+        directory.watch(self._directory_changed)
 
     async def load(self) -> None:
         """Read what is kept. Raises StorageError."""
-        now = self.now()
-        found = await self._store.all()
-        self._tokens = _Held(token for token in found if not token.is_over(now))
-        await self._store.remove([token.hash for token in found if token.is_over(now)])
+        self._tokens = _Held(await self._store.all())
+        self._directory_changed()
+        await self.forget_over()
 
     def watch(self, changed: Callable[[], None]) -> None:
         """Be told when a token was revoked."""
@@ -268,17 +268,31 @@ class TokenBook:
 
     async def _revoke(self, names: Iterable[str]) -> bool:
         """Whether there was one. All are over before anything is awaited."""
-        gone = {name: hashes for name in names if (hashes := self._tokens.drop_family(name))}
-        if not gone:
+        if not self._end(names):
             return False
-        for changed in self._watchers:
-            changed()
+        await self._remove_doomed()
+        return True
+
+    def _end(self, names: Iterable[str]) -> bool:
+        """End families; whether there was one. What is kept of them is removed later."""
+        gone = {name: hashes for name in names if (hashes := self._tokens.drop_family(name))}
         for name, hashes in gone.items():
             log.info("token revoked", credential=name)
             # Where the database is away it is over all the same, and removed when that is back.
             self._doomed.update(hashes)
-        await self._remove_doomed()
-        return True
+        if gone:
+            for changed in self._watchers:
+                changed()
+        return bool(gone)
+
+    def _directory_changed(self) -> None:
+        """Who is there no more has no tokens: his number may be given to somebody else."""
+        gone = {
+            token.name
+            for token in self._tokens
+            if token.agent and self._directory.agent(AgentId(token.agent)) is None
+        }
+        self._end(gone)
 
     def of(self, identity: Identity) -> list[StoredToken]:
         """Those that are not over, of an agent its own: one a family, that which lasts longest."""

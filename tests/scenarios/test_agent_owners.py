@@ -220,6 +220,15 @@ async def test_who_never_opens_a_socket_is_logged_off_unless_that_was_asked_for(
         assert centre.state() == "ready"
 
 
+async def test_who_is_to_stay_without_a_client_does_so_when_one_has_listened() -> None:
+    async with open_centre() as centre:
+        logged_on = await centre.log_on(liveness=STAYS)
+        attachment = centre.roster.attach(ANNA, logged_on.delegator_id, SOCKET)
+        centre.roster.detach(attachment)
+        await asyncio.sleep(600)
+        assert centre.state() == "ready"
+
+
 async def test_no_log_off_at_170_s_and_one_at_180_s_where_clients_say_that_they_are_there() -> None:
     async with open_centre() as centre:
         logged_on = await centre.log_on(liveness=BY_BEATS)

@@ -390,3 +390,23 @@ async def test_whether_a_token_stands_takes_no_longer_where_there_are_many(world
     newest = await world.book.log_in("1001", "of-ann", "192.0.2.1")
     issued = newest
     assert steps() < 2 * few
+
+
+async def test_who_gets_the_number_of_one_who_was_removed_does_not_get_its_tokens(
+    world: World,
+) -> None:
+    issued = await world.book.log_in("1001", "of-ann", "192.0.2.1")
+    world.directory.replace(Contents(agents=AGENTS[1:]))
+    world.directory.replace(Contents(agents=(Agent(ANN, "Another"), *AGENTS[1:])))
+    assert await world.book.identify(issued.access) is None
+    with pytest.raises(TokenRefused):
+        await world.book.refresh(issued.refresh)
+    await world.book.forget_over()
+    assert world.kept.tokens == {}
+    issued = await world.book.log_in("1001", "of-ann", "192.0.2.1")
+    while_away = Contents(agents=AGENTS[1:])
+    world.directory = DirectoryInUse(KnownPasswords(PASSWORDS), while_away)
+    started = world.started()
+    await started.load()
+    world.directory.replace(Contents(agents=AGENTS))
+    assert await started.identify(issued.access) is None
