@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import ssl
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
@@ -19,11 +20,13 @@ from endpoint.client.errors import EndpointUnreachable, RequestRefused
 from endpoint.client.plan import PlanRequests
 from endpoint.client.tokens import TokenRequests
 from endpoint.gateways.native import messages as wire
+from endpoint.gateways.native.operation import NOT_KEYED
 
 T = TypeVar("T", bound=msgspec.Struct)
 
 _ATTEMPTS = 2
-"""Of a POST whose connection breaks."""
+"""Of a POST that takes a key, whose connection breaks."""
+_NOT_KEYED = re.compile("|".join(re.sub(r"\{\w+\}", "[^/]+", path) for path in NOT_KEYED))
 
 
 class Frames:
@@ -437,7 +440,8 @@ class EndpointClient(AgentRequests, TokenRequests, PlanRequests, DirectoryReques
     ) -> bytes:
         """`patience_s`: so much longer than usual it may take."""
         timeout = aiohttp.ClientTimeout((self._timeout.total or 0) + patience_s)
-        if method == "POST":
+        is_keyed = method == "POST" and _NOT_KEYED.fullmatch(path) is None
+        if is_keyed:
             # Where the connection breaks nobody knows whether it arrived: it is asked again.
             headers = {"Idempotency-Key": str(uuid4()), **(headers or {})}
         for attempt in range(_ATTEMPTS):
@@ -449,7 +453,7 @@ class EndpointClient(AgentRequests, TokenRequests, PlanRequests, DirectoryReques
                     status = answer.status
                     break
             except aiohttp.ClientConnectionError as error:
-                if method != "POST" or attempt + 1 == _ATTEMPTS:
+                if not is_keyed or attempt + 1 == _ATTEMPTS:
                     raise self._unreachable(error) from error
             except (TimeoutError, aiohttp.ClientError, OSError) as error:
                 raise self._unreachable(error) from error

@@ -44,7 +44,7 @@ class Query:
     repeated: bool = False
 
 
-_NOT_KEYED = (
+NOT_KEYED = (
     # To do these twice is to have done them once, or to have a secret twice.
     *("/tokens", "/tokens/refresh", "/tokens/programs"),
     *("/devices/{device}/media", "/agents/{agent}/log-on"),
@@ -97,7 +97,7 @@ class Operation:
     @property
     def keyed(self) -> bool:
         """Whether an `Idempotency-Key` counts: what would be done twice, and answers no secret."""
-        return self.method == "POST" and self.path not in _NOT_KEYED
+        return self.method == "POST" and self.path not in NOT_KEYED
 
     @property
     def key(self) -> tuple[str, str]:

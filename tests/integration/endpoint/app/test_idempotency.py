@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,7 @@ from endpoint.callcontrol.commands import ClearConnection
 from endpoint.callcontrol.events import CallCleared
 from endpoint.callcontrol.model import CallId
 from endpoint.client.client import EndpointClient
+from endpoint.client.errors import EndpointUnreachable
 from endpoint.gateways.native import directorymessages as directory
 from endpoint.gateways.native import messages as wire
 from endpoint.legs.base import DeviceId
@@ -159,18 +162,20 @@ async def asked(endpoint: Endpoint) -> tuple[int, dict[str, Any], str]:
         return await ask(Desk(endpoint, None, http, trust), DIAL)  # type: ignore[arg-type]  # unused
 
 
-async def test_the_client_asks_again_where_the_connection_breaks(desk: Desk) -> None:
-    """Through something that breaks the first answer: one call is made, and its name is told."""
-    broken = 0
+@asynccontextmanager
+async def breaks_the_first_answer(desk: Desk, token: str) -> AsyncIterator[EndpointClient]:
+    """A client of the endpoint, through something that breaks the first answer."""
+    answers = 0
 
     async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        nonlocal broken
+        nonlocal answers
         to_us = await asyncio.open_connection("127.0.0.1", desk.endpoint.http.plain_port)
-        to_us[1].write(await reader.readuntil(b"}}"))
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0])
+        to_us[1].write(head + await reader.readexactly(length))
         answer = await to_us[0].readuntil(b"}")
-        if broken < 1:
-            broken += 1
-        else:
+        answers += 1
+        if answers > 1:
             writer.write(answer)
             await writer.drain()
         for each in (writer, to_us[1]):
@@ -179,7 +184,30 @@ async def test_the_client_asks_again_where_the_connection_breaks(desk: Desk) -> 
     server = await asyncio.start_server(relay, "127.0.0.1", 0)
     async with server:
         port = server.sockets[0].getsockname()[1]
-        async with EndpointClient(f"http://127.0.0.1:{port}", desk.endpoint.token) as client:
-            made = await client.make_call("6002", "6003")
-    assert broken == 1
+        async with EndpointClient(f"http://127.0.0.1:{port}", token) as client:
+            yield client
+    assert answers
+
+
+async def test_the_client_asks_again_where_the_connection_breaks(desk: Desk) -> None:
+    """One call is made, and its name is told."""
+    async with breaks_the_first_answer(desk, desk.endpoint.token) as client:
+        made = await client.make_call("6002", "6003")
     assert [call.call for call in await desk.client.calls()] == [made.call]
+
+
+async def test_the_client_asks_for_nothing_again_that_would_be_done_twice(desk: Desk) -> None:
+    """A refresh token that is shown twice counts as stolen, and ends all that came of it."""
+    password = "a-Night-in-Lisbon-7"
+    await desk.client.bring_into_directory(
+        directory.DirectoryImport(agents=[directory.Agent("1001")], passwords={"1001": password})
+    )
+    issued = await desk.client.log_in("1001", password)
+    async with breaks_the_first_answer(desk, issued.access_token) as client:
+        with pytest.raises(EndpointUnreachable):
+            await client.refresh_token(issued.refresh_token)
+        assert (await client.log_in("1001", password)).agent == "1001"
+    async with desk.http.get(
+        f"{desk.url}/identity", headers={"Authorization": f"Bearer {issued.access_token}"}
+    ) as answer:
+        assert answer.status == 200
