@@ -24,8 +24,6 @@ ALONE := $(addprefix tests/integration/, test_matrix.py test_left_routes.py \
 # A browser takes some of every core whenever it likes: no more of them than cores, and beside nothing
 # that is judged to milliseconds.
 BROWSERS := $(addprefix tests/interop/, test_page.py test_chromium.py test_chromium_media.py)
-# Judged by the clock to milliseconds, but waiting for it nearly all the time: a tenth of a core each.
-BY_THE_CLOCK := $(addprefix tests/integration/, signaling endpoint/media endpoint/legs/test_bad_networks.py)
 # All others side by side. Most of their time they wait for audio, so there may be more of them than cores.
 ABREAST := --dist worksteal -n
 # Where PYTEST_ARGS picks tests, a run may have none of them (status 5).
@@ -49,8 +47,7 @@ serve: setup ## Run the endpoint with its embedded defaults
 	$(BIN)/agent-endpoint serve
 
 test: setup peers check ## Check everything a change may break (what CI runs)
-	$(BIN)/pytest tests $(patsubst %,--ignore=%,$(ALONE) $(BROWSERS) $(BY_THE_CLOCK)) --ignore=tests/bench $(ABREAST) 3 $(SHORT) $(OR_NONE)
-	$(BIN)/pytest $(BY_THE_CLOCK) $(ALONE:%=--ignore=%) $(ABREAST) 3 $(SHORT) $(OR_NONE)
+	$(BIN)/pytest tests $(patsubst %,--ignore=%,$(ALONE) $(BROWSERS)) --ignore=tests/bench $(ABREAST) 3 $(SHORT) $(OR_NONE)
 	$(BIN)/pytest $(BROWSERS) $(ABREAST) 2 $(SHORT) $(OR_NONE)
 	$(BIN)/pytest $(ALONE) $(SHORT) $(OR_NONE)
 

@@ -1,4 +1,4 @@
-"""What all tests share: scenarios run in virtual time, and the log is plain."""
+"""What all tests share: whose clock is virtual, and the log is plain."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 import pytest
 import structlog
 
-from tests.virtual_time import VirtualTimeLoop
+from tests.virtual_time import VirtualTimeLoop, in_virtual_time
 
 # By default structlog has rich draw all that a traceback can reach: seconds in which no loop runs.
 structlog.configure(
@@ -24,7 +24,9 @@ structlog.configure(
 def pytest_asyncio_loop_factories(
     item: pytest.Item,
 ) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
-    """Tests marked `scenario` get a loop in virtual time; all others the usual one."""
+    """Tests marked `scenario` or `virtual_time` get a loop in virtual time; all others not."""
     if item.get_closest_marker("scenario") is not None:
         return {"virtual": VirtualTimeLoop}
+    if in_virtual_time(item):
+        return {"virtual": lambda: VirtualTimeLoop(turn_s=1e-9)}
     return {"real": asyncio.new_event_loop}

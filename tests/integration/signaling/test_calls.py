@@ -41,7 +41,7 @@ from tests.integration.signaling.stage import (
     until,
 )
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.virtual_time]
 
 
 async def talking(stage: Stage, kind: TransportKind) -> tuple[InviteSession, InviteSession]:

@@ -49,7 +49,7 @@ from tests.integration.signaling.stage import (
     within,
 )
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.virtual_time]
 
 HOST = "127.0.0.1"
 PROMPT = TimerSettings(t1_s=0.02)

@@ -19,7 +19,7 @@ from signaling.user_agent import UserAgentConfig
 from tests.integration.signaling.raw import RawClient, digest, md5_challenge
 from tests.integration.signaling.stage import REALM, USERS, Stage, ending, until, within
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.virtual_time]
 
 GUESSER = "127.0.0.2"
 

@@ -22,7 +22,7 @@ from tests.integration.signaling.stage import (
     next_event,
 )
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.virtual_time]
 
 SOURCES = [f"127.0.1.{number}" for number in range(1, 51)]
 EACH = 20

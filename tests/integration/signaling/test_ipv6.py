@@ -25,7 +25,7 @@ from tests.integration.signaling.stage import (
     within,
 )
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.virtual_time]
 
 
 @pytest.mark.parametrize("kind", TransportKind)

@@ -14,7 +14,7 @@ from signaling.sip.flow import Flow, TransportKind
 
 from .stage import REALM, StaticCredentials, within
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.virtual_time]
 
 UDP = Flow(TransportKind.UDP, "127.0.0.1", 40000, "udp0")
 

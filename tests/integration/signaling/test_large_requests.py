@@ -26,7 +26,7 @@ from signaling.user_agent import (
 from tests.fakes.receiver import PATIENCE_S
 from tests.integration.signaling.stage import ANSWER, OFFER, ending, next_event, within
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.virtual_time]
 
 HOST = "127.0.0.1"
 LARGE = OFFER + b"".join(b"a=candidate:%d 1 UDP 1 192.0.2.1 9 typ host\r\n" % n for n in range(30))

@@ -16,7 +16,7 @@ from signaling.user_agent import UserAgentConfig as Config
 
 from .stage import ANSWER, OFFER
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.virtual_time]
 
 PATIENCE_S = 30.0
 

@@ -23,7 +23,7 @@ from signaling.user_agent import (
 from tests.fakes.receiver import PATIENCE_S
 from tests.integration.signaling.stage import ANSWER, OFFER, Stage, ending, next_event, until
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.virtual_time]
 
 CAROL = NameAddr("", Uri("sip", "6003", host="127.0.0.1"))
 ALICE = NameAddr("", Uri("sip", "6001", host="127.0.0.1"))

@@ -30,7 +30,7 @@ from tests.integration.signaling.stage import (
     within,
 )
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.virtual_time]
 
 SOCKETS = (TransportKind.WS, TransportKind.WSS)
 

@@ -23,7 +23,7 @@ from tests.integration.signaling.raw import RawClient, digest, md5_challenge
 from tests.integration.signaling.stage import REALM, USERS, StaticCredentials
 from tests.vectors.rfc4475_outcomes import NORMAL, ROWS, Row
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.virtual_time]
 
 NEVER_NORMAL = {400, 416, 420, 500, 501, 505, 513}
 PASSWORD = "a secret of this test"

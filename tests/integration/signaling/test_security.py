@@ -30,7 +30,7 @@ from tests.integration.signaling.stage import (
     within,
 )
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.virtual_time]
 
 CLAIM = (
     f'Authorization: Digest username="6001", realm="{REALM}", uri="sip:127.0.0.1", '

@@ -14,7 +14,7 @@ from signaling.textmessages import LONGEST_OCTETS, TextMessage
 from tests.integration.signaling.raw import RawClient
 from tests.integration.signaling.stage import USERS, Stage, within
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.virtual_time]
 
 PLAIN = "Content-Type: text/plain;charset=UTF-8"
 TEXT = "Guten Tag, 你好"

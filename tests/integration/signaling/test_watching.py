@@ -21,7 +21,7 @@ from signaling.watchers import WatcherLimits
 from tests.integration.signaling.raw import RawClient
 from tests.integration.signaling.stage import REALM, USERS, StaticCredentials
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.virtual_time]
 
 
 @dataclass

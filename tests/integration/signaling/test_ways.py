@@ -24,7 +24,7 @@ from tests.integration.signaling.stage import (
     until,
 )
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.virtual_time]
 
 INSTANCE = "urn:uuid:00000000-0000-1000-8000-000a95a0e128"
 ADDRESS = NameAddr("", Uri("sip", "10086", host="127.0.0.1"))

@@ -20,7 +20,7 @@ from signaling.sdp.negotiation import OPUS, Negotiated
 from signaling.sdp.security import AgreedDtls, AgreedSdes, Plain
 from tests.integration.endpoint.legs.phones import TONES_HZ, hears
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.virtual_time]
 
 PORTS = MediaSettings(rtp_port_low=28000, rtp_port_high=28999, rtcp_interval_s=1.0)
 NAMES = ("6001", "10086")

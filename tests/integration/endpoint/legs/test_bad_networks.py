@@ -16,7 +16,7 @@ from tests.integration.endpoint.legs.conftest import Office
 from tests.integration.endpoint.legs.phones import Answered, Ended, Phone, phone
 from tests.integration.endpoint.media.stream import address_of, candidate
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.virtual_time]
 
 R = TypeVar("R", bound=m.Result)
 GOOD = Impairment()

@@ -45,7 +45,7 @@ from tests.integration.endpoint.legs.page import Page, page
 from tests.integration.endpoint.legs.phones import Answered, Ended, Line
 from tests.integration.endpoint.legs.test_browsers import moved
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.virtual_time]
 
 AGENT = DeviceId("6001")
 

@@ -40,7 +40,7 @@ from signaling.user_agent import InfoReceived
 from tests.integration.endpoint.legs.conftest import MEDIA, Office, open_office
 from tests.integration.endpoint.legs.phones import WAIT_S, Answered, Ended, Line
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.virtual_time]
 
 
 async def talk(

@@ -44,7 +44,7 @@ from tests.integration.endpoint.legs.phones import (
     Progress,
 )
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.virtual_time]
 
 
 async def talk(

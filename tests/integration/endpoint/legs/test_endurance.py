@@ -16,7 +16,7 @@ from endpoint.media.link import WorkerLink
 from tests.integration.endpoint.legs.conftest import MEDIA, Office, open_office
 from tests.integration.endpoint.legs.phones import Answered, Ended, Phone
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.virtual_time]
 
 CALLS = 50
 
@@ -61,6 +61,7 @@ async def worker() -> AsyncIterator[WorkerLink]:
         yield link
 
 
+@pytest.mark.virtual_time(False)
 async def test_a_killed_worker_ends_its_calls_and_new_calls_work(worker: WorkerLink) -> None:
     async with open_office(LegSettings(domain="127.0.0.1"), worker) as office:
         agent = await office.phone("6001")

@@ -26,7 +26,7 @@ from endpoint.media.link import LocalLink
 from tests.integration.endpoint.legs.conftest import MEDIA, Office, open_office
 from tests.integration.endpoint.legs.phones import PASSWORD, TONES_HZ, Ended, hears
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.virtual_time]
 
 AGENT = DeviceId("6001")
 STATION = FileStation(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
@@ -196,6 +197,21 @@ class Phone:
         start = len(self.heard)
         await self.until(lambda: len(self.heard) >= start + count)
         return [each.packet for each in self.heard[start : start + count]]
+
+    def count(self) -> int:
+        """How many packets have come so far, with those that still wait in its socket."""
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                self._receive(self.rtp)
+        return len(self.heard)
+
+    def take(self, count: int) -> None:
+        """Wait for the next so many packets without the loop: nothing else runs here meanwhile."""
+        until = len(self.heard) + count
+        self.rtp.settimeout(20)
+        while len(self.heard) < until:
+            self._receive(self.rtp)
+        self.rtp.setblocking(False)
 
     def _receive(self, opened: socket.socket) -> None:
         datagram = opened.recv(2048)

@@ -11,7 +11,7 @@ from endpoint.media.link import LocalLink, MediaSettings
 from endpoint.media.rtp import HEADER, parse_rtp
 from tests.integration.endpoint.media.phone import PCMU
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.virtual_time]
 
 
 def can_ipv6() -> bool:

@@ -17,7 +17,7 @@ from endpoint.media.udp import UdpTransport
 from tests.integration.endpoint.media.conftest import SETTINGS, PhoneMaker, Studio
 from tests.integration.endpoint.media.phone import Phone
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.virtual_time]
 
 LOUD = b"\x00" * 160
 """A payload that nobody else sends: full negative scale."""

@@ -23,7 +23,7 @@ from tests.integration.endpoint.media.conftest import Studio
 from tests.integration.endpoint.media.stream import GOOD, Kind, Stream, two_planes
 from tests.integration.endpoint.media.test_attacks import CLIENT_HELLO, FATAL_ALERT, stranger
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.virtual_time]
 
 SETTINGS = MediaSettings(rtcp_interval_s=0.3, connect_timeout_s=2.0)
 A_TURN = 20
@@ -74,7 +74,7 @@ class Stage:
             send(mutant)
             if number % A_TURN == 0:
                 # A flood would be another test: nobody's own packets should be lost for it.
-                await asyncio.sleep(0.001)
+                await asyncio.sleep(0.002)
                 self.check()
                 if loop.time() > until:
                     return

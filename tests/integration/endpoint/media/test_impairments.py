@@ -17,7 +17,7 @@ from endpoint.rig.impairment import Counts, Impairment, Proxy
 from tests.integration.endpoint.media.hearing import Climb, climb, continuity
 from tests.integration.endpoint.media.stream import Kind, Stream, two_planes
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.virtual_time]
 
 SETTINGS = MediaSettings(rtcp_interval_s=1.0)
 

@@ -11,7 +11,7 @@ from tests.integration.endpoint.media.conftest import PhoneMaker, Studio
 from tests.integration.endpoint.media.phone import PCMA, PCMU, events
 from tests.integration.endpoint.media.test_forwarding import assert_one_legal_sender
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.virtual_time]
 
 
 async def test_two_parties_without_a_common_codec_hear_each_other(

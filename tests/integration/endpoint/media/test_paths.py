@@ -21,7 +21,7 @@ from tests.integration.endpoint.media.stream import (
     two_planes,
 )
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.virtual_time]
 
 TENTH = MediaSettings(
     consent_interval_s=0.5,

@@ -15,7 +15,7 @@ from tests.integration.endpoint.media.conftest import PhoneMaker, Studio
 from tests.integration.endpoint.media.phone import PCMA, PCMU, Phone
 from tests.integration.endpoint.media.test_srtp import OURS, PROFILE, THEIRS, SecurePhone, key
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.virtual_time]
 
 SILENCE = 0xFF
 

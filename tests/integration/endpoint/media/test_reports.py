@@ -8,7 +8,7 @@ from endpoint.media.rtp import Sender, Source
 from tests.integration.endpoint.media.conftest import PhoneMaker, Studio
 from tests.integration.endpoint.media.phone import Phone
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.virtual_time]
 
 
 def kinds(phone: Phone) -> list[int]:

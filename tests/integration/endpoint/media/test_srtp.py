@@ -16,7 +16,7 @@ from endpoint.media.transport import BUFFER
 from tests.integration.endpoint.media.conftest import PhoneMaker, Studio
 from tests.integration.endpoint.media.phone import Heard, Phone
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.virtual_time]
 
 
 def key(profile: m.SrtpProfile, octet: int) -> m.SrtpKey:

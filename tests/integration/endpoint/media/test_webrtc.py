@@ -28,7 +28,7 @@ from endpoint.media.webrtc_ice import _Protocol as IceProtocol
 from tests.integration.endpoint.media.conftest import PhoneMaker
 from tests.integration.endpoint.media.sides import SETTINGS, Side, connect, plane
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.virtual_time]
 
 CLIENT_HELLO = bytes.fromhex("16feff000000000000000000360100002a000000000000002afefd") + bytes(42)
 FATAL_ALERT = bytes.fromhex("15fefd00000000000000000002022f")
@@ -526,6 +526,7 @@ async def test_a_lost_flight_of_the_handshake_is_repeated_by_us(
 
 
 @pytest.mark.parametrize("ready", [False, True])
+@pytest.mark.virtual_time(False)
 async def test_a_worker_opens_its_first_webrtc_port(*, ready: bool) -> None:
     """In processes of their own, on the loop that they use; loaded on demand, or at the start."""
     settings = msgspec.structs.replace(SETTINGS, webrtc_ready=ready)

@@ -14,7 +14,7 @@ from endpoint.media import messages as m
 from endpoint.media.webrtc_ice import parse_candidates
 from tests.integration.endpoint.media.sides import SETTINGS, Side, connect, plane
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.virtual_time]
 
 DEAD = m.IceServer("stun:127.0.0.1:9"), m.IceServer("turn:127.0.0.1:9", "user", "word")
 NAMELESS = "stun:no-such-host.invalid", "turns:no-such-host.invalid"

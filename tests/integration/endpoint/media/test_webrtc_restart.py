@@ -19,7 +19,7 @@ from tests.integration.endpoint.media.conftest import PhoneMaker
 from tests.integration.endpoint.media.phone import Phone
 from tests.integration.endpoint.media.sides import SETTINGS, Side, connect, plane
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.virtual_time]
 
 DEAD = "1 1 udp 2130706431 127.0.0.1 9 typ host"
 

@@ -15,7 +15,7 @@ from signaling.transport.layer import TransportLayer, TransportSettings
 from signaling.transport.memory import MemoryNetwork
 from tests.fakes.receiver import Recorder
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.virtual_time]
 
 
 @pytest.fixture

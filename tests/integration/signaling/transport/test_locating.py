@@ -10,7 +10,7 @@ import pytest
 
 from signaling.transport.locating import DnsResolver
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.virtual_time]
 
 
 class _Mute(asyncio.DatagramProtocol):

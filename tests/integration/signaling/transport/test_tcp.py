@@ -20,7 +20,7 @@ from signaling.transport.tcp import StreamTransport
 from signaling.transport.tls import TlsPolicy, client_context
 from tests.fakes.receiver import PATIENCE_S, Recorder
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.virtual_time]
 
 KINDS = pytest.mark.parametrize("kind", [TransportKind.TCP, TransportKind.TLS])
 HOST = "127.0.0.1"
@@ -98,6 +98,20 @@ async def test_messages_go_both_ways_over_one_connection(server: End, phone: End
     assert theirs.port == phone.transport.local_address(flow)[1]
     server.transport.send(theirs, message(3))
     assert (await phone.told.message())[0] == message(3)
+
+
+@KINDS
+async def test_what_is_sent_waits_for_no_answer_to_what_was_sent_before(
+    server: End, phone: End, kind
+):
+    """Nagle's algorithm held a 200 back for 40 ms, until the 180 before it was acknowledged."""
+    await phone.transport.connect(kind, HOST, server.port)
+    theirs, began = await server.told.opening(), asyncio.get_running_loop().time()
+    for number in range(5):
+        server.transport.send(theirs, message(number))
+        await asyncio.sleep(0)
+    assert [(await phone.told.message())[0] for _ in range(5)] == [message(n) for n in range(5)]
+    assert asyncio.get_running_loop().time() - began < 0.001
 
 
 @KINDS

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import datetime
 import shutil
-import socket
 import ssl
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from signaling.transport.tls import TlsPolicy, client_context, key_pin, server_c
 from signaling.transport.websocket import ConnectionState, WebSocketClient, WebSocketListener, serve
 from tests.fakes.receiver import PATIENCE_S, Recorder
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.virtual_time]
 
 HOST = "127.0.0.1"
 YESTERDAY = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=1)
@@ -123,14 +122,13 @@ async def test_s25_a_websocket_server_is_judged_alike(files: Files, fault: str) 
         await client.close()
 
 
+@pytest.mark.virtual_time(False)
 @pytest.mark.parametrize("version", ["-tls1", "-tls1_1"])
 async def test_s25_a_server_of_old_is_refused(files: Files, version: str) -> None:
     certificate, key = files.issue(HOST)
     program = shutil.which("openssl")
     assert program is not None
-    with socket.create_server((HOST, 0)) as probe:
-        port = probe.getsockname()[1]
-    arguments = ["s_server", "-accept", f"{HOST}:{port}", version, "-cipher", "ALL:@SECLEVEL=0"]
+    arguments = ["s_server", "-accept", f"{HOST}:0", version, "-cipher", "ALL:@SECLEVEL=0"]
     arguments += ["-cert", str(certificate), "-key", str(key)]
     server = await asyncio.create_subprocess_exec(
         program,
@@ -142,8 +140,9 @@ async def test_s25_a_server_of_old_is_refused(files: Files, version: str) -> Non
     try:
         assert server.stdout is not None
         async with asyncio.timeout(PATIENCE_S):
-            while b"ACCEPT" not in await server.stdout.readline():
-                pass
+            while not (said := await server.stdout.readline()).startswith(b"ACCEPT "):
+                assert said, "it has ended"
+        port = int(said.rpartition(b":")[2])
         with pytest.raises(TransportError, match="TLS fails"):
             await connect(port, TlsPolicy(client_context(files.authority)))
     finally:

@@ -11,7 +11,7 @@ from signaling.sip.flow import Flow, TransportKind
 from signaling.transport.udp import UdpTransport, address_towards, is_numeric
 from tests.fakes.receiver import Recorder
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.virtual_time]
 
 HAS_IPV6 = socket.has_ipv6
 with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as _probe:

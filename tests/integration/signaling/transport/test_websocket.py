@@ -23,7 +23,7 @@ from signaling.transport.websocket import (
 )
 from tests.fakes.receiver import PATIENCE_S, Recorder
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.virtual_time]
 
 PROMPT = WebSocketSettings(first_delay_s=0.01, maximum_delay_s=0.05, close_timeout_s=1.0)
 
