@@ -52,6 +52,7 @@ from endpoint.app.statecommands import state_app
 from endpoint.app.tablecommands import trunk_app
 from endpoint.app.tokencommands import tokens_app
 from endpoint.app.tracecommands import trace_app
+from endpoint.app.webhookcommands import webhooks_app
 
 if TYPE_CHECKING:
     from endpoint.app.wiring import Endpoint
@@ -70,6 +71,7 @@ app.add_typer(trunk_app, name="trunk")
 app.add_typer(db_app, name="db")
 app.add_typer(bans_app, name="bans")
 app.add_typer(tokens_app, name="tokens")
+app.add_typer(webhooks_app, name="webhooks")
 app.add_typer(api_app, name="api")
 app.add_typer(sound_app, name="sound")
 app.add_typer(plan_app, name="plan")

@@ -18,10 +18,8 @@ from endpoint.app.livesockets import LiveSockets
 from endpoint.app.native import NativeView
 from endpoint.app.rights import Rights
 from endpoint.app.sight import Sight
-from endpoint.callcontrol.events import NumberedEvent
 from endpoint.callcontrol.feed import EventsMissed, Subscription
 from endpoint.gateways.native import messages as wire
-from endpoint.legs.base import DeviceRegistered
 
 HEARTBEAT_S = 30.0
 MESSAGE_LIMIT_BYTES = 4096
@@ -82,7 +80,7 @@ class EventSocket:
                 try:
                     await socket.send_str(snapshot)
                     async for event in subscription:
-                        await self._learn(event)
+                        await self._view.learn(event)
                         if (frame := sight.frame(self._view.frame(event))) is not None:
                             await socket.send_str(_encode(frame))
                 except EventsMissed:
@@ -90,12 +88,6 @@ class EventSocket:
                     subscription, snapshot = await self._begin(sight, None, None, missed=True)
                     continue
                 await socket.close(code=WSCloseCode.GOING_AWAY, message=b"the endpoint stops")
-
-    async def _learn(self, numbered: NumberedEvent) -> None:
-        """An extension that was added since: know it before it is told of."""
-        event, directory = numbered.event, self._view.directory
-        if isinstance(event, DeviceRegistered) and event.device not in directory:
-            await directory.refresh()
 
     async def _begin(
         self, sight: Sight, start: int | None, run: str | None, *, missed: bool

@@ -163,6 +163,12 @@ class NativeView:
             trunks=self.trunks(),
         )
 
+    async def learn(self, numbered: NumberedEvent) -> None:
+        """An extension that was added since: know it before it is told of. Raises StorageError."""
+        event = numbered.event
+        if isinstance(event, DeviceRegistered) and event.device not in self.directory:
+            await self.directory.refresh()
+
     def frame(self, numbered: NumberedEvent) -> wire.EventFrame:
         """An event, with what it is about as that is now. Digits that were pressed are masked."""
         event = numbered.event

@@ -10,7 +10,6 @@ from endpoint.app.agentroutes import AgentRoutes
 from endpoint.app.agentsocket import AgentSocket
 from endpoint.app.agentview import AgentView
 from endpoint.app.bans import BanRoutes
-from endpoint.app.directory import Directory
 from endpoint.app.directoryroutes import DirectoryRoutes
 from endpoint.app.eventsocket import EventSocket
 from endpoint.app.facts import leg_settings
@@ -18,7 +17,6 @@ from endpoint.app.idempotency import Idempotency
 from endpoint.app.interface import InterfaceRoutes
 from endpoint.app.ivr import IvrRoutes
 from endpoint.app.media import MediaRoutes
-from endpoint.app.native import NativeView
 from endpoint.app.observing import Observing, Parts
 from endpoint.app.plan import PlanRoutes
 from endpoint.app.programs import ProgramRoutes
@@ -31,18 +29,19 @@ from endpoint.app.sound import SoundRoutes
 from endpoint.app.texts import TextRoutes
 from endpoint.app.tokenroutes import TokenRoutes
 from endpoint.app.traces import TraceRoutes, Traces
+from endpoint.app.webhookroutes import WebhookRoutes
 
 if TYPE_CHECKING:
     from endpoint.app.wiring import Endpoint
 
 
-def routes(endpoint: Endpoint, directory: Directory, traces: Traces) -> list[web.RouteDef]:
+def routes(
+    endpoint: Endpoint, agents: AgentView, rights: Rights, traces: Traces
+) -> list[web.RouteDef]:
     """Method, path, handler; and what looks at each request before its handler does."""
     config, exchange = endpoint.config, endpoint.exchange
     patience_s, client = config.http.body_timeout_s, liveness(config.agents)
-    view = NativeView(endpoint.controller, exchange, directory)
-    agents = AgentView(endpoint.roster, view)
-    rights = Rights(endpoint.occupants, endpoint.parties, endpoint.directory_book.in_use.agent)
+    view = agents.calls
     once = Idempotency(endpoint.idempotency_keys, config.http.idempotency_s, patience_s)
     endpoint.http.application.middlewares.extend((rights.middleware, once.middleware))
     events = EventSocket(view, rights, endpoint.live)
@@ -57,10 +56,13 @@ def routes(endpoint: Endpoint, directory: Directory, traces: Traces) -> list[web
         *RecordRoutes(endpoint.records, endpoint.journal, endpoint.recordings).routes(),
         *BanRoutes(endpoint.server).routes(),
         *TokenRoutes(endpoint.tokens, patience_s).routes(),
+        *WebhookRoutes(endpoint.webhooks, patience_s).routes(),
         *InterfaceRoutes().routes(),
         *IvrRoutes(endpoint.ivrs, endpoint.queues).routes(),
         *TraceRoutes(traces, exchange.sip_calls).routes(),
-        *TextRoutes(endpoint.server, directory, leg_settings(config).domain, patience_s).routes(),
+        *TextRoutes(
+            endpoint.server, view.directory, leg_settings(config).domain, patience_s
+        ).routes(),
         *SoundRoutes(exchange.sounds, patience_s).routes(),
         *RecordingRoutes(endpoint.recordings).routes(),
         *MediaRoutes(view, exchange.browsers, patience_s).routes(),

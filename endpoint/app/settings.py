@@ -55,6 +55,7 @@ from endpoint.app.sipsettings import CaptureSettings as CaptureSettings
 from endpoint.app.sipsettings import SipLimits as SipLimits
 from endpoint.app.sipsettings import SipSettings as SipSettings
 from endpoint.app.trunksettings import TrunkSettings
+from endpoint.app.webhooksettings import WebhookSettings
 from endpoint.legs.base import DeviceId, SoundUse
 from endpoint.legs.numbering import telephone_of
 from endpoint.legs.soundchoice import checked_sound
@@ -495,6 +496,7 @@ class Config(Section):
     tokens: TokenSettings = TokenSettings()
     jwt: JwtSettings = JwtSettings()
     agents: AgentsSettings = AgentsSettings()
+    webhooks: WebhookSettings = WebhookSettings()
     account: list[AccountSettings] = []
     station: list[StationSettings] = []
     agent: list[AgentSettings] = []

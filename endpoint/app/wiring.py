@@ -29,6 +29,7 @@ from endpoint.app import certificates, spans
 from endpoint.app.access import SIP_PATH, Access
 from endpoint.app.agentlogs import AgentJournal, opened_roster
 from endpoint.app.agentpasswords import AgentPasswords
+from endpoint.app.agentview import AgentView
 from endpoint.app.capture import Capture
 from endpoint.app.devicestates import DevicesToWatch
 from endpoint.app.directory import Directory
@@ -55,11 +56,13 @@ from endpoint.app.jwtcredentials import JwtCredentials
 from endpoint.app.livesockets import LiveSockets
 from endpoint.app.lostcalls import OpenCallNotes
 from endpoint.app.metrics import Metrics
+from endpoint.app.native import NativeView
 from endpoint.app.openstate import OpenState
 from endpoint.app.permissionsettings import rules
 from endpoint.app.planbook import PlanBook
 from endpoint.app.recordings import RecordingArchive
 from endpoint.app.recordingsettings import recording_rules, recording_settings
+from endpoint.app.rights import Rights
 from endpoint.app.secrecy import check_secrets
 from endpoint.app.serving import routes
 from endpoint.app.settings import Config
@@ -70,6 +73,7 @@ from endpoint.app.tlsbuffers import shrink_tls_buffers
 from endpoint.app.tokens import TokenBook
 from endpoint.app.traces import Traces
 from endpoint.app.watchdog import LoopWatchdog
+from endpoint.app.webhooks import Webhooks
 from endpoint.callcontrol.clock import SteadyClock
 from endpoint.callcontrol.commands import Command, CommandAccepted
 from endpoint.callcontrol.controller import CallController, ControllerSettings
@@ -94,6 +98,7 @@ from endpoint.storage.extensions import Extensions
 from endpoint.storage.plan import StoredPlanRules
 from endpoint.storage.recordings import StoredRecordings
 from endpoint.storage.tokens import StoredTokens
+from endpoint.storage.webhooks import StoredWebhooks
 from signaling.keeping import KeptCall
 from signaling.keptbindings import KeptBinding
 from signaling.server import SipServer
@@ -166,6 +171,8 @@ class Endpoint:
         """Where numbers go."""
         self.tokens: TokenBook
         """Of agents and programs."""
+        self.webhooks: Webhooks
+        """Programs that are told of events by HTTP."""
         self.live: LiveSockets
         """WebSockets that tokens have opened."""
         self.plan_book: PlanBook
@@ -288,7 +295,11 @@ class Endpoint:
         self.tokens.watch(self.live.changed)
         self.directory_book.in_use.watch(self.live.changed)
         await enter(running(self.supervision.keep("live sockets", self.live.watch)))
-        await self.http.listen(routes(self, directory, traces))
+        agents = AgentView(self.roster, NativeView(self.controller, self.exchange, directory))
+        rights = Rights(self.occupants, self._parties, self.directory_book.in_use.agent)
+        store, keep = StoredWebhooks(self.database), self.supervision.keep
+        self.webhooks = await enter(Webhooks(store, config.webhooks, agents, rights, keep=keep))
+        await self.http.listen(routes(self, agents, rights, traces))
         self._stack.push_async_callback(self.http.stop_listening)
         self._stack.enter_context(self.state.announced(self.running))
 
@@ -534,7 +545,7 @@ class Endpoint:
         watching = self.supervision.keep("watched devices", partial(states.follow, self.server))
         await self._stack.enter_async_context(running(watching))
 
-    def parties(self, call: str) -> list[DeviceId]:
+    def _parties(self, call: str) -> list[DeviceId]:
         """Devices of ours that are in a call now."""
         found = self.controller.whereabouts.living(CallId(call))
         connections = found[1].connections if found is not None else ()

@@ -19,6 +19,7 @@ from endpoint.client.directory import DirectoryRequests
 from endpoint.client.errors import EndpointUnreachable, RequestRefused
 from endpoint.client.plan import PlanRequests
 from endpoint.client.tokens import TokenRequests
+from endpoint.client.webhooks import WebhookRequests
 from endpoint.gateways.native import messages as wire
 from endpoint.gateways.native.operation import NOT_KEYED
 
@@ -49,7 +50,9 @@ class Frames:
         raise StopAsyncIteration
 
 
-class EndpointClient(AgentRequests, TokenRequests, PlanRequests, DirectoryRequests):
+class EndpointClient(
+    AgentRequests, TokenRequests, PlanRequests, DirectoryRequests, WebhookRequests
+):
     """One endpoint: `async with EndpointClient(url, token) as client`.
 
     Every method raises `EndpointUnreachable`, or `RequestRefused` with the endpoint's own word.

@@ -179,7 +179,7 @@ def _of_one(flow: Flow, name: str, node: Node) -> Iterator[Fault]:
             if not any(fixed.startswith(prefix) for prefix in flow.webhooks):
                 text = f"found {node.url!r}, expected what begins as one of the flow's webhooks"
                 yield (*where, "url"), text
-            elif node.secrets and not _is_private(node.url):
+            elif node.secrets and not is_private(node.url):
                 text = f"found {node.url!r}, expected https: secrets go there"
                 yield (*where, "url"), text
         case Verify():
@@ -203,7 +203,8 @@ def check_prefix(prefix: str) -> str | None:
     return f"found {prefix!r}, expected http:// or https://, a host, and a path that ends with /"
 
 
-def _is_private(url: str) -> bool:
+def is_private(url: str) -> bool:
+    """Whether nobody on the way hears what is sent there: https, or this machine."""
     parts = urlsplit(url)
     return parts.scheme == "https" or parts.hostname in _LOCAL
 

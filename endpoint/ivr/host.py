@@ -17,7 +17,7 @@ import structlog
 from endpoint.callcontrol.controller import CallController, Keeper, once
 from endpoint.callcontrol.events import CallEvent, TransferFailed
 from endpoint.callcontrol.feed import EventsMissed
-from endpoint.ivr import library
+from endpoint.ivr import library, webhook
 from endpoint.ivr.leg import IvrStation, Mouth
 from endpoint.ivr.library import Place
 from endpoint.ivr.reading import FlowError
@@ -150,8 +150,7 @@ class Ivrs:
         return self
 
     async def __aenter__(self) -> Self:
-        # Cookies and proxies of the environment are none of a flow's business.
-        self.http = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
+        self.http = webhook.opened_session()
         await self._tasks.__aenter__()
         if self._programs:
             self._kept = [

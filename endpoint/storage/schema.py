@@ -449,3 +449,44 @@ class TokenRow(Base):
     expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     spent_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     """When a refresh token was used."""
+
+
+class WebhookRow(Base):
+    """Who is told of events by HTTP."""
+
+    __tablename__ = "webhook"
+    __table_args__ = (UniqueConstraint("tenant_id", "name"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    tenant_id: Mapped[int] = mapped_column(ForeignKey("tenant.id", ondelete="CASCADE"))
+    name: Mapped[str] = mapped_column(String(64))
+    url: Mapped[str] = mapped_column(Text)
+    secret: Mapped[str] = mapped_column(String(64))
+    """As it is: what is told is signed by it."""
+    key: Mapped[str] = mapped_column(String(16))
+    events: Mapped[list[str]] = mapped_column(JSON)
+    agents: Mapped[list[str]] = mapped_column(JSON)
+    devices: Mapped[list[str]] = mapped_column(JSON)
+    enabled: Mapped[bool]
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    places: Mapped[dict[str, int]] = mapped_column(JSON)
+    """By source, the number of the last event that was taken."""
+
+
+class UndeliveredRow(Base):
+    """What nobody took for too long."""
+
+    __tablename__ = "undelivered"
+    __table_args__ = (UniqueConstraint("tenant_id", "webhook", "message"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    tenant_id: Mapped[int] = mapped_column(ForeignKey("tenant.id", ondelete="CASCADE"))
+    webhook: Mapped[str] = mapped_column(String(64))
+    """Its name."""
+    message: Mapped[str] = mapped_column(String(160))
+    source: Mapped[str] = mapped_column(String(80))
+    event: Mapped[str] = mapped_column(String(64))
+    body: Mapped[str] = mapped_column(Text)
+    given_up_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    tries: Mapped[int]
+    failure: Mapped[str] = mapped_column(String(64))

@@ -13,7 +13,9 @@ from typing import Any
 
 import msgspec
 
+from endpoint.gateways.native import agentmessages as agents
 from endpoint.gateways.native import messages as wire
+from endpoint.gateways.native import webhookmessages as webhooks
 from endpoint.gateways.native.operations import OPERATIONS, Operation, Whose
 
 Document = dict[str, Any]
@@ -46,6 +48,15 @@ _REASONS = {
     503: "not now",
 }
 
+_TOLD = (
+    wire.EventFrame,
+    wire.Snapshot,
+    agents.AgentEventFrame,
+    agents.AgentSnapshot,
+    webhooks.WebhookTest,
+)
+"""What webhooks are told."""
+
 
 def openapi(version: str) -> Document:
     """OpenAPI 3.1."""
@@ -67,8 +78,9 @@ def openapi(version: str) -> Document:
         "servers": [{"url": wire.API}],
         "security": [{"bearer": []}],
         "paths": paths,
+        "webhooks": {"event": {"post": _told()}},
         "components": {
-            "schemas": schemas([*types, wire.Refused]),
+            "schemas": schemas([*types, *_TOLD, wire.Refused]),
             "responses": {
                 f"{kind.__name__}{status}": _refusal(kind, text)
                 for kind in sorted(refused, key=lambda each: each.__name__)
@@ -182,6 +194,28 @@ def _operation(each: Operation) -> Document:
             content[_JSON] = {"schema": ref(each.body)}
         found["requestBody"] = {"required": True, "content": content}
     return found
+
+
+def _told() -> Document:
+    return {
+        "operationId": "told",
+        "summary": "An event, told again until any 2xx takes it",
+        "parameters": [
+            {
+                "name": name,
+                "in": "header",
+                "required": True,
+                "description": text,
+                "schema": {"type": "string"},
+            }
+            for name, text in webhooks.HEADERS.items()
+        ],
+        "requestBody": {
+            "required": True,
+            "content": {_JSON: {"schema": {"anyOf": [ref(kind) for kind in _TOLD]}}},
+        },
+        "responses": {"2XX": {"description": "taken"}},
+    }
 
 
 def _name(each: Operation) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from itertools import chain
 from typing import Any
 
 from msgspec import Struct
@@ -19,6 +20,7 @@ from endpoint.gateways.native import directorymessages as directory
 from endpoint.gateways.native import messages as wire
 from endpoint.gateways.native import planmessages as plan
 from endpoint.gateways.native import tokenmessages as tokens
+from endpoint.gateways.native import webhookmessages as webhooks
 from endpoint.gateways.native.operation import Operation as Operation
 from endpoint.gateways.native.operation import Query as Query
 from endpoint.gateways.native.operation import Whose as Whose
@@ -456,6 +458,52 @@ TOKENS = (
     _get("/identity", None, Whose.ANYBODYS, "Who asks, and what it may.", tokens.Asking),
 )
 
+
+def _webhook(method: str, path: str, text: str, **more: Any) -> Operation:
+    whole = f"/webhooks{path}"
+    scope = Scope.ADMIN_READ if method == "GET" else Scope.ADMIN_WRITE
+    return Operation(method, whole, scope, Whose.TENANT, text, **more)
+
+
+_ONE = "/{webhook}"
+WEBHOOKS = (
+    _webhook("GET", "", "Programs that are told of events by HTTP.", answer=webhooks.Webhooks),
+    _webhook(
+        "POST",
+        "",
+        "Have a program told of events.",
+        answer=webhooks.IssuedWebhook,
+        status=201,
+        body=webhooks.AddWebhook,
+        refusals=(409,),
+    ),
+    _webhook("GET", _ONE, "How it goes.", answer=webhooks.Webhook, refusals=(404,)),
+    _webhook(
+        "PATCH",
+        _ONE,
+        "Have it told, or nothing for now.",
+        answer=webhooks.Webhook,
+        body=webhooks.ChangeWebhook,
+        refusals=(404,),
+    ),
+    _webhook("DELETE", _ONE, "Tell it nothing any more.", status=204, refusals=(404,)),
+    _webhook(
+        "POST",
+        f"{_ONE}/retry",
+        "Try at once, and what was given up too.",
+        answer=webhooks.WebhookRetried,
+        status=202,
+        refusals=(404, 409),
+    ),
+    _webhook(
+        "POST",
+        f"{_ONE}/test",
+        "Tell it something that is no event, once.",
+        answer=webhooks.WebhookTested,
+        refusals=(404,),
+    ),
+)
+
 _ONE_AGENT = "/agents/{agent}"
 
 
@@ -538,7 +586,7 @@ def by_key(operations: Iterable[Operation]) -> dict[tuple[str, str], Operation]:
 
 
 OPERATIONS = by_key(
-    (*CALLS, *DEVICES, *RECORDS, *ADMINISTRATION, *TOKENS, *AGENTS, *SELF, *_directory())
+    chain(CALLS, DEVICES, RECORDS, ADMINISTRATION, TOKENS, WEBHOOKS, AGENTS, SELF, _directory())
 )
 """All, by method and path."""
 

@@ -48,6 +48,7 @@ COMMANDS = [
     ["status"],
     ["calls", "list"],
     ["bans", "list"],
+    ["webhooks", "list"],
     ["recordings", "list"],
     ["ivr", "status"],
     ["ivr", "schema"],

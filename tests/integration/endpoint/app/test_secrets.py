@@ -10,6 +10,7 @@ import pytest
 from endpoint.client.client import EndpointClient
 from endpoint.client.errors import RequestRefused
 from endpoint.gateways.native import directorymessages as directory
+from endpoint.gateways.native.webhookmessages import AddWebhook
 
 from .test_serve import line, started, surroundings
 
@@ -20,6 +21,7 @@ __all__ = ["surroundings"]
 INSTALLATION = "canary-of-installation-4WqZx9"
 PASSWORD = "canary-Password-7uiEw2"
 GUESS = "canary-Guess-8Hgk3Lq"
+KEY = "canary-key-5rTbM0"
 PIN = "482736159"
 
 
@@ -38,6 +40,7 @@ async def test_s27_no_secret_is_logged_kept_or_shown(
     surroundings |= {
         "AGENT_ENDPOINT_HTTP__TOKEN": INSTALLATION,
         "AGENT_ENDPOINT_LOG__LEVEL": "debug",
+        "AGENT_ENDPOINT_WEBHOOKS__ALLOWED": '["http://127.0.0.1:9/"]',
         "AGENT_ENDPOINT_MEDIA__WEBRTC_READY": "false",
     }
     async with started(surroundings, "serve", "--json") as serve, asyncio.TaskGroup() as group:
@@ -56,6 +59,9 @@ async def test_s27_no_secret_is_logged_kept_or_shown(
             with pytest.raises(RequestRefused):
                 await client.refresh_token(issued.refresh_token)
             program = await client.add_program("crm", ["calls:read"])
+            told = AddWebhook("crm", f"http://127.0.0.1:9/?key={KEY}")
+            webhook = (await client.add_webhook(told)).secret
+            assert not (await client.test_webhook("crm")).taken
             call = (await client.make_call("6002", f"6003-{PIN}")).call
             with pytest.raises(RequestRefused):
                 await client.press("6002", "no-such-call", PIN)
@@ -77,3 +83,8 @@ async def test_s27_no_secret_is_logged_kept_or_shown(
         assert secret.encode() not in out
         assert secret.encode() not in arguments
         assert secret.encode() not in kept
+    # By the secret of a webhook we sign, and at its address we ask: the database holds both.
+    for secret in (webhook, KEY):
+        assert secret.encode() in kept
+        for seen in (log, out, arguments):
+            assert secret.encode() not in seen

@@ -13,6 +13,7 @@ from endpoint.callcontrol.events import Event
 from endpoint.gateways.native.asyncapi import asyncapi
 from endpoint.gateways.native.openapi import openapi
 from endpoint.gateways.native.operations import OPEN, OPERATIONS
+from endpoint.gateways.native.webhookmessages import HEADERS
 
 pytestmark = pytest.mark.unit
 
@@ -87,3 +88,16 @@ def test_every_event_is_told_with_its_fields(events: dict[str, Any]) -> None:
     delivered = schemas["DeliveredFields"]["properties"]
     assert {"call", "device", "calling_name", "early_media"} <= set(delivered)
     assert delivered["calling_name"]["description"] == "How the caller is shown."
+
+
+def test_what_webhooks_are_told_is_told(document: dict[str, Any]) -> None:
+    told = document["webhooks"]["event"]["post"]
+    assert {each["name"] for each in told["parameters"]} == set(HEADERS)
+    kinds = told["requestBody"]["content"]["application/json"]["schema"]["anyOf"]
+    assert [each["$ref"].rpartition("/")[2] for each in kinds] == [
+        "EventFrame",
+        "Snapshot",
+        "AgentEventFrame",
+        "AgentSnapshot",
+        "WebhookTest",
+    ]
