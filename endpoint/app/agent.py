@@ -173,14 +173,10 @@ class Agent:
         frames = await enter(self.client.events())
         snapshot = await anext(frames)
         assert isinstance(snapshot, wire.Snapshot)
-        for known in snapshot.calls:
-            self._calls.update(known)
-        for call in self.calls:
-            if call.state == "alerting":
-                self._calls.incoming.put_nowait(call)
         if all(one.device != self.device for one in snapshot.devices):
             raise AgentError(f"{self.device} is no device of the endpoint")
         await self._group.__aenter__()
+        self._calls.renew(snapshot)
         reader = self._group.create_task(self._read(frames), name=f"events of {self.device}")
         self._stack.push_async_exit(self._leave)
         self._stack.callback(reader.cancel)
@@ -219,8 +215,13 @@ class Agent:
     async def _read(self, frames: Frames) -> None:
         try:
             async for frame in frames:
-                if isinstance(frame, wire.EventFrame):
-                    self._calls.take(frame)
+                match frame:
+                    case wire.EventFrame():
+                        self._calls.take(frame)
+                    case wire.Snapshot():
+                        self._calls.renew(frame)
+                    case wire.CredentialsExpiring():
+                        pass
         finally:
             self._calls.end()
 

@@ -365,7 +365,8 @@ class Calls:
         self._calls: dict[str, Call] = {}
         self._telephones: dict[str, wire.AudioAddress] = {}
         """Where the audio of each call is."""
-        self._attaching: set[str] = set()
+        self.attaching: set[str] = set()
+        """Calls whose audio was asked for."""
         self._listeners: weakref.WeakKeyDictionary[Events, str] = weakref.WeakKeyDictionary()
         """Who reads events: of one call, or of all (empty)."""
         self._is_gone = False
@@ -481,6 +482,23 @@ class Calls:
             self._finish(call, str(frame.fields.get("cause") or ""))
         self._mind_audio()
 
+    def renew(self, snapshot: wire.Snapshot) -> None:
+        """What is true now: at the beginning, and where events were missed.
+
+        Why a call is over that ended unheard nobody knows: it is lost.
+        """
+        before = set(self._calls)
+        for known in snapshot.calls:
+            self.update(known)
+        living = {known.call: self.party_in(known) for known in snapshot.calls}
+        for call in self.all():
+            party = living.get(call.id)
+            if party is None or party.state in OUT_OF_IT:
+                self._finish(call, "lost")
+            elif party.state == "alerting" and call.id not in before:
+                self.incoming.put_nowait(call)
+        self._mind_audio()
+
     def update(self, known: wire.Call) -> None:
         """What a call is now."""
         party = self.party_in(known)
@@ -493,6 +511,7 @@ class Calls:
 
     def _finish(self, call: Call, cause: str) -> None:
         del self._calls[call.id]
+        self.attaching.discard(call.id)
         call._finish(cause)
         self._audio.leave(call._audio)
         left = self._telephones.pop(call.id, None)
@@ -519,8 +538,8 @@ class Calls:
         for call in self._calls.values():
             if call not in talking:
                 self._audio.leave(call._audio)
-            if call.id not in self._attaching and call.state not in ("null", "initiated"):
-                self._attaching.add(call.id)
+            if call.id not in self.attaching and call.state not in ("null", "initiated"):
+                self.attaching.add(call.id)
                 self.tasks.create_task(self._attach(call), name=f"audio of {call.id}")
         for call in talking:
             if call.id in self._telephones:
