@@ -82,7 +82,7 @@ def read(line: Line) -> Entry:
 class AgentLog:
     """One agent's log: what of it is in memory."""
 
-    def __init__(self, agent: AgentId, last: int = 0, oldest: int | None = None) -> None:
+    def __init__(self, agent: AgentId, last: int = 0) -> None:
         self.agent = agent
         """Whose."""
         self.last = last

@@ -22,8 +22,6 @@ class LogOffCause(StrEnum):
     """What it had logged on with was withdrawn, or has expired."""
     ELSEWHERE = "elsewhere"
     """The agent logs on at another device."""
-    STOPPED = "stopped"
-    """The endpoint was told to let nobody stay."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
