@@ -86,17 +86,15 @@ class Members:
         """Of devices without agents."""
 
     def all(self) -> list[Member]:
-        """Those that can be reached."""
+        """Agents, also those whose telephone is lost for now; devices that can be reached."""
         whereabouts = self._controller.whereabouts
         members, taken = [], set()
         for session in self._crew.sessions():
-            taken.add(session.device)
-            if session.reachable:
-                is_ready = session.state is AgentState.READY
-                free = is_ready and not whereabouts.calls_of(session.device)
-                members.append(
-                    Member(session.device, session.agent, session.serves, free, session.since)
-                )
+            device = session.device
+            taken.add(device)
+            free = session.state is AgentState.READY and not whereabouts.calls_of(device)
+            since, reachable = session.since, session.reachable
+            members.append(Member(device, session.agent, session.serves, free, since, reachable))
         is_registered = self._controller.is_registered
         for device, has in self._skills.items():
             if device not in taken and (is_registered(device) or self._is_reached(device)):

@@ -39,6 +39,8 @@ class Member:
     """It may be offered a call."""
     since: float = 0.0
     """When it became so: ready, or its last call or the work after that was over."""
+    reachable: bool = True
+    """Its telephone can be called; an agent whose is lost for a while may be back."""
 
     def level(self, queue: QueueSettings) -> int | None:
         """How well it can serve a queue: the best of what that wants; None: not at all."""
@@ -98,7 +100,7 @@ class State:
     queues: Mapping[str, QueueSettings] = field(default_factory=dict)
     waiting: tuple[Place, ...] = ()
     members: Mapping[DeviceId, Member] = field(default_factory=dict)
-    """Those that can be reached."""
+    """Agents who are logged on, and devices that can be reached."""
     rests: Mapping[DeviceId, float] = field(default_factory=dict)
     """Who did not answer, and until when he is left alone."""
     passed_over: Mapping[DeviceId, float] = field(default_factory=dict)
@@ -115,7 +117,7 @@ class State:
         return [each for each in self.waiting if each.queue == queue]
 
     def serving(self, queue: QueueSettings) -> list[Member]:
-        """Its members that can be reached."""
+        """Its members."""
         return [each for each in self.members.values() if each.level(queue) is not None]
 
 

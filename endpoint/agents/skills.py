@@ -66,7 +66,7 @@ class QueueFacts:
 
     settings: QueueSettings
     devices: tuple[DeviceId, ...]
-    """Where those are who could serve it."""
+    """Where those are who could serve it, as far as they can be reached."""
     free: int
     """How many of these may be offered a call."""
     agents: int
@@ -186,7 +186,7 @@ class SkillQueues:
         )
         return QueueFacts(
             settings,
-            tuple(each.device for each in serving),
+            tuple(each.device for each in serving if each.reachable),
             sum(each.free for each in serving),
             len(crew),
             sum(each.state is AgentState.READY for each in crew),

@@ -1,4 +1,4 @@
-"""What is written up is the call that a queue has given, and no other."""
+"""Agents at the telephones that queues call: what is written up, and who waits for whom."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ async def centre(
             directory,
             MemoryKeeping(),
             is_ours=is_ours,
-            needs_no_registration=lambda device: True,
+            needs_no_registration=lambda device: False,
         ) as roster:
             rosters.append(roster)
             yield roster
@@ -79,6 +79,8 @@ async def centre(
     async with open_ivr_desk(
         monkeypatch, tmp_path / "flow.toml", IVR, [], directory=directory, crew=crew
     ) as desk:
+        desk.exchange.registered(DEVICE)
+        await desk.desk.let_pass(1)
         liveness = Liveness(grace_s=None)
         await rosters[0].log_on(LogOn(agent=ANNA, device=DEVICE, ready=True, liveness=liveness))
         yield desk, rosters[0]
@@ -164,3 +166,27 @@ async def test_who_was_called_back_is_written_up(
         await desk.desk.clear(DEVICE)
         await desk.desk.let_pass(1)
         assert state(roster) == "workingAfterCall"
+
+
+async def test_who_waits_for_an_agent_whose_telephone_is_lost_waits_for_its_return(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As it is for a moment when a phone goes to another network, or after a restart of ours."""
+    async with centre(tmp_path, monkeypatch) as (desk, _):
+        await desk.desk.dial(DEVICE, "10010")
+        customer = desk.exchange.offer("10086", IVR, LegRole.LINE)
+        await desk.desk.told(told.WaitsInQueue)
+        desk.exchange.unregistered(DEVICE, Cause.NORMAL)
+        await desk.desk.clear(DEVICE)
+        await desk.desk.let_pass(5)
+        assert not customer.is_over
+        (facts,) = [each for each in desk.queues.facts() if each.settings.code == "sales"]
+        assert (facts.devices, facts.free, facts.agents) == ((), 0, 1)
+        second = desk.exchange.offer("10087", IVR, LegRole.LINE)
+        await desk.desk.told(told.WaitsInQueue)
+        desk.exchange.registered(DEVICE)
+        station = await desk.exchange.placed(DEVICE)
+        station.ring()
+        station.answer()
+        assert (await desk.desk.told(told.LeftQueue)).calling == "10086"
+        second.hang_up()
