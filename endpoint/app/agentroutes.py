@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-import msgspec
 from aiohttp import web
 
 from endpoint.agents.eventlog import Entry
@@ -27,7 +26,7 @@ from endpoint.agents.session import (
 from endpoint.agents.times import spent
 from endpoint.app.access import identity_of
 from endpoint.app.agentview import WORDS, AgentView
-from endpoint.app.bodies import read_body
+from endpoint.app.bodies import json_answer, read_body
 from endpoint.app.records import moment
 from endpoint.gateways.native import agentmessages as wire
 from endpoint.gateways.native.messages import API
@@ -70,11 +69,11 @@ class AgentRoutes:
 
     async def agents(self, request: web.Request) -> web.Response:
         """`GET /agents`."""
-        return _json(wire.Agents(self.view.agents(identity_of(request))))
+        return json_answer(wire.Agents(self.view.agents(identity_of(request))))
 
     async def agent(self, request: web.Request) -> web.Response:
         """`GET /agents/{agent}`."""
-        return _json(self._shown(_agent(request)))
+        return json_answer(self._shown(_agent(request)))
 
     async def times(self, request: web.Request) -> web.Response:
         """`GET /agents/{agent}/times`."""
@@ -91,7 +90,7 @@ class AgentRoutes:
             )
             for what, each in sorted(found.items(), key=lambda one: -one[1].seconds)
         ]
-        return _json(wire.AgentTimes(agent, since, until, rows))
+        return json_answer(wire.AgentTimes(agent, since, until, rows))
 
     async def log_on(self, request: web.Request) -> web.Response:
         """`POST /agents/{agent}/log-on`."""
@@ -116,7 +115,7 @@ class AgentRoutes:
                 by=None if is_own else AgentId(identity.credential),
             )
         )
-        return _json(wire.AgentLoggedOn(self._shown(agent), logged_on.delegator_id))
+        return json_answer(wire.AgentLoggedOn(self._shown(agent), logged_on.delegator_id))
 
     async def log_off(self, request: web.Request) -> web.Response:
         """`POST /agents/{agent}/log-off`: in a call, after it."""
@@ -147,7 +146,7 @@ class AgentRoutes:
         self, request: web.Request, what: AgentCommand, by: AgentId | None
     ) -> web.Response:
         number = await self.roster.command(_agent(request), what, by)
-        return _json(wire.AgentCommandDone(number))
+        return json_answer(wire.AgentCommandDone(number))
 
     def _by(self, request: web.Request) -> AgentId | None:
         """Whose doing it is; None: of the client that has the agent's session.
@@ -170,7 +169,3 @@ class AgentRoutes:
 
 def _agent(request: web.Request) -> AgentId:
     return AgentId(request.match_info["agent"])
-
-
-def _json(message: msgspec.Struct) -> web.Response:
-    return web.Response(body=msgspec.json.encode(message), content_type="application/json")

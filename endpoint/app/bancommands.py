@@ -11,7 +11,7 @@ from rich.text import Text
 from endpoint.app.context import ConfigFile, running_client
 from endpoint.app.exitcodes import ExitCode
 from endpoint.app.output import CommandFailed, Json, Output, listed
-from endpoint.app.setupcommands import loaded_or_fail
+from endpoint.app.setupcommands import answered, loaded_or_fail
 from endpoint.client.errors import RequestRefused
 from endpoint.gateways.native import messages as wire
 
@@ -42,13 +42,7 @@ def _until(ban: wire.Ban) -> str:
 def list_bans(config: ConfigFile = None, as_json: Json = False) -> None:
     """Every source that is banned, whose password was tried, and for how long yet."""
     output = Output(as_json)
-    loaded = loaded_or_fail(output, config)
-
-    async def read() -> list[wire.Ban]:
-        async with running_client(loaded.config) as client:
-            return await client.bans()
-
-    found = output.run(read())
+    found = answered(output, config, lambda client: client.bans())
     table = listed("source", "user tried last", "wrong passwords", "until")
     for ban in found:
         table.add_row(ban.source, Text(ban.user), str(ban.failures), _until(ban))

@@ -1,4 +1,4 @@
-"""Request bodies: JSON of a known shape and size, or an answer that says what was expected."""
+"""Bodies of requests, of a known shape and size, or what was expected; and those of answers."""
 
 from __future__ import annotations
 
@@ -30,6 +30,12 @@ class BadRequest(Exception):
     def answer(self) -> web.Response:
         """What to say."""
         return refusal(self.status, self.refused)
+
+
+def json_answer(message: object, status: int = 200) -> web.Response:
+    """An answer that holds a message."""
+    octets = msgspec.json.encode(message)
+    return web.Response(status=status, body=octets, content_type="application/json")
 
 
 @dataclass(frozen=True, slots=True)

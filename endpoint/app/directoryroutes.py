@@ -12,7 +12,7 @@ import structlog
 from aiohttp import hdrs, web
 
 from endpoint.agents.directoryrules import Kind
-from endpoint.app.bodies import BadRequest, decode, read_body, read_octets
+from endpoint.app.bodies import BadRequest, decode, json_answer, read_body, read_octets
 from endpoint.app.directorybook import DirectoryBook, DirectoryRejected
 from endpoint.gateways.native import directorymessages as directory
 from endpoint.gateways.native import messages as wire
@@ -58,23 +58,23 @@ class DirectoryRoutes:
 
     async def all(self, _request: web.Request) -> web.Response:
         """`GET /directory`."""
-        return _json(await self.book.directory())
+        return json_answer(await self.book.directory())
 
     async def list(self, kind: Kind, request: web.Request) -> web.Response:
         """`GET /directory/{kind}`."""
         entries = getattr(await self.book.of_kinds(kind), kind.value)
-        return _json({kind.value: entries})
+        return json_answer({kind.value: entries})
 
     async def one(self, kind: Kind, request: web.Request) -> web.Response:
         """`GET /directory/{kind}/{key}`."""
-        return _json(self.book.one(kind, request.match_info[_word(kind)]))
+        return json_answer(self.book.one(kind, request.match_info[_word(kind)]))
 
     async def add(self, kind: Kind, request: web.Request) -> web.Response:
         """`POST /directory/{kind}`."""
         entry = await read_body(request, directory.ENTRIES[kind], timeout_s=self.body_timeout_s)
         made = await self.book.add_to_directory(kind, entry)
         log.info("added to the directory", of=kind.value)
-        return _json(made, 201)
+        return json_answer(made, 201)
 
     async def put(self, kind: Kind, request: web.Request) -> web.Response:
         """`PUT /directory/{kind}/{key}`."""
@@ -82,7 +82,7 @@ class DirectoryRoutes:
         entry = await read_body(request, directory.ENTRIES[kind], timeout_s=self.body_timeout_s)
         new = await self.book.put_in_directory(kind, key, entry)
         log.info("put in the directory", of=kind.value, key=key)
-        return _json(self.book.one(kind, key), 201 if new else 200)
+        return json_answer(self.book.one(kind, key), 201 if new else 200)
 
     async def change(self, kind: Kind, request: web.Request) -> web.Response:
         """`PATCH /directory/{kind}/{key}`: a merge patch (RFC 7396) of one level."""
@@ -95,7 +95,7 @@ class DirectoryRoutes:
         )
         changed = await self.book.change_in_directory(kind, key, _changes(octets, kind))
         log.info("changed in the directory", of=kind.value, key=key)
-        return _json(changed)
+        return json_answer(changed)
 
     async def remove(self, kind: Kind, request: web.Request) -> web.Response:
         """`DELETE /directory/{kind}/{key}`."""
@@ -111,7 +111,7 @@ class DirectoryRoutes:
         brought = await read_body(whole, directory.DirectoryImport, timeout_s=self.body_timeout_s)
         counts = await self.book.bring_into_directory(brought)
         log.info("brought into the directory", **msgspec.to_builtins(counts))
-        return _json(counts)
+        return json_answer(counts)
 
     async def password(self, request: web.Request) -> web.Response:
         """`PUT /directory/agents/{agent}/password`."""
@@ -127,7 +127,7 @@ class DirectoryRoutes:
             try:
                 return await handler(request)
             except DirectoryRejected as rejected:
-                return _json(rejected.refused, rejected.status)
+                return json_answer(rejected.refused, rejected.status)
 
         return handle
 
@@ -161,8 +161,3 @@ def _changes(octets: bytes, kind: Kind) -> dict[str, Any]:
             400, wire.Refused("bad_field", "it says nothing", field="$", expected=expected)
         )
     return changes
-
-
-def _json(message: object, status: int = 200) -> web.Response:
-    octets = msgspec.json.encode(message)
-    return web.Response(status=status, body=octets, content_type="application/json")

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import msgspec
 from aiohttp import web
 
 from endpoint.agents.skills import QueueFacts, SkillQueues
+from endpoint.app.bodies import json_answer
 from endpoint.gateways.native import messages as wire
 from endpoint.ivr.host import Ivrs
 
@@ -28,7 +28,7 @@ class IvrRoutes:
 
     async def all(self, _request: web.Request) -> web.Response:
         """`GET /ivr`."""
-        return _json(
+        return json_answer(
             wire.Ivrs(
                 [
                     wire.Ivr(
@@ -48,7 +48,7 @@ class IvrRoutes:
 
     async def queues(self, _request: web.Request) -> web.Response:
         """`GET /queues`."""
-        return _json(wire.Queues([_queue(each) for each in self.skill_queues.facts()]))
+        return json_answer(wire.Queues([_queue(each) for each in self.skill_queues.facts()]))
 
 
 def _queue(facts: QueueFacts) -> wire.Queue:
@@ -82,7 +82,3 @@ def _queue(facts: QueueFacts) -> wire.Queue:
             waited_s={outcome: round(waited, 1) for outcome, waited in today.waited_s.items()},
         ),
     )
-
-
-def _json(message: msgspec.Struct) -> web.Response:
-    return web.Response(body=msgspec.json.encode(message), content_type="application/json")

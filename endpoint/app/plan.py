@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-import msgspec
 import structlog
 from aiohttp import web
 
-from endpoint.app.bodies import read_body
+from endpoint.app.bodies import json_answer, read_body
 from endpoint.app.planbook import PlanBook, PlanRejected
 from endpoint.gateways.native import messages as wire
 from endpoint.gateways.native import planmessages as plan
@@ -42,14 +41,14 @@ class PlanRoutes:
 
     async def plan(self, _request: web.Request) -> web.Response:
         """`GET /plan`."""
-        return _json(await self.book.plan())
+        return json_answer(await self.book.plan())
 
     async def add(self, request: web.Request) -> web.Response:
         """`POST /plan/rules`."""
         rule = await read_body(request, plan.PlanRule, timeout_s=self.body_timeout_s)
         made = await self.book.add_plan_rule(rule)
         log.info("rule of the dial plan added", rule=rule.name)
-        return _json(made, 201)
+        return json_answer(made, 201)
 
     async def change(self, request: web.Request) -> web.Response:
         """`PUT /plan/rules/{rule}`."""
@@ -57,7 +56,7 @@ class PlanRoutes:
         name = request.match_info["rule"]
         made = await self.book.change_plan_rule(name, rule)
         log.info("rule of the dial plan changed", rule=name)
-        return _json(made)
+        return json_answer(made)
 
     async def remove(self, request: web.Request) -> web.Response:
         """`DELETE /plan/rules/{rule}`."""
@@ -73,12 +72,12 @@ class PlanRoutes:
         wanted = await read_body(whole, plan.PlanOfRules, timeout_s=self.body_timeout_s)
         made = await self.book.replace_plan(wanted.rules)
         log.info("dial plan brought in", rules=len(wanted.rules))
-        return _json(made)
+        return json_answer(made)
 
     async def test(self, request: web.Request) -> web.Response:
         """`POST /plan/test`."""
         asked = await read_body(request, plan.AskPlan, timeout_s=self.body_timeout_s)
-        return _json(await self.book.ask_plan(asked))
+        return json_answer(await self.book.ask_plan(asked))
 
     @staticmethod
     def _told(handler: _Handler) -> _Handler:
@@ -86,11 +85,6 @@ class PlanRoutes:
             try:
                 return await handler(request)
             except PlanRejected as rejected:
-                return _json(rejected.refused, rejected.status)
+                return json_answer(rejected.refused, rejected.status)
 
         return handle
-
-
-def _json(message: msgspec.Struct, status: int = 200) -> web.Response:
-    octets = msgspec.json.encode(message)
-    return web.Response(status=status, body=octets, content_type="application/json")

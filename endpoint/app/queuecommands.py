@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from endpoint.app.context import ConfigFile, running_client
+from endpoint.app.context import ConfigFile
 from endpoint.app.directorycommands import queues_app
 from endpoint.app.output import Json, Output, listed
-from endpoint.app.setupcommands import loaded_or_fail
-from endpoint.gateways.native import messages as wire
+from endpoint.app.setupcommands import answered
 
 __all__ = ["queues_app"]
 
@@ -15,13 +14,7 @@ __all__ = ["queues_app"]
 def show(config: ConfigFile = None, as_json: Json = False) -> None:
     """Tell of each queue who waits, who could come, and what has become of today's calls."""
     output = Output(as_json)
-    loaded = loaded_or_fail(output, config)
-
-    async def ask() -> list[wire.Queue]:
-        async with running_client(loaded.config) as client:
-            return await client.queues()
-
-    queues = output.run(ask())
+    queues = answered(output, config, lambda client: client.queues())
     table = listed("queue", "waiting", "longest", "wait", "ready", "busy", "free", "today")
     for each in queues:
         table.add_row(

@@ -16,7 +16,7 @@ from endpoint.app.context import ConfigFile, running_client
 from endpoint.app.exitcodes import ExitCode
 from endpoint.app.formats import ExportFormat
 from endpoint.app.output import CommandFailed, Json, Output, listed
-from endpoint.app.setupcommands import loaded_or_fail
+from endpoint.app.setupcommands import answered, loaded_or_fail
 from endpoint.callcontrol.model import CallRecord, ConnectionRecord, Moments
 from endpoint.client.errors import RequestRefused
 from endpoint.gateways.native import messages as wire
@@ -63,17 +63,11 @@ def list_calls(
 ) -> None:
     """Calls that are over, the latest first."""
     output = Output(as_json)
-    loaded = loaded_or_fail(output, config)
     query = _query(
         since, until, device, number, cause, direction, established, minimum, data, interaction
     )
     query += [("limit", str(limit)), *([("after", after)] if after else [])]
-
-    async def main() -> wire.Records:
-        async with running_client(loaded.config) as client:
-            return await client.records(query)
-
-    page = output.run(main())
+    page = answered(output, config, lambda client: client.records(query))
     table = listed("call", "began", "from", "to", "talked", "cause", "SIP", right=("talked", "SIP"))
     for record in page.records:
         table.add_row(

@@ -12,7 +12,7 @@ from rich.text import Text
 from endpoint.app.context import ConfigFile, running_client
 from endpoint.app.exitcodes import ExitCode
 from endpoint.app.output import CommandFailed, Json, Output, listed
-from endpoint.app.setupcommands import loaded_or_fail
+from endpoint.app.setupcommands import answered, loaded_or_fail
 from endpoint.gateways.native import messages as wire
 
 recordings_app = typer.Typer(
@@ -32,13 +32,9 @@ def list_recordings(
 ) -> None:
     """The latest recordings, newest first."""
     output = Output(as_json)
-    loaded = loaded_or_fail(output, config)
-
-    async def read() -> list[wire.Recording]:
-        async with running_client(loaded.config) as client:
-            return await client.recordings(call=call, state=state, limit=limit)
-
-    found = output.run(read())
+    found = answered(
+        output, config, lambda client: client.recordings(call=call, state=state, limit=limit)
+    )
     table = listed("started", "length", "left", "right", "state", "recording", whole=("recording",))
     for each in found:
         table.add_row(
@@ -57,13 +53,7 @@ def list_recordings(
 def show_recording(recording: Recording, config: ConfigFile = None, as_json: Json = False) -> None:
     """All that is known of a recording."""
     output = Output(as_json)
-    loaded = loaded_or_fail(output, config)
-
-    async def read() -> wire.Recording:
-        async with running_client(loaded.config) as client:
-            return await client.recording(recording)
-
-    found = output.run(read())
+    found = answered(output, config, lambda client: client.recording(recording))
     output.result({"ok": True, "recording": found}, _table(found))
 
 
@@ -102,13 +92,7 @@ def delete_recording(
 ) -> None:
     """Delete a recording's file; what is known of it stays."""
     output = Output(as_json)
-    loaded = loaded_or_fail(output, config)
-
-    async def delete() -> wire.Recording:
-        async with running_client(loaded.config) as client:
-            return await client.delete_recording(recording)
-
-    found = output.run(delete())
+    found = answered(output, config, lambda client: client.delete_recording(recording))
     said = Text.assemble(("✔ ", "green"), f"the file of {recording} is deleted")
     output.result({"ok": True, "recording": found}, said)
 

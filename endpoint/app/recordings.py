@@ -9,12 +9,11 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import msgspec
 import structlog
 from aiohttp import hdrs, web
 
 from endpoint.app.access import refusal
-from endpoint.app.bodies import BadRequest
+from endpoint.app.bodies import BadRequest, json_answer
 from endpoint.app.openstate import OpenState
 from endpoint.audio.wav import HEADER_SIZE, header_of
 from endpoint.errors import MediaError, StorageError
@@ -154,11 +153,11 @@ class RecordingRoutes:
             state=FileState(state) if state else None,
             limit=int(limit),
         )
-        return _json(wire.Recordings([encode_recording(file) for file in files]))
+        return json_answer(wire.Recordings([encode_recording(file) for file in files]))
 
     async def one(self, request: web.Request) -> web.Response:
         """`GET /recordings/{recording}`."""
-        return _json(encode_recording(await self._file(request)))
+        return json_answer(encode_recording(await self._file(request)))
 
     async def audio(self, request: web.Request) -> web.StreamResponse:
         """`GET /recordings/{recording}/audio`, whole or by ranges (RFC 9110 §14)."""
@@ -187,7 +186,7 @@ class RecordingRoutes:
             text = "the call is being recorded; stop that first"
             return refusal(409, wire.Refused("recording", text))
         log.info("recording deleted", recording=file.recording)
-        return _json(encode_recording(await self.archive.delete(file)))
+        return json_answer(encode_recording(await self.archive.delete(file)))
 
     async def _file(self, request: web.Request) -> RecordedFile:
         file = await self.archive.get(request.match_info["recording"])
@@ -275,7 +274,3 @@ def _range(request: web.Request, size: int) -> tuple[int, int]:
 def _bad(name: str, expected: str) -> BadRequest:
     text = f"{name}: expected {expected}"
     return BadRequest(400, wire.Refused("bad_query", text, field=name, expected=expected))
-
-
-def _json(message: msgspec.Struct) -> web.Response:
-    return web.Response(body=msgspec.json.encode(message), content_type="application/json")

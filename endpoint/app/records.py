@@ -9,11 +9,10 @@ from datetime import datetime
 from math import isfinite
 from typing import TypeVar
 
-import msgspec
 from aiohttp import web
 
 from endpoint.app.access import refusal
-from endpoint.app.bodies import BadRequest
+from endpoint.app.bodies import BadRequest, json_answer
 from endpoint.app.journal import RecordJournal
 from endpoint.app.recordexport import TYPES, ExportFormat, heading, lines
 from endpoint.app.recordings import RecordingArchive, encode_recording
@@ -62,7 +61,7 @@ class RecordRoutes:
             )
         except BadCursor as error:
             raise _bad("after", str(error), "next of an answer") from error
-        return _json(wire.Records(list(page.records), page.next))
+        return json_answer(wire.Records(list(page.records), page.next))
 
     async def record(self, request: web.Request) -> web.Response:
         """`GET /records/{call}`."""
@@ -73,7 +72,7 @@ class RecordRoutes:
             return refusal(404, wire.Refused("unknown_call", text))
         files = await self.recordings.find(call=found.call)
         recorded = [encode_recording(file) for file in files]
-        return _json(wire.RecordFound(found, explain(found), recorded))
+        return json_answer(wire.RecordFound(found, explain(found), recorded))
 
     async def export(self, request: web.Request) -> web.StreamResponse:
         """`GET /records/export`: as many as there are, in pieces."""
@@ -197,7 +196,3 @@ def _of(kind: Callable[[str], T], word: str, name: str) -> T:
 def _bad(name: str, found: str, expected: str) -> BadRequest:
     text = f"found {found[:64]!r}"
     return BadRequest(400, wire.Refused("bad_field", text, field=name, expected=expected))
-
-
-def _json(message: msgspec.Struct) -> web.Response:
-    return web.Response(body=msgspec.json.encode(message), content_type="application/json")

@@ -7,11 +7,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from importlib.metadata import version
 
-import msgspec
 from aiohttp import web
 
 from endpoint.app.access import identity_of, refusal
-from endpoint.app.bodies import read_body
+from endpoint.app.bodies import json_answer, read_body
 from endpoint.app.native import NativeView
 from endpoint.app.rights import Rights
 from endpoint.app.sight import Sight
@@ -87,7 +86,7 @@ class RestRoutes:
         """`GET /health`."""
         controller = self.view.controller
         registered = [one for one in self.view.registrations() if one.registered]
-        return _json(
+        return json_answer(
             wire.Health(
                 ok=controller.takes_new_calls,
                 version=version("agent-endpoint"),
@@ -102,34 +101,34 @@ class RestRoutes:
 
     async def registrations(self, request: web.Request) -> web.Response:
         """`GET /registrations`."""
-        return _json(
+        return json_answer(
             wire.Registrations(self._sight(request).registrations(self.view.registrations()))
         )
 
     async def devices(self, request: web.Request) -> web.Response:
         """`GET /devices`."""
         await self.view.directory.refresh()
-        return _json(wire.Devices(self._sight(request).devices(self.view.devices())))
+        return json_answer(wire.Devices(self._sight(request).devices(self.view.devices())))
 
     async def trunks(self, _request: web.Request) -> web.Response:
         """`GET /trunks`."""
-        return _json(wire.Trunks(self.view.trunks()))
+        return json_answer(wire.Trunks(self.view.trunks()))
 
     async def calls(self, request: web.Request) -> web.Response:
         """`GET /calls`."""
         await self.view.directory.refresh()
-        return _json(wire.Calls(self._sight(request).calls(self.view.calls())))
+        return json_answer(wire.Calls(self._sight(request).calls(self.view.calls())))
 
     async def call(self, request: web.Request) -> web.Response:
         """`GET /calls/{call}`."""
         await self.view.directory.refresh()
         call = self.view.call(request.match_info["call"])
-        return _json(call) if call is not None else _unknown_call()
+        return json_answer(call) if call is not None else _unknown_call()
 
     async def quality(self, request: web.Request) -> web.Response:
         """`GET /calls/{call}/quality`."""
         quality = await self.view.quality(request.match_info["call"])
-        return _json(quality) if quality is not None else _unknown_call()
+        return json_answer(quality) if quality is not None else _unknown_call()
 
     async def make_call(self, request: web.Request) -> web.Response:
         """`POST /calls`."""
@@ -263,15 +262,11 @@ class RestRoutes:
 
     async def _submit(self, command: do.Command) -> web.Response:
         accepted: CommandAccepted = await self.view.controller.submit(command)
-        return _json(wire.Accepted(str(accepted.command), accepted.call, accepted.interaction), 202)
+        return json_answer(
+            wire.Accepted(str(accepted.command), accepted.call, accepted.interaction), 202
+        )
 
 
 def _unknown_call() -> web.Response:
     unknown = wire.Refused(str(Rejection.UNKNOWN_CALL), "no such call, or it is over")
     return refusal(404, unknown)
-
-
-def _json(message: msgspec.Struct, status: int = 200) -> web.Response:
-    return web.Response(
-        status=status, body=msgspec.json.encode(message), content_type="application/json"
-    )

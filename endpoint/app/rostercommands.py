@@ -14,7 +14,7 @@ from endpoint.app.context import ConfigFile, running_client
 from endpoint.app.directorycommands import agents_app
 from endpoint.app.output import Json, Output
 from endpoint.app.recordcommands import moment
-from endpoint.app.setupcommands import loaded_or_fail
+from endpoint.app.setupcommands import answered, loaded_or_fail
 from endpoint.client.client import EndpointClient
 from endpoint.gateways.native import agentmessages as wire
 
@@ -40,13 +40,7 @@ Delegator = Annotated[
 def show_agents(config: ConfigFile = None, as_json: Json = False) -> None:
     """Every agent: where it is logged on, what it is now, and for how long."""
     output = Output(as_json)
-    loaded = loaded_or_fail(output, config)
-
-    async def read() -> list[wire.AgentNow]:
-        async with running_client(loaded.config) as client:
-            return await client.agents()
-
-    found = output.run(read())
+    found = answered(output, config, lambda client: client.agents())
     table = Table(box=None, pad_edge=False)
     for title in ("agent", "name", "at", "state", "mode", "for", ""):
         table.add_column(title, overflow="fold")
@@ -99,15 +93,9 @@ def times(
 ) -> None:
     """How long an agent was ready, busy, away and why: today, or from one moment to another."""
     output = Output(as_json)
-    loaded = loaded_or_fail(output, config)
     today = datetime.now().astimezone().replace(hour=0, minute=0, second=0, microsecond=0)
     words = moment(since or today.isoformat(), "--since"), moment(until, "--until")
-
-    async def read() -> wire.AgentTimes:
-        async with running_client(loaded.config) as client:
-            return await client.agent_times(agent, *words)
-
-    found = output.run(read())
+    found = answered(output, config, lambda client: client.agent_times(agent, *words))
     whole = sum(each.seconds for each in found.spent)
     table = Table(box=None, pad_edge=False)
     for title in ("state", "reason", "mode", "time", "share", "times"):
@@ -136,16 +124,10 @@ def log_on(
 ) -> None:
     """Log an agent on at a device. It stays so, also without a client, until it is logged off."""
     output = Output(as_json)
-    loaded = loaded_or_fail(output, config)
     wanted = wire.LogOnAgent(
         device, mode=mode, ready=ready, take_over=take_over, keep_logged_on=True
     )
-
-    async def ask() -> wire.AgentLoggedOn:
-        async with running_client(loaded.config) as client:
-            return await client.log_on(agent, wanted)
-
-    found = output.run(ask())
+    found = answered(output, config, lambda client: client.log_on(agent, wanted))
     output.result(
         {"ok": True, "agent": found.agent, "delegator_id": found.delegator_id},
         Text.assemble(("✔ ", "green"), f"{agent} is {found.agent.state} at {device}"),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import msgspec
 import typer
@@ -11,18 +12,20 @@ from rich.text import Text
 
 from endpoint.app import telemetry
 from endpoint.app.config import Loaded, load, values
-from endpoint.app.context import ConfigFile
+from endpoint.app.context import ConfigFile, running_client
 from endpoint.app.exitcodes import ExitCode
 from endpoint.app.output import CommandFailed, Json, Output, listed
 from endpoint.app.secrecy import new_password, weakness
 from endpoint.app.settings import Config, LogSettings, checked_device
 from endpoint.app.state import StateDirectory
+from endpoint.client.client import EndpointClient
 from endpoint.errors import ConfigurationError, NumberTaken, StorageError
 
 if TYPE_CHECKING:
     from endpoint.storage.database import Database
     from endpoint.storage.extensions import Extension
 
+T = TypeVar("T")
 config_app = typer.Typer(help="Show or check the configuration.", no_args_is_help=True)
 extension_app = typer.Typer(help="Who may register here.", no_args_is_help=True)
 
@@ -40,6 +43,19 @@ def loaded_or_fail(output: Output, config: ConfigFile, *, files: bool = False) -
         output.fail(error)
     telemetry.configure(LogSettings(level="warning", format=loaded.config.log.format))
     return loaded
+
+
+def answered(
+    output: Output, config: ConfigFile, ask: Callable[[EndpointClient], Awaitable[T]]
+) -> T:
+    """What the endpoint that runs says to it; where none does, or it refuses, the command ends."""
+    loaded = loaded_or_fail(output, config)
+
+    async def asking() -> T:
+        async with running_client(loaded.config) as client:
+            return await ask(client)
+
+    return output.run(asking())
 
 
 # -- config -----------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from endpoint.app.asking import CallOption, only_call
 from endpoint.app.bancommands import how_to_lift, why_banned
 from endpoint.app.context import ConfigFile, running_client
 from endpoint.app.output import Json, Output, listed
-from endpoint.app.setupcommands import loaded_or_fail
+from endpoint.app.setupcommands import answered, loaded_or_fail
 from endpoint.client.errors import RequestRefused
 from endpoint.gateways.native import messages as wire
 
@@ -77,13 +77,7 @@ def status(config: ConfigFile = None, as_json: Json = False) -> None:
 def trunks(config: ConfigFile = None, as_json: Json = False) -> None:
     """Trunks of the endpoint that runs, their peers, and why one takes no calls."""
     output = Output(as_json)
-    loaded = loaded_or_fail(output, config)
-
-    async def main() -> list[wire.Trunk]:
-        async with running_client(loaded.config) as client:
-            return await client.trunks()
-
-    found = output.run(main())
+    found = answered(output, config, lambda client: client.trunks())
     table = listed("trunk", "is", "calls", "peer", "is", "because")
     for trunk in found:
         calls = (

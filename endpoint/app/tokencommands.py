@@ -12,7 +12,7 @@ from rich.text import Text
 from endpoint.app.context import ConfigFile, running_client
 from endpoint.app.exitcodes import ExitCode
 from endpoint.app.output import CommandFailed, Json, Output
-from endpoint.app.setupcommands import loaded_or_fail
+from endpoint.app.setupcommands import answered, loaded_or_fail
 from endpoint.client.errors import RequestRefused
 from endpoint.gateways.native import tokenmessages as wire
 
@@ -32,13 +32,7 @@ def _when(at: datetime | None) -> str:
 def list_tokens(config: ConfigFile = None, as_json: Json = False) -> None:
     """Every token that is not over: whose it is, and what it is for."""
     output = Output(as_json)
-    loaded = loaded_or_fail(output, config)
-
-    async def read() -> list[wire.TokenFacts]:
-        async with running_client(loaded.config) as client:
-            return await client.tokens()
-
-    found = output.run(read())
+    found = answered(output, config, lambda client: client.tokens())
     table = Table(box=None, pad_edge=False)
     for title in ("token", "whose", "since", "ends", "for"):
         table.add_column(title)

@@ -6,7 +6,6 @@ import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-import msgspec
 import structlog
 from aiohttp import hdrs, web
 
@@ -14,7 +13,7 @@ from endpoint.agents.credentials import StoredToken, TokenKind
 from endpoint.agents.identity import Scope
 from endpoint.agents.model import Role
 from endpoint.app.access import identity_of, refusal
-from endpoint.app.bodies import read_body
+from endpoint.app.bodies import json_answer, read_body
 from endpoint.app.tokens import NAME_PREFIX, Issued, TokenBook, TokenRefused
 from endpoint.gateways.native import messages as wire
 from endpoint.gateways.native import tokenmessages as tokens
@@ -50,12 +49,12 @@ class TokenRoutes:
         issued = await self.book.log_in(
             asked.agent, asked.password, request.remote or "", asked.scopes
         )
-        return _json(_issued(issued), 201)
+        return json_answer(_issued(issued), 201)
 
     async def refresh(self, request: web.Request) -> web.Response:
         """`POST /tokens/refresh`."""
         asked = await read_body(request, tokens.RefreshToken, timeout_s=self.body_timeout_s)
-        return _json(_issued(await self.book.refresh(asked.refresh_token)), 201)
+        return json_answer(_issued(await self.book.refresh(asked.refresh_token)), 201)
 
     async def add_program(self, request: web.Request) -> web.Response:
         """`POST /tokens/programs`."""
@@ -63,12 +62,12 @@ class TokenRoutes:
         issued = await self.book.add_program(
             asked.name, asked.scopes, asked.expires_in_s, identity_of(request)
         )
-        return _json(_issued(issued), 201)
+        return json_answer(_issued(issued), 201)
 
     async def list(self, request: web.Request) -> web.Response:
         """`GET /tokens`."""
         found = self.book.of(identity_of(request))
-        return _json(tokens.Tokens([_facts(token) for token in found]))
+        return json_answer(tokens.Tokens([_facts(token) for token in found]))
 
     async def revoke(self, request: web.Request) -> web.Response:
         """`DELETE /tokens/{token}`: an agent its own, an administrator all."""
@@ -84,7 +83,7 @@ class TokenRoutes:
     async def identity(self, request: web.Request) -> web.Response:
         """`GET /identity`."""
         found = identity_of(request)
-        return _json(
+        return json_answer(
             tokens.Asking(
                 str(found.kind),
                 found.agent or "",
@@ -136,10 +135,4 @@ def _facts(token: StoredToken) -> tokens.TokenFacts:
         scopes=[*token.scopes],
         created_at=token.created_at,
         expires_at=token.expires_at,
-    )
-
-
-def _json(message: msgspec.Struct, status: int = 200) -> web.Response:
-    return web.Response(
-        status=status, body=msgspec.json.encode(message), content_type="application/json"
     )
