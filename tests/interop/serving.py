@@ -54,6 +54,8 @@ class Serving:
         self.state = StateDirectory(directory / "state")
         self.sip_port = free_port()
         self.tls_port = free_port()
+        self.plain_port = free_port()
+        """HTTP, without TLS."""
         self._directory = directory
         self._extensions = extensions
         tones = [
@@ -63,7 +65,7 @@ class Serving:
         told = {
             "STATE__DIRECTORY": str(self.state.path),
             "HTTP__PORT": free_port(),
-            "HTTP__PLAIN_PORT": free_port(),
+            "HTTP__PLAIN_PORT": self.plain_port,
             "SIP__PORT": self.sip_port,
             "SIP__TLS_PORT": self.tls_port,
             "STATION": json.dumps(tones),
