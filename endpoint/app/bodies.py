@@ -79,17 +79,18 @@ async def read_octets(request: web.Request, *types: str, timeout_s: float) -> by
 
 
 async def read_whole(request: web.Request, *, timeout_s: float) -> bytes:
-    """Read a body, whatever it is. Raises `BadRequest`."""
+    """Read a body, whatever it is. Raises `BadRequest`; at once, where it says how long it is."""
+    limit = request.client_max_size
+    too_large = Refused("too_large", "the body is too long", expected=f"at most {limit} octets")
+    if (request.content_length or 0) > limit:
+        raise BadRequest(413, too_large)
     try:
         async with asyncio.timeout(timeout_s):
             return await request.read()
     except TimeoutError:
         raise BadRequest(408, Refused("too_slow", "the body did not come in time")) from None
     except web.HTTPRequestEntityTooLarge as error:
-        limit = request.client_max_size
-        raise BadRequest(
-            413, Refused("too_large", "the body is too long", expected=f"at most {limit} octets")
-        ) from error
+        raise BadRequest(413, too_large) from error
 
 
 def decode(octets: bytes, kind: type[T]) -> T:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -30,6 +31,8 @@ class DirectoryRoutes:
 
     book: DirectoryBook
     body_timeout_s: float
+    _bringing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """One at a time: each is held whole."""
 
     def routes(self) -> list[web.RouteDef]:
         """Method, path, handler."""
@@ -108,8 +111,10 @@ class DirectoryRoutes:
         """`POST /directory/import`."""
         # All at once is more than any other request holds.
         whole = request.clone(client_max_size=MOST_OCTETS)
-        brought = await read_body(whole, directory.DirectoryImport, timeout_s=self.body_timeout_s)
-        counts = await self.book.bring_into_directory(brought)
+        kind = directory.DirectoryImport
+        async with self._bringing:
+            brought = await read_body(whole, kind, timeout_s=self.body_timeout_s)
+            counts = await self.book.bring_into_directory(brought)
         log.info("brought into the directory", **msgspec.to_builtins(counts))
         return json_answer(counts)
 

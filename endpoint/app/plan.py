@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 from aiohttp import web
@@ -26,6 +27,8 @@ class PlanRoutes:
 
     book: PlanBook
     body_timeout_s: float
+    _replacing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """One at a time: each is held whole."""
 
     def routes(self) -> list[web.RouteDef]:
         """Method, path, handler."""
@@ -69,8 +72,9 @@ class PlanRoutes:
         """`PUT /plan/rules`."""
         # All at once is more than any other request holds.
         whole = request.clone(client_max_size=MOST_OCTETS)
-        wanted = await read_body(whole, plan.PlanOfRules, timeout_s=self.body_timeout_s)
-        made = await self.book.replace_plan(wanted.rules)
+        async with self._replacing:
+            wanted = await read_body(whole, plan.PlanOfRules, timeout_s=self.body_timeout_s)
+            made = await self.book.replace_plan(wanted.rules)
         log.info("dial plan brought in", rules=len(wanted.rules))
         return json_answer(made)
 

@@ -28,7 +28,7 @@ ANNA, BERT = AgentId("1001"), AgentId("1002")
 PASSWORD = "a-Night-in-Lisbon-7"
 AGENTS = [
     directory.Agent("1001", "Anna", "Europe", wrap_up_s=3),
-    directory.Agent("1002", "Bert", "Europe"),
+    directory.Agent("1002", "Bert <img src=x onerror=document.title=1>", "Europe"),
     directory.Agent("9001", "Mona", "Europe", "monitor", ["Europe"]),
 ]
 SEAT, OTHER_SEAT = "6003", "6004"
@@ -149,7 +149,8 @@ async def test_an_agent_works_at_the_page_from_log_on_to_log_off(
         await page.shows("#agent-title", f"Anna (1001) at {SEAT}")
         await in_state(desk, "ready")
         await page.shows("#agent-text", "ready")
-        await page.shows("#agents .row", f"Bert · {OTHER_SEAT}")
+        await page.shows("#agents .row", f"{AGENTS[1].name} · {OTHER_SEAT}")
+        assert await page.run("document.querySelectorAll('#agents img').length") == 0
         assert await page.run("document.querySelectorAll('#agents button').length") == 0
 
         await choose(page, "Reason for not being ready", "meal")
