@@ -10,6 +10,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -25,19 +26,21 @@ _PIPE_BYTES = 4096
 
 
 @pytest.fixture
-def full() -> Iterator[tuple[int, int]]:
+def full() -> Iterator[tuple[BinaryIO, BinaryIO]]:
     """A pipe that is full before anybody logs: where to read, where to write."""
-    reading, writing = os.pipe()
+    ends = os.pipe()
+    with open(ends[0], "rb", 0) as reader, open(ends[1], "wb", 0) as writer:
+        _fill(writer.fileno())
+        yield reader, writer
+
+
+def _fill(writing: int) -> None:
     fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
     os.set_blocking(writing, False)
     with suppress(BlockingIOError):
         while True:
             os.write(writing, b"." * _PIPE_BYTES)
     os.set_blocking(writing, True)
-    yield reading, writing
-    for end in (reading, writing):
-        with suppress(OSError):
-            os.close(end)
 
 
 async def calls(client: EndpointClient) -> None:
@@ -53,22 +56,22 @@ async def calls(client: EndpointClient) -> None:
 
 
 async def test_calls_are_answered_though_nobody_reads_the_log_or_it_is_closed(
-    surroundings: dict[str, str], full: tuple[int, int]
+    surroundings: dict[str, str], full: tuple[BinaryIO, BinaryIO]
 ) -> None:
-    reading, writing = full
+    reader, writer = full
     surroundings["AGENT_ENDPOINT_LOG__LEVEL"] = "debug"
-    async with started(surroundings, "serve", "--json", errors=writing) as serve:
-        os.close(writing)
+    async with started(surroundings, "serve", "--json", errors=writer.fileno()) as serve:
+        writer.close()
         ready = await line(serve)
         token = StateDirectory(Path(ready["token"]).parent).stored_token()
         async with EndpointClient(ready["plain"], token or "") as client:
             await calls(client)
-            read = await asyncio.to_thread(os.read, reading, _PIPE_BYTES)
+            read = await asyncio.to_thread(reader.read, _PIPE_BYTES)
             while not read.lstrip(b".").count(b"\n"):
-                read += await asyncio.to_thread(os.read, reading, _PIPE_BYTES)
+                read += await asyncio.to_thread(reader.read, _PIPE_BYTES)
             first, *_ = read.lstrip(b".").splitlines()
             assert "event" in json.loads(first)
-            os.close(reading)
+            reader.close()
             await calls(client)
         serve.send_signal(signal.SIGTERM)
         assert await ended(serve) == 0
