@@ -65,12 +65,16 @@ class AgentView:
         return wire.AgentSnapshot(now.number, clock, missed, now, self.calls.calls_of(now.device))
 
     def frame(self, agent: AgentId, entry: Entry) -> wire.AgentEventFrame | None:
-        """An event, with the agent and the call as they are now."""
+        """An event, with the agent as it is now, and the call as far as the agent is in it still.
+
+        Who reads an old log is not to see what has become of a call that the agent has left.
+        """
         now = self.agent(agent)
         if now is None:
             return None
         event = entry.event
-        call = self.calls.call(event.call) if isinstance(event, CallEvent) else None
+        named = event.call if isinstance(event, CallEvent) else None
+        call = None if named is None else self.calls.call_of(now.device, named)
         return wire.AgentEventFrame(
             number=entry.number,
             at=entry.at,

@@ -71,6 +71,12 @@ class NativeView:
         own = self.controller.whereabouts.connections_of(DeviceId(device))
         return self._encoded((interaction, call) for interaction, call, _ in own)
 
+    def call_of(self, device: str, call: str) -> wire.Call | None:
+        """One that a device takes part in; None where it does not, or no longer."""
+        own = self.controller.whereabouts.connections_of(DeviceId(device))
+        found = [(interaction, each) for interaction, each, _ in own if each.id == call]
+        return self._encoded(found)[0] if found else None
+
     def call(self, call: str) -> wire.Call | None:
         """One call that lives, None where it is over or never was."""
         found = self.controller.whereabouts.living(CallId(call))

@@ -22,11 +22,13 @@ from endpoint.agents.session import (
     SetReady,
     SetWorkMode,
 )
+from endpoint.app.agentview import AgentView
 from endpoint.callcontrol.feed import EventsMissed
 from endpoint.errors import CommandRejected
 from endpoint.legs.base import DeviceId
 from tests.fakes.agentlogs import MemoryKeeping
 from tests.scenarios.centre import AGENTS, ANNA, BERT, CARL, open_centre, with_agent
+from tests.scenarios.test_identity import views_of
 
 pytestmark = pytest.mark.scenario
 
@@ -156,6 +158,25 @@ async def test_who_has_transferred_a_call_hears_no_more_of_it() -> None:
         await asyncio.sleep(0.01)
         later = await centre.log(ANNA, after=seen[-1].number)
         assert later == []
+
+
+async def test_nor_reads_in_its_log_what_has_become_of_it() -> None:
+    async with open_centre() as centre:
+        view = AgentView(centre.roster, (await views_of(centre.desk)).native)
+        await centre.log_on()
+        await centre.answered_call()
+        in_call = [view.frame(ANNA, each) for each in await centre.log()]
+        assert in_call[-1] is not None
+        assert in_call[-1].call is not None
+        await centre.desk.transfer("6001", "6002")
+        (await centre.desk.exchange.placed("6002")).answer()
+        await asyncio.sleep(1)
+        assert centre.desk.state("6002") == "connected"
+        for entry in await centre.log():
+            frame = view.frame(ANNA, entry)
+            assert frame is not None
+            assert frame.call is None
+        await centre.desk.clear("6002")
 
 
 async def test_a_consultation_is_one_time_of_being_busy() -> None:

@@ -171,7 +171,7 @@ class AgentEventFrame(Struct, frozen=True, tag="event"):
     agent: AgentNow
     """As it is now."""
     call: Call | None = None
-    """The event's call as it is now; absent when it is over."""
+    """The event's call as it is now; absent when it is over, or the agent has left it."""
 
 
 AgentFrame = AgentSnapshot | AgentEventFrame | CredentialsExpiring
