@@ -32,9 +32,11 @@ class Line:
 class CsvRefused(EndpointError):
     """A table that can't be read, with every mistake: line, column, found, expected."""
 
-    def __init__(self, mistakes: Sequence[str]) -> None:
+    def __init__(self, mistakes: Sequence[str], lines: Sequence[Line] = ()) -> None:
         super().__init__("; ".join(mistakes))
         self.mistakes = list(mistakes)
+        self.lines = lines
+        """Those that can be read nevertheless, for whoever looks what is wrong with them too."""
 
 
 def harmless(cell: str) -> str:
@@ -96,7 +98,7 @@ def read(octets: bytes, columns: Collection[str], needed: Collection[str]) -> li
     if not names:
         mistakes.append(f"line 1: found nothing, expected the columns {', '.join(columns)}")
     if mistakes:
-        raise CsvRefused(mistakes)
+        raise CsvRefused(mistakes, found)
     return found
 
 

@@ -20,6 +20,7 @@ from endpoint.app.directorydesk import (
     keep_one,
     once,
 )
+from endpoint.app.gathering import Unread, number, one_of, whole
 from endpoint.app.importing import Check, CsvFile, GivenPassword, Only
 from endpoint.app.importing import Generate as GenerateAll
 from endpoint.app.output import Json, Output
@@ -43,11 +44,11 @@ FromStdin = Annotated[
 ]
 
 
-def _levels(given: Sequence[str] | None) -> list[dict[str, Any]] | None:
+def _levels(given: Sequence[str] | None) -> list[dict[str, Any]] | Unread | None:
     try:
         return None if given is None else [level_of(each) for each in given if each]
     except ValueError:
-        raise typer.BadParameter("--skill: expected CODE or CODE:LEVEL, as sales:7") from None
+        return Unread(" ".join(given or ()), "CODE or CODE:LEVEL, as sales:7")
 
 
 def _filled(given: Sequence[str] | None) -> list[str] | None:
@@ -65,14 +66,24 @@ def _keeping_agent(new: bool) -> Callable[..., None]:
         name: Name = None,
         department: Annotated[str | None, typer.Option(help="Where it belongs.")] = None,
         role: Annotated[
-            Role | None, typer.Option(help="What it may: a monitor about those of --supervises.")
+            str | None,
+            typer.Option(
+                parser=one_of(*Role),
+                metavar="|".join(Role),
+                help="What it may: a monitor about those of --supervises.",
+            ),
         ] = None,
         supervises: Annotated[
             list[str] | None, typer.Option(help="A department, of a monitor; may be repeated.")
         ] = None,
         skill: Levels = None,
         wrap_up: Annotated[
-            float | None, typer.Option(help="Seconds that it works after a call of a queue.")
+            float | None,
+            typer.Option(
+                parser=number,
+                metavar="<float>",
+                help="Seconds that it works after a call of a queue.",
+            ),
         ] = None,
         device: Annotated[
             list[str] | None,
@@ -89,7 +100,7 @@ def _keeping_agent(new: bool) -> Callable[..., None]:
         said = {
             "name": name,
             "department": department,
-            "role": None if role is None else str(role),
+            "role": role,
             "supervises": _filled(supervises),
             "skills": _levels(skill),
             "wrap_up_s": wrap_up,
@@ -207,7 +218,10 @@ def _keeping_mode(new: bool) -> Callable[..., None]:
             str | None, typer.Option(help="Calls of this skill alone are taken in it.")
         ] = None,
         visible: Visible = None,
-        position: Annotated[int | None, typer.Option(help="In lists, lowest first.")] = None,
+        position: Annotated[
+            int | None,
+            typer.Option(parser=whole, metavar="<int>", help="In lists, lowest first."),
+        ] = None,
         config: ConfigFile = None,
         as_json: Json = False,
     ) -> None:
@@ -231,10 +245,21 @@ def _keeping_queue(new: bool) -> Callable[..., None]:
         code: Code,
         name: Name = None,
         skill: Levels = None,
-        priority: Annotated[int | None, typer.Option(help="0 to 9; higher goes first.")] = None,
-        ring: Annotated[float | None, typer.Option(help="Seconds that it rings at one.")] = None,
+        priority: Annotated[
+            int | None,
+            typer.Option(parser=whole, metavar="<int>", help="0 to 9; higher goes first."),
+        ] = None,
+        ring: Annotated[
+            float | None,
+            typer.Option(parser=number, metavar="<float>", help="Seconds that it rings at one."),
+        ] = None,
         rest: Annotated[
-            float | None, typer.Option(help="Seconds that who did not answer is left alone.")
+            float | None,
+            typer.Option(
+                parser=number,
+                metavar="<float>",
+                help="Seconds that who did not answer is left alone.",
+            ),
         ] = None,
         no_answer: Annotated[
             str | None, typer.Option(help="next, or leave (with --no-answer-reason).")
@@ -247,7 +272,12 @@ def _keeping_queue(new: bool) -> Callable[..., None]:
             ),
         ] = None,
         announce_every: Annotated[
-            float | None, typer.Option(help="Seconds from one position told to the next; 0 never.")
+            float | None,
+            typer.Option(
+                parser=number,
+                metavar="<float>",
+                help="Seconds from one position told to the next; 0 never.",
+            ),
         ] = None,
         announce_wait: Annotated[
             bool | None, typer.Option(help="Whether callers are told how long it may take.")
@@ -259,7 +289,12 @@ def _keeping_queue(new: bool) -> Callable[..., None]:
             bool | None, typer.Option(help="Whether callers may ask to be called back.")
         ] = None,
         most_waiting: Annotated[
-            int | None, typer.Option(help="Who comes when so many wait is turned away; 0: nobody.")
+            int | None,
+            typer.Option(
+                parser=whole,
+                metavar="<int>",
+                help="Who comes when so many wait is turned away; 0: nobody.",
+            ),
         ] = None,
         enabled: Enabled = None,
         config: ConfigFile = None,
@@ -292,15 +327,15 @@ def _keeping_queue(new: bool) -> Callable[..., None]:
 _OVERFLOW = {"after": "after_s", "waiting": "waiting", "queue": "queue", "device": "device"}
 
 
-def _overflow(text: str) -> dict[str, Any]:
+def _overflow(text: str) -> dict[str, Any] | Unread:
     said: dict[str, Any] = {}
     for part in text.split(","):
         word, equals, value = part.strip().partition("=")
         if word not in _OVERFLOW or not equals or not value:
             expected = "after=SECONDS, waiting=CALLS, queue=CODE or device=NUMBER, with commas"
-            raise typer.BadParameter(f"--overflow: found {part!r}, expected {expected}")
+            return Unread(part, expected)
         if word in ("after", "waiting") and not value.isdecimal():
-            raise typer.BadParameter(f"--overflow: found {part!r}, expected a whole number")
+            return Unread(part, "a whole number")
         said[_OVERFLOW[word]] = int(value) if word in ("after", "waiting") else value
     return said
 

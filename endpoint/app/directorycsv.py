@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from endpoint.app.csvtable import CsvRefused, read, written
+from endpoint.app.gathering import entry_of
 from endpoint.gateways.native import directorymessages as wire
 
 PASSWORD = "password"
@@ -155,7 +156,9 @@ class Brought:
     """Of the file, of each entry."""
     passwords: dict[str, str] = field(default_factory=dict, repr=False)
     mistakes: list[str] = field(default_factory=list)
-    """Of lines that are no entry at all."""
+    """Of cells that hold nothing that an entry can."""
+    wrong: dict[int, dict[str, str]] = field(default_factory=dict)
+    """The same by line and field: an entry has the default in their place."""
 
 
 def exported(kind: str, entries: Iterable[wire.Entry]) -> bytes:
@@ -176,7 +179,7 @@ def _cells(kind: str, entry: wire.Entry) -> dict[str, str]:
 
 
 def brought(kind: str, octets: bytes, known: Sequence[wire.Entry]) -> Brought:
-    """What a file says of what is known, and of what is new. Raises CsvRefused.
+    """What a file says of what is known, and of what is new; and all that is wrong with it.
 
     A column that the file has not leaves what is known as it is; an empty cell is the default.
     """
@@ -185,19 +188,24 @@ def brought(kind: str, octets: bytes, known: Sequence[wire.Entry]) -> Brought:
     names = [*columns, PASSWORD] if kind == "agents" else [*columns]
     there = {str(getattr(each, key)): each for each in known}
     found = Brought([], [])
-    for line in read(octets, names, [key]):
+    try:
+        lines = read(octets, names, [key])
+    except CsvRefused as refused:
+        found.mistakes.extend(refused.mistakes)
+        lines = [line for line in refused.lines if key in line.cells]
+    for line in lines:
         cells = {name: cell.strip() for name, cell in line.cells.items() if name in columns}
         base = there.get(cells[key])
-        try:
-            plain = _plain(columns, cells, msgspec.to_builtins(base) if base is not None else {})
-            entry = msgspec.convert(plain, wire.ENTRIES[kind])
-        except CsvRefused as refused:
-            found.mistakes.extend(f"line {line.number}, {each}" for each in refused.mistakes)
-            continue
-        except msgspec.ValidationError as error:
-            text, _, path = str(error).partition(" - at ")
-            at = column_of(kind, path.strip("`"))
-            found.mistakes.append(f"line {line.number}, column {at}: {_in_words(text, kind, at)}")
+        plain, unread = _plain(
+            columns, cells, msgspec.to_builtins(base) if base is not None else {}
+        )
+        entry, unfit = entry_of(kind, plain) if cells[key] else (None, {})
+        found.wrong[line.number] = wrong = {**unread, **unfit}
+        found.mistakes.extend(
+            f"line {line.number}, column {column_of(kind, at)}: {what}"
+            for at, what in wrong.items()
+        )
+        if entry is None:
             continue
         found.entries.append(entry)
         found.lines.append(line.number)
@@ -208,16 +216,16 @@ def brought(kind: str, octets: bytes, known: Sequence[wire.Entry]) -> Brought:
 
 def _plain(
     columns: Mapping[str, Column], cells: Mapping[str, str], base: dict[str, Any]
-) -> dict[str, Any]:
-    """Raises CsvRefused."""
-    mistakes = []
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """What is said of an entry, and what can't be read, by field."""
+    wrong = {}
     for name, cell in cells.items():
         column = columns[name]
         above, _, below = column.field.partition(".")
         try:
             value = column.form.read(cell) if cell else None
         except _Unfit as error:
-            mistakes.append(f"column {name}: found {cell[:60]!r}, expected {error}")
+            wrong[column.field] = f"found {cell[:60]!r}, expected {error}"
             continue
         holder = base
         if below:
@@ -231,10 +239,8 @@ def _plain(
         ):
             base.pop(above, None)  # nothing of it was said
     if not cells[next(iter(columns))]:
-        mistakes.append(f"column {next(iter(columns))}: found nothing, expected it")
-    if mistakes:
-        raise CsvRefused(mistakes)
-    return base
+        wrong[next(iter(columns))] = "found nothing, expected it"
+    return base, wrong
 
 
 def column_of(kind: str, path: str) -> str:
@@ -245,11 +251,3 @@ def column_of(kind: str, path: str) -> str:
             return name
     above = said.partition(".")[0].partition("[")[0]
     return next((n for n, c in COLUMNS[kind].items() if c.field.startswith(above)), above)
-
-
-def _in_words(text: str, kind: str, column: str) -> str:
-    """What msgspec says, as we say it where there is a choice."""
-    schema = msgspec.json.schema(wire.ENTRIES[kind])["$defs"][wire.ENTRIES[kind].__name__]
-    choice = schema["properties"].get(column, {}).get("enum")
-    found = text.removeprefix("Invalid enum value ")
-    return f"found {found}, expected one of {', '.join(choice)}" if choice else text

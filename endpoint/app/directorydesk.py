@@ -5,7 +5,7 @@ Where an endpoint runs it is asked, so that a change counts at once; else the da
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,8 +18,9 @@ from rich.text import Text
 from endpoint.app.config import Loaded
 from endpoint.app.context import ConfigFile, answering_client
 from endpoint.app.csvtable import CsvRefused
-from endpoint.app.directorycsv import brought, column_of, exported
+from endpoint.app.directorycsv import Brought, brought, column_of, exported
 from endpoint.app.exitcodes import ExitCode
+from endpoint.app.gathering import Unread, entry_of, judged_wrongly, top
 from endpoint.app.importing import (
     Check,
     CsvFile,
@@ -183,7 +184,7 @@ def import_file(
                 only=only,
                 **{kind: found.entries},  # type: ignore[arg-type]  # entries of the kind
             )
-            mistakes = [*found.mistakes, *_in_lines(kind, found.lines, directory, wanted)]
+            mistakes = [*found.mistakes, *_in_lines(kind, found, directory, wanted)]
             if mistakes:
                 raise CsvRefused(sorted(mistakes, key=_line_number))
             return None if check else await desk.bring_into_directory(wanted)
@@ -211,11 +212,12 @@ def import_file(
 
 
 def _in_lines(
-    kind: str, lines: Sequence[int], directory: wire.Directory, wanted: wire.DirectoryImport
+    kind: str, found: Brought, directory: wire.Directory, wanted: wire.DirectoryImport
 ) -> list[str]:
-    """What would be refused of it, by line and column."""
+    """What would be refused of it besides, by line and column."""
     from endpoint.app.directoryimport import import_mistakes
 
+    lines = found.lines
     numbers = {
         str(getattr(entry, _KEY[kind])): line
         for entry, line in zip(getattr(wanted, kind), lines, strict=True)
@@ -228,7 +230,10 @@ def _in_lines(
             number = numbers.get(path.removeprefix("passwords."), 0)
             told.append(f"line {number}, column password: {what}")
         elif path.startswith(f"{kind}["):
-            index = int(path[len(kind) + 1 :].partition("]")[0])
+            place, _, field = path[len(kind) + 1 :].partition("].")
+            index = int(place)
+            if judged_wrongly(field, found.wrong[lines[index]]):
+                continue
             told.append(f"line {lines[index]}, column {column_of(kind, each.field)}: {what}")
         else:
             told.append(f"{path}: {what}")
@@ -255,20 +260,14 @@ def keep_one(
     fields = {
         name: None if value is NONE else value for name, value in said.items() if value is not None
     }
-    entry: wire.Entry | None = None
-    if new:
-        try:
-            entry = msgspec.convert({_KEY[kind]: key, **fields}, wire.ENTRIES[kind], strict=False)
-        except msgspec.ValidationError as error:
-            output.fail(CommandFailed(ExitCode.FAILED, str(error)))
-    elif not fields and password is None:
+    if not new and not fields and password is None:
         raise typer.BadParameter("say what is to be changed")
-    if password is not None and (fault := weakness(password.text, key)) is not None:
-        output.fail(CommandFailed(ExitCode.FAILED, f"the password is too weak: {fault}"))
 
     async def keep() -> wire.Entry:
         async with directory_desk(loaded) as desk:
-            if entry is not None:
+            directory = await desk.directory()
+            entry = _looked_at(kind, key, fields, new, directory, password)
+            if new:
                 made = await desk.add_to_directory(kind, entry)
             else:
                 made = await desk.change_in_directory(kind, key, fields)
@@ -290,6 +289,70 @@ def keep_one(
         how = f"agent-endpoint agents change {key} --supervises DEPARTMENT"
         lines.append(Text(f"  It is a monitor of no department: {how}", "yellow"))
     output.result(result, *lines)
+
+
+def _looked_at(
+    kind: str,
+    key: str,
+    fields: Mapping[str, Any],
+    new: bool,
+    directory: wire.Directory,
+    password: GivenPassword | None,
+) -> wire.Entry:
+    """What would be there then. Raises CommandFailed with all that is wrong with it."""
+    from endpoint.app.directoryimport import import_mistakes
+
+    entries = getattr(directory, kind)
+    there = next((each for each in entries if str(getattr(each, _KEY[kind])) == key), None)
+    if there is None and not new:
+        raise CommandRejected("unknown", f"there is no {_ONE[kind]} {key}")
+    if there is not None and new:
+        text = f"there is {_ONE[kind]} {key} already; change it, or take another name"
+        raise CommandRejected("taken", text)
+    said = {name: each for name, each in fields.items() if not isinstance(each, Unread)}
+    unread = {
+        name: f"found {each.found[:60]!r}, expected {each.expected}"
+        for name, each in fields.items()
+        if isinstance(each, Unread)
+    }
+    base = {_KEY[kind]: key} if there is None else msgspec.to_builtins(there)
+    entry, unfit = entry_of(kind, {**base, **said}, strict=False)
+    wrong = {**unread, **unfit}
+    if password is not None and (fault := weakness(password.text, key)) is not None:
+        wrong["password"] = f"it is too weak: {fault}"
+    code = ExitCode.USAGE if unread else ExitCode.FAILED if wrong else ExitCode.CALL_FAILED
+    if entry is not None:
+        unknown = dict(wrong)
+        wanted = wire.DirectoryImport(**{kind: [entry]})  # type: ignore[arg-type]  # of the kind
+        for each in import_mistakes(directory, wanted):
+            path = each.field.removeprefix(f"$.{kind}[0].")
+            if not judged_wrongly(path, unknown):
+                wrong[path] = f"found {each.found}, expected {each.expected}"
+    if entry is None or wrong:
+        told = [f"{_option(kind, path)}: {what}" for path, what in wrong.items()]
+        raise CommandFailed(code, "\n".join(told), {"reason": "bad_field", "mistakes": told})
+    return entry
+
+
+_OPTIONS = {
+    "wrap_up_s": "--wrap-up",
+    "devices": "--device",
+    "skills": "--skill",
+    "ring_s": "--ring",
+    "rest_s": "--rest",
+    "announce_every_s": "--announce-every",
+    "enabled": "--on",
+    "password": "password",
+}
+
+
+def _option(kind: str, path: str) -> str:
+    """By which a field is said, and where in it."""
+    field = top(path)
+    if field == _KEY[kind]:
+        return field.upper()
+    option = _OPTIONS.get(field, "--" + field.replace("_", "-"))
+    return option if path == field or field not in _OPTIONS else f"{option}, {path}"
 
 
 def good(text: str) -> Text:
