@@ -42,7 +42,13 @@ class Crew(Protocol):
         """Have a command done. Raises CommandRejected."""
 
     def note_offer(self, device: DeviceId, call: CallId) -> None:
-        """A queue offers a call there: what it brings about may have to be written down."""
+        """A queue offers a call there: what it brings about may have to be written down.
+
+        Until `note_verdict` who lets it ring in vain is not ready: the queue may set him aside.
+        """
+
+    def note_verdict(self, device: DeviceId) -> None:
+        """The offer is over, and what the queue does about it is done."""
 
 
 class NoCrew:
@@ -61,6 +67,9 @@ class NoCrew:
         raise AssertionError("nobody is logged on")
 
     def note_offer(self, device: DeviceId, call: CallId) -> None:
+        """See `Crew`."""
+
+    def note_verdict(self, device: DeviceId) -> None:
         """See `Crew`."""
 
 

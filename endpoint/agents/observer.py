@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 
 import structlog
@@ -117,10 +117,22 @@ class Observer:
         place.heed(event, device, inside)
         if inside and not session.busy:
             self._places.apply(place, CallBegan(), first=(event,))
-        elif session.busy and not inside and not living:
+        elif self._is_over(place, inside, living):
             self._places.end_call(place, (event,))
         else:
             self._places.record(place, (event,))
+
+    def look_at_calls(self, place: Place, device: DeviceId) -> None:
+        """The queue has said what becomes of its offer: its call may have ended before."""
+        if self._is_over(place, self._parts.calls_of(device), self._living(device)):
+            self._places.end_call(place)
+
+    def _is_over(self, place: Place, *calls: Collection[CallId]) -> bool:
+        """Whether who was in a call is in none any more."""
+        session = place.session
+        if session is None or not session.busy or any(calls):
+            return False
+        return place.talked or not place.is_offered
 
     def _look_at_all(self) -> None:
         """See what is so of everybody who is logged on."""
@@ -130,7 +142,7 @@ class Observer:
             assert session is not None  # `at` has those that are logged on
             if calls and not session.busy:
                 self._places.apply(place, CallBegan())
-            elif session.busy and not calls:
+            elif self._is_over(place, calls):
                 self._places.end_call(place)
             if place.session is not None:
                 self._look_at_telephone(place)

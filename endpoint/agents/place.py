@@ -48,6 +48,8 @@ class Place:
     """The call that a queue has offered last: it need not have come."""
     of_queue: bool = False
     """It talked in the one that a queue has offered."""
+    is_offered: bool = False
+    """A queue has yet to say what becomes of its offer: no end of a call makes it ready before."""
     attachments: list[Attachment] = field(default_factory=list)
     news: asyncio.Event = field(default_factory=asyncio.Event)
     """Set, and made anew, when something is told."""
@@ -109,7 +111,7 @@ class Place:
     def begin(self, session: Session, owner: Owner, calls: Mapping[CallId, OwnCall]) -> None:
         """Somebody logs on, whose device is in these calls."""
         self.session, self.owner = session, owner
-        self.calls, self.talked, self.of_queue = dict(calls), False, False
+        self.calls, self.talked, self.of_queue, self.is_offered = dict(calls), False, False, False
 
     def end(self) -> None:
         """Nobody is logged on any more; whoever listened does so to the last event."""

@@ -134,7 +134,7 @@ class Places:
     def end_call(self, place: Place, first: Iterable[AgentLogEvent] = ()) -> None:
         """Its device is in no call any more."""
         wraps_up = place.wraps_up(after_all_calls=self.after_all_calls)
-        place.talked = place.of_queue = False
+        place.talked = place.of_queue = place.is_offered = False
         self.apply(place, CallEnded(wraps_up), first=first)
 
     def restore(self, kept: Kept) -> None:

@@ -383,7 +383,14 @@ class Roster:
     def note_offer(self, device: DeviceId, call: CallId) -> None:
         """A queue offers a call there: what it brings about is to be written down after it."""
         if (place := self._places.at.get(device)) is not None:
-            place.offered = call
+            place.offered, place.is_offered = call, True
+
+    def note_verdict(self, device: DeviceId) -> None:
+        """What the queue does about its offer, taken or not, is done."""
+        place = self._places.at.get(device)
+        if place is not None and place.is_offered:
+            place.is_offered = False
+            self._observer.look_at_calls(place, device)
 
     # -- owners -----------------------------------------------------------------------------------
 

@@ -265,9 +265,13 @@ class SkillQueues:
     # -- what is decided --------------------------------------------------------------------------
 
     def _do(self, outcome: Outcome) -> None:
+        offered = {place.at for place in self._state.waiting}
         self._state, actions = outcome
         for action in actions:
             self._act(action)
+        for device in offered - {place.at for place in self._state.waiting}:
+            if device is not None:
+                self._crew.note_verdict(device)
         self._tell_places()
         if self._timer is not None:
             self._timer.cancel()
