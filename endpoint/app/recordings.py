@@ -92,7 +92,7 @@ class RecordingArchive:
             for file in found:
                 file = await asyncio.to_thread(recovered, self.settings.directory, file)
                 text = file.text or "the endpoint was killed while it was recorded"
-                await self.store.put(replace(file, state=FileState.LOST, text=text))
+                await self.store.put(replace(file, text=text))
                 log.warning("recording was lost in the middle", recording=file.recording)
 
     async def delete(self, file: RecordedFile) -> RecordedFile:

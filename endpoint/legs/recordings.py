@@ -58,7 +58,7 @@ class FileState(StrEnum):
     COMPLETE = "complete"
     """It was ended as it should."""
     FAILED = "failed"
-    """It ended by itself, as the disk was full; what was written can be played."""
+    """It could not begin, or ended by itself; what was written, if anything, can be played."""
     LOST = "lost"
     """We were killed while it was written; what was written can be played."""
     DELETED = "deleted"
@@ -334,7 +334,7 @@ class Recordings:
             was_asked = running.is_ending
             file = replace(running.file, ended_at=running.file.ended_at or self._now())
             self._over(running, FileState.LOST, reason)
-            self._do(self._recover(replace(file, state=FileState.LOST, text=reason)))
+            self._do(self._recover(replace(file, text=reason)))
             if not was_asked:
                 self._emit(RecordingEnded(running.file.recording, reason, again=True))
 
@@ -442,23 +442,37 @@ class Recordings:
 
 
 def recovered(directory: Path, file: RecordedFile) -> RecordedFile:
-    """A file whose writer is gone, as it is now: mended, measured. May take a while."""
+    """A file whose writer is gone, as it is now: mended, measured. May take a while.
+
+    It is lost in the middle, and plays; or it has failed, where nothing of it can be played.
+    """
     path = directory / file.path
+    failed = replace(file, state=FileState.FAILED, ended_at=file.ended_at or file.started_at)
     try:
         ended_at = file.ended_at or datetime.fromtimestamp(path.stat().st_mtime, UTC)
         duration_ms = round((ended_at - file.started_at).total_seconds() * 1000)
-        if file.format is r.Format.WAV and not file.encrypted:
-            mend(path)
-            frames = (path.stat().st_size - HEADER_SIZE) // 4
-            duration_ms = frames * 1000 // file.sample_rate_hz
-        elif not file.encrypted:
-            duration_ms = ogg.mend(path)
+        try:
+            if file.format is r.Format.WAV and not file.encrypted:
+                mend(path)
+                frames = (path.stat().st_size - HEADER_SIZE) // 4
+                duration_ms = frames * 1000 // file.sample_rate_hz
+            elif not file.encrypted:
+                duration_ms = ogg.mend(path)
+        except EndpointError as exc:
+            size, sha256 = measured(path)
+            return replace(failed, size=size, sha256=sha256, text=str(exc))
         size, sha256 = measured(path)
-    except (OSError, EndpointError) as exc:
-        reason = (exc.strerror if isinstance(exc, OSError) else None) or str(exc)
-        return replace(file, ended_at=file.ended_at or file.started_at, text=reason)
+    except FileNotFoundError:
+        return replace(failed, text="its writer was killed before there was a file of it")
+    except OSError as exc:
+        return replace(failed, text=exc.strerror or str(exc))
     return replace(
-        file, ended_at=ended_at, duration_ms=max(0, duration_ms), size=size, sha256=sha256
+        file,
+        state=FileState.LOST,
+        ended_at=ended_at,
+        duration_ms=max(0, duration_ms),
+        size=size,
+        sha256=sha256,
     )
 
 

@@ -1,83 +1,98 @@
 """Random clients of agents against an endpoint that is killed, loses its database and its sockets.
 
-Everything that was asked, answered and told is written down, and looked at afterwards: what was
-answered is never lost, what was told is told once and in one order, whoever was told it.
+Each command has a key, and is sent again by it: because nobody has answered, as the endpoint was
+killed, or for no reason, at the same time or after the answer. Everything that was asked, answered
+and told is written down; `invariants` looks at it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, closing, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import aiohttp
+import msgspec
 
 from endpoint.client.agents import AgentFrames
 from endpoint.client.client import EndpointClient
 from endpoint.client.errors import EndpointUnreachable, RequestRefused
 from endpoint.gateways.native import agentmessages as wire
 from endpoint.gateways.native import directorymessages as directory
+from endpoint.gateways.native import messages
 
-from .serving import Serving
+from .invariants import (
+    NOT_KEYED,
+    Answer,
+    Asked,
+    Evidence,
+    Guess,
+    Reading,
+    Recorded,
+    Row,
+    Standing,
+    Told,
+)
+from .serving import Serving, emptied
 
 AGENTS = {"1001": "6001", "1002": "6002", "1003": "6003"}
-"""Where each works; one day of two also elsewhere."""
+"""Where each works; one day of three also elsewhere."""
 SPARE = "6004"
 MOVING = ("busy", "workingAfterCall")
 """What an agent is not for long."""
 CUSTOMER = "6009"
-PATIENCE_S = 120.0
-LOST = (EndpointUnreachable, ConnectionError, TimeoutError)
-
-
-@dataclass
-class Told:
-    """What one agent's clients have seen, over all their sockets."""
-
-    frames: dict[int, tuple[str, dict[str, object]]] = field(default_factory=dict)
-    faults: list[str] = field(default_factory=list)
-
-    def take(self, frame: wire.AgentEventFrame, after: int) -> None:
-        """Note one; it must be the next, and the same as whoever saw it before has seen."""
-        if frame.number != after + 1:
-            self.faults.append(f"{frame.number} came after {after}")
-        seen = (frame.event, frame.fields)
-        if self.frames.setdefault(frame.number, seen) != seen:
-            self.faults.append(f"{frame.number} was {self.frames[frame.number]}, now it is {seen}")
-
-
-@dataclass
-class Acknowledged:
-    """A command that was answered: it must be in the log for ever."""
-
-    what: str
-    number: int
-    """Of the log behind it."""
-    run: int
+PATIENCE_S = 300.0
+"""The machine may be busy with something else: nothing is judged by how long it takes."""
+LOST = (EndpointUnreachable, aiohttp.ClientError, ConnectionError, TimeoutError)
 
 
 @dataclass
 class History:
-    """One run: `async with`-less, made by `played`."""
+    """One run: `async with History(serving, random).opened() as history`; `play`, `evidence`."""
 
     serving: Serving
     random: random.Random
-    told: dict[str, Told] = field(default_factory=lambda: {agent: Told() for agent in AGENTS})
-    done: dict[str, list[Acknowledged]] = field(
-        default_factory=lambda: {agent: [] for agent in AGENTS}
+    told: Evidence = field(
+        default_factory=lambda: Evidence(readings={agent: [] for agent in AGENTS})
     )
     owners: dict[str, str] = field(default_factory=dict)
-    """The `delegator_id` that was given last."""
-    dead: dict[str, set[str]] = field(default_factory=lambda: {agent: set() for agent in AGENTS})
+    """The `delegator_id` that was given last; none where the agent has logged off."""
+    dead: dict[str, list[str]] = field(default_factory=lambda: {agent: [] for agent in AGENTS})
     """Those that were given before."""
-    calls: set[str] = field(default_factory=set)
-    run: int = 0
-    sockets_lost: int = 0
+    asked: int = 0
+    news: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set, and made anew, when another command was answered."""
 
-    @property
-    def client(self) -> EndpointClient:
-        return self.serving.client
+    @asynccontextmanager
+    async def opened(self) -> AsyncIterator[History]:
+        """With clients of its own, that have patience."""
+        token = self.serving.state.stored_token() or ""
+        timeout = aiohttp.ClientTimeout(total=PATIENCE_S)
+        headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+        async with AsyncExitStack() as stack:
+            sessions = [
+                # Whoever guesses comes from elsewhere: ten wrong ones a minute are all of a source.
+                aiohttp.ClientSession(
+                    headers=headers,
+                    timeout=timeout,
+                    connector=aiohttp.TCPConnector(limit=0, local_addr=(f"127.0.0.{source}", 0)),
+                )
+                for source in range(1, 40)
+            ]
+            for each in sessions:
+                await stack.enter_async_context(each)
+            self._session, *self._strangers = sessions
+            self.client = await stack.enter_async_context(
+                EndpointClient(self.serving.url, token, timeout_s=PATIENCE_S)
+            )
+            yield self
 
     # -- what clients do --------------------------------------------------------------------------
 
@@ -89,101 +104,183 @@ class History:
             take_over=self.random.random() < 0.5,
             keep_logged_on=True,
         )
-        logged_on = await self.client.log_on(agent, wanted)
-        if agent in self.owners:
-            self.dead[agent].add(self.owners[agent])
-        self.owners[agent] = logged_on.delegator_id
-        self.done[agent].append(Acknowledged("log-on", logged_on.agent.number, self.run))
+        done = await self._command(agent, "log-on", wanted)
+        if done is not None:
+            if agent in self.owners:
+                self.dead[agent].append(self.owners[agent])
+            self.owners[agent] = done.made
 
     async def ready(self, agent: str) -> None:
-        number = await self.client.set_ready(agent, self.owners.get(agent, ""))
-        self.done[agent].append(Acknowledged("ready", number, self.run))
+        await self._command(agent, "ready")
 
     async def not_ready(self, agent: str) -> None:
         reason = self.random.choice(("rest", "meal", "meeting"))
-        for _ in range(self.random.choice((1, 1, 2))):  # asked twice, as by who had no answer
-            number = await self.client.set_not_ready(agent, reason, self.owners.get(agent, ""))
-        self.done[agent].append(Acknowledged(f"not-ready {reason}", number, self.run))
+        await self._command(agent, "not-ready", wire.NotReady(reason), about=reason)
 
     async def forced(self, agent: str) -> None:
-        number = await self.client.set_not_ready(agent, "other")
-        self.done[agent].append(Acknowledged("not-ready other", number, self.run))
+        await self._command(agent, "not-ready", wire.NotReady("other"), about="other", owned=False)
 
     async def work_mode(self, agent: str) -> None:
         mode = self.random.choice((0, 3, 6))
-        number = await self.client.set_work_mode(agent, mode, self.owners.get(agent, ""))
-        self.done[agent].append(Acknowledged(f"work-mode {mode}", number, self.run))
+        await self._command(agent, "work-mode", wire.ChooseWorkMode(mode), about=str(mode))
 
     async def finish(self, agent: str) -> None:
-        await self.client.finish_wrap_up(agent, self.owners.get(agent, ""))
+        await self._command(agent, "finish-wrap-up")
 
     async def log_off(self, agent: str) -> None:
-        number = await self.client.log_off(agent, self.owners.get(agent, ""))
-        self.done[agent].append(Acknowledged("log-off", number, self.run))
+        done = await self._command(agent, "log-off")
+        if done is not None:
+            # In a call the id counts until that is over, or for as long as it is wished otherwise.
+            self.owners.pop(agent, None)
 
     async def dial(self, agent: str) -> None:
-        accepted = await self.client.make_call(AGENTS[agent], CUSTOMER)
-        self.calls.add(accepted.call)
+        asked = self._asked(agent, "dial")
+        # So the record says which request has made the call.
+        wanted = messages.MakeCall(AGENTS[agent], CUSTOMER, data={"Key": asked.key})
+        await self._send(asked, "/calls", wanted)
+
+    async def hold(self, agent: str) -> None:
+        await self._of_calls(agent, "hold")
+
+    async def retrieve(self, agent: str) -> None:
+        await self._of_calls(agent, "retrieve")
+
+    async def record(self, agent: str) -> None:
+        await self._of_calls(agent, "record")
 
     async def hang_up(self, agent: str) -> None:
-        for call in await self.client.calls():
-            if any(party.device == AGENTS[agent] for party in call.parties):
-                await self.client.clear(AGENTS[agent], call.call)
+        await self._of_calls(agent, "clear")
 
     async def guess(self, agent: str) -> None:
-        old = sorted(self.dead[agent])
-        if old:
-            await self.client.set_ready(agent, self.random.choice(old))
-            self.told[agent].faults.append("an old delegator_id was taken")
+        if self.dead[agent]:
+            await self._guess(agent, self.random.choice(self.dead[agent]))
+
+    async def _of_calls(self, agent: str, word: str) -> None:
+        device = AGENTS[agent]
+        body = messages.Clear(device) if word == "clear" else messages.OfDevice(device)
+        for call in await self._calls():
+            if any(party.device == device for party in call.parties):
+                await self._send(self._asked(agent, word), f"/calls/{call.call}/{word}", body)
+
+    async def _calls(self) -> list[messages.Call]:
+        with suppress(*LOST):
+            return await self.client.calls()
+        return []
+
+    # -- how it is asked --------------------------------------------------------------------------
+
+    async def _command(
+        self,
+        agent: str,
+        word: str,
+        body: msgspec.Struct | None = None,
+        *,
+        about: str = "",
+        owned: bool = True,
+    ) -> Answer | None:
+        asked = self._asked(agent, f"{word} {about}".strip())
+        owner = self.owners.get(agent, "") if owned and word != "log-on" else ""
+        await self._send(asked, f"/agents/{agent}/{word}", body, owner)
+        return asked.done
+
+    def _asked(self, agent: str, what: str) -> Asked:
+        asked = Asked(agent, what, str(UUID(int=self.random.getrandbits(128))))
+        self.told.asked.append(asked)
+        return asked
+
+    async def _send(
+        self, asked: Asked, path: str, body: msgspec.Struct | None, owner: str = ""
+    ) -> None:
+        """Ask, as often as it takes; one of four commands once more, with or after that."""
+        how_often = self.random.choice((1, 1, 1, 2)) if asked.what not in NOT_KEYED else 1
+        asked.sent = 0
+        together = self.random.random() < 0.5
+        async with asyncio.TaskGroup() as group:
+            for _ in range(how_often):
+                one = group.create_task(self._until_answered(asked, path, body, owner))
+                if not together:
+                    await asyncio.wait((one,))
+        self.asked += 1
+        news, self.news = self.news, asyncio.Event()
+        news.set()
+
+    async def _until_answered(
+        self, asked: Asked, path: str, body: msgspec.Struct | None, owner: str
+    ) -> None:
+        headers = {"Idempotency-Key": asked.key} | ({wire.DELEGATOR_HEADER: owner} if owner else {})
+        async with asyncio.timeout(PATIENCE_S):
+            while True:
+                asked.sent += 1
+                try:
+                    answer = await _post(self._session, self._url(path), body, headers)
+                except LOST:
+                    await asyncio.sleep(0.05)  # it is killed, or starts
+                else:
+                    asked.answers.append(answer)
+                    return
+
+    async def _guess(self, agent: str, old: str) -> None:
+        stranger = self._strangers[len(self.told.guesses) % len(self._strangers)]
+        with suppress(*LOST):
+            headers = {wire.DELEGATOR_HEADER: old}
+            answer = await _post(stranger, self._url(f"/agents/{agent}/ready"), None, headers)
+            self.told.guesses.append(Guess(agent, answer))
+
+    def _url(self, path: str) -> str:
+        return self.serving.url + messages.API + path
 
     # -- and what happens to them -----------------------------------------------------------------
 
     async def play(self, ops: int) -> None:
-        """All clients at once, one kill in the middle, the database locked for a while."""
+        """All clients at once; the database is locked for a while, and we are killed in that."""
         async with asyncio.TaskGroup() as group:
             stop = asyncio.Event()
             for agent in AGENTS:
                 group.create_task(self._listen(agent, stop))
-            await self._commands(ops // 3)
-            async with self._locked():
-                await self._commands(ops // 3)
-                # In it: what was answered and is on its way to the database must be there after.
-                await self.serving.kill()
-            self.run += 1
-            await self.serving.start()
-            await self._commands(ops // 3)
+            async with asyncio.TaskGroup() as clients:
+                for agent in AGENTS:
+                    clients.create_task(self._ask_things(agent, ops // len(AGENTS)))
+                await self._have_asked(ops // 4)
+                async with self._locked():
+                    await self._have_asked(self.random.randint(ops // 3, ops // 2))
+                    # What was answered is on its way to the database, and must be there after.
+                    await self.serving.kill()
+                await self.serving.start()
             await self._settle()
             stop.set()
 
-    async def _commands(self, count: int) -> None:
-        async def one(agent: str) -> None:
-            steps: list[Callable[[str], Awaitable[None]]] = [
-                self.log_on,
-                self.log_on,
-                self.ready,
-                self.not_ready,
-                self.not_ready,
-                self.forced,
-                self.work_mode,
-                self.finish,
-                self.log_off,
-                self.dial,
-                self.dial,
-                self.hang_up,
-                self.hang_up,
-                self.guess,
-            ]
-            for _ in range(count // len(AGENTS)):
-                with suppress(RequestRefused, *LOST):
-                    await self.random.choice(steps)(agent)
+    async def _ask_things(self, agent: str, count: int) -> None:
+        steps: list[Callable[[str], Awaitable[None]]] = [
+            self.log_on,
+            self.log_on,
+            self.ready,
+            self.not_ready,
+            self.not_ready,
+            self.forced,
+            self.work_mode,
+            self.finish,
+            self.log_off,
+            self.dial,
+            self.dial,
+            self.hold,
+            self.retrieve,
+            self.record,
+            self.hang_up,
+            self.hang_up,
+            self.guess,
+        ]
+        for _ in range(count):
+            await self.random.choice(steps)(agent)
 
-        async with asyncio.TaskGroup() as group:
-            for agent in AGENTS:
-                group.create_task(one(agent))
+    async def _have_asked(self, count: int) -> None:
+        async with asyncio.timeout(PATIENCE_S):
+            while self.asked < count:
+                await self.news.wait()
 
     @asynccontextmanager
     async def _locked(self) -> AsyncIterator[None]:
         with closing(sqlite3.connect(self.serving.state.database, isolation_level=None)) as other:
+            other.execute("PRAGMA busy_timeout = 60000")
             other.execute("BEGIN IMMEDIATE")
             yield
             other.execute("ROLLBACK")
@@ -192,13 +289,15 @@ class History:
         """Follow an agent's log through sockets that are lost, each behind the last event."""
         after = 0
         while not stop.is_set():
+            reading = Reading(after)
             with suppress(RequestRefused, *LOST):
                 async with self.client.agent_events(agent, after=after) as frames:
-                    after = await self._read(agent, frames, after, stop)
-                self.sockets_lost += 1
+                    self.told.readings[agent].append(reading)
+                    await self._read(frames, reading, stop)
+            after = max((each.number for each in reading.events), default=after)
             await asyncio.sleep(0.02)
 
-    async def _read(self, agent: str, frames: AgentFrames, after: int, stop: asyncio.Event) -> int:
+    async def _read(self, frames: AgentFrames, reading: Reading, stop: asyncio.Event) -> None:
         left = self.random.randint(3, 20)
         while left and not stop.is_set():
             try:
@@ -209,12 +308,10 @@ class History:
             except StopAsyncIteration:
                 break
             if isinstance(frame, wire.AgentEventFrame):
-                self.told[agent].take(frame, after)
-                after = frame.number
+                reading.events.append(told_by(frame))
                 left -= 1
-            elif isinstance(frame, wire.AgentSnapshot) and frame.missed:
-                self.told[agent].faults.append("events were missed")
-        return after
+            elif isinstance(frame, wire.AgentSnapshot):
+                reading.missed = reading.missed or frame.missed
 
     async def _settle(self) -> None:
         """Calls end, and everybody has seen all that was told."""
@@ -224,28 +321,103 @@ class History:
                     with suppress(RequestRefused):
                         await self.client.end(call.parties[0].device, call.call)
                 await asyncio.sleep(0.05)
-            while moving := [each for each in await self.client.agents() if each.state in MOVING]:
-                async with self.client.agent_events(moving[0].agent) as frames:
-                    with suppress(TimeoutError):
-                        async with asyncio.timeout(1):
-                            await anext(frames)  # what is so; then what changes
-                            await anext(frames)
-            for agent in AGENTS:
-                last = (await self.client.agent(agent)).number
-                while last > max(self.told[agent].frames, default=0):  # noqa: ASYNC110 - others read
-                    await asyncio.sleep(0.05)
+            while not self._is_settled(await self.client.agents()):  # noqa: ASYNC110 - others read
+                await asyncio.sleep(0.05)
 
-    async def log_of(self, agent: str) -> list[wire.AgentEventFrame]:
-        """The whole log, as it is read at the end."""
+    async def _recordings_settled(self) -> None:
+        """None is written any more, and the database knows so."""
+        notes = self.serving.state.open_recordings
+        await emptied(notes)  # each that was asked for is known
+        async with asyncio.timeout(PATIENCE_S):
+            while await self.client.recordings(state="recording"):  # noqa: ASYNC110 - nobody tells
+                await asyncio.sleep(0.05)
+        await emptied(notes)
+
+    def _is_settled(self, agents: list[wire.AgentNow]) -> bool:
+        return all(
+            each.state not in MOVING
+            and any(
+                event.number == each.number
+                for reading in self.told.readings[each.agent]
+                for event in reading.events
+            )
+            for each in agents
+            if each.number
+        )
+
+    # -- what is found afterwards -----------------------------------------------------------------
+
+    async def evidence(self) -> Evidence:
+        """All of it. Nothing goes on any more."""
+        told = self.told
+        for agent in AGENTS:
+            for old in self.dead[agent][:3]:
+                await self._guess(agent, old)
+        told.logs = {agent: await self._log_of(agent) for agent in AGENTS}
+        told.now = {
+            each.agent: Standing(each.state, each.device, each.mode)
+            for each in await self.client.agents()
+        }
+        told.records = [
+            (record.call, record.data.get("Key", "")) for record in await self.serving.records()
+        ]
+        await emptied(self.serving.state.unwritten_agent_events)
+        await self._recordings_settled()
+        told.rows = _rows_of(self.serving.state.database)
+        told.recordings = _recordings_of(self.serving.state.database)
+        below = self.serving.state.recordings
+        told.files = {
+            str(file.relative_to(below)): file.stat().st_size
+            for file in below.rglob("*")
+            if file.is_file()
+        }
+        return told
+
+    async def _log_of(self, agent: str) -> list[Told]:
         last = (await self.client.agent(agent)).number
-        found: list[wire.AgentEventFrame] = []
+        found: list[Told] = []
         async with asyncio.timeout(PATIENCE_S):
             async with self.client.agent_events(agent, after=0) as frames:
                 while len(found) < last:
                     frame = await anext(frames)
                     if isinstance(frame, wire.AgentEventFrame):
-                        found.append(frame)
+                        found.append(told_by(frame))
         return found
+
+
+async def _post(
+    session: aiohttp.ClientSession,
+    url: str,
+    body: msgspec.Struct | None,
+    headers: dict[str, str],
+) -> Answer:
+    octets = None if body is None else msgspec.json.encode(body)
+    async with session.post(url, data=octets, headers=headers) as answer:
+        said: dict[str, Any] = json.loads(await answer.read() or b"{}")
+        if answer.status >= 400:
+            return Answer(answer.status, said["error"])
+        number = said["agent"]["number"] if "agent" in said else said.get("number", 0)
+        return Answer(answer.status, "", number, said.get("delegator_id") or said.get("call", ""))
+
+
+def told_by(frame: wire.AgentEventFrame) -> Told:
+    """An event as it was told."""
+    return Told(frame.number, frame.event, frame.fields, frame.at)
+
+
+def _rows_of(database: Path) -> dict[str, Row]:
+    with closing(sqlite3.connect(database)) as connection:
+        found = connection.execute(
+            "SELECT agent, number, (SELECT count(*) FROM agent_event WHERE agent_event.agent = "
+            "agent_session.agent), device FROM agent_session"
+        )
+        return {agent: Row(number, lines, device or "") for agent, number, lines, device in found}
+
+
+def _recordings_of(database: Path) -> list[Recorded]:
+    with closing(sqlite3.connect(database)) as connection:
+        found = connection.execute("SELECT recording, call, state, path, size, text FROM recording")
+        return [Recorded(*row) for row in found]
 
 
 async def set_up(client: EndpointClient) -> None:

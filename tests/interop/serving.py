@@ -80,6 +80,8 @@ class Serving:
         self._is_up = False
         self.process: Process
         self.client: EndpointClient
+        self.url: str
+        """Where its HTTP is; the same after each start."""
 
     async def __aenter__(self) -> Self:
         self._directory.mkdir(parents=True, exist_ok=True)
@@ -123,6 +125,7 @@ class Serving:
             if ready["error"] not in ("failed", "storage") or tries == STARTS - 1:
                 raise PeerError(ready["text"])
         self._is_up = True
+        self.url = ready["plain"]
         token = self.state.stored_token() or ""
         self.client = await self._runs.enter_async_context(EndpointClient(ready["plain"], token))
 

@@ -21,12 +21,17 @@ import numpy as np
 import pytest
 
 from endpoint.app import certificates
+from endpoint.app.openstate import OpenState
+from endpoint.app.state import StateDirectory
 from endpoint.app.wiring import Endpoint
 from endpoint.audio.analysis import heard
 from endpoint.audio.frame import Samples
 from endpoint.client.client import EndpointClient, Frames
 from endpoint.client.errors import RequestRefused
 from endpoint.gateways.native import messages as wire
+from endpoint.legs.base import InteractionId, RecordingId
+from endpoint.legs.recordings import FileState, RecordedFile
+from endpoint.media.recordingmessages import Format
 
 from .conftest import configuration
 
@@ -384,3 +389,33 @@ async def test_what_was_recorded_when_we_were_killed_is_closed_as_lost_and_plays
         left, right = sides(await desk.client.recorded_audio(recording))
         assert abs(len(left) / 16 - found.duration_ms) < 100
         assert (hears(left), hears(right)) == ({B}, {A})
+
+
+@pytest.mark.parametrize("octets", [None, b"Og"], ids=["no file", "a beginning"])
+async def test_what_we_were_killed_in_before_anything_could_be_played_has_failed_and_says_so(
+    tmp_path: Path, octets: bytes | None
+) -> None:
+    state = StateDirectory(tmp_path / "state")
+    state.prepared()
+    name = "e23d4b18-b74e-5a62-b7bf-a56cfe849db0"
+    noted = RecordedFile(
+        recording=RecordingId(name),
+        interaction=InteractionId("one"),
+        call="one-1",
+        path=f"2026/11/29/{name}",
+        format=Format.OPUS,
+        sample_rate_hz=16000,
+        encrypted=False,
+        state=FileState.RECORDING,
+        started_at=datetime(2026, 11, 29, tzinfo=UTC),
+    )
+    with OpenState(state.open_recordings, RecordedFile).opened() as notes:
+        notes.put(name, noted)
+    path = state.recordings / noted.path
+    path.parent.mkdir(parents=True)
+    if octets is not None:
+        path.write_bytes(octets)
+    async with running(tmp_path / "state") as desk:
+        found = await desk.client.recording(name)
+    assert (found.state, found.size) == ("failed", len(octets or b""))
+    assert ("killed" if octets is None else "no Ogg file") in found.text
