@@ -48,6 +48,8 @@ class KeptCallBack:
     """When he came to wait (UTC)."""
     priority: int
     tries: int = 0
+    not_before: datetime | None = None
+    """He is not to be called before (UTC)."""
 
 
 class CallBackNotes(Protocol):

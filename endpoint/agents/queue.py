@@ -75,13 +75,17 @@ class Place:
     calls_back: bool = False
     """Nobody waits on the line: who has called is to be called."""
     not_before: float | None = None
-    """Who was called back in vain rests so long."""
+    """Who is to be called back is not called before: he has asked so, or was called in vain."""
     tries: int = 0
 
     @property
     def rank(self) -> tuple[int, float, int]:
         """Lowest first."""
         return -self.priority, self.since, self.ticket
+
+    def is_due(self, now: float) -> bool:
+        """It may be served now; before that it stands in nobody's way."""
+        return self.not_before is None or now >= self.not_before
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +249,7 @@ def call_back(state: State, ticket: Ticket, now: float) -> Outcome:
 
 
 def resume(state: State, place: Place, now: float) -> Outcome:
-    """Somebody who wanted to be called back before we began does so still."""
+    """Somebody is to be called back who does not wait: as was asked, or was before we began."""
     turn = _Turn(state, now)
     turn.put(replace(place, joined=now, calls_back=True))
     return turn.settle()
@@ -378,7 +382,11 @@ class _Turn:
             self._turn_away(place, reason)
             return
         settings = self.queues[place.queue]
-        others = [each for each in self._places.values() if each.queue == place.queue]
+        others = [
+            each
+            for each in self._places.values()
+            if each.queue == place.queue and each.is_due(self.now)
+        ]
         ahead = sum(each.rank < place.rank for each in others)
         over = settings.overflow
         waits = replace(
@@ -479,7 +487,7 @@ class _Turn:
         for place in self._in_order():
             if not free:
                 return
-            if place.at is not None or place.not_before is not None:
+            if place.at is not None or not place.is_due(self.now):
                 continue
             settings = self.queues[place.queue]
             if (member := self._best(free.values(), settings)) is not None:
@@ -505,6 +513,8 @@ class _Turn:
     def _announce(self) -> None:
         counts: dict[str, int] = {}
         for place in self._in_order():
+            if not place.is_due(self.now):
+                continue
             counts[place.queue] = position = counts.get(place.queue, 0) + 1
             if place.at is not None:
                 continue

@@ -6,9 +6,10 @@ import asyncio
 import itertools
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
+from uuid import uuid4
 
 import structlog
 
@@ -23,10 +24,11 @@ from endpoint.agents.callback import (
 )
 from endpoint.agents.crew import Crew, Members, NoCrew, SkillDevices
 from endpoint.agents.directory import Directory, QueueSettings, SkillWanted
+from endpoint.agents.keeping import Clocks
 from endpoint.agents.model import AgentId, AgentState
 from endpoint.agents.queue import Answer, Outcome, Place, State, Ticket
 from endpoint.agents.session import SetNotReady
-from endpoint.agents.tally import Day, Tally
+from endpoint.agents.tally import Day, DayNotes, Tally
 from endpoint.callcontrol.controller import CallController, Keeper, once
 from endpoint.callcontrol.events import CallEvent, LeftQueue, WaitsInQueue
 from endpoint.callcontrol.feed import EventsMissed
@@ -58,6 +60,10 @@ class WaitingCall:
     offered_to: DeviceId | None
     """Where it rings for him."""
     calls_back: bool
+    call_back: str = ""
+    """By which the request to be called back is found; empty where he waits on the line."""
+    not_before: datetime | None = None
+    """He is not called before (UTC)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +100,7 @@ class SkillQueues:
         directory: Directory | None = None,
         crew: Crew | None = None,
         notes: CallBackNotes | None = None,
+        days: DayNotes | None = None,
     ) -> None:
         """Set up.
 
@@ -105,8 +112,9 @@ class SkillQueues:
             directory: knows queues.
             crew: the agents.
             notes: where those are noted who are to be called back.
+            days: where is noted what has become of today's calls.
         """
-        self.tally = Tally()
+        self.tally = Tally(days)
         """What has become of calls."""
         self._controller = controller
         self._skills = skills
@@ -117,7 +125,8 @@ class SkillQueues:
         self._state = State()
         self._calls: dict[Ticket, Waiting] = {}
         self._back: dict[Ticket, CallBack] = {}
-        self._notes = notes or NoNotes()
+        # An `OpenState` that is empty is false.
+        self._notes = NoNotes() if notes is None else notes
         self._callbacks = CallBacks(controller, self._crew.note_offer, self._called_back)
         self._ids: dict[CallId, Ticket] = {}
         self._left: dict[CallId, Place] = {}
@@ -181,6 +190,8 @@ class SkillQueues:
                 place.priority,
                 place.at,
                 place.calls_back,
+                self._back[place.ticket].key if place.ticket in self._back else "",
+                self._to_wall(place.not_before),
             )
             for number, place in enumerate(state.waiting_in(settings.code), 1)
         )
@@ -247,6 +258,50 @@ class SkillQueues:
         log.info("a call-back is asked for", queue=settings.code)
         self._do(q.call_back(self._state, ticket, self._now()))
         return True
+
+    # -- asked by people --------------------------------------------------------------------------
+
+    def ask_call_back(
+        self,
+        number: str,
+        queue: str,
+        *,
+        priority: int | None = None,
+        not_before: datetime | None = None,
+    ) -> tuple[str, KeptCallBack]:
+        """Have somebody called back who does not wait; by what the request is found, and it.
+
+        Raises: CommandRejected.
+        """
+        settings = self._state.queues.get(queue)
+        if settings is None:
+            raise CommandRejected("unknown_queue", f"there is no queue {queue}")
+        if not (settings.enabled and settings.call_back):
+            why = f"the queue {queue} is closed, or takes no call-backs: see its settings"
+            raise CommandRejected("no_call_backs", why)
+        wanted = settings.priority if priority is None else priority
+        now = self._controller.clock()
+        kept = KeptCallBack(number, queue, now, wanted, not_before=not_before)
+        key = uuid4().hex
+        self._notes.put(key, kept)
+        log.info("a call-back is asked for", queue=queue)
+        self._look()
+        self._resume(key, kept)
+        return key, kept
+
+    def withdraw_call_back(self, queue: str, key: str) -> None:
+        """Call somebody back no more. Raises CommandRejected."""
+        ticket = next((each for each, back in self._back.items() if back.key == key), None)
+        place = self._state.place(ticket) if ticket is not None else None
+        if ticket is None or place is None or place.queue != queue:
+            raise CommandRejected("unknown_call_back", f"no such call-back waits in {queue}")
+        if place.at is not None:
+            why = f"it rings for him at {place.at}: wait for what comes of it"
+            raise CommandRejected("being_called", why)
+        self._drop(ticket)
+        log.info("a call-back is withdrawn", queue=queue)
+        self._count(queue, "withdrawn", self._now() - place.since)
+        self._do(q.leave(self._state, ticket, self._now()))
 
     def _ticket_of(self, call: Waiting) -> Ticket | None:
         return next((each for each, known in self._calls.items() if known is call), None)
@@ -322,6 +377,8 @@ class SkillQueues:
         """Whoever waits, and is at another place than was told of him last."""
         positions: dict[str, int] = {}
         for place in self._state.waiting:
+            if not place.is_due(self._now()):
+                continue
             positions[place.queue] = position = positions.get(place.queue, 0) + 1
             call = self._calls.get(place.ticket)
             told = self._told.get(place.ticket)
@@ -361,9 +418,17 @@ class SkillQueues:
     def _note(self, ticket: Ticket, place: Place) -> None:
         """Let a process after us know whom to call back."""
         back = self._back[ticket]
-        came_at = self._controller.clock() - timedelta(seconds=self._now() - place.since)
-        kept = KeptCallBack(back.number, place.queue, came_at, place.priority, place.tries)
+        came_at, not_before = self._to_wall(place.since), self._to_wall(place.not_before)
+        assert came_at is not None  # there is a moment of it
+        kept = KeptCallBack(
+            back.number, place.queue, came_at, place.priority, place.tries, not_before
+        )
         self._notes.put(back.key, kept)
+
+    def _to_wall(self, at: float | None) -> datetime | None:
+        """A moment of the loop's, by the clock on the wall (UTC)."""
+        clocks = Clocks(self._now(), self._controller.clock())
+        return None if at is None else clocks.to_wall(at)
 
     def _drop(self, ticket: Ticket) -> CallBack | None:
         back = self._back.pop(ticket, None)
@@ -373,11 +438,19 @@ class SkillQueues:
 
     def _resume(self, key: str, kept: KeptCallBack) -> None:
         """Somebody was to be called back by the process before us."""
-        now, ticket = self._now(), Ticket(next(self._numbers))
-        since = now - (self._controller.clock() - kept.came_at).total_seconds()
+        clocks = Clocks(self._now(), self._controller.clock())
+        ticket, since = Ticket(next(self._numbers)), clocks.to_loop(kept.came_at)
         self._back[ticket] = CallBack(kept.number, kept.queue, since, key)
-        place = Place(ticket, kept.queue, since, kept.priority, tries=kept.tries)
-        self._do(q.resume(self._state, place, now))
+        not_before = None if kept.not_before is None else clocks.to_loop(kept.not_before)
+        place = Place(
+            ticket,
+            kept.queue,
+            since,
+            kept.priority,
+            tries=kept.tries,
+            not_before=not_before,
+        )
+        self._do(q.resume(self._state, place, clocks.loop))
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
         self._tasks.create_task(work)

@@ -61,6 +61,8 @@ _FILES = {
 
 _STATUS = {
     "unknown_call": 404,
+    "unknown_queue": 404,
+    "unknown_call_back": 404,
     "not_in_call": 404,
     "shutting_down": 503,
     "internal_error": 500,

@@ -58,7 +58,7 @@ def routes(
         *TokenRoutes(endpoint.tokens, patience_s).routes(),
         *WebhookRoutes(endpoint.webhooks, patience_s).routes(),
         *InterfaceRoutes().routes(),
-        *IvrRoutes(endpoint.ivrs, endpoint.queues).routes(),
+        *IvrRoutes(endpoint.ivrs, endpoint.queues, patience_s).routes(),
         *TraceRoutes(traces, exchange.sip_calls).routes(),
         *TextRoutes(
             endpoint.server, view.directory, leg_settings(config).domain, patience_s

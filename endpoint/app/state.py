@@ -83,6 +83,11 @@ class StateDirectory:
         return self.path / "call-backs.jsonl"
 
     @property
+    def queue_days(self) -> Path:
+        """What has become of today's calls in each queue."""
+        return self.path / "queue-days.jsonl"
+
+    @property
     def open_recordings(self) -> Path:
         """Recordings of which the database does not know all yet."""
         return self.path / "open-recordings.jsonl"

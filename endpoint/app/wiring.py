@@ -25,6 +25,7 @@ from endpoint.agents.identity import LateOccupants
 from endpoint.agents.permissions import WithRoles
 from endpoint.agents.roster import Roster
 from endpoint.agents.skills import SkillQueues
+from endpoint.agents.tally import Day
 from endpoint.app import certificates, spans
 from endpoint.app.access import SIP_PATH, Access
 from endpoint.app.agentlogs import AgentJournal, opened_roster
@@ -153,6 +154,7 @@ class Endpoint:
         self._contacts = OpenState(self.state.contacts, str)
         self._open_recordings = OpenState(self.state.open_recordings, RecordedFile)
         self._call_backs = OpenState(self.state.call_backs, KeptCallBack)
+        self._queue_days = OpenState(self.state.queue_days, Day)
         self.idempotency_keys = OpenState(self.state.idempotency, Once)
         self.supervision = Supervision()
         """Keeps alive what must live as long as we do."""
@@ -344,6 +346,7 @@ class Endpoint:
         self._stack.enter_context(self._contacts.opened())
         self._stack.enter_context(self._open_recordings.opened())
         self._stack.enter_context(self._call_backs.opened())
+        self._stack.enter_context(self._queue_days.opened())
         self._stack.enter_context(self.idempotency_keys.opened())
         living = self.supervision.keep("signs of life", self._lost_calls.show_life)
         await self._stack.enter_async_context(running(living))
@@ -519,6 +522,7 @@ class Endpoint:
                 directory=self.directory_book.in_use,
                 crew=self.roster,
                 notes=self._call_backs,
+                days=self._queue_days,
             )
         )
         await enter(self.ivrs.serve(self.controller, self.queues, self.supervision.keep))

@@ -6,6 +6,7 @@ import re
 import ssl
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
+from datetime import datetime
 from types import TracebackType
 from typing import Literal, Self, TypeVar
 from urllib.parse import quote, urlencode
@@ -123,6 +124,24 @@ class EndpointClient(
     async def queues(self) -> list[wire.Queue]:
         """Calls that wait, by skill."""
         return (await self._ask("GET", "/queues", wire.Queues)).queues
+
+    async def ask_call_back(
+        self,
+        queue: str,
+        number: str,
+        *,
+        not_before: datetime | None = None,
+        priority: int | None = None,
+    ) -> wire.CallBack:
+        """Have somebody called back who does not wait; not before a moment, with its zone."""
+        path = f"/queues/{quote(queue, safe='')}/call-backs"
+        wanted = wire.AskCallBack(number, not_before, priority)
+        return await self._ask("POST", path, wire.CallBack, wanted)
+
+    async def withdraw_call_back(self, queue: str, call_back_id: str) -> None:
+        """Call somebody back no more."""
+        path = f"/queues/{quote(queue, safe='')}/call-backs/{quote(call_back_id, safe='')}"
+        await self._send("DELETE", path)
 
     async def calls(self) -> list[wire.Call]:
         """The calls that live."""

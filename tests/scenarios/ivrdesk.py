@@ -15,6 +15,7 @@ from endpoint.agents.callback import CallBackNotes
 from endpoint.agents.crew import Crew, SkillDevices
 from endpoint.agents.directory import Directory
 from endpoint.agents.skills import SkillQueues
+from endpoint.agents.tally import DayNotes
 from endpoint.callcontrol.controller import CallController
 from endpoint.ivr import host
 from endpoint.ivr.host import Ivrs, IvrSettings
@@ -199,6 +200,7 @@ async def open_ivr_desk(
     directory: Directory | None = None,
     crew: Callable[[CallController], AbstractAsyncContextManager[Crew]] | None = None,
     notes: CallBackNotes | None = None,
+    days: DayNotes | None = None,
     **options: Any,
 ) -> AsyncIterator[IvrDesk]:
     """A desk where one code, or some, are IVRs; every device of a skill can be reached."""
@@ -219,6 +221,7 @@ async def open_ivr_desk(
                 directory=directory,
                 crew=agents_there,
                 notes=notes,
+                days=days,
             ) as queues,
             ivrs.serve(controller, queues),
         ):

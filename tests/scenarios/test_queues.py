@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -24,8 +25,11 @@ from endpoint.agents.directory import (
     SkillWanted,
 )
 from endpoint.agents.queue import CALL_BACK_AGAIN_S, CALL_BACK_TRIES
+from endpoint.agents.tally import Day, DayNotes
+from endpoint.app.openstate import OpenState
 from endpoint.callcontrol import events as told
 from endpoint.callcontrol.model import CallRecord, IvrStep
+from endpoint.errors import CommandRejected
 from endpoint.legs.base import Cause, DeviceId, LegRole
 from tests.fakes.exchange import FakeLeg
 from tests.scenarios.ivrdesk import IvrDesk, open_ivr_desk
@@ -89,12 +93,13 @@ async def centre(
     devices: tuple[str, ...] = (A, C),
     more: str = "",
     notes: Notes | None = None,
+    days: DayNotes | None = None,
 ) -> AsyncIterator[IvrDesk]:
     (tmp_path / "flow.toml").write_text(FLOW.format(more=more))
     directory = DirectoryInUse(KnownPasswords({}), Contents(queues=tuple(queues)))
     talk = [SkillDevices("talk", tuple(map(DeviceId, devices)))]
     async with open_ivr_desk(
-        monkeypatch, tmp_path / "flow.toml", IVR, talk, directory=directory, notes=notes
+        monkeypatch, tmp_path / "flow.toml", IVR, talk, directory=directory, notes=notes, days=days
     ) as desk:
         yield desk
 
@@ -373,3 +378,110 @@ async def test_whoever_is_to_be_called_back_is_so_after_a_restart(
         await desk.desk.told(told.Established, "10002")
         await desk.desk.let_pass(1)
         assert after.kept == {}
+
+
+async def test_who_is_to_be_called_back_later_is_not_before_also_after_a_restart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = Notes()
+    async with centre(tmp_path, monkeypatch, devices=(A,), notes=before) as desk:
+        at = desk.desk.controller.clock() + timedelta(seconds=600)
+        key, _ = desk.queues.ask_call_back("10002", "sales", priority=9, not_before=at)
+        (facts,) = [each for each in desk.queues.facts() if each.settings.code == "sales"]
+        (waits,) = facts.calls
+        assert (waits.caller, waits.call_back, waits.priority) == ("10002", key, 9)
+        assert waits.not_before is not None
+        assert abs((waits.not_before - at).total_seconds()) < 0.01
+        await desk.desk.let_pass(60)
+        assert desk.exchange.open_legs == []
+    (kept,) = before.kept.values()
+    assert kept.not_before == at
+    async with centre(tmp_path, monkeypatch, devices=(A,), notes=Notes(before.kept)) as desk:
+        left_s = (at - desk.desk.controller.clock()).total_seconds()
+        await desk.desk.let_pass(left_s - 1)
+        assert desk.exchange.open_legs == []
+        await desk.desk.let_pass(2)
+        await rings(desk, A)
+
+
+async def test_who_was_called_back_in_vain_rests_after_a_restart_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = Notes()
+    async with centre(tmp_path, monkeypatch, devices=(A,), notes=before) as desk:
+        desk.queues.ask_call_back("10002", "sales")
+        phone = await rings(desk, A)
+        phone.answer()
+        far = await desk.exchange.placed("10002")
+        far.refuse(Cause.BUSY)
+        phone.hang_up()
+        await desk.desk.let_pass(1)
+        (kept,) = before.kept.values()
+        now = desk.desk.controller.clock()
+        assert kept.not_before is not None
+        rests_s = (kept.not_before - now).total_seconds()
+        assert 0 < CALL_BACK_AGAIN_S - rests_s < 5
+    async with centre(tmp_path, monkeypatch, devices=(A,), notes=Notes(before.kept)) as desk:
+        left_s = (kept.not_before - desk.desk.controller.clock()).total_seconds()
+        await desk.desk.let_pass(left_s - 1)
+        assert desk.exchange.open_legs == []
+        await desk.desk.let_pass(2)
+        await rings(desk, A)
+
+
+async def test_a_call_back_is_withdrawn_unless_it_rings_for_him(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notes = Notes()
+    async with centre(tmp_path, monkeypatch, devices=(A,), notes=notes) as desk:
+        desk.exchange.no_auto_answer.add(A)
+        key, _ = desk.queues.ask_call_back("10002", "sales")
+        await rings(desk, A)
+        with pytest.raises(CommandRejected, match="rings for him at 6001"):
+            desk.queues.withdraw_call_back("sales", key)
+        await desk.desk.let_pass(SALES.ring_s + 1)
+        with pytest.raises(CommandRejected, match="no such call-back waits in talk"):
+            desk.queues.withdraw_call_back("talk", key)
+        desk.queues.withdraw_call_back("sales", key)
+        assert notes.kept == {}
+        await desk.desk.let_pass(SALES.rest_s + SALES.ring_s)
+        assert desk.exchange.open_legs == []
+        assert outcomes(desk) == {"withdrawn": 1}
+        with pytest.raises(CommandRejected, match="no such call-back"):
+            desk.queues.withdraw_call_back("sales", key)
+
+
+@pytest.mark.parametrize(
+    ("queue", "changes", "reason"),
+    [
+        ("gone", {}, "unknown_queue"),
+        ("sales", {"call_back": False}, "no_call_backs"),
+        ("sales", {"enabled": False}, "no_call_backs"),
+    ],
+)
+async def test_who_can_not_be_called_back_is_refused(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    queue: str,
+    changes: dict[str, bool],
+    reason: str,
+) -> None:
+    sales = replace(SALES, **changes)  # type: ignore[arg-type]  # switches
+    async with centre(tmp_path, monkeypatch, (sales,)) as desk:
+        with pytest.raises(CommandRejected) as rejected:
+            desk.queues.ask_call_back("10002", queue)
+        assert rejected.value.reason == reason
+
+
+async def test_what_has_become_of_todays_calls_is_known_after_a_restart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for count in (1, 2):
+        with OpenState(tmp_path / "days", Day).opened() as days:
+            async with centre(tmp_path, monkeypatch, devices=(A,), days=days) as desk:
+                customer = await calls(desk, "10001")
+                agent = await answered(desk, A)
+                agent.hang_up()
+                customer.hang_up()
+                await desk.desk.let_pass(1)
+                assert outcomes(desk) == {"answered": count}

@@ -632,6 +632,32 @@ class WaitingCall(Struct, frozen=True):
     """Where it rings for him."""
     call_back: bool
     """He is to be called back."""
+    call_back_id: str | None = None
+    """By which that can be withdrawn."""
+    not_before: datetime | None = None
+    """He is not called before; null: as soon as it is his turn."""
+
+
+class AskCallBack(Struct, frozen=True, forbid_unknown_fields=True):
+    """`POST /queues/{queue}/call-backs`."""
+
+    number: DialText
+    """Whom to call, once an agent is there."""
+    not_before: Annotated[datetime, Meta(tz=True)] | None = None
+    """Not to be called before, with its zone; by default as soon as it is his turn."""
+    priority: Annotated[int, Meta(ge=0, le=9)] | None = None
+    """By default that of the queue."""
+
+
+class CallBack(Struct, frozen=True):
+    """201 of `POST /queues/{queue}/call-backs`."""
+
+    call_back_id: str
+    """By which it can be withdrawn."""
+    queue: str
+    number: str
+    not_before: datetime | None
+    priority: int
 
 
 class QueueDay(Struct, frozen=True):
@@ -671,7 +697,7 @@ class Queue(Struct, frozen=True):
     wait_s: float | None
     """How long who comes now may have to wait; null: nobody knows."""
     today: QueueDay
-    """Since midnight (UTC), or since we began."""
+    """Since midnight (UTC), over restarts too."""
 
 
 class Queues(Struct, frozen=True):

@@ -235,6 +235,23 @@ def test_who_comes_when_too_many_wait_is_turned_away() -> None:
     assert [each.ticket for each in waiting.waiting] == [ONE]
 
 
+def test_who_is_to_be_called_back_later_stands_in_nobodys_way_until_then() -> None:
+    later = q.Place(ONE, SALES, 0, not_before=100)
+    told = {"announce_every_s": 10, "most_waiting": 1}
+    waiting, actions = q.resume(busy(state(member(A), **told), A), later, 0)
+    assert actions == ()
+    assert q.deadline(waiting) == 100
+    waiting, actions = q.enter(waiting, TWO, SALES, 1)
+    assert actions == (), "the queue has room for one"
+    assert waiting.waiting_in(SALES)[1].began_at == 1
+    waiting, actions = q.settle(waiting, 11)
+    assert actions == (Announce(TWO, 1, None),)
+    assert q.seen(waiting, [member(A)], 99)[1] == (Offer(TWO, A),)
+    waiting, actions = q.settle(waiting, 100)
+    assert actions == (Announce(TWO, 2, None),)
+    assert q.seen(waiting, [member(A)], 101)[1] == (Offer(ONE, A),)
+
+
 def test_who_has_waited_for_too_long_goes_on_and_keeps_when_he_came() -> None:
     over = Overflow(after_s=30, queue=HELP)
     waiting = entered(busy(state(member(A), overflow=over), A), ONE)
