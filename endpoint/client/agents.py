@@ -10,29 +10,18 @@ from urllib.parse import quote, urlencode
 import aiohttp
 import msgspec
 
+from endpoint.client.frames import FramesOf
 from endpoint.gateways.native import agentmessages as wire
 
 T = TypeVar("T", bound=msgspec.Struct)
 
 
-class AgentFrames:
-    """The frames of an agent's WebSocket. Giving up waiting for one loses none."""
+class AgentFrames(FramesOf[wire.AgentFrame]):
+    """The frames of an agent's WebSocket; they end with the session, or where another has it."""
 
-    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
-        self._socket = socket
-        self._decoder: msgspec.json.Decoder[wire.AgentFrame] = msgspec.json.Decoder(
-            wire.AgentSnapshot | wire.AgentEventFrame | wire.CredentialsExpiring
-        )
-
-    def __aiter__(self) -> AgentFrames:
-        return self
-
-    async def __anext__(self) -> wire.AgentFrame:
-        """The next frame; it ends with the session, or when another client has that, or we go."""
-        message = await self._socket.receive()
-        if message.type is aiohttp.WSMsgType.TEXT:
-            return self._decoder.decode(message.data)
-        raise StopAsyncIteration
+    decoder = msgspec.json.Decoder(
+        wire.AgentSnapshot | wire.AgentEventFrame | wire.CredentialsExpiring
+    )
 
 
 class Asks(Protocol):

@@ -18,6 +18,7 @@ import msgspec
 from endpoint.client.agents import AgentRequests
 from endpoint.client.directory import DirectoryRequests
 from endpoint.client.errors import EndpointUnreachable, RequestRefused
+from endpoint.client.frames import FramesOf
 from endpoint.client.plan import PlanRequests
 from endpoint.client.tokens import TokenRequests
 from endpoint.client.webhooks import WebhookRequests
@@ -31,24 +32,10 @@ _ATTEMPTS = 2
 _NOT_KEYED = re.compile("|".join(re.sub(r"\{\w+\}", "[^/]+", path) for path in NOT_KEYED))
 
 
-class Frames:
+class Frames(FramesOf[wire.Frame]):
     """The frames of one event WebSocket. Giving up waiting for one loses none."""
 
-    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
-        self._socket = socket
-        self._decoder: msgspec.json.Decoder[wire.Frame] = msgspec.json.Decoder(
-            wire.Snapshot | wire.EventFrame | wire.CredentialsExpiring
-        )
-
-    def __aiter__(self) -> Frames:
-        return self
-
-    async def __anext__(self) -> wire.Frame:
-        """The next frame; the iteration ends when the endpoint says goodbye, or is gone."""
-        message = await self._socket.receive()
-        if message.type is aiohttp.WSMsgType.TEXT:
-            return self._decoder.decode(message.data)
-        raise StopAsyncIteration
+    decoder = msgspec.json.Decoder(wire.Snapshot | wire.EventFrame | wire.CredentialsExpiring)
 
 
 class EndpointClient(

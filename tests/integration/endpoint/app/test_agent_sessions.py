@@ -18,6 +18,7 @@ from endpoint.client.client import EndpointClient
 from endpoint.client.errors import RequestRefused
 from endpoint.gateways.native import agentmessages as wire
 from endpoint.gateways.native import directorymessages as directory
+from endpoint.gateways.native.messages import API
 
 from .conftest import Desk, configuration
 
@@ -267,3 +268,23 @@ async def test_a_monitor_sees_no_more_of_an_agent_who_goes_to_another_department
             await client.set_ready("1001")
             assert (await socket.receive()).type is aiohttp.WSMsgType.CLOSE
             assert socket.close_code == 1008
+
+
+async def test_a_client_knows_why_its_events_have_ended(client: EndpointClient, desk: Desk) -> None:
+    issued = await client.add_program("soon-over", ["calls:read", "agents:read"])
+    async with (
+        EndpointClient(
+            desk.url.removesuffix(API), issued.access_token, ssl_context=desk.trust
+        ) as program,
+        program.events() as events,
+        program.agent_events("1001") as frames,
+        asyncio.timeout(PATIENCE_S),
+    ):
+        await anext(events)
+        await first(frames)
+        assert (events.close_code, frames.close_code) == (None, None)
+        await client.revoke_token(issued.token)
+        for each in (events, frames):
+            with pytest.raises(StopAsyncIteration):
+                await anext(each)
+        assert (events.close_code, frames.close_code) == (4401, 4401)
