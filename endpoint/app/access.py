@@ -17,6 +17,7 @@ from multidict import CIMultiDict
 
 from endpoint.agents.identity import INSTALLATION, Identity
 from endpoint.app.settings import ORIGIN
+from endpoint.errors import EndpointError
 from endpoint.gateways.native.messages import API, BEARER_SUBPROTOCOL, Refused
 from endpoint.gateways.native.operations import OPEN
 
@@ -53,11 +54,22 @@ def identity_of(request: web.Request) -> Identity:
     return request[IDENTITY]
 
 
+class CredentialsUnavailable(EndpointError):
+    """What a token proves can't be said now; the text is for who asks."""
+
+    def __init__(self, text: str, retry_after_s: float) -> None:
+        super().__init__(text)
+        self.retry_after_s = retry_after_s
+
+
 class Credentials(Protocol):
     """Who knows what a token proves, beside that of the installation."""
 
     async def identify(self, token: str) -> Identity | None:
-        """Whose it is; None where it proves nothing, or no longer. Raises StorageError."""
+        """Whose it is; None where it proves nothing, or no longer.
+
+        Raises StorageError, CredentialsUnavailable.
+        """
 
     def resembles(self, token: str) -> bool:
         """Whether it looks like one of these, perhaps over by now: too long to be guessed."""
@@ -124,7 +136,15 @@ class Access:
             text = f"too many wrong tokens from here; wait {wait} s"
             return refusal(429, Refused("too_many_attempts", text), {hdrs.RETRY_AFTER: wait})
         for token in given:
-            if (identity := await self._identity(token)) is not None:
+            try:
+                identity = await self._identity(token)
+            except CredentialsUnavailable as error:
+                wait = str(math.ceil(error.retry_after_s))
+                text = f"{error}; ask again in {wait} s, the endpoint's log says why"
+                log.warning("request refused", reason=str(error), path=request.path, source=source)
+                unavailable = Refused("credentials_unavailable", text)
+                return refusal(503, unavailable, {hdrs.RETRY_AFTER: wait})
+            if identity is not None:
                 request[IDENTITY] = identity
                 return None
         self._wrong[source] += any(self._is_guess(token) for token in given)

@@ -18,6 +18,7 @@ from jwt import PyJWK, PyJWKSet
 from endpoint.agents.directory import Directory
 from endpoint.agents.identity import OF_ROLE, Identity, of_agent
 from endpoint.agents.model import AgentId, Role
+from endpoint.app.access import CredentialsUnavailable
 from endpoint.app.credentialsettings import JwtSettings
 
 log = structlog.get_logger(__name__)
@@ -37,17 +38,23 @@ class Keys:
         self._keys: Mapping[str, PyJWK] = {}
         self._fresh_until = float("-inf")
         self._asked_at = float("-inf")
+        self._trouble = ""
+        """Why the last look failed."""
         self._fetching = asyncio.Lock()
 
     async def find(self, kid: str) -> PyJWK | None:
-        """The key of that name; None where there is none."""
+        """The key of that name; None where there is none. Raises CredentialsUnavailable."""
+        if self._fetching.locked() and (known := self._keys.get(kid)) is not None:
+            return known  # a provider that is slow must not have everybody wait
         async with self._fetching:
-            now = self._clock()
+            now, settings = self._clock(), self._settings
             is_old = now >= self._fresh_until or (kid not in self._keys)
             # Who shows a made-up name must not have us ask the provider each time.
-            if is_old and now >= self._asked_at + self._settings.refetch_s:
+            if is_old and now >= self._asked_at + settings.refetch_s:
                 self._asked_at = now
                 await self._read(now)
+        if kid not in self._keys and self._trouble:
+            raise CredentialsUnavailable("the keys of JWTs can't be read now", settings.refetch_s)
         return self._keys.get(kid)
 
     async def _read(self, now: float) -> None:
@@ -56,8 +63,10 @@ class Keys:
             keys = PyJWKSet.from_json(octets.decode()).keys
         except (OSError, ValueError, TimeoutError, aiohttp.ClientError, jwt.PyJWTError) as error:
             # Those that we have may still do: the provider's trouble logs nobody out at once.
-            log.warning("keys of JWTs can't be read", reason=str(error) or type(error).__name__)
+            self._trouble = str(error) or type(error).__name__
+            log.warning("keys of JWTs can't be read", reason=self._trouble)
             return
+        self._trouble = ""
         self._keys = {key.key_id: key for key in keys if key.key_id is not None}
         self._fresh_until = now + self._settings.cache_s
 
@@ -106,7 +115,10 @@ class JwtCredentials:
         self._keys = keys or Keys(settings)
 
     async def identify(self, token: str) -> Identity | None:
-        """See `Credentials`. What is wrong with one is in the log, without the token."""
+        """See `Credentials`. What is wrong with one is in the log, without the token.
+
+        Raises CredentialsUnavailable.
+        """
         if not self._settings.issuer or token.count(".") != 2 or len(token) > _LONGEST:
             return None
         try:
