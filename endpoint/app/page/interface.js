@@ -56,7 +56,7 @@ function bodies(content) {
 }
 
 function operation(method, path, told) {
-  const lines = [made("p", `${told.summary}. ${told.description}`)];
+  const lines = [made("p", [told.summary, told.description].filter(Boolean).join(". "))];
   for (const each of told.parameters)
     lines.push(made("p", "", made("code", each.name), ` ${each.in}: ${each.description ?? ""} `, ...kind(each.schema)));
   if (told.requestBody) lines.push(made("p", "body: ", ...bodies(told.requestBody.content)));
@@ -80,6 +80,29 @@ async function read(name) {
   return answer.json();
 }
 
+// A channel of a WebSocket, with the frames that it brings.
+function channel(told, messages) {
+  const lines = [made("p", told.description)];
+  for (const [name, field] of Object.entries(told.bindings.ws.query.properties))
+    lines.push(made("p", "", made("code", name), ` query: ${field.description} `, ...kind(field)));
+  for (const reference of Object.values(told.messages)) {
+    const frame = messages[named(reference.$ref)];
+    lines.push(made("p", `${frame.title}: `, ...kind(frame.payload)));
+  }
+  const title = made("summary", "", made("code", `WebSocket ${told.address}`), ` ${told.description}`);
+  return made("details", "", title, ...lines);
+}
+
+// A part of the document, that the contents lead to.
+function part(section, id, title, ...inside) {
+  const heading = made("h2", title);
+  heading.id = id;
+  document.querySelector(section).append(heading, ...inside);
+  const link = made("a", title);
+  link.href = `#${id}`;
+  document.querySelector("#contents").append(link, " ");
+}
+
 async function show() {
   const [open, events] = await Promise.all([read("openapi"), read("asyncapi")]);
   const groups = new Map();
@@ -88,12 +111,17 @@ async function show() {
       const group = groups.get(told.tags[0]) ?? [];
       groups.set(told.tags[0], [...group, operation(method, path, told)]);
     }
-  const operations = document.querySelector("#operations");
-  operations.replaceChildren();
-  for (const [tag, found] of groups) operations.append(made("h2", tag), ...found);
+  document.querySelector("#operations").replaceChildren();
+  for (const [tag, found] of groups) part("#operations", `about-${tag}`, tag, ...found);
+  const told = Object.entries(open.webhooks).flatMap(([name, methods]) =>
+    Object.entries(methods).map(([method, each]) => operation(method, name, each)),
+  );
+  part("#webhooks", "about-what-webhooks-are-told", "What webhooks are told", ...told);
+  const channels = Object.values(events.channels).map((each) => channel(each, events.components.messages));
+  part("#events", "about-events", "Events", ...channels);
   const schemas = { ...open.components.schemas, ...events.components.schemas };
-  const told = Object.entries(schemas).sort(([one], [other]) => one.localeCompare(other));
-  document.querySelector("#messages").append(made("h2", "Messages"), ...told.map(([name, each]) => message(name, each)));
+  const sorted = Object.entries(schemas).sort(([one], [other]) => one.localeCompare(other));
+  part("#messages", "about-messages", "Messages", ...sorted.map(([name, each]) => message(name, each)));
 }
 
 show().catch((error) => {
