@@ -43,19 +43,18 @@ class Scope(StrEnum):
 
 
 ALL_SCOPES = frozenset(Scope)
-OF_ROLE = {
-    Role.AGENT: frozenset(
-        {Scope.CALLS_READ, Scope.CALLS_WRITE, Scope.AGENTS_READ, Scope.AGENTS_WRITE}
-    ),
-    Role.MONITOR: frozenset(
-        {Scope.CALLS_READ, Scope.CALLS_WRITE, Scope.AGENTS_READ, Scope.AGENTS_WRITE}
-    ),
-    Role.ADMINISTRATOR: ALL_SCOPES,
-}
-"""The most that a role ever has; a token may have less.
-
-Records and recordings name devices, not who was logged on there: they are for administrators.
-"""
+_AT_WORK = frozenset(
+    {
+        Scope.CALLS_READ,
+        Scope.CALLS_WRITE,
+        Scope.AGENTS_READ,
+        Scope.AGENTS_WRITE,
+        Scope.RECORDS_READ,
+        Scope.RECORDINGS_READ,
+    }
+)
+OF_ROLE = {Role.AGENT: _AT_WORK, Role.MONITOR: _AT_WORK, Role.ADMINISTRATOR: ALL_SCOPES}
+"""The most that a role ever has; a token may have less."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,6 +38,8 @@ BATCH = 50
 """Things that are brought in together, where the database is fast enough for that."""
 RETRY_S = 1.0
 """How long to wait before a database that refused is asked again."""
+SETTLE_S = 0.5
+"""How long a reader waits for records that are on their way into the database."""
 FAREWELL_S = 5.0
 """How long leaving waits for the database; what it does not take then stays in the file."""
 RESERVE_BYTES = 2**20

@@ -41,6 +41,7 @@ Data = Annotated[
     list[str] | None, typer.Option(metavar="KEY=TEXT", help="Carries that; repeatable.")
 ]
 Interaction = Annotated[str, typer.Option(help="Of the same interaction.")]
+AgentOption = Annotated[str, typer.Option("--agent", help="Had part in it.")]
 Query = list[tuple[str, str]]
 
 
@@ -56,6 +57,7 @@ def list_calls(
     minimum: Minimum = None,
     data: Data = None,
     interaction: Interaction = "",
+    agent: AgentOption = "",
     limit: Annotated[int, typer.Option(help="So many at most.", min=1, max=1000)] = 20,
     after: Annotated[str, typer.Option(help="`next` of the page before.")] = "",
     config: ConfigFile = None,
@@ -63,9 +65,8 @@ def list_calls(
 ) -> None:
     """Calls that are over, the latest first."""
     output = Output(as_json)
-    query = _query(
-        since, until, device, number, cause, direction, established, minimum, data, interaction
-    )
+    query = _query(since, until, device, number, cause, direction, established, minimum, data)
+    query += _named(interaction=interaction, agent=agent)
     query += [("limit", str(limit)), *([("after", after)] if after else [])]
     page = answered(output, config, lambda client: client.records(query))
     table = listed("call", "began", "from", "to", "talked", "cause", "SIP", right=("talked", "SIP"))
@@ -150,6 +151,7 @@ def export(
     minimum: Minimum = None,
     data: Data = None,
     interaction: Interaction = "",
+    agent: AgentOption = "",
     config: ConfigFile = None,
     as_json: Json = False,
 ) -> None:
@@ -161,9 +163,8 @@ def export(
         kind = ExportFormat.CSV if file is None else ends.get(file.suffix)
     if kind is None:
         raise typer.BadParameter(f"expected a name in {' or '.join(ends)}", param_hint="FILE")
-    query = _query(
-        since, until, device, number, cause, direction, established, minimum, data, interaction
-    )
+    query = _query(since, until, device, number, cause, direction, established, minimum, data)
+    query += _named(interaction=interaction, agent=agent)
     query.append(("format", kind))
 
     async def main() -> int:
@@ -197,7 +198,6 @@ def _query(
     established: bool | None,
     minimum_s: float | None,
     data: list[str] | None,
-    interaction: str,
 ) -> Query:
     words = {
         "since": moment(since, "--since"),
@@ -208,10 +208,12 @@ def _query(
         "direction": direction,
         "established": "" if established is None else str(established).lower(),
         "minimum_s": "" if minimum_s is None else f"{minimum_s:g}",
-        "interaction": interaction,
     }
-    query = [(name, word) for name, word in words.items() if word]
-    return query + [("data", each) for each in data or []]
+    return _named(**words) + [("data", each) for each in data or []]
+
+
+def _named(**words: str) -> Query:
+    return [(name, word) for name, word in words.items() if word]
 
 
 def moment(word: str | None, hint: str) -> str:

@@ -42,6 +42,7 @@ COLUMNS: dict[str, Callable[[CallRecord], object]] = {
     "releasing_device": lambda record: record.ending.releasing_device,
     "text": lambda record: record.ending.text,
     "devices": lambda record: " ".join(each.device for each in record.connections),
+    "agents": lambda record: " ".join(each.agent for each in record.connections if each.agent),
     "steps": lambda record: "; ".join(
         f"{each.kind} {each.by} → {each.to}" for each in record.steps
     ),

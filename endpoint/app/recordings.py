@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -12,9 +13,12 @@ from pathlib import Path
 import structlog
 from aiohttp import hdrs, web
 
-from endpoint.app.access import refusal
+from endpoint.agents.identity import Identity
+from endpoint.app.access import identity_of, refusal
 from endpoint.app.bodies import BadRequest, json_answer
+from endpoint.app.journal import SETTLE_S, RecordJournal
 from endpoint.app.openstate import OpenState
+from endpoint.app.rights import Rights
 from endpoint.audio.wav import HEADER_SIZE, header_of
 from endpoint.errors import MediaError, StorageError
 from endpoint.gateways.native import messages as wire
@@ -22,6 +26,7 @@ from endpoint.legs.base import RecordingId
 from endpoint.legs.recordings import FileState, RecordedFile, RecordingSettings, recovered
 from endpoint.media.recordingmessages import Format
 from endpoint.media.sealed import SealedReader
+from endpoint.storage.calls import RecordFilter, StoredCallRecords
 from endpoint.storage.recordings import StoredRecordings
 
 log = structlog.get_logger(__name__)
@@ -60,14 +65,22 @@ class RecordingArchive:
         return self._expected.get(RecordingId(recording)) or await self.store.get(recording)
 
     async def find(
-        self, *, call: str = "", state: FileState | None = None, limit: int = 100
+        self,
+        *,
+        call: str = "",
+        state: FileState | None = None,
+        agents: Iterable[str] | None = None,
+        limit: int = 100,
     ) -> list[RecordedFile]:
         """The latest of a call or of its interaction, or in a state; newest first.
 
-        Raises StorageError.
+        `agents`: of calls that are over, which one of these had part in; None: of all. Raises
+        StorageError.
         """
+        found = await self.store.find(call=call, state=state, agents=agents, limit=limit)
+        if agents is not None:
+            return list(found)
         expected = {**self._expected}
-        found = await self.store.find(call=call, state=state, limit=limit)
         files = [file for file in found if file.recording not in expected]
         files += [
             file
@@ -129,6 +142,9 @@ class RecordingRoutes:
     """Handlers over the archive, below `/api/v1/recordings`."""
 
     archive: RecordingArchive
+    records: StoredCallRecords
+    journal: RecordJournal
+    rights: Rights
 
     def routes(self) -> list[web.RouteDef]:
         """Method, path, handler."""
@@ -148,9 +164,13 @@ class RecordingRoutes:
             raise _bad("state", ", ".join(FileState))
         if not (re.fullmatch("[0-9]{1,4}", limit) and 1 <= int(limit) <= 1000):
             raise _bad("limit", "1 to 1000")
+        agents = self.rights.agents_of(identity_of(request))
+        if agents is not None:
+            await self.journal.settled(SETTLE_S)
         files = await self.archive.find(
             call=query.get("call", ""),
             state=FileState(state) if state else None,
+            agents=agents,
             limit=int(limit),
         )
         return json_answer(wire.Recordings([encode_recording(file) for file in files]))
@@ -190,9 +210,18 @@ class RecordingRoutes:
 
     async def _file(self, request: web.Request) -> RecordedFile:
         file = await self.archive.get(request.match_info["recording"])
-        if file is None:
+        if file is None or not await self._is_shown(identity_of(request), file):
             raise BadRequest(404, wire.Refused("unknown_recording", "no such recording"))
         return file
+
+    async def _is_shown(self, identity: Identity, file: RecordedFile) -> bool:
+        """Whether it may act about somebody who is in that call, or was."""
+        agents = self.rights.agents_of(identity)
+        if agents is None or self.rights.sees_call(identity, file.call):
+            return True
+        await self.journal.settled(SETTLE_S)
+        wanted = RecordFilter(call=file.call, agents=agents)
+        return bool((await self.records.search(wanted, limit=1)).records)
 
     async def _unsealed(
         self, request: web.Request, file: RecordedFile, path: Path, headers: dict[str, str]

@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Iterable, Mapping
+from dataclasses import dataclass, replace
 from datetime import datetime
 from math import isfinite
 from typing import TypeVar
 
 from aiohttp import web
 
-from endpoint.app.access import refusal
+from endpoint.app.access import identity_of, refusal
 from endpoint.app.bodies import BadRequest, json_answer
-from endpoint.app.journal import RecordJournal
+from endpoint.app.journal import SETTLE_S, RecordJournal
 from endpoint.app.recordexport import TYPES, ExportFormat, heading, lines
 from endpoint.app.recordings import RecordingArchive, encode_recording
+from endpoint.app.rights import Rights
 from endpoint.callcontrol.explanation import explain
-from endpoint.callcontrol.model import CallDirection
+from endpoint.callcontrol.model import CallDirection, CallRecord
 from endpoint.gateways.native import messages as wire
 from endpoint.legs.base import Cause
 from endpoint.storage.calls import LARGEST_PAGE, BadCursor, RecordFilter, StoredCallRecords
 
 T = TypeVar("T")
-SETTLE_S = 0.5
-"""How long a reader waits for records that are on their way into the database."""
 _PAGE = 100
 _EXPORTED_AT_ONCE = 500
 _LONGEST = 256
@@ -38,6 +37,7 @@ class RecordRoutes:
     records: StoredCallRecords
     journal: RecordJournal
     recordings: RecordingArchive
+    rights: Rights
 
     def routes(self) -> list[web.RouteDef]:
         """Method, path, handler."""
@@ -50,7 +50,7 @@ class RecordRoutes:
     async def search(self, request: web.Request) -> web.Response:
         """`GET /records`."""
         asked = _asked(request, ("limit", "after"))
-        wanted = record_filter(asked)
+        wanted = self._wanted(request, asked)
         limit = _number(asked.one("limit"), "limit", 1, LARGEST_PAGE)
         await self.journal.settled(SETTLE_S)
         try:
@@ -66,18 +66,26 @@ class RecordRoutes:
     async def record(self, request: web.Request) -> web.Response:
         """`GET /records/{call}`."""
         await self.journal.settled(SETTLE_S)
+        agents = self.rights.agents_of(identity_of(request))
         found = await self.records.read(request.match_info["call"])
-        if found is None:
+        if found is None or not (agents is None or had_part(found, agents)):
             text = "no call that is over has this name"
             return refusal(404, wire.Refused("unknown_call", text))
-        files = await self.recordings.find(call=found.call)
+        files = await self.recordings.find(call=found.call, agents=agents)
         recorded = [encode_recording(file) for file in files]
         return json_answer(wire.RecordFound(found, explain(found), recorded))
+
+    def _wanted(self, request: web.Request, asked: Asked) -> RecordFilter:
+        """What a query looks for, of what who asks may see. Raises `BadRequest`."""
+        wanted, mine = record_filter(asked), self.rights.agents_of(identity_of(request))
+        if mine is None:
+            return wanted
+        return replace(wanted, agents=mine if wanted.agents is None else mine & wanted.agents)
 
     async def export(self, request: web.Request) -> web.StreamResponse:
         """`GET /records/export`: as many as there are, in pieces."""
         asked = _asked(request, ("format",))
-        wanted = record_filter(asked)
+        wanted = self._wanted(request, asked)
         kind = _of(ExportFormat, asked.one("format") or "csv", "format")
         await self.journal.settled(SETTLE_S)
         page = await self.records.search(wanted, limit=_EXPORTED_AT_ONCE)
@@ -98,6 +106,11 @@ class RecordRoutes:
         return answer
 
 
+def had_part(record: CallRecord, agents: Container[str]) -> bool:
+    """Whether one of these agents was in a call."""
+    return any(each.agent in agents for each in record.connections)
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
     """What a query says, by its names."""
@@ -114,7 +127,7 @@ class Asked:
 
 _NAMES = (
     *("since", "until", "device", "number", "cause", "direction", "established", "minimum_s"),
-    *("data", "call", "interaction"),
+    *("data", "call", "interaction", "agent"),
 )
 
 
@@ -148,6 +161,7 @@ def record_filter(asked: Asked) -> RecordFilter:
         data=tuple(map(_datum, asked.words.get("data", []))),
         call=asked.one("call") or "",
         interaction=asked.one("interaction") or "",
+        agents=None if (agent := asked.one("agent")) is None else frozenset((agent,)),
     )
 
 

@@ -42,6 +42,8 @@ class Rights:
     """Devices of ours that are in a call now."""
     agent: Callable[[AgentId], Agent | None]
     """As the directory has it."""
+    agents: Callable[[], Iterable[Agent]] = tuple
+    """All of them."""
 
     def may_act(self, identity: Identity, device: str) -> bool:
         """Whether it may see a device's calls, and command in its name.
@@ -68,6 +70,12 @@ class Rights:
         if identity.role is Role.ADMINISTRATOR:
             return True
         return any(self.may_act(identity, device) for device in self.parties(call))
+
+    def agents_of(self, identity: Identity) -> frozenset[str] | None:
+        """Whose past calls it may see; None: everybody's, and those that nobody had."""
+        if identity.role is Role.ADMINISTRATOR:
+            return None
+        return frozenset(each.id for each in self.agents() if identity.is_about(each))
 
     def check(self, request: web.Request, operation: Operation) -> None:
         """Raises `BadRequest` where who asks may not. What the body says is judged with it."""

@@ -53,7 +53,7 @@ def routes(
             endpoint.roster, agents, client, patience_s, endpoint.agent_journal.states
         ).routes(),
         *AgentSocket(endpoint.roster, agents, client, endpoint.live).routes(),
-        *RecordRoutes(endpoint.records, endpoint.journal, endpoint.recordings).routes(),
+        *RecordRoutes(endpoint.records, endpoint.journal, endpoint.recordings, rights).routes(),
         *BanRoutes(endpoint.server).routes(),
         *TokenRoutes(endpoint.tokens, patience_s).routes(),
         *WebhookRoutes(endpoint.webhooks, patience_s).routes(),
@@ -64,7 +64,7 @@ def routes(
             endpoint.server, view.directory, leg_settings(config).domain, patience_s
         ).routes(),
         *SoundRoutes(exchange.sounds, patience_s).routes(),
-        *RecordingRoutes(endpoint.recordings).routes(),
+        *RecordingRoutes(endpoint.recordings, endpoint.records, endpoint.journal, rights).routes(),
         *MediaRoutes(view, exchange.browsers, patience_s).routes(),
         *ProgramRoutes(view, exchange.leg, patience_s).routes(),
         *events.routes(),

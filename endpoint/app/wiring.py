@@ -298,7 +298,8 @@ class Endpoint:
         self.directory_book.in_use.watch(self.live.changed)
         await enter(running(self.supervision.keep("live sockets", self.live.watch)))
         agents = AgentView(self.roster, NativeView(self.controller, self.exchange, directory))
-        rights = Rights(self.occupants, self._parties, self.directory_book.in_use.agent)
+        known = self.directory_book.in_use
+        rights = Rights(self.occupants, self._parties, known.agent, known.agents)
         store, keep = StoredWebhooks(self.database), self.supervision.keep
         self.webhooks = await enter(Webhooks(store, config.webhooks, agents, rights, keep=keep))
         await self.http.listen(routes(self, agents, rights, traces))
@@ -476,6 +477,7 @@ class Endpoint:
                             rules(config.supervision, config.pickup_group), self.occupants
                         ),
                         recording=recording_rules(config.recording),
+                        agent_at=self._agent_at,
                     ),
                     dials=DialLimits(config.calls.dials_per_minute, config.calls.at_once),
                     dials_of=dial_limits(config),
@@ -526,6 +528,10 @@ class Endpoint:
             )
         )
         await enter(self.ivrs.serve(self.controller, self.queues, self.supervision.keep))
+
+    def _agent_at(self, device: DeviceId) -> str:
+        agent = self.occupants.agent_at(device)
+        return "" if agent is None else agent.id
 
     async def _is_seat(self, directory: Directory, device: DeviceId) -> bool:
         """Whether somebody can work at a device of ours: nobody sits at an IVR."""

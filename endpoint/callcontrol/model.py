@@ -13,9 +13,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import NewType
 
-from endpoint.callcontrol.permissions import Permissions, Rules
-from endpoint.callcontrol.recordingrules import RecordingRules
-from endpoint.callcontrol.recordingrules import Rules as RulesOfRecording
+from endpoint.callcontrol.callsettings import CallSettings as CallSettings
 from endpoint.legs.base import (
     Announcement,
     Cause,
@@ -215,24 +213,6 @@ class Moments:
 
 
 @dataclass(frozen=True, slots=True)
-class CallSettings:
-    """How long call control waits, and whom it lets have part in calls of others."""
-
-    no_answer_s: float = 60.0
-    """How long a leg may ring."""
-    park_s: float = 120.0
-    """How long a call may be parked before it rings where it was parked from."""
-    refer_s: float = 120.0
-    """How long a far end that transfers may take to tell what came of it."""
-    failure_tone_s: float = 3.0
-    """How long a caller hears the busy tone when the call failed."""
-    permissions: Permissions = field(default_factory=Rules)
-    """Who may supervise whom, and pick up where; by default nobody."""
-    recording: RecordingRules = field(default_factory=RulesOfRecording)
-    """Which calls are recorded by themselves; by default none."""
-
-
-@dataclass(frozen=True, slots=True)
 class Timer:
     """One deadline; each leg has at most one of a kind, in each call."""
 
@@ -326,6 +306,8 @@ class Connection:
     """How it ended; none while it lives."""
     from_outside: bool = False
     """It is that of a caller from outside, whose number nobody has proven."""
+    agent: str = ""
+    """Who worked at the device when it came into the call; given by `Turn.add`."""
     moments: Moments | None = None
     """When it became what; kept by `Turn`."""
 
@@ -571,6 +553,8 @@ class ConnectionRecord:
     """When it became what; none in records of versions that did not keep it."""
     quality: LegQuality | None = None
     """What its audio was like, by the last figures; none where nothing was counted."""
+    agent: str = ""
+    """Who was logged on at the device when it came into the call."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -163,10 +163,17 @@ class Turn:
     def add(self, call: CallId, connection: Connection) -> Connection:
         """Take somebody into a call, and give his connection its name there."""
         old = self.call(call)
-        number = ConnectionId(len(old.connections) + 1)
-        connection = replace(connection, id=number, moments=self._moments(connection))
+        connection = replace(
+            connection,
+            id=ConnectionId(len(old.connections) + 1),
+            moments=self._moments(connection),
+            agent=self._agent_at(connection.device),
+        )
         self.put_call(replace(old, connections=(*old.connections, connection)))
         return connection
+
+    def _agent_at(self, device: DeviceId | None) -> str:
+        return "" if device is None else self.state.settings.agent_at(device)
 
     def _moments(self, connection: Connection, before: Connection | None = None) -> Moments:
         known = None if before is None else before.moments
@@ -466,6 +473,7 @@ def call_record(interaction: InteractionId, call: Call) -> CallRecord:
                 from_outside=each.from_outside,
                 participation=each.participation,
                 moments=each.moments,
+                agent=each.agent,
             )
             for each in call.connections
         ),

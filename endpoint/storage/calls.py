@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 from sqlalchemy import (
+    Select,
     and_,
     exists,
     func,
@@ -75,6 +76,8 @@ class RecordFilter:
     """The very call."""
     interaction: str = ""
     """The calls of one interaction."""
+    agents: frozenset[str] | None = None
+    """One of these had part in it, by what was noted then; None: whoever had."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,8 +251,10 @@ def _beside(wanted: RecordFilter, tenant: int) -> Iterable[_Beside]:
         yield _Beside(own, party.record_id, party.tenant_id == tenant)
     if wanted.number:
         begins = _searched(wanted.number)
-        among = and_(party.number >= begins, party.number < _behind(begins))
+        among = and_(party.number >= begins, party.number < _behind(begins), party.kind != "agent")
         yield _Beside(among, party.record_id, party.tenant_id == tenant)
+    if wanted.agents is not None:
+        yield _Beside(_is_of(wanted.agents), party.record_id, party.tenant_id == tenant)
     for key, text in wanted.data:
         same = and_(datum.key == _clean(key), datum.value == _searched(text))
         yield _Beside(same, datum.record_id, datum.tenant_id == tenant)
@@ -257,6 +262,18 @@ def _beside(wanted: RecordFilter, tenant: int) -> Iterable[_Beside]:
         other = aliased(CallRow)
         # Of an interaction there are few, whosever they are; by tenant all would be looked through.
         yield _Beside(other.interaction == _clean(wanted.interaction), other.id, true())
+
+
+def _is_of(agents: Iterable[str]) -> ColumnElement[bool]:
+    party = PartyRow.__table__.c
+    return and_(party.number.in_(map(_searched, agents)), party.kind == "agent")
+
+
+def calls_of(agents: Iterable[str], tenant: int) -> Select[str]:
+    """The names of calls that one of these agents had part in."""
+    party = PartyRow.__table__.c
+    found = select(CallRow.call).join(PartyRow, party.record_id == CallRow.id)
+    return found.where(party.tenant_id == tenant, _is_of(agents))
 
 
 async def _met(session: AsyncSession, beside: _Beside) -> ColumnElement[bool]:
@@ -323,7 +340,9 @@ def _numbers(record: CallRecord) -> set[tuple[str, str]]:
         devices.add(record.calling)
     found = {(record.calling, "calling"), (record.called, "called")}
     found |= {(device, "device") for device in devices}
-    return {(_searched(number), kind) for number, kind in found}
+    parties = {(_searched(number), kind) for number, kind in found}
+    agents = {_searched(each.agent) for each in record.connections if each.agent}
+    return parties | {(agent, "agent") for agent in agents}
 
 
 def _searched(text: str) -> str:

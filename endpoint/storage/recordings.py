@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 import msgspec
@@ -10,6 +10,7 @@ from sqlalchemy import or_, select
 
 from endpoint.legs.recordings import FileState, Pause, RecordedFile
 from endpoint.media.recordingmessages import Format
+from endpoint.storage.calls import calls_of
 from endpoint.storage.database import Database
 from endpoint.storage.schema import RecordingRow
 
@@ -58,9 +59,13 @@ class StoredRecordings:
         call: str = "",
         state: FileState | None = None,
         ended_before: datetime | None = None,
+        agents: Iterable[str] | None = None,
         limit: int = 100,
     ) -> Sequence[RecordedFile]:
-        """The latest of a call or of its interaction, or in a state; newest first."""
+        """The latest of a call or of its interaction, or in a state; newest first.
+
+        `agents`: of calls that are over, which one of these had part in; None: of all.
+        """
         query = select(RecordingRow).where(RecordingRow.tenant_id == self._database.tenant_id)
         if call:
             query = query.where(or_(RecordingRow.call == call, RecordingRow.interaction == call))
@@ -69,6 +74,8 @@ class StoredRecordings:
         if ended_before is not None:
             query = query.where(RecordingRow.ended_at < ended_before)
             query = query.where(RecordingRow.state != str(FileState.DELETED))
+        if agents is not None:
+            query = query.where(RecordingRow.call.in_(calls_of(agents, self._database.tenant_id)))
         query = query.order_by(RecordingRow.started_at.desc(), RecordingRow.id.desc()).limit(limit)
         async with self._database.session() as session:
             return [_file(row) for row in await session.scalars(query)]

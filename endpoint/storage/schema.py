@@ -197,7 +197,8 @@ class PartyRow(Base):
     number: Mapped[str] = mapped_column(SEARCHED)
     """Its beginning, where it is longer than `LONGEST_SEARCHED`."""
     kind: Mapped[str] = mapped_column(String(8))
-    """`calling`, `called`, or `device`: whoever had part in it and is no caller from outside."""
+    """`calling`, `called`; `device`: whoever had part in it and is no caller from outside; `agent`:
+    who was logged on there."""
     tenant_id: Mapped[int]
 
 

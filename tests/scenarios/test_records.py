@@ -294,6 +294,32 @@ async def test_a_transfer_by_the_far_end_is_told() -> None:
     assert steps(record) == [(StepKind.TRANSFER, AGENT, "10010", AGENT, None, None)]
 
 
+async def test_who_worked_at_a_device_when_it_came_into_the_call_is_told() -> None:
+    """Who sits down there later had no part in it: past calls are shown by who had them."""
+    seats = {AGENT: "1001"}
+    settings = CallSettings(agent_at=lambda device: seats.get(device, ""))
+    async with open_desk(ControllerSettings(calls=settings)) as desk:
+        agent, far = await desk.talking()
+        seats |= {AGENT: "1002", COLLEAGUE: "1003", CUSTOMER: "1004"}
+        await desk.transfer(AGENT, COLLEAGUE)
+        far.hang_up()
+        record = await record_of(desk)
+    found = {each.device: each.agent for each in record.connections if not each.from_outside}
+    assert found[DeviceId(AGENT)] == "1001"
+    assert found[DeviceId(COLLEAGUE)] == "1003"
+    assert agent.is_over
+
+
+async def test_a_caller_from_outside_works_nowhere_whatever_number_he_says() -> None:
+    settings = CallSettings(agent_at=lambda device: f"at {device}")
+    async with open_desk(ControllerSettings(calls=settings)) as desk:
+        caller, _ = await desk.coming_in(COLLEAGUE, AGENT)
+        caller.hang_up()
+        record = await record_of(desk)
+    found = {each.device: each.agent for each in record.connections}
+    assert found == {COLLEAGUE: "", AGENT: f"at {AGENT}"}
+
+
 # -- the flow -------------------------------------------------------------------------------------
 
 

@@ -61,6 +61,7 @@ _RECORD_QUERY = (
     Query("data", "KEY=TEXT that it carried.", _DATUM, repeated=True),
     Query("call", "The call itself."),
     Query("interaction", "All calls of an interaction."),
+    Query("agent", "An agent who had part in it."),
 )
 
 _N = CommandName
@@ -217,7 +218,7 @@ RECORDS = (
     _get(
         "/records",
         Scope.RECORDS_READ,
-        Whose.TENANT,
+        Whose.FOUND,
         "Calls that are over, newest first.",
         wire.Records,
         *_RECORD_QUERY,
@@ -227,7 +228,7 @@ RECORDS = (
     _get(
         "/records/export",
         Scope.RECORDS_READ,
-        Whose.TENANT,
+        Whose.FOUND,
         "All of them as a file.",
         "text/csv",
         *_RECORD_QUERY,
@@ -237,7 +238,7 @@ RECORDS = (
     _get(
         "/records/{call}",
         Scope.RECORDS_READ,
-        Whose.TENANT,
+        Whose.FOUND,
         "One call that is over, and why it ended, in words.",
         wire.RecordFound,
         refusals=(404,),
@@ -246,7 +247,7 @@ RECORDS = (
     _get(
         "/recordings",
         Scope.RECORDINGS_READ,
-        Whose.TENANT,
+        Whose.FOUND,
         "The latest recordings.",
         wire.Recordings,
         Query("call", "Of a call, or of its interaction."),
@@ -256,7 +257,7 @@ RECORDS = (
     _get(
         _ONE_RECORDING,
         Scope.RECORDINGS_READ,
-        Whose.TENANT,
+        Whose.FOUND,
         "What is known of a recording.",
         wire.Recording,
         refusals=(404,),
@@ -264,7 +265,7 @@ RECORDS = (
     _get(
         f"{_ONE_RECORDING}/audio",
         Scope.RECORDINGS_READ,
-        Whose.TENANT,
+        Whose.FOUND,
         "Its file, whole or by ranges.",
         "audio/*",
         refusals=(404, 409, 410, 416),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -302,6 +302,64 @@ async def test_an_agent_who_is_taken_out_is_out_at_once(centre: Centre) -> None:
     with pytest.raises(RequestRefused, match="not known"):
         await client.refresh_token(issued.refresh_token)
     await client.remove_from_directory("agents", "1003")
+
+
+async def test_s21_past_calls_and_recordings_are_of_who_had_them(centre: Centre) -> None:
+    """An agent's own, a monitor's departments'; of others none is there, however it is asked."""
+    admin, recordings = centre.desk.client, dict[str, str]()
+    async with admin.events() as frames:
+        await snapshot(frames)
+        for device in ("6001", "6002", "6003"):
+            await admin.record(device, centre.calls[device])
+            started = await until(frames, "RecordingStarted")
+            recordings[device] = str(started.fields["recording"])
+            async with centre.client("agent") as ann:
+                live = ann.recording(recordings[device])
+                assert await refusal(live) == (0 if device == "6001" else 404)
+            await admin.end(device, centre.calls[device])
+            await until(frames, "CallCleared")
+    # Who sits down there afterwards had no part in it.
+    for agent in ("1001", "2001"):
+        await admin.log_off(agent)
+    await admin.log_on("2001", agents.LogOnAgent("6001", keep_logged_on=True))
+    calls = {centre.calls[device] for device in recordings}
+    may_see = {
+        "agent": {"6001"},
+        "monitor": {"6001", "6002"},
+        "administrator": {"6001", "6002", "6003"},
+    }
+    for who, own in may_see.items():
+        own_calls = {centre.calls[device] for device in own}
+        async with centre.client(who) as client:
+            assert {each.call for each in (await client.records()).records} & calls == own_calls
+            assert {each.call for each in await client.recordings()} & calls == own_calls
+            pieces = [piece async for piece in client.exported_records([("format", "jsonl")])]
+            file = b"".join(pieces).decode()
+            assert {call for call in calls if f'"{call}"' in file} == own_calls
+            for device, recording in recordings.items():
+                call, expected = centre.calls[device], 0 if device in own else 404
+                assert await refusal(client.record_of(call)) == expected
+                assert await refusal(client.recording(recording)) == expected
+                assert await refusal(client.recorded_audio(recording)) == expected
+                of_call = await client.recordings(call=call)
+                assert [each.recording for each in of_call] == [recording] * (device in own)
+            of_stranger = (await client.records([("agent", "2001")])).records
+            assert ({each.call for each in of_stranger} & calls) == (
+                {centre.calls["6003"]} if "6003" in own else set()
+            )
+    async with centre.client("monitor") as max_:
+        found = await max_.record_of(centre.calls["6001"])
+        assert [each.agent for each in found.record.connections] == ["1001", ""]
+        assert await refusal(max_.delete_recording(recordings["6001"])) == 403
+
+
+async def refusal(asking: Awaitable[object]) -> int:
+    """By which status it is refused; 0: it is not."""
+    try:
+        await asking
+    except RequestRefused as refused:
+        return refused.status
+    return 0
 
 
 async def socket(centre: Centre, token: str) -> aiohttp.ClientWebSocketResponse:

@@ -8,6 +8,7 @@ import io
 import json
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,10 @@ import msgspec
 import pytest
 
 from endpoint.app.exitcodes import ExitCode
-from endpoint.callcontrol.model import CallRecord
+from endpoint.callcontrol.model import CallRecord, ConnectionRecord, Ending, Side
 from endpoint.client.errors import RequestRefused
 from endpoint.gateways.native import messages as wire
+from endpoint.legs.base import Cause, DeviceId, LegRole
 from tests.unit.endpoint.app.test_journal import NOON, record
 
 from .conftest import Desk
@@ -202,14 +204,18 @@ async def shown(desk: Desk, *arguments: str) -> Any:
 
 
 async def test_the_command_line_lists_explains_and_exports(desk: Desk, tmp_path: Path) -> None:
-    await desk.endpoint.records.write(record("old-1"))
+    ended = Ending(Cause.NORMAL, Side.DEVICE)
+    device = ConnectionRecord(DeviceId("6001"), LegRole.STATION, False, ended, True, agent="1001")
+    await desk.endpoint.records.write(replace(record("old-1"), connections=(device,)))
     call = await over(desk)
     since = (NOON + timedelta(days=1)).date().isoformat()
-    everything, later = await asyncio.gather(
+    everything, of_agent, later = await asyncio.gather(
         shown(desk, "calls", "list"),
+        shown(desk, "calls", "list", "--agent", "1001"),
         shown(desk, "calls", "list", "--since", since, "--device", "6003", "--answered"),
     )
     assert [each["call"] for each in everything["calls"]] == [call, "old-1"]
+    assert [each["call"] for each in of_agent["calls"]] == ["old-1"]
     assert [each["call"] for each in later["calls"]] == [call]
     file = tmp_path / "calls.csv"
     (code, text), found, done, (_, printed) = await asyncio.gather(

@@ -70,6 +70,7 @@ def record(
     interaction: str = "",
     data: dict[str, str] | None = None,
     inbound: bool = False,
+    agent: str = "",
 ) -> CallRecord:
     began = NOON + timedelta(seconds=at_s)
     ended = began + timedelta(seconds=100)
@@ -87,7 +88,7 @@ def record(
         ending=replace(ENDED, cause=cause),
         connections=(
             connection(calling, roles[0], from_outside=inbound),
-            connection(called, roles[1]),
+            replace(connection(called, roles[1]), agent=agent),
         ),
         data=data or {},
     )
@@ -113,6 +114,7 @@ async def test_all_that_a_record_tells_comes_back(records: StoredCallRecords) ->
                 participation=Participation.WHISPER,
                 moments=moments,
                 quality=quality,
+                agent="1001",
             ),
         ),
         steps=(
@@ -136,9 +138,25 @@ async def test_all_that_a_record_tells_comes_back(records: StoredCallRecords) ->
 
 CALLS = (
     record("i1-1", at_s=0, talked_s=30, data={"order": "4711"}, interaction="i1"),
-    record("i1-2", at_s=1, calling="6001", called="6002", cause=Cause.BUSY, interaction="i1"),
+    record(
+        "i1-2",
+        at_s=1,
+        calling="6001",
+        called="6002",
+        cause=Cause.BUSY,
+        interaction="i1",
+        agent="1001",
+    ),
     record("i2-1", at_s=2, calling="6003", called="0108613800138000", talked_s=90.5),
-    record("i3-1", at_s=3, calling="6001", called="6002", inbound=True, cause=Cause.NO_ANSWER),
+    record(
+        "i3-1",
+        at_s=3,
+        calling="6001",
+        called="6002",
+        inbound=True,
+        cause=Cause.NO_ANSWER,
+        agent="1002",
+    ),
     record("i4-1", at_s=3, calling="13800138000", called="6003", inbound=True, talked_s=5),
 )
 ASKED: list[tuple[RecordFilter, set[str]]] = [
@@ -166,6 +184,12 @@ ASKED: list[tuple[RecordFilter, set[str]]] = [
     (RecordFilter(call="i2-1"), {"i2-1"}),
     (RecordFilter(interaction="i1"), {"i1-1", "i1-2"}),
     (RecordFilter(interaction="i1", established=True), {"i1-1"}),
+    (RecordFilter(agents=frozenset({"1001"})), {"i1-2"}),
+    (RecordFilter(agents=frozenset({"1001", "1002", "1003"})), {"i1-2", "i3-1"}),
+    (RecordFilter(agents=frozenset({"1001", "1002"}), device="6002", cause="busy"), {"i1-2"}),
+    (RecordFilter(agents=frozenset({"6002"})), set()),
+    (RecordFilter(agents=frozenset()), set()),
+    (RecordFilter(number="1001"), set()),
     (RecordFilter(device="6001", number="10086", cause="normal"), {"i1-1"}),
     (RecordFilter(device="' OR 1=1 --", call="\0"), set()),
 ]
