@@ -2,45 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import typer
 from rich.text import Text
 
-from endpoint.app.context import ConfigFile, running_client
+from endpoint.app.context import ConfigFile
 from endpoint.app.exitcodes import ExitCode
 from endpoint.app.output import CommandFailed, Json, Output, listed
-from endpoint.app.setupcommands import loaded_or_fail
-from endpoint.client.client import EndpointClient
-from endpoint.client.errors import RequestRefused
+from endpoint.app.setupcommands import answered
 from endpoint.gateways.native import webhookmessages as wire
 
 webhooks_app = typer.Typer(
     help="Programs that are told of events by HTTP (docs/webhooks.md).", no_args_is_help=True
 )
-T = TypeVar("T")
 Name = Annotated[str, typer.Argument(help="What it is called.")]
-
-
-def _asked(output: Output, config: ConfigFile, ask: Callable[[EndpointClient], Awaitable[T]]) -> T:
-    loaded = loaded_or_fail(output, config)
-
-    async def go() -> T:
-        async with running_client(loaded.config) as client:
-            try:
-                return await ask(client)
-            except RequestRefused as error:
-                raise CommandFailed(ExitCode.FAILED, str(error)) from error
-
-    return output.run(go())
 
 
 @webhooks_app.command("list")
 def list_webhooks(config: ConfigFile = None, as_json: Json = False) -> None:
     """Every webhook: how much was taken, what waits, what was given up."""
     output = Output(as_json)
-    found = _asked(output, config, lambda client: client.webhooks())
+    found = answered(output, config, lambda client: client.webhooks())
     figures = ("taken", "waiting", "given up")
     table = listed("webhook", "address", "told of", *figures, "state", right=figures)
     for each in found:
@@ -74,7 +57,7 @@ def add_webhook(
     """Have a program told of events. The secret that signs them is printed, this once."""
     output = Output(as_json)
     wanted = wire.AddWebhook(name, url, event or [], agent or [], device or [], not disabled)
-    issued = _asked(output, config, lambda client: client.add_webhook(wanted))
+    issued = answered(output, config, lambda client: client.add_webhook(wanted))
     output.result({"ok": True, "webhook": name, "secret": issued.secret}, issued.secret)
 
 
@@ -82,7 +65,7 @@ def add_webhook(
 def remove_webhook(name: Name, config: ConfigFile = None, as_json: Json = False) -> None:
     """Tell it nothing any more; what it was not told yet is forgotten."""
     output = Output(as_json)
-    _asked(output, config, lambda client: client.remove_webhook(name))
+    answered(output, config, lambda client: client.remove_webhook(name))
     _done(output, name, f"{name} is told nothing any more")
 
 
@@ -90,7 +73,7 @@ def remove_webhook(name: Name, config: ConfigFile = None, as_json: Json = False)
 def enable_webhook(name: Name, config: ConfigFile = None, as_json: Json = False) -> None:
     """Tell it what comes, and what has happened since it was disabled, as far as that is kept."""
     output = Output(as_json)
-    _asked(output, config, lambda client: client.enable_webhook(name))
+    answered(output, config, lambda client: client.enable_webhook(name))
     _done(output, name, f"{name} is told")
 
 
@@ -98,7 +81,7 @@ def enable_webhook(name: Name, config: ConfigFile = None, as_json: Json = False)
 def disable_webhook(name: Name, config: ConfigFile = None, as_json: Json = False) -> None:
     """Tell it nothing for now."""
     output = Output(as_json)
-    _asked(output, config, lambda client: client.enable_webhook(name, False))
+    answered(output, config, lambda client: client.enable_webhook(name, False))
     _done(output, name, f"{name} is told nothing until: agent-endpoint webhooks enable {name}")
 
 
@@ -106,7 +89,7 @@ def disable_webhook(name: Name, config: ConfigFile = None, as_json: Json = False
 def retry_webhook(name: Name, config: ConfigFile = None, as_json: Json = False) -> None:
     """Try at once, and what was given up too."""
     output = Output(as_json)
-    retrying = _asked(output, config, lambda client: client.retry_webhook(name))
+    retrying = answered(output, config, lambda client: client.retry_webhook(name))
     told = Text.assemble(("✔ ", "green"), f"{retrying} that were given up are told again")
     output.result({"ok": True, "webhook": name, "retrying": retrying}, told)
 
@@ -115,7 +98,7 @@ def retry_webhook(name: Name, config: ConfigFile = None, as_json: Json = False) 
 def try_webhook(name: Name, config: ConfigFile = None, as_json: Json = False) -> None:
     """Tell it something that is no event, once, and say whether it was taken."""
     output = Output(as_json)
-    tested = _asked(output, config, lambda client: client.test_webhook(name))
+    tested = answered(output, config, lambda client: client.test_webhook(name))
     if not tested.taken:
         output.fail(CommandFailed(ExitCode.FAILED, f"{name} did not take it: {tested.failure}"))
     _done(output, name, f"{name} has taken it")

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-import msgspec
 from aiohttp import web
 
 from endpoint.app.access import refusal
-from endpoint.app.bodies import read_body
+from endpoint.app.bodies import json_answer, read_body
 from endpoint.app.telling import Teller
 from endpoint.app.webhooks import WebhookRefused, Webhooks
 from endpoint.gateways.native import messages
@@ -48,22 +47,22 @@ class WebhookRoutes:
 
     async def all(self, _request: web.Request) -> web.Response:
         """`GET /webhooks`."""
-        return _json(wire.Webhooks([_shown(each) for each in self.webhooks.all()]))
+        return json_answer(wire.Webhooks([_shown(each) for each in self.webhooks.all()]))
 
     async def add(self, request: web.Request) -> web.Response:
         """`POST /webhooks`."""
         wanted = await read_body(request, wire.AddWebhook, timeout_s=self.body_timeout_s)
         added = await self.webhooks.add(wanted)
-        return _json(wire.IssuedWebhook(_shown(added), added.webhook.secret), 201)
+        return json_answer(wire.IssuedWebhook(_shown(added), added.webhook.secret), 201)
 
     async def one(self, request: web.Request) -> web.Response:
         """`GET /webhooks/{webhook}`."""
-        return _json(_shown(self.webhooks.find(_name(request))))
+        return json_answer(_shown(self.webhooks.find(_name(request))))
 
     async def change(self, request: web.Request) -> web.Response:
         """`PATCH /webhooks/{webhook}`."""
         wanted = await read_body(request, wire.ChangeWebhook, timeout_s=self.body_timeout_s)
-        return _json(_shown(await self.webhooks.enable(_name(request), wanted.enabled)))
+        return json_answer(_shown(await self.webhooks.enable(_name(request), wanted.enabled)))
 
     async def remove(self, request: web.Request) -> web.Response:
         """`DELETE /webhooks/{webhook}`."""
@@ -72,12 +71,12 @@ class WebhookRoutes:
 
     async def retry(self, request: web.Request) -> web.Response:
         """`POST /webhooks/{webhook}/retry`."""
-        return _json(wire.WebhookRetried(self.webhooks.retry(_name(request))), 202)
+        return json_answer(wire.WebhookRetried(self.webhooks.retry(_name(request))), 202)
 
     async def test(self, request: web.Request) -> web.Response:
         """`POST /webhooks/{webhook}/test`."""
         failure = await self.webhooks.test(_name(request))
-        return _json(wire.WebhookTested(not failure, failure))
+        return json_answer(wire.WebhookTested(not failure, failure))
 
     @staticmethod
     def _told(handler: _Handler) -> _Handler:
@@ -125,10 +124,4 @@ def _shown(teller: Teller) -> wire.Webhook:
             for each in teller.undelivered.values()
         ],
         forgotten=teller.forgotten,
-    )
-
-
-def _json(message: msgspec.Struct, status: int = 200) -> web.Response:
-    return web.Response(
-        status=status, body=msgspec.json.encode(message), content_type="application/json"
     )
