@@ -31,6 +31,8 @@ class InterfaceRoutes:
     """Handlers that need no token: what can be asked is no secret."""
 
     _made: dict[str, str] = field(default_factory=dict)
+    _making: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Both need Python's own parser, which fails where two threads use it at once (3.11)."""
 
     def routes(self) -> list[web.RouteDef]:
         """Method, path, handler."""
@@ -48,7 +50,8 @@ class InterfaceRoutes:
         return await self._answer("asyncapi")
 
     async def _answer(self, name: str) -> web.Response:
-        if name not in self._made:
-            # It takes the loop for too long.
-            self._made[name] = await asyncio.to_thread(document, name)
+        async with self._making:
+            if name not in self._made:
+                # It takes the loop for too long.
+                self._made[name] = await asyncio.to_thread(document, name)
         return web.Response(text=self._made[name], content_type="application/json")
