@@ -6,6 +6,7 @@ import asyncio
 import os
 import re
 import signal
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -124,12 +125,21 @@ async def test_figures_may_be_for_this_machine_or_for_nobody(
             assert answer.status == status
 
 
-async def test_what_is_in_the_way_is_named_to_everybody_and_figures_are_not(desk: Desk) -> None:
+async def test_what_is_in_the_way_is_named_to_everybody_and_figures_are_not(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert (await asked(desk, "/metrics"))[0] == 401
     assert await asked(desk, "/healthz") == (200, {"alive": True})
     assert await asked(desk, "/readyz") == (200, {"ready": True, "not_ready": {}})
 
     (worker,) = desk.endpoint.media_workers
+    run, looked = worker._run_worker, asyncio.Event()
+
+    async def run_when_looked(theirs: socket.socket) -> tuple[str, bool]:
+        await looked.wait()
+        return await run(theirs)
+
+    monkeypatch.setattr(worker, "_run_worker", run_when_looked)
     assert worker.pid is not None
     os.kill(worker.pid, signal.SIGKILL)
     async with asyncio.timeout(PATIENCE_S):
@@ -137,6 +147,7 @@ async def test_what_is_in_the_way_is_named_to_everybody_and_figures_are_not(desk
             await asyncio.sleep(0.01)
         status, said = await asked(desk, "/readyz")
         assert (status, said["not_ready"]) == (503, {"media worker": "it is being started"})
+        looked.set()
         while not worker.is_up:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     assert (await figures(desk))[key("restarts_total", task="media worker")] == 1
