@@ -54,7 +54,7 @@ class WaitingCall:
     """None: he has gone, and is to be called back."""
     caller: str
     position: int
-    """From 1."""
+    """From 1; 0: he is to be called back later, and stands in nobody's way."""
     waited_s: float
     priority: int
     offered_to: DeviceId | None
@@ -85,6 +85,16 @@ class QueueFacts:
     wait_s: float | None
     """How long who comes now may have to wait; None: nobody knows."""
     today: Day
+
+    @property
+    def due(self) -> list[WaitingCall]:
+        """Those who wait now, without whom is to be called back later."""
+        return [each for each in self.calls if each.position]
+
+    @property
+    def longest_s(self) -> float:
+        """How long the first of these has waited; 0 where nobody does."""
+        return max((each.waited_s for each in self.due), default=0.0)
 
 
 class SkillQueues:
@@ -181,11 +191,12 @@ class SkillQueues:
         serving = state.serving(settings)
         agents = {member.agent for member in serving}
         crew = [session for session in self._crew.sessions() if session.agent in agents]
+        numbers = itertools.count(1)
         calls = tuple(
             WaitingCall(
                 self._calls[place.ticket].call_id() if place.ticket in self._calls else None,
                 self._caller(place.ticket),
-                number,
+                next(numbers) if place.is_due(now) else 0,
                 now - place.since,
                 place.priority,
                 place.at,
@@ -193,8 +204,9 @@ class SkillQueues:
                 self._back[place.ticket].key if place.ticket in self._back else "",
                 self._to_wall(place.not_before),
             )
-            for number, place in enumerate(state.waiting_in(settings.code), 1)
+            for place in state.waiting_in(settings.code)
         )
+        due = sum(each.position > 0 for each in calls)
         return QueueFacts(
             settings,
             tuple(each.device for each in serving if each.reachable),
@@ -203,7 +215,7 @@ class SkillQueues:
             sum(each.state is AgentState.READY for each in crew),
             sum(each.state is AgentState.BUSY for each in crew),
             calls,
-            q.wait_of(state, settings.code, len(calls) + 1),
+            q.wait_of(state, settings.code, due + 1),
             self.tally.day(settings.code, self._controller.clock().date()),
         )
 

@@ -113,7 +113,7 @@ def _queue(facts: QueueFacts) -> wire.Queue:
             )
             for each in calls
         ],
-        longest_s=round(max((each.waited_s for each in calls), default=0.0), 1),
+        longest_s=round(facts.longest_s, 1),
         wait_s=None if facts.wait_s is None else round(facts.wait_s, 1),
         today=wire.QueueDay(
             date=today.date,

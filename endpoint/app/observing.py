@@ -202,8 +202,8 @@ class Observing:
 def _of_queues(queues: SkillQueues) -> Iterable[Metric]:
     facts = queues.facts()
     codes = [each.settings.code for each in facts]
-    waiting = [len(each.calls) for each in facts]
-    longest = [max((call.waited_s for call in each.calls), default=0.0) for each in facts]
+    waiting = [len(each.due) for each in facts]
+    longest = [each.longest_s for each in facts]
     yield gauges("queue_waiting", "Calls that wait", "queue", zip(codes, waiting, strict=True))
     yield gauges(
         "queue_longest_wait_seconds",

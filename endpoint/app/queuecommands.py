@@ -31,8 +31,8 @@ def show(config: ConfigFile = None, as_json: Json = False) -> None:
     for each in queues:
         table.add_row(
             each.queue,
-            str(len(each.waiting)),
-            f"{each.longest_s:.0f} s" if each.waiting else "",
+            str(sum(one.position > 0 for one in each.waiting)),
+            f"{each.longest_s:.0f} s" if each.longest_s else "",
             "" if each.wait_s is None else f"{each.wait_s:.0f} s",
             f"{each.ready} of {each.agents}",
             str(each.busy),
@@ -43,7 +43,12 @@ def show(config: ConfigFile = None, as_json: Json = False) -> None:
     for each in queues:
         for one in each.waiting:
             caller = f"{one.caller}{_called_back(one)}"
-            facts = (str(one.position), caller, f"{one.waited_s:.0f} s", str(one.priority))
+            facts = (
+                str(one.position or "later"),
+                caller,
+                f"{one.waited_s:.0f} s",
+                str(one.priority),
+            )
             waiting.add_row(each.queue, *facts, one.offered_to or "")
     output.result(
         {"ok": True, "queues": queues},

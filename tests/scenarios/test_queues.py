@@ -390,6 +390,7 @@ async def test_who_is_to_be_called_back_later_is_not_before_also_after_a_restart
         (facts,) = [each for each in desk.queues.facts() if each.settings.code == "sales"]
         (waits,) = facts.calls
         assert (waits.caller, waits.call_back, waits.priority) == ("10002", key, 9)
+        assert (waits.position, facts.due, facts.longest_s) == (0, [], 0)
         assert waits.not_before is not None
         assert abs((waits.not_before - at).total_seconds()) < 0.01
         await desk.desk.let_pass(60)

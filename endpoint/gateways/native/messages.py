@@ -623,7 +623,7 @@ class WaitingCall(Struct, frozen=True):
     caller: str
     """As he is shown; of who is to be called back, the number."""
     position: int
-    """From 1."""
+    """From 1; 0: he is to be called back later, and stands in nobody's way."""
     waited_s: float
     """So long, in all queues that he was in."""
     priority: int

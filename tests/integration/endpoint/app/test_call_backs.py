@@ -75,6 +75,7 @@ async def test_a_call_back_is_asked_for_kept_and_withdrawn_and_that_is_counted(
         found = await orders(client)
         (waits,) = found.waiting
         assert (waits.call_back, waits.call_back_id) == (True, first.call_back_id)
+        assert (waits.position, found.longest_s) == (0, 0)
         assert waits.not_before is not None
         assert abs((waits.not_before - later).total_seconds()) < 1
         assert found.today.outcomes == {"withdrawn": 1}
