@@ -80,6 +80,8 @@ class LogOn:
     """Where the agent is logged on already, this client has the session from now on."""
     liveness: Liveness = field(default_factory=Liveness)
     """When its client counts as gone."""
+    delegator_id: str = field(default="", repr=False)
+    """That was made for its client before (`new_delegator_id`); empty: it gets one now."""
     source: str = ""
     """Where it asks from: too many wrong passwords from there have to wait."""
     by: AgentId | None = None

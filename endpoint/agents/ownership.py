@@ -55,9 +55,19 @@ class Owner:
         return self.sockets > 0
 
 
-def new_owner(liveness: Liveness, now: float, before: Owner | None = None) -> tuple[Owner, str]:
-    """An owner in place of the one before, and its `delegator_id`: only it is told that."""
-    delegator_id = secrets.token_urlsafe(DELEGATOR_BITS // 8)
+def new_delegator_id() -> str:
+    """For one client alone."""
+    return secrets.token_urlsafe(DELEGATOR_BITS // 8)
+
+
+def new_owner(
+    liveness: Liveness, now: float, before: Owner | None = None, delegator_id: str = ""
+) -> tuple[Owner, str]:
+    """An owner in place of the one before, and its `delegator_id`: only it is told that.
+
+    Some clients have theirs before they log on, made by `new_delegator_id` too.
+    """
+    delegator_id = delegator_id or new_delegator_id()
     turn = 1 if before is None else before.turn + 1
     return Owner(digest(delegator_id), liveness, now, turn=turn), delegator_id
 

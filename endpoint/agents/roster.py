@@ -83,6 +83,8 @@ class Standing:
     """Of the log's last entry that this has in it: no more is shown than is kept."""
     is_owned: bool = False
     """A client listens."""
+    liveness: Liveness | None = None
+    """When its client counts as gone."""
 
     @property
     def state(self) -> AgentState:
@@ -171,8 +173,9 @@ class Roster:
         place = self._places.find(known.id)
         if place is None:
             return Standing(known, None, 0)
-        owned = place.owner is not None and place.owner.listens
-        return Standing(known, place.shown, place.log.told, owned)
+        owner = place.owner
+        owned, liveness = (False, None) if owner is None else (owner.listens, owner.liveness)
+        return Standing(known, place.shown, place.log.told, owned, liveness)
 
     def session(self, agent: AgentId) -> Session | None:
         """An agent's session; None where it is not logged on."""
@@ -231,7 +234,9 @@ class Roster:
         if session is not None:
             self._count_take_over(wanted.agent)
         if session is not None and session.device == wanted.device:
-            delegator_id = self._replace_owner(place, wanted.liveness, wanted.by)
+            delegator_id = self._replace_owner(
+                place, wanted.liveness, wanted.by, wanted.delegator_id
+            )
         else:
             if session is not None:
                 self._leave_for(place, session, wanted)
@@ -243,18 +248,25 @@ class Roster:
         return LoggedOn(session, delegator_id, number)
 
     async def take_over(
-        self, agent: AgentId, liveness: Liveness, *, by_force: bool = True
+        self,
+        agent: AgentId,
+        liveness: Liveness,
+        *,
+        by_force: bool = True,
+        delegator_id: str = "",
     ) -> LoggedOn:
         """Let a client that has shown that it is the agent have the session from now on.
 
-        Not `by_force`: only where no other client listens. Raises LogOnRefused.
+        Not `by_force`: only where no other client listens. `delegator_id` as of `LogOn`.
+
+        Raises: LogOnRefused.
         """
         place = self._logged_on(agent)
         if place.owner is not None and place.owner.listens and not by_force:
             why = f"another client has the session of {agent}; take it over, or let it be"
             raise LogOnRefused(Refusal.OWNED, why)
         self._count_take_over(agent)
-        delegator_id = self._replace_owner(place, liveness, None)
+        delegator_id = self._replace_owner(place, liveness, None, delegator_id)
         number, session = place.log.last, place.session
         assert session is not None  # it is logged on
         await self._places.written(place)
@@ -334,7 +346,7 @@ class Roster:
             since=now,
             busy=bool(calls),
         )
-        owner, delegator_id = new_owner(wanted.liveness, now)
+        owner, delegator_id = new_owner(wanted.liveness, now, None, wanted.delegator_id)
         place.begin(session, owner, calls)
         place.own_skills = wanted.skills is not None
         place.own_wrap_up = wanted.wrap_up_s is not None
@@ -349,10 +361,13 @@ class Roster:
             raise LogOnRefused(Refusal.IN_CALL, why, device=session.device)
         self._places.apply(place, LogOff(LogOffCause.ELSEWHERE), wanted.by)
 
-    def _replace_owner(self, place: Place, liveness: Liveness, by: AgentId | None) -> str:
+    def _replace_owner(
+        self, place: Place, liveness: Liveness, by: AgentId | None, delegator_id: str
+    ) -> str:
         session = place.session
         assert session is not None  # whoever calls has looked
-        place.owner, delegator_id = new_owner(liveness, self._places.now(), place.owner)
+        now = self._places.now()
+        place.owner, delegator_id = new_owner(liveness, now, place.owner, delegator_id)
         replaced = OwnerReplaced(
             agent=session.agent, device=session.device, mode=session.mode.code, by=by
         )

@@ -101,6 +101,9 @@ class Session:
 class SetReady:
     """It wants calls of queues; in a call, after it. Ends what is left to do of the last one."""
 
+    anyway: bool = False
+    """Also where its work mode or its telephone lets none come now: they come when that is over."""
+
 
 @dataclass(frozen=True, slots=True)
 class SetNotReady:
@@ -219,8 +222,9 @@ def _would(session: Session, command: AgentCommand) -> bool:
 
 def _changed(session: Session, what: Input, now: float) -> Session:
     match what:
-        case SetReady():
-            _check_ready(session)
+        case SetReady(anyway):
+            if not anyway:
+                _check_ready(session)
             return replace(session, rest=Rest(ready=True), wrap_up=None)
         case SetNotReady(reason):
             return replace(session, rest=Rest(reason=reason), wrap_up=None)

@@ -110,7 +110,7 @@ class Access:
     async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Refuse what may not pass; echo an allowed origin."""
         if not self.allows_origin(request):
-            return self._refuse_origin(request)
+            return self.refuse_origin(request)
         if request.method == hdrs.METH_OPTIONS and hdrs.ORIGIN in request.headers:
             return web.Response(status=204, headers=_PREFLIGHT)
         if (
@@ -126,11 +126,19 @@ class Access:
 
         Who showed too many wrong ones waits, with a right one too: guessing must not pay.
         """
-        now, source = monotonic(), request.remote or ""
+        proven = await self.prove(_tokens(request), request.remote or "", request.path)
+        if isinstance(proven, web.Response):
+            return proven
+        request[IDENTITY] = proven
+        return None
+
+    async def prove(self, tokens: Iterable[str], source: str, path: str) -> Identity | web.Response:
+        """Whose the first of these tokens is that is anybody's, or a refusal, as of `identify`."""
+        now = monotonic()
         if now >= self._window_ends:
             self._wrong.clear()
             self._window_ends = now + WRONG_TOKEN_WINDOW_S
-        given = list(_tokens(request))
+        given = list(tokens)
         if given and self._wrong[source] >= self._most_wrong:
             wait = str(math.ceil(self._window_ends - now))
             text = f"too many wrong tokens from here; wait {wait} s"
@@ -141,14 +149,13 @@ class Access:
             except CredentialsUnavailable as error:
                 wait = str(math.ceil(error.retry_after_s))
                 text = f"{error}; ask again in {wait} s, the endpoint's log says why"
-                log.warning("request refused", reason=str(error), path=request.path, source=source)
+                log.warning("request refused", reason=str(error), path=path, source=source)
                 unavailable = Refused("credentials_unavailable", text)
                 return refusal(503, unavailable, {hdrs.RETRY_AFTER: wait})
             if identity is not None:
-                request[IDENTITY] = identity
-                return None
+                return identity
         self._wrong[source] += any(self._is_guess(token) for token in given)
-        log.warning("request refused", reason="token", path=request.path, source=source)
+        log.warning("request refused", reason="token", path=path, source=source)
         return refusal(
             401,
             Refused(
@@ -181,7 +188,8 @@ class Access:
             headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = origin
             headers[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = "ETag, Location"
 
-    def _refuse_origin(self, request: web.Request) -> web.Response:
+    def refuse_origin(self, request: web.Request) -> web.Response:
+        """With what would admit it."""
         origin = request.headers[hdrs.ORIGIN]
         if ORIGIN.fullmatch(origin) and len(origin) < 256:
             cure = (

@@ -16,6 +16,7 @@ from typing import Any, Literal
 import signaling
 from endpoint.app import certificates
 from endpoint.app.bancommands import how_to_lift, why_banned
+from endpoint.app.basiccall.proof import is_loopback_network
 from endpoint.app.config import Loaded, load
 from endpoint.app.context import running_client
 from endpoint.app.facts import (
@@ -94,7 +95,26 @@ async def examine(named: Path | None) -> list[Check]:
     checks += await check_credentials(loaded, state)
     checks += check_accounts(config)
     checks += await check_trunks(config)
+    checks += check_basiccall(config)
     return checks
+
+
+def check_basiccall(config: Config) -> list[Check]:
+    """Whom BasicCall's listener believes without a token or a password."""
+    settings = config.basiccall
+    if not settings.enabled:
+        return []
+    beyond = [each for each in settings.trust_agent_id if not is_loopback_network(each)]
+    if not beyond:
+        return [Check("BasicCall", "ok", "beyond this machine agents prove who they are")]
+    return [
+        Check(
+            "BasicCall",
+            "warning",
+            f"whoever is in {', '.join(beyond)} may be any agent (basiccall.trust_agent_id)",
+            "remove these networks, and have pages send ?token=… in serverUri, or softPhoneCode",
+        )
+    ]
 
 
 def check_packages() -> Check:
@@ -211,6 +231,8 @@ def check_ports(config: Config, state: StateDirectory) -> list[Check]:
     ]
     if http.plain:
         wanted.insert(1, ("http.plain_port", "127.0.0.1", http.plain_port, False))
+    if config.basiccall.enabled:
+        wanted.append(("basiccall.port", config.basiccall.host, config.basiccall.port, False))
     running = state.running()
     return [
         _check_port(setting, host, port, udp, running.pid if running else None)

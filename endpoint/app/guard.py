@@ -11,6 +11,8 @@ own listener tells of a connection only when its handshake is done.
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 import ssl
 from collections import Counter
 from collections.abc import Callable
@@ -80,10 +82,21 @@ class ConnectionGuard:
         return self._sources.total()
 
     def around(
-        self, factory: Callable[[], asyncio.Protocol], tls: ssl.SSLContext | None = None
+        self,
+        factory: Callable[[], asyncio.Protocol],
+        tls: ssl.SSLContext | None = None,
+        plain: Callable[[str], bool] | None = None,
     ) -> Callable[[], asyncio.Protocol]:
-        """A protocol factory whose connections are watched, and by `tls` made secure."""
-        return lambda: _Guarded(self, factory(), tls)
+        """A protocol factory whose connections are watched, and by `tls` made secure.
+
+        With `plain`, only those that begin so: it says of the others' sources who may go without.
+        """
+        return lambda: _Guarded(self, factory(), tls, plain)
+
+    def refuse_plain(self, transport: asyncio.Transport, source: str) -> None:
+        """A connection that has to be secure and does not begin so."""
+        self._tell("connection refused", "it has no TLS", source)
+        transport.abort()
 
     def request_began(self, transport: asyncio.BaseTransport | None) -> None:
         """A request's headers are complete: its connection is no slow client."""
@@ -153,15 +166,47 @@ class ConnectionGuard:
             log.warning(event, reason=reason, source=source)
 
 
+TLS: Final = b"\x16"
+"""How what begins a handshake begins (RFC 8446 §5.1); no request of HTTP does."""
+
+
+async def first_octet(transport: asyncio.Transport, timeout_s: float) -> bytes | None:
+    """What a connection begins with, which is left to be read; none where nothing comes in time.
+
+    Reading must be paused. An event loop can look at a descriptor for one reader only, so another
+    descriptor of the same socket is looked at.
+    """
+    loop = asyncio.get_running_loop()
+    number = transport.get_extra_info("socket").fileno()
+    if number < 0:  # gone already
+        return None
+    with socket.socket(fileno=os.dup(number)) as peeked:
+        readable = asyncio.Event()
+        loop.add_reader(peeked, readable.set)
+        try:
+            async with asyncio.timeout(timeout_s):
+                await readable.wait()
+            return peeked.recv(1, socket.MSG_PEEK)
+        except (OSError, TimeoutError):
+            return None
+        finally:
+            loop.remove_reader(peeked)
+
+
 class _Guarded(asyncio.Protocol):
     """Hands everything on to the protocol inside, between admission and the end."""
 
     def __init__(
-        self, guard: ConnectionGuard, inner: asyncio.Protocol, tls: ssl.SSLContext | None
+        self,
+        guard: ConnectionGuard,
+        inner: asyncio.Protocol,
+        tls: ssl.SSLContext | None,
+        plain: Callable[[str], bool] | None,
     ) -> None:
         self._guard = guard
         self._inner = inner
         self._tls = tls
+        self._plain = plain
         self._transport: asyncio.Transport | None = None
         """While it is admitted."""
         self._is_begun = False
@@ -187,6 +232,8 @@ class _Guarded(asyncio.Protocol):
         """Begin TLS, then the protocol inside."""
         assert self._tls is not None
         loop, secured = asyncio.get_running_loop(), None
+        if self._plain is not None and not await self._wants_tls(raw, self._plain, timeout_s):
+            return
         try:
             secured = await loop.start_tls(
                 raw, self, self._tls, server_side=True, ssl_handshake_timeout=timeout_s
@@ -201,6 +248,22 @@ class _Guarded(asyncio.Protocol):
             self._guard.became(raw, secured, self._source)
             self._transport = secured
             self._begin(secured)
+
+    async def _wants_tls(
+        self, raw: asyncio.Transport, plain: Callable[[str], bool], timeout_s: float
+    ) -> bool:
+        """Whether it begins with a handshake; else it is served as it is, or cut off."""
+        octet = await first_octet(raw, timeout_s)
+        if octet == TLS:
+            return True
+        if octet is None:
+            raw.abort()
+        elif not plain(self._source):
+            self._guard.refuse_plain(raw, self._source)
+        elif self._transport is not None:
+            self._begin(raw)
+            raw.resume_reading()
+        return False
 
     def _begin(self, transport: asyncio.Transport) -> None:
         self._is_begun = True

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import importlib.resources
-import socket
 import ssl
 from collections.abc import Awaitable, Callable
-from functools import partial
 from types import TracebackType
 from typing import Self
 
@@ -19,10 +17,10 @@ from endpoint.agents.logon import LogOnRefused
 from endpoint.app.access import SIP_PATH, Access, own_origins, refusal
 from endpoint.app.bodies import BadRequest
 from endpoint.app.guard import ConnectionGuard, GuardLimits
-from endpoint.app.ports import PortTaken, is_taken
+from endpoint.app.listening import listener, port_of
 from endpoint.app.rights import check_declared
 from endpoint.app.settings import HttpSettings, is_loopback
-from endpoint.errors import CommandRejected, ConfigurationError, StorageError
+from endpoint.errors import CommandRejected, StorageError
 from endpoint.gateways.native.messages import Refused
 
 log = structlog.get_logger(__name__)
@@ -172,8 +170,8 @@ class HttpServer:
     async def stop_listening(self) -> None:
         """Take no new connections; those that are open go on."""
         servers, self._servers = self._servers, []
-        for listener in servers:
-            listener.close()
+        for each in servers:
+            each.close()
 
     @property
     def connections(self) -> int:
@@ -184,21 +182,9 @@ class HttpServer:
         server = self._runner.server
         assert server is not None
         use = "HTTPS and SIP over WSS" if tls else "plain HTTP"
-        try:
-            create = partial(
-                asyncio.get_running_loop().create_server,
-                self._guard.around(server, tls),
-            )
-            dual = host == "::" and socket.has_dualstack_ipv6()
-            listener = await (create(sock=_both_families(port)) if dual else create(host, port))
-        except OSError as error:
-            if is_taken(error):
-                raise PortTaken(use, host, port, setting) from error
-            key = setting.replace("port", "host")
-            mistake = f"{key}: found {host!r}, expected an address of this machine: {error}"
-            raise ConfigurationError([mistake]) from error
-        self._servers.append(listener)
-        return int(listener.sockets[0].getsockname()[1])
+        listening = await listener(self._guard.around(server, tls), use, host, port, setting)
+        self._servers.append(listening)
+        return port_of(listening)
 
     @web.middleware
     async def _outermost(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -256,11 +242,6 @@ def _page_routes() -> list[web.RouteDef]:
         web.get(path, _file(folder.joinpath(name).read_bytes(), kind))
         for path, (name, kind) in _FILES.items()
     ]
-
-
-def _both_families(port: int) -> socket.socket:
-    """A listening socket on every address, of IPv4 too: asyncio's own takes IPv6 alone at `::`."""
-    return socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True)
 
 
 def _file(content: bytes, kind: str) -> Callable[[web.Request], Awaitable[web.Response]]:

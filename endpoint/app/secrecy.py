@@ -46,7 +46,11 @@ def check_secrets(
         return
     listening = " and ".join(
         f"{section}.host = {host!r}"
-        for section, host in (("http", config.http.host), ("sip", config.sip.host))
+        for section, host in (
+            ("http", config.http.host),
+            ("sip", config.sip.host),
+            ("basiccall", config.basiccall.host),
+        )
         if section in config.open_hosts
     )
     mistakes: list[str] = []

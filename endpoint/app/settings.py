@@ -26,6 +26,7 @@ from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
 from endpoint.app.accountsettings import AccountSettings as AccountSettings
 from endpoint.app.agentsettings import AgentSettings as AgentSettings
+from endpoint.app.basiccall.settings import BasicCallSettings
 from endpoint.app.credentialsettings import JwtSettings, TokenSettings
 from endpoint.app.ivrsettings import IvrSettings as IvrSettings
 from endpoint.app.ivrsettings import SkillSettings as SkillSettings
@@ -459,7 +460,10 @@ def _inherited(given: dict[str, Any]) -> dict[str, Any]:
     One that can be none stays where it is: it is one mistake, not one of each section.
     """
     filled = dict(given)
-    for key, names in (("host", ("http", "sip", "media")), ("advertised_host", ("sip", "media"))):
+    for key, names in (
+        ("host", ("http", "sip", "media", "basiccall")),
+        ("advertised_host", ("sip", "media")),
+    ):
         host = given.get(key)
         if not isinstance(host, str) or not HOST.fullmatch(host):
             continue
@@ -481,7 +485,7 @@ class Config(Section):
     """Everything, as effective."""
 
     host: Host = "127.0.0.1"
-    """Address that http, sip and media listen on where their sections name none."""
+    """Address that http, sip, media and basiccall listen on where their sections name none."""
     advertised_host: Host = ""
     """What sip and media tell others where their sections say nothing."""
     http: HttpSettings = HttpSettings()
@@ -497,6 +501,7 @@ class Config(Section):
     jwt: JwtSettings = JwtSettings()
     agents: AgentsSettings = AgentsSettings()
     webhooks: WebhookSettings = WebhookSettings()
+    basiccall: BasicCallSettings = BasicCallSettings()
     account: list[AccountSettings] = []
     station: list[StationSettings] = []
     agent: list[AgentSettings] = []
@@ -565,6 +570,10 @@ class Config(Section):
         """Sections that machines other than this one can reach, as `http`, `sip`."""
         return [
             name
-            for name, host in (("http", self.http.host), ("sip", self.sip.host))
+            for name, host in (
+                ("http", self.http.host),
+                ("sip", self.sip.host),
+                ("basiccall", self.basiccall.host if self.basiccall.enabled else "localhost"),
+            )
             if not is_loopback(host)
         ]

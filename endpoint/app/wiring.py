@@ -31,6 +31,8 @@ from endpoint.app.access import SIP_PATH, Access
 from endpoint.app.agentlogs import AgentJournal, opened_roster
 from endpoint.app.agentpasswords import AgentPasswords
 from endpoint.app.agentview import AgentView
+from endpoint.app.basiccall.listener import BasicCallListener
+from endpoint.app.basiccall.serving import soft_phones
 from endpoint.app.capture import Capture
 from endpoint.app.devicestates import DevicesToWatch
 from endpoint.app.directory import Directory
@@ -192,6 +194,8 @@ class Endpoint:
         self.spans: spans.Spans
         self.database: Database
         self.http: HttpServer
+        self.basiccall: BasicCallListener
+        """Where it is enabled."""
         self.sip_address: tuple[str, int]
         """Where SIP over UDP is bound."""
         self.sip_tcp_address: tuple[str, int] | None = None
@@ -303,6 +307,8 @@ class Endpoint:
         store, keep = StoredWebhooks(self.database), self.supervision.keep
         self.webhooks = await enter(Webhooks(store, config.webhooks, agents, rights, keep=keep))
         await self.http.listen(routes(self, agents, rights, traces))
+        if config.basiccall.enabled:
+            self.basiccall = await enter(soft_phones(self, directory, headroom))
         self._stack.push_async_callback(self.http.stop_listening)
         self._stack.enter_context(self.state.announced(self.running))
 
@@ -508,7 +514,7 @@ class Endpoint:
                 self.controller,
                 self.directory_book.in_use,
                 config.agents,
-                is_ours=partial(self._is_seat, directory),
+                is_ours=partial(self.is_seat, directory),
                 needs_no_registration=self._needs_no_registration,
                 supervision=self.supervision,
             )
@@ -533,7 +539,7 @@ class Endpoint:
         agent = self.occupants.agent_at(device)
         return "" if agent is None else agent.id
 
-    async def _is_seat(self, directory: Directory, device: DeviceId) -> bool:
+    async def is_seat(self, directory: Directory, device: DeviceId) -> bool:
         """Whether somebody can work at a device of ours: nobody sits at an IVR."""
         return device not in self.ivrs.codes and await directory.knows(device)
 

@@ -8,13 +8,18 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from endpoint.agents.events import AgentLoggedOff, LogOffCause, OwnerReplaced
-from endpoint.agents.logon import LogOnRefused
+from endpoint.agents.logon import LogOn, LogOnRefused
 from endpoint.agents.model import Agent, AgentId
-from endpoint.agents.ownership import DELEGATOR_BITS, Liveness, new_owner
+from endpoint.agents.ownership import (
+    DELEGATOR_BITS,
+    Liveness,
+    new_delegator_id,
+    new_owner,
+)
 from endpoint.agents.roster import RosterSettings
 from endpoint.agents.session import LogOff, SetNotReady, SetReady
 from endpoint.callcontrol.events import CallCleared, ConnectionCleared
-from endpoint.legs.base import Cause
+from endpoint.legs.base import Cause, DeviceId
 from tests.fakes.agentlogs import MemoryKeeping
 from tests.scenarios.centre import AGENTS, ANNA, BERT, STAYS, Centre, open_centre
 
@@ -372,3 +377,20 @@ async def test_who_has_logged_on_in_a_call_hears_after_a_crash_that_it_is_over()
     async with open_centre(keeping=keeping, left=left) as centre:
         assert await centre.story(after=2) == ["ConnectionCleared", "CallCleared", "AgentReady"]
         assert centre.state() == "ready"
+
+
+async def test_a_client_may_have_its_id_before_it_logs_on_and_keep_it() -> None:
+    async with open_centre() as centre:
+        wanted = LogOn(agent=ANNA, device=DeviceId("6001"), delegator_id=new_delegator_id())
+        logged_on = await centre.roster.log_on(wanted)
+        assert logged_on.delegator_id == wanted.delegator_id
+        centre.roster.check_owner(ANNA, wanted.delegator_id)
+        other = new_delegator_id()
+        taken = await centre.roster.take_over(ANNA, STAYS, delegator_id=other)
+        assert taken.delegator_id == other
+        with pytest.raises(LogOnRefused):
+            centre.roster.check_owner(ANNA, wanted.delegator_id)
+        centre.roster.check_owner(ANNA, other)
+        standing = centre.roster.standing(ANNA)
+        assert standing is not None
+        assert standing.liveness == STAYS

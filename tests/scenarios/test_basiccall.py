@@ -392,6 +392,15 @@ async def test_a_work_mode_that_takes_no_calls_is_no_leave(centre: Centre, anna:
     assert await anna.told() == ["MonitorContorled 5", "SetWorkModeSucc", "WorkModeChange"]
 
 
+async def test_who_is_back_in_a_mode_without_calls_is_shown_so(centre: Centre, anna: Page) -> None:
+    await centre.do(SetWorkMode(STANDARD_MODES[1]))
+    await centre.do(SetNotReady("meal"))
+    assert (await anna.told())[-2:] == ["LeaveSucc", "=23"]
+    anna.ask(C.RESUME_WORK)
+    await centre.do(SetReady(anyway=True))
+    assert await anna.told() == ["ResumeWorkSucc", "=3"]
+
+
 async def test_a_telephone_that_is_lost_is_shown(centre: Centre, anna: Page) -> None:
     await centre.telephone_goes()
     assert await anna.told() == ["=34"]

@@ -25,7 +25,11 @@ pytestmark = pytest.mark.unit
 
 REPOSITORY = Path(__file__).parents[2]
 DOCUMENTS = sorted(
-    [*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/*.md"), *REPOSITORY.glob("certs/*.md")]
+    [
+        *REPOSITORY.glob("*.md"),
+        *REPOSITORY.glob("docs/**/*.md"),
+        *REPOSITORY.glob("certs/*.md"),
+    ]
 )
 RFC_ROW = re.compile(r"^\| \d{4} \|")
 HAZARD_ROW = re.compile(r"^\| [SFP]\d+(, [SFP]\d+)* \|")
@@ -155,7 +159,7 @@ def test_the_ports_of_the_readme_are_the_defaults() -> None:
     text = (REPOSITORY / "README.md").read_text()
     config = Config()
     sip, http = config.sip, config.http
-    for port in (http.port, http.plain_port, sip.port, sip.tls_port):
+    for port in (http.port, http.plain_port, sip.port, sip.tls_port, config.basiccall.port):
         assert re.search(rf"^\| {port} (TCP|UDP) \|", text, re.MULTILINE), port
     assert f"| {config.media.port_first}–{config.media.port_last} UDP |" in text
 

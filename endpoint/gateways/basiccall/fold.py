@@ -245,7 +245,9 @@ class Fold:
             case agent.AgentWorkingAfterCall() | agent.AgentReady() | agent.AgentNotReady():
                 yield from self._is_idle(event)
             case agent.AgentPendingState():
-                self._leaves = not event.ready
+                left, self._leaves = self._leaves, not event.ready
+                if not self._busy:
+                    yield from self._left_or_is_back(event, left)
             case agent.AgentLoggedOn():
                 pass  # who is told this log has logged on already
 
@@ -266,6 +268,10 @@ class Fold:
             if event.by is not None:
                 yield self._controlled(Control.FINISH_WRAPUP, event)
             yield self._event(E.FINISH_WRAPUP_SUCC)
+        yield from self._left_or_is_back(event, left)
+
+    def _left_or_is_back(self, event: agent.AgentEvent, left: bool) -> Iterator[SPEvent]:
+        """`left`: whether it had before."""
         if self._leaves is left and C.LEAVE not in self._asked and C.RESUME_WORK not in self._asked:
             return
         self._asked -= {C.LEAVE, C.RESUME_WORK}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 
 import msgspec
 
@@ -13,6 +15,9 @@ from endpoint.gateways.basiccall.buttons import state_settings
 from endpoint.gateways.basiccall.frames import dumped
 from endpoint.gateways.basiccall.names import REMOTE
 from endpoint.gateways.basiccall.parameters import Parameters
+
+_NUMBER = re.compile("[0-9]{1,9}", re.ASCII)
+_STANDARD = {"rest": 0, "meeting": 1, "meal": 2, "other": 3}
 
 
 class UnknownReason(EndpointError):
@@ -54,7 +59,8 @@ class _Skill(msgspec.Struct, rename="camel"):
 class Reasons:
     """Reasons for leaving: numbers for the page, codes for the directory.
 
-    Where all codes are numbers they are the page's; else it has each one's place in the list.
+    A code that is a number is the page's too. The standard reasons have BasicCall's numbers, and
+    all others the next ones, in the order of the list.
     """
 
     known: Sequence[LeaveReason]
@@ -74,9 +80,15 @@ class Reasons:
         raise UnknownReason(f"leaveReason: found {number[:20]!r}, expected one of {numbers}")
 
     def _numbered(self) -> list[tuple[int, LeaveReason]]:
-        if all(each.code.isascii() and each.code.isdigit() for each in self.known):
-            return [(int(each.code), each) for each in self.known]
-        return list(enumerate(self.known))
+        numbers = {each.code: int(each.code) for each in self.known if _NUMBER.fullmatch(each.code)}
+        taken = set(numbers.values())
+        wanted = {code: at for code, at in _STANDARD.items() if at not in taken}
+        free = (at for at in count(len(_STANDARD)) if at not in taken)
+        for each in self.known:
+            if each.code not in numbers:
+                at = wanted.get(each.code)
+                numbers[each.code] = next(free) if at is None else at
+        return sorted(((numbers[each.code], each) for each in self.known), key=lambda one: one[0])
 
     def encode(self) -> str:
         """`leaveReasonSettings`."""

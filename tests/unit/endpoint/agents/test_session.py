@@ -237,3 +237,19 @@ def test_who_reads_the_events_alone_knows_all(inputs: list[Input]) -> None:
             return
         assert (changed.state, changed.mode.code) == (told_state, told_mode)
         session, was_busy = changed, changed.busy
+
+
+def test_who_would_take_calls_and_can_not_is_told_apart_from_who_does_not_want_any() -> None:
+    _, told = after(READY, SetWorkMode(OUTBOUND))
+    _, left = after(READY, SetNotReady("meal"))
+    found = [each for each in (*told, *left) if isinstance(each, AgentNotReady)]
+    assert [(each.reason, each.wants_calls) for each in found] == [("", True), ("meal", False)]
+
+
+def test_a_wish_for_calls_may_wait_for_its_work_mode_and_its_telephone() -> None:
+    there, (told,) = after(replace(AT, mode=AWAY, reachable=False), SetReady(anyway=True))
+    assert isinstance(told, AgentPendingState)
+    back, _ = after(there, SetWorkMode(NORMAL), StationSeen(reachable=True))
+    assert back.state is AgentState.READY
+    with pytest.raises(CommandRejected):
+        after(replace(AT, mode=AWAY), SetReady())

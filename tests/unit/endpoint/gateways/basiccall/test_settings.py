@@ -165,7 +165,7 @@ def test_modes_reasons_and_places_to_transfer_to() -> None:
     assert found["transferAgentSkillInfo"][0]["skillCode"] == "1002"
 
 
-def test_reasons_have_numbers_of_their_own_or_their_places() -> None:
+def test_reasons_have_numbers_of_their_own_or_those_that_basiccall_has() -> None:
     assert REASONS.code("2") == "meal"
     assert REASONS.number("meal") == "2"
     own = Reasons((LeaveReason("7", "Doctor"), LeaveReason("9", "Court")))
@@ -173,3 +173,11 @@ def test_reasons_have_numbers_of_their_own_or_their_places() -> None:
     assert own.code("") == ""
     with pytest.raises(UnknownReason, match=r"leaveReason: found '0', expected one of 7, 9"):
         own.code("0")
+    mixed = Reasons(tuple(LeaveReason(code, code) for code in ("4", "court", "dentist", "rest")))
+    assert {code: mixed.number(code) for code in ("4", "court", "dentist", "rest")} == {
+        "4": "4",
+        "court": "5",
+        "dentist": "6",
+        "rest": "0",
+    }
+    assert Reasons((LeaveReason("0", "zero"), LeaveReason("rest", "Rest"))).number("rest") == "4"

@@ -1,0 +1,137 @@
+"""What all connections share: roster, call control, the centre's settings, whose page is where."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from endpoint.agents.identity import of_agent
+from endpoint.agents.model import Agent, AgentId, Role
+from endpoint.agents.ownership import Liveness
+from endpoint.agents.roster import Roster
+from endpoint.agents.session import Session
+from endpoint.app.basiccall.world import CallWorld
+from endpoint.app.directory import Directory
+from endpoint.callcontrol.controller import CallController
+from endpoint.callcontrol.permissions import Permissions
+from endpoint.gateways.basiccall.agentlist import ListedAgent, ListedExtension, agent_list
+from endpoint.gateways.basiccall.fold import Fold
+from endpoint.gateways.basiccall.names import ListType, State
+from endpoint.gateways.basiccall.parameters import Parameters
+from endpoint.gateways.basiccall.settings import Reasons, settings_notified
+from endpoint.legs.base import DeviceId, DeviceRegistered
+
+_OF_SUPERVISORS = (ListType.MONITOR, ListType.MONITOR_CONTROL)
+_OF_AGENTS_ALONE = (*_OF_SUPERVISORS, ListType.AGENT_MESSAGE)
+
+
+class Holder(Protocol):
+    """A connection that has an agent's page."""
+
+    @property
+    def delegator_id(self) -> str:
+        """By which it is known."""
+
+    async def be_replaced(self) -> None:
+        """Another one has the page from now on."""
+
+
+@dataclass(slots=True)
+class Centre:
+    """One for all connections."""
+
+    roster: Roster
+    controller: CallController
+    directory: Directory
+    """Of devices."""
+    permissions: Permissions
+    parameters: Parameters
+    liveness: Liveness
+    is_seat: Callable[[DeviceId], Awaitable[bool]]
+    """Whether somebody can work at a device."""
+    holders: dict[AgentId, Holder] = field(default_factory=dict)
+    """Whose page is where."""
+
+    @property
+    def world(self) -> CallWorld:
+        """What is known of calls."""
+        return CallWorld(self.controller, self.directory.__contains__)
+
+    @property
+    def reasons(self) -> Reasons:
+        """For leaving."""
+        return Reasons(self.roster.directory.reasons())
+
+    def fold(self, session: Session, infos: Callable[[], dict[str, str]] = dict) -> Fold:
+        """What an agent's page shows, as it stands."""
+        world = self.world
+        return Fold(session, world, world.own_calls(session.device), infos)
+
+    def supervises(self, agent: Agent | None, device: DeviceId) -> bool:
+        """Whether there may be somebody whom it supervises."""
+        if agent is not None and agent.role is not Role.AGENT:
+            return True
+        return any(True for _ in self.permissions.supervises(device))
+
+    def may_supervise(self, agent: Agent, device: DeviceId, other: Agent, at: DeviceId) -> bool:
+        """Whether it may listen to another agent, and make that one do things."""
+        if other.id == agent.id:
+            return False
+        is_over = agent.role is not Role.AGENT and of_agent(agent).is_about(other)
+        return is_over or self.permissions.may_supervise(device, at)
+
+    def notified(self, agent: AgentId, device: DeviceId) -> dict[str, str]:
+        """What a page is told of the centre."""
+        directory = self.roster.directory
+        return {
+            **settings_notified(
+                device,
+                self.parameters,
+                directory.modes(),
+                self.reasons,
+                supervises=self.supervises(directory.agent(agent), device),
+            )
+        }
+
+    # -- lists ------------------------------------------------------------------------------------
+
+    def list_for(self, agent: AgentId, device: DeviceId, kind: ListType) -> str:
+        """Whom an agent may choose from."""
+        extensions = () if kind in _OF_AGENTS_ALONE else self._extensions(device)
+        return agent_list(kind, self._agents(agent, device, kind), extensions)
+
+    def _agents(self, agent: AgentId, device: DeviceId, kind: ListType) -> Iterator[ListedAgent]:
+        own = self.roster.directory.agent(agent)
+        for session in self.roster.sessions():
+            other = self.roster.directory.agent(session.agent)
+            if other is None or own is None or other.id == agent:
+                continue
+            if kind in _OF_SUPERVISORS and not self.may_supervise(
+                own, device, other, session.device
+            ):
+                continue
+            state = self.fold(session).state
+            yield ListedAgent(
+                session.device,
+                other.id,
+                other.name,
+                state,
+                session.mode.code,
+                self.reasons.number(session.rest.reason) if state is State.LEAVE else "",
+                other.department,
+            )
+
+    def _extensions(self, device: DeviceId) -> Iterator[ListedExtension]:
+        registered = {
+            event.device
+            for event in self.controller.registrations()
+            if isinstance(event, DeviceRegistered)
+        }
+        for known in self.directory.all():
+            ins = DeviceId(known.device)
+            is_reached = ins in registered or "station" in known.kinds
+            is_empty = self.roster.agent_at(ins) is None and "ivr" not in known.kinds
+            if ins != device and is_reached and is_empty:
+                is_free = not self.controller.whereabouts.connections_of(ins)
+                yield ListedExtension(ins, known.display_name, is_free)

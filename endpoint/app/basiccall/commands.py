@@ -1,0 +1,320 @@
+"""What a page asks, done: by the roster where it is about the agent, by call control for calls."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+
+from endpoint.agents import session as agents
+from endpoint.agents.events import LogOffCause
+from endpoint.agents.model import AgentId, BasicMode, WorkMode
+from endpoint.app.basiccall.centre import Centre
+from endpoint.callcontrol import commands as do
+from endpoint.callcontrol.model import CallId, Participation
+from endpoint.errors import CommandRejected
+from endpoint.gateways.basiccall import requests as wire
+from endpoint.gateways.basiccall.calls import OF_CONSULTS
+from endpoint.gateways.basiccall.fold import Fold
+from endpoint.gateways.basiccall.frames import SPEvent
+from endpoint.gateways.basiccall.names import CommandName as C
+from endpoint.gateways.basiccall.names import Control, Destination, State
+from endpoint.gateways.basiccall.names import EventName as E
+from endpoint.gateways.basiccall.settings import UnknownReason
+from endpoint.legs.base import DeviceId
+
+Told = list[SPEvent]
+"""What is told at once; the rest comes by the log."""
+
+
+def rejected(reason: str, text: str) -> CommandRejected:
+    """It can't be done."""
+    return CommandRejected(reason, text)
+
+
+@dataclass(slots=True)
+class Commands:
+    """Of one agent that is logged on."""
+
+    centre: Centre
+    agent: AgentId
+    device: DeviceId
+    fold: Fold
+    monitored: DeviceId | None = field(default=None, init=False)
+    """Whom it listens to."""
+
+    async def carry_out(self, name: C, request: wire.Request) -> Told:
+        """Have a command done. Raises CommandRejected."""
+        match request:
+            case wire.Plain():
+                return await self._plain(name)
+            case wire.SetWorkMode(mode):
+                return await self._set_work_mode(mode)
+            case wire.Leave(reason):
+                try:
+                    code = self.centre.reasons.code(reason)
+                except UnknownReason as error:
+                    raise rejected("unknown_reason", str(error)) from None
+                return await self._ask(name, agents.SetNotReady(code))
+            case wire.Dial():
+                return await self._dial(request)
+            case wire.Consult(kind, to) | wire.CallInner(kind, to):
+                return await self._call(name, kind, to)
+            case wire.MonitorAgent(_, to):
+                self.monitored = self._device_of(to)
+                return await self._submit(name, do.JoinCall(self.device, self.monitored))
+            case wire.MonitorControl():
+                return await self._control(request)
+            case wire.RefreshAgentList(kind):
+                found = self.centre.list_for(self.agent, self.device, kind)
+                return [self._event(E.REFRESH_AGENT_LIST_SUCC, {"agentList": found})]
+            case wire.OneStepTransfer():
+                return await self._one_step(request)
+            case wire.TransferToIvr():
+                return await self._to_ivr(request)
+            case _:
+                raise rejected("invalid_state", f"{name} is not for who is logged on")
+
+    # -- of the agent -----------------------------------------------------------------------------
+
+    async def _ask(self, name: C, what: agents.AgentCommand) -> Told:
+        """Of the roster, in the agent's own name."""
+        told = self.fold.ask(name)
+        await self.centre.roster.command(self.agent, what)
+        return told
+
+    async def _set_work_mode(self, code: int) -> Told:
+        """Who chooses the mode of being away leaves too, where the centre has it so."""
+        roster = self.centre.roster
+        session, mode = self._session(), roster.work_mode(code)
+        told = await self._ask(C.SET_WORK_MODE, agents.SetWorkMode(mode))
+        if self.centre.parameters.leave_mode_sync:
+            await self._follow_mode(session.mode, mode)
+        return told
+
+    async def _follow_mode(self, before: WorkMode, after: WorkMode) -> None:
+        away = BasicMode.LEAVE
+        if after.basic is away:
+            await self._ask(C.LEAVE, agents.SetNotReady())
+        elif before.basic is away:
+            await self._ask(C.RESUME_WORK, agents.SetReady(anyway=True))
+
+    def _session(self) -> agents.Session:
+        session = self.centre.roster.session(self.agent)
+        if session is None:
+            raise rejected("not_logged_on", f"agent {self.agent} is not logged on")
+        return session
+
+    async def _control(self, request: wire.MonitorControl) -> Told:
+        """Make another agent do something."""
+        other = self._agent_of(request.to)
+        known = self.centre.roster.directory
+        own, target = known.agent(self.agent), known.agent(other)
+        session = self.centre.roster.session(other)
+        if own is None or target is None or session is None:
+            raise rejected("not_logged_on", f"agent {other} is not logged on")
+        if not self.centre.may_supervise(own, self.device, target, session.device):
+            raise rejected("not_permitted", f"{self.agent} does not supervise agent {other}")
+        await self.centre.roster.command(other, self._controlled(request), by=self.agent)
+        params = {
+            "destSPName": target.id,
+            "controlType": str(request.control),
+            "extraControlParam": request.extra,
+        }
+        return [self._event(E.MONITOR_CONTROL_SUCC, params)]
+
+    def _controlled(self, request: wire.MonitorControl) -> agents.AgentCommand:
+        match request.control:
+            case Control.LOG_OFF:
+                return agents.LogOff(LogOffCause.FORCED)
+            case Control.LEAVE:
+                return agents.SetNotReady()
+            case Control.RESUME:
+                return agents.SetReady(anyway=True)
+            case Control.FINISH_WRAPUP:
+                return agents.FinishWrapUp()
+            case Control.WORK_MODE:
+                extra = request.extra.strip()
+                if not (extra.removeprefix("-").isdecimal() and extra.isascii()):
+                    why = f"extraControlParam: found {extra[:20]!r}, expected a work mode as 0"
+                    raise rejected("unknown_mode", why)
+                return agents.SetWorkMode(
+                    self.centre.roster.work_mode(int(extra[:6]), by=self.agent)
+                )
+
+    def _agent_of(self, ins: str) -> AgentId:
+        """Who works there, or has that number."""
+        at = self.centre.roster.agent_at(DeviceId(ins))
+        return at.id if at is not None else AgentId(ins)
+
+    def _device_of(self, ins: str) -> DeviceId:
+        """Where a colleague works: by the device, or by his number."""
+        if ins in self.centre.directory:
+            return DeviceId(ins)
+        session = self.centre.roster.session(AgentId(ins))
+        return DeviceId(ins) if session is None else session.device
+
+    # -- of calls ---------------------------------------------------------------------------------
+
+    async def _submit(self, name: C, command: do.Command) -> Told:
+        told = self.fold.ask(name)
+        await self.centre.controller.submit(command)
+        return told
+
+    async def _plain(self, name: C) -> Told:
+        by_roster: dict[C, agents.AgentCommand] = {
+            C.RESUME_WORK: agents.SetReady(anyway=True),
+            C.FINISH_WRAPUP: agents.FinishWrapUp(),
+            C.LOGOFF: agents.LogOff(),
+        }
+        if name in by_roster:
+            return await self._ask(name, by_roster[name])
+        if name in _OF_THE_PAGE:
+            return self.fold.prepare(name)
+        done: dict[C, Callable[[], Awaitable[Told]]] = {
+            C.ANSWER_CALL: self._answer,
+            C.HOLD: self._hold,
+            C.FETCH_HOLD: self._fetch_hold,
+            C.CONSULT_SWAP: lambda: self._swap(name, back=False),
+            C.CONSULT_SWAP_BACK: lambda: self._swap(name, back=True),
+            C.DROP_CONF: self._drop_conference,
+            C.INTERVENE: lambda: self._submit(
+                name, do.JoinCall(self.device, self._listened_to(), Participation.ACTIVE)
+            ),
+            C.INTERCEPT: lambda: self._submit(
+                name, do.InterceptCall(self.device, self._listened_to())
+            ),
+            C.FORCE_DROP: self._force_drop,
+        }
+        if name in done:
+            return await done[name]()
+        commands: dict[C, Callable[[], do.Command]] = {
+            C.CANCEL_DIAL: self._clear,
+            C.CANCEL_CALL_INNER: self._clear,
+            C.DROP_CALL: self._clear,
+            C.FINISH_MONITOR: self._clear,
+            C.CANCEL_CONSULT: lambda: do.ReconnectCall(self.device),
+            C.FINISH_CONSULT: lambda: do.ReconnectCall(self.device),
+            C.CANCEL_WAIT: lambda: do.ReconnectCall(self.device),
+            C.CONSULT_TRANSFER: lambda: do.TransferCall(self.device),
+            C.CONSULT_CONF: lambda: do.ConferenceCall(self.device),
+        }
+        if name in commands:
+            return await self._submit(name, commands[name]())
+        raise rejected("not_supported", f"{name} is not served here: there are no such functions")
+
+    def _call_now(self) -> CallId | None:
+        """In which it talks or rings; else the newest."""
+        calls = self.fold.calls
+        return next((each.id for each in reversed(calls) if not each.holds), None) or (
+            calls[-1].id if calls else None
+        )
+
+    def _clear(self) -> do.Command:
+        return do.ClearConnection(self.device, self._call_now())
+
+    async def _answer(self) -> Told:
+        await self.centre.controller.submit(do.AnswerCall(self.device, self._call_now()))
+        return self.fold.answered()
+
+    async def _hold(self) -> Told:
+        if self.fold.state in (State.HOLD, State.INNER_HOLD):
+            return self.fold.is_done(C.HOLD, E.HOLD_SUCC)
+        return await self._submit(C.HOLD, do.HoldCall(self.device, self._call_now()))
+
+    async def _fetch_hold(self) -> Told:
+        """Where the call is back already, as it is after a consultation, that is what was asked."""
+        if self.fold.state in (State.TALK, State.INNER_TALK):
+            return self.fold.is_done(C.FETCH_HOLD, E.FETCH_HOLD_SUCC)
+        held = next((each.id for each in self.fold.calls if each.holds), None)
+        return await self._submit(C.FETCH_HOLD, do.RetrieveCall(self.device, held))
+
+    async def _swap(self, name: C, *, back: bool) -> Told:
+        is_out = self.fold.state in (State.TALK_CONSULT_HOLD, State.TALK_HOLD)
+        if is_out is not back:
+            raise rejected("invalid_state", "the calls are the other way round already")
+        return await self._submit(name, do.AlternateCall(self.device))
+
+    async def _drop_conference(self) -> Told:
+        """Who has made it ends it for all; who came in later leaves it."""
+        call = self._call_now()
+        is_own = self.fold.state in (State.CONSULT_CONF, State.CALLOUT_CONF)
+        ends: do.Command = (
+            do.ClearCall(self.device, call) if is_own else do.ClearConnection(self.device, call)
+        )
+        return await self._submit(C.DROP_CONF, ends)
+
+    def _listened_to(self) -> DeviceId:
+        """Beside whom it is; after the page was loaded anew call control knows."""
+        own = self.centre.controller.whereabouts.connections_of(self.device)
+        for _, call, connection in own:
+            if connection.beside is not None:
+                beside = call.connection_by(connection.beside)
+                if beside is not None and beside.device is not None:
+                    return beside.device
+        if self.monitored is None:
+            raise rejected("invalid_state", "there is nobody whom you listen to")
+        return self.monitored
+
+    async def _force_drop(self) -> Told:
+        target = self._listened_to()
+        for _, call, connection in self.centre.controller.whereabouts.connections_of(target):
+            command = do.ClearConnection(self.device, call.id, connection.id)
+            return await self._submit(C.FORCE_DROP, command)
+        raise rejected("unknown_call", f"{target} is in no call any more")
+
+    async def _dial(self, request: wire.Dial) -> Told:
+        if request.encryption in ("2", "3"):
+            how = {"2": "rsa", "3": "des"}[request.encryption]
+            why = f"encryptMode {request.encryption} ({how}) needs a key, and none is set up here"
+            raise rejected("not_supported", why)
+        if request.encryption not in ("", "0", "1"):
+            why = f"encryptMode: found {request.encryption[:20]!r}, expected 1, or nothing"
+            raise rejected("bad_field", why)
+        command = do.MakeCall(self.device, request.number, calling_number=request.ani)
+        return await self._submit(C.DIAL, command)
+
+    async def _call(self, name: C, kind: Destination, to: str) -> Told:
+        number = to if kind is Destination.OUTSIDE else self._device_of(to)
+        if name is C.CALL_INNER:
+            return await self._submit(name, do.MakeCall(self.device, number))
+        held = next((each.id for each in self.fold.calls if each.part not in OF_CONSULTS), None)
+        return await self._submit(name, do.ConsultationCall(self.device, number, held))
+
+    async def _one_step(self, request: wire.OneStepTransfer) -> Told:
+        to = request.to
+        if request.kind in (Destination.AGENT, Destination.EXTENSION):
+            to = self._device_of(to)
+        elif request.kind is Destination.SKILL and to not in self.centre.directory:
+            why = f"no call can be sent to {to}: let an [[ivr]] with that code put it into a queue"
+            raise rejected("unknown_device", why)
+        call = await self._with_data(request.data)
+        return await self._submit(C.ONE_STEP_TRANSFER, do.SingleStepTransfer(self.device, to, call))
+
+    async def _to_ivr(self, request: wire.TransferToIvr) -> Told:
+        call = await self._with_data(request.data)
+        command: do.Command = (
+            do.LendCall(self.device, request.code, call)
+            if request.checks_password
+            else do.SingleStepTransfer(self.device, request.code, call)
+        )
+        return await self._submit(C.TRANSFER_TO_IVR, command)
+
+    async def _with_data(self, data: Mapping[str, str]) -> CallId | None:
+        """The call, with what goes with it from now on."""
+        call = self._call_now()
+        if data:
+            command = do.AssociateData(self.device, data, call)
+            await self.centre.controller.submit(command)
+        return call
+
+    def _event(self, name: E, params: dict[str, str]) -> SPEvent:
+        return SPEvent(name, self.fold.agent_infos(), params=params)
+
+
+_OF_THE_PAGE = frozenset(
+    {
+        *(C.PREPARE_DIAL, C.CANCEL_PREPARE_DIAL),
+        *(C.PREPARE_CALL_INNER, C.CANCEL_PREPARE_CALL_INNER),
+        *(C.PREPARE_MONITOR, C.CANCEL_PREPARE_MONITOR),
+    }
+)

@@ -1,0 +1,427 @@
+"""One page: from its Init to its end, whoever its agent is and whether that is logged on.
+
+Commands are taken one by one, and what the log tells is told between them: so a response comes
+before the events that its command brings. A page that was replaced stays connected, and has
+nothing to say any more, until it begins anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import math
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any
+
+import structlog
+
+from endpoint.agents.events import AgentLoggedOff
+from endpoint.agents.logon import LogOn, LogOnRefused, Refusal
+from endpoint.agents.model import AgentId
+from endpoint.agents.ownership import Liveness, new_delegator_id
+from endpoint.agents.place import Attachment
+from endpoint.agents.roster import LoggedOn
+from endpoint.agents.session import Session
+from endpoint.app.basiccall.centre import Centre
+from endpoint.app.basiccall.commands import Commands
+from endpoint.app.basiccall.proof import Proof
+from endpoint.callcontrol.feed import EventsMissed
+from endpoint.errors import CommandRejected, StorageError
+from endpoint.gateways.basiccall import requests as wire
+from endpoint.gateways.basiccall.frames import BadFrame, SPCommand, SPEvent, SPResponse, decode
+from endpoint.gateways.basiccall.names import KEEP_LOGON, ErrorCode, State
+from endpoint.gateways.basiccall.names import CommandName as C
+from endpoint.gateways.basiccall.names import EventName as E
+from endpoint.gateways.basiccall.settings import is_remote
+from endpoint.legs.base import DeviceId
+
+log = structlog.get_logger(__name__)
+
+Send = Callable[[str], Awaitable[None]]
+
+
+class Connection:
+    """A page's. `take` its frames, and `leave` when it is gone."""
+
+    def __init__(
+        self, centre: Centre, proof: Proof, source: str, send: Send, tasks: asyncio.TaskGroup
+    ) -> None:
+        self._centre = centre
+        self._proof = proof
+        self._source = source
+        self._send = send
+        self._tasks = tasks
+        self._turn = asyncio.Lock()
+        self._agent: AgentId | None = None
+        """Of its Init; none before, and none once it was replaced."""
+        self._ins = ""
+        self._delegator_id = ""
+        self._custom = wire.CustomInit()
+        self._keeps_logon = False
+        self._attachment: Attachment | None = None
+        self._commands: Commands | None = None
+        """While its agent is logged on."""
+        self._follower: asyncio.Task[None] | None = None
+        self._ticker: asyncio.Task[None] | None = None
+
+    def __repr__(self) -> str:
+        return f"<Connection of {self._agent or 'nobody'} at {self._ins or '?'}>"
+
+    @property
+    def delegator_id(self) -> str:
+        """See `Holder`."""
+        return self._delegator_id
+
+    # -- what comes -------------------------------------------------------------------------------
+
+    async def take(self, text: str | bytes) -> bool:
+        """A frame. False where it was none that could be done: who sends many is let go."""
+        async with self._turn:
+            try:
+                command = decode(text)
+                request = wire.request_of(command)
+                self._check(command)
+                await self._do(command, request)
+            except BadFrame as bad:
+                log.info(
+                    "frame refused", code=str(bad.code), command=bad.command, agent=self._agent
+                )
+                await self._answer(bad.command, bad.code, str(bad))
+                return False
+            return True
+
+    def leave(self) -> None:
+        """The page is gone, or has nothing any more that is worth anything."""
+        for task in (self._follower, self._ticker):
+            if task is not None and task is not asyncio.current_task():
+                task.cancel()
+        self._follower = self._ticker = None
+        if self._attachment is not None:
+            self._centre.roster.detach(self._attachment)
+            self._attachment = None
+        if self._agent is not None and self._centre.holders.get(self._agent) is self:
+            del self._centre.holders[self._agent]
+        self._commands = None
+        self._agent, self._delegator_id = None, ""
+
+    async def be_replaced(self) -> None:
+        """See `Holder`."""
+        async with self._turn:
+            if self._agent is not None:  # else the log has told it
+                self.leave()
+                await self._tell([SPEvent(E.WEB_SOCKET_REPLACED)])
+
+    def _check(self, command: SPCommand) -> None:
+        """Whether the session is this page's. Raises BadFrame."""
+        if command.name in (C.CHECK_WEB_SOCKET, C.INIT, C.WS_HELLO):
+            return
+        if self._agent is not None and command.ins != self._ins:
+            why = f"ins: found {command.ins[:40]!r}, expected {self._ins}, as at Init"
+            raise BadFrame(ErrorCode.INVALID_INS, why, command.name)
+        if self._agent is None or not hmac.compare_digest(
+            command.delegator_id.encode("utf-8", "surrogateescape"), self._delegator_id.encode()
+        ):
+            why = "delegatorId: that is not of this page's session; begin anew by Init"
+            raise BadFrame(ErrorCode.DELEGATOR_ID_NO_MATCH, why, command.name)
+        named = command.params.get("agentId")
+        if named and named != self._agent:
+            why = f"agentId: found {named[:40]!r}, expected {self._agent}, as at Init"
+            raise BadFrame(ErrorCode.PROCESS_FAILED, why, command.name)
+
+    async def _do(self, command: SPCommand, request: wire.Request) -> None:
+        match request:
+            case wire.CheckWebSocket(agent):
+                holder = self._centre.holders.get(agent)
+                known = command.delegator_id or command.params.get("delegatorId", "")
+                is_own = holder is not None and known and holder.delegator_id == known
+                exists = holder is not None and holder is not self and not is_own
+                await self._answer(command.name, datas={"isWebSocketExists": exists})
+            case wire.Init():
+                await self._init(command, request)
+            case wire.Logon():
+                await self._log_on(request)
+            case wire.SetFunctionSwitch(function, is_on):
+                await self._switch(function, is_on=is_on)
+            case wire.Hello():
+                await self._answer(command.name, datas={"stateTimeLength": self._state_lasts()})
+            case _:
+                await self._command(command.name, request)
+
+    # -- who it is --------------------------------------------------------------------------------
+
+    async def _init(self, command: SPCommand, request: wire.Init) -> None:
+        agent, device = request.agent, DeviceId(command.ins)
+        if self._proof.excludes(agent):
+            why = f"agentId: the token of this connection is not one of agent {agent}"
+            raise BadFrame(ErrorCode.PROCESS_FAILED, why, C.INIT)
+        if not await self._centre.is_seat(device):
+            why = f"ins: {device[:40]} is no extension, account or station of this endpoint"
+            raise BadFrame(ErrorCode.INVALID_INS, why, C.INIT)
+        self.leave()
+        self._custom = request.custom
+        shown = command.delegator_id or command.params.get("delegatorId", "")
+        session = self._centre.roster.session(agent)
+        is_here = session is not None and session.device == device
+        begun = (await self._resume(agent, shown)) if is_here else None
+        self._agent, self._ins = agent, device
+        self._delegator_id = begun or new_delegator_id()
+        if begun is None:
+            self._keeps_logon = False
+        else:
+            self._begin(agent)
+        if begun is not None or self._proof.covers(agent):
+            self._hold()
+        elif agent not in self._centre.holders:
+            self._centre.holders[agent] = self
+        state = State.INITIAL if self._commands is None else self._commands.fold.state
+        infos = self._infos() | {"agentState": str(int(state))}
+        mode = "" if self._commands is None else self._commands.fold.agent_infos()["agentWorkMode"]
+        datas = {
+            "delegatorId": self._delegator_id,
+            "agentState": str(int(state)),
+            "agentWorkMode": mode,
+        }
+        await self._answer(C.INIT, datas=datas, agent=infos | {"agentWorkMode": mode})
+        notified = self._centre.notified(agent, device)
+        await self._tell([SPEvent(E.SETTINGS_NOTIFY, infos, params=notified)])
+
+    async def _resume(self, agent: AgentId, shown: str) -> str | None:
+        """The `delegatorId` of a session that goes on.
+
+        It is this page's by its id, which only it was told; or as it has proven whose it is. None:
+        it has to log on. Raises BadFrame where too many wrong ids came from there.
+        """
+        roster, is_known = self._centre.roster, self._proof.covers(agent)
+        standing = roster.standing(agent)
+        liveness = None if standing is None else standing.liveness
+        self._keeps_logon = liveness is not None and liveness.grace_s is None
+        if shown:
+            try:
+                self._attach(agent, shown, "" if is_known else self._source)
+            except LogOnRefused as refused:
+                if refused.reason == Refusal.TOO_MANY_ATTEMPTS:
+                    raise BadFrame(ErrorCode.PROCESS_FAILED, str(refused), C.INIT) from None
+            else:
+                return shown
+        if not is_known:
+            return None
+        try:
+            taken = await roster.take_over(agent, self._liveness, delegator_id=new_delegator_id())
+            self._attach(agent, taken.delegator_id, self._source)
+        except CommandRejected as refused:
+            raise BadFrame(ErrorCode.PROCESS_FAILED, str(refused), C.INIT) from None
+        return taken.delegator_id
+
+    def _attach(self, agent: AgentId, delegator_id: str, source: str) -> None:
+        """Listen as the owner. Raises LogOnRefused."""
+        self._attachment = self._centre.roster.attach(agent, delegator_id, self._liveness, source)
+
+    def _hold(self) -> None:
+        """The page is this one's from now on; another that has it is told so.
+
+        Beside: that one may be about to replace us.
+        """
+        assert self._agent is not None
+        before = self._centre.holders.get(self._agent)
+        self._centre.holders[self._agent] = self
+        if before is not None and before is not self:
+            self._tasks.create_task(before.be_replaced())
+
+    async def _log_on(self, request: wire.Logon) -> None:
+        agent = self._agent
+        assert agent is not None  # `_check` has seen to it
+        await self._answer(C.LOGON, datas={"delegatorId": self._delegator_id})
+        if self._commands is not None:
+            await self._tell(self._commands.fold.opening())
+            return
+        try:
+            logged_on = await self._logged_on(agent, request)
+            self._attach(agent, logged_on.delegator_id, self._source)
+        except CommandRejected as refused:
+            failed = SPEvent(E.LOGON_FAILED, code=refused.reason, text=str(refused))
+            await self._tell([failed])
+            return
+        self._begin(agent)
+        self._hold()
+        if self._commands is not None:
+            await self._tell(self._commands.fold.opening())
+
+    async def _logged_on(self, agent: AgentId, request: wire.Logon) -> LoggedOn:
+        password: str | None = None
+        if not self._proof.covers(agent):
+            password = request.code
+            if not password:
+                why = "say softPhoneCode, the agent's password, or connect with ?token=… of its own"
+                raise LogOnRefused(Refusal.WRONG_PASSWORD, why)
+        custom = self._custom if request.custom == wire.CustomInit() else request.custom
+        return await self._centre.roster.log_on(
+            LogOn(
+                agent=agent,
+                device=DeviceId(self._ins),
+                password=password,
+                mode=request.mode,
+                ready=True,
+                skills=custom.skills,
+                wrap_up_s=custom.wrap_up_s,
+                take_over=True,
+                liveness=self._liveness,
+                delegator_id=self._delegator_id,
+                source=self._source,
+            )
+        )
+
+    @property
+    def _liveness(self) -> Liveness:
+        if self._keeps_logon:
+            return replace(self._centre.liveness, grace_s=None)
+        return self._centre.liveness
+
+    async def _switch(self, function: str, *, is_on: bool) -> None:
+        """Whether the agent stays logged on when its page has gone."""
+        if function != KEEP_LOGON:
+            why = f"functionCode: found {function[:40]!r}, expected {KEEP_LOGON}"
+            raise BadFrame(ErrorCode.PROCESS_FAILED, why, C.SET_FUNCTION_SWITCH)
+        self._keeps_logon = is_on
+        if self._attachment is not None and self._agent is not None:
+            before = self._attachment
+            self._attach(self._agent, self._delegator_id, "")
+            self._centre.roster.detach(before)
+        datas = {"functionCode": KEEP_LOGON, "isOn": "true" if is_on else "false"}
+        await self._answer(C.SET_FUNCTION_SWITCH, datas=datas)
+
+    def _infos(self) -> dict[str, str]:
+        """What `agentInfos` has beside state and work mode."""
+        known = self._centre.roster.directory.agent(self._agent) if self._agent else None
+        monitors = self._centre.supervises(known, DeviceId(self._ins))
+        return {
+            "isMonitor": "true" if monitors else "false",
+            "monitorDepts": ",".join(known.supervises) if known is not None else "",
+            "canKeepLogon": "true",
+            "isKeepLogon": "true" if self._keeps_logon else "false",
+            "isDigitalDevice": "false" if is_remote(self._ins) else "true",
+        }
+
+    def _state_lasts(self) -> str:
+        """How long the agent has been what it is, for a person."""
+        session = self._centre.roster.session(self._agent) if self._agent else None
+        if session is None:
+            return "00:00:00"
+        seconds = int(asyncio.get_running_loop().time() - session.since)
+        return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
+
+    # -- a command --------------------------------------------------------------------------------
+
+    async def _command(self, name: C, request: wire.Request) -> None:
+        commands = self._commands
+        if commands is None:
+            raise BadFrame(ErrorCode.PROCESS_FAILED, f"agent {self._agent} is not logged on", name)
+        try:
+            told = await commands.carry_out(name, request)
+        except CommandRejected as refused:
+            await self._answer(name, ErrorCode.PROCESS_FAILED, str(refused))
+            asked = C.DIAL if name is C.ENCRYPT_DIAL else name
+            told = commands.fold.refuse(asked, refused.reason, str(refused))
+        else:
+            await self._answer(name)
+        await self._tell(told)
+
+    # -- what is told -----------------------------------------------------------------------------
+
+    def _begin(self, agent: AgentId) -> None:
+        """The agent is logged on: show how it stands, and read its log from there."""
+        standing = self._centre.roster.standing(agent)
+        if standing is None or standing.session is None:
+            return
+        fold = self._centre.fold(standing.session, self._infos)
+        self._commands = Commands(self._centre, agent, fold.device, fold)
+        self._follower = self._tasks.create_task(self._follow(agent, standing.number))
+        self._tick()
+
+    def _session(self) -> Session | None:
+        return None if self._agent is None else self._centre.roster.session(self._agent)
+
+    async def _follow(self, agent: AgentId, number: int) -> None:
+        while True:
+            try:
+                async for entry in self._centre.roster.follow(agent, number):
+                    number = entry.number
+                    async with self._turn:
+                        if self._commands is None:
+                            return
+                        await self._tell(self._commands.fold.heed(entry.event))
+                        self._tick()
+                        until = None if self._attachment is None else self._attachment.until
+                        if until is not None and number >= until:
+                            self._is_over(logged_off=isinstance(entry.event, AgentLoggedOff))
+                            return
+                return
+            except EventsMissed:
+                number = await self._anew(agent)
+            except StorageError as error:
+                log.warning("old events can't be read", agent=agent, reason=str(error))
+                number = await self._anew(agent)
+
+    async def _anew(self, agent: AgentId) -> int:
+        """What was told meanwhile is not to be had: tell what is so now."""
+        async with self._turn:
+            standing = self._centre.roster.standing(agent)
+            if standing is None:
+                return 0
+            if standing.session is not None and self._commands is not None:
+                fold = self._centre.fold(standing.session, self._infos)
+                self._commands.fold = fold
+                await self._tell([SPEvent(E.STATE_CHANGE, fold.agent_infos())])
+            return standing.number
+
+    def _is_over(self, *, logged_off: bool) -> None:
+        """The session is this page's no more; who has logged off may log on again."""
+        if not logged_off:
+            self.leave()
+            return
+        self._attachment = self._follower = self._commands = None
+        self._stop_ticking()
+
+    async def _tell(self, events: list[SPEvent]) -> None:
+        for event in events:
+            await self._send(event.encode(self._ins))
+
+    async def _answer(
+        self,
+        command: str,
+        code: ErrorCode = ErrorCode.SUCC,
+        text: str = "",
+        datas: dict[str, Any] | None = None,
+        agent: dict[str, str] | None = None,
+    ) -> None:
+        await self._send(SPResponse(command, code, text, datas or {}, agent or {}).encode())
+
+    # -- the wrap-up runs out ---------------------------------------------------------------------
+
+    def _tick(self) -> None:
+        """Count down while the agent writes up its call."""
+        shown = self._commands is not None and self._commands.fold.state is State.WRAPUP
+        if not shown:
+            self._stop_ticking()
+        elif self._ticker is None:
+            self._ticker = self._tasks.create_task(self._count_down())
+
+    def _stop_ticking(self) -> None:
+        if self._ticker is not None:
+            self._ticker.cancel()
+            self._ticker = None
+
+    async def _count_down(self) -> None:
+        loop = asyncio.get_running_loop()
+        while (session := self._session()) is not None and session.wrap_up is not None:
+            ends_at = session.wrap_up.ends_at
+            if ends_at is None:
+                return
+            left = max(0, math.ceil(ends_at - loop.time()))
+            async with self._turn:
+                await self._tell(
+                    [SPEvent(E.WRAPUP_TICK, self._infos(), params={"tick": str(left)})]
+                )
+            if left == 0:
+                return
+            await asyncio.sleep(max(0.0, ends_at - loop.time() - (left - 1)))

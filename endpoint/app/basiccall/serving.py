@@ -1,0 +1,39 @@
+"""The listener over the parts of a running endpoint."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from endpoint.app import certificates
+from endpoint.app.basiccall.centre import Centre
+from endpoint.app.basiccall.listener import BasicCallListener
+from endpoint.app.directory import Directory
+from endpoint.app.headroom import Headroom
+from endpoint.app.rostersettings import liveness
+
+if TYPE_CHECKING:
+    from endpoint.app.wiring import Endpoint
+
+
+def soft_phones(endpoint: Endpoint, directory: Directory, headroom: Headroom) -> BasicCallListener:
+    """For pages that were written for BasicCall; it listens once it is entered."""
+    config, controller = endpoint.config, endpoint.controller
+    centre = Centre(
+        endpoint.roster,
+        controller,
+        directory,
+        controller.settings.calls.permissions,
+        config.basiccall.parameters,
+        liveness(config.agents),
+        partial(endpoint.is_seat, directory),
+    )
+    return BasicCallListener(
+        config.basiccall,
+        config.http,
+        centre,
+        endpoint.http.access,
+        certificates.server_context(endpoint.certificate),
+        endpoint.live,
+        headroom.has_room,
+    )

@@ -1,0 +1,47 @@
+"""`[basiccall]`: the soft phone interface of BasicCall's script WSSoftPhone."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel
+
+from endpoint.app.section import STRICT, Host, Port, checked_networks
+from endpoint.gateways.basiccall.parameters import BadParameters, Parameters, parsed
+
+LOOPBACK_NETWORKS = ("127.0.0.0/8", "::1/128")
+
+
+def _checked_table(table: dict[str, str]) -> dict[str, str]:
+    try:
+        parsed(table)
+    except BadParameters as error:
+        raise ValueError(str(error)) from None
+    return table
+
+
+class BasicCallSettings(BaseModel):
+    """`[basiccall]`: pages that were written for BasicCall (docs/reference/basiccall.md)."""
+
+    model_config = STRICT
+
+    enabled: bool = False
+    """Listen for them."""
+    host: Host = "127.0.0.1"
+    """Address to listen on."""
+    port: Port = 8887
+    """With TLS and without, by how a connection begins."""
+    plain: Literal["loopback", "anywhere", "never"] = "loopback"
+    """From where connections without TLS are taken."""
+    trust_agent_id: Annotated[list[str], AfterValidator(checked_networks)] = [*LOOPBACK_NETWORKS]
+    """Networks from which an agent's number alone is believed, without token or password.
+
+    Only for closed networks: whoever is in one of them may be any agent.
+    """
+    system_param: Annotated[dict[str, str], AfterValidator(_checked_table)] = {}
+    """BasicCall's table SystemParam, by its own keys, as `SOFTPHONEMASKENABLED = "33,34"`."""
+
+    @property
+    def parameters(self) -> Parameters:
+        """What the table says."""
+        return parsed(self.system_param)

@@ -1,0 +1,152 @@
+"""An endpoint with agents, a supervisor and a customer, and pages that were made for BasicCall."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from endpoint.agents.events import LogOffCause
+from endpoint.app import certificates
+from endpoint.app.settings import Config
+from endpoint.app.wiring import Endpoint
+from endpoint.callcontrol.commands import ClearCall
+from endpoint.client.client import EndpointClient
+from endpoint.errors import CommandRejected
+from endpoint.gateways.native import directorymessages as directory
+from tests.softphone import SoftPhone, soft_phone
+
+TONES_HZ = {"6001": 350.0, "6002": 620.0, "6003": 890.0, "10086": 1250.0}
+ANNA, BERT, CARL, DORA = "1001", "1002", "1003", "1004"
+PIN = "a-Night-in-Lisbon-7"
+"""Anna's `softPhoneCode`; to hash one costs time, so the others have none."""
+AGENTS = [
+    directory.Agent(ANNA, "Anna", "1", wrap_up_s=30),
+    directory.Agent(BERT, "Bert", "1", wrap_up_s=0),
+    directory.Agent(CARL, "Carl", "2", role="monitor", supervises=["1"]),
+    directory.Agent(DORA, "Dora", "2"),
+]
+PARAMETERS = {
+    "AGENTTRANSFERIVRINFO": "999,Survey|8888,Password,1",
+    "SOFTPHONELEAVEWORKMODESTATESYNC": "1",
+}
+
+
+def configuration(directory: Path, basiccall: dict[str, Any] | None = None, **more: Any) -> Config:
+    """Stations that pick up by themselves, each with its tone."""
+    return Config.model_validate(
+        {
+            "http": {"port": 0, "plain_port": 0},
+            "sip": {"port": 0},
+            "media": {"webrtc_ready": False},
+            "agents": {"wrap_up": "all"},
+            "state": {"directory": directory},
+            "station": [
+                {"device": device, "kind": "tone", "frequency_hz": tone_hz}
+                for device, tone_hz in TONES_HZ.items()
+            ],
+            "ivr": [{"code": "999", "flow": "survey"}],
+            "basiccall": {
+                "enabled": True,
+                "port": 0,
+                "system_param": PARAMETERS,
+                **(basiccall or {}),
+            },
+            **more,
+        }
+    )
+
+
+@dataclass(frozen=True)
+class Office:
+    """The endpoint, and pages at it."""
+
+    endpoint: Endpoint
+    client: EndpointClient
+    trust: ssl.SSLContext
+
+    @property
+    def url(self) -> str:
+        return f"ws://127.0.0.1:{self.endpoint.basiccall.port}"
+
+    @property
+    def secure_url(self) -> str:
+        return f"wss://localhost:{self.endpoint.basiccall.port}"
+
+    def page(
+        self, agent: str = ANNA, ins: str = "6001", *, path: str = "/", **attrs: Any
+    ) -> AbstractAsyncContextManager[SoftPhone]:
+        """That has sent CheckWebSocket."""
+        return soft_phone(f"{self.url}{path}", agent, ins, **attrs)
+
+    @asynccontextmanager
+    async def at_work(
+        self, agent: str = ANNA, ins: str = "6001", **attrs: Any
+    ) -> AsyncIterator[SoftPhone]:
+        """That is logged on, and idle."""
+        async with self.page(agent, ins, **attrs) as page:
+            await page.until("onInited")
+            await page.logon()
+            await page.until("onLogonSucc")
+            await page.shows(3)
+            yield page
+
+    async def close(self) -> None:
+        """Everybody goes home."""
+        roster, changed = self.endpoint.roster, asyncio.Event()
+        unwatch = roster.watch(lambda _: changed.set())
+        for session in roster.sessions():
+            for _, call, _ in self.endpoint.controller.whereabouts.connections_of(session.device):
+                with suppress(CommandRejected):  # it is over meanwhile
+                    await self.endpoint.controller.submit(ClearCall(session.device, call.id))
+            with suppress(CommandRejected):
+                await roster.log_off(session.agent, LogOffCause.FORCED)
+        while roster.sessions():
+            await changed.wait()
+            changed.clear()
+        unwatch()
+
+
+@asynccontextmanager
+async def office_of(config: Config, *, passwords: bool = True) -> AsyncIterator[Office]:
+    async with Endpoint(config) as endpoint:
+        trust = certificates.client_context(endpoint.certificate.authority)
+        url = f"https://localhost:{endpoint.http.port}"
+        async with EndpointClient(url, endpoint.token, ssl_context=trust) as client:
+            await client.bring_into_directory(
+                directory.DirectoryImport(agents=AGENTS, passwords={ANNA: PIN} if passwords else {})
+            )
+            yield Office(endpoint, client, trust)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Office]:
+    async with office_of(configuration(tmp_path_factory.mktemp("house"))) as office:
+        yield office
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def strict_house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Office]:
+    directory = tmp_path_factory.mktemp("strict")
+    async with office_of(configuration(directory, {"trust_agent_id": []})) as office:
+        yield office
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def office(house: Office) -> AsyncIterator[Office]:
+    yield house
+    await house.close()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def strict_office(strict_house: Office) -> AsyncIterator[Office]:
+    """Where nobody is believed who has proven nothing."""
+    yield strict_house
+    await strict_house.close()

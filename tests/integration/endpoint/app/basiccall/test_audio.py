@@ -1,0 +1,339 @@
+"""Each button moves audio: pages press them, and who hears whom is measured at every party.
+
+Customers are at a carrier, which is another endpoint: each call of theirs is SIP and RTP.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+import pytest_asyncio
+
+from endpoint.app.settings import Config
+from endpoint.app.wiring import Endpoint
+from endpoint.audio.analysis import heard
+from endpoint.audio.tones import MUSIC_ON_HOLD_HZ
+from endpoint.callcontrol.commands import ClearCall, MakeCall
+from endpoint.errors import CommandRejected, MediaError
+from endpoint.legs.base import DeviceId
+from endpoint.rig.fleet import MUSIC_ON_HOLD
+from endpoint.rig.matrix import HearingMatrix, matrix
+from endpoint.rig.walk import Step, WalkSettings, take
+from tests.softphone import PATIENCE_S, SoftPhone
+
+from .conftest import ANNA, BERT, CARL, Office, configuration, office_of
+
+pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
+
+HZ = {"6001": 350.0, "6002": 620.0, "6003": 890.0, "10086": 1250.0, "10087": 1570.0}
+SIGNATURES = {MUSIC_ON_HOLD: list(MUSIC_ON_HOLD_HZ)} | {who: [hz] for who, hz in HZ.items()}
+SETTINGS = WalkSettings(glance_ms=200, step_timeout_s=60.0)
+NOBODY: dict[str, Any] = dict.fromkeys(HZ, ())
+
+
+def free_port() -> int:
+    with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
+        tcp.bind(("127.0.0.1", 0))
+        port: int = tcp.getsockname()[1]
+        udp.bind(("127.0.0.1", port))
+        return port
+
+
+def trunk(port: int, ours: str, theirs: str) -> dict[str, Any]:
+    return {
+        "name": "trunk",
+        "peers": [f"sip:127.0.0.1:{port}"],
+        "incoming": [{"match": ours}],
+        "outgoing": [{"match": theirs}],
+    }
+
+
+def carrier_of(directory: Any, own: int, other: int) -> Config:
+    return Config.model_validate(
+        {
+            "http": {"port": 0, "plain": False},
+            "sip": {"port": own, "tcp": False, "tls": False},
+            "media": {"webrtc_ready": False, "port_first": 30_000, "port_last": 34_999},
+            "state": {"directory": directory},
+            "station": [
+                {"device": device, "kind": "tone", "frequency_hz": HZ[device]}
+                for device in ("10086", "10087")
+            ],
+            "trunk": [trunk(other, "1*", "6*")],
+        }
+    )
+
+
+@dataclass
+class Floor:
+    """The office and its carrier, with three agents at their pages."""
+
+    office: Office
+    carrier: Endpoint
+    pages: dict[str, SoftPhone] = field(default_factory=dict)
+
+    async def heard(self, device: str, last_ms: int) -> frozenset[str]:
+        endpoint = self.carrier if device.startswith("1") else self.office.endpoint
+        legs = [
+            own.leg
+            for _, _, own in endpoint.controller.whereabouts.connections_of(DeviceId(device))
+        ]
+        if not legs:
+            return frozenset()
+        try:
+            audio = await endpoint.exchange.read_heard(legs[0], last_ms)
+        except MediaError:  # its port is being opened
+            return frozenset()
+        samples = np.frombuffer(audio.samples, "<i2")
+        return frozenset(heard(samples, SIGNATURES, sample_rate_hz=audio.sample_rate_hz))
+
+    async def hearing(self, last_ms: int) -> HearingMatrix:
+        rows = await asyncio.gather(*(self.heard(device, last_ms) for device in HZ))
+        return dict(zip(HZ, rows, strict=True))
+
+    async def becomes(self, name: str, act: Callable[[], Awaitable[None]], **rows: Any) -> None:
+        """An act, and who hears whom by it: rows by `a1`, `a2`, `a3`, `c1`, `c2`."""
+        expected = NOBODY | {WHO[key]: _named(row) for key, row in rows.items()}
+        result = await take(Step(name, matrix(expected), act), self.hearing, SETTINGS)
+        assert result.ok, f"{name}: {'; '.join(result.faults)}"
+
+    async def press(
+        self, page: SoftPhone, command: str, state: int, params: dict[str, Any], **rows: Any
+    ) -> None:
+        """A button of a page: the state that it shows then, and who hears whom."""
+
+        async def act() -> None:
+            await page.do(command, **params)
+            await page.shows(state)
+
+        await self.becomes(command, act, **rows)
+
+
+WHO = {"a1": "6001", "a2": "6002", "a3": "6003", "c1": "10086", "c2": "10087"}
+
+
+def _named(row: str) -> list[str]:
+    return [WHO.get(each, MUSIC_ON_HOLD) for each in row.split()]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Floor]:
+    ours, theirs = free_port(), free_port()
+    agent = {"device": "6001", "input": "tone:350"}
+    config = configuration(
+        tmp_path_factory.mktemp("office"),
+        sip={"port": ours, "tcp": False, "tls": False},
+        station=[
+            {"device": device, "kind": "tone", "frequency_hz": HZ[device]}
+            for device in ("6002", "6003")
+        ],
+        agent=[agent],
+        trunk=[trunk(theirs, "6*", "1*")],
+    )
+    async with (
+        Endpoint(carrier_of(tmp_path_factory.mktemp("carrier"), theirs, ours)) as carrier,
+        office_of(config, passwords=False) as office,
+    ):
+        for endpoint in (carrier, office.endpoint):
+            events = endpoint.controller.subscribe(0)
+            async with asyncio.timeout(PATIENCE_S):
+                while not all(each.up for each in endpoint.exchange.trunks()):
+                    await anext(events)
+        yield Floor(office, carrier)
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def floor(house: Floor) -> AsyncIterator[Floor]:
+    """Everybody is logged on; at the end nobody talks any more."""
+    async with AsyncExitStack() as pages:
+        for agent, ins in ((ANNA, "6001"), (BERT, "6002"), (CARL, "6003")):
+            page = house.office.at_work(agent, ins)
+            house.pages[ins] = await pages.enter_async_context(page)
+        yield house
+        controller = house.carrier.controller
+        for customer in map(DeviceId, ("10086", "10087")):
+            for _, call, _ in controller.whereabouts.connections_of(customer):
+                with suppress(CommandRejected):  # it is over meanwhile
+                    await controller.submit(ClearCall(customer, call.id))
+    await house.office.close()
+
+
+async def calls(floor: Floor, page: SoftPhone) -> None:
+    """A customer calls Anna, whose page picks up."""
+
+    async def act() -> None:
+        command = MakeCall(DeviceId("10086"), "6001", data={})
+        await floor.carrier.controller.submit(command)
+        arrived = await page.until("onCallArrive")
+        assert arrived["ANI"] == "10086"
+        assert arrived["17"] == "0"
+        await page.shows(5)
+        assert page.buttons() == [42, 10]
+        await page.do("AnswerCall")
+        await page.until("onDevConnected")
+        await page.shows(6)
+
+    await floor.becomes("a call comes", act, a1="c1", c1="a1")
+
+
+async def test_a_call_is_held_and_a_colleague_asked(floor: Floor) -> None:
+    anna, bert = floor.pages["6001"], floor.pages["6002"]
+    await calls(floor, anna)
+    press = floor.press
+    await press(anna, "Hold", 7, {}, c1="moh")
+    await press(anna, "FetchHold", 6, {}, a1="c1", c1="a1")
+    bert_s = {"destSPType": "AGT", "destSPIns": "6002"}
+    await press(anna, "Consult", 11, bert_s, a1="a2", a2="a1", c1="moh")
+    await bert.shows(20)
+    assert anna.buttons() == [14, 15, 16, 17]
+    await press(anna, "ConsultSwap", 12, {}, a1="c1", c1="a1", a2="moh")
+    await press(anna, "ConsultSwapBack", 11, {}, a1="a2", a2="a1", c1="moh")
+    await press(anna, "FinishConsult", 6, {}, a1="c1", c1="a1")
+    await bert.shows(3)
+    await anna.do("FetchHold")
+    await anna.event("FetchHoldSucc")
+    await press(anna, "Consult", 11, bert_s, a1="a2", a2="a1", c1="moh")
+    everybody = {"a1": "a2 c1", "a2": "a1 c1", "c1": "a1 a2"}
+    await press(anna, "ConsultConf", 21, {}, **everybody)
+    await press(anna, "DropConf", 19, {})
+    ticks = await anna.until("tip", lambda text: str(text).startswith("话后完成倒计时:"))
+    assert ticks == "话后完成倒计时:30"
+    await press(anna, "FinishWrapup", 3, {})
+
+
+async def test_a_call_is_handed_on_with_what_is_known_of_it(floor: Floor) -> None:
+    anna, bert = floor.pages["6001"], floor.pages["6002"]
+    await calls(floor, anna)
+    to_bert = {"destType": "AGT", "destIns": "6002", "OrderID": "4711"}
+    await floor.press(anna, "OneStepTransfer", 19, to_bert, a2="c1", c1="a2")
+    arrived = await bert.until("onCallArrive")
+    assert (arrived["OrderID"], arrived["ANI"]) == ("4711", "10086")
+    await bert.shows(6)
+    out = {"destSPType": "OUT", "destSPIns": "10087"}
+    await floor.press(bert, "Consult", 14, out, a2="c2", c2="a2", c1="moh")
+    assert bert.buttons() == [22, 21, 20, 41]
+    await floor.press(bert, "ConsultTransfer", 3, {}, c1="c2", c2="c1")
+
+
+async def test_a_number_is_dialled_and_the_call_sent_to_an_ivr(floor: Floor) -> None:
+    anna = floor.pages["6001"]
+    await anna.do("PrepareDial")
+    await anna.shows(8)
+    await floor.press(anna, "Dial", 6, {"phoneNum": "10087"}, a1="c2", c2="a1")
+    begun = [name for name, _ in anna.heard if name.startswith("onDial")]
+    assert begun == ["onDialBegin", "onDialSucc"]
+    survey = {"SVN": "999", "TRANSFERPREPARE_CHECKPASSWORD": "0", "OrderID": "SVC_1"}
+    await anna.send("TransferToIVR", **survey)
+    await anna.shows(19)
+    assert [each["event"] for each in anna.events if "Transfer" in each["event"]] == [
+        *("TransferBegin", "TransferSucc")
+    ]
+    (call,) = floor.office.endpoint.controller.calls()
+    assert {each.number for each in call.connections if each.is_live} == {"10087", "999"}
+    assert call.data["OrderID"] == "SVC_1"
+
+
+async def test_a_customer_goes_to_an_ivr_and_comes_back(floor: Floor) -> None:
+    anna = floor.pages["6001"]
+    await calls(floor, anna)
+    await anna.send("TransferToIVR", SVN="999", TRANSFERPREPARE_CHECKPASSWORD="1")
+    await anna.event("TransferBegin")
+    await anna.shows(31)
+    assert anna.buttons() == [52]
+    await floor.press(anna, "CancelWait", 6, {}, a1="c1", c1="a1")
+    assert "CancelWaitSucc" in [each["event"] for each in anna.events]
+
+
+async def test_a_supervisor_listens_comes_in_and_takes_over(floor: Floor) -> None:
+    anna, carl = floor.pages["6001"], floor.pages["6003"]
+    await calls(floor, anna)
+    await carl.do("PrepareMonitor")
+    await carl.shows(16)
+    listed = await carl.until("onRefreshAgentListSucc")
+    assert [(each["ins"], each["state"]) for each in listed["items"]] == [
+        *(("6001", "6"), ("6002", "3"))
+    ]
+    her = {"destSPType": "AGT", "destSPIns": "6001"}
+    await floor.press(carl, "MonitorAgent", 17, her, a1="c1", c1="a1", a3="a1 c1")
+    assert carl.buttons() == [25, 26, 27, 28]
+    all_three = {"a1": "c1 a3", "c1": "a1 a3", "a3": "a1 c1"}
+    await floor.press(carl, "Intervence", 18, {}, **all_three)
+    await floor.press(carl, "DropConf", 3, {}, a1="c1", c1="a1")
+    await floor.press(carl, "MonitorAgent", 17, her, a1="c1", c1="a1", a3="a1 c1")
+    await floor.press(carl, "Intercept", 6, {}, c1="a3", a3="c1")
+    await anna.shows(19)
+    await floor.press(carl, "DropCall", 3, {})
+
+
+async def test_a_supervisor_ends_a_call(floor: Floor) -> None:
+    anna, carl = floor.pages["6001"], floor.pages["6003"]
+    await calls(floor, anna)
+    her = {"destSPType": "AGT", "destSPIns": "6001"}
+    await floor.press(carl, "MonitorAgent", 17, her, a1="c1", c1="a1", a3="a1 c1")
+    await floor.press(carl, "ForceDrop", 3, {})
+    await anna.shows(19)
+
+
+async def test_colleagues_call_each_other(floor: Floor) -> None:
+    anna, bert = floor.pages["6001"], floor.pages["6002"]
+    await anna.do("PrepareCallInner")
+    await anna.shows(24)
+    listed = await anna.until("onRefreshAgentListSucc")
+    assert listed["agentListType"] == "AGENTLISTTYPE_CALLINNER"
+    him = {"destSPType": "AGT", "destSPIns": "6002"}
+    await floor.press(anna, "CallInner", 26, him, a1="a2", a2="a1")
+    await bert.shows(26)
+    await floor.press(bert, "DropCall", 3, {})
+
+
+async def test_a_page_is_loaded_anew_and_replaced_in_a_call(floor: Floor) -> None:
+    """And nobody hears anything of it."""
+    anna = floor.pages["6001"]
+    await calls(floor, anna)
+    async with floor.office.page(confirms=True) as second:
+        await second.until("onConfirmReplaceWebSocket")
+        await second.until("onInited")
+        assert second.state == 6
+        await anna.until("onWebSocketReplaced")
+        kept = second.delegator_id
+        await floor.press(second, "Hold", 7, {}, c1="moh")
+    async with floor.office.page(delegator_id=kept) as third:
+        await third.until("onInited")
+        assert third.state == 7
+        await floor.press(third, "FetchHold", 6, {}, a1="c1", c1="a1")
+
+
+async def test_what_can_not_be_done_is_said_and_the_call_goes_on(floor: Floor) -> None:
+    anna = floor.pages["6001"]
+    await calls(floor, anna)
+    refused = {
+        "Dial": {"phoneNum": "10087"},
+        "ConsultSwap": {},
+        "CancelWait": {},
+        "Intervence": {},
+        "PrepareCallInner": {},
+        "OneStepTransfer": {"destType": "SK", "destIns": "1002"},
+        "EncryptDial": {"phoneNum": "10087", "encryptMode": "2"},
+    }
+    for command, params in refused.items():
+        await anna.do(command, **params)
+    await anna.send("WSHello", helloInfo="", time="")
+    await anna.until("onWSHello")
+    codes = {
+        found["command"]: found["errorCode"] for name, found in anna.heard if name == "refused"
+    }
+    assert codes == dict.fromkeys([*refused.keys() - {"PrepareCallInner"}], "ProcessFailed")
+    told = [each["event"] for each in anna.events if each["event"].endswith("Failed")]
+    assert told == [
+        *("DialFailed", "ConsultSwapFailed", "CancelWaitFailed", "InterveneFailed"),
+        *("PrepareCallInnerFailed", "OneStepTransferFailed", "DialFailed"),
+    ]
+    assert anna.state == 6
+    await floor.becomes("and on", lambda: asyncio.sleep(0), a1="c1", c1="a1")
