@@ -37,6 +37,7 @@ from signaling.registrar import (
 )
 from signaling.sip.auth import DigestAlgorithm, DigestServer, Verdict
 from signaling.sip.bans import Ban
+from signaling.sip.dialog import is_numeric
 from signaling.sip.event_documents import Package
 from signaling.sip.flow import Flow
 from signaling.sip.grammar import as_utf8
@@ -394,6 +395,10 @@ class SipServer:
                 assert username is not None
                 if any(identity != username for identity in identities):
                     return Answer(403)
+                if not self._is_served(request.from_.uri):
+                    return Answer(403, "Another Domain's User")
+                if not self._is_served(request.uri):
+                    return Answer(404, "Domain Not Served")
                 self.user_agent.keep(flow)
                 return username
             case Verdict.MISSING | Verdict.STALE:
@@ -413,6 +418,13 @@ class SipServer:
         wrong = verdict is Verdict.WRONG
         challenges = self._digest.challenges(source, now, stale=stale, wrong=wrong)
         return Answer(401, headers=[("WWW-Authenticate", value) for value in challenges])
+
+    def _is_served(self, uri: Uri) -> bool:
+        """Whether an address is of our domains; who knows us by our number alone names none."""
+        domains = self.config.registrar.domains
+        if not domains or not uri.is_sip or is_numeric(uri.host):
+            return True
+        return uri.host in domains or uri.host == self.config.user_agent.transport.advertised_host
 
     # -- the registrar's driver -------------------------------------------------------------------
 

@@ -80,6 +80,11 @@ class Identity:
         """Whether what it shows is for that."""
         return scope in self.scopes
 
+    @property
+    def is_operator(self) -> bool:
+        """Whether it may say which tenants there are: it runs the house that they are in."""
+        return self.credential == INSTALLATION.credential and self.tenant == DEFAULT_TENANT
+
     def is_over(self, now: datetime) -> bool:
         """Whether it proves nothing any more."""
         return self.expires_at is not None and now >= self.expires_at

@@ -6,6 +6,7 @@ import hmac
 import math
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from time import monotonic
 from typing import Protocol
 
@@ -15,7 +16,7 @@ from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 from multidict import CIMultiDict
 
-from endpoint.agents.identity import INSTALLATION, Identity
+from endpoint.agents.identity import DEFAULT_TENANT, INSTALLATION, Identity
 from endpoint.app.settings import ORIGIN
 from endpoint.errors import EndpointError
 from endpoint.gateways.native.messages import API, BEARER_SUBPROTOCOL, Refused
@@ -84,13 +85,15 @@ class Access:
         origins: Iterable[str],
         credentials: Iterable[Credentials] = (),
         wrong_tokens: int = WRONG_TOKENS,
+        tenant: str = DEFAULT_TENANT,
     ) -> None:
-        """`token`: of the installation, whose holder may do everything.
+        """`token`: of the installation, whose holder may do everything in `tenant`.
 
         `wrong_tokens`: so many a source may show in `WRONG_TOKEN_WINDOW_S`; then it must wait.
         """
         self._most_wrong = wrong_tokens
         self._token = token.encode()
+        self._installation = replace(INSTALLATION, tenant=tenant)
         self._credentials = tuple(credentials)
         self._origins = set(origins)
         self._wrong: Counter[str] = Counter()
@@ -170,7 +173,7 @@ class Access:
     async def _identity(self, token: str) -> Identity | None:
         """Whose a token is. That of the installation needs no database; it takes the same time."""
         if hmac.compare_digest(token.encode("utf-8", "surrogateescape"), self._token):
-            return INSTALLATION
+            return self._installation
         for each in self._credentials:
             if (identity := await each.identify(token)) is not None:
                 return identity

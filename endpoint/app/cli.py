@@ -50,6 +50,7 @@ from endpoint.app.setupcommands import (
 from endpoint.app.soundcommands import sound_app
 from endpoint.app.statecommands import state_app
 from endpoint.app.tablecommands import trunk_app
+from endpoint.app.tenantcommands import tenant_app
 from endpoint.app.tokencommands import tokens_app
 from endpoint.app.tracecommands import trace_app
 from endpoint.app.webhookcommands import webhooks_app
@@ -82,6 +83,7 @@ app.add_typer(queues_app, name="queues")
 app.add_typer(modes_app, name="modes")
 app.add_typer(reasons_app, name="reasons")
 db_app.add_typer(agents_app, name="agent")
+db_app.add_typer(tenant_app, name="tenant")
 app.add_typer(recordings_app, name="recordings")
 app.add_typer(calls_app)
 app.add_typer(records_app, name="calls")

@@ -27,7 +27,7 @@ def running_client(config: Config) -> EndpointClient:
 
     Raises `EndpointUnreachable` where none does.
     """
-    state = StateDirectory(config.state.directory)
+    state = StateDirectory(config.state.directory).kept_for(config.tenant.name)
     configured = config.http.token
     token = configured.get_secret_value() if configured else state.stored_token()
     running = state.running()

@@ -14,7 +14,7 @@ from rich.text import Text
 from endpoint.app.context import ConfigFile
 from endpoint.app.exitcodes import ExitCode
 from endpoint.app.output import Json, Output
-from endpoint.app.setupcommands import configured_database, loaded_or_fail
+from endpoint.app.setupcommands import loaded_or_fail, whole_database
 from endpoint.app.state import StateDirectory
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def check(config: ConfigFile = None, as_json: Json = False) -> None:
     loaded = loaded_or_fail(output, config)
     from endpoint.storage.upkeep import examine
 
-    found = output.run(_closed(configured_database(loaded.config), examine))
+    found = output.run(_closed(whole_database(loaded.config), examine))
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim")
     table.add_row("database", found.kind)
@@ -101,7 +101,7 @@ def make_backup(file: File, config: ConfigFile = None, as_json: Json = False) ->
     loaded = loaded_or_fail(output, config)
     from endpoint.storage.upkeep import backup
 
-    output.run(_closed(configured_database(loaded.config), lambda database: backup(database, file)))
+    output.run(_closed(whole_database(loaded.config), lambda database: backup(database, file)))
     size = file.stat().st_size
     output.result(
         {"ok": True, "file": str(file), "size_bytes": size}, _good(f"{file}, {size} bytes")
@@ -128,7 +128,7 @@ def _alone(
     loaded = loaded_or_fail(output, config)
 
     async def main() -> T:
-        database = configured_database(loaded.config)
+        database = whole_database(loaded.config)
         with StateDirectory(loaded.config.state.directory).held():
             return await _closed(database, work)
 

@@ -472,7 +472,7 @@ async def _extensions(config: Config, state: StateDirectory) -> AsyncIterator[Ex
     """The extensions, if there is a database already: the doctor makes none."""
     if config.database.url is None and not state.database.exists():
         return
-    async with Database(database_url(config, state)) as database:
+    async with Database(database_url(config, state), config.tenant.name) as database:
         for extension in await Extensions(database).all():
             yield extension
 

@@ -27,6 +27,11 @@ NOT_PERMITTED = wire.Refused(
     "this is not for you: an agent acts for itself and the device where it is logged on, a monitor "
     "also for the agents of its departments",
 )
+NOT_OPERATOR = wire.Refused(
+    "not_permitted",
+    "this is not for you: which tenants there are is for the installation's token, where the "
+    "default tenant is served",
+)
 UNKNOWN_CALL = wire.Refused("unknown_call", "no such call, or it is over")
 """Not 403: who may not see a call is not told that there is one."""
 _ABOUT_NOBODY = (Whose.NOBODYS, Whose.ANYBODYS, Whose.FOUND)
@@ -84,6 +89,8 @@ class Rights:
             expected = f"a token with scope {operation.scope}"
             text = "the token is not for this"
             raise BadRequest(403, wire.Refused("not_permitted", text, expected=expected))
+        if operation.whose is Whose.HOUSE and not identity.is_operator:
+            raise BadRequest(403, NOT_OPERATOR)
         if operation.whose in _ABOUT_NOBODY or identity.role is Role.ADMINISTRATOR:
             return
         named = request.match_info

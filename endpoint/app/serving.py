@@ -26,10 +26,12 @@ from endpoint.app.rest import RestRoutes
 from endpoint.app.rights import Rights
 from endpoint.app.rostersettings import liveness
 from endpoint.app.sound import SoundRoutes
+from endpoint.app.tenantroutes import TenantRoutes
 from endpoint.app.texts import TextRoutes
 from endpoint.app.tokenroutes import TokenRoutes
 from endpoint.app.traces import TraceRoutes, Traces
 from endpoint.app.webhookroutes import WebhookRoutes
+from endpoint.storage.tenants import Tenants
 
 if TYPE_CHECKING:
     from endpoint.app.wiring import Endpoint
@@ -54,6 +56,7 @@ def routes(
         ).routes(),
         *AgentSocket(endpoint.roster, agents, client, endpoint.live).routes(),
         *RecordRoutes(endpoint.records, endpoint.journal, endpoint.recordings, rights).routes(),
+        *TenantRoutes(Tenants(endpoint.database), patience_s).routes(),
         *BanRoutes(endpoint.server).routes(),
         *TokenRoutes(endpoint.tokens, patience_s).routes(),
         *WebhookRoutes(endpoint.webhooks, patience_s).routes(),

@@ -24,6 +24,7 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
+from endpoint.agents.identity import DEFAULT_TENANT
 from endpoint.app.accountsettings import AccountSettings as AccountSettings
 from endpoint.app.agentsettings import AgentSettings as AgentSettings
 from endpoint.app.basiccall.settings import BasicCallSettings
@@ -48,6 +49,7 @@ from endpoint.app.section import (
     MediaKind,
     Port,
     Seconds,
+    like,
     without_user,
 )
 from endpoint.app.section import checked_device as checked_device
@@ -438,6 +440,19 @@ class DatabaseSettings(Section):
         return url
 
 
+class TenantSettings(Section):
+    """`[tenant]`: whose world this process serves; see docs/tenants.md."""
+
+    name: Annotated[
+        str,
+        like(
+            "[A-Za-z0-9][A-Za-z0-9._-]{0,63}",
+            "1 to 64 letters, digits or . _ -, the first of them a letter or a digit",
+        ),
+    ] = DEFAULT_TENANT
+    """As `agent-endpoint db tenant list` has it. Each needs a state directory of its own."""
+
+
 class StateSettings(Section):
     """`[state]`: where the CA, the token, the database and recordings are kept."""
 
@@ -494,6 +509,7 @@ class Config(Section):
     calls: CallSettings = CallSettings()
     plan: PlanSettings = PlanSettings()
     database: DatabaseSettings = DatabaseSettings()
+    tenant: TenantSettings = TenantSettings()
     state: StateSettings = Field(default_factory=StateSettings)
     log: LogSettings = LogSettings()
     recordings: RecordingsSettings = RecordingsSettings()

@@ -249,6 +249,7 @@ def show_token(
                 [f"http.token: found in {where}, expected nothing: remove it there first"]
             )
         state = StateDirectory(loaded.config.state.directory).prepared()
+        state.kept_for(loaded.config.tenant.name)
         token = configured.get_secret_value() if configured else ""
         token = token or (state.new_token() if new else state.token())
     except ConfigurationError as error:
@@ -257,7 +258,16 @@ def show_token(
 
 
 def configured_database(config: Config) -> Database:
-    """The database of the configuration, not open yet."""
+    """What the configured tenant has in the database, not open yet."""
+    from endpoint.app.facts import database_url
+    from endpoint.storage.database import Database
+
+    state = StateDirectory(config.state.directory).prepared().kept_for(config.tenant.name)
+    return Database(database_url(config, state), config.tenant.name)
+
+
+def whole_database(config: Config) -> Database:
+    """The database of the configuration, not open yet, for what is every tenant's."""
     from endpoint.app.facts import database_url
     from endpoint.storage.database import Database
 

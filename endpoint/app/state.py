@@ -16,6 +16,7 @@ from uuid import UUID, uuid4
 
 import msgspec
 
+from endpoint.agents.identity import DEFAULT_TENANT
 from endpoint.errors import ConfigurationError, EndpointError
 
 
@@ -118,6 +119,11 @@ class StateDirectory:
         return self.path / "installation"
 
     @property
+    def tenant_file(self) -> Path:
+        """Whose all of this is, one line."""
+        return self.path / "tenant"
+
+    @property
     def tls(self) -> Path:
         """The local CA, and the certificate that it made."""
         return self.path / "tls"
@@ -136,6 +142,31 @@ class StateDirectory:
             )
             raise ConfigurationError([mistake]) from error
         return self
+
+    def kept_for(self, tenant: str) -> StateDirectory:
+        """This one, where it is nobody's yet or that tenant's. Raises `ConfigurationError`.
+
+        Records, registrations and recordings that wait here for the database are a tenant's too.
+        """
+        try:
+            found = self.tenant_file.read_text(encoding="ascii").strip()
+        except FileNotFoundError:
+            # Before there were others all were the default one's.
+            found = DEFAULT_TENANT if self.installation_file.exists() else tenant
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigurationError([f"{self.tenant_file}: can't be read: {error}"]) from error
+        if found != tenant:
+            mistake = (
+                f"state.directory: found {str(self.path)!r}, which is of tenant {found!r}, "
+                f"expected a directory of its own for tenant {tenant!r} (tenant.name)"
+            )
+            raise ConfigurationError([mistake])
+        return self
+
+    def keep_for(self, tenant: str) -> None:
+        """From now on it is that tenant's alone. Raises `ConfigurationError`."""
+        if not self.kept_for(tenant).tenant_file.exists():
+            write_private(self.tenant_file, f"{tenant}\n".encode("ascii"))
 
     @contextmanager
     def held(self) -> Iterator[None]:

@@ -72,6 +72,7 @@ from endpoint.app.settings import Config
 from endpoint.app.siplisteners import listen_sip
 from endpoint.app.state import Running, StateDirectory
 from endpoint.app.stopping import drain
+from endpoint.app.tenancy import in_tenant
 from endpoint.app.tlsbuffers import shrink_tls_buffers
 from endpoint.app.tokens import TokenBook
 from endpoint.app.traces import Traces
@@ -211,6 +212,7 @@ class Endpoint:
             raise
         log.info(
             "endpoint ready",
+            tenant=self.config.tenant.name,
             page=self.url,
             sip_over_wss=self.wss_url,
             sip_over_udp=self.running.sip_udp,
@@ -262,14 +264,16 @@ class Endpoint:
 
     async def _build(self) -> None:
         """Each part after those that it uses, so that leaving ends it before them."""
-        config, enter = self.config, self._stack.enter_async_context
+        enter = self._stack.enter_async_context
         self.state.prepared()
         self._stack.enter_context(self.state.held())
+        self.state.kept_for(self.config.tenant.name)
         self.metrics = Metrics(asyncio.get_running_loop().time)
         self._stack.enter_context(LoopWatchdog(self.metrics.held_up))
         shrink_tls_buffers()
         self.spans = await enter(spans.opened())
         await self._open_storage()
+        config = self.config
         await self._open_notes()
         accounts = outside_accounts(config, self.state.installation())
         trunks = outside_trunks(config, self.state.installation())
@@ -314,9 +318,11 @@ class Endpoint:
 
     async def _open_storage(self) -> None:
         """The database, and what is secret: the token, the certificate."""
-        config = self.config
-        database = self.database = Database(database_url(config, self.state))
+        tenant = self.config.tenant.name
+        database = self.database = Database(database_url(self.config, self.state), tenant)
         await self._stack.enter_async_context(database)
+        self.state.keep_for(tenant)
+        config = self.config = await in_tenant(self.config, database)
         self.extensions = Extensions(database)
         self.records = StoredCallRecords(database)
         self._plan_rules = StoredPlanRules(database)
@@ -329,7 +335,9 @@ class Endpoint:
             recording_settings(config.recordings, self.state.recordings),
             config.recordings.keep_days,
         )
-        self.tokens = TokenBook(StoredTokens(database), self.directory_book.in_use, config.tokens)
+        self.tokens = TokenBook(
+            StoredTokens(database), self.directory_book.in_use, config.tokens, tenant=tenant
+        )
         await self.tokens.load()
         self.directory_book.new_password = self.tokens.revoke_of
         tidying = self.supervision.keep("tokens", self.tokens.keep_tidy)
@@ -392,13 +400,18 @@ class Endpoint:
         return traces
 
     def _made_http(self, headroom: Headroom) -> HttpServer:
+        tenant = self.config.tenant.name
         return HttpServer(
             self.config.http,
             Access(
                 self.token,
                 self.config.http.origins,
-                [self.tokens, JwtCredentials(self.config.jwt, self.directory_book.in_use)],
+                [
+                    self.tokens,
+                    JwtCredentials(self.config.jwt, self.directory_book.in_use, tenant=tenant),
+                ],
                 self.config.http.wrong_tokens_per_minute,
+                tenant,
             ),
             certificates.server_context(self.certificate),
             certificates.server_names(self.config),

@@ -20,6 +20,7 @@ from endpoint.client.directory import DirectoryRequests
 from endpoint.client.errors import EndpointUnreachable, RequestRefused
 from endpoint.client.frames import FramesOf
 from endpoint.client.plan import PlanRequests
+from endpoint.client.tenants import TenantRequests
 from endpoint.client.tokens import TokenRequests
 from endpoint.client.webhooks import WebhookRequests
 from endpoint.gateways.native import messages as wire
@@ -39,7 +40,12 @@ class Frames(FramesOf[wire.Frame]):
 
 
 class EndpointClient(
-    AgentRequests, TokenRequests, PlanRequests, DirectoryRequests, WebhookRequests
+    AgentRequests,
+    TokenRequests,
+    TenantRequests,
+    PlanRequests,
+    DirectoryRequests,
+    WebhookRequests,
 ):
     """One endpoint: `async with EndpointClient(url, token) as client`.
 

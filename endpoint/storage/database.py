@@ -30,8 +30,9 @@ from sqlalchemy.ext.asyncio import (
     create_async_engine,
 )
 
+from endpoint.agents.identity import DEFAULT_TENANT
 from endpoint.errors import StorageError
-from endpoint.storage.schema import DEFAULT_TENANT, Base, TenantRow
+from endpoint.storage.schema import Base, TenantRow
 
 BUSY_TIMEOUT_MS = 1000
 """How long SQLite waits for another writer."""
@@ -66,7 +67,8 @@ class Database:
     operator's decision (`migrate`). Raises `StorageError` for what can't be reached or is not ours.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, tenant: str = DEFAULT_TENANT) -> None:
+        """`tenant`: whose rows are asked for. The default one is made where it is missing."""
         # The drivers are ours to choose: what people paste has none.
         url = re.sub(r"^postgresql(\+asyncpg)?:", "postgresql+asyncpg:", url)
         url = re.sub(r"^sqlite(\+aiosqlite)?:", "sqlite+aiosqlite:", url)
@@ -90,8 +92,12 @@ class Database:
         self._sessions = async_sessionmaker(self._engine, expire_on_commit=False)
         self.errors = 0
         """Times that it refused, or could not be reached."""
+        self.tenant = tenant
+        """The one that this process serves."""
         self.tenant_id = 0
-        """Of the one tenant that this process serves; known once open."""
+        """Its id; known once open."""
+        self.domain: str | None = None
+        """Of its addresses in SIP, where it has one; known once open."""
         self._opened: tuple[int, int] | None = None
         """Which file it was, by device and inode."""
         self._opening = asyncio.Lock()
@@ -180,7 +186,7 @@ class Database:
     async def _open(self) -> None:
         self._opened = self._identity()
         await self._check_schema()
-        self.tenant_id = await self._tenant(DEFAULT_TENANT)
+        await self._find_tenant()
 
     async def _open_again(self) -> None:
         """Another file is in its place: SQLite would write on into the one that is gone."""
@@ -196,7 +202,7 @@ class Database:
             except StorageError:
                 self._opened = before
                 raise
-            self.tenant_id = await self._tenant(DEFAULT_TENANT)
+            await self._find_tenant()
 
     def _identity(self) -> tuple[int, int] | None:
         """Which file there is; None where there is none, or where it is no file."""
@@ -243,14 +249,20 @@ class Database:
         async with _mapped_errors(), self._engine.connect() as connection:
             yield connection
 
-    async def _tenant(self, name: str) -> int:
+    async def _find_tenant(self) -> None:
         async with self.session() as session:
-            row = await session.scalar(select(TenantRow).where(TenantRow.name == name))
+            row = await session.scalar(select(TenantRow).where(TenantRow.name == self.tenant))
+            if row is None and self.tenant != DEFAULT_TENANT:
+                # Made here, a mistake of writing would be a customer's world that is empty.
+                raise StorageError(
+                    f"the database has no tenant {self.tenant!r}; see tenant.name, or run: "
+                    f"agent-endpoint db tenant add {self.tenant}"
+                )
             if row is None:
-                row = TenantRow(name=name)
+                row = TenantRow(name=self.tenant)
                 session.add(row)
                 await session.flush()
-            return row.id
+            self.tenant_id, self.domain = row.id, row.domain
 
 
 @asynccontextmanager

@@ -1,4 +1,4 @@
-"""The tables. A tenant is part of every unique key; so far there is one, `default`."""
+"""The tables. A tenant is part of every unique key, so that none meets another's."""
 
 from __future__ import annotations
 
@@ -22,9 +22,6 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
-
-DEFAULT_TENANT = "default"
-
 
 LONGEST_SEARCHED = 200
 """Characters of a text that an index holds: PostgreSQL's takes no row above 2,700 octets."""
@@ -65,9 +62,13 @@ class TenantRow(Base):
     """One customer's world."""
 
     __tablename__ = "tenant"
+    # Whoever still serves one that was removed must not find itself in the next one's rows.
+    __table_args__ = ({"sqlite_autoincrement": True},)
 
     id: Mapped[int] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(String(64), unique=True)
+    domain: Mapped[str | None] = mapped_column(String(253), unique=True)
+    """Of its addresses in SIP, in lower case; None: its process takes those of any."""
 
 
 class ExtensionRow(Base):

@@ -233,6 +233,7 @@ def _who(each: Operation) -> str:
         Whose.FOUND: "Holds what is about who asks; for administrators everything.",
         Whose.AGENT: "For the agent itself, who supervises it, administrators.",
         Whose.TENANT: "For administrators.",
+        Whose.HOUSE: "For the installation's token, where the default tenant is served.",
     }[each.whose]
     return f"{who} Scope: `{each.scope}`." if each.scope is not None else who
 

@@ -32,6 +32,8 @@ class Whose(StrEnum):
     """An agent: itself, who supervises it, administrators."""
     TENANT = "tenant"
     """Everybody's in the tenant: administrators."""
+    HOUSE = "house"
+    """All tenants': the installation's token, where the default tenant is served."""
 
 
 @dataclass(frozen=True, slots=True)

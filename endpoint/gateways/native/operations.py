@@ -19,6 +19,7 @@ from endpoint.gateways.native import agentmessages as agents
 from endpoint.gateways.native import directorymessages as directory
 from endpoint.gateways.native import messages as wire
 from endpoint.gateways.native import planmessages as plan
+from endpoint.gateways.native import tenantmessages as tenants
 from endpoint.gateways.native import tokenmessages as tokens
 from endpoint.gateways.native import webhookmessages as webhooks
 from endpoint.gateways.native.operation import Operation as Operation
@@ -526,6 +527,43 @@ WEBHOOKS = (
     ),
 )
 
+_ONE_TENANT = "/tenants/{tenant}"
+TENANTS = (
+    _get("/tenants", Scope.ADMIN_READ, Whose.HOUSE, "All tenants.", tenants.Tenants),
+    Operation(
+        "POST",
+        "/tenants",
+        Scope.ADMIN_WRITE,
+        Whose.HOUSE,
+        "Add a tenant, that is empty.",
+        tenants.Tenant,
+        201,
+        tenants.Tenant,
+        refusals=(409,),
+    ),
+    Operation(
+        "PUT",
+        _ONE_TENANT,
+        Scope.ADMIN_WRITE,
+        Whose.HOUSE,
+        "Give it another domain, from its process's next start on.",
+        tenants.Tenant,
+        body=tenants.TenantDomain,
+        refusals=(404, 409),
+    ),
+    Operation(
+        "DELETE",
+        _ONE_TENANT,
+        Scope.ADMIN_WRITE,
+        Whose.HOUSE,
+        "Remove a tenant.",
+        None,
+        204,
+        query=(Query("content", "With all that it has.", {"type": "boolean"}),),
+        refusals=(404, 409),
+    ),
+)
+
 _ONE_AGENT = "/agents/{agent}"
 
 
@@ -608,7 +646,10 @@ def by_key(operations: Iterable[Operation]) -> dict[tuple[str, str], Operation]:
 
 
 OPERATIONS = by_key(
-    chain(CALLS, DEVICES, RECORDS, ADMINISTRATION, TOKENS, WEBHOOKS, AGENTS, SELF, _directory())
+    chain(
+        *(CALLS, DEVICES, RECORDS, ADMINISTRATION, TENANTS, TOKENS, WEBHOOKS, AGENTS, SELF),
+        _directory(),
+    )
 )
 """All, by method and path."""
 

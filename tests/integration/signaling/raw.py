@@ -10,7 +10,6 @@ from signaling.sip.headers import AuthChallenge
 from signaling.sip.message import Request, Response, parse_message, respond
 from signaling.transport.udp import UdpTransport
 from tests.fakes.receiver import Recorder
-from tests.integration.signaling.stage import REALM
 
 _numbers = itertools.count(1)
 
@@ -30,12 +29,12 @@ def digest(
     def md5(text: str) -> str:
         return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
 
-    nonce = challenge.parameters["nonce"]
-    a1 = md5(f"{username}:{REALM}:{password}")
+    nonce, realm = challenge.parameters["nonce"], challenge.parameters["realm"]
+    a1 = md5(f"{username}:{realm}:{password}")
     a2 = md5(f"{method}:{uri}")
     response = md5(f"{a1}:{nonce}:{count:08x}:{cnonce}:auth:{a2}")
     return (
-        f'Digest username="{username}", realm="{REALM}", nonce="{nonce}", uri="{uri}", '
+        f'Digest username="{username}", realm="{realm}", nonce="{nonce}", uri="{uri}", '
         f'response="{response}", algorithm=MD5, cnonce="{cnonce}", qop=auth, nc={count:08x}'
     )
 
@@ -49,9 +48,11 @@ def md5_challenge(response: Response) -> AuthChallenge:
 class RawClient:
     """`async with RawClient(port) as client`: sends to the server's UDP port on 127.0.0.1."""
 
-    def __init__(self, port: int, host: str = "127.0.0.1") -> None:
+    def __init__(self, port: int, host: str = "127.0.0.1", *, domain: str = "127.0.0.1") -> None:
         self.port = port
         self.host = host
+        self.domain = domain
+        """Of its user's address, and of whom it asks for."""
         self.recorder = Recorder()
 
     async def __aenter__(self) -> Self:
@@ -140,8 +141,8 @@ class RawClient:
             f"{method} {uri} SIP/2.0",
             f"Via: SIP/2.0/UDP {host}:{port};rport;branch=z9hG4bKraw{number}",
             "Max-Forwards: 70",
-            f"From: <sip:{user}@127.0.0.1>;tag={from_tag or f'raw{number}'}",
-            f"To: <sip:{to or user}@127.0.0.1>{tag}",
+            f"From: <sip:{user}@{self.domain}>;tag={from_tag or f'raw{number}'}",
+            f"To: <sip:{to or user}@{self.domain}>{tag}",
             f"Call-ID: {call_id or f'raw-{number}'}",
             f"CSeq: {number} {method}",
             f"Contact: <sip:{user}@{host}:{port}>",

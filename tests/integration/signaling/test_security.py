@@ -12,6 +12,7 @@ import pytest
 
 from signaling import registrar
 from signaling.decisions import AdmitSubscription
+from signaling.registrar import RegistrarSettings
 from signaling.server import SipServer, SipServerConfig
 from signaling.sip.flow import Flow, TransportKind
 from signaling.sip.message import Response
@@ -401,3 +402,54 @@ async def test_a_fault_of_ours_with_one_subscription_ends_nothing_else() -> None
             taken = await client.ask(client.request("SUBSCRIBE", headers=("Event: dialog",)))
             assert taken.status == 200
             assert await client.is_answered()
+
+
+DOMAIN = "acme.example.com"
+
+
+@pytest.mark.parametrize(
+    ("method", "whose", "uri", "status"),
+    [
+        ("INVITE", "globex.example.com", f"sip:6002@{DOMAIN}", 403),
+        ("MESSAGE", "globex.example.com", f"sip:6002@{DOMAIN}", 403),
+        ("SUBSCRIBE", "globex.example.com", f"sip:6002@{DOMAIN}", 403),
+        ("INVITE", DOMAIN, "sip:6002@globex.example.com", 404),
+        ("MESSAGE", DOMAIN, "sip:6002@globex.example.com", 404),
+        ("REGISTER", DOMAIN, "sip:globex.example.com", 404),
+        ("REGISTER", "globex.example.com", f"sip:{DOMAIN}", 404),
+    ],
+)
+async def test_s6_an_address_of_a_domain_that_is_not_served_is_nobodys(
+    server_context, trusting_context, method, whose, uri, status
+):
+    """Neither whom it is from nor whom it is for: there may be one of that number there."""
+    config = SipServerConfig(realm=REALM, registrar=RegistrarSettings(domains=frozenset({DOMAIN})))
+    async with (
+        Stage(server_context, trusting_context, config) as stage,
+        RawClient(stage.udp_port, domain=whose) as client,
+    ):
+        body, headers = b"", ("Event: presence",)
+        if method == "MESSAGE":
+            body, headers = b"Guten Tag", ("Content-Type: text/plain",)
+        if method == "REGISTER":  # of which it is said before anybody looks who asks
+            answer = await client.ask(client.request(method, uri=uri))
+        else:
+            answer = await client.authorised(
+                method, "6001", USERS["6001"], uri=uri, headers=headers, body=body
+            )
+        assert answer.status == status
+        # Who knows us by our address alone means nobody else.
+        client.domain = DOMAIN
+        own = await client.authorised("REGISTER", "6001", USERS["6001"], uri=f"sip:{DOMAIN}")
+        assert own.status == 200
+        client.domain = "127.0.0.1"
+        headers = ("Content-Type: text/plain",)
+        own = await client.authorised(
+            "MESSAGE",
+            "6001",
+            USERS["6001"],
+            uri="sip:6002@127.0.0.1",
+            headers=headers,
+            body=b"Guten Tag",
+        )
+        assert own.status == 480  # 6002 has no telephone now

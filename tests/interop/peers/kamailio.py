@@ -19,6 +19,7 @@ from .process import Process, free_port, require
 REPOSITORY = Path(__file__).parents[3]
 CONFIG = REPOSITORY / "docker" / "kamailio" / "kamailio.cfg"
 EDGE_CONFIG = Path(__file__).parents[1] / "kamailio" / "edge.cfg"
+TENANTS_CONFIG = REPOSITORY / "docker" / "kamailio" / "tenants.cfg"
 READY_TIMEOUT_S = 20.0
 
 
@@ -206,3 +207,18 @@ class EdgeProxy(Kamailio):
         super().__init__(directory)
         self._config = EDGE_CONFIG
         self._more = {"REGISTRAR": f"sip:{registrar}"}
+
+
+class TenantProxy(Kamailio):
+    """Kamailio with docker/kamailio/tenants.cfg, over UDP: one address for several registrars.
+
+    Args:
+        directory: for its log and run files.
+        acme: `host:port` of the registrar for acme.example.com,
+        globex: and for globex.example.com.
+    """
+
+    def __init__(self, directory: Path, acme: str, globex: str) -> None:
+        super().__init__(directory)
+        self._config = TENANTS_CONFIG
+        self._more = {"ACME": f"sip:{acme}", "GLOBEX": f"sip:{globex}"}

@@ -159,7 +159,7 @@ def may(who: str, operation: Operation, target: str) -> bool:
     """The rules, in other words than the program has them."""
     if operation.whose is Whose.NOBODYS:
         return True
-    if who in ("other tenant", "nobody"):
+    if who in ("other tenant", "nobody") or operation.whose is Whose.HOUSE:
         return False
     role = Role(who)
     if role is Role.ADMINISTRATOR:

@@ -15,9 +15,10 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, MetaData, Table
 
+from endpoint.agents.identity import DEFAULT_TENANT
 from endpoint.errors import StorageError
 from endpoint.storage.database import Database, revisions
-from endpoint.storage.schema import DEFAULT_TENANT, Base
+from endpoint.storage.schema import Base
 from endpoint.storage.upkeep import examine
 
 pytestmark = pytest.mark.integration

@@ -107,5 +107,5 @@ def test_what_is_about_a_device_says_which() -> None:
                 assert "{call}" in each.path
             case Whose.AGENT:
                 assert "{agent}" in each.path
-            case Whose.NOBODYS | Whose.ANYBODYS | Whose.FOUND | Whose.TENANT:
+            case Whose.NOBODYS | Whose.ANYBODYS | Whose.FOUND | Whose.TENANT | Whose.HOUSE:
                 pass

@@ -65,3 +65,23 @@ def test_a_directory_that_can_not_be_made_is_a_mistake_with_its_cure(tmp_path: P
     (tmp_path / "file").touch()
     with pytest.raises(ConfigurationError, match="set AGENT_ENDPOINT_STATE__DIRECTORY"):
         StateDirectory(tmp_path / "file" / "state").prepared()
+
+
+def test_a_state_directory_is_of_the_tenant_that_was_first_in_it(tmp_path: Path) -> None:
+    state = StateDirectory(tmp_path / "state").prepared()
+    state.token()  # as a command makes one before the first start
+    assert state.kept_for("acme") is state
+    state.keep_for("acme")
+    state.installation()
+    assert state.kept_for("acme") is state
+    with pytest.raises(ConfigurationError, match=r"of tenant 'acme'.*for tenant 'default'"):
+        state.keep_for("default")
+
+
+def test_one_of_before_there_were_tenants_is_the_default_ones(tmp_path: Path) -> None:
+    state = StateDirectory(tmp_path / "state").prepared()
+    state.installation()
+    with pytest.raises(ConfigurationError, match="of tenant 'default'"):
+        state.kept_for("acme")
+    state.keep_for("default")
+    assert state.tenant_file.read_text() == "default\n"
