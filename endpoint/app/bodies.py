@@ -44,8 +44,8 @@ class BodyCheck:
 
     kind: type[msgspec.Struct] | None
     """What it is declared to be."""
-    check: Callable[[msgspec.Struct], None]
-    """Raises `BadRequest`."""
+    check: Callable[[web.Request, msgspec.Struct], None]
+    """Raises `BadRequest`. Knows no request itself: that knows its check."""
 
 
 BODY_CHECK = web.RequestKey("body_check", BodyCheck)
@@ -58,7 +58,7 @@ async def read_body(request: web.Request, kind: type[T], *, timeout_s: float) ->
     if (check := request.get(BODY_CHECK)) is not None:
         if check.kind is not kind:
             raise TypeError(f"{request.path} is declared with another body than {kind.__name__}")
-        check.check(body)
+        check.check(request, body)
     return body
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 from aiohttp import hdrs, web
@@ -113,7 +114,7 @@ class Rights:
                 pass
         raise BadRequest(403, NOT_PERMITTED)
 
-    def check_body(self, request: web.Request, operation: Operation, body: object) -> None:
+    def check_body(self, operation: Operation, request: web.Request, body: object) -> None:
         """Raises `BadRequest` where a body commands in the name of a device that it may not."""
         if operation.actor and not self.may_act(
             identity_of(request), str(getattr(body, operation.actor))
@@ -138,9 +139,7 @@ class Rights:
                 credential=identity.credential,
             )
             return refused.answer()
-        request[BODY_CHECK] = BodyCheck(
-            operation.body, lambda body: self.check_body(request, operation, body)
-        )
+        request[BODY_CHECK] = BodyCheck(operation.body, partial(self.check_body, operation))
         try:
             return await handler(request)
         except CommandRejected:

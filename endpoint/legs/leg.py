@@ -146,6 +146,8 @@ class Leg(ABC):
         self._steps: asyncio.Queue[Step] = asyncio.Queue()
         self._timer: asyncio.TimerHandle | None = None
         self._released = False
+        self._is_over = False
+        """Nobody takes steps any more."""
         self._confirmed = False
         self.is_leaving = False
         """Its release was asked for."""
@@ -225,10 +227,14 @@ class Leg(ABC):
             self._end(Cause.PROTOCOL_ERROR, Side.ENDPOINT, text="internal fault, see the log")
         finally:
             self._end(Cause.NORMAL, Side.ENDPOINT, text="the exchange closes")
+            self._is_over = True
+            while not self._steps.empty():  # each knows its leg, which would never be forgotten
+                self._steps.get_nowait()
 
     def post(self, step: Step) -> None:
-        """Have a step taken after those that were asked before."""
-        self._steps.put_nowait(step)
+        """Have a step taken after those that were asked before, if the leg lives so long."""
+        if not self._is_over:
+            self._steps.put_nowait(step)
 
     # -- for the kinds of leg -------------------------------------------------------------------
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import cache
 
 import msgspec
 import structlog
-from sqlalchemy import delete, func, select
+from sqlalchemy import Insert, delete, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from endpoint.agents.eventlog import Line
@@ -60,16 +61,7 @@ class StoredAgentLogs:
             }
             for kept in latest.values()
         ]
-        dialect = sqlite if self._database.sqlite else postgresql
-        adding = dialect.insert(AgentEventRow).on_conflict_do_nothing(
-            index_elements=["tenant_id", "agent", "number"]
-        )
-        putting = dialect.insert(AgentSessionRow)
-        putting = putting.on_conflict_do_update(
-            index_elements=["tenant_id", "agent"],
-            set_={name: putting.excluded[name] for name in ("number", "device", "session")},
-            where=AgentSessionRow.number <= putting.excluded["number"],
-        )
+        adding, putting = _statements(self._database.sqlite)
         with refusing():
             async with self._database.session() as session:
                 if lines:
@@ -141,6 +133,22 @@ class StoredAgentLogs:
             if ids:
                 await session.execute(delete(AgentEventRow).where(AgentEventRow.id.in_(ids)))
         return len(ids)
+
+
+@cache
+def _statements(is_sqlite: bool) -> tuple[Insert, Insert]:
+    """Adds lines, puts sessions. Made once: each copies all columns, in a ring of references."""
+    dialect = sqlite if is_sqlite else postgresql
+    adding = dialect.insert(AgentEventRow).on_conflict_do_nothing(
+        index_elements=["tenant_id", "agent", "number"]
+    )
+    putting = dialect.insert(AgentSessionRow)
+    putting = putting.on_conflict_do_update(
+        index_elements=["tenant_id", "agent"],
+        set_={name: putting.excluded[name] for name in ("number", "device", "session")},
+        where=AgentSessionRow.number <= putting.excluded["number"],
+    )
+    return adding, putting
 
 
 def _kept(row: AgentSessionRow) -> Kept:

@@ -60,6 +60,10 @@ def ignore_failure(failure: Failure, now: float) -> None:
     """The failure hook of a user whom it does not matter to."""
 
 
+def _ignore(message: Request | Response, now: float) -> None:
+    """The hook of nobody."""
+
+
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What every transaction needs of the layer that holds it."""
@@ -84,6 +88,8 @@ class Transaction(ABC):
         self._around = surroundings
         self._last: bytes = b""
         self._pause_s = 0.0
+        self._steps = 0
+        """That are being taken: one may bring about another."""
 
     def __repr__(self) -> str:
         name = type(self).__name__
@@ -103,6 +109,7 @@ class Transaction(ABC):
             self.state = State.TERMINATED
             self._around.timers.stop(self, *TIMERS)
             self._around.ended(self)
+            self._let_go()
 
     def _step(self, happened: Input, now: float, message: Request | Response | None = None) -> None:
         row = self.table.get(self.state, {}).get(happened)
@@ -113,8 +120,14 @@ class Transaction(ABC):
         self._around.timers.stop(self, *(timer for timer in TIMERS if timer not in known))
         if self.state is State.TERMINATED:
             self._around.ended(self)
-        for action in actions:
-            self._act(action, now, message)
+        self._steps += 1
+        try:
+            for action in actions:
+                self._act(action, now, message)
+        finally:
+            self._steps -= 1
+            if self.state is State.TERMINATED and not self._steps:
+                self._let_go()
 
     def _act(self, action: Action, now: float, message: Request | Response | None) -> None:
         settings = self._around.settings
@@ -185,6 +198,10 @@ class Transaction(ABC):
     @abstractmethod
     def _pass_up(self, message: Request | Response | None, now: float) -> None: ...
 
+    def _let_go(self) -> None:
+        """Know no user any more, who knows this transaction: neither could be forgotten at once."""
+        self.on_failure = ignore_failure
+
     def _send(self, message: Request | Response, now: float) -> None:
         self._last = message.serialise()
         self._around.send(self.flow, self._last, now)
@@ -234,6 +251,10 @@ class ClientTransaction(Transaction):
         if isinstance(message, Response):
             self.on_response(message, now)
 
+    def _let_go(self) -> None:
+        super()._let_go()
+        self.on_response = _ignore
+
     def _send_ack(self, response: Request | Response | None, now: float) -> None:
         if isinstance(response, Response):
             self._around.send(self.flow, self._ack(response).serialise(), now)
@@ -275,9 +296,9 @@ class ServerTransaction(Transaction):
         """What our answers add to a To without a tag."""
         self.table = INVITE_SERVER if invite else SERVER
         self.state = State.PROCEEDING if invite else State.TRYING
-        self.on_ack: Callable[[Request, float], None] = lambda ack, now: None
+        self.on_ack: Callable[[Request, float], None] = _ignore
         """Told of an ACK with the branch of an INVITE that was answered 2xx."""
-        self.on_cancel: Callable[[Request, float], None] = lambda cancel, now: None
+        self.on_cancel: Callable[[Request, float], None] = _ignore
         """Told of a CANCEL, which is answered already, while no final response is out."""
 
     def start(self, now: float) -> None:
@@ -308,6 +329,10 @@ class ServerTransaction(Transaction):
     def _pass_up(self, message: Request | Response | None, now: float) -> None:
         if isinstance(message, Request):
             self.on_ack(message, now)
+
+    def _let_go(self) -> None:
+        super()._let_go()
+        self.on_ack = self.on_cancel = _ignore
 
 
 def _response_input(status: int) -> Input:

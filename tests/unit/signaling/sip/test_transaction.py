@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from dataclasses import dataclass, field
 
 import pytest
@@ -297,6 +299,42 @@ def test_forgotten_transaction_leaves_no_timer(bench: Bench) -> None:
     server.forget()
     assert len(bench.timers) == 0
     assert bench.ended == [server]
+
+
+class User:
+    """Knows its transaction, which knows it by its hooks."""
+
+    transaction: Transaction
+
+    def told(self, message: object, now: float) -> None: ...
+
+
+@pytest.mark.parametrize("end", ["by its timers", "by forgetting", "with its flow"])
+def test_who_used_a_transaction_is_gone_when_both_are_over(bench: Bench, end: str) -> None:
+    user = User()
+    client = ClientTransaction(request("BYE"), bench.flow, bench.around, user.told, user.told)
+    server = ServerTransaction(
+        "t1", request("INVITE"), bench.flow, bench.around, source=bench.flow, to_tag="t1"
+    )
+    server.on_ack = server.on_cancel = server.on_failure = user.told
+    for transaction in (client, server):
+        user.transaction = transaction
+        transaction.start(0.0)
+    server.respond(response(server.request, 200), 0.0)
+    for transaction in (client, server):
+        if end == "by forgetting":
+            transaction.forget()
+        elif end == "with its flow":
+            transaction.flow_failed(0.0)
+    bench.run()
+    assert {client.state, server.state} == {State.TERMINATED}
+    known = weakref.ref(user)
+    gc.disable()
+    try:
+        del user
+        assert known() is None
+    finally:
+        gc.enable()
 
 
 def test_repr_tells_the_state(udp: Bench) -> None:
