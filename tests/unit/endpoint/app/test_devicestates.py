@@ -57,6 +57,9 @@ class Controller:
     def registrations(self) -> tuple[RegistrationEvent, ...]:
         return tuple(self.heard)
 
+    def is_registered(self, device: DeviceId) -> bool:
+        return any(isinstance(e, DeviceRegistered) and e.device == device for e in self.heard)
+
     async def subscribe(self) -> AsyncIterator[NumberedEvent]:
         for number, event in enumerate(self.feeds.pop(0)):
             if isinstance(event, Exception):
