@@ -235,6 +235,12 @@ def test_who_comes_when_too_many_wait_is_turned_away() -> None:
     assert [each.ticket for each in waiting.waiting] == [ONE]
 
 
+def test_who_is_to_be_called_back_later_is_due_from_then_on() -> None:
+    later = q.Place(ONE, SALES, 0, not_before=100)
+    assert [later.is_due(now) for now in (99.9, 100, 100.1)] == [False, True, True]
+    assert q.Place(ONE, SALES, 0).is_due(0)
+
+
 def test_who_is_to_be_called_back_later_stands_in_nobodys_way_until_then() -> None:
     later = q.Place(ONE, SALES, 0, not_before=100)
     told = {"announce_every_s": 10, "most_waiting": 1}
