@@ -96,7 +96,7 @@ from endpoint.media.link import WorkerLink
 from endpoint.media.pool import MediaPool, Placement, together
 from endpoint.media.recorder import RecorderProcess
 from endpoint.storage.calls import StoredCallRecords
-from endpoint.storage.database import Database
+from endpoint.storage.database import ANSWER_TIMEOUT_S, Database
 from endpoint.storage.directory import StoredDirectory
 from endpoint.storage.extensions import Extensions
 from endpoint.storage.plan import StoredPlanRules
@@ -210,6 +210,7 @@ class Endpoint:
         except BaseException:
             await self._stack.aclose()
             raise
+        self.database.answer_timeout_s = ANSWER_TIMEOUT_S
         log.info(
             "endpoint ready",
             tenant=self.config.tenant.name,

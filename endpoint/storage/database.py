@@ -37,7 +37,9 @@ from endpoint.storage.schema import Base, TenantRow
 BUSY_TIMEOUT_MS = 1000
 """How long SQLite waits for another writer."""
 ANSWER_TIMEOUT_S = 1.5
-"""How long anything may take that the database is asked: whoever waits for it is told then."""
+"""How long anything may take that the database is asked while calls wait for it."""
+PATIENT_TIMEOUT_S = 15.0
+"""The same where no call does: in commands, and until an endpoint has begun."""
 LOOKED_THROUGH_BYTES = 100 * 2**20
 """Up to this size a file is looked through at the start; of a larger one what calls need."""
 HEAD = "head"
@@ -98,6 +100,8 @@ class Database:
         """Its id; known once open."""
         self.domain: str | None = None
         """Of its addresses in SIP, where it has one; known once open."""
+        self.answer_timeout_s = PATIENT_TIMEOUT_S
+        """How long anything may take that it is asked: whoever waits for it is told then."""
         self._opened: tuple[int, int] | None = None
         """Which file it was, by device and inode."""
         self._opening = asyncio.Lock()
@@ -167,7 +171,7 @@ class Database:
         Also where it takes too long, or went into a file that is not there any more.
         """
         try:
-            async with _mapped_errors(), asyncio.timeout(ANSWER_TIMEOUT_S):
+            async with _mapped_errors(), asyncio.timeout(self.answer_timeout_s):
                 if self._identity() != self._opened:
                     await self._open_again()
                 async with self._sessions.begin() as session:
@@ -273,7 +277,7 @@ async def _mapped_errors() -> AsyncIterator[None]:
     except DBAPIError as error:
         raise StorageError(f"the database refused: {_in_words(str(error.orig))}") from error
     except TimeoutError as error:
-        raise StorageError(f"the database did not answer in {ANSWER_TIMEOUT_S:g} s") from error
+        raise StorageError("the database did not answer in time") from error
     except (SQLAlchemyError, CommandError, OSError) as error:
         raise StorageError(f"the database can't be used: {error}") from error
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from sqlalchemy import text
 
 from endpoint.errors import StorageError
-from endpoint.storage.database import Database
+from endpoint.storage.database import PATIENT_TIMEOUT_S, Database
 
 from .conftest import emptied
 
@@ -30,3 +31,18 @@ def test_a_url_that_is_none_is_not_repeated(host: str) -> None:
     with pytest.raises(StorageError, match="URL") as refused:
         Database(f"postgresql://me:canary@{host}/endpoint")
     assert "nary" not in str(refused.value)
+
+
+async def test_who_asks_waits_no_longer_than_it_is_patient(postgresql: str) -> None:
+    await emptied(postgresql)
+    new = Database(postgresql)
+    await new.migrate()
+    await new.dispose()
+    async with Database(postgresql) as other, Database(postgresql) as database:
+        async with other.session() as session:
+            await session.execute(text("LOCK TABLE tenant IN ACCESS EXCLUSIVE MODE"))
+            database.answer_timeout_s = 0.2
+            with pytest.raises(StorageError, match="did not answer in time"):
+                await database.ask()
+        database.answer_timeout_s = PATIENT_TIMEOUT_S
+        await database.ask()
