@@ -137,7 +137,11 @@ def install(told: Callable[[int], object] = _say) -> None:
     for name, tell in (("stdout", lambda _: None), ("stderr", told)):
         stream = getattr(sys, name)
         stream.flush()
-        pipe = LogPipe(stream.fileno(), tell)
+        try:
+            descriptor = stream.fileno()
+        except OSError:  # of a program that holds it in memory
+            continue
+        pipe = LogPipe(descriptor, tell)
         _pipes.append(pipe)
         text = io.TextIOWrapper(pipe, stream.encoding, "backslashreplace", write_through=True)
         setattr(sys, name, text)

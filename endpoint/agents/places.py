@@ -167,7 +167,10 @@ class Places:
     ) -> None:
         if not writing.cancelled():
             writing.exception()  # whoever keeps has said so: agents must see their calls
+        before = place.shown
         place.tell(number, session)
+        if session != before:
+            self.changed(place)
 
     # -- what is read -----------------------------------------------------------------------------
 

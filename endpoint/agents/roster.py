@@ -193,7 +193,10 @@ class Roster:
         return [place.session for place in places if place.session is not None]
 
     def watch(self, changed: Callable[[AgentId], None]) -> Callable[[], None]:
-        """Be told whose state may be another, until what is returned is called."""
+        """Be told whose state, or what is shown of it, may be another.
+
+        Until what is returned is called.
+        """
         return self._places.watch(changed)
 
     def follow(self, agent: AgentId, after: int) -> AsyncIterator[Entry]:
