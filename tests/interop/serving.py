@@ -170,6 +170,15 @@ class Serving:
                     async with Database(self.database) as database:
                         return list(await StoredCallRecords(database).latest(1_000))
 
+    async def record(self, call: str) -> CallRecord:
+        """The record of a call that is over, or will be: a phone hears of its end before."""
+        async with asyncio.timeout(PATIENCE_S):
+            while True:
+                for record in await self.records():
+                    if record.call == call:
+                        return record
+                await asyncio.sleep(0.05)
+
     async def noted_nothing(self) -> None:
         """Wait until nothing is noted as open: a phone's answer to our BYE may be on its way."""
         for file in (self.state.open_calls, self.state.open_dialogs):

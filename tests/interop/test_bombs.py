@@ -237,5 +237,4 @@ async def test_s24_what_is_too_long_or_packed_is_refused_and_costs_no_memory_and
         assert [each.call for each in await client.calls()] == [call]
         await client.end(DEVICE, call)
         await customer.closed()
-        (record,) = await serving.records()
-        assert record.ending.cause == "normal"
+        assert (await serving.record(call)).ending.cause == "normal"
