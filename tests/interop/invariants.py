@@ -108,6 +108,13 @@ class Asked:
         """Nobody was told whether it was done."""
         return not self.answers or any(each.reason == UNKNOWN for each in self.answers)
 
+    def most_effects(self, *, keyed: bool) -> int:
+        """How often it may have been done; without keys each time that was not refused counts."""
+        if keyed:
+            return int(self.done is not None or self.is_unknown)
+        refused = [each for each in self.answers if each.status >= 300 and each.reason != UNKNOWN]
+        return self.sent - len(refused)
+
 
 @dataclass(frozen=True, slots=True)
 class Guess:
@@ -398,11 +405,7 @@ def _effects(evidence: Evidence) -> Iterator[Break]:
                 for each in evidence.asked
                 if each.agent == agent and each.what.partition(" ")[0] == word
             ]
-            most = sum(
-                each.sent if word in NOT_KEYED else 1
-                for each in asked
-                if each.done is not None or each.is_unknown
-            )
+            most = sum(each.most_effects(keyed=word not in NOT_KEYED) for each in asked)
             done = tuple(
                 each
                 for each in log

@@ -250,3 +250,13 @@ def test_each_kind_of_break_is_found_and_named(
     found = breaks(evidence)
     assert any(each.invariant == invariant and said in str(each) for each in found), found
     assert all(str(each).startswith(each.invariant) for each in found)
+
+
+def test_a_log_on_that_nobody_answered_may_be_why_the_next_one_is_refused() -> None:
+    """It was done, the endpoint was killed before it said so, and it was sent again."""
+    evidence, refused = whole(), Answer(409, "logged_on_here")
+    evidence.asked[6] = Asked(BERT, "log-on", "k7", 3, [refused])
+    assert breaks(evidence) == []
+    evidence.asked[6] = Asked(BERT, "log-on", "k7", 1, [refused])
+    (found,) = breaks(evidence)
+    assert (found.invariant, found.agent) == ("I7", BERT)

@@ -108,7 +108,7 @@ class Baresip:
         self.user = user
         self.domain = domain or registrar
         self.tone_hz = tone_hz
-        self.sip_port = free_port()
+        self.sip_port = free_port(2)  # the next one is for TLS
         self.events: Feed[Event] = Feed(f"baresip {user}")
         """Its events by `type`: REGISTER_OK, CALL_INCOMING, CALL_ESTABLISHED, CALL_CLOSED…"""
         self._replies: Feed[Event] = Feed(f"baresip {user} replies")

@@ -53,10 +53,11 @@ def own_share(first: int, ports: int) -> range:
 _given: set[int] = set()
 
 
-def free_port() -> int:
+def free_port(ports: int = 1) -> int:
     """Return a port that nobody had a moment ago, for programs that can't bind port 0.
 
-    Free for UDP and for TCP, as most programs take both, and given to nobody else meanwhile.
+    Free for UDP and for TCP, as most programs take both, and given to nobody else meanwhile; so are
+    as many behind it as are wanted, of which it is a multiple.
     It is none that the kernel gives out by itself: SIPp comes back to its own after registering.
     Each process of pytest-xdist has a share of its own: two may find the same port free at once.
     """
@@ -64,19 +65,21 @@ def free_port() -> int:
     if len(_given) > len(own) // 2:
         _given.clear()
     while True:
-        port = random.choice(own)
+        first = random.choice(own[: len(own) - ports + 1]) // ports * ports
+        every = range(first, first + ports)
         kinds = (socket.SOCK_DGRAM, socket.SOCK_STREAM)
-        if port not in _given and not any(in_use(port, kind) for kind in kinds):
-            _given.add(port)
-            return port
+        if (
+            first in own
+            and _given.isdisjoint(every)
+            and not any(in_use(port, kind) for port in every for kind in kinds)
+        ):
+            _given.update(every)
+            return first
 
 
 def free_rtp_port() -> int:
     """Return an even port whose next three are free too: RTP and RTCP for two streams."""
-    while True:
-        port = free_port() & ~3
-        if not any(in_use(port + offset) for offset in range(4)):
-            return port
+    return free_port(4)
 
 
 def in_use(port: int, kind: socket.SocketKind = socket.SOCK_DGRAM) -> bool:
