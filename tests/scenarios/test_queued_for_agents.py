@@ -22,11 +22,10 @@ from endpoint.agents.model import Agent, AgentId, SkillLevel
 from endpoint.agents.ownership import Liveness
 from endpoint.agents.roster import Roster
 from endpoint.callcontrol import events as told
-from endpoint.callcontrol.controller import CallController
 from endpoint.legs.base import Cause, DeviceId, LegRole
-from tests.fakes.agentlogs import MemoryKeeping
 from tests.fakes.exchange import FakeLeg
 from tests.scenarios.ivrdesk import IvrDesk, open_ivr_desk
+from tests.scenarios.rosters import RosterCrew
 
 pytestmark = pytest.mark.scenario
 
@@ -58,22 +57,7 @@ async def centre(
         queues=(QueueSettings("sales", skills=(SkillWanted("talk"),), rest_s=30, call_back=True),),
     )
     directory = DirectoryInUse(KnownPasswords({}), contents)
-    rosters: list[Roster] = []
-
-    @asynccontextmanager
-    async def crew(controller: CallController) -> AsyncIterator[Roster]:
-        async def is_ours(device: DeviceId) -> bool:
-            return True
-
-        async with Roster(
-            controller,
-            directory,
-            MemoryKeeping(),
-            is_ours=is_ours,
-            needs_no_registration=lambda device: False,
-        ) as roster:
-            rosters.append(roster)
-            yield roster
+    crew = RosterCrew(directory, needs_no_registration=False)
 
     (tmp_path / "flow.toml").write_text(FLOW)
     async with open_ivr_desk(
@@ -82,8 +66,8 @@ async def centre(
         desk.exchange.registered(DEVICE)
         await desk.desk.let_pass(1)
         liveness = Liveness(grace_s=None)
-        await rosters[0].log_on(LogOn(agent=ANNA, device=DEVICE, ready=True, liveness=liveness))
-        yield desk, rosters[0]
+        await crew.roster.log_on(LogOn(agent=ANNA, device=DEVICE, ready=True, liveness=liveness))
+        yield desk, crew.roster
 
 
 def state(roster: Roster) -> str:

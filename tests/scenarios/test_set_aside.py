@@ -23,11 +23,10 @@ from endpoint.agents.model import Agent, AgentId, LeaveReason, SkillLevel
 from endpoint.agents.ownership import Liveness
 from endpoint.agents.roster import Roster
 from endpoint.callcontrol import events as told
-from endpoint.callcontrol.controller import CallController
 from endpoint.legs.base import Cause, DeviceId, LegRole
-from tests.fakes.agentlogs import MemoryKeeping
 from tests.fakes.exchange import FakeLeg
 from tests.scenarios.ivrdesk import IvrDesk, open_ivr_desk
+from tests.scenarios.rosters import RosterCrew
 
 pytestmark = pytest.mark.scenario
 
@@ -67,30 +66,15 @@ async def one_agent(
         reasons=(LeaveReason("asleep", "Did not answer"),),
     )
     directory = DirectoryInUse(KnownPasswords({}), contents)
-    rosters: list[Roster] = []
-
-    @asynccontextmanager
-    async def crew(controller: CallController) -> AsyncIterator[Roster]:
-        async def is_ours(device: DeviceId) -> bool:
-            return True
-
-        async with Roster(
-            controller,
-            directory,
-            MemoryKeeping(),
-            is_ours=is_ours,
-            needs_no_registration=lambda device: True,
-        ) as roster:
-            rosters.append(roster)
-            yield roster
+    crew = RosterCrew(directory, needs_no_registration=True)
 
     (tmp_path / "flow.toml").write_text(FLOW)
     async with open_ivr_desk(
         monkeypatch, tmp_path / "flow.toml", "999", [], directory=directory, crew=crew
     ) as desk:
         stays = Liveness(grace_s=None)
-        await rosters[0].log_on(LogOn(agent=ANNA, device=DEVICE, ready=True, liveness=stays))
-        yield desk, rosters[0]
+        await crew.roster.log_on(LogOn(agent=ANNA, device=DEVICE, ready=True, liveness=stays))
+        yield desk, crew.roster
 
 
 async def rings_for(desk: IvrDesk, customer: str) -> tuple[FakeLeg, FakeLeg]:

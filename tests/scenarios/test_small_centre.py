@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -28,12 +26,11 @@ from endpoint.agents.ownership import Liveness
 from endpoint.agents.roster import Roster
 from endpoint.agents.session import SetNotReady, SetReady
 from endpoint.callcontrol import events as told
-from endpoint.callcontrol.controller import CallController
 from endpoint.legs.base import Cause, DeviceId, LegRole
-from tests.fakes.agentlogs import MemoryKeeping
 from tests.fakes.exchange import FakeLeg
 from tests.scenarios import smallcentre as day
 from tests.scenarios.ivrdesk import IvrDesk, open_ivr_desk
+from tests.scenarios.rosters import RosterCrew
 from tests.scenarios.smallcentre import Customer, Line, Model, Worker, World, draw
 
 pytestmark = pytest.mark.scenario
@@ -195,22 +192,7 @@ async def what_becomes_of(
         reasons=(LeaveReason("rest", "Rest"), LeaveReason("asleep", "Did not answer")),
     )
     directory = DirectoryInUse(KnownPasswords({}), contents)
-    rosters: list[Roster] = []
-
-    @asynccontextmanager
-    async def crew(controller: CallController) -> AsyncIterator[Roster]:
-        async def is_ours(device: DeviceId) -> bool:
-            return True
-
-        async with Roster(
-            controller,
-            directory,
-            MemoryKeeping(),
-            is_ours=is_ours,
-            needs_no_registration=lambda device: True,
-        ) as roster:
-            rosters.append(roster)
-            yield roster
+    crew = RosterCrew(directory, needs_no_registration=True)
 
     (tmp_path / "flow.toml").write_text(FLOW)
     async with open_ivr_desk(
@@ -222,7 +204,7 @@ async def what_becomes_of(
         crew=crew,
         check=False,
     ) as desk:
-        lived = Day(world, desk, rosters[0])
+        lived = Day(world, desk, crew.roster)
         await lived.live()
         return lived.lines, desk
 
