@@ -11,6 +11,7 @@ from endpoint.gateways.basiccall.frames import SPEvent
 from endpoint.gateways.basiccall.names import CommandName, EventName
 from tests.scenarios.centre import ANNA, Centre
 
+TENANT = "acme"
 OURS = {"6001", "6002", "6003", "6101", "999"}
 
 
@@ -18,7 +19,7 @@ class Page:
     """`told` is what its agent's page was told since the last time, as `HoldSucc 7`."""
 
     def __init__(self, centre: Centre, agent: AgentId = ANNA) -> None:
-        self.world = CallWorld(centre.desk.controller, OURS.__contains__)
+        self.world = CallWorld(centre.desk.controller, OURS.__contains__, TENANT)
         self.events: list[SPEvent] = []
         """Of the last `told`."""
         self._centre, self._agent = centre, agent

@@ -91,6 +91,7 @@ async def test_the_customer_s_data_pops_up(centre: Centre, anna: Page) -> None:
         ("DNIS", "6001"),
         ("17", "0"),
         ("CN0_UserPhoneNum", "10086"),
+        ("tenantID", "acme"),
     }
     assert infos["IT"]
 

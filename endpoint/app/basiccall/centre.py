@@ -50,13 +50,15 @@ class Centre:
     liveness: Liveness
     is_seat: Callable[[DeviceId], Awaitable[bool]]
     """Whether somebody can work at a device."""
+    tenant: str
+    """Whose centre it is."""
     holders: dict[AgentId, Holder] = field(default_factory=dict)
     """Whose page is where."""
 
     @property
     def world(self) -> CallWorld:
         """What is known of calls."""
-        return CallWorld(self.controller, self.directory.__contains__)
+        return CallWorld(self.controller, self.directory.__contains__, self.tenant)
 
     @property
     def reasons(self) -> Reasons:

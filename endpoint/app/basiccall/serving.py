@@ -27,6 +27,7 @@ def soft_phones(endpoint: Endpoint, directory: Directory, headroom: Headroom) ->
         config.basiccall.parameters,
         liveness(config.agents),
         partial(endpoint.is_seat, directory),
+        config.tenant.name,
     )
     return BasicCallListener(
         config.basiccall,

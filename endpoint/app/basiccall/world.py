@@ -18,6 +18,8 @@ class CallWorld:
     controller: CallController
     ours: Callable[[DeviceId], bool]
     """Whether a device is ours."""
+    tenant: str
+    """See `World`."""
 
     def is_ours(self, device: DeviceId) -> bool:
         """See `World`."""

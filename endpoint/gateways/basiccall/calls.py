@@ -86,6 +86,10 @@ class CallFacts:
 class World(Protocol):
     """What is asked where events do not say it."""
 
+    @property
+    def tenant(self) -> str:
+        """Whose world it is."""
+
     def is_ours(self, device: DeviceId) -> bool:
         """Whether somebody of the centre is there."""
 

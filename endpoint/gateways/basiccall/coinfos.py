@@ -10,7 +10,7 @@ from endpoint.gateways.basiccall.calls import CallFacts, Part
 OWN_KEYS = frozenset(
     {
         *("COID", "ANI", "DNIS", "SK", "IT", "IVRROOT", "17", "TASKPR"),
-        *("CN0_UserPhoneNum", "CN2_ChannelANI"),
+        *("CN0_UserPhoneNum", "CN2_ChannelANI", "tenantID"),
     }
 )
 """Keys that are ours to fill: data of the same name does not replace them."""
@@ -27,7 +27,7 @@ _DIRECTION = {
 
 
 def co_infos(
-    call: CallId, part: Part, facts: CallFacts, zone: tzinfo | None = None
+    call: CallId, part: Part, facts: CallFacts, tenant: str, zone: tzinfo | None = None
 ) -> dict[str, str]:
     """A call's. `zone` is that in which times are told; None: the machine's."""
     customer = facts.outside or (facts.called if part is Part.DIALLED else facts.calling)
@@ -44,5 +44,6 @@ def co_infos(
         "CN0_UserPhoneNum": customer,
         "CN2_ChannelANI": facts.calling,
         "TASKPR": "",
+        "tenantID": tenant,
         **data,
     }

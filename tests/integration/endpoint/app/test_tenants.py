@@ -39,6 +39,7 @@ from endpoint.storage.schema import Base
 from endpoint.storage.tenants import Tenant, Tenants
 from endpoint.storage.webhooks import StoredWebhooks
 from tests.integration.signaling.raw import RawClient
+from tests.softphone import soft_phone
 
 from .conftest import configuration
 from .test_permissions import sample
@@ -206,6 +207,7 @@ async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House
                 tenant={"name": name},
                 database={"url": url},
                 webhooks={"allowed": [HOOKS]},
+                basiccall={"enabled": True, "port": 0},
                 station=[{"device": device, "kind": "tone"} for device in STATIONS],
             )
             async with Database(url, name) as database:
@@ -266,6 +268,28 @@ async def frames_until(socket: aiohttp.ClientWebSocketResponse, word: str) -> li
         while not texts or word not in texts[-1]:
             texts.append(await socket.receive_str())
     return texts
+
+
+async def test_a_page_of_basiccall_s_meets_its_own_tenant_alone(house: House) -> None:
+    """The same agent, telephone and number in both: each page is told of its own, by name."""
+    for own, other in ((house.acme, house.globex), (house.globex, house.acme)):
+        url = f"ws://127.0.0.1:{own.endpoint.basiccall.port}/"
+        async with soft_phone(url, "1001", "6004") as page:
+            await page.until("onInited")
+            await page.do("RefreshAgentList", agentListType="AGENTLISTTYPE_CONSULT")
+            listed = await page.until("onRefreshAgentListSucc")
+            assert "6005" in [each["extnum"] for each in listed["items"]]
+            await page.do("CallInner", destSPType="EXT", destSPIns="6005")
+            begun = await page.event("CallInnerBegin")
+            assert begun["coInfos"]["tenantID"] == own.name
+            await page.shows(26)
+            await page.do("DropCall")
+            await page.event("DevDisconnected")
+            assert other.name not in str(page.heard) + str(page.events)
+        with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
+            async with soft_phone(f"{url}?token={other.tokens[1]}", "1001", "6004"):
+                pass
+        assert refused.value.status == 401
 
 
 async def test_s21_no_operation_shows_or_changes_what_is_another_tenants(house: House) -> None:
