@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from types import TracebackType
@@ -25,8 +25,8 @@ from endpoint.agents.callback import (
 from endpoint.agents.crew import Crew, Members, NoCrew, SkillDevices
 from endpoint.agents.directory import Directory, QueueSettings, SkillWanted
 from endpoint.agents.keeping import Clocks
-from endpoint.agents.model import AgentId, AgentState
-from endpoint.agents.queue import Answer, Outcome, Place, State, Ticket
+from endpoint.agents.model import AgentId, AgentState, SkillLevel
+from endpoint.agents.queue import Answer, Member, Outcome, Place, State, Ticket
 from endpoint.agents.session import SetNotReady
 from endpoint.agents.tally import Day, DayNotes, Tally
 from endpoint.callcontrol.controller import CallController, Keeper, once
@@ -146,6 +146,7 @@ class SkillQueues:
         self._timer: asyncio.TimerHandle | None = None
         self._looks = False
         """It will be looked who could serve as soon as what goes on now is over."""
+        self._watchers: list[Callable[[], None]] = []
         self._tasks = asyncio.TaskGroup()
         self._follower: asyncio.Task[None] | None = None
         self._unwatch: list[Callable[[], None]] = []
@@ -185,6 +186,21 @@ class SkillQueues:
         """How each queue is now."""
         self._look()
         return [self._facts_of(each) for each in self._state.queues.values()]
+
+    def waiting(self, skills: Iterable[SkillLevel]) -> Iterator[tuple[Place, CallId, str]]:
+        """Who waits on the line where one of these skills serves: where, in which call, by name."""
+        served = Member(DeviceId(""), skills=tuple(skills))
+        for place in self._state.waiting:
+            call, settings = self._calls.get(place.ticket), self._state.queues.get(place.queue)
+            if call is None or settings is None or served.level(settings) is None:
+                continue
+            if (call_id := call.call_id()) is not None:
+                yield place, call_id, call.caller()
+
+    def watch(self, changed: Callable[[], None]) -> Callable[[], None]:
+        """Be told that others wait, or elsewhere, until what is returned is called."""
+        self._watchers.append(changed)
+        return lambda: self._watchers.remove(changed)
 
     def _facts_of(self, settings: QueueSettings) -> QueueFacts:
         now, state = self._now(), self._state
@@ -332,7 +348,8 @@ class SkillQueues:
     # -- what is decided --------------------------------------------------------------------------
 
     def _do(self, outcome: Outcome) -> None:
-        offered = {place.at for place in self._state.waiting}
+        before = self._state
+        offered = {place.at for place in before.waiting}
         self._state, actions = outcome
         for action in actions:
             self._act(action)
@@ -340,6 +357,9 @@ class SkillQueues:
             if device is not None:
                 self._crew.note_verdict(device)
         self._tell_places()
+        if (self._state.waiting, self._state.queues) != (before.waiting, before.queues):
+            for changed in list(self._watchers):
+                changed()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

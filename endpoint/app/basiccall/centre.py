@@ -2,28 +2,38 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from endpoint.agents.attempts import Attempts
 from endpoint.agents.identity import of_agent
 from endpoint.agents.model import Agent, AgentId, Role
 from endpoint.agents.ownership import Liveness
 from endpoint.agents.roster import Roster
 from endpoint.agents.session import Session
+from endpoint.agents.skills import SkillQueues
+from endpoint.app.basiccall.dialkeys import DialKeys
 from endpoint.app.basiccall.world import CallWorld
 from endpoint.app.directory import Directory
 from endpoint.callcontrol.controller import CallController
 from endpoint.callcontrol.permissions import Permissions
 from endpoint.gateways.basiccall.agentlist import ListedAgent, ListedExtension, agent_list
 from endpoint.gateways.basiccall.fold import Fold
+from endpoint.gateways.basiccall.frames import SPEvent
 from endpoint.gateways.basiccall.names import ListType, State
 from endpoint.gateways.basiccall.parameters import Parameters
+from endpoint.gateways.basiccall.queuelist import ListedCall
 from endpoint.gateways.basiccall.settings import Reasons, settings_notified
 from endpoint.legs.base import DeviceId, DeviceRegistered
 
 _OF_SUPERVISORS = (ListType.MONITOR, ListType.MONITOR_CONTROL)
 _OF_AGENTS_ALONE = (*_OF_SUPERVISORS, ListType.AGENT_MESSAGE)
+
+
+MESSAGES = 60
+"""So many a minute an agent may send to others."""
 
 
 class Holder(Protocol):
@@ -36,12 +46,19 @@ class Holder(Protocol):
     async def be_replaced(self) -> None:
         """Another one has the page from now on."""
 
+    def queue_changed(self) -> None:
+        """Others may wait than the page shows."""
+
+    def be_told(self, event: SPEvent) -> bool:
+        """Beside what it is doing. False: its agent is not logged on there."""
+
 
 @dataclass(slots=True)
 class Centre:
     """One for all connections."""
 
     roster: Roster
+    queues: SkillQueues
     controller: CallController
     directory: Directory
     """Of devices."""
@@ -52,6 +69,12 @@ class Centre:
     """Whether somebody can work at a device."""
     tenant: str
     """Whose centre it is."""
+    keys: DialKeys
+    """Of numbers that come encrypted."""
+    kept: Liveness
+    """Of who stays logged on without its page."""
+    messages: Attempts = field(default_factory=lambda: Attempts(MESSAGES))
+    """Of agents to each other."""
     holders: dict[AgentId, Holder] = field(default_factory=dict)
     """Whose page is where."""
 
@@ -95,6 +118,29 @@ class Centre:
                 supervises=self.supervises(directory.agent(agent), device),
             )
         }
+
+    # -- who waits ----------------------------------------------------------------------------
+
+    def waiting_for(self, session: Session) -> Iterator[tuple[ListedCall, float]]:
+        """Who waits where an agent serves, and how long he has."""
+        now, world = asyncio.get_running_loop().time(), self.world
+        for place, call, caller in self.queues.waiting(session.serves):
+            facts = world.call(call)
+            if facts is not None:
+                ringing = self._name_at(place.at)
+                listed = ListedCall(
+                    call, place.queue, caller, facts.called, place.priority, ringing
+                )
+                yield listed, now - place.since
+
+    def _name_at(self, device: DeviceId | None) -> str:
+        known = None if device is None else self.roster.agent_at(device)
+        return "" if known is None else known.name or known.id
+
+    def queue_changed(self) -> None:
+        """Pages are told, where it is about them."""
+        for holder in list(self.holders.values()):
+            holder.queue_changed()
 
     # -- lists ------------------------------------------------------------------------------------
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from endpoint.agents import session as agents
 from endpoint.agents.events import LogOffCause
 from endpoint.agents.model import AgentId, BasicMode, WorkMode
-from endpoint.app.basiccall.centre import Centre
+from endpoint.app.basiccall.centre import MESSAGES, Centre
 from endpoint.callcontrol import commands as do
 from endpoint.callcontrol.model import CallId, Participation
 from endpoint.errors import CommandRejected
 from endpoint.gateways.basiccall import requests as wire
 from endpoint.gateways.basiccall.calls import OF_CONSULTS
+from endpoint.gateways.basiccall.coinfos import HIDDEN
 from endpoint.gateways.basiccall.fold import Fold
 from endpoint.gateways.basiccall.frames import SPEvent
 from endpoint.gateways.basiccall.names import CommandName as C
@@ -67,6 +70,8 @@ class Commands:
             case wire.RefreshAgentList(kind):
                 found = self.centre.list_for(self.agent, self.device, kind)
                 return [self._event(E.REFRESH_AGENT_LIST_SUCC, {"agentList": found})]
+            case wire.SendMessage(to, text):
+                return self._send_message(to, text)
             case wire.OneStepTransfer():
                 return await self._one_step(request)
             case wire.TransferToIvr():
@@ -141,6 +146,26 @@ class Commands:
                     self.centre.roster.work_mode(int(extra[:6]), by=self.agent)
                 )
 
+    def _send_message(self, to: str, text: str) -> Told:
+        """To another agent's page, if that is there."""
+        now, other = asyncio.get_running_loop().time(), self._agent_of(to)
+        own = self.centre.roster.directory.agent(self.agent)
+        holder = self.centre.holders.get(other)
+        if self.centre.messages.wait_s(self.agent, now):
+            raise rejected("too_many_messages", f"{MESSAGES} a minute at most; wait a little")
+        self.centre.messages.count(self.agent, now)
+        said = {
+            "agentId": self.agent,
+            "agentName": "" if own is None else own.name,
+            "ins": self.device,
+            "message": text,
+            "time": datetime.now(UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S"),
+        }
+        event = SPEvent(E.AGENT_MESSAGE, params=said)
+        if other == self.agent or holder is None or not holder.be_told(event):
+            raise rejected("not_logged_on", f"agent {to} has no page here that is logged on")
+        return [self._event(E.SEND_AGENT_MESSAGE_SUCC, {"destSPIns": to})]
+
     def _agent_of(self, ins: str) -> AgentId:
         """Who works there, or has that number."""
         at = self.centre.roster.agent_at(DeviceId(ins))
@@ -198,9 +223,7 @@ class Commands:
             C.CONSULT_TRANSFER: lambda: do.TransferCall(self.device),
             C.CONSULT_CONF: lambda: do.ConferenceCall(self.device),
         }
-        if name in commands:
-            return await self._submit(name, commands[name]())
-        raise rejected("not_supported", f"{name} is not served here: there are no such functions")
+        return await self._submit(name, commands[name]())
 
     def _call_now(self) -> CallId | None:
         """In which it talks or rings; else the newest."""
@@ -263,14 +286,13 @@ class Commands:
         raise rejected("unknown_call", f"{target} is in no call any more")
 
     async def _dial(self, request: wire.Dial) -> Told:
-        if request.encryption in ("2", "3"):
-            how = {"2": "rsa", "3": "des"}[request.encryption]
-            why = f"encryptMode {request.encryption} ({how}) needs a key, and none is set up here"
-            raise rejected("not_supported", why)
-        if request.encryption not in ("", "0", "1"):
-            why = f"encryptMode: found {request.encryption[:20]!r}, expected 1, or nothing"
+        mode = request.encryption
+        if mode not in ("", "0", "1", "2", "3"):
+            why = f"encryptMode: found {mode[:20]!r}, expected 1, 2 or 3, or nothing"
             raise rejected("bad_field", why)
-        command = do.MakeCall(self.device, request.number, calling_number=request.ani)
+        number = request.prefix + self.centre.keys.number(mode, request.number)
+        data = {HIDDEN: mode} if mode in ("1", "2", "3") else {}
+        command = do.MakeCall(self.device, number, calling_number=request.ani, data=data)
         return await self._submit(C.DIAL, command)
 
     async def _call(self, name: C, kind: Destination, to: str) -> Told:

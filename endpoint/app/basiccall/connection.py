@@ -33,6 +33,7 @@ from endpoint.gateways.basiccall.frames import BadFrame, SPCommand, SPEvent, SPR
 from endpoint.gateways.basiccall.names import KEEP_LOGON, ErrorCode, State
 from endpoint.gateways.basiccall.names import CommandName as C
 from endpoint.gateways.basiccall.names import EventName as E
+from endpoint.gateways.basiccall.queuelist import ListedCall, queue_list
 from endpoint.gateways.basiccall.settings import is_remote
 from endpoint.legs.base import DeviceId
 
@@ -62,6 +63,8 @@ class Connection:
         self._attachment: Attachment | None = None
         self._commands: Commands | None = None
         """While its agent is logged on."""
+        self._queue: tuple[ListedCall, ...] = ()
+        """Who waits, as its page shows it."""
         self._follower: asyncio.Task[None] | None = None
         self._ticker: asyncio.Task[None] | None = None
 
@@ -111,6 +114,18 @@ class Connection:
             if self._agent is not None:  # else the log has told it
                 self.leave()
                 await self._tell([SPEvent(E.WEB_SOCKET_REPLACED)])
+
+    def queue_changed(self) -> None:
+        """See `Holder`."""
+        if self._commands is not None and self._waiting() != self._queue:
+            self._tasks.create_task(self._tell_queue_in_turn())
+
+    def be_told(self, event: SPEvent) -> bool:
+        """See `Holder`."""
+        if self._commands is None:
+            return False
+        self._tasks.create_task(self._tell_in_turn(event))
+        return True
 
     def _check(self, command: SPCommand) -> None:
         """Whether the session is this page's. Raises BadFrame."""
@@ -185,6 +200,8 @@ class Connection:
         await self._answer(C.INIT, datas=datas, agent=infos | {"agentWorkMode": mode})
         notified = self._centre.notified(agent, device)
         await self._tell([SPEvent(E.SETTINGS_NOTIFY, infos, params=notified)])
+        self._queue = ()
+        await self._tell_queue()
 
     async def _resume(self, agent: AgentId, shown: str) -> str | None:
         """The `delegatorId` of a session that goes on.
@@ -195,7 +212,8 @@ class Connection:
         roster, is_known = self._centre.roster, self._proof.covers(agent)
         standing = roster.standing(agent)
         liveness = None if standing is None else standing.liveness
-        self._keeps_logon = liveness is not None and liveness.grace_s is None
+        kept = (None, self._centre.kept.grace_s)
+        self._keeps_logon = liveness is not None and liveness.grace_s in kept
         if shown:
             try:
                 self._attach(agent, shown, "" if is_known else self._source)
@@ -246,6 +264,7 @@ class Connection:
         self._hold()
         if self._commands is not None:
             await self._tell(self._commands.fold.opening())
+            await self._tell_queue()
 
     async def _logged_on(self, agent: AgentId, request: wire.Logon) -> LoggedOn:
         password: str | None = None
@@ -274,7 +293,7 @@ class Connection:
     @property
     def _liveness(self) -> Liveness:
         if self._keeps_logon:
-            return replace(self._centre.liveness, grace_s=None)
+            return self._centre.kept
         return self._centre.liveness
 
     async def _switch(self, function: str, *, is_on: bool) -> None:
@@ -350,6 +369,7 @@ class Connection:
                         if self._commands is None:
                             return
                         await self._tell(self._commands.fold.heed(entry.event))
+                        await self._tell_queue()
                         self._tick()
                         until = None if self._attachment is None else self._attachment.until
                         if until is not None and number >= until:
@@ -381,6 +401,32 @@ class Connection:
             return
         self._attachment = self._follower = self._commands = None
         self._stop_ticking()
+
+    def _waits(self) -> list[tuple[ListedCall, float]]:
+        session = None if self._commands is None else self._session()
+        return [] if session is None else list(self._centre.waiting_for(session))
+
+    def _waiting(self) -> tuple[ListedCall, ...]:
+        return tuple(each for each, _ in self._waits())
+
+    async def _tell_queue(self) -> None:
+        """Who waits, where that is another than the page shows."""
+        if (shown := self._waiting()) == self._queue:
+            return
+        self._queue = shown
+        listed = {"queueList": queue_list(self._waits(), self._centre.tenant)}
+        fold = None if self._commands is None else self._commands.fold
+        infos = self._infos() if fold is None else fold.agent_infos()
+        await self._tell([SPEvent(E.QUEUE_CHANGE, infos, params=listed)])
+
+    async def _tell_queue_in_turn(self) -> None:
+        async with self._turn:
+            await self._tell_queue()
+
+    async def _tell_in_turn(self, event: SPEvent) -> None:
+        async with self._turn:
+            if self._commands is not None:
+                await self._tell([replace(event, agent=self._commands.fold.agent_infos())])
 
     async def _tell(self, events: list[SPEvent]) -> None:
         for event in events:

@@ -83,6 +83,7 @@ class BasicCallListener:
         )
         self._sockets: set[web.WebSocketResponse] = set()
         self._server: asyncio.Server | None = None
+        self._unwatch: Callable[[], None] = lambda: None
         self.port = 0
         """Once listening."""
 
@@ -90,6 +91,7 @@ class BasicCallListener:
         """Listen. Raises PortTaken, ConfigurationError."""
         await self._guard.__aenter__()
         await self._runner.setup()
+        self._unwatch = self._centre.queues.watch(self._centre.queue_changed)
         assert self._runner.server is not None
         plain = {
             "loopback": lambda source: is_within(source, LOOPBACK_NETWORKS),
@@ -121,6 +123,7 @@ class BasicCallListener:
         await self._close()
 
     async def _close(self) -> None:
+        self._unwatch()
         await self._guard.__aexit__(None, None, None)
         await self._runner.cleanup()
 

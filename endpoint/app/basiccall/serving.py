@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from endpoint.app import certificates
 from endpoint.app.basiccall.centre import Centre
+from endpoint.app.basiccall.dialkeys import DialKeys
 from endpoint.app.basiccall.listener import BasicCallListener
 from endpoint.app.directory import Directory
 from endpoint.app.headroom import Headroom
@@ -21,6 +23,7 @@ def soft_phones(endpoint: Endpoint, directory: Directory, headroom: Headroom) ->
     config, controller = endpoint.config, endpoint.controller
     centre = Centre(
         endpoint.roster,
+        endpoint.queues,
         controller,
         directory,
         controller.settings.calls.permissions,
@@ -28,6 +31,8 @@ def soft_phones(endpoint: Endpoint, directory: Directory, headroom: Headroom) ->
         liveness(config.agents),
         partial(endpoint.is_seat, directory),
         config.tenant.name,
+        DialKeys.loaded(config.basiccall),
+        replace(liveness(config.agents), grace_s=config.basiccall.keep_logon_s),
     )
     return BasicCallListener(
         config.basiccall,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel
+from pydantic import AfterValidator, BaseModel, SecretStr
 
-from endpoint.app.section import STRICT, Host, Port, checked_networks
+from endpoint.app.section import STRICT, Host, Port, Seconds, checked_networks
 from endpoint.gateways.basiccall.parameters import BadParameters, Parameters, parsed
 
 LOOPBACK_NETWORKS = ("127.0.0.0/8", "::1/128")
@@ -18,6 +19,12 @@ def _checked_table(table: dict[str, str]) -> dict[str, str]:
     except BadParameters as error:
         raise ValueError(str(error)) from None
     return table
+
+
+def _checked_des(key: SecretStr) -> SecretStr:
+    if len(key.get_secret_value().encode()) != 8:
+        raise ValueError("expected 8 characters of ASCII")
+    return key
 
 
 class BasicCallSettings(BaseModel):
@@ -38,6 +45,14 @@ class BasicCallSettings(BaseModel):
 
     Only for closed networks: whoever is in one of them may be any agent.
     """
+    keep_logon_s: Seconds = 28_800
+    """A page with `KeepLogon` on may be away for so long before its agent is logged off; one
+    without it for `agents.grace_s`.
+    """
+    rsa_key_file: Path | None = None
+    """An RSA private key (PEM), to read the numbers of `EncryptDial` with `encryptMode` 2."""
+    des_key: Annotated[SecretStr, AfterValidator(_checked_des)] | None = None
+    """8 characters, to read those with `encryptMode` 3. Pages have it too, so it is no secret."""
     system_param: Annotated[dict[str, str], AfterValidator(_checked_table)] = {}
     """BasicCall's table SystemParam, by its own keys, as `SOFTPHONEMASKENABLED = "33,34"`."""
 

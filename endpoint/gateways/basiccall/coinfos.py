@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import tzinfo
 
 from endpoint.callcontrol.model import CallId
-from endpoint.gateways.basiccall.calls import CallFacts, Part
+from endpoint.gateways.basiccall.calls import CallFacts, Part, World
+from endpoint.legs.base import DeviceId
 
 OWN_KEYS = frozenset(
     {
@@ -26,24 +27,39 @@ _DIRECTION = {
 }
 
 
+HIDDEN = "EncryptMode"
+"""Data of a call whose outside numbers no page is to show, by which mode it was dialled."""
+
+
+def masked(number: str) -> str:
+    """As far as it may be shown: `138****8000`."""
+    first, last = (3, 4) if len(number) > 7 else (0, 2)
+    return number[:first] + "*" * max(0, len(number) - first - last) + number[-last:]
+
+
 def co_infos(
-    call: CallId, part: Part, facts: CallFacts, tenant: str, zone: tzinfo | None = None
+    call: CallId, part: Part, facts: CallFacts, world: World, zone: tzinfo | None = None
 ) -> dict[str, str]:
     """A call's. `zone` is that in which times are told; None: the machine's."""
     customer = facts.outside or (facts.called if part is Part.DIALLED else facts.calling)
     ani = customer if part is Part.CALLED else facts.calling
     data = {key: text for key, text in facts.data.items() if key not in OWN_KEYS}
+    hidden = data.pop(HIDDEN, "")
+
+    def shown(number: DeviceId) -> str:
+        return masked(number) if hidden and not world.is_ours(number) else number
+
     return {
         "COID": call,
-        "ANI": ani,
-        "DNIS": facts.called,
+        "ANI": shown(ani),
+        "DNIS": shown(facts.called),
         "SK": facts.queue,
         "IT": facts.started_at.astimezone(zone).strftime("%Y-%m-%d %H:%M:%S"),
         "IVRROOT": "",
         "17": _DIRECTION[part],
-        "CN0_UserPhoneNum": customer,
-        "CN2_ChannelANI": facts.calling,
+        "CN0_UserPhoneNum": shown(customer),
+        "CN2_ChannelANI": shown(facts.calling),
         "TASKPR": "",
-        "tenantID": tenant,
+        "tenantID": world.tenant,
         **data,
     }

@@ -135,7 +135,7 @@ class Fold:
         known, facts = self._calls.get(call), self._world.call(call)
         if known is None or facts is None:
             return {}
-        return co_infos(call, known.part, facts, self._world.tenant)
+        return co_infos(call, known.part, facts, self._world)
 
     # -- what the page asks -----------------------------------------------------------------------
 

@@ -74,6 +74,10 @@ class EventName(StrEnum):
     """What a client is told."""
 
     SETTINGS_NOTIFY = "SettingsNotify"
+    AGENT_MESSAGE = "AgentMsg"
+    """Of another agent. BasicCall's script names none; it hands each event to its page."""
+    SEND_AGENT_MESSAGE_SUCC = "SendAgentMsgSucc"
+    SEND_AGENT_MESSAGE_FAILED = "SendAgentMsgFailed"
     STATE_CHANGE = "StateChange"
     WORK_MODE_CHANGE = "WorkModeChange"
     QUEUE_CHANGE = "QueueChange"

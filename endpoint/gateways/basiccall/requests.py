@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from endpoint.agents.model import AgentId, SkillLevel
+from endpoint.gateways.basiccall.coinfos import HIDDEN
 from endpoint.gateways.basiccall.frames import BadFrame, SPCommand
 from endpoint.gateways.basiccall.names import (
     CommandName,
@@ -24,7 +25,7 @@ _LONGEST_WRAP_UP_S = 86_400
 _TRUE = frozenset({"1", "true", "True"})
 _FALSE = frozenset({"", "0", "false", "False"})
 _OF_TRANSFERS = frozenset(
-    {"agentId", "destType", "destIns", "SVN", "TRANSFERPREPARE_CHECKPASSWORD"}
+    {"agentId", "destType", "destIns", "SVN", "TRANSFERPREPARE_CHECKPASSWORD", HIDDEN}
 )
 """Parameters that are no data of the call."""
 
@@ -93,7 +94,9 @@ class Dial:
     number: str = field(repr=False)
     ani: str = ""
     encryption: str = ""
-    """`1` hides the number from the page; `2` and `3` are sent encrypted."""
+    """`1` hides the number from the page; `2` and `3` are sent encrypted, and hidden too."""
+    prefix: str = ""
+    """Dialled before it."""
     command: CommandName = CommandName.DIAL
 
 
@@ -135,6 +138,14 @@ class RefreshAgentList:
     """See the command."""
 
     kind: ListType
+
+
+@dataclass(frozen=True, slots=True)
+class SendMessage:
+    """See the command."""
+
+    to: str
+    text: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +194,7 @@ Request = (
     | MonitorAgent
     | MonitorControl
     | RefreshAgentList
+    | SendMessage
     | OneStepTransfer
     | TransferToIvr
     | SetFunctionSwitch
@@ -323,9 +335,12 @@ def _dial(p: _Params) -> Dial:
 
 
 def _encrypt_dial(p: _Params) -> Dial:
-    number = p.text("prefix") + p.needed("phoneNum", "a number to dial")
-    mode = p.text("encryptMode")
-    return Dial(number, p.text("ani"), mode, CommandName.ENCRYPT_DIAL)
+    # Encrypted it is as long as the key.
+    number = p.text("phoneNum", 1024)
+    if not number:
+        raise p.bad("phoneNum", "a number to dial")
+    mode, prefix = p.text("encryptMode"), p.text("prefix")
+    return Dial(number, p.text("ani"), mode, prefix, CommandName.ENCRYPT_DIAL)
 
 
 _AGT, _EXT, _OUT, _SK = Destination
@@ -361,6 +376,14 @@ def _list(p: _Params) -> RefreshAgentList:
     return RefreshAgentList(ListType(value))
 
 
+def _message(p: _Params) -> SendMessage:
+    p.destination("destSPType", _AGT)
+    text = p.text("message", 1000)
+    if not text:
+        raise p.bad("message", "a text")
+    return SendMessage(p.needed("destSPIns", "an agent"), text)
+
+
 def _one_step(p: _Params) -> OneStepTransfer:
     kind = p.destination("destType", *Destination)
     return OneStepTransfer(kind, p.needed("destIns", "whom to send the call to"), p.data())
@@ -384,6 +407,7 @@ _READERS: dict[CommandName, Callable[[_Params], Request]] = {
     CommandName.MONITOR_AGENT: _monitor,
     CommandName.MONITOR_CONTROL: _control,
     CommandName.REFRESH_AGENT_LIST: _list,
+    CommandName.SEND_AGENT_MSG: _message,
     CommandName.ONE_STEP_TRANSFER: _one_step,
     CommandName.TRANSFER_TO_IVR: _to_ivr,
     CommandName.SET_FUNCTION_SWITCH: lambda p: SetFunctionSwitch(

@@ -27,6 +27,20 @@ TONES_HZ = {"6001": 350.0, "6002": 620.0, "6003": 890.0, "10086": 1250.0}
 ANNA, BERT, CARL, DORA = "1001", "1002", "1003", "1004"
 PIN = "a-Night-in-Lisbon-7"
 """Anna's `softPhoneCode`; to hash one costs time, so the others have none."""
+PASSWORD_HASH = (
+    "$scrypt$ln=4,r=1,p=1$MDEyMzQ1Njc4OWFiY2RlZg$2nqo/AD2uJkBGVoau9nLD7FIuwr23VNVZdT+EOaGT8g"
+)
+"""Of 4711, made cheaply."""
+ORDERS = """
+start = "wait"
+[node.wait]
+kind = "queue"
+queue = "1001"
+nobody = "end"
+timeout = "end"
+[node.end]
+kind = "hangup"
+"""
 AGENTS = [
     directory.Agent(ANNA, "Anna", "1", wrap_up_s=30),
     directory.Agent(BERT, "Bert", "1", wrap_up_s=0),
@@ -41,6 +55,8 @@ PARAMETERS = {
 
 def configuration(directory: Path, basiccall: dict[str, Any] | None = None, **more: Any) -> Config:
     """Stations that pick up by themselves, each with its tone."""
+    (directory / "orders.toml").write_text(ORDERS)
+    (directory / "passwords.toml").write_text(f'10086 = "{PASSWORD_HASH}"\n')
     return Config.model_validate(
         {
             "http": {"port": 0, "plain_port": 0},
@@ -52,7 +68,12 @@ def configuration(directory: Path, basiccall: dict[str, Any] | None = None, **mo
                 {"device": device, "kind": "tone", "frequency_hz": tone_hz}
                 for device, tone_hz in TONES_HZ.items()
             ],
-            "ivr": [{"code": "999", "flow": "survey"}],
+            "agent": [{"device": "6004", "input": "tone:410"}],
+            "ivr": [
+                {"code": "999", "flow": "survey"},
+                {"code": "900", "flow": str(directory / "orders.toml")},
+                {"code": "8888", "flow": "password", "directory": directory},
+            ],
             "basiccall": {
                 "enabled": True,
                 "port": 0,
@@ -121,7 +142,11 @@ async def office_of(config: Config, *, passwords: bool = True) -> AsyncIterator[
         url = f"https://localhost:{endpoint.http.port}"
         async with EndpointClient(url, endpoint.token, ssl_context=trust) as client:
             await client.bring_into_directory(
-                directory.DirectoryImport(agents=AGENTS, passwords={ANNA: PIN} if passwords else {})
+                directory.DirectoryImport(
+                    agents=AGENTS,
+                    skills=[directory.Skill("1001", "Orders")],
+                    passwords={ANNA: PIN} if passwords else {},
+                )
             )
             yield Office(endpoint, client, trust)
 
@@ -135,7 +160,9 @@ async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Offic
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def strict_house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Office]:
     directory = tmp_path_factory.mktemp("strict")
-    async with office_of(configuration(directory, {"trust_agent_id": []})) as office:
+    async with office_of(
+        configuration(directory, {"trust_agent_id": [], "keep_logon_s": 0.1})
+    ) as office:
         yield office
 
 

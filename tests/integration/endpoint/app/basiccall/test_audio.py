@@ -20,13 +20,14 @@ from endpoint.app.settings import Config
 from endpoint.app.wiring import Endpoint
 from endpoint.audio.analysis import heard
 from endpoint.audio.tones import MUSIC_ON_HOLD_HZ
-from endpoint.callcontrol.commands import ClearCall, MakeCall
+from endpoint.callcontrol.commands import ClearCall, GenerateDigits, MakeCall
 from endpoint.errors import CommandRejected, MediaError
 from endpoint.legs.base import DeviceId
 from endpoint.rig.fleet import MUSIC_ON_HOLD
 from endpoint.rig.matrix import HearingMatrix, matrix
 from endpoint.rig.walk import Step, WalkSettings, take
 from tests.softphone import PATIENCE_S, SoftPhone
+from tests.unit.endpoint.app.test_dialkeys import DES_KEY, by_des
 
 from .conftest import ANNA, BERT, CARL, Office, configuration, office_of
 
@@ -129,6 +130,7 @@ async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Floor
     agent = {"device": "6001", "input": "tone:350"}
     config = configuration(
         tmp_path_factory.mktemp("office"),
+        {"des_key": DES_KEY},
         sip={"port": ours, "tcp": False, "tls": False},
         station=[
             {"device": device, "kind": "tone", "frequency_hz": HZ[device]}
@@ -238,6 +240,44 @@ async def test_a_number_is_dialled_and_the_call_sent_to_an_ivr(floor: Floor) -> 
     (call,) = floor.office.endpoint.controller.calls()
     assert {each.number for each in call.connections if each.is_live} == {"10087", "999"}
     assert call.data["OrderID"] == "SVC_1"
+
+
+async def test_a_number_that_the_page_may_not_show_is_dialled(floor: Floor) -> None:
+    """Hidden also from whom the call is handed on to; encrypted numbers are those of our keys."""
+    anna, bert = floor.pages["6001"], floor.pages["6002"]
+    hidden = {"prefix": "100", "phoneNum": by_des("87"), "encryptMode": "3"}
+    await floor.press(anna, "EncryptDial", 6, hidden, a1="c2", c2="a1")
+    on_to_bert = {"destType": "AGT", "destIns": "6002", "EncryptMode": ""}
+    await floor.press(anna, "OneStepTransfer", 19, on_to_bert, a2="c2", c2="a2")
+    arrived = await bert.until("onCallArrive")
+    assert (arrived["ANI"], arrived["CN0_UserPhoneNum"]) == ("***87", "***87")
+    assert "10087" not in str(anna.events) + str(bert.events)
+    await floor.press(bert, "DropCall", 3, {})
+
+
+async def test_a_password_is_checked_by_a_real_ivr(floor: Floor) -> None:
+    """The customer keys it in; the agent, who waits, learns whether it was right, and no more."""
+    anna, customer = floor.pages["6001"], DeviceId("10086")
+    await calls(floor, anna)
+    await anna.send("TransferToIVR", SVN="8888", TRANSFERPREPARE_CHECKPASSWORD="1")
+    await anna.event("TransferBegin")
+    await anna.shows(31)
+
+    async def key_in() -> None:
+        await floor.carrier.controller.submit(GenerateDigits(customer, "4711#"))
+        await anna.until("onIVRCheckReturn")
+        await anna.shows(6)
+
+    await floor.becomes("the password", key_in, a1="c1", c1="a1")
+    (checked,) = [each for each in anna.events if each["event"] == "IVRCheckReturn"]
+    assert checked["coInfos"]["PasswordCheck"] == "right"
+    assert "4711" not in str(anna.events)
+    await anna.send("TransferToIVR", SVN="8888", TRANSFERPREPARE_CHECKPASSWORD="1")
+    await anna.shows(31)
+    ((_, call, _),) = floor.carrier.controller.whereabouts.connections_of(customer)
+    await floor.carrier.controller.submit(ClearCall(customer, call.id))
+    await anna.until("onWaitCallOver")
+    await anna.shows(19)
 
 
 async def test_a_customer_goes_to_an_ivr_and_comes_back(floor: Floor) -> None:

@@ -10,7 +10,9 @@ from pathlib import Path
 import aiohttp
 import pytest
 
+from endpoint.callcontrol.commands import MakeCall
 from endpoint.gateways.native import agentmessages as wire
+from endpoint.legs.base import DeviceId
 from tests.softphone import PATIENCE_S
 
 from .conftest import ANNA, BERT, CARL, DORA, PIN, Office
@@ -188,7 +190,7 @@ async def test_lists_show_agents_and_free_telephones(office: Office) -> None:
             }
         ]
         extensions = [each["extnum"] for each in found["items"] if each["itemType"] == "0"]
-        assert extensions == ["10086", "6003"]
+        assert extensions == ["10086", "6003", "6004"]
 
 
 async def test_an_agent_stays_logged_on_if_its_page_says_so(office: Office) -> None:
@@ -201,6 +203,83 @@ async def test_an_agent_stays_logged_on_if_its_page_says_so(office: Office) -> N
         assert await page.until("onFunctionSwitch") == ("KeepLogon", True)
         await page.send("SetFunctionSwitch", functionCode="Recording", isOn="true")
         assert (await page.refused())[1] == "ProcessFailed"
+
+
+async def test_a_kept_log_on_ends_too(strict_office: Office) -> None:
+    """After `basiccall.keep_logon_s`, and not after `agents.grace_s`, which is longer here."""
+    roster, changed = strict_office.endpoint.roster, asyncio.Event()
+    async with strict_office.at_work(code=PIN) as page:
+        await page.send("SetFunctionSwitch", functionCode="KeepLogon", isOn="true")
+        await page.until("onFunctionSwitch", lambda found: found == ("KeepLogon", True))
+        unwatch = roster.watch(lambda _: changed.set())
+    async with asyncio.timeout(PATIENCE_S):
+        while roster.sessions():
+            await changed.wait()
+            changed.clear()
+    unwatch()
+
+
+async def test_who_waits_is_shown_where_the_agent_serves(office: Office) -> None:
+    skill = json.dumps({"skills": [{"skillCode": "1001"}]})
+    async with (
+        office.at_work(ins="6004", init_params=skill) as page,
+        office.at_work(BERT, "6002") as bert,
+    ):
+        await page.do("Leave")
+        await page.shows(23)
+        customer, controller = DeviceId("10086"), office.endpoint.controller
+        call = (await controller.submit(MakeCall(customer, "900"))).call
+        (shown,) = await page.until("onQueueChange")
+        waited_s = shown.pop("qtm")
+        assert waited_s >= 0
+        assert shown == {
+            "mCOType": "",
+            "level": 0,
+            "cotype": 0,
+            "ani": "10086",
+            "aid": "",
+            "isOut": "",
+            "dnis": "900",
+            "coid": call,
+            "sk": "1001",
+            "reserved": None,
+            "tenantID": "default",
+            "isValid": True,
+            "keyStr": "",
+            "iconKey": "",
+            "phoneNum": "10086",
+        }
+        async with office.page(ins="6004", delegator_id=page.delegator_id) as again:
+            (still,) = await again.until("onQueueChange")
+            assert still["coid"] == call
+            await again.do("ResumeWork")
+            (rings,) = await again.until("onQueueChange")
+            assert rings["aid"] == "Anna"
+            await again.shows(5)
+            await again.do("AnswerCall")
+            await again.until("onQueueChange", lambda queue: queue == [])
+            assert bert.queue == []
+            await again.do("DropCall")
+            await again.shows(19)
+            assert again.co_infos["SK"] == "1001"
+
+
+async def test_agents_send_each_other_messages(office: Office) -> None:
+    async with office.at_work() as page, office.at_work(BERT, "6002") as bert:
+        said = "</script>\u2028“hello”"
+        await page.do("SendAgentMsg", destSPType="AGT", destSPIns="6002", message=said)
+        await page.event("SendAgentMsgSucc")
+        params = (await bert.event("AgentMsg"))["params"]
+        assert params.pop("time")
+        assert params == {"agentId": ANNA, "agentName": "Anna", "ins": "6001", "message": said}
+        for other in (CARL, ANNA):
+            await page.do("SendAgentMsg", destSPType="AGT", destSPIns=other, message="x")
+            assert (await page.refused())[:2] == ("SendAgentMsg", "ProcessFailed")
+            assert (await page.event("SendAgentMsgFailed"))["errorCode"] == "not_logged_on"
+        for _ in range(60):
+            await page.do("SendAgentMsg", destSPType="AGT", destSPIns="6002", message="x")
+        told = await page.event("SendAgentMsgFailed")
+        assert told["errorCode"] == "too_many_messages"
 
 
 async def test_the_example_of_the_documents_runs(office: Office) -> None:
@@ -326,8 +405,8 @@ async def test_each_wrong_frame_has_its_name(office: Office) -> None:
         await page.event("LeaveFailed")
         await page.socket.send_str("{")
         assert (await page.refused())[1] == "UnknownCommand"
-        await page.do("SendAgentMsg")
-        assert "not served here" in (await page.refused())[2]
+        await page.do("SendAgentMsg", destSPType="AGT", destSPIns="6002")
+        assert "message" in (await page.refused())[2]
         assert page.state == 3
 
 

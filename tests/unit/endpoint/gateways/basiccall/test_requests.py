@@ -61,7 +61,7 @@ def read(name: C, **params: str) -> Request:
         (
             C.ENCRYPT_DIAL,
             {"prefix": "9", "phoneNum": "138", "encryptMode": "1"},
-            Dial("9138", encryption="1", command=C.ENCRYPT_DIAL),
+            Dial("138", encryption="1", prefix="9", command=C.ENCRYPT_DIAL),
         ),
         (
             C.CONSULT,
