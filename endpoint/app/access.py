@@ -27,7 +27,7 @@ log = structlog.get_logger(__name__)
 SIP_PATH = "/sip"
 WRONG_TOKENS = 10
 WRONG_TOKEN_WINDOW_S = 60.0
-_PREFLIGHT = {
+PREFLIGHT = {
     hdrs.ACCESS_CONTROL_ALLOW_METHODS: "GET, POST, PUT, PATCH, DELETE",
     hdrs.ACCESS_CONTROL_ALLOW_HEADERS: (
         "Authorization, Content-Type, Delegator-Id, Idempotency-Key, If-Match"
@@ -104,6 +104,10 @@ class Access:
         """More origins: our own page's, once the ports are known."""
         self._origins.update(origins)
 
+    def admits(self, origin: str) -> bool:
+        """Whether pages of that origin may come."""
+        return origin in self._origins
+
     def allows_origin(self, request: web.Request) -> bool:
         """True without an Origin: that is no browser, or a page of the same origin."""
         origins = request.headers.getall(hdrs.ORIGIN, [])
@@ -115,7 +119,7 @@ class Access:
         if not self.allows_origin(request):
             return self.refuse_origin(request)
         if request.method == hdrs.METH_OPTIONS and hdrs.ORIGIN in request.headers:
-            return web.Response(status=204, headers=_PREFLIGHT)
+            return web.Response(status=204, headers=PREFLIGHT)
         if (
             request.path.startswith(API)
             and (request.method, request.path.removeprefix(API)) not in OPEN

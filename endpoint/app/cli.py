@@ -23,7 +23,7 @@ from endpoint.app import telemetry
 from endpoint.app.agentcommand import agent
 from endpoint.app.bancommands import bans_app
 from endpoint.app.callcommands import calls_app
-from endpoint.app.config import Loaded
+from endpoint.app.config import Loaded, load
 from endpoint.app.context import ConfigFile
 from endpoint.app.databasecommands import db_app
 from endpoint.app.directorycommands import modes_app, reasons_app, skills_app
@@ -136,7 +136,9 @@ async def _serve(loaded: Loaded, output: Output) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, signalled)
-    async with Endpoint(loaded.config, origins=loaded.origins) as endpoint:
+    async with Endpoint(
+        loaded.config, origins=loaded.origins, reread=lambda: load(loaded.path).config
+    ) as endpoint:
         _announce(endpoint, loaded, output)
         with GarbageRounds(lambda: endpoint.controller.calls() != ()):
             await stop.wait()

@@ -133,6 +133,7 @@ class Endpoint:
         origins: Mapping[str, str] | None = None,
         trace: Trace | None = None,
         placement: Placement = together,
+        reread: Callable[[], Config] | None = None,
     ) -> None:
         """Set up; nothing happens before entering.
 
@@ -141,7 +142,10 @@ class Endpoint:
             origins: where each came from, for messages about them.
             trace: sees every SIP message: direction, flow, octets, time.
             placement: which media worker takes a port.
+            reread: the configuration as it is written down now; some of it counts without a new
+                start. Raises ConfigurationError, in a thread.
         """
+        self.reread = reread or (lambda: config)
         self.config = config
         self.state = StateDirectory(config.state.directory)
         self._origins = origins or {}

@@ -43,6 +43,25 @@ class Holder(Protocol):
     def delegator_id(self) -> str:
         """By which it is known."""
 
+    @property
+    def agent(self) -> AgentId:
+        """Whose."""
+
+    @property
+    def ins(self) -> str:
+        """Its device."""
+
+    @property
+    def is_logged_on(self) -> bool:
+        """Its agent."""
+
+    @property
+    def command_token(self) -> str:
+        """Beside the `delegatorId` what other pages need that send scripts; empty: none may."""
+
+    async def take_for(self, text: str) -> str:
+        """A frame that another page sends in this one's name: the response."""
+
     async def be_replaced(self) -> None:
         """Another one has the page from now on."""
 
@@ -71,6 +90,8 @@ class Centre:
     """Whose centre it is."""
     keys: DialKeys
     """Of numbers that come encrypted."""
+    jsonp: bool
+    """Other pages may send scripts."""
     kept: Liveness
     """Of who stays logged on without its page."""
     messages: Attempts = field(default_factory=lambda: Attempts(MESSAGES))

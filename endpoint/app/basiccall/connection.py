@@ -42,6 +42,9 @@ log = structlog.get_logger(__name__)
 Send = Callable[[str], Awaitable[None]]
 
 
+_OF_THE_PAGE_ITSELF = (C.CHECK_WEB_SOCKET, C.INIT, C.LOGON, C.WS_HELLO, C.SET_FUNCTION_SWITCH)
+
+
 class Connection:
     """A page's. `take` its frames, and `leave` when it is gone."""
 
@@ -59,6 +62,9 @@ class Connection:
         self._ins = ""
         self._delegator_id = ""
         self._custom = wire.CustomInit()
+        self._command_token = ""
+        self._answers: list[str] | None = None
+        """Where responses go while a command is another page's; None: to this one."""
         self._keeps_logon = False
         self._attachment: Attachment | None = None
         self._commands: Commands | None = None
@@ -76,23 +82,54 @@ class Connection:
         """See `Holder`."""
         return self._delegator_id
 
+    @property
+    def agent(self) -> AgentId:
+        """See `Holder`."""
+        return self._agent or AgentId("")
+
+    @property
+    def ins(self) -> str:
+        """See `Holder`."""
+        return self._ins
+
+    @property
+    def is_logged_on(self) -> bool:
+        """See `Holder`."""
+        return self._commands is not None
+
+    @property
+    def command_token(self) -> str:
+        """See `Holder`."""
+        return self._command_token
+
     # -- what comes -------------------------------------------------------------------------------
 
     async def take(self, text: str | bytes) -> bool:
         """A frame. False where it was none that could be done: who sends many is let go."""
         async with self._turn:
+            return await self._take(text)
+
+    async def take_for(self, text: str) -> str:
+        """See `Holder`."""
+        async with self._turn:
+            answers = self._answers = []
             try:
-                command = decode(text)
-                request = wire.request_of(command)
-                self._check(command)
-                await self._do(command, request)
-            except BadFrame as bad:
-                log.info(
-                    "frame refused", code=str(bad.code), command=bad.command, agent=self._agent
-                )
-                await self._answer(bad.command, bad.code, str(bad))
-                return False
-            return True
+                await self._take(text)
+            finally:
+                self._answers = None
+            return answers[0]
+
+    async def _take(self, text: str | bytes) -> bool:
+        try:
+            command = decode(text)
+            request = wire.request_of(command)
+            self._check(command)
+            await self._do(command, request)
+        except BadFrame as bad:
+            log.info("frame refused", code=str(bad.code), command=bad.command, agent=self._agent)
+            await self._answer(bad.command, bad.code, str(bad))
+            return False
+        return True
 
     def leave(self) -> None:
         """The page is gone, or has nothing any more that is worth anything."""
@@ -106,7 +143,7 @@ class Connection:
         if self._agent is not None and self._centre.holders.get(self._agent) is self:
             del self._centre.holders[self._agent]
         self._commands = None
-        self._agent, self._delegator_id = None, ""
+        self._agent, self._delegator_id, self._command_token = None, "", ""
 
     async def be_replaced(self) -> None:
         """See `Holder`."""
@@ -129,6 +166,9 @@ class Connection:
 
     def _check(self, command: SPCommand) -> None:
         """Whether the session is this page's. Raises BadFrame."""
+        if self._answers is not None and command.name in _OF_THE_PAGE_ITSELF:
+            why = f"{command.name} is for the soft phone's own page"
+            raise BadFrame(ErrorCode.PROCESS_FAILED, why, command.name)
         if command.name in (C.CHECK_WEB_SOCKET, C.INIT, C.WS_HELLO):
             return
         if self._agent is not None and command.ins != self._ins:
@@ -198,7 +238,7 @@ class Connection:
             "agentWorkMode": mode,
         }
         await self._answer(C.INIT, datas=datas, agent=infos | {"agentWorkMode": mode})
-        notified = self._centre.notified(agent, device)
+        notified = self._centre.notified(agent, device) | self._for_other_pages()
         await self._tell([SPEvent(E.SETTINGS_NOTIFY, infos, params=notified)])
         self._queue = ()
         await self._tell_queue()
@@ -263,7 +303,8 @@ class Connection:
         self._begin(agent)
         self._hold()
         if self._commands is not None:
-            await self._tell(self._commands.fold.opening())
+            begun, *rest = self._commands.fold.opening()
+            await self._tell([replace(begun, params=self._for_other_pages()), *rest])
             await self._tell_queue()
 
     async def _logged_on(self, agent: AgentId, request: wire.Logon) -> LoggedOn:
@@ -321,6 +362,10 @@ class Connection:
             "isDigitalDevice": "false" if is_remote(self._ins) else "true",
         }
 
+    def _for_other_pages(self) -> dict[str, str]:
+        """What the page has to hand on to those that send scripts in its name."""
+        return {"commandToken": self._command_token} if self._command_token else {}
+
     def _state_lasts(self) -> str:
         """How long the agent has been what it is, for a person."""
         session = self._centre.roster.session(self._agent) if self._agent else None
@@ -355,6 +400,8 @@ class Connection:
         fold = self._centre.fold(standing.session, self._infos)
         self._commands = Commands(self._centre, agent, fold.device, fold)
         self._follower = self._tasks.create_task(self._follow(agent, standing.number))
+        if self._centre.jsonp:
+            self._command_token = new_delegator_id()
         self._tick()
 
     def _session(self) -> Session | None:
@@ -400,6 +447,7 @@ class Connection:
             self.leave()
             return
         self._attachment = self._follower = self._commands = None
+        self._command_token = ""
         self._stop_ticking()
 
     def _waits(self) -> list[tuple[ListedCall, float]]:
@@ -440,7 +488,11 @@ class Connection:
         datas: dict[str, Any] | None = None,
         agent: dict[str, str] | None = None,
     ) -> None:
-        await self._send(SPResponse(command, code, text, datas or {}, agent or {}).encode())
+        response = SPResponse(command, code, text, datas or {}, agent or {}).encode()
+        if self._answers is None:
+            await self._send(response)
+        else:
+            self._answers.append(response)
 
     # -- the wrap-up runs out ---------------------------------------------------------------------
 

@@ -14,13 +14,14 @@ from types import TracebackType
 from typing import Self
 
 import structlog
-from aiohttp import WSCloseCode, WSMsgType, web
+from aiohttp import WSCloseCode, WSMsgType, hdrs, web
 from aiohttp.typedefs import Handler
 
 from endpoint.agents.attempts import Attempts
-from endpoint.app.access import Access, refusal
+from endpoint.app.access import PREFLIGHT, Access, refusal
 from endpoint.app.basiccall.centre import Centre
 from endpoint.app.basiccall.connection import Connection
+from endpoint.app.basiccall.pages import PageRoutes, Reread
 from endpoint.app.basiccall.proof import Proof, is_within
 from endpoint.app.basiccall.settings import LOOPBACK_NETWORKS, BasicCallSettings
 from endpoint.app.eventsocket import HEARTBEAT_S
@@ -49,6 +50,7 @@ class BasicCallListener:
         access: Access,
         tls: ssl.SSLContext,
         live: LiveSockets,
+        reread: Reread,
         has_room: Callable[[], bool] = lambda: True,
     ) -> None:
         """Set up.
@@ -60,6 +62,7 @@ class BasicCallListener:
             access: whose tokens are, and which pages may come.
             tls: of this machine.
             live: closes connections whose token is over.
+            reread: reads the parameters anew.
             has_room: whether the process may have another connection.
         """
         self._settings = settings
@@ -72,7 +75,9 @@ class BasicCallListener:
             GuardLimits(limits.connections, limits.connections_per_source, limits.header_timeout_s),
             has_room,
         )
-        application = web.Application(middlewares=[self._outermost])
+        application = web.Application(middlewares=[self._outermost], client_max_size=LARGEST)
+        self.pages = PageRoutes(settings, centre, access, limits.body_timeout_s, reread)
+        application.router.add_routes(self.pages.routes())
         application.router.add_get("/{path:.*}", self._handle)
         self._runner = web.AppRunner(
             application,
@@ -132,7 +137,13 @@ class BasicCallListener:
         self._guard.request_began(request.transport)
         if not self._access.allows_origin(request):
             return self._access.refuse_origin(request)
-        return await handler(request)
+        if request.method == hdrs.METH_OPTIONS and hdrs.ORIGIN in request.headers:
+            response: web.StreamResponse = web.Response(status=204, headers=PREFLIGHT)
+        else:
+            response = await handler(request)
+        if not response.prepared:
+            self._access.add_cors(request, response.headers)
+        return response
 
     async def _proof(self, request: web.Request) -> Proof | web.Response:
         source = request.remote or ""

@@ -13,6 +13,7 @@ from endpoint.app.basiccall.listener import BasicCallListener
 from endpoint.app.directory import Directory
 from endpoint.app.headroom import Headroom
 from endpoint.app.rostersettings import liveness
+from endpoint.gateways.basiccall.parameters import Parameters
 
 if TYPE_CHECKING:
     from endpoint.app.wiring import Endpoint
@@ -32,8 +33,13 @@ def soft_phones(endpoint: Endpoint, directory: Directory, headroom: Headroom) ->
         partial(endpoint.is_seat, directory),
         config.tenant.name,
         DialKeys.loaded(config.basiccall),
+        config.basiccall.jsonp,
         replace(liveness(config.agents), grace_s=config.basiccall.keep_logon_s),
     )
+
+    def reread() -> Parameters:
+        return endpoint.reread().basiccall.parameters
+
     return BasicCallListener(
         config.basiccall,
         config.http,
@@ -41,5 +47,6 @@ def soft_phones(endpoint: Endpoint, directory: Directory, headroom: Headroom) ->
         endpoint.http.access,
         certificates.server_context(endpoint.certificate),
         endpoint.live,
+        reread,
         headroom.has_room,
     )

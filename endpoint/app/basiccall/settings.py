@@ -45,6 +45,14 @@ class BasicCallSettings(BaseModel):
 
     Only for closed networks: whoever is in one of them may be any agent.
     """
+    jsonp: bool = False
+    """Take commands of other pages as scripts too, from the pages of `http.origins`: whoever can
+    put a script into one of those, and has read a session's `commandToken`, can use the session.
+    """
+    reload_from_loopback: bool = False
+    """Read `system_param` anew for whoever asks on this machine, without a token. A proxy on this
+    machine is this machine.
+    """
     keep_logon_s: Seconds = 28_800
     """A page with `KeepLogon` on may be away for so long before its agent is logged off; one
     without it for `agents.grace_s`.
