@@ -87,10 +87,12 @@ class BasicCallListener:
             shutdown_timeout=2.0,
         )
         self._sockets: set[web.WebSocketResponse] = set()
-        self._server: asyncio.Server | None = None
+        self._servers: list[asyncio.Server] = []
         self._unwatch: Callable[[], None] = lambda: None
         self.port = 0
         """Once listening."""
+        self.second_port = 0
+        """Likewise, where there is one."""
 
     async def __aenter__(self) -> Self:
         """Listen. Raises PortTaken, ConfigurationError."""
@@ -104,13 +106,17 @@ class BasicCallListener:
             "never": lambda source: False,
         }[self._settings.plain]
         factory = self._guard.around(self._runner.server, self._tls, plain)
-        host, port = self._settings.host, self._settings.port
+        host, ports = self._settings.host, {"port": self._settings.port}
+        if self._settings.second_port is not None:
+            ports["second_port"] = self._settings.second_port
         try:
-            self._server = await listener(factory, "BasicCall", host, port, "basiccall.port")
+            for setting, port in ports.items():
+                at = await listener(factory, "BasicCall", host, port, f"basiccall.{setting}")
+                self._servers.append(at)
         except BaseException:
             await self._close()
             raise
-        self.port = port_of(self._server)
+        self.port, self.second_port = [*map(port_of, self._servers), 0][:2]
         log.info("BasicCall pages are served", host=host, port=self.port)
         return self
 
@@ -120,8 +126,7 @@ class BasicCallListener:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._server is not None:
-            self._server.close()
+        self._stop_listening()
         async with asyncio.TaskGroup() as closing:
             for socket in self._sockets:
                 closing.create_task(_say_goodbye(socket))
@@ -129,8 +134,13 @@ class BasicCallListener:
 
     async def _close(self) -> None:
         self._unwatch()
+        self._stop_listening()
         await self._guard.__aexit__(None, None, None)
         await self._runner.cleanup()
+
+    def _stop_listening(self) -> None:
+        for server in self._servers:
+            server.close()
 
     @web.middleware
     async def _outermost(self, request: web.Request, handler: Handler) -> web.StreamResponse:

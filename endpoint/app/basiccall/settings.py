@@ -38,6 +38,10 @@ class BasicCallSettings(BaseModel):
     """Address to listen on."""
     port: Port = 8887
     """With TLS and without, by how a connection begins."""
+    second_port: Port | None = None
+    """Another one, for pages that have a `serverUri2`; none: there is one port. It is of the same
+    process, so it helps where the way to the first is lost, and not where the process is.
+    """
     plain: Literal["loopback", "anywhere", "never"] = "loopback"
     """From where connections without TLS are taken."""
     trust_agent_id: Annotated[list[str], AfterValidator(checked_networks)] = [*LOOPBACK_NETWORKS]

@@ -12,10 +12,12 @@ from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+import aiohttp
 import numpy as np
 import pytest
 import pytest_asyncio
 
+from endpoint.app.enrolment import add_extension
 from endpoint.app.settings import Config
 from endpoint.app.wiring import Endpoint
 from endpoint.audio.analysis import heard
@@ -26,7 +28,8 @@ from endpoint.legs.base import DeviceId
 from endpoint.rig.fleet import MUSIC_ON_HOLD
 from endpoint.rig.matrix import HearingMatrix, matrix
 from endpoint.rig.walk import Step, WalkSettings, take
-from tests.softphone import PATIENCE_S, SoftPhone
+from endpoint.storage.extensions import Extension, Extensions
+from tests.softphone import PATIENCE_S, SoftPhone, soft_phone
 from tests.unit.endpoint.app.test_dialkeys import DES_KEY, by_des
 
 from .conftest import ANNA, BERT, CARL, Office, configuration, office_of
@@ -117,6 +120,8 @@ class Floor:
         await self.becomes(command, act, **rows)
 
 
+REMOTE = "RP_10087"
+"""An agent whose telephone is at the carrier."""
 WHO = {"a1": "6001", "a2": "6002", "a3": "6003", "c1": "10086", "c2": "10087"}
 
 
@@ -130,7 +135,7 @@ async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Floor
     agent = {"device": "6001", "input": "tone:350"}
     config = configuration(
         tmp_path_factory.mktemp("office"),
-        {"des_key": DES_KEY},
+        {"des_key": DES_KEY, "second_port": 0},
         sip={"port": ours, "tcp": False, "tls": False},
         station=[
             {"device": device, "kind": "tone", "frequency_hz": HZ[device]}
@@ -148,6 +153,9 @@ async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Floor
             async with asyncio.timeout(PATIENCE_S):
                 while not all(each.up for each in endpoint.exchange.trunks()):
                     await anext(events)
+        extensions = Extensions(office.endpoint.database)
+        realm = office.endpoint.config.sip.realm
+        await add_extension(extensions, realm, Extension(REMOTE, ""), "not-used-8Zx")
         yield Floor(office, carrier)
 
 
@@ -283,7 +291,7 @@ async def test_a_password_is_checked_by_a_real_ivr(floor: Floor) -> None:
 async def test_a_customer_goes_to_an_ivr_and_comes_back(floor: Floor) -> None:
     anna = floor.pages["6001"]
     await calls(floor, anna)
-    await anna.send("TransferToIVR", SVN="999", TRANSFERPREPARE_CHECKPASSWORD="1")
+    await anna.send("TransferToIVR", SVN="8888", TRANSFERPREPARE_CHECKPASSWORD="1")
     await anna.event("TransferBegin")
     await anna.shows(31)
     assert anna.buttons() == [52]
@@ -333,6 +341,86 @@ async def test_colleagues_call_each_other(floor: Floor) -> None:
     await floor.press(bert, "DropCall", 3, {})
 
 
+# -- an agent whose telephone is in the public network ---------------------------------------------
+
+MASKED = {4, 5, 6, 7, 8, 42, 25, 26, 27}
+
+
+def all_buttons(page: SoftPhone) -> set[int]:
+    return {each["id"] for row in page.settings["stateSettings"] for each in row["functions"]}
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def remote(floor: Floor) -> AsyncIterator[SoftPhone]:
+    """Carl's page: he works at his mobile phone today."""
+    await floor.pages["6003"].do("Logoff")
+    await floor.pages["6003"].until("onLogoffSucc")
+    async with floor.office.at_work(CARL, REMOTE) as page:
+        yield page
+
+
+async def test_a_remote_agent_does_what_its_mask_leaves(floor: Floor, remote: SoftPhone) -> None:
+    """All but the masked buttons is there, and works: dial, transfer, leave, write up."""
+    assert not all_buttons(remote) & MASKED
+    assert remote.buttons() == [2, 3, 33, 36, 37, 68]
+    await floor.press(remote, "Dial", 6, {"phoneNum": "10086"}, c2="c1", c1="c2")
+    assert remote.buttons() == [9, 10, 37]
+    to_bert = {"destType": "AGT", "destIns": "6002", "OrderID": "4711"}
+    await floor.press(remote, "OneStepTransfer", 3, to_bert, a2="c1", c1="a2")
+    arrived = await floor.pages["6002"].until("onCallArrive")
+    assert arrived["OrderID"] == "4711"
+    await floor.press(floor.pages["6002"], "DropCall", 3, {})
+    await remote.do("Leave", leaveReason="0")
+    await remote.shows(23)
+    assert remote.buttons() == [2, 34, 36]
+    await remote.do("ResumeWork")
+    await remote.shows(3)
+
+
+async def test_a_remote_agent_without_a_mask_does_all(floor: Floor, remote: SoftPhone) -> None:
+    """The mask is emptied while we run; from the next Init on each button is there."""
+    endpoint, anna, bert = floor.office.endpoint, floor.pages["6001"], floor.pages["6002"]
+    table = {**endpoint.config.basiccall.system_param, "SOFTPHONEMASKENABLED_RPN": ""}
+    written = endpoint.config.basiccall.model_copy(update={"system_param": table})
+    endpoint.reread = lambda: endpoint.config.model_copy(update={"basiccall": written})
+    await reload(endpoint)
+    await remote.init()
+    await remote.until("onNotifySettings")
+    assert all_buttons(remote) >= MASKED
+    press, him = floor.press, {"destSPType": "AGT", "destSPIns": "6002"}
+    await press(remote, "CallInner", 26, him, c2="a2", a2="c2")
+    await press(remote, "DropCall", 3, {})
+    await bert.shows(3)
+    await press(remote, "Dial", 6, {"phoneNum": "10086"}, c2="c1", c1="c2")
+    await press(remote, "Hold", 7, {}, c1="moh")
+    await press(remote, "FetchHold", 6, {}, c2="c1", c1="c2")
+    await press(remote, "Consult", 11, him, c2="a2", a2="c2", c1="moh")
+    await press(remote, "ConsultSwap", 12, {}, c2="c1", c1="c2", a2="moh")
+    await press(remote, "ConsultSwapBack", 11, {}, c2="a2", a2="c2", c1="moh")
+    all_three = {"c2": "a2 c1", "a2": "c1 c2", "c1": "a2 c2"}
+    await press(remote, "ConsultConf", 21, {}, **all_three)
+    await press(remote, "DropConf", 3, {})
+    await bert.shows(3)
+    await calls(floor, anna)
+    her = {"destSPType": "AGT", "destSPIns": "6001"}
+    await press(remote, "MonitorAgent", 17, her, a1="c1", c1="a1", c2="a1 c1")
+    await press(remote, "Intervence", 18, {}, a1="c1 c2", c1="a1 c2", c2="a1 c1")
+    await press(remote, "DropConf", 3, {}, a1="c1", c1="a1")
+    await press(remote, "MonitorAgent", 17, her, a1="c1", c1="a1", c2="a1 c1")
+    await press(remote, "Intercept", 6, {}, c1="c2", c2="c1")
+    await anna.shows(19)
+    await press(remote, "DropCall", 3, {})
+    endpoint.reread = lambda: endpoint.config
+    await reload(endpoint)
+
+
+async def reload(endpoint: Endpoint) -> None:
+    url = f"http://127.0.0.1:{endpoint.basiccall.port}/reloadSystemParam.do"
+    headers = {"Authorization": f"Bearer {endpoint.token}"}
+    async with aiohttp.ClientSession() as http, http.get(url, headers=headers) as answer:
+        assert await answer.text() == "true"
+
+
 async def test_a_page_is_loaded_anew_and_replaced_in_a_call(floor: Floor) -> None:
     """And nobody hears anything of it."""
     anna = floor.pages["6001"]
@@ -348,6 +436,27 @@ async def test_a_page_is_loaded_anew_and_replaced_in_a_call(floor: Floor) -> Non
         await third.until("onInited")
         assert third.state == 7
         await floor.press(third, "FetchHold", 6, {}, a1="c1", c1="a1")
+
+
+async def test_a_lost_socket_is_one_more_way_to_serveruri2_in_a_call(floor: Floor) -> None:
+    """The page's socket breaks, its first address answers no more: it goes on at the second."""
+    anna, listener = floor.pages["6001"], floor.office.endpoint.basiccall
+    await calls(floor, anna)
+    kept, connection = anna.delegator_id, anna.socket._response.connection
+    assert connection is not None
+    assert connection.transport is not None
+    connection.transport.abort()  # a reset: no closing handshake
+    await anna.until("onWSClose")
+    second = f"ws://127.0.0.1:{listener.second_port}/"
+    async with soft_phone(second, ANNA, "6001", delegator_id=kept) as page:
+        assert await page.until("onInited") == kept
+        assert page.state == 6
+        await page.until("onNotifySettings")
+        await floor.press(page, "Hold", 7, {}, c1="moh")
+        await floor.press(page, "FetchHold", 6, {}, a1="c1", c1="a1")
+        async with floor.office.page(confirms=True) as other:
+            await other.until("onConfirmReplaceWebSocket")
+            await page.until("onWebSocketReplaced")
 
 
 async def test_what_can_not_be_done_is_said_and_the_call_goes_on(floor: Floor) -> None:
