@@ -133,7 +133,8 @@ class BasicCallListener:
         await self._close()
 
     async def _close(self) -> None:
-        self._unwatch()
+        unwatch, self._unwatch = self._unwatch, lambda: None
+        unwatch()
         self._stop_listening()
         await self._guard.__aexit__(None, None, None)
         await self._runner.cleanup()
