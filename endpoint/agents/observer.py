@@ -99,7 +99,9 @@ class Observer:
             for place in tuple(self._places.at.values()):
                 self._look_at_telephone(place)
         elif isinstance(event, CallEvents):
-            is_newest = numbered.number == self._controller.last_number
+            is_newest = (
+                numbered.number == self._controller.last_number and self._controller.has_told_all
+            )
             for device in self._parts.heed(event, self._lives):
                 if (place := self._places.at.get(device)) is not None:
                     self._heed_call(place, device, event, is_newest=is_newest)

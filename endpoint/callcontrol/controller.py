@@ -267,6 +267,11 @@ class CallController:
         """The number of the newest event; 0 before the first."""
         return self._feed.last_number
 
+    @property
+    def has_told_all(self) -> bool:
+        """Whether what is so now is what events have told; some wait for a record to be written."""
+        return not any(runner.is_behind for runner in self._runners.values())
+
     def interactions(self) -> tuple[Interaction, ...]:
         """The interactions that live, as they stand."""
         return tuple(runner.state for runner in self._runners.values())

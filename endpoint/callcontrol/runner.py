@@ -194,6 +194,11 @@ class InteractionRunner:
         self._state = state
         self._around.whereabouts.put(state)
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether something was decided that is not done or told yet, as it waits for a record."""
+        return bool(self._undone)
+
     def tell(self, stimulus: Stimulus) -> None:
         """Something happened; it is taken in its turn."""
         self._inbox.put_nowait((stimulus, None))

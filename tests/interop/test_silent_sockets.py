@@ -146,6 +146,12 @@ async def test_f6_a_socket_that_falls_silent_in_a_call_costs_no_event_and_no_aud
 
         await near.end(DEVICE, call)
         await watcher.see("CallCleared")
+        connections = (await near.record_of(call)).record.connections
+        for leg in connections:
+            # A gap of 0: what was sent has all come, on both ways.
+            assert leg.quality is not None
+            assert leg.quality.received.loss_percent == 0
+            assert not leg.quality.sent.loss_percent
         proxy.cut()  # else our farewells wait for answers
         numbers = [each.number for each in watcher.seen]
         assert numbers == list(range(1, len(numbers) + 1))

@@ -197,6 +197,31 @@ async def test_a_consultation_is_one_time_of_being_busy() -> None:
         assert names.count("AgentWorkingAfterCall") == 1
 
 
+@pytest.mark.parametrize("answers", [True, False], ids=["answered", "ringing"])
+async def test_who_transfers_a_consulted_call_is_busy_once_and_ends_it_once(answers: bool) -> None:
+    async with open_centre() as centre:
+        await centre.log_on(ANNA, "6001")
+        await centre.log_on(BERT, "6002")
+        await centre.answered_call()
+        first = centre.desk.call.id
+        second = await centre.desk.consult("6001", "6002")
+        other = await centre.desk.exchange.placed("6002")
+        other.ring()
+        if answers:
+            other.answer()
+        await asyncio.sleep(0.01)
+        await centre.desk.bring_together("6001", second, first)
+        await asyncio.sleep(0.01)
+        if not answers:
+            other.answer()
+            await asyncio.sleep(0.01)
+        for agent in (ANNA, BERT):
+            names = await centre.story(agent)
+            assert (agent, names.count("AgentBusy")) == (agent, 1)
+        names = await centre.story()
+        assert names.count("AgentWorkingAfterCall") == 1
+
+
 async def test_a_wish_of_a_call_waits_for_its_end_and_a_supervisors_is_told_as_his() -> None:
     async with open_centre() as centre:
         await centre.log_on()
