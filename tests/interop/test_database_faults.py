@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import ssl
 import subprocess
-from collections.abc import AsyncIterator
+import tempfile
+from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from http import HTTPStatus
 from pathlib import Path
@@ -170,8 +171,15 @@ async def stopped(postgres: Postgres) -> AsyncIterator[None]:
     await postgres.start()
 
 
-async def test_f5_a_file_that_can_not_be_written_any_more(tmp_path: Path) -> None:
-    async with desk(tmp_path) as endpoint:
+@pytest.fixture
+def on_disk() -> Iterator[Path]:
+    """On a disk: in memory a file is written on by who has it open, whatever its flags say."""
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as directory:
+        yield Path(directory)
+
+
+async def test_f5_a_file_that_can_not_be_written_any_more(on_disk: Path) -> None:
+    async with desk(on_disk) as endpoint:
         fault = unwritable(endpoint.endpoint.state.database)
         await calls_go_on(endpoint, fault, readable=True, says="become read-only")
 

@@ -64,6 +64,7 @@ def carrier_of(directory: Any, own: int, other: int) -> Config:
         {
             "http": {"port": 0, "plain": False},
             "sip": {"port": own, "tcp": False, "tls": False},
+            "calls": {"dials_per_minute": 1_000_000},
             "media": {"webrtc_ready": False, "port_first": 30_000, "port_last": 34_999},
             "state": {"directory": directory},
             "station": [
