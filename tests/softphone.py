@@ -95,6 +95,8 @@ class SoftPhone:
     co_infos: dict[str, Any] = field(default_factory=dict)
     queue: list[dict[str, Any]] = field(default_factory=list)
     close_code: int | None = None
+    watch: Callable[[str, Any], None] = lambda name, value: None
+    """Is told what is heard, as it is."""
     _read: int = 0
     _news: asyncio.Condition = field(default_factory=asyncio.Condition)
 
@@ -147,6 +149,7 @@ class SoftPhone:
 
     def _hear(self, name: str, value: Any = None) -> None:
         self.heard.append((name, value))
+        self.watch(name, value)
 
     async def _process(self, frame: dict[str, Any]) -> None:
         match frame.get("objectClass"):

@@ -46,6 +46,8 @@ def server_names(config: Config) -> list[str]:
     """The names by which people may reach us here."""
     names = ["localhost", "127.0.0.1", "::1", socket.gethostname()]
     names += [config.http.host, config.sip_advertised_host, config.advertised_host]
+    if config.basiccall.enabled:
+        names.append(config.basiccall.host)
     return list(dict.fromkeys(name for name in names if name not in WILDCARDS))
 
 

@@ -152,7 +152,7 @@ async def _serve(loaded: Loaded, output: Output) -> None:
 
 
 def _announce(endpoint: Endpoint, loaded: Loaded, output: Output) -> None:
-    from endpoint.app.doctor import check_accounts
+    from endpoint.app.doctor import check_accounts, check_basiccall
 
     running = endpoint.running
     token = str(endpoint.state.token_file)
@@ -169,6 +169,8 @@ def _announce(endpoint: Endpoint, loaded: Loaded, output: Output) -> None:
         table.add_row("SIP over TCP", running.sip_tcp)
     if running.sip_tls:
         table.add_row("SIP over TLS", running.sip_tls)
+    if running.basiccall:
+        table.add_row("BasicCall pages", running.basiccall)
     if running.plain_url:
         table.add_row("without TLS", f"{running.plain_url}   (this machine only)")
     authority = endpoint.certificate.authority
@@ -178,7 +180,7 @@ def _announce(endpoint: Endpoint, loaded: Loaded, output: Output) -> None:
         table.add_row("open to", "every network that reaches this machine")
     warnings = list(loaded.warnings) + [
         f"{check.name}: {check.text}; {check.cure}"
-        for check in check_accounts(loaded.config)
+        for check in (*check_accounts(loaded.config), *check_basiccall(loaded.config))
         if check.outcome != "ok"
     ]
     for warning in warnings:
@@ -191,6 +193,7 @@ def _announce(endpoint: Endpoint, loaded: Loaded, output: Output) -> None:
         "sip_tcp": running.sip_tcp,
         "sip_tls": running.sip_tls,
         "plain": running.plain_url,
+        "basiccall": running.basiccall,
         "token": token,
         "ca": str(authority) if authority else None,
         "pid": running.pid,

@@ -115,6 +115,13 @@ def advertised(host: str, configured: str) -> str:
     return "127.0.0.1" if host == "localhost" else host
 
 
+def name_of(host: str) -> str:
+    """By what name this machine reaches what listens on `host`, as it is written in an URL."""
+    if host in (*WILDCARDS, "127.0.0.1", "::1"):
+        return "localhost"
+    return f"[{host}]" if ":" in host else host
+
+
 class Section(BaseModel):
     """Base of all sections: unknown keys are mistakes, values never change."""
 
@@ -576,10 +583,7 @@ class Config(Section):
     @property
     def http_host(self) -> str:
         """By what name this machine reaches our TLS listener; our certificate proves it."""
-        host = self.http.host
-        if host in (*WILDCARDS, "127.0.0.1", "::1"):
-            return "localhost"
-        return f"[{host}]" if ":" in host else host
+        return name_of(self.http.host)
 
     @property
     def open_hosts(self) -> list[str]:

@@ -40,6 +40,8 @@ class Running(msgspec.Struct, frozen=True):
     sip_tcp: str = ""
     """`host:port`; empty where there is none."""
     sip_tls: str = ""
+    basiccall: str = ""
+    """What BasicCall's pages have as `serverUri`; empty where they are not served."""
 
 
 @dataclass(frozen=True, slots=True)

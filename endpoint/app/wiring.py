@@ -68,7 +68,7 @@ from endpoint.app.recordingsettings import recording_rules, recording_settings
 from endpoint.app.rights import Rights
 from endpoint.app.secrecy import check_secrets
 from endpoint.app.serving import routes
-from endpoint.app.settings import Config
+from endpoint.app.settings import Config, name_of
 from endpoint.app.siplisteners import listen_sip
 from endpoint.app.state import Running, StateDirectory
 from endpoint.app.stopping import drain
@@ -224,6 +224,7 @@ class Endpoint:
             sip_over_tcp=self.running.sip_tcp or None,
             sip_over_tls=self.running.sip_tls or None,
             plain_http=self.running.plain_url or None,
+            basiccall=self.basiccall_url or None,
             state=str(self.state.path),
         )
         return self
@@ -248,6 +249,12 @@ class Endpoint:
         return f"wss://{self.config.http_host}:{self.http.port}{SIP_PATH}"
 
     @property
+    def basiccall_url(self) -> str:
+        """What BasicCall's pages have as `serverUri`; empty where they are not served."""
+        settings = self.config.basiccall
+        return f"wss://{name_of(settings.host)}:{self.basiccall.port}/" if settings.enabled else ""
+
+    @property
     def running(self) -> Running:
         """Where we are, for other commands on this machine."""
         plain = self.http.plain_port
@@ -260,6 +267,7 @@ class Endpoint:
             sip_tls=_shown(self.sip_tls_address),
             wss=self.wss_url,
             certificate=self.certificate.leaf,
+            basiccall=self.basiccall_url,
         )
 
     async def drain(self) -> None:

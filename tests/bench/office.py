@@ -58,10 +58,13 @@ class Journal:
         """Until the endpoint stops."""
         async for frame in frames:
             if isinstance(frame, wire.EventFrame | AgentEventFrame):
-                device = str(frame.fields.get("device", ""))
-                self.told.append(Told(now(), frame.event, device))
-                self._news.set()
-                self._news = asyncio.Event()
+                self.note(frame.event, str(frame.fields.get("device", "")))
+
+    def note(self, event: str, device: str) -> None:
+        """It came just now."""
+        self.told.append(Told(now(), event, device))
+        self._news.set()
+        self._news = asyncio.Event()
 
     async def next(self, event: str, device: str, after: float) -> Told:
         """The first such event that came later. Raises TimeoutError."""
@@ -95,8 +98,13 @@ class Office:
 
 
 @asynccontextmanager
-async def office(ground: Ground, folder: Path, members: Members) -> AsyncIterator[Office]:
-    """The media process has a core to itself, as far as the control process lets it."""
+async def office(
+    ground: Ground, folder: Path, members: Members, **more: object
+) -> AsyncIterator[Office]:
+    """The media process has a core to itself, as far as the control process lets it.
+
+    `more` are further sections of its configuration.
+    """
     settings: dict[str, Any] = {
         "http": {"port": 0, "plain_port": 0, "connections_per_source": 2000},
         "sip": {"port": 0, "limits": {"exempt": ["127.0.0.1/32"]}},
@@ -106,6 +114,7 @@ async def office(ground: Ground, folder: Path, members: Members) -> AsyncIterato
         "log": {"level": "warning"},
         "supervision": [{"supervisor": "*", "devices": ["*"]}],
         "pickup_group": [{"devices": ["*"]}],
+        **more,
     }
     config = Config.model_validate(settings)
     state = StateDirectory(config.state.directory).prepared()

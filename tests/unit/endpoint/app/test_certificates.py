@@ -72,6 +72,13 @@ def test_a_wildcard_is_no_name() -> None:
     assert "0.0.0.0" not in names
 
 
+def test_it_proves_where_pages_of_basiccall_come_to() -> None:
+    at = {"basiccall": {"enabled": True, "host": "192.0.2.7"}}
+    assert "192.0.2.7" in certificates.server_names(Config.model_validate(at))
+    at["basiccall"]["enabled"] = False
+    assert "192.0.2.7" not in certificates.server_names(Config.model_validate(at))
+
+
 def test_an_operators_certificate_is_used_as_it_is(state: StateDirectory, tmp_path: Path) -> None:
     leaf = trustme.CA().issue_cert("phone.example.com")
     chain, key = tmp_path / "chain.pem", tmp_path / "key.pem"
