@@ -24,6 +24,8 @@ ALONE := $(addprefix tests/integration/, test_matrix.py test_left_routes.py \
 # A browser takes some of every core whenever it likes: no more of them than cores, and beside nothing
 # that is judged to milliseconds.
 BROWSERS := $(addprefix tests/interop/, test_page.py test_chromium.py test_chromium_media.py)
+# What needs scripts that are not ours to have.
+VENDOR := tests/interop/vendor
 # All others side by side. Most of their time they wait for audio, so there may be more of them than cores.
 ABREAST := --dist worksteal -n
 # Where PYTEST_ARGS picks tests, a run may have none of them (status 5).
@@ -39,10 +41,10 @@ ifeq ($(shell [ "$(or $(ROOM),0)" -ge 8000000 ] && echo in-memory),in-memory)
 test soak: export TMPDIR := /dev/shm
 endif
 
-.PHONY: help setup demo serve test check peers soak bench certs clean
+.PHONY: help setup demo serve test check peers soak bench interop-vendor certs clean
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(INSTALLED) ## Make .venv with the program and its development tools
 
@@ -53,7 +55,7 @@ serve: setup ## Run the endpoint with its embedded defaults
 	$(BIN)/agent-endpoint serve
 
 test: setup peers check ## Check everything a change may break (what CI runs)
-	$(BIN)/pytest tests $(patsubst %,--ignore=%,$(ALONE) $(BROWSERS)) --ignore=tests/bench $(ABREAST) 3 $(SHORT) $(OR_NONE)
+	$(BIN)/pytest tests $(patsubst %,--ignore=%,$(ALONE) $(BROWSERS)) --ignore=tests/bench --ignore=$(VENDOR) $(ABREAST) 3 $(SHORT) $(OR_NONE)
 	$(BIN)/pytest $(BROWSERS) $(ABREAST) 2 $(SHORT) $(OR_NONE)
 	$(BIN)/pytest $(ALONE) $(SHORT) $(OR_NONE)
 
@@ -71,6 +73,14 @@ soak: setup ## Run the long tests: real time-outs, full cubes, many calls
 
 bench: setup ## Measure, as ratios to a peer under the same load
 	$(BIN)/python -m tests.bench $(BENCH_ARGS)
+
+interop-vendor: setup ## Have BasicCall's own script work a day in Chromium (SCRIPT=its directory, or files)
+	@[ -n '$(SCRIPT)' ] || { printf '%s\n' \
+		'make: SCRIPT is missing: a directory with WSSoftPhone.js and SPCommand.js, or the two files.' \
+		'They are BasicCall'"'"'s and not ours to hand on. They come with its soft phone' \
+		'(SoftphoneDemo/js/wsSoftPhone); public repositories that have copies are found by searching' \
+		'code for "onConfirmReplaceWebSocket" and for "AGENTLISTTYPE_MONITORCONTROL".' >&2; exit 1; }
+	VENDOR_SCRIPT='$(SCRIPT)' $(BIN)/pytest $(VENDOR) $(PYTEST_ARGS)
 
 certs: setup ## Make a local CA and a server certificate in certs/ (NAMES="host 192.0.2.1")
 	mkdir -p $(CERTS)

@@ -102,7 +102,12 @@ class Centre:
     @property
     def world(self) -> CallWorld:
         """What is known of calls."""
-        return CallWorld(self.controller, self.directory.__contains__, self.tenant)
+        return CallWorld(self.controller, self.directory.__contains__, self.tenant, self.name_of)
+
+    def name_of(self, agent: str) -> str:
+        """By which an agent's colleagues know it."""
+        known = self.roster.directory.agent(AgentId(agent))
+        return agent if known is None else known.name or agent
 
     @property
     def reasons(self) -> Reasons:

@@ -88,20 +88,28 @@ class Commands:
         return told
 
     async def _set_work_mode(self, code: int) -> Told:
-        """Who chooses the mode of being away leaves too, where the centre has it so."""
-        roster = self.centre.roster
-        session, mode = self._session(), roster.work_mode(code)
+        before = self._session().mode
+        mode = self.centre.roster.work_mode(code)
         told = await self._ask(C.SET_WORK_MODE, agents.SetWorkMode(mode))
-        if self.centre.parameters.leave_mode_sync:
-            await self._follow_mode(session.mode, mode)
+        await self._follow_mode(before, self.agent)
         return told
 
-    async def _follow_mode(self, before: WorkMode, after: WorkMode) -> None:
-        away = BasicMode.LEAVE
-        if after.basic is away:
-            await self._ask(C.LEAVE, agents.SetNotReady())
+    async def _follow_mode(self, before: WorkMode, agent: AgentId) -> None:
+        """Who is in the mode of being away now leaves too, where the centre has it so."""
+        session, away = self.centre.roster.session(agent), BasicMode.LEAVE
+        if session is None or not self.centre.parameters.leave_mode_sync:
+            return
+        what: agents.AgentCommand
+        if session.mode.basic is away:
+            name, what = C.LEAVE, agents.SetNotReady()
         elif before.basic is away:
-            await self._ask(C.RESUME_WORK, agents.SetReady(anyway=True))
+            name, what = C.RESUME_WORK, agents.SetReady(anyway=True)
+        else:
+            return
+        if agent == self.agent:
+            await self._ask(name, what)
+        else:
+            await self.centre.roster.command(agent, what, by=self.agent)
 
     def _session(self) -> agents.Session:
         session = self.centre.roster.session(self.agent)
@@ -120,8 +128,10 @@ class Commands:
         if not self.centre.may_supervise(own, self.device, target, session.device):
             raise rejected("not_permitted", f"{self.agent} does not supervise agent {other}")
         await self.centre.roster.command(other, self._controlled(request), by=self.agent)
+        if request.control is Control.WORK_MODE:
+            await self._follow_mode(session.mode, other)
         params = {
-            "destSPName": target.id,
+            "destSPName": self.centre.name_of(other),
             "controlType": str(request.control),
             "extraControlParam": request.extra,
         }

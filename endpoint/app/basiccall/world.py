@@ -20,6 +20,8 @@ class CallWorld:
     """Whether a device is ours."""
     tenant: str
     """See `World`."""
+    names: Callable[[str], str] = str
+    """Of agents, by their numbers."""
 
     def is_ours(self, device: DeviceId) -> bool:
         """See `World`."""
@@ -35,6 +37,10 @@ class CallWorld:
         """See `World`."""
         found = self.controller.whereabouts.call(call)
         return None if found is None else self._facts(found[1])
+
+    def name_of(self, agent: str) -> str:
+        """See `World`."""
+        return self.names(agent)
 
     def own_calls(self, device: DeviceId) -> dict[CallId, OwnCall]:
         """The calls of a device as they stand."""

@@ -99,6 +99,9 @@ class World(Protocol):
     def call(self, call: CallId) -> CallFacts | None:
         """None where it is over."""
 
+    def name_of(self, agent: str) -> str:
+        """By which an agent's colleagues know it."""
+
 
 def state_of(calls: Sequence[OwnCall]) -> State | None:
     """What a device's calls are shown as, the newest last; None: that is not to be told."""

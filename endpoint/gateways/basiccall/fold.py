@@ -292,9 +292,9 @@ class Fold:
         self._asked.clear()
 
     def _controlled(self, control: Control, event: agent.AgentEvent, extra: str = "") -> SPEvent:
-        """A supervisor had it so. The event's name is misspelt in BasicCall's script too."""
+        """A supervisor, whom it names, had it so. It is misspelt in BasicCall's script too."""
         params = {
-            "destSPName": event.agent,
+            "destSPName": "" if event.by is None else self._world.name_of(event.by),
             "controlType": str(control),
             "extraControlParam": extra,
         }

@@ -3,27 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import itertools
-import json
 from contextlib import AsyncExitStack
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any, Self
+from typing import Self
 
-import aiohttp
-
-from .chromium import HEADLESS, MEDIA
-from .feed import PeerError
+from .chromium import MEDIA
 from .jssip import bundle
-from .process import Process, require
 from .sound import TONES_HZ, tones_by_power, write_tone
+from .tab import Browser, Tab
 
-START_TIMEOUT_S = 20.0
 _FULL_SCALE = 32768.0
 _WINDOW_S = 0.6
 """What the page's measurement looks back on, with what its jitter buffer may hold from before."""
-_PROMPTED = "DevTools listening on ws://"
 _PREPARED = """
 (() => {
   // A tone is what a microphone's noise suppression removes.
@@ -45,18 +36,11 @@ _PREPARED = """
     if (stream === null) return { energy: 0, powers: frequencies.map(() => 0) };
     return ear.measure(frequencies);
   };
-  window.until = async (predicate, ms) => {
-    for (const end = Date.now() + ms; Date.now() < end;) {
-      if (predicate()) return true;
-      await new Promise(soon => setTimeout(soon, 20));
-    }
-    return false;
-  };
 })();
 """
 
 
-class EndpointPage:
+class EndpointPage(Tab):
     """`async with EndpointPage(...) as page`: the page is open and signed in.
 
     Args:
@@ -70,59 +54,35 @@ class EndpointPage:
         self, directory: Path, url: str, token: str, *, tone_hz: int | None = 1130
     ) -> None:
         self._directory = directory
-        self._address = f"{url}#token={token}"
+        arguments = [*MEDIA, "--deny-permission-prompts"]
+        if tone_hz is not None:
+            arguments = [
+                *MEDIA,
+                "--use-fake-ui-for-media-stream",
+                f"--use-file-for-fake-audio-capture={directory / 'says.wav'}",
+            ]
         self._tone_hz = tone_hz
-        self._ids = itertools.count(1)
-        self._socket: aiohttp.ClientWebSocketResponse
-        self._stack = AsyncExitStack()
+        super().__init__(Browser(directory, arguments), f"{url}#token={token}")
 
     async def __aenter__(self) -> Self:
-        program = require("chromium", "chromium")
         self._directory.mkdir(parents=True, exist_ok=True)
-        microphone = ["--deny-permission-prompts"]
         if self._tone_hz is not None:
-            wav = write_tone(self._directory / "says.wav", self._tone_hz)
-            microphone = [
-                "--use-fake-ui-for-media-stream",
-                f"--use-file-for-fake-audio-capture={wav}",
-            ]
+            write_tone(self._directory / "says.wav", self._tone_hz)
         scripts = await bundle(self._directory, "ear.js", arguments=["--global-name=Ear"])
+        self._prepared = (scripts / "ear.js").read_text() + _PREPARED
         async with AsyncExitStack() as stack:
-            profile = stack.enter_context(TemporaryDirectory(ignore_cleanup_errors=True))
-            arguments = [
-                *HEADLESS,
-                *MEDIA,
-                *microphone,
-                "--remote-debugging-port=0",
-                "--window-size=1280,800",
-                f"--user-data-dir={profile}",
-                "about:blank",
-            ]
-            process = await stack.enter_async_context(
-                Process([program, *arguments], directory=self._directory, name="chromium")
-            )
-            line = await process.lines.next(
-                lambda said: _PROMPTED in said, "address", timeout_s=START_TIMEOUT_S
-            )
-            host = line.partition(_PROMPTED)[2].partition("/")[0]
-            http = await stack.enter_async_context(aiohttp.ClientSession())
-            async with http.get(f"http://{host}/json/list") as answer:
-                (place,) = [one for one in await answer.json() if one["type"] == "page"]
-            self._socket = await stack.enter_async_context(
-                http.ws_connect(place["webSocketDebuggerUrl"], max_msg_size=0)
-            )
-            await self._command("Page.enable")
-            await self._command(
-                "Page.addScriptToEvaluateOnNewDocument",
-                source=(scripts / "ear.js").read_text() + _PREPARED,
-            )
-            await self._command("Page.navigate", url=self._address)
-            await self.until("document.getElementById('link')?.dataset.link === 'live'")
-            self._stack = stack.pop_all()
+            await stack.enter_async_context(self._browser)
+            await super().__aenter__()
+            stack.push_async_exit(super().__aexit__)
+            self._opened = stack.pop_all()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._stack.aclose()
+        await self._opened.aclose()
+
+    async def loaded(self) -> None:
+        """Wait until it shows what is so."""
+        await self.until("document.getElementById('link')?.dataset.link === 'live'")
 
     # -- what a person does -----------------------------------------------------------------------
 
@@ -174,18 +134,6 @@ class EndpointPage:
         await self.until(f"{field} !== null")
         await self.run(f"{field}.value = '{text}'; {field}.form.requestSubmit()")
 
-    async def shows(self, selector: str, text: str) -> None:
-        """Wait until something that a selector finds has this text in it."""
-        await self.until(
-            f"[...document.querySelectorAll('{selector}')]"
-            f".some(one => one.textContent.includes('{text}'))"
-        )
-
-    async def reload(self) -> None:
-        """Load the page anew, as F5 does."""
-        await self._command("Page.reload")
-        await self.until("document.getElementById('link')?.dataset.link === 'live'")
-
     async def lose_its_way(self) -> None:
         """Let the page see what it sees when its network has changed."""
         await self.run(
@@ -217,10 +165,6 @@ class EndpointPage:
         """Wait until the telephone shows a fault with this text."""
         await self.until(f"document.getElementById('phone-fault').textContent.includes('{text}')")
 
-    async def text(self, selector: str) -> str:
-        """Return what is written there."""
-        return str(await self.run(f"document.querySelector('{selector}').textContent"))
-
     async def heard(self, *, ms: int = 400) -> set[int]:
         """Return the tones that an AnalyserNode finds in the remote stream in the next `ms`."""
         await self.run(f"void measure({list(TONES_HZ)})")
@@ -229,61 +173,6 @@ class EndpointPage:
         powers = (power * _FULL_SCALE**2 for power in measured["powers"])
         energy = measured["energy"] * _FULL_SCALE**2
         return tones_by_power(energy, dict(zip(TONES_HZ, powers, strict=True)))
-
-    async def screenshot(self, path: Path) -> None:
-        """Write a picture of the page as PNG."""
-        taken = await self._command("Page.captureScreenshot")
-        await asyncio.to_thread(path.write_bytes, base64.b64decode(taken["data"]))
-
-    async def until(self, predicate: str, *, timeout_s: float = 15.0) -> None:
-        """Wait until an expression is true in the page, which may be loading meanwhile.
-
-        Raises:
-            PeerError: it was not in time; the text holds what the page shows.
-        """
-        try:
-            async with asyncio.timeout(timeout_s):
-                while not await self.run(
-                    f"window.until ? until(() => {predicate}, 1000)"
-                    ": new Promise(soon => setTimeout(soon, 20))"
-                ):
-                    pass
-        except TimeoutError:
-            shown = await self.run("document.body.innerText")
-            raise PeerError(f"the page never was so: {predicate}\n{shown}") from None
-
-    async def run(self, script: str) -> Any:
-        """Return what an expression, or its promise, comes to; None where the page went away.
-
-        Raises:
-            PeerError: it threw.
-        """
-        answer = await self._command(
-            "Runtime.evaluate",
-            may_fail=True,
-            expression=script,
-            awaitPromise=True,
-            returnByValue=True,
-            userGesture=True,
-        )
-        if "exceptionDetails" in answer:
-            raise PeerError(f"the page threw: {answer['exceptionDetails']}")
-        return answer.get("result", {}).get("value")
-
-    async def _command(
-        self, method: str, *, may_fail: bool = False, **arguments: object
-    ) -> dict[str, Any]:
-        number = next(self._ids)
-        await self._socket.send_str(
-            json.dumps({"id": number, "method": method, "params": arguments})
-        )
-        async for message in self._socket:
-            told = json.loads(message.data)
-            if told.get("id") == number:
-                if "error" in told and not may_fail:
-                    raise PeerError(f"{method}: {told['error']['message']}")
-                return dict(told.get("result", {}))
-        raise PeerError(f"Chromium is gone, see {self._directory}")
 
 
 def _offers(select: str, value: str) -> str:

@@ -146,12 +146,20 @@ async def test_a_supervisor_has_an_agent_do_things(office: Office) -> None:
         await page.shows(3)
         await control("5", "3")
         assert await page.until("onWorkModeChange", lambda mode: mode == "3")
+        await control("5", "6")
+        await page.shows(23)
+        await control("5", "0")
+        await page.shows(3)
         await control("5", "99")
         assert (await carl.refused())[1] == "ProcessFailed"
         await control("1")
         await page.until("onLogoffSucc")
         controlled = [each["params"] for each in page.events if each["event"] == "MonitorContorled"]
-        assert [each["controlType"] for each in controlled] == ["2", "3", "5", "1"]
+        kinds = [each["controlType"] for each in controlled]
+        assert kinds == ["2", "3", "5", "5", "2", "5", "3", "1"]
+        assert {each["destSPName"] for each in controlled} == {"Carl"}, "who has done it"
+        done = [each["params"] for each in carl.events if each["event"] == "MonitorControlSucc"]
+        assert {each["destSPName"] for each in done} == {"Anna"}, "whom it was about"
         await page.do("MonitorControl", destSPType="AGT", destSPIns="6003", controlType="1")
         assert (await page.refused())[1] == "ProcessFailed"
         assert (await office.client.agent(CARL)).state == "ready"
