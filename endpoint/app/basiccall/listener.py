@@ -36,6 +36,8 @@ log = structlog.get_logger(__name__)
 
 WRONG_FRAMES = 60
 """So many a minute of one source; then its connection is closed."""
+SLOWEST_S = HEARTBEAT_S
+"""Who has not read what it was told so long before is let go."""
 _GOODBYE_S = 1.0
 
 
@@ -181,15 +183,26 @@ class BasicCallListener:
         self._sockets.add(socket)
         try:
             with held, suppress(ConnectionError):
-                await self._serve(socket, proof, request.remote or "")
+                await self._serve(socket, proof, request)
         finally:
             self._sockets.discard(socket)
         return socket
 
-    async def _serve(self, socket: web.WebSocketResponse, proof: Proof, source: str) -> None:
+    async def _serve(
+        self, socket: web.WebSocketResponse, proof: Proof, request: web.Request
+    ) -> None:
+        source, transport = request.remote or "", request.transport
+
         async def send(text: str) -> None:
-            with suppress(ConnectionError):  # reading ends by itself then
-                await socket.send_str(text)
+            try:
+                with suppress(ConnectionError):  # reading ends by itself then
+                    async with asyncio.timeout(SLOWEST_S):
+                        await socket.send_str(text)
+            except TimeoutError:
+                # What it is to be told would pile up for as long as it likes.
+                log.warning("page let go", reason="it does not read", source=source)
+                if transport is not None:
+                    transport.abort()
 
         async with asyncio.TaskGroup() as tasks:
             connection = Connection(self._centre, proof, source, send, tasks)

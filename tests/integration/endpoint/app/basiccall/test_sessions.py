@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import aiohttp
 import pytest
 
+from endpoint.app.basiccall import listener
+from endpoint.app.eventsocket import HEARTBEAT_S
 from endpoint.callcontrol.commands import MakeCall
 from endpoint.gateways.native import agentmessages as wire
 from endpoint.legs.base import DeviceId
@@ -438,6 +441,25 @@ async def test_who_sends_nonsense_for_long_is_let_go(office: Office) -> None:
             await page.socket.send_str("{}")
         await page.until("onWSClose")
         assert page.close_code == aiohttp.WSCloseCode.POLICY_VIOLATION
+
+
+async def test_who_does_not_read_what_it_is_told_is_let_go(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It must not pile up for as long as the page likes to say that it lives."""
+    monkeypatch.setattr(listener, "SLOWEST_S", 0.5)
+    async with office.page() as page:
+        await page.until("onInited")
+        assert page.socket._conn is not None
+        transport = page.socket._conn.transport
+        assert isinstance(transport, asyncio.ReadTransport)
+        transport.pause_reading()
+        async with asyncio.timeout(HEARTBEAT_S):  # that would notice it after so long
+            with suppress(ConnectionError):
+                while office.endpoint.basiccall._sockets:
+                    await page.do("WSHello", ignored="x" * 1000)
+        transport.resume_reading()
+        await page.until("onWSClose")
 
 
 async def test_ids_can_not_be_guessed_for_long(strict_office: Office) -> None:
