@@ -16,7 +16,7 @@ from endpoint.callcontrol.events import (
     Failed,
     Queued,
 )
-from endpoint.callcontrol.model import CallId
+from endpoint.callcontrol.model import CallId, ConnectionState
 from endpoint.legs.base import DeviceId
 
 
@@ -50,8 +50,11 @@ class Parts:
                 if not lives(event.call):
                     self._left.setdefault(event.call, set()).add(device)
         else:
-            inside.add(device)
             told.add(device)
+            if (
+                event.state is not ConnectionState.NULL
+            ):  # else it has left, and hears of what it did
+                inside.add(device)
         return told
 
     def calls_of(self, device: DeviceId) -> set[CallId]:
