@@ -91,6 +91,10 @@ class SoftPhone:
     """Callbacks of the host, in their order; with `tip` what its user reads."""
     events: list[dict[str, Any]] = field(default_factory=list)
     """Every event, as `onEvent` has it."""
+    answers: list[tuple[str, str]] = field(default_factory=list)
+    """Of every command its name and `errorCode`, as they came."""
+    refusals: list[str] = field(default_factory=list)
+    """Of those that were not taken, why."""
     settings: dict[str, Any] = field(default_factory=dict)
     co_infos: dict[str, Any] = field(default_factory=dict)
     queue: list[dict[str, Any]] = field(default_factory=list)
@@ -164,7 +168,9 @@ class SoftPhone:
 
     async def _process_response(self, frame: dict[str, Any]) -> None:
         command, code = frame.get("command"), frame.get("errorCode")
+        self.answers.append((str(command), str(code)))
         if code != "Succ":
+            self.refusals.append(str(frame.get("errorDesc")))
             self._hear("tip", f"{command}错误:{code}")
             self._hear("refused", frame)  # for tests; the script has no such callback
             return
@@ -270,6 +276,10 @@ class SoftPhone:
                         return value
                 await self._news.wait()
 
+    def read_past(self) -> None:
+        """What was heard until now is not waited for any more."""
+        self._read = len(self.heard)
+
     async def shows(self, state: int) -> None:
         """Until its page shows that state, from what was not read yet."""
         await self.until("onStateChange", lambda found: found == state)
@@ -278,6 +288,11 @@ class SoftPhone:
         """The next event of that name."""
         await self.until("onEvent", lambda found: found == name)
         return next(each for each in reversed(self.events) if each["event"] == name)
+
+    async def answered(self, count: int) -> None:
+        """Until more commands have been answered than these."""
+        async with asyncio.timeout(PATIENCE_S), self._news:
+            await self._news.wait_for(lambda: len(self.answers) > count)
 
     async def refused(self) -> tuple[str, str, str]:
         """The next command that was not taken: which, why, in which words."""

@@ -29,6 +29,7 @@ from endpoint.app.basiccall.proof import Proof
 from endpoint.callcontrol.feed import EventsMissed
 from endpoint.errors import CommandRejected, StorageError
 from endpoint.gateways.basiccall import requests as wire
+from endpoint.gateways.basiccall.fold import failed
 from endpoint.gateways.basiccall.frames import BadFrame, SPCommand, SPEvent, SPResponse, decode
 from endpoint.gateways.basiccall.names import KEEP_LOGON, ErrorCode, State
 from endpoint.gateways.basiccall.names import CommandName as C
@@ -149,8 +150,9 @@ class Connection:
         """See `Holder`."""
         async with self._turn:
             if self._agent is not None:  # else the log has told it
+                infos = self._agent_infos()
                 self.leave()
-                await self._tell([SPEvent(E.WEB_SOCKET_REPLACED)])
+                await self._tell([SPEvent(E.WEB_SOCKET_REPLACED, infos)])
 
     def queue_changed(self) -> None:
         """See `Holder`."""
@@ -229,15 +231,9 @@ class Connection:
             self._hold()
         elif agent not in self._centre.holders:
             self._centre.holders[agent] = self
-        state = State.INITIAL if self._commands is None else self._commands.fold.state
-        infos = self._infos() | {"agentState": str(int(state))}
-        mode = "" if self._commands is None else self._commands.fold.agent_infos()["agentWorkMode"]
-        datas = {
-            "delegatorId": self._delegator_id,
-            "agentState": str(int(state)),
-            "agentWorkMode": mode,
-        }
-        await self._answer(C.INIT, datas=datas, agent=infos | {"agentWorkMode": mode})
+        infos = self._agent_infos()
+        state = {key: infos[key] for key in ("agentState", "agentWorkMode")}
+        await self._answer(C.INIT, datas={"delegatorId": self._delegator_id, **state}, agent=infos)
         notified = self._centre.notified(agent, device) | self._for_other_pages()
         await self._tell([SPEvent(E.SETTINGS_NOTIFY, infos, params=notified)])
         self._queue = ()
@@ -297,8 +293,7 @@ class Connection:
             logged_on = await self._logged_on(agent, request)
             self._attach(agent, logged_on.delegator_id, self._source)
         except CommandRejected as refused:
-            failed = SPEvent(E.LOGON_FAILED, code=refused.reason, text=str(refused))
-            await self._tell([failed])
+            await self._tell(failed(C.LOGON, self._agent_infos(), refused.reason, str(refused)))
             return
         self._begin(agent)
         self._hold()
@@ -362,6 +357,12 @@ class Connection:
             "isDigitalDevice": "false" if is_remote(self._ins) else "true",
         }
 
+    def _agent_infos(self) -> dict[str, str]:
+        """`agentInfos`, whether its agent is logged on or not."""
+        if self._commands is not None:
+            return self._commands.fold.agent_infos()
+        return {"agentState": str(int(State.INITIAL)), "agentWorkMode": "", **self._infos()}
+
     def _for_other_pages(self) -> dict[str, str]:
         """What the page has to hand on to those that send scripts in its name."""
         return {"commandToken": self._command_token} if self._command_token else {}
@@ -379,13 +380,15 @@ class Connection:
     async def _command(self, name: C, request: wire.Request) -> None:
         commands = self._commands
         if commands is None:
-            raise BadFrame(ErrorCode.PROCESS_FAILED, f"agent {self._agent} is not logged on", name)
+            why = f"agent {self._agent} is not logged on"
+            await self._answer(name, ErrorCode.PROCESS_FAILED, why)
+            await self._tell(failed(name, self._agent_infos(), "not_logged_on", why))
+            return
         try:
             told = await commands.carry_out(name, request)
         except CommandRejected as refused:
             await self._answer(name, ErrorCode.PROCESS_FAILED, str(refused))
-            asked = C.DIAL if name is C.ENCRYPT_DIAL else name
-            told = commands.fold.refuse(asked, refused.reason, str(refused))
+            told = commands.fold.refuse(name, refused.reason, str(refused))
         else:
             await self._answer(name)
         await self._tell(told)
@@ -463,9 +466,7 @@ class Connection:
             return
         self._queue = shown
         listed = {"queueList": queue_list(self._waits(), self._centre.tenant)}
-        fold = None if self._commands is None else self._commands.fold
-        infos = self._infos() if fold is None else fold.agent_infos()
-        await self._tell([SPEvent(E.QUEUE_CHANGE, infos, params=listed)])
+        await self._tell([SPEvent(E.QUEUE_CHANGE, self._agent_infos(), params=listed)])
 
     async def _tell_queue_in_turn(self) -> None:
         async with self._turn:
@@ -474,7 +475,7 @@ class Connection:
     async def _tell_in_turn(self, event: SPEvent) -> None:
         async with self._turn:
             if self._commands is not None:
-                await self._tell([replace(event, agent=self._commands.fold.agent_infos())])
+                await self._tell([replace(event, agent=self._agent_infos())])
 
     async def _tell(self, events: list[SPEvent]) -> None:
         for event in events:
@@ -517,9 +518,8 @@ class Connection:
                 return
             left = max(0, math.ceil(ends_at - loop.time()))
             async with self._turn:
-                await self._tell(
-                    [SPEvent(E.WRAPUP_TICK, self._infos(), params={"tick": str(left)})]
-                )
+                infos = self._agent_infos()
+                await self._tell([SPEvent(E.WRAPUP_TICK, infos, params={"tick": str(left)})])
             if left == 0:
                 return
             await asyncio.sleep(max(0.0, ends_at - loop.time() - (left - 1)))

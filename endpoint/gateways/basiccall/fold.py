@@ -55,6 +55,12 @@ FAILED: dict[C, E] = {
 """What tells that a command is in vain; of those that are not here the response alone does."""
 
 
+def failed(command: C, agent: Mapping[str, str], code: str, text: str) -> list[SPEvent]:
+    """What tells that a command is in vain; nothing, where the response alone does."""
+    name = FAILED.get(command)
+    return [] if name is None else [SPEvent(name, agent, code=code, text=text)]
+
+
 class Fold:
     """One client's view of its agent. Entries go in in their order; what is told comes out."""
 
@@ -172,9 +178,8 @@ class Fold:
 
     def refuse(self, command: C, code: str, text: str) -> list[SPEvent]:
         """A command is in vain."""
-        self._asked.discard(command)
-        name = FAILED.get(command)
-        return [] if name is None else [self._event(name, code=code, text=text)]
+        self._asked.discard(C.DIAL if command is C.ENCRYPT_DIAL else command)
+        return failed(command, self.agent_infos(), code, text)
 
     # -- what is told -----------------------------------------------------------------------------
 
@@ -244,10 +249,12 @@ class Fold:
                 self._wraps_up = False
             case agent.AgentWorkingAfterCall() | agent.AgentReady() | agent.AgentNotReady():
                 yield from self._is_idle(event)
-            case agent.AgentPendingState():
+            case agent.AgentPendingState() if not self._busy:
                 left, self._leaves = self._leaves, not event.ready
-                if not self._busy:
-                    yield from self._left_or_is_back(event, left)
+                yield from self._left_or_is_back(event, left)
+            case agent.AgentPendingState():  # it comes when the call is over
+                if event.by is not None:
+                    yield self._controlled(Control.RESUME if event.ready else Control.LEAVE, event)
             case agent.AgentLoggedOn():
                 pass  # who is told this log has logged on already
 
@@ -506,7 +513,7 @@ class Fold:
                     yield self._event(name, call=call.id)
             case told.ConnectionCleared() if call.conference is not None:
                 facts = self._world.call(call.id)
-                if facts is not None and facts.parties <= 2:
+                if facts is not None and facts.parties == 2:  # with fewer the call is over
                     self._put(replace(call, conference=None))
                     yield self._event(E.CONF_OVER)
             case told.CallCleared():

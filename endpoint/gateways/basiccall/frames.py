@@ -14,12 +14,13 @@ from typing import Any
 import msgspec
 
 from endpoint.errors import EndpointError
-from endpoint.gateways.basiccall.names import CommandName, ErrorCode, EventName
+from endpoint.gateways.basiccall.names import CommandName, ErrorCode, EventName, NotBuilt
 
 LARGEST = 65_536
 """Octets of a frame."""
 _MOST_PARAMS = 128
 _COMMANDS = {str(each): each for each in CommandName}
+_NOT_BUILT = frozenset(NotBuilt)
 
 
 class BadFrame(EndpointError):
@@ -48,6 +49,9 @@ def decode(text: str | bytes) -> SPCommand:
     """A command. Raises BadFrame, whose code says what is wrong with it."""
     found = _object(text)
     name = found.get("command")
+    if isinstance(name, str) and name in _NOT_BUILT:
+        why = "previews, campaigns and video are not built here: an agent dials by Dial"
+        raise BadFrame(ErrorCode.PROCESS_FAILED, f"{name}: {why}", name)
     known = _COMMANDS.get(name) if isinstance(name, str) else None
     if known is None:
         shown = repr(name[:40]) if isinstance(name, str) else "no text"

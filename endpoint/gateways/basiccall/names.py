@@ -70,6 +70,21 @@ class CommandName(StrEnum):
     SEND_AGENT_MSG = "SendAgentMsg"
 
 
+class NotBuilt(StrEnum):
+    """What pages call the functions of previews, campaigns and video: 43 to 47, 66 and 67.
+
+    BasicCall's script sends nothing for those; its button does nothing.
+    """
+
+    CANCEL_PREVIEW = "CancelPreview"
+    PREVIEW_DIAL = "PreviewDial"
+    DELETE_PREVIEW = "DeletePreview"
+    SKIP_DIAL = "SkipDial"
+    FINISH_NON_REAL_TIME_WORK = "FinishNoneRealTimeWork"
+    ANSWER_VIDEO = "AnswerVideoConf"
+    FINISH_VIDEO = "FinishVideoConf"
+
+
 class EventName(StrEnum):
     """What a client is told."""
 
@@ -173,6 +188,20 @@ class EventName(StrEnum):
     WAIT_CALL_OVER = "WaitCallOver"
     CANCEL_WAIT_SUCC = "CancelWaitSucc"
     CANCEL_WAIT_FAILED = "CancelWaitFailed"
+
+
+UNTOLD = {
+    "SetWorkModeOfflineSucc": "before the log-on the page keeps its mode, and says it there",
+    "DialAccepted": "`DialBegin` says so",
+    "DialDenied": "`DialFailed` says so, and why",
+    "RefreshMonitorAgentListSucc": "`RefreshAgentListSucc` has every list, by its type",
+    "RefreshConsultAgentListSucc": "likewise",
+    "RefreshCallInnerAgentListSucc": "likewise",
+    "RefreshMsgAgentListSucc": "likewise",
+    "HBSucc": "`WSHello` is answered",
+    "HBFailed": "likewise",
+}
+"""What the script has a name for, and nothing brings: why."""
 
 
 class State(IntEnum):

@@ -6,26 +6,14 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
 import pytest
 import pytest_asyncio
 
-from endpoint.app.enrolment import add_extension
-from endpoint.app.wiring import Endpoint
 from endpoint.callcontrol.commands import ClearCall, GenerateDigits, MakeCall
 from endpoint.errors import CommandRejected
 from endpoint.legs.base import DeviceId
-from endpoint.storage.extensions import Extension, Extensions
-from tests.integration.endpoint.app.basiccall.conftest import configuration, office_of
-from tests.integration.endpoint.app.basiccall.test_audio import (
-    HZ,
-    REMOTE,
-    Floor,
-    carrier_of,
-    free_port,
-    trunk,
-)
+from tests.integration.endpoint.app.basiccall.floor import Floor, open_house
 
 from .phone import ORIGIN, Crm, crm_of
 
@@ -63,42 +51,10 @@ class Shop(Floor):
                     await controller.submit(ClearCall(customer, call.id))
 
 
-def both_ways(port: int, ours: list[str], theirs: list[str]) -> dict[str, Any]:
-    return trunk(port, "", "") | {
-        "incoming": [{"match": each} for each in ours],
-        "outgoing": [{"match": each} for each in theirs],
-    }
-
-
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def whole_shop(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Shop]:
-    ours, theirs = free_port(), free_port()
-    inside, outside = ["6*", "900"], ["1*"]
-    config = configuration(
-        tmp_path_factory.mktemp("office"),
-        {"second_port": 0},
-        http={"port": 0, "plain_port": 0, "origins": [ORIGIN]},
-        sip={"port": ours, "tcp": False, "tls": False},
-        station=[
-            {"device": device, "kind": "tone", "frequency_hz": HZ[device]}
-            for device in ("6002", "6003")
-        ],
-        agent=[{"device": "6001", "input": "tone:350"}],
-        trunk=[both_ways(theirs, inside, outside)],
-    )
-    outside_world = carrier_of(tmp_path_factory.mktemp("carrier"), theirs, ours)
-    other_way = type(outside_world.trunk[0]).model_validate(both_ways(ours, outside, inside))
-    async with (
-        Endpoint(outside_world.model_copy(update={"trunk": [other_way]})) as carrier,
-        office_of(config, passwords=False) as office,
-    ):
-        for endpoint in (carrier, office.endpoint):
-            events = endpoint.controller.subscribe(0)
-            while not all(each.up for each in endpoint.exchange.trunks()):
-                await anext(events)
-        extensions = Extensions(office.endpoint.database)
-        realm = office.endpoint.config.sip.realm
-        await add_extension(extensions, realm, Extension(REMOTE, ""), "not-used-8Zx")
+    pages = {"port": 0, "plain_port": 0, "origins": [ORIGIN]}
+    async with open_house(tmp_path_factory.mktemp("shop"), http=pages) as (office, carrier):
         yield Shop(office, carrier)
 
 

@@ -72,7 +72,7 @@ def configuration(directory: Path, basiccall: dict[str, Any] | None = None, **mo
             ],
             "agent": [{"device": "6004", "input": "tone:410"}],
             "ivr": [
-                {"code": "999", "flow": "survey"},
+                {"code": "999", "flow": "survey", "directory": directory},
                 {"code": "900", "flow": str(directory / "orders.toml")},
                 {"code": "8888", "flow": "password", "directory": directory},
             ],

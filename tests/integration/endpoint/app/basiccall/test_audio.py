@@ -1,197 +1,32 @@
-"""Each button moves audio: pages press them, and who hears whom is measured at every party.
-
-Customers are at a carrier, which is another endpoint: each call of theirs is SIP and RTP.
-"""
+"""Each button moves audio: pages press them, and who hears whom is measured at every party."""
 
 from __future__ import annotations
 
 import asyncio
-import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import AsyncIterator
+from pathlib import Path
 
-import aiohttp
-import numpy as np
 import pytest
-import pytest_asyncio
 
-from endpoint.app.enrolment import add_extension
-from endpoint.app.settings import Config
-from endpoint.app.wiring import Endpoint
-from endpoint.audio.analysis import heard
-from endpoint.audio.tones import MUSIC_ON_HOLD_HZ
-from endpoint.callcontrol.commands import ClearCall, GenerateDigits, MakeCall
-from endpoint.errors import CommandRejected, MediaError
+from endpoint.callcontrol.commands import ClearCall, GenerateDigits
 from endpoint.legs.base import DeviceId
-from endpoint.rig.fleet import MUSIC_ON_HOLD
-from endpoint.rig.matrix import HearingMatrix, matrix
-from endpoint.rig.walk import Step, WalkSettings, take
-from endpoint.storage.extensions import Extension, Extensions
-from tests.softphone import PATIENCE_S, SoftPhone, soft_phone
-from tests.unit.endpoint.app.test_dialkeys import DES_KEY, by_des
+from tests.softphone import SoftPhone, soft_phone
+from tests.unit.endpoint.app.test_dialkeys import by_des
+from tests.virtual_endpoint import have_it_in_this_loop
 
-from .conftest import ANNA, BERT, CARL, Office, configuration, office_of
+from .conftest import ANNA, CARL
+from .floor import MASKED, REMOTE, Floor, calls, open_floor, reload
 
-pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
-
-HZ = {"6001": 350.0, "6002": 620.0, "6003": 890.0, "10086": 1250.0, "10087": 1570.0}
-SIGNATURES = {MUSIC_ON_HOLD: list(MUSIC_ON_HOLD_HZ)} | {who: [hz] for who, hz in HZ.items()}
-SETTINGS = WalkSettings(glance_ms=200, step_timeout_s=60.0)
-NOBODY: dict[str, Any] = dict.fromkeys(HZ, ())
+pytestmark = [pytest.mark.integration, pytest.mark.virtual_time]
 
 
-def free_port() -> int:
-    with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
-        tcp.bind(("127.0.0.1", 0))
-        port: int = tcp.getsockname()[1]
-        udp.bind(("127.0.0.1", port))
-        return port
-
-
-def trunk(port: int, ours: str, theirs: str) -> dict[str, Any]:
-    return {
-        "name": "trunk",
-        "peers": [f"sip:127.0.0.1:{port}"],
-        "incoming": [{"match": ours}],
-        "outgoing": [{"match": theirs}],
-    }
-
-
-def carrier_of(directory: Any, own: int, other: int) -> Config:
-    return Config.model_validate(
-        {
-            "http": {"port": 0, "plain": False},
-            "sip": {"port": own, "tcp": False, "tls": False},
-            "calls": {"dials_per_minute": 1_000_000},
-            "media": {"webrtc_ready": False, "port_first": 30_000, "port_last": 34_999},
-            "state": {"directory": directory},
-            "station": [
-                {"device": device, "kind": "tone", "frequency_hz": HZ[device]}
-                for device in ("10086", "10087")
-            ],
-            "trunk": [trunk(other, "1*", "6*")],
-        }
-    )
-
-
-@dataclass
-class Floor:
-    """The office and its carrier, with three agents at their pages."""
-
-    office: Office
-    carrier: Endpoint
-    pages: dict[str, SoftPhone] = field(default_factory=dict)
-
-    async def heard(self, device: str, last_ms: int) -> frozenset[str]:
-        endpoint = self.carrier if device.startswith("1") else self.office.endpoint
-        legs = [
-            own.leg
-            for _, _, own in endpoint.controller.whereabouts.connections_of(DeviceId(device))
-        ]
-        if not legs:
-            return frozenset()
-        try:
-            audio = await endpoint.exchange.read_heard(legs[0], last_ms)
-        except MediaError:  # its port is being opened
-            return frozenset()
-        samples = np.frombuffer(audio.samples, "<i2")
-        return frozenset(heard(samples, SIGNATURES, sample_rate_hz=audio.sample_rate_hz))
-
-    async def hearing(self, last_ms: int) -> HearingMatrix:
-        rows = await asyncio.gather(*(self.heard(device, last_ms) for device in HZ))
-        return dict(zip(HZ, rows, strict=True))
-
-    async def becomes(self, name: str, act: Callable[[], Awaitable[None]], **rows: Any) -> None:
-        """An act, and who hears whom by it: rows by `a1`, `a2`, `a3`, `c1`, `c2`."""
-        expected = NOBODY | {WHO[key]: _named(row) for key, row in rows.items()}
-        result = await take(Step(name, matrix(expected), act), self.hearing, SETTINGS)
-        assert result.ok, f"{name}: {'; '.join(result.faults)}"
-
-    async def press(
-        self, page: SoftPhone, command: str, state: int, params: dict[str, Any], **rows: Any
-    ) -> None:
-        """A button of a page: the state that it shows then, and who hears whom."""
-
-        async def act() -> None:
-            await page.do(command, **params)
-            await page.shows(state)
-
-        await self.becomes(command, act, **rows)
-
-
-REMOTE = "RP_10087"
-"""An agent whose telephone is at the carrier."""
-WHO = {"a1": "6001", "a2": "6002", "a3": "6003", "c1": "10086", "c2": "10087"}
-
-
-def _named(row: str) -> list[str]:
-    return [WHO.get(each, MUSIC_ON_HOLD) for each in row.split()]
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Floor]:
-    ours, theirs = free_port(), free_port()
-    agent = {"device": "6001", "input": "tone:350"}
-    config = configuration(
-        tmp_path_factory.mktemp("office"),
-        {"des_key": DES_KEY, "second_port": 0},
-        sip={"port": ours, "tcp": False, "tls": False},
-        station=[
-            {"device": device, "kind": "tone", "frequency_hz": HZ[device]}
-            for device in ("6002", "6003")
-        ],
-        agent=[agent],
-        trunk=[trunk(theirs, "6*", "1*")],
-    )
-    async with (
-        Endpoint(carrier_of(tmp_path_factory.mktemp("carrier"), theirs, ours)) as carrier,
-        office_of(config, passwords=False) as office,
-    ):
-        for endpoint in (carrier, office.endpoint):
-            events = endpoint.controller.subscribe(0)
-            async with asyncio.timeout(PATIENCE_S):
-                while not all(each.up for each in endpoint.exchange.trunks()):
-                    await anext(events)
-        extensions = Extensions(office.endpoint.database)
-        realm = office.endpoint.config.sip.realm
-        await add_extension(extensions, realm, Extension(REMOTE, ""), "not-used-8Zx")
-        yield Floor(office, carrier)
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def floor(house: Floor) -> AsyncIterator[Floor]:
-    """Everybody is logged on; at the end nobody talks any more."""
-    async with AsyncExitStack() as pages:
-        for agent, ins in ((ANNA, "6001"), (BERT, "6002"), (CARL, "6003")):
-            page = house.office.at_work(agent, ins)
-            house.pages[ins] = await pages.enter_async_context(page)
-        yield house
-        controller = house.carrier.controller
-        for customer in map(DeviceId, ("10086", "10087")):
-            for _, call, _ in controller.whereabouts.connections_of(customer):
-                with suppress(CommandRejected):  # it is over meanwhile
-                    await controller.submit(ClearCall(customer, call.id))
-    await house.office.close()
-
-
-async def calls(floor: Floor, page: SoftPhone) -> None:
-    """A customer calls Anna, whose page picks up."""
-
-    async def act() -> None:
-        command = MakeCall(DeviceId("10086"), "6001", data={})
-        await floor.carrier.controller.submit(command)
-        arrived = await page.until("onCallArrive")
-        assert arrived["ANI"] == "10086"
-        assert arrived["17"] == "0"
-        await page.shows(5)
-        assert page.buttons() == [42, 10]
-        await page.do("AnswerCall")
-        await page.until("onDevConnected")
-        await page.shows(6)
-
-    await floor.becomes("a call comes", act, a1="c1", c1="a1")
+@pytest.fixture
+async def floor(
+    one_clock: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> AsyncIterator[Floor]:
+    have_it_in_this_loop(monkeypatch)
+    async with open_floor(tmp_path) as floor:
+        yield floor
 
 
 async def test_a_call_is_held_and_a_colleague_asked(floor: Floor) -> None:
@@ -344,14 +179,12 @@ async def test_colleagues_call_each_other(floor: Floor) -> None:
 
 # -- an agent whose telephone is in the public network ---------------------------------------------
 
-MASKED = {4, 5, 6, 7, 8, 42, 25, 26, 27}
-
 
 def all_buttons(page: SoftPhone) -> set[int]:
     return {each["id"] for row in page.settings["stateSettings"] for each in row["functions"]}
 
 
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest.fixture
 async def remote(floor: Floor) -> AsyncIterator[SoftPhone]:
     """Carl's page: he works at his mobile phone today."""
     await floor.pages["6003"].do("Logoff")
@@ -413,13 +246,6 @@ async def test_a_remote_agent_without_a_mask_does_all(floor: Floor, remote: Soft
     await press(remote, "DropCall", 3, {})
     endpoint.reread = lambda: endpoint.config
     await reload(endpoint)
-
-
-async def reload(endpoint: Endpoint) -> None:
-    url = f"http://127.0.0.1:{endpoint.basiccall.port}/reloadSystemParam.do"
-    headers = {"Authorization": f"Bearer {endpoint.token}"}
-    async with aiohttp.ClientSession() as http, http.get(url, headers=headers) as answer:
-        assert await answer.text() == "true"
 
 
 async def test_a_page_is_loaded_anew_and_replaced_in_a_call(floor: Floor) -> None:
