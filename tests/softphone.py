@@ -2,6 +2,8 @@
 
 What that script drops is dropped here, what it evaluates must be JavaScript, and what it takes for
 granted is looked at without asking whether it is there: `JsError` is what its console would show.
+`tests/unit/test_softphone.py` says how it reads, and where it is stricter than the script, which
+reads the same frames by `make interop-vendor`.
 """
 
 from __future__ import annotations
@@ -34,7 +36,6 @@ _TAKES_CALL = {
 _PLAIN = {
     "DevConnected": "onDevConnected",
     "DevDisconnected": "onDevDisconnected",
-    "LogoffSucc": "onLogoffSucc",
     "PrepareDialSucc": "onPrepareDialSucc",
     "IVRCheckReturn": "onIVRCheckReturn",
     "WaitCallOver": "onWaitCallOver",
@@ -70,6 +71,22 @@ def evaluated(text: Any) -> Any:
         raise JsError(f"SyntaxError: {error}") from None
 
 
+def text_of(value: Any, key: str) -> str:
+    """A text, and nothing else: the script compares loosely, a host may not."""
+    found = member(value, key)
+    if not isinstance(found, str):
+        raise JsError(f"{key} is no text: {found!r}")
+    return found
+
+
+def list_of(params: Any, key: str) -> list[Any]:
+    """A list by `eval`: hosts go through it without asking whether it is one."""
+    found = evaluated(member(params, key))
+    if not isinstance(found, list):
+        raise JsError(f"TypeError: {key} is no list: {found!r}")
+    return found
+
+
 @dataclass
 class SoftPhone:
     """`new WSSoftPhone(attrs, eventHandler)`; its callbacks are in `heard`."""
@@ -85,6 +102,9 @@ class SoftPhone:
     init_params: str = ""
     """`customInitParams`."""
     work_mode: str = ""
+    """What the log-on asks for: the one of the last answer or event, or set after `Init`."""
+    auto_answer: bool = False
+    """`isAutoAnswer`."""
     state: int | None = None
     states: list[int] = field(default_factory=list)
     heard: list[tuple[str, Any]] = field(default_factory=list)
@@ -99,6 +119,7 @@ class SoftPhone:
     co_infos: dict[str, Any] = field(default_factory=dict)
     queue: list[dict[str, Any]] = field(default_factory=list)
     close_code: int | None = None
+    can_auto_answer: bool = False
     watch: Callable[[str, Any], None] = lambda name, value: None
     """Is told what is heard, as it is."""
     _read: int = 0
@@ -143,13 +164,22 @@ class SoftPhone:
     async def follow(self) -> None:
         async for message in self.socket:
             async with self._news:
-                if message.data.startswith("{"):
-                    await self._process(json.loads(message.data))
+                await self.take(message.data)
                 self._news.notify_all()
         async with self._news:
             self.close_code = self.socket.close_code
             self._hear("onWSClose")
             self._news.notify_all()
+
+    async def take(self, text: str) -> None:
+        """A frame."""
+        if not text.startswith("{"):
+            return
+        try:
+            frame = json.loads(text)
+        except ValueError as error:
+            raise JsError(f"SyntaxError: {error}") from None
+        await self._process(frame)
 
     def _hear(self, name: str, value: Any = None) -> None:
         self.heard.append((name, value))
@@ -179,15 +209,19 @@ class SoftPhone:
             case "CheckWebSocket":
                 await self._checked(bool(member(datas, "isWebSocketExists")))
             case "Init":
-                self.delegator_id = member(datas, "delegatorId")
+                self.delegator_id = text_of(datas, "delegatorId")
                 self._hear("onInited", self.delegator_id)
-                self._change_state(member(datas, "agentState"))
+                self._be(datas)
+                self._show_state()
                 self._keep_logon(frame.get("agentInfos"))
             case "Logon":
-                self.delegator_id = member(datas, "delegatorId")
+                self.delegator_id = text_of(datas, "delegatorId")
             case "SetFunctionSwitch":
-                code_, is_on = member(datas, "functionCode"), member(datas, "isOn")
-                self._hear("onFunctionSwitch", (code_, is_on == "true"))
+                function, is_on = member(datas, "functionCode"), member(datas, "isOn")
+                if not function or not is_on:
+                    raise JsError("the script says nothing of it at all")
+                if function == "KeepLogon":
+                    self._hear("onFunctionSwitch", (function, True, is_on == "true"))
             case "WSHello":
                 self._hear("onWSHello", member(datas, "stateTimeLength"))
             case _:
@@ -202,24 +236,33 @@ class SoftPhone:
 
     def _keep_logon(self, infos: Any) -> None:
         can, keeps = member(infos, "canKeepLogon"), member(infos, "isKeepLogon")
-        self._hear("onFunctionSwitch", ("KeepLogon", can == "true" and keeps == "true"))
+        can = can == "true"
+        self._hear("onFunctionSwitch", ("KeepLogon", can, can and keeps == "true"))
 
-    def _change_state(self, text: Any) -> None:
-        state = 1 if text == "0" else int(text)
-        if state == 3:
-            self.co_infos = {}
-        self.state = state
-        self.states.append(state)
-        self._hear("onStateChange", state)
+    def _be(self, infos: Any) -> None:
+        """What it shows from now on."""
+        state = text_of(infos, "agentState")
+        self.state = 1 if state == "0" else int(state)
+        self.work_mode = text_of(infos, "agentWorkMode")
+
+    def _show_state(self) -> None:
+        assert self.state is not None
+        self.states.append(self.state)
+        self._hear("onStateChange", self.state)
 
     async def _process_event(self, frame: dict[str, Any]) -> None:
-        if frame.get("ins") != self.ins:
+        if (ins := text_of(frame, "ins")) != self.ins:
+            self._hear("onTrace", f"Ins not match: {ins}")
             return
         name, infos = frame["event"], frame.get("agentInfos")
         failed = frame.get("errorCode"), frame.get("errorDesc")
         if name in _TAKES_CALL:
-            self.co_infos = frame.get("coInfos")  # type: ignore[assignment]
+            before, self.co_infos = self.co_infos, frame.get("coInfos", {})
+            if not self.co_infos and (before or name != "ConsultFailed"):
+                raise JsError(f"no coInfos of {name}: the host looks at what is not there")
             self._hear(_TAKES_CALL[name], self.co_infos)
+            if name == "CallArrive" and self.auto_answer and self.can_auto_answer:
+                await self.do("AnswerCall")  # the script waits 200 ms first
         elif name in _PLAIN:
             self._hear(_PLAIN[name])
         else:
@@ -231,23 +274,30 @@ class SoftPhone:
         params = frame.get("params")
         match name:
             case "SettingsNotify":
-                self.settings = {key: evaluated(member(params, key)) for key in _LISTS}
+                self.settings = {key: list_of(params, key) for key in _LISTS}
                 self._hear("onNotifySettings", self.settings)
                 self._hear("onStateChange", self.state)
             case "StateChange":
-                self._change_state(member(infos, "agentState"))
+                self._be(infos)
+                if self.state == 3:
+                    self.co_infos = {}
+                self._show_state()
             case "WorkModeChange":
-                self.work_mode = member(infos, "agentWorkMode")
+                # It is in that state from then on, and shows its buttons, but tells nobody.
+                self._be(infos)
                 self._hear("onWorkModeChange", self.work_mode)
             case "LogonSucc":
-                member(infos, "agentState")
+                self._keep_logon(infos)
+                self.can_auto_answer = member(infos, "isDigitalDevice") == "true"
                 self._hear("onLogonSucc", self.ins)
             case "LogonFailed":
                 self._hear("onLogonFailed", (self.ins, *failed))
+            case "LogoffSucc":
+                self._hear("onLogoffSucc", self.ins)
             case "DialFailed":
                 self._hear("onDialFailed", failed[0])
             case "QueueChange":
-                self.queue = evaluated(member(params, "queueList"))
+                self.queue = list_of(params, "queueList")
                 self._hear("onQueueChange", self.queue)
             case "RefreshAgentListSucc":
                 given = member(params, "agentList")
@@ -260,6 +310,10 @@ class SoftPhone:
                 await self.do("RefreshAgentList", agentListType="AGENTLISTTYPE_MONITOR")
             case "WrapupTick":
                 self._hear("tip", f"话后完成倒计时:{member(params, 'tick')}")
+            case "OneStepTransferFailed":
+                self._hear("onOneStepTransferFailed", failed[0])
+            case "MonitorControlSucc" | "MonitorControlFailed" | "MonitorContorled":
+                self._hear("tip", f"{name} {member(params, 'destSPName')}")
             case _:
                 self._hear("tip", name)
 

@@ -173,6 +173,7 @@ async def test_a_colleague_is_consulted_swapped_and_left(
         *("FinishConsultSucc", "ConsultOver", "=7"),
         *("FetchHoldSucc", "=6"),
     ]
+    assert anna.events[1].call["CN0_UserPhoneNum"] == "10086", "who is there again"
     assert await bert.told() == ["ConsultedOver", "DevDisconnected", "=3"]
 
 
@@ -181,15 +182,23 @@ async def test_a_consultation_is_given_up_or_in_vain(centre: Centre, anna: Page)
     anna.ask(C.CONSULT)
     await centre.desk.consult("6001", "6002")
     assert await anna.told() == ["ConsultStart", "=10"]
+    assert anna.events[0].call["CN0_UserPhoneNum"] == "6002"
     anna.ask(C.CANCEL_CONSULT)
     await centre.desk.reconnect("6001")
-    assert await anna.told() == ["CancelConsultSucc", "=7", "FetchHoldSucc", "=6"]
+    assert await anna.told() == [
+        *("CancelConsultSucc", "ConsultOver", "=7"),
+        *("FetchHoldSucc", "=6"),
+    ]
+    assert anna.events[1].call["CN0_UserPhoneNum"] == "10086", "the page has its data again"
     anna.ask(C.CONSULT)
     await centre.desk.consult("6001", "6002")
     (await centre.desk.exchange.placed("6002")).refuse(Cause.DECLINED)
     assert await anna.told() == ["ConsultStart", "=10", "ConsultFailed declined"]
+    assert anna.events[2].call["CN0_UserPhoneNum"] == "10086"
     await asyncio.sleep(5)
     assert await anna.told() == ["=7", "FetchHoldSucc", "=6"]
+    (refused,) = anna.fold.refuse(C.CONSULT, "invalid_state", "not now")
+    assert refused.call["CN0_UserPhoneNum"] == "10086"
 
 
 async def test_three_talk_and_the_conference_ends(centre: Centre, anna: Page, bert: Page) -> None:

@@ -25,7 +25,7 @@ _DIRECTION = {
     Part.INNER_DIALLED: "2",
     Part.CONSULTS: "2",
 }
-
+_CALLS = (Part.DIALLED, Part.INNER_DIALLED, Part.CONSULTS, Part.CALLS_OUT)
 
 HIDDEN = "EncryptMode"
 """Data of a call whose outside numbers no page is to show, by which mode it was dialled."""
@@ -41,7 +41,7 @@ def co_infos(
     call: CallId, part: Part, facts: CallFacts, world: World, zone: tzinfo | None = None
 ) -> dict[str, str]:
     """A call's. `zone` is that in which times are told; None: the machine's."""
-    customer = facts.outside or (facts.called if part is Part.DIALLED else facts.calling)
+    customer = facts.outside or (facts.called if part in _CALLS else facts.calling)
     ani = customer if part is Part.CALLED else facts.calling
     data = {key: text for key, text in facts.data.items() if key not in OWN_KEYS}
     hidden = data.pop(HIDDEN, "")

@@ -179,7 +179,10 @@ class Fold:
     def refuse(self, command: C, code: str, text: str) -> list[SPEvent]:
         """A command is in vain."""
         self._asked.discard(C.DIAL if command is C.ENCRYPT_DIAL else command)
-        return failed(command, self.agent_infos(), code, text)
+        told = failed(command, self.agent_infos(), code, text)
+        if command is C.CONSULT and (first := self._first()) is not None:
+            return [replace(each, call=self.co_infos(first)) for each in told]
+        return told
 
     # -- what is told -----------------------------------------------------------------------------
 
@@ -470,6 +473,7 @@ class Fold:
                 pass
 
     def _consult_is_over(self, call: OwnCall) -> Iterator[SPEvent]:
+        is_over = call.established or C.CANCEL_CONSULT in self._asked
         for command, name in (
             (C.FINISH_CONSULT, E.FINISH_CONSULT_SUCC),
             (C.CANCEL_CONSULT, E.CANCEL_CONSULT_SUCC),
@@ -477,8 +481,12 @@ class Fold:
             if command in self._asked:
                 self._asked.discard(command)
                 yield self._event(name)
-        if call.established and not self._asked.intersection((C.CONSULT_CONF, C.CONSULT_TRANSFER)):
-            yield self._event(E.CONSULT_OVER)
+        if is_over and not self._asked.intersection((C.CONSULT_CONF, C.CONSULT_TRANSFER)):
+            yield self._event(E.CONSULT_OVER, call=self._first())
+
+    def _first(self) -> CallId | None:
+        """The call beside which somebody is consulted: the page is to have its data again."""
+        return next((each.id for each in self.calls if each.part not in OF_CONSULTS), None)
 
     def _monitor_is_over(self, event: told.CallEvents, call: OwnCall) -> Iterator[SPEvent]:
         if isinstance(event, told.Failed) or not call.established:
@@ -522,10 +530,9 @@ class Fold:
                 pass
 
     def _dial_failed(self, call: OwnCall, event: told.CallEvent) -> SPEvent:
-        code = str(event.cause or "failed")
-        return self._event(
-            _FAILS.get(call.part, E.DIAL_FAILED), call=call.id, code=code, text=event.text
-        )
+        name, code = _FAILS.get(call.part, E.DIAL_FAILED), str(event.cause or "failed")
+        of = self._first() if call.part in OF_CONSULTS else call.id
+        return self._event(name, call=of, code=code, text=event.text)
 
 
 _SUCCEEDS = {

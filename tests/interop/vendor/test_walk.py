@@ -108,6 +108,7 @@ async def test_the_day_of_an_agent(shop: Shop, crm: Crm) -> None:
         asks = {"a1": "a2", "a2": "a1", "c1": "moh"}
         await does(shop, anna, 11, "consult", "AGT", "6002", **asks)
         assert anna.told("onConsultStart", "onConsultSucc") == ["onConsultStart", "onConsultSucc"]
+        assert (await anna.call("getCoInfos"))["CN0_UserPhoneNum"] == "6002"
         await bert.shows(20)
         await presses(shop, anna, 16, 12, a2="moh", **TALK)
         await presses(shop, anna, 18, 11, **asks)
@@ -135,6 +136,7 @@ async def test_the_day_of_an_agent(shop: Shop, crm: Crm) -> None:
         await presses(shop, bert, 23, 14, **asks_outside)
         await presses(shop, bert, 22, 6, a2="c1", c1="a2")
         assert "onConsultOver" in bert.told("onConsultOver")
+        assert (await bert.call("getCoInfos"))["CN0_UserPhoneNum"] == "10086"
         # -- the survey of an IVR, with what goes with the call
         await bert.call("setCOInfo", "OrderID", "SVC_1234567")
         await bert.call("transferToIVR", {"svn": "999", "checkPassword": False})

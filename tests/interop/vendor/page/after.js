@@ -35,9 +35,9 @@ window.enabled = () => {
 };
 
 /** What the script makes of frames, one after the other: what it threw, called and sent. */
-window.judge = (attrs, frames) => {
+window.judge = (attrs, frames, confirms) => {
   window.WebSocket = Fake;
-  window.phone = new WSSoftPhone(attrs, host(null));
+  window.phone = new WSSoftPhone(attrs, host(confirms));
   phone.connectServer();
   return frames.map(data => {
     heard.length = sent.length = 0;

@@ -114,8 +114,10 @@ class Office:
         self, agent: str = ANNA, ins: str = "6001", **attrs: Any
     ) -> AsyncIterator[SoftPhone]:
         """That is logged on, and idle."""
+        work_mode = attrs.pop("work_mode", "")
         async with self.page(agent, ins, **attrs) as page:
-            await page.until("onInited")
+            await page.until("onFunctionSwitch")  # the last of what Init brings
+            page.work_mode = work_mode
             await page.logon()
             await page.until("onLogonSucc")
             await page.shows(3)

@@ -207,11 +207,11 @@ async def test_lists_show_agents_and_free_telephones(office: Office) -> None:
 async def test_an_agent_stays_logged_on_if_its_page_says_so(office: Office) -> None:
     async with office.at_work() as page:
         await page.send("SetFunctionSwitch", functionCode="KeepLogon", isOn="true")
-        await page.until("onFunctionSwitch", lambda found: found == ("KeepLogon", True))
+        await page.until("onFunctionSwitch", lambda found: found == ("KeepLogon", True, True))
         kept = page.delegator_id
     async with office.page(delegator_id=kept) as page:
         await page.until("onInited")
-        assert await page.until("onFunctionSwitch") == ("KeepLogon", True)
+        assert await page.until("onFunctionSwitch") == ("KeepLogon", True, True)
         await page.send("SetFunctionSwitch", functionCode="Recording", isOn="true")
         assert (await page.refused())[1] == "ProcessFailed"
 
@@ -221,7 +221,7 @@ async def test_a_kept_log_on_ends_too(strict_office: Office) -> None:
     roster, changed = strict_office.endpoint.roster, asyncio.Event()
     async with strict_office.at_work(code=PIN) as page:
         await page.send("SetFunctionSwitch", functionCode="KeepLogon", isOn="true")
-        await page.until("onFunctionSwitch", lambda found: found == ("KeepLogon", True))
+        await page.until("onFunctionSwitch", lambda found: found == ("KeepLogon", True, True))
         unwatch = roster.watch(lambda _: changed.set())
     async with asyncio.timeout(PATIENCE_S):
         while roster.sessions():

@@ -1,0 +1,59 @@
+"""The script itself reads what the tests' soft phone reads, and makes the same of it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.interop.peers.tab import Tab
+from tests.unit.test_softphone import INS, READINGS, Reading, callbacks, text_of_frame
+
+from .phone import ORIGIN, Crm
+
+pytestmark = [pytest.mark.interop, pytest.mark.asyncio(loop_scope="module")]
+
+ATTRS = {"agentId": "1001", "agentName": "Anna", "ins": INS, "serverUri": "ws://nobody/"}
+
+
+def heard(noted: list[tuple[str, list[Any]]]) -> list[tuple[str, Any]]:
+    """What the page noted, as the soft phone of the tests has it."""
+    found: list[tuple[str, Any]] = []
+    value: Any
+    for name, values in noted:
+        value = values[0] if len(values) == 1 else tuple(values) or None
+        if name == "onEvent":
+            value = values[0]["event"]
+        elif name == "onStateChange":
+            value = None if value is None else int(value)
+        found.append(("tip" if name == "onShowTip" else name, value))
+    return found
+
+
+async def test_each_reading_is_the_script_s(crm: Crm) -> None:
+    async with Tab(crm.browser, f"{ORIGIN}/") as tab:
+        wrong = {}
+        for reading in READINGS:
+            frames = [text_of_frame(each) for each in reading.frames]
+            given = ", ".join(map(json.dumps, (ATTRS, frames, reading.confirms)))
+            last = (await tab.run(f"judge({given})"))[-1]
+            if (fault := _differs(reading, last)) is not None:
+                wrong[reading.name] = fault
+        assert wrong == {}
+
+
+def _differs(reading: Reading, last: dict[str, Any]) -> object:
+    threw = last["threw"]
+    if reading.breaks or reading.stricter:
+        return None if bool(threw) is reading.breaks else f"threw {threw}"
+    if threw is not None:
+        return f"threw {threw}"
+    state = last["state"]
+    made = (
+        callbacks(heard(last["heard"])),
+        tuple(each["command"] for each in last["sent"]),
+        None if state == "0" else int(state),
+    )
+    expected = (reading.calls, reading.sends, reading.state)
+    return None if made == expected else made
