@@ -32,7 +32,11 @@ PASSWORD_HASH = (
 )
 """Of 4711, made cheaply."""
 ORDERS = """
-start = "wait"
+start = "note"
+[node.note]
+kind = "set"
+values = { Wish = "orders" }
+next = "wait"
 [node.wait]
 kind = "queue"
 queue = "1001"

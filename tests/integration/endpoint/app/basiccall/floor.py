@@ -22,7 +22,8 @@ from endpoint.app.settings import Config
 from endpoint.app.wiring import Endpoint
 from endpoint.audio.analysis import heard
 from endpoint.audio.tones import MUSIC_ON_HOLD_HZ
-from endpoint.callcontrol.commands import ClearCall, MakeCall
+from endpoint.callcontrol.commands import AnswerCall, ClearCall, MakeCall
+from endpoint.callcontrol.model import ConnectionState
 from endpoint.errors import CommandRejected, MediaError
 from endpoint.legs.base import DeviceId
 from endpoint.rig.fleet import MUSIC_ON_HOLD
@@ -36,7 +37,14 @@ from tests.unit.endpoint.app.test_dialkeys import DES_KEY
 from .conftest import ANNA, BERT, CARL, Office, configuration, office_of
 from .walkbook import Book, Row, told
 
-HZ = {"6001": 350.0, "6002": 620.0, "6003": 890.0, "10086": 1250.0, "10087": 1570.0}
+HZ = {
+    "6001": 350.0,
+    "6002": 620.0,
+    "6003": 890.0,
+    "10086": 1250.0,
+    "10087": 1570.0,
+    "10088": 2210.0,
+}
 IVR, IVR_HZ = "ivr", 1890
 """What an IVR says here: a tone too, so that it is no other party's voice."""
 _PROMPTS = ("enter_password", "rate")
@@ -77,6 +85,8 @@ def carrier_of(directory: Any, own: int, other: int) -> Config:
                 {"device": device, "kind": "tone", "frequency_hz": HZ[device]}
                 for device in ("10086", "10087")
             ],
+            # He picks up by himself; his neighbours' telephones do so at once.
+            "agent": [{"device": "10088", "input": f"tone:{HZ['10088']:.0f}"}],
             "trunk": [trunk(other, ["1*"], ["6*", "900"])],
         }
     )
@@ -84,9 +94,16 @@ def carrier_of(directory: Any, own: int, other: int) -> Config:
 
 MASKED = frozenset({4, 5, 6, 7, 8, 42, 25, 26, 27})
 """Buttons that remote agents have not by default."""
-REMOTE = "RP_10087"
-"""An agent whose telephone is at the carrier."""
-WHO = {"a1": "6001", "a2": "6002", "a3": "6003", "c1": "10086", "c2": "10087"}
+REMOTE, SLOW_REMOTE = "RP_10087", "RP_10088"
+"""Agents whose telephones are at the carrier."""
+WHO = {
+    "a1": "6001",
+    "a2": "6002",
+    "a3": "6003",
+    "c1": "10086",
+    "c2": "10087",
+    "c3": "10088",
+}
 _PAGE_OF = {ins: who for who, ins in WHO.items()} | {REMOTE: "a3"}
 _SHOWN_PARAMS = (
     *("destSPType", "destType", "controlType", "SVN", "TRANSFERPREPARE_CHECKPASSWORD"),
@@ -127,7 +144,7 @@ class Floor:
         return dict(zip(HZ, rows, strict=True))
 
     async def becomes(self, name: str, act: Callable[[], Awaitable[None]], **rows: str) -> Row:
-        """An act of nobody's page, and who hears whom by it: by `a1`, `a2`, `a3`, `c1`, `c2`."""
+        """An act of nobody's page, and who hears whom by it: by `a1` to `a3`, `c1` to `c3`."""
         return await self._becomes(name, None, act, rows)
 
     async def press(
@@ -247,7 +264,8 @@ async def open_house(directory: Path, **more: Any) -> AsyncIterator[tuple[Office
                     await anext(events)
         extensions = Extensions(office.endpoint.database)
         realm = office.endpoint.config.sip.realm
-        await add_extension(extensions, realm, Extension(REMOTE, ""), "not-used-8Zx")
+        for remote in (REMOTE, SLOW_REMOTE):
+            await add_extension(extensions, realm, Extension(remote, ""), "not-used-8Zx")
         yield office, carrier
 
 
@@ -266,7 +284,7 @@ async def open_floor(directory: Path, anna: str = "") -> AsyncIterator[Floor]:
             )
             floor.pages[ins] = await pages.enter_async_context(page)
         yield floor
-        for customer in ("10086", "10087"):
+        for customer in ("10086", "10087", "10088"):
             await hang_up(floor, customer)
         await office.close()
 
@@ -290,6 +308,17 @@ async def hang_up(floor: Floor, customer: str) -> None:
 async def dials(floor: Floor, customer: str, number: str) -> None:
     """A customer does."""
     await floor.carrier.controller.submit(MakeCall(DeviceId(customer), number, data={}))
+
+
+async def picks_up(floor: Floor) -> None:
+    """He who does so himself, however often he is rung."""
+    controller, slow = floor.carrier.controller, DeviceId("10088")
+    async for _ in controller.subscribe(0):
+        for _, call, own in controller.whereabouts.connections_of(slow):
+            if own.state is ConnectionState.CONNECTED:
+                return
+            with suppress(CommandRejected):  # it was given up meanwhile
+                await controller.submit(AnswerCall(slow, call.id))
 
 
 async def calls(floor: Floor, page: SoftPhone) -> None:

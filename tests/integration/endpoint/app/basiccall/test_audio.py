@@ -8,14 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from endpoint.callcontrol.commands import ClearCall, GenerateDigits
-from endpoint.legs.base import DeviceId
 from tests.softphone import SoftPhone, soft_phone
 from tests.unit.endpoint.app.test_dialkeys import by_des
 from tests.virtual_endpoint import have_it_in_this_loop
 
-from .conftest import ANNA, CARL
-from .floor import MASKED, REMOTE, Floor, calls, open_floor, reload
+from .conftest import ANNA, CARL, DORA
+from .floor import MASKED, REMOTE, SLOW_REMOTE, Floor, calls, hang_up, open_floor, picks_up, reload
 
 pytestmark = [pytest.mark.integration, pytest.mark.virtual_time]
 
@@ -27,31 +25,6 @@ async def floor(
     have_it_in_this_loop(monkeypatch)
     async with open_floor(tmp_path) as floor:
         yield floor
-
-
-async def test_a_call_is_held_and_a_colleague_asked(floor: Floor) -> None:
-    anna, bert = floor.pages["6001"], floor.pages["6002"]
-    await calls(floor, anna)
-    press = floor.press
-    await press(anna, "Hold", 7, {}, c1="moh")
-    await press(anna, "FetchHold", 6, {}, a1="c1", c1="a1")
-    bert_s = {"destSPType": "AGT", "destSPIns": "6002"}
-    await press(anna, "Consult", 11, bert_s, a1="a2", a2="a1", c1="moh")
-    await bert.shows(20)
-    assert anna.buttons() == [14, 15, 16, 17]
-    await press(anna, "ConsultSwap", 12, {}, a1="c1", c1="a1", a2="moh")
-    await press(anna, "ConsultSwapBack", 11, {}, a1="a2", a2="a1", c1="moh")
-    await press(anna, "FinishConsult", 6, {}, a1="c1", c1="a1")
-    await bert.shows(3)
-    await anna.do("FetchHold")
-    await anna.event("FetchHoldSucc")
-    await press(anna, "Consult", 11, bert_s, a1="a2", a2="a1", c1="moh")
-    everybody = {"a1": "a2 c1", "a2": "a1 c1", "c1": "a1 a2"}
-    await press(anna, "ConsultConf", 21, {}, **everybody)
-    await press(anna, "DropConf", 19, {})
-    ticks = await anna.until("tip", lambda text: str(text).startswith("话后完成倒计时:"))
-    assert ticks == "话后完成倒计时:30"
-    await press(anna, "FinishWrapup", 3, {})
 
 
 async def test_a_call_is_handed_on_with_what_is_known_of_it(floor: Floor) -> None:
@@ -68,24 +41,6 @@ async def test_a_call_is_handed_on_with_what_is_known_of_it(floor: Floor) -> Non
     await floor.press(bert, "ConsultTransfer", 3, {}, c1="c2", c2="c1")
 
 
-async def test_a_number_is_dialled_and_the_call_sent_to_an_ivr(floor: Floor) -> None:
-    anna = floor.pages["6001"]
-    await anna.do("PrepareDial")
-    await anna.shows(8)
-    await floor.press(anna, "Dial", 6, {"phoneNum": "10087"}, a1="c2", c2="a1")
-    begun = [name for name, _ in anna.heard if name.startswith("onDial")]
-    assert begun == ["onDialBegin", "onDialSucc"]
-    survey = {"SVN": "999", "TRANSFERPREPARE_CHECKPASSWORD": "0", "OrderID": "SVC_1"}
-    await anna.send("TransferToIVR", **survey)
-    await anna.shows(19)
-    assert [each["event"] for each in anna.events if "Transfer" in each["event"]] == [
-        *("TransferBegin", "TransferSucc")
-    ]
-    (call,) = floor.office.endpoint.controller.calls()
-    assert {each.number for each in call.connections if each.is_live} == {"10087", "999"}
-    assert call.data["OrderID"] == "SVC_1"
-
-
 async def test_a_number_that_the_page_may_not_show_is_dialled(floor: Floor) -> None:
     """Hidden also from whom the call is handed on to; encrypted numbers are those of our keys."""
     anna, bert = floor.pages["6001"], floor.pages["6002"]
@@ -96,84 +51,6 @@ async def test_a_number_that_the_page_may_not_show_is_dialled(floor: Floor) -> N
     arrived = await bert.until("onCallArrive")
     assert (arrived["ANI"], arrived["CN0_UserPhoneNum"]) == ("***87", "***87")
     assert "10087" not in str(anna.events) + str(bert.events)
-    await floor.press(bert, "DropCall", 3, {})
-
-
-async def test_a_password_is_checked_by_a_real_ivr(floor: Floor) -> None:
-    """The customer keys it in; the agent, who waits, learns whether it was right, and no more."""
-    anna, customer = floor.pages["6001"], DeviceId("10086")
-    await calls(floor, anna)
-    await anna.send("TransferToIVR", SVN="8888", TRANSFERPREPARE_CHECKPASSWORD="1")
-    await anna.event("TransferBegin")
-    await anna.shows(31)
-
-    async def key_in() -> None:
-        await floor.carrier.controller.submit(GenerateDigits(customer, "4711#"))
-        await anna.until("onIVRCheckReturn")
-        await anna.shows(6)
-
-    await floor.becomes("the password", key_in, a1="c1", c1="a1")
-    (checked,) = [each for each in anna.events if each["event"] == "IVRCheckReturn"]
-    assert checked["coInfos"]["PasswordCheck"] == "right"
-    assert "4711" not in str(anna.events)
-    await anna.send("TransferToIVR", SVN="8888", TRANSFERPREPARE_CHECKPASSWORD="1")
-    await anna.shows(31)
-    ((_, call, _),) = floor.carrier.controller.whereabouts.connections_of(customer)
-    await floor.carrier.controller.submit(ClearCall(customer, call.id))
-    await anna.until("onWaitCallOver")
-    await anna.shows(19)
-
-
-async def test_a_customer_goes_to_an_ivr_and_comes_back(floor: Floor) -> None:
-    anna = floor.pages["6001"]
-    await calls(floor, anna)
-    await anna.send("TransferToIVR", SVN="8888", TRANSFERPREPARE_CHECKPASSWORD="1")
-    await anna.event("TransferBegin")
-    await anna.shows(31)
-    assert anna.buttons() == [52]
-    await floor.press(anna, "CancelWait", 6, {}, a1="c1", c1="a1")
-    assert "CancelWaitSucc" in [each["event"] for each in anna.events]
-
-
-async def test_a_supervisor_listens_comes_in_and_takes_over(floor: Floor) -> None:
-    anna, carl = floor.pages["6001"], floor.pages["6003"]
-    await calls(floor, anna)
-    await carl.do("PrepareMonitor")
-    await carl.shows(16)
-    listed = await carl.until("onRefreshAgentListSucc")
-    assert [(each["ins"], each["state"]) for each in listed["items"]] == [
-        *(("6001", "6"), ("6002", "3"))
-    ]
-    her = {"destSPType": "AGT", "destSPIns": "6001"}
-    await floor.press(carl, "MonitorAgent", 17, her, a1="c1", c1="a1", a3="a1 c1")
-    assert carl.buttons() == [25, 26, 27, 28]
-    all_three = {"a1": "c1 a3", "c1": "a1 a3", "a3": "a1 c1"}
-    await floor.press(carl, "Intervence", 18, {}, **all_three)
-    await floor.press(carl, "DropConf", 3, {}, a1="c1", c1="a1")
-    await floor.press(carl, "MonitorAgent", 17, her, a1="c1", c1="a1", a3="a1 c1")
-    await floor.press(carl, "Intercept", 6, {}, c1="a3", a3="c1")
-    await anna.shows(19)
-    await floor.press(carl, "DropCall", 3, {})
-
-
-async def test_a_supervisor_ends_a_call(floor: Floor) -> None:
-    anna, carl = floor.pages["6001"], floor.pages["6003"]
-    await calls(floor, anna)
-    her = {"destSPType": "AGT", "destSPIns": "6001"}
-    await floor.press(carl, "MonitorAgent", 17, her, a1="c1", c1="a1", a3="a1 c1")
-    await floor.press(carl, "ForceDrop", 3, {})
-    await anna.shows(19)
-
-
-async def test_colleagues_call_each_other(floor: Floor) -> None:
-    anna, bert = floor.pages["6001"], floor.pages["6002"]
-    await anna.do("PrepareCallInner")
-    await anna.shows(24)
-    listed = await anna.until("onRefreshAgentListSucc")
-    assert listed["agentListType"] == "AGENTLISTTYPE_CALLINNER"
-    him = {"destSPType": "AGT", "destSPIns": "6002"}
-    await floor.press(anna, "CallInner", 26, him, a1="a2", a2="a1")
-    await bert.shows(26)
     await floor.press(bert, "DropCall", 3, {})
 
 
@@ -213,7 +90,7 @@ async def test_a_remote_agent_does_what_its_mask_leaves(floor: Floor, remote: So
 
 async def test_a_remote_agent_without_a_mask_does_all(floor: Floor, remote: SoftPhone) -> None:
     """The mask is emptied while we run; from the next Init on each button is there."""
-    endpoint, anna, bert = floor.office.endpoint, floor.pages["6001"], floor.pages["6002"]
+    endpoint, anna = floor.office.endpoint, floor.pages["6001"]
     table = {**endpoint.config.basiccall.system_param, "SOFTPHONEMASKENABLED_RPN": ""}
     written = endpoint.config.basiccall.model_copy(update={"system_param": table})
     endpoint.reread = lambda: endpoint.config.model_copy(update={"basiccall": written})
@@ -224,7 +101,6 @@ async def test_a_remote_agent_without_a_mask_does_all(floor: Floor, remote: Soft
     press, him = floor.press, {"destSPType": "AGT", "destSPIns": "6002"}
     await press(remote, "CallInner", 26, him, c2="a2", a2="c2")
     await press(remote, "DropCall", 3, {})
-    await bert.shows(3)
     await press(remote, "Dial", 6, {"phoneNum": "10086"}, c2="c1", c1="c2")
     await press(remote, "Hold", 7, {}, c1="moh")
     await press(remote, "FetchHold", 6, {}, c2="c1", c1="c2")
@@ -234,7 +110,16 @@ async def test_a_remote_agent_without_a_mask_does_all(floor: Floor, remote: Soft
     all_three = {"c2": "a2 c1", "a2": "c1 c2", "c1": "a2 c2"}
     await press(remote, "ConsultConf", 21, {}, **all_three)
     await press(remote, "DropConf", 3, {})
-    await bert.shows(3)
+    await press(remote, "Dial", 6, {"phoneNum": "10086"}, c2="c1", c1="c2")
+    await press(remote, "Consult", 13, {"destSPType": "OUT", "destSPIns": "10088"}, c1="moh")
+
+    async def answers() -> None:
+        await picks_up(floor)
+        await remote.shows(14)
+
+    await floor.becomes("he picks up", answers, c2="c3", c3="c2", c1="moh")
+    await press(remote, "ConsultTransfer", 3, {}, c1="c3", c3="c1")
+    await hang_up(floor, "10086")
     await calls(floor, anna)
     her = {"destSPType": "AGT", "destSPIns": "6001"}
     await press(remote, "MonitorAgent", 17, her, a1="c1", c1="a1", c2="a1 c1")
@@ -244,8 +129,30 @@ async def test_a_remote_agent_without_a_mask_does_all(floor: Floor, remote: Soft
     await press(remote, "Intercept", 6, {}, c1="c2", c2="c1")
     await anna.shows(19)
     await press(remote, "DropCall", 3, {})
-    endpoint.reread = lambda: endpoint.config
-    await reload(endpoint)
+    await press(anna, "FinishWrapup", 3, {})
+    await calls(floor, anna)
+    await press(remote, "MonitorAgent", 17, her, a1="c1", c1="a1", c2="a1 c1")
+    await press(remote, "ForceDrop", 3, {})
+    await anna.shows(19)
+    await answers_at_its_telephone(floor)
+
+
+async def answers_at_its_telephone(floor: Floor) -> None:
+    """The button asks that to pick up by itself, and else the agent does."""
+    bert = floor.pages["6002"]
+    async with floor.office.at_work(DORA, SLOW_REMOTE) as dora:
+        await bert.do("CallInner", destSPType="AGT", destSPIns=DORA)
+        await dora.shows(5)
+        assert dora.buttons() == [42, 10]
+        await dora.do("AnswerCall")
+        await dora.shows(27)
+
+        async def picked_up() -> None:
+            await picks_up(floor)
+            await dora.shows(26)
+
+        await floor.becomes("it is picked up", picked_up, a2="c3", c3="a2")
+        await floor.press(bert, "DropCall", 3, {})
 
 
 async def test_a_page_is_loaded_anew_and_replaced_in_a_call(floor: Floor) -> None:

@@ -125,6 +125,7 @@ async def holds_and_consults(floor: Floor) -> None:
     await press(anna, "ConsultSwap", 12, {}, a1="c1", c1="a1", a2="moh")
     await press(anna, "ConsultSwapBack", 11, {}, **consulting)
     await press(anna, "FinishConsult", 6, {}, **TALK)
+    await floor.tap(anna, "FetchHold", "FetchHoldSucc")  # some pages do so then
     await press(anna, "Consult", 11, HIM, **consulting)
     all_three = {"a1": "a2 c1", "a2": "a1 c1", "c1": "a1 a2"}
     await press(anna, "ConsultConf", 21, {}, **all_three)
@@ -206,6 +207,7 @@ async def transfers(floor: Floor) -> None:
     await anna.shows(6)
     to_bert = {"destType": "AGT", "destIns": "6002", "OrderID": "4711"}
     await press(anna, "OneStepTransfer", 19, to_bert, a2="c1", c1="a2")
+    assert bert.co_infos.items() >= {("OrderID", "4711"), ("ANI", "10086"), ("17", "0")}
     out = {"destType": "OUT", "destIns": "10087"}
     await press(bert, "OneStepTransfer", 3, out, c1="c2", c2="c1")
     await hang_up(floor, "10086")

@@ -61,10 +61,6 @@ class Book:
     refused: list[tuple[str, int, str, str]] = field(default_factory=list)
     """Act, state, `errorCode`, event."""
 
-    def story(self) -> str:
-        """All of it, as it came."""
-        return _HEAD + "".join(row.written() for row in self.rows)
-
     def acts(self) -> str:
         """By command, in the order of their names; what no page does is last. Nothing twice."""
         order = [str(each) for each in CommandName]
