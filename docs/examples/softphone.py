@@ -1,6 +1,7 @@
 """A soft phone in the words of BasicCall's script: an agent logs on, dials, holds and hangs up.
 
-`python softphone.py AGENT DEVICE NUMBER [ws://127.0.0.1:8887/]` (docs/reference/basiccall.md).
+`python softphone.py AGENT DEVICE NUMBER [ws://127.0.0.1:8887/ [SOFTPHONECODE]]`
+(docs/reference/basiccall.md). It stops at the first thing that is refused.
 """
 
 from __future__ import annotations
@@ -40,21 +41,25 @@ class SoftPhone:
             found = frame.get("event") or frame["command"]
             infos, datas = frame["agentInfos"], frame.get("datas", {})
             self._delegator_id = datas.get("delegatorId", self._delegator_id)
-            code = frame["errorCode"] if frame["objectClass"] == "SPResponse" else ""
+            code = frame["errorCode"]
             shown = f"state {infos['agentState']}" if "agentState" in infos else ""
             print(f"{found:20} {code:14} {shown} {frame['errorDesc']}".rstrip())
+            if frame["errorCode"] not in ("", "Succ"):
+                raise SystemExit(1)
             if found == name and state in (None, infos.get("agentState")):
                 return
         raise SystemExit("the endpoint is gone")
 
 
-async def main(agent: str, device: str, number: str, url: str = "ws://127.0.0.1:8887/") -> None:
+async def main(
+    agent: str, device: str, number: str, url: str = "ws://127.0.0.1:8887/", code: str = ""
+) -> None:
     """From log-on to log-off."""
     async with aiohttp.ClientSession() as session, session.ws_connect(url) as socket:
         phone = SoftPhone(socket, agent, device)
         await phone.send("Init", agentName="")
         await phone.until("SettingsNotify")
-        await phone.send("Logon", agentName="", agentWorkMode="0", softPhoneCode="")
+        await phone.send("Logon", agentName="", agentWorkMode="0", softPhoneCode=code)
         await phone.until("WorkModeChange")
         await phone.send("Dial", phoneNum=number)
         await phone.until("StateChange", "6")
