@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -34,6 +34,8 @@ class StoredToken:
     expires_at: datetime | None = None
     spent_at: datetime | None = None
     """When a refresh token was used."""
+    used_at: datetime | None = None
+    """When one of its family was used last, to the minute; none: never, as far as is known."""
 
     def is_over(self, now: datetime) -> bool:
         """Whether it proves nothing any more."""
@@ -48,6 +50,9 @@ class TokenStore(Protocol):
 
     async def put(self, tokens: Iterable[StoredToken]) -> None:
         """Keep these, in place of those of the same hash. All or none."""
+
+    async def used(self, moments: Mapping[str, datetime]) -> None:
+        """When families, by their names, were used last."""
 
     async def remove(self, hashes: Iterable[str]) -> None:
         """Keep these no longer."""

@@ -34,14 +34,13 @@ def list_tokens(config: ConfigFile = None, as_json: Json = False) -> None:
     output = Output(as_json)
     found = answered(output, config, lambda client: client.tokens())
     table = Table(box=None, pad_edge=False)
-    for title in ("token", "whose", "since", "ends", "for"):
+    for title in ("token", "whose", "since", "last used", "ends", "for"):
         table.add_column(title)
     for token in found:
         whose = token.name or f"agent {token.agent}"
         scopes = "everything" if set(token.scopes) == set(SCOPES) else " ".join(token.scopes)
-        table.add_row(
-            token.token, Text(whose), _when(token.created_at), _when(token.expires_at), scopes
-        )
+        moments = (token.created_at, token.used_at, token.expires_at)
+        table.add_row(token.token, Text(whose), *map(_when, moments), scopes)
     hint = Text("To end one: agent-endpoint tokens revoke TOKEN", "dim")
     result = {"ok": True, "tokens": found}
     output.result(result, *([table, hint] if found else ["There are no tokens."]))

@@ -135,4 +135,5 @@ def _facts(token: StoredToken) -> tokens.TokenFacts:
         scopes=[*token.scopes],
         created_at=token.created_at,
         expires_at=token.expires_at,
+        used_at=token.used_at,
     )

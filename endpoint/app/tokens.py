@@ -11,6 +11,7 @@ import hashlib
 import math
 import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from time import monotonic
@@ -119,12 +120,18 @@ class TokenBook:
         self._attempts = PasswordAttempts(settings.attempts_per_minute)
         self._doomed: set[str] = set()
         """Over, and perhaps still in the database."""
+        self._used: dict[str, datetime] = {}
+        """When families were used last, by their names, to the minute."""
+        self._used_since: set[str] = set()
+        """Of these the database does not know it yet."""
         self._watchers: list[Callable[[], None]] = []
         directory.watch(self._directory_changed)
 
     async def load(self) -> None:
         """Read what is kept. Raises StorageError."""
-        self._tokens = _Held(await self._store.all())
+        kept = await self._store.all()
+        self._tokens = _Held(kept)
+        self._used = {each.name: each.used_at for each in kept if each.used_at is not None}
         self._directory_changed()
         await self.forget_over()
 
@@ -139,7 +146,10 @@ class TokenBook:
         found = self._tokens.find(hash_of(token))
         if found is None or found.kind is TokenKind.REFRESH:
             return None
-        return self._identity(found)
+        identity = self._identity(found)
+        if identity is not None:
+            self._is_used(found.name)
+        return identity
 
     def resembles(self, token: str) -> bool:
         """See `Credentials`."""
@@ -155,7 +165,16 @@ class TokenBook:
             return False
         if not identity.credential.startswith(NAME_PREFIX):
             return True
-        return self._tokens.has_family(identity.credential)
+        if not self._tokens.has_family(identity.credential):
+            return False
+        self._is_used(identity.credential)  # a WebSocket that is open uses it all the time
+        return True
+
+    def _is_used(self, name: str) -> None:
+        at = self.now().replace(second=0, microsecond=0)
+        if self._used.get(name) != at:
+            self._used[name] = at
+            self._used_since.add(name)
 
     def _is_as_it_was(self, identity: Identity) -> bool:
         agent = self._directory.agent(identity.agent) if identity.agent is not None else None
@@ -218,6 +237,7 @@ class TokenBook:
             raise TokenRefused("unauthorised", "the refresh token was used before; log in again")
         if self._identity(replace(found, kind=TokenKind.ACCESS)) is None:
             raise TokenRefused("unauthorised", "the agent can't log on any more")
+        self._is_used(found.name)
         spent = replace(found, spent_at=self.now())
         # In memory at once: of two that come together, one is the second.
         self._tokens.put(spent)
@@ -278,6 +298,7 @@ class TokenBook:
         gone = {name: hashes for name in names if (hashes := self._tokens.drop_family(name))}
         for name, hashes in gone.items():
             log.info("token revoked", credential=name)
+            self._used.pop(name, None)
             # Where the database is away it is over all the same, and removed when that is back.
             self._doomed.update(hashes)
         if gone:
@@ -304,7 +325,7 @@ class TokenBook:
             if identity.role is not Role.ADMINISTRATOR and token.agent != identity.agent:
                 continue
             if token.kind is not TokenKind.ACCESS or token.name not in found:
-                found[token.name] = token
+                found[token.name] = replace(token, used_at=self._used.get(token.name))
         return sorted(found.values(), key=lambda token: token.created_at)
 
     async def keep_tidy(self) -> None:
@@ -313,8 +334,27 @@ class TokenBook:
             await asyncio.sleep(_TIDY_S)
             try:
                 await self.forget_over()
+                await self.keep_uses()
             except StorageError as error:
-                log.warning("old tokens can't be removed now", reason=str(error))
+                log.warning("tokens can't be kept up to date now", reason=str(error))
+
+    async def keep_uses(self) -> None:
+        """Keep when tokens were used last: not at each use, but of all together.
+
+        Who is killed has lost a minute of it. Raises StorageError.
+        """
+        names, self._used_since = self._used_since, set()
+        if moments := {name: self._used[name] for name in names if name in self._used}:
+            try:
+                await self._store.used(moments)
+            except BaseException:
+                self._used_since |= names
+                raise
+
+    async def close(self) -> None:
+        """Keep what is only in memory, if the database takes it."""
+        with suppress(StorageError):
+            await self.keep_uses()
 
     async def forget_over(self) -> None:
         """Take those away that are over. Raises StorageError."""
@@ -322,6 +362,8 @@ class TokenBook:
         over = [token for token in self._tokens if token.is_over(now)]
         for each in over:
             self._tokens.drop(each)
+            if not self._tokens.has_family(each.name):
+                self._used.pop(each.name, None)
         self._doomed.update(each.hash for each in over)
         await self._remove_doomed()
 
@@ -337,11 +379,13 @@ class TokenBook:
         refresh = REFRESH_PREFIX + refresh
         ends = now + timedelta(seconds=self._settings.access_s)
         refresh_ends = now + timedelta(seconds=self._settings.refresh_s)
+        used_at = self._used.get(name)
         made = [
-            StoredToken(name, TokenKind.ACCESS, hash_of(access), agent, "", scopes, now, ends),
-            StoredToken(
-                name, TokenKind.REFRESH, hash_of(refresh), agent, "", scopes, now, refresh_ends
-            ),
+            StoredToken(name, kind, hash_of(token), agent, "", scopes, now, until, None, used_at)
+            for kind, token, until in (
+                (TokenKind.ACCESS, access, ends),
+                (TokenKind.REFRESH, refresh, refresh_ends),
+            )
         ]
         await self._keep(made, *spent)
         identity = self._identity(made[0])

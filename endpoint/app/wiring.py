@@ -354,6 +354,7 @@ class Endpoint:
         await self.tokens.load()
         self.directory_book.new_password = self.tokens.revoke_of
         tidying = self.supervision.keep("tokens", self.tokens.keep_tidy)
+        self._stack.push_async_callback(self.tokens.close)
         await self._stack.enter_async_context(running(tidying))
         self.token = api_token(config, self.state)
         check_secrets(config, self.token, await self.extensions.all(), self._origins)

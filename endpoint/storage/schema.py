@@ -451,6 +451,8 @@ class TokenRow(Base):
     expires_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     spent_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     """When a refresh token was used."""
+    used_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    """When one of its family was used last, to the minute."""
 
 
 class WebhookRow(Base):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 
-from sqlalchemy import Delete, delete, select
+from sqlalchemy import Delete, delete, select, update
 
 from endpoint.agents.credentials import StoredToken, TokenKind
 from endpoint.storage.database import Database
@@ -34,6 +35,7 @@ class StoredTokens:
                     row.created_at,
                     row.expires_at,
                     row.spent_at,
+                    row.used_at,
                 )
                 for row in rows
             ]
@@ -44,6 +46,16 @@ class StoredTokens:
         async with self._database.session() as session:
             await session.execute(self._these([token.hash for token in kept]))
             session.add_all(self._row(token) for token in kept)
+
+    async def used(self, moments: Mapping[str, datetime]) -> None:
+        """See `TokenStore`."""
+        async with self._database.session() as session:
+            for name, at in moments.items():
+                await session.execute(
+                    update(TokenRow)
+                    .where(TokenRow.tenant_id == self._database.tenant_id, TokenRow.name == name)
+                    .values(used_at=at)
+                )
 
     async def remove(self, hashes: Iterable[str]) -> None:
         """See `TokenStore`."""
@@ -68,4 +80,5 @@ class StoredTokens:
             created_at=token.created_at,
             expires_at=token.expires_at,
             spent_at=token.spent_at,
+            used_at=token.used_at,
         )

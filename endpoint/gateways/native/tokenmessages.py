@@ -87,6 +87,8 @@ class TokenFacts(Struct, frozen=True):
     created_at: datetime
     expires_at: datetime | None
     """Of an agent's with its refresh token: when it must give the password again."""
+    used_at: datetime | None = None
+    """When it was used last, to the minute, also by a WebSocket that was open; none: never."""
 
 
 class Tokens(Struct, frozen=True):

@@ -218,7 +218,9 @@ async def test_s21_nobody_finds_what_is_others(centre: Centre) -> None:
             centre.calls[device] for device in ("6001", "6002", "6004")
         }
         assert {each.device for each in await max_.devices()} == {"6001", "6002", "6004"}
-        assert {each.agent for each in await ann.tokens()} == {"1001"}
+        own = await ann.tokens()
+        assert {each.agent for each in own} == {"1001"}
+        assert any(each.used_at is not None for each in own)  # by this very request
     assert len(await centre.desk.client.calls()) == len(SEATS)
 
 

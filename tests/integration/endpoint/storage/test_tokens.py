@@ -61,3 +61,16 @@ async def test_a_token_is_its_tenants_alone(database: Database, elsewhere: Datab
     await there.remove([REFRESH.hash])
     assert await here.all() == [REFRESH]
     assert await there.all() == []
+
+
+async def test_when_families_were_used_is_kept_of_all_their_tokens(
+    database: Database, elsewhere: Database
+) -> None:
+    here, there = StoredTokens(database), StoredTokens(elsewhere)
+    access = replace(REFRESH, kind=TokenKind.ACCESS, hash="d" * 64)
+    await here.put([REFRESH, access, PROGRAM])
+    await there.put([REFRESH])
+    await here.used({REFRESH.name: NOW, "tok-9": NOW})
+    found = {each.hash: each.used_at for each in await here.all()}
+    assert found == {REFRESH.hash: NOW, access.hash: NOW, PROGRAM.hash: None}
+    assert await there.all() == [REFRESH]

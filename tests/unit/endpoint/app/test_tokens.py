@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from types import FrameType
@@ -39,6 +39,7 @@ class Kept:
         self.asked = asyncio.Event()
         self.may_put = asyncio.Event()
         self.may_put.set()
+        self.noted = 0
 
     async def all(self) -> Sequence[StoredToken]:
         return [*self.tokens.values()]
@@ -50,6 +51,16 @@ class Kept:
         if self.away:
             raise StorageError("away")
         self.tokens |= {token.hash: token for token in tokens}
+
+    async def used(self, moments: Mapping[str, datetime]) -> None:
+        await asyncio.sleep(0)
+        if self.away:
+            raise StorageError("away")
+        self.noted += 1
+        self.tokens = {
+            key: replace(each, used_at=moments.get(each.name, each.used_at))
+            for key, each in self.tokens.items()
+        }
 
     async def remove(self, hashes: Iterable[str]) -> None:
         await asyncio.sleep(0)
@@ -410,3 +421,44 @@ async def test_who_gets_the_number_of_one_who_was_removed_does_not_get_its_token
     await started.load()
     world.directory.replace(Contents(agents=AGENTS))
     assert await started.identify(issued.access) is None
+
+
+async def test_when_a_token_was_used_last_is_known_to_the_minute(world: World) -> None:
+    issued = await world.book.log_in(ANN, "of-ann", "a")
+    begun = world.now
+
+    def used_at() -> datetime | None:
+        (token,) = world.book.of(INSTALLATION)
+        return token.used_at
+
+    assert used_at() is None
+    world.passes(75)
+    assert await world.book.identify("aea_" + "x" * 43) is None
+    assert used_at() is None
+    for _ in range(100):
+        await world.book.identify(issued.access)
+    assert used_at() == begun + timedelta(seconds=60)
+    assert world.kept.noted == 0
+    for _ in range(2):
+        await world.book.keep_uses()
+    assert world.kept.noted == 1
+
+    world.passes(60)
+    assert world.book.stands(issued.identity)  # by an open WebSocket
+    assert used_at() == begun + timedelta(seconds=120)
+    world.passes(60)
+    renewed = await world.book.refresh(issued.refresh)
+    assert used_at() == begun + timedelta(seconds=180)
+    world.kept.away = True
+    with pytest.raises(StorageError):
+        await world.book.keep_uses()
+    await world.book.close()
+    world.kept.away = False
+    await world.book.close()
+
+    world.book = world.started()
+    await world.book.load()
+    assert used_at() == begun + timedelta(seconds=180)
+    await world.book.revoke(renewed.identity.credential)
+    await world.book.keep_uses()
+    assert world.book.of(INSTALLATION) == []
