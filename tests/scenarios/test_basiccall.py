@@ -221,6 +221,7 @@ async def test_a_conference_of_whom_one_has_left_is_a_call(centre: Centre, anna:
     anna.ask(C.CONSULT_CONF)
     await centre.desk.conference("6001")
     assert await anna.told() == ["ConsultConfSucc", "=22"]
+    assert Page(centre).fold.state is State.CALLOUT_CONF
     customer.hang_up()
     assert await anna.told() == ["ConfOver", "=6"]
 
@@ -451,8 +452,8 @@ async def test_who_comes_later_finds_each_state_as_it_stands(
     assert [await anna.told(), await bert.told()]
     same()
     await centre.desk.conference("6001")
-    await anna.told()
-    assert Page(centre).fold.state is State.CONSULT_CONF
+    assert [await anna.told(), await bert.told()]
+    same()
     await submit(centre, do.ClearCall(A))
     assert [await anna.told(), await bert.told()]
     same()

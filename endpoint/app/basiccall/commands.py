@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from endpoint.agents import session as agents
@@ -42,8 +42,6 @@ class Commands:
     agent: AgentId
     device: DeviceId
     fold: Fold
-    monitored: DeviceId | None = field(default=None, init=False)
-    """Whom it listens to."""
 
     async def carry_out(self, name: C, request: wire.Request) -> Told:
         """Have a command done. Raises CommandRejected."""
@@ -63,8 +61,7 @@ class Commands:
             case wire.Consult(kind, to) | wire.CallInner(kind, to):
                 return await self._call(name, kind, to)
             case wire.MonitorAgent(_, to):
-                self.monitored = self._device_of(to)
-                return await self._submit(name, do.JoinCall(self.device, self.monitored))
+                return await self._submit(name, do.JoinCall(self.device, self._device_of(to)))
             case wire.MonitorControl():
                 return await self._control(request)
             case wire.RefreshAgentList(kind):
@@ -203,8 +200,15 @@ class Commands:
         }
         if name in by_roster:
             return await self._ask(name, by_roster[name])
+        if name is C.CANCEL_PREPARE_MONITOR and self.fold.calls:
+            name = C.FINISH_MONITOR  # its own telephone is being called already
         if name in _OF_THE_PAGE:
             return self.fold.prepare(name)
+        expected = _ONLY_IN.get(name)
+        if expected is not None and self.fold.state not in expected:
+            states = ", ".join(str(int(each)) for each in sorted(expected))
+            why = f"{name} is for who is in state {states}; this is {int(self.fold.state)}"
+            raise rejected("invalid_state", why)
         done: dict[C, Callable[[], Awaitable[Told]]] = {
             C.ANSWER_CALL: self._answer,
             C.HOLD: self._hold,
@@ -235,24 +239,17 @@ class Commands:
         }
         return await self._submit(name, commands[name]())
 
-    def _call_now(self) -> CallId | None:
-        """In which it talks or rings; else the newest."""
-        calls = self.fold.calls
-        return next((each.id for each in reversed(calls) if not each.holds), None) or (
-            calls[-1].id if calls else None
-        )
-
     def _clear(self) -> do.Command:
-        return do.ClearConnection(self.device, self._call_now())
+        return do.ClearConnection(self.device, self.fold.current)
 
     async def _answer(self) -> Told:
-        await self.centre.controller.submit(do.AnswerCall(self.device, self._call_now()))
+        await self.centre.controller.submit(do.AnswerCall(self.device, self.fold.current))
         return self.fold.answered()
 
     async def _hold(self) -> Told:
         if self.fold.state in (State.HOLD, State.INNER_HOLD):
             return self.fold.is_done(C.HOLD, E.HOLD_SUCC)
-        return await self._submit(C.HOLD, do.HoldCall(self.device, self._call_now()))
+        return await self._submit(C.HOLD, do.HoldCall(self.device, self.fold.current))
 
     async def _fetch_hold(self) -> Told:
         """Where the call is back already, as it is after a consultation, that is what was asked."""
@@ -269,7 +266,7 @@ class Commands:
 
     async def _drop_conference(self) -> Told:
         """Who has made it ends it for all; who came in later leaves it."""
-        call = self._call_now()
+        call = self.fold.current
         is_own = self.fold.state in (State.CONSULT_CONF, State.CALLOUT_CONF)
         ends: do.Command = (
             do.ClearCall(self.device, call) if is_own else do.ClearConnection(self.device, call)
@@ -277,16 +274,14 @@ class Commands:
         return await self._submit(C.DROP_CONF, ends)
 
     def _listened_to(self) -> DeviceId:
-        """Beside whom it is; after the page was loaded anew call control knows."""
+        """Beside whom it is."""
         own = self.centre.controller.whereabouts.connections_of(self.device)
         for _, call, connection in own:
             if connection.beside is not None:
                 beside = call.connection_by(connection.beside)
                 if beside is not None and beside.device is not None:
                     return beside.device
-        if self.monitored is None:
-            raise rejected("invalid_state", "there is nobody whom you listen to")
-        return self.monitored
+        raise rejected("invalid_state", "there is nobody whom you listen to")
 
     async def _force_drop(self) -> Told:
         target = self._listened_to()
@@ -333,7 +328,7 @@ class Commands:
 
     async def _with_data(self, data: Mapping[str, str]) -> CallId | None:
         """The call, with what goes with it from now on."""
-        call = self._call_now()
+        call = self.fold.current
         if data:
             command = do.AssociateData(self.device, data, call)
             await self.centre.controller.submit(command)
@@ -343,6 +338,29 @@ class Commands:
         return SPEvent(name, self.fold.agent_infos(), params=params)
 
 
+_DIALS = frozenset({State.DIALING, State.INNER_ALERTING})
+_CONSULTS = frozenset(
+    {
+        *(State.HOLD_CONSULT_RINGING, State.HOLD_CONSULT, State.TALK_CONSULT_HOLD),
+        *(State.HOLD_CALLING, State.HOLD_TALK, State.TALK_HOLD),
+    }
+)
+_LISTENS = frozenset({State.MONITORING, State.INTERVENE_CONF})
+_ONLY_IN: dict[C, frozenset[State]] = {
+    C.CANCEL_DIAL: _DIALS,
+    C.CANCEL_CALL_INNER: _DIALS,
+    C.CANCEL_CONSULT: _CONSULTS,
+    C.FINISH_CONSULT: _CONSULTS,
+    C.CANCEL_WAIT: frozenset({State.IVR_VERIFY}),
+    C.DROP_CONF: frozenset(
+        {State.CONSULT_CONF, State.CALLOUT_CONF, State.SLAVE_CONF, State.INTERVENE_CONF}
+    ),
+    C.FINISH_MONITOR: _LISTENS | {State.MONITOR_SELECT},
+    C.INTERVENE: _LISTENS,
+    C.INTERCEPT: _LISTENS,
+    C.FORCE_DROP: _LISTENS,
+}
+"""Commands that end something: where there is that. They would end something else."""
 _OF_THE_PAGE = frozenset(
     {
         *(C.PREPARE_DIAL, C.CANCEL_PREPARE_DIAL),

@@ -235,7 +235,7 @@ class Connection:
         state = {key: infos[key] for key in ("agentState", "agentWorkMode")}
         await self._answer(C.INIT, datas={"delegatorId": self._delegator_id, **state}, agent=infos)
         notified = self._centre.notified(agent, device) | self._for_other_pages()
-        await self._tell([SPEvent(E.SETTINGS_NOTIFY, infos, params=notified)])
+        await self._tell([SPEvent(E.SETTINGS_NOTIFY, infos, self._call_now(), notified)])
         self._queue = ()
         await self._tell_queue()
 
@@ -362,6 +362,11 @@ class Connection:
         if self._commands is not None:
             return self._commands.fold.agent_infos()
         return {"agentState": str(int(State.INITIAL)), "agentWorkMode": "", **self._infos()}
+
+    def _call_now(self) -> dict[str, str]:
+        """`coInfos` of the call that the agent is in: a page that was loaded anew has forgotten."""
+        fold = None if self._commands is None else self._commands.fold
+        return {} if fold is None or fold.current is None else fold.co_infos(fold.current)
 
     def _for_other_pages(self) -> dict[str, str]:
         """What the page has to hand on to those that send scripts in its name."""

@@ -15,6 +15,7 @@ from endpoint.callcontrol.model import (
     ConnectionState,
     Interaction,
     Participation,
+    StepKind,
 )
 from endpoint.gateways.basiccall.names import State
 from endpoint.legs.base import DeviceId
@@ -174,17 +175,31 @@ def _known(device: DeviceId, call: Call, own: Connection, world: World) -> OwnCa
     monitors = own.beside is not None or own.participation is not Participation.ACTIVE
     talking = [each for each in others if each.is_party]
     is_conference = call.is_established and own.is_party and len(talking) > 1
+    conference = _conference_of(device, call, talking, world) if is_conference else None
     return OwnCall(
         call.id,
         Part.MONITORS if monitors else part_of(device, call.id, call.calling, call.called, world),
         own.state,
         established=call.is_established and own.state is not ConnectionState.ALERTING,
         is_held=call.away is None and any(e.state is ConnectionState.HOLD for e in talking),
-        conference=State.CONSULT_CONF if is_conference else None,
+        conference=conference,
         intervenes=monitors and own.participation is Participation.ACTIVE,
         verifies=call.away is not None,
         transferring=call.transfer is not None,
     )
+
+
+def _conference_of(
+    device: DeviceId, call: Call, others: Sequence[Connection], world: World
+) -> State | None:
+    """As what a conference is shown, to who has made it and to others. None: as a talk."""
+    made = [each for each in call.steps if each.kind is StepKind.CONFERENCE and each.cause is None]
+    if not made:
+        return None
+    if made[-1].by != device:
+        return State.SLAVE_CONF
+    outside = [each for each in others if each.from_outside or not world.is_ours(each.number)]
+    return State.CALLOUT_CONF if len(outside) > 1 else State.CONSULT_CONF
 
 
 def part_of(

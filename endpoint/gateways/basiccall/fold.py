@@ -88,7 +88,8 @@ class Fold:
         self._page: State | None = None
         self._asked: set[C] = set()
         self._was_in_call = bool(self._calls)
-        self._conference = State.CONSULT_CONF
+        calls_out = any(each.part is Part.CALLS_OUT for each in self.calls)
+        self._conference = State.CALLOUT_CONF if calls_out else State.CONSULT_CONF
         self._told = self.state
 
     def __repr__(self) -> str:
@@ -118,6 +119,12 @@ class Fold:
     def calls(self) -> tuple[OwnCall, ...]:
         """The calls that the device is in, oldest first."""
         return tuple(self._calls.values())
+
+    @property
+    def current(self) -> CallId | None:
+        """The call in which the device talks or rings; else the newest."""
+        talking = (each.id for each in reversed(self.calls) if not each.holds)
+        return next(talking, None) or (self.calls[-1].id if self.calls else None)
 
     def agent_infos(self) -> dict[str, str]:
         """`agentInfos`: texts, always all of them."""

@@ -26,6 +26,7 @@ from endpoint.callcontrol.commands import AnswerCall, ClearCall, MakeCall
 from endpoint.callcontrol.model import ConnectionState
 from endpoint.errors import CommandRejected, MediaError
 from endpoint.legs.base import DeviceId
+from endpoint.media.messages import Heard
 from endpoint.rig.fleet import MUSIC_ON_HOLD
 from endpoint.rig.matrix import HearingMatrix, matrix
 from endpoint.rig.walk import Step, WalkSettings, take
@@ -125,19 +126,40 @@ class Floor:
     _read: dict[str, int] = field(default_factory=dict)
 
     async def heard(self, device: str, last_ms: int) -> frozenset[str]:
+        """Whom a device hears."""
+        audio = await self._audio(device, last_ms)
+        if audio is None:
+            return frozenset()
+        samples = np.frombuffer(audio.samples, "<i2")
+        return frozenset(heard(samples, SIGNATURES, sample_rate_hz=audio.sample_rate_hz))
+
+    @asynccontextmanager
+    async def no_gap(self, *devices: str) -> AsyncIterator[None]:
+        """Whatever is done in it: those hear somebody all the time."""
+        clock = asyncio.get_running_loop().time
+        for device in devices:
+            await self._audio(device, 20)  # it begins to listen
+        began = clock()
+        yield
+        last_ms = round(1000 * (clock() - began)) // 20 * 20
+        assert last_ms >= 500, "it was over before anybody could have noticed"
+        for device in devices:
+            audio = await self._audio(device, last_ms)
+            assert audio is not None, device
+            samples = np.frombuffer(audio.samples, "<i2").astype(float)
+            loud = np.sqrt((samples.reshape(last_ms // 20, -1) ** 2).mean(axis=1))
+            assert loud.min() > loud.max() / 2, f"{device}: {loud.round()}"
+
+    async def _audio(self, device: str, last_ms: int) -> Heard | None:
         endpoint = self.carrier if device.startswith("1") else self.office.endpoint
         legs = [
             own.leg
             for _, _, own in endpoint.controller.whereabouts.connections_of(DeviceId(device))
         ]
-        if not legs:
-            return frozenset()
         try:
-            audio = await endpoint.exchange.read_heard(legs[0], last_ms)
+            return await endpoint.exchange.read_heard(legs[0], last_ms) if legs else None
         except MediaError:  # its port is being opened
-            return frozenset()
-        samples = np.frombuffer(audio.samples, "<i2")
-        return frozenset(heard(samples, SIGNATURES, sample_rate_hz=audio.sample_rate_hz))
+            return None
 
     async def hearing(self, last_ms: int) -> HearingMatrix:
         rows = await asyncio.gather(*(self.heard(device, last_ms) for device in HZ))

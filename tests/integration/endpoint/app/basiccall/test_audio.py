@@ -8,12 +8,23 @@ from pathlib import Path
 
 import pytest
 
-from tests.softphone import SoftPhone, soft_phone
+from tests.softphone import SoftPhone
 from tests.unit.endpoint.app.test_dialkeys import by_des
 from tests.virtual_endpoint import have_it_in_this_loop
 
-from .conftest import ANNA, CARL, DORA
-from .floor import MASKED, REMOTE, SLOW_REMOTE, Floor, calls, hang_up, open_floor, picks_up, reload
+from .conftest import CARL, DORA
+from .floor import (
+    MASKED,
+    REMOTE,
+    SLOW_REMOTE,
+    Floor,
+    calls,
+    hang_up,
+    open_floor,
+    picks_up,
+    reload,
+    to_agent,
+)
 
 pytestmark = [pytest.mark.integration, pytest.mark.virtual_time]
 
@@ -155,42 +166,18 @@ async def answers_at_its_telephone(floor: Floor) -> None:
         await floor.press(bert, "DropCall", 3, {})
 
 
-async def test_a_page_is_loaded_anew_and_replaced_in_a_call(floor: Floor) -> None:
-    """And nobody hears anything of it."""
-    anna = floor.pages["6001"]
-    await calls(floor, anna)
-    async with floor.office.page(confirms=True) as second:
-        await second.until("onConfirmReplaceWebSocket")
-        await second.until("onInited")
-        assert second.state == 6
-        await anna.until("onWebSocketReplaced")
-        kept = second.delegator_id
-        await floor.press(second, "Hold", 7, {}, c1="moh")
-    async with floor.office.page(delegator_id=kept) as third:
-        await third.until("onInited")
-        assert third.state == 7
-        await floor.press(third, "FetchHold", 6, {}, a1="c1", c1="a1")
-
-
-async def test_a_lost_socket_is_one_more_way_to_serveruri2_in_a_call(floor: Floor) -> None:
-    """The page's socket breaks, its first address answers no more: it goes on at the second."""
-    anna, listener = floor.pages["6001"], floor.office.endpoint.basiccall
-    await calls(floor, anna)
-    kept, connection = anna.delegator_id, anna.socket._response.connection
-    assert connection is not None
-    assert connection.transport is not None
-    connection.transport.abort()  # a reset: no closing handshake
-    await anna.until("onWSClose")
-    second = f"ws://127.0.0.1:{listener.second_port}/"
-    async with soft_phone(second, ANNA, "6001", delegator_id=kept) as page:
-        assert await page.until("onInited") == kept
-        assert page.state == 6
-        await page.until("onNotifySettings")
-        await floor.press(page, "Hold", 7, {}, c1="moh")
-        await floor.press(page, "FetchHold", 6, {}, a1="c1", c1="a1")
-        async with floor.office.page(confirms=True) as other:
-            await other.until("onConfirmReplaceWebSocket")
-            await page.until("onWebSocketReplaced")
+async def test_a_supervisor_whose_telephone_rings_gives_up(floor: Floor) -> None:
+    """His own is called before he listens; he is still choosing, for all that his page shows."""
+    bert = floor.pages["6002"]
+    await floor.press(bert, "Dial", 6, {"phoneNum": "10087"}, a2="c2", c2="a2")
+    async with floor.office.at_work(CARL, SLOW_REMOTE) as carl:
+        await carl.do("MonitorAgent", **to_agent("6002"))
+        await carl.shows(16)
+        await carl.do("CancelPrepareMonitor")
+        assert (await carl.event("MonitorFailed"))["errorCode"] == "normal"
+        await carl.shows(3)
+        assert ("done", "CancelPrepareMonitor") in carl.heard
+    await floor.press(bert, "DropCall", 3, {})
 
 
 async def test_what_can_not_be_done_is_said_and_the_call_goes_on(floor: Floor) -> None:

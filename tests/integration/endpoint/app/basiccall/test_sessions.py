@@ -7,10 +7,12 @@ import json
 import sys
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import pytest
 
+from endpoint.agents.attempts import Attempts
 from endpoint.app.basiccall import listener
 from endpoint.app.eventsocket import HEARTBEAT_S
 from endpoint.callcontrol.commands import MakeCall
@@ -434,13 +436,27 @@ async def test_nothing_is_done_before_init_and_nothing_at_no_device(office: Offi
         assert (await page.until("onLogonFailed"))[1] == "unknown_agent"
 
 
-async def test_who_sends_nonsense_for_long_is_let_go(office: Office) -> None:
+@pytest.mark.parametrize(
+    "wrong", ["{", {}, {"command": "Dail"}, {"ins": "6002"}, {"delegatorId": "guessed"}]
+)
+async def test_who_sends_nonsense_for_long_is_let_go(office: Office, wrong: Any) -> None:
+    """And comes to nothing more from there for a while, however often it connects anew."""
+    office.endpoint.basiccall._wrong = Attempts(listener.WRONG_FRAMES)
     async with office.page() as page:
         await page.until("onInited")
-        for _ in range(60):
-            await page.socket.send_str("{}")
+        right = {"command": "Leave", "ins": page.ins, "delegatorId": page.delegator_id}
+        frame = wrong if isinstance(wrong, str) else json.dumps(wrong and right | wrong)
+        for _ in range(listener.WRONG_FRAMES):
+            await page.socket.send_str(frame)
         await page.until("onWSClose")
         assert page.close_code == aiohttp.WSCloseCode.POLICY_VIOLATION
+        assert len(page.refusals) == listener.WRONG_FRAMES
+    async with office.page() as page:
+        await page.until("onInited")
+        await page.socket.send_str(frame)
+        await page.until("onWSClose")
+        assert page.close_code == aiohttp.WSCloseCode.POLICY_VIOLATION
+    office.endpoint.basiccall._wrong = Attempts(listener.WRONG_FRAMES)
 
 
 async def test_who_does_not_read_what_it_is_told_is_let_go(

@@ -345,6 +345,14 @@ async def asks_what_can_not_be(floor: Floor) -> None:
     await calls(floor, anna)
     for what in ("Dial", "CallInner", "Monitor"):
         await refused(anna, f"Prepare{what}", "Succ")
+    for command in (
+        *("CancelDial", "CancelCallInner", "CancelConsult", "FinishConsult", "CancelWait"),
+        *("DropConf", "FinishMonitor"),
+    ):
+        await refused(anna, command)
+    for command in ("Intervence", "Intercept", "ForceDrop"):
+        await refused(carl, command)  # he has listened to her before
+    await floor.becomes("nothing of that was done", nothing, **TALK)
     await refused(anna, "Dial", phoneNum="10087")
     await refused(anna, "EncryptDial", phoneNum="10087", encryptMode="2")
     await refused(anna, "CallInner", **HIM)
@@ -352,6 +360,10 @@ async def asks_what_can_not_be(floor: Floor) -> None:
     await anna.shows(6)
     await floor.press(anna, "DropCall", 19, {})
     await floor.press(anna, "FinishWrapup", 3, {})
+
+
+async def nothing() -> None:
+    pass
 
 
 async def goes_home(floor: Floor) -> None:

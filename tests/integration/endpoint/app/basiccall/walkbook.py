@@ -69,7 +69,7 @@ class Book:
             word = row.act.split()[0]
             return order.index(word) if word in order else len(order)
 
-        rows = sorted(self.rows, key=place)
+        rows = sorted((row for row in self.rows if row.told or row.page), key=place)
         return _HEAD + "".join(dict.fromkeys(row.written() for row in rows))
 
     def refusals(self) -> str:
@@ -78,7 +78,8 @@ class Book:
             f"| {_quoted(act)} | {before} {_name(before)} | `{code}` | {event} |\n"
             for act, before, code, event in self.refused
         ]
-        return "| command | in | `errorCode` | event |\n|---|---|---|---|\n" + "".join(lines)
+        head = "| command | in | `errorCode` | event |\n|---|---|---|---|\n"
+        return head + "".join(dict.fromkeys(lines))
 
     def events(self) -> str:
         """Each event that there is, with what has brought it."""
