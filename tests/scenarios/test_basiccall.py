@@ -382,6 +382,21 @@ async def test_a_supervisor_ends_it_for_himself_or_for_all(
     assert await anna.told() == ["DevDisconnected", "=19"]
 
 
+async def test_a_page_that_is_loaded_anew_beside_a_supervisor_is_in_its_own_call(
+    centre: Centre, anna: Page, bert: Page
+) -> None:
+    await talking(centre, anna)
+    bert.ask(C.MONITOR_AGENT)
+    await submit(centre, do.JoinCall(B, A, Participation.ACTIVE))
+    station = await centre.desk.exchange.placed("6002")
+    station.ring()
+    station.answer()
+    assert (await bert.told())[-1] == "=18"
+    assert await anna.told() == []
+    assert Page(centre).fold.state is State.TALK
+    assert Page(centre, BERT).fold.state is State.INTERVENE_CONF
+
+
 async def test_leave_and_back_by_oneself_and_by_a_supervisor(centre: Centre, anna: Page) -> None:
     anna.ask(C.LEAVE)
     await centre.do(SetNotReady("meal"))
@@ -393,6 +408,42 @@ async def test_leave_and_back_by_oneself_and_by_a_supervisor(centre: Centre, ann
     assert await anna.told() == ["MonitorContorled 2", "LeaveSucc", "=23"]
     await centre.do(SetReady(), by="1002")
     assert await anna.told() == ["MonitorContorled 3", "ResumeWorkSucc", "=3"]
+
+
+async def test_what_a_supervisor_wants_for_after_a_call_is_told_once(
+    centre: Centre, anna: Page, bert: Page
+) -> None:
+    """At once where it is to leave; when it has gone where it is to log off."""
+    _, station = await centre.desk.coming_in(called="6002")
+    station.answer()
+    await bert.told()
+    await centre.do(SetNotReady(), BERT, by="1001")
+    assert await bert.told() == ["MonitorContorled 2"]
+    await centre.desk.clear("6002")
+    assert await bert.told() == ["DevDisconnected", "LeaveSucc", "=23"]
+    await centre.do(SetReady(), BERT)
+    _, station = await centre.desk.coming_in(called="6002")
+    station.answer()
+    await bert.told()
+    await centre.do(LogOff(LogOffCause.FORCED), BERT, by="1001")
+    assert await bert.told() == []
+    await centre.desk.clear("6002")
+    assert await bert.told() == ["DevDisconnected", "MonitorContorled 1", "LogoffSucc", "=0"]
+
+
+async def test_a_supervisor_ends_the_wrap_up_by_one_thing(centre: Centre, anna: Page) -> None:
+    for what, control, then in (
+        (SetNotReady(), 2, ["LeaveSucc", "=23"]),
+        (FinishWrapUp(), 4, ["=3"]),
+    ):
+        await talking(centre, anna)
+        await centre.desk.clear("6001")
+        assert (await anna.told())[-1] == "=19"
+        await centre.do(what, by="1002")
+        told = await anna.told()
+        assert told == [f"MonitorContorled {control}", "FinishWrapupSucc", *then]
+        await centre.do(SetReady())
+        await anna.told()
 
 
 async def test_a_work_mode_that_takes_no_calls_is_no_leave(centre: Centre, anna: Page) -> None:

@@ -238,8 +238,9 @@ class Fold:
     def _heed_agent(self, event: agent.AgentEvents) -> Iterator[SPEvent]:
         match event:
             case agent.AgentLoggedOff():
-                self._logged_on = False
                 self._calls.clear()
+                yield from self._left_calls()
+                self._logged_on = False
                 if event.cause is agent.LogOffCause.FORCED:
                     yield self._controlled(Control.LOG_OFF, event)
                 yield self._event(E.LOGOFF_SUCC)
@@ -261,17 +262,20 @@ class Fold:
                 yield from self._is_idle(event)
             case agent.AgentPendingState() if not self._busy:
                 left, self._leaves = self._leaves, not event.ready
-                yield from self._left_or_is_back(event, left)
-            case agent.AgentPendingState():  # it comes when the call is over
-                if event.by is not None:
-                    yield self._controlled(Control.RESUME if event.ready else Control.LEAVE, event)
+                if event.by is not None and self._leaves is not left:
+                    yield self._controlled(_rest(left=self._leaves), event)
+                yield from self._left_or_is_back(left)
+            case agent.AgentPendingState():
+                # It comes when the call is over; told of a log-off, pages let go of the telephone.
+                if event.by is not None and not event.logs_off:
+                    yield self._controlled(_rest(left=not event.ready), event)
             case agent.AgentLoggedOn():
                 pass  # who is told this log has logged on already
 
     def _is_idle(
         self, event: agent.AgentWorkingAfterCall | agent.AgentReady | agent.AgentNotReady
     ) -> Iterator[SPEvent]:
-        left = self._leaves
+        left, was_busy = self._leaves, self._busy
         self._busy = False
         if isinstance(event, agent.AgentWorkingAfterCall):
             self._wraps_up = True
@@ -280,20 +284,21 @@ class Fold:
         was_wrapping, self._wraps_up = self._wraps_up, False
         self._leaves = isinstance(event, agent.AgentNotReady) and not event.wants_calls
         yield from self._left_calls()
+        if event.by is not None and not was_busy:  # else that was told in the call
+            if self._leaves is not left:
+                yield self._controlled(_rest(left=self._leaves), event)
+            elif was_wrapping:
+                yield self._controlled(Control.FINISH_WRAPUP, event)
         if was_wrapping:
             self._asked.discard(C.FINISH_WRAPUP)
-            if event.by is not None:
-                yield self._controlled(Control.FINISH_WRAPUP, event)
             yield self._event(E.FINISH_WRAPUP_SUCC)
-        yield from self._left_or_is_back(event, left)
+        yield from self._left_or_is_back(left)
 
-    def _left_or_is_back(self, event: agent.AgentEvent, left: bool) -> Iterator[SPEvent]:
+    def _left_or_is_back(self, left: bool) -> Iterator[SPEvent]:
         """`left`: whether it had before."""
         if self._leaves is left and C.LEAVE not in self._asked and C.RESUME_WORK not in self._asked:
             return
         self._asked -= {C.LEAVE, C.RESUME_WORK}
-        if event.by is not None and self._leaves is not left:
-            yield self._controlled(Control.LEAVE if self._leaves else Control.RESUME, event)
         yield self._event(E.LEAVE_SUCC if self._leaves else E.RESUME_WORK_SUCC)
 
     def _left_calls(self) -> Iterator[SPEvent]:
@@ -540,6 +545,10 @@ class Fold:
         name, code = _FAILS.get(call.part, E.DIAL_FAILED), str(event.cause or "failed")
         of = self._first() if call.part in OF_CONSULTS else call.id
         return self._event(name, call=of, code=code, text=event.text)
+
+
+def _rest(*, left: bool) -> Control:
+    return Control.LEAVE if left else Control.RESUME
 
 
 _SUCCEEDS = {
