@@ -14,7 +14,7 @@ from typing import Self
 
 import structlog
 
-from endpoint.agents.attempts import Attempts
+from endpoint.agents.attempts import Attempts, Guesses
 from endpoint.agents.directory import Directory
 from endpoint.agents.eventlog import Entry
 from endpoint.agents.events import LogOffCause, OwnerReplaced
@@ -49,6 +49,8 @@ from endpoint.legs.base import DeviceId
 
 log = structlog.get_logger(__name__)
 
+_WRONG_PER_MINUTE = 10
+
 
 @dataclass(frozen=True, slots=True)
 class RosterSettings:
@@ -57,8 +59,6 @@ class RosterSettings:
     after_all_calls: bool = False
     """There is something to write down after each call that was answered; else after a queue's."""
     take_overs_per_minute: int = 10
-    wrong_per_minute: int = 10
-    """Wrong passwords, and wrong `delegator_id`s, of one source for one agent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +106,7 @@ class Roster:
         settings: RosterSettings | None = None,
         left: Sequence[Kept] = (),
         keep: Keeper = once,
+        guesses: Guesses | None = None,
     ) -> None:
         """Set up.
 
@@ -118,6 +119,7 @@ class Roster:
             settings: how agents are kept.
             left: what an earlier run has left.
             keep: keeps alive what follows the controller.
+            guesses: wrong passwords and ids, here and at other ways in.
         """
         self.directory = directory
         """Who there is."""
@@ -127,7 +129,7 @@ class Roster:
         self._is_ours = is_ours
         self._left = left
         self._keep = keep
-        self._wrong = Attempts(self.settings.wrong_per_minute)
+        self._guesses = guesses or Guesses(_WRONG_PER_MINUTE, self._places.now)
         self._taken = Attempts(self.settings.take_overs_per_minute)
         self._unwatch: Callable[[], None] = lambda: None
         self._tasks = asyncio.TaskGroup()
@@ -287,21 +289,21 @@ class Roster:
     async def _check_password(self, wanted: LogOn) -> None:
         if wanted.password is None:
             return
-        now = self._places.now()
-        self._check_attempts(wanted.agent, wanted.source, now)
         if wanted.source:
-            # Before it is known: many at once must not all be tried.
-            self._wrong.count(_guesser(wanted.agent, wanted.source), now)
+            self._check_guesses(wanted.agent, self._guesses.wait_s(wanted.agent, wanted.source))
+            self._guesses.begin(wanted.agent, wanted.source)
         if await self.directory.is_password(wanted.agent, wanted.password):
-            self._wrong.forgive(_guesser(wanted.agent, wanted.source))
+            self._guesses.forgive(wanted.agent, wanted.source)
             return
+        if wanted.source:
+            self._guesses.fail(wanted.source)
         log.warning("log-on refused", agent=wanted.agent, source=wanted.source, reason="password")
         if self.directory.agent(wanted.agent) is None:
             raise LogOnRefused(Refusal.UNKNOWN_AGENT, f"there is no agent {wanted.agent}")
         raise LogOnRefused(Refusal.WRONG_PASSWORD, f"that is not the password of {wanted.agent}")
 
-    def _check_attempts(self, agent: AgentId, source: str, now: float) -> None:
-        if source and self._wrong.wait_s(_guesser(agent, source), now):
+    def _check_guesses(self, agent: AgentId, wait_s: float) -> None:
+        if wait_s:
             why = f"too many wrong ones for {agent} from here; wait a minute"
             raise LogOnRefused(Refusal.TOO_MANY_ATTEMPTS, why)
 
@@ -453,13 +455,13 @@ class Roster:
             self._places.set_timer(place)
 
     def _owned(self, agent: AgentId, delegator_id: str, source: str) -> tuple[Place, Owner]:
-        now = self._places.now()
-        self._check_attempts(agent, source, now)
+        if source:
+            self._check_guesses(agent, self._guesses.wait_with_id_s(agent, source))
         place = self._places.find(agent)
         owner = place.owner if place is not None else None
         if place is None or owner is None or not is_owner(owner, delegator_id):
             if source:
-                self._wrong.count(_guesser(agent, source), now)
+                self._guesses.fail_with_id(agent, source)
             log.warning("client refused", agent=agent, source=source, reason="delegator_id")
             why = f"that is no delegator_id of the session of {agent}: log on, or take it over"
             raise LogOnRefused(Refusal.NOT_OWNER, why)
@@ -472,8 +474,3 @@ class Roster:
         if place is None or place.session is None:
             raise LogOnRefused(Refusal.NOT_LOGGED_ON, f"agent {agent} is not logged on")
         return place
-
-
-def _guesser(agent: AgentId, source: str) -> str:
-    """Whose wrong ones are counted. Of an address alone a whole house would wait for one page."""
-    return f"{agent} {source}"

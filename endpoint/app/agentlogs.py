@@ -11,6 +11,7 @@ from pathlib import Path
 
 import structlog
 
+from endpoint.agents.attempts import Guesses
 from endpoint.agents.directory import Directory
 from endpoint.agents.eventlog import Entry, Line, read
 from endpoint.agents.keeping import Kept, Write
@@ -104,6 +105,7 @@ async def opened_roster(
     is_ours: Callable[[DeviceId], Awaitable[bool]],
     needs_no_registration: Callable[[DeviceId], bool],
     supervision: Supervision,
+    guesses: Guesses,
 ) -> AsyncIterator[tuple[AgentJournal, Roster]]:
     """The roster over its journal in a file, with all that earlier runs have left.
 
@@ -120,6 +122,7 @@ async def opened_roster(
             settings=roster_settings(settings),
             left=await journal.sessions(),
             keep=supervision.keep,
+            guesses=guesses,
         )
         logs.stored = roster.stored
         expire = partial(journal.expire, settings.log_days, controller.clock)

@@ -30,7 +30,10 @@ class TokenSettings(BaseModel):
     notice_s: Seconds = 60
     """So long before a token ends, open WebSockets are told."""
     attempts_per_minute: Count = 10
-    """How many wrong passwords of an agent one address may show, before it must wait."""
+    """How many wrong passwords of an agent one address may show in a minute, before it must wait:
+    to get a token, or to log on. Five times as many of all agents together; and of one agent ten
+    times as many from everywhere.
+    """
 
 
 class JwtSettings(BaseModel):

@@ -18,7 +18,7 @@ from time import monotonic
 
 import structlog
 
-from endpoint.agents.attempts import Attempts
+from endpoint.agents.attempts import Guesses
 from endpoint.agents.credentials import StoredToken, TokenKind, TokenStore
 from endpoint.agents.directory import Directory
 from endpoint.agents.identity import Identity, Kind, Scope, narrowed, of_agent
@@ -28,12 +28,7 @@ from endpoint.errors import EndpointError, StorageError
 
 log = structlog.get_logger(__name__)
 
-WINDOW_S = 60.0
 _TIDY_S = 60.0
-_OF_SOURCE = 5
-"""So many times what one agent may miss, a source may miss altogether."""
-_OF_AGENT = 10
-"""So many times as much may be missed at an agent from everywhere: nobody else locks it out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +105,7 @@ class TokenBook:
         *,
         tenant: str = "default",
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        guesses: Guesses | None = None,
     ) -> None:
         self._store = store
         self._directory = directory
@@ -117,7 +113,7 @@ class TokenBook:
         self._tenant = tenant
         self.now = now
         self._tokens = _Held()
-        self._attempts = PasswordAttempts(settings.attempts_per_minute)
+        self._guesses = guesses or Guesses(settings.attempts_per_minute, monotonic)
         self._doomed: set[str] = set()
         """Over, and perhaps still in the database."""
         self._used: dict[str, datetime] = {}
@@ -210,15 +206,17 @@ class TokenBook:
         self, agent: str, password: str, source: str, scopes: Iterable[str] = ()
     ) -> Issued:
         """An agent's first. Raises TokenRefused, StorageError."""
-        self._attempts.check(agent, source)
-        # Counted before it is known: many at once must not all be tried.
-        self._attempts.count(agent, source)
+        if wait_s := self._guesses.wait_s(agent, source):
+            text = f"too many wrong passwords; wait {math.ceil(wait_s)} s"
+            raise TokenRefused("too_many_attempts", text, wait_s)
+        self._guesses.begin(agent, source)
         is_right = await self._directory.is_password(AgentId(agent), password)
         known = self._directory.agent(AgentId(agent))
         if not is_right or known is None or not known.enabled:
+            self._guesses.fail(source)
             log.warning("token refused", reason="password", source=source)
             raise TokenRefused("unauthorised", "no such agent, or another password")
-        self._attempts.forgive(agent, source)
+        self._guesses.forgive(agent, source)
         whole = of_agent(known, tenant=self._tenant).scopes
         wanted = whole & {Scope(each) for each in scopes} if scopes else whole
         return await self._issue(new_name(), agent, tuple(sorted(wanted)))
@@ -430,40 +428,3 @@ def new_name() -> str:
 def hash_of(token: str) -> str:
     """As it is kept. What holds 256 random bits needs no salt and no slow hash."""
     return hashlib.sha256(token.encode("utf-8", "surrogateescape")).hexdigest()
-
-
-class PasswordAttempts:
-    """Wrong passwords within a minute: of a source for an agent, of a source, for an agent."""
-
-    def __init__(self, most: int, clock: Callable[[], float] = monotonic) -> None:
-        self._clock = clock
-        self._of_both = Attempts(most, WINDOW_S)
-        self._of_source = Attempts(most * _OF_SOURCE, WINDOW_S)
-        self._of_agent = Attempts(most * _OF_AGENT, WINDOW_S)
-
-    def check(self, agent: str, source: str) -> None:
-        """Raises TokenRefused for who must wait."""
-        now = self._clock()
-        if wait_s := max(each.wait_s(who, now) for each, who in self._counted(agent, source)):
-            text = f"too many wrong passwords; wait {math.ceil(wait_s)} s"
-            raise TokenRefused("too_many_attempts", text, wait_s)
-
-    def count(self, agent: str, source: str) -> None:
-        """One more."""
-        now = self._clock()
-        for each, who in self._counted(agent, source):
-            each.count(who, now)
-
-    def forgive(self, agent: str, source: str) -> None:
-        """That one was right."""
-        for each, who in self._counted(agent, source):
-            each.forgive(who)
-
-    def _counted(self, agent: str, source: str) -> list[tuple[Attempts, str]]:
-        # A hash: whatever length somebody sends as an agent, it takes as much room.
-        agent = hash_of(agent)
-        return [
-            (self._of_both, f"{agent} {source}"),
-            (self._of_source, source),
-            (self._of_agent, agent),
-        ]

@@ -20,6 +20,7 @@ from typing import Any, Self
 
 import structlog
 
+from endpoint.agents.attempts import Guesses
 from endpoint.agents.callback import KeptCallBack
 from endpoint.agents.identity import LateOccupants
 from endpoint.agents.permissions import WithRoles
@@ -348,8 +349,14 @@ class Endpoint:
             recording_settings(config.recordings, self.state.recordings),
             config.recordings.keep_days,
         )
+        most, clock = config.tokens.attempts_per_minute, asyncio.get_running_loop().time
+        self._guesses = Guesses(most, clock)
         self.tokens = TokenBook(
-            StoredTokens(database), self.directory_book.in_use, config.tokens, tenant=tenant
+            StoredTokens(database),
+            self.directory_book.in_use,
+            config.tokens,
+            tenant=tenant,
+            guesses=self._guesses,
         )
         await self.tokens.load()
         self.directory_book.new_password = self.tokens.revoke_of
@@ -544,6 +551,7 @@ class Endpoint:
                 is_ours=partial(self.is_seat, directory),
                 needs_no_registration=self._needs_no_registration,
                 supervision=self.supervision,
+                guesses=self._guesses,
             )
         )
         self.occupants.known = self.roster

@@ -43,6 +43,7 @@ log = structlog.get_logger(__name__)
 Send = Callable[[str], Awaitable[None]]
 
 
+_NOT_PROVEN = (Refusal.UNKNOWN_AGENT, Refusal.WRONG_PASSWORD)
 _OF_THE_PAGE_ITSELF = (C.CHECK_WEB_SOCKET, C.INIT, C.LOGON, C.WS_HELLO, C.SET_FUNCTION_SWITCH)
 
 
@@ -310,21 +311,27 @@ class Connection:
                 why = "say softPhoneCode, the agent's password, or connect with ?token=… of its own"
                 raise LogOnRefused(Refusal.WRONG_PASSWORD, why)
         custom = self._custom if request.custom == wire.CustomInit() else request.custom
-        return await self._centre.roster.log_on(
-            LogOn(
-                agent=agent,
-                device=DeviceId(self._ins),
-                password=password,
-                mode=request.mode,
-                ready=True,
-                skills=custom.skills,
-                wrap_up_s=custom.wrap_up_s,
-                take_over=True,
-                liveness=self._liveness,
-                delegator_id=self._delegator_id,
-                source=self._source,
-            )
+        wanted = LogOn(
+            agent=agent,
+            device=DeviceId(self._ins),
+            password=password,
+            mode=request.mode,
+            ready=True,
+            skills=custom.skills,
+            wrap_up_s=custom.wrap_up_s,
+            take_over=True,
+            liveness=self._liveness,
+            delegator_id=self._delegator_id,
+            source=self._source,
         )
+        try:
+            return await self._centre.roster.log_on(wanted)
+        except LogOnRefused as refused:
+            if password is None or refused.reason not in _NOT_PROVEN:
+                raise
+            # Who has proven nothing is not told who there is.
+            why = "no such agent, or another password"
+            raise LogOnRefused(Refusal.WRONG_PASSWORD, why) from None
 
     @property
     def _liveness(self) -> Liveness:
@@ -374,7 +381,7 @@ class Connection:
 
     def _state_lasts(self) -> str:
         """How long the agent has been what it is, for a person."""
-        session = self._centre.roster.session(self._agent) if self._agent else None
+        session = None if self._commands is None else self._session()
         if session is None:
             return "00:00:00"
         seconds = int(asyncio.get_running_loop().time() - session.since)

@@ -11,12 +11,13 @@ from types import FrameType
 
 import pytest
 
+from endpoint.agents.attempts import Guesses
 from endpoint.agents.credentials import StoredToken
 from endpoint.agents.directory import Contents, DirectoryInUse, KnownPasswords
 from endpoint.agents.identity import INSTALLATION, OF_ROLE, Kind, Scope, narrowed
 from endpoint.agents.model import Agent, AgentId, Role
 from endpoint.app.credentialsettings import TokenSettings
-from endpoint.app.tokens import WINDOW_S, PasswordAttempts, TokenBook, TokenRefused, hash_of
+from endpoint.app.tokens import TokenBook, TokenRefused, hash_of
 from endpoint.errors import StorageError
 
 pytestmark = pytest.mark.unit
@@ -28,6 +29,9 @@ AGENTS = (
     Agent(GONE, enabled=False),
 )
 PASSWORDS = {ANN: "of-ann", MAX: "of-max", GONE: "of-gone"}
+
+
+WINDOW_S = 60.0
 
 
 class Kept:
@@ -151,19 +155,32 @@ async def test_many_guesses_at_once_are_not_all_tried(world: World) -> None:
 
 def test_a_source_may_not_try_all_agents_nor_all_sources_one() -> None:
     now = 0.0
-    attempts = PasswordAttempts(2, clock=lambda: now)
-    attempts.check("1001", "192.0.2.66")
+    guesses = Guesses(2, clock=lambda: now)
+
+    def guess(agent: str, source: str) -> None:
+        assert guesses.wait_s(agent, source) == 0
+        guesses.begin(agent, source)
+        guesses.fail(source)
+
     for number in range(10):
-        attempts.count(str(number), "192.0.2.66")
-    with pytest.raises(TokenRefused):
-        attempts.check("another", "192.0.2.66")
+        guess(str(number), "192.0.2.66")
+    assert guesses.wait_s("another", "192.0.2.66") == WINDOW_S
     for number in range(20):
-        attempts.count("1001", f"198.51.100.{number}")
-    with pytest.raises(TokenRefused):
-        attempts.check("1001", "203.0.113.1")
+        guess("1001", f"198.51.100.{number}")
+    assert guesses.wait_s("1001", "203.0.113.1") == WINDOW_S
     now = WINDOW_S
-    attempts.check("1001", "203.0.113.1")
-    attempts.check("another", "192.0.2.66")
+    assert guesses.wait_s("1001", "203.0.113.1") == 0
+    assert guesses.wait_s("another", "192.0.2.66") == 0
+
+
+def test_a_house_that_comes_to_work_at_once_guesses_nothing() -> None:
+    guesses = Guesses(2, clock=lambda: 0.0)
+    for number in range(100):
+        assert guesses.wait_s(str(number), "192.0.2.66") == 0
+        guesses.begin(str(number), "192.0.2.66")
+    for number in range(100):
+        guesses.forgive(str(number), "192.0.2.66")
+    assert guesses.wait_s("1001", "192.0.2.66") == 0
 
 
 async def test_right_passwords_count_for_nothing(world: World) -> None:
