@@ -23,7 +23,7 @@ ALONE := $(addprefix tests/integration/, test_matrix.py test_left_routes.py \
 	endpoint/media/test_recorder.py) tests/interop/test_bench.py
 # A browser takes some of every core whenever it likes: no more of them than cores, and beside nothing
 # that is judged to milliseconds.
-BROWSERS := $(addprefix tests/interop/, test_page.py test_chromium.py test_chromium_media.py)
+BROWSERS := $(addprefix tests/interop/, test_page.py test_example_page.py test_chromium.py test_chromium_media.py)
 # What needs scripts that are not ours to have.
 VENDOR := tests/interop/vendor
 # All others side by side. Most of their time they wait for audio, so there may be more of them than cores.
