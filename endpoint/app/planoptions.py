@@ -36,7 +36,11 @@ class RuleOptions:
     incoming: Annotated[bool | None, typer.Option("--in", help="For calls of trunks.")] = None
     position: Annotated[int | None, typer.Option(help="Lower ones are looked at first.")] = None
     callers: Annotated[
-        Texts, typer.Option("--caller", help="Pattern of who may; may be repeated.")
+        Texts,
+        typer.Option(
+            "--caller",
+            help="Pattern of who may, as 60*, or of agents, as agent:20*; may be repeated.",
+        ),
     ] = None
     hours: Annotated[
         str | None, typer.Option("--hours", help="As mon-fri 08:00-18:00, sat+hol 09:00-12:00.")

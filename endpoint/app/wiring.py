@@ -292,7 +292,10 @@ class Endpoint:
         accounts = outside_accounts(config, self.state.installation())
         trunks = outside_trunks(config, self.state.installation())
         self.plan = PlanInUse(
-            dial_plan(config, trunks), self._clock, lambda device: self.exchange.has_account(device)
+            dial_plan(config, trunks),
+            self._clock,
+            lambda device: self.exchange.has_account(device),
+            self._agent_at,
         )
         headroom = Headroom()
         traces = await self._make_server(headroom)

@@ -73,6 +73,10 @@ class Line:
     """What it becomes, whatever it was."""
 
 
+AGENT = "agent:"
+"""Before the pattern of an agent's number, among the callers of a rule."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
     """One rule of the database."""
@@ -86,7 +90,10 @@ class Rule:
     position: int = 100
     """Lower ones are looked at first."""
     callers: tuple[str, ...] = ()
-    """Patterns of who dials, or of who calls by a trunk; empty: anybody."""
+    """Patterns of who dials, or of who calls by a trunk; empty: anybody.
+
+    With `AGENT` before it, of the numbers of agents that work where is dialled.
+    """
     trunks: tuple[str, ...] = ()
     """By which trunks a call comes; empty: by any. For `IN`."""
     hours: str = ""
@@ -197,6 +204,8 @@ class Dial:
     """The extension of ours that the number means."""
     by_account: bool = False
     """Who dials has an account at an outside server."""
+    agent: str = ""
+    """The agent that works there; empty: nobody does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,8 +316,9 @@ class DialPlan:
 
     def _by_rules(self, number: str, dial: Dial, trace: Trace) -> Decision | None:
         for rule in self._out:
-            against = _stands_against(rule, number, dial.caller, dial.now)
-            if not _looked_at(trace, rule, against, number, dial.caller):
+            against = _stands_against(rule, number, dial.caller, dial.now, dial.agent)
+            caller = f"{dial.caller} ({AGENT}{dial.agent})" if dial.agent else dial.caller
+            if not _looked_at(trace, rule, against, number, caller):
                 continue
             name = f"rule {rule.name}"
             match rule.action:
@@ -428,12 +438,21 @@ class PlanInUse:
         plan: DialPlan,
         clock: Callable[[], datetime],
         has_account: Callable[[DeviceId], bool] = lambda _: False,
+        agent_at: Callable[[DeviceId], str] = lambda _: "",
     ) -> None:
-        """Set up; `has_account` says whether a device has one at an outside server."""
+        """Set up.
+
+        Args:
+            plan: to begin with.
+            clock: the time.
+            has_account: whether a device has one at an outside server.
+            agent_at: who works there; empty: nobody.
+        """
         self.plan = plan
         """Set to another one, it counts from the next number on."""
         self._clock = clock
         self._has_account = has_account
+        self._agent_at = agent_at
 
     def decide(
         self,
@@ -445,10 +464,18 @@ class PlanInUse:
         at: datetime | None = None,
         trace: Trace = None,
     ) -> Decision:
-        """See `DialPlan.decide`; `at` is another time than now."""
+        """See `DialPlan.decide`; `at` is another time than now.
+
+        The caller may be an agent, as rules name it, wherever that works.
+        """
         by_account = self._has_account(caller)
-        now = at or self._clock()
-        return self.plan.decide(Dial(number, caller, now, digits, device, by_account), trace)
+        now, agent = at or self._clock(), self._agent_of(caller)
+        dial = Dial(number, caller, now, digits, device, by_account, agent)
+        return self.plan.decide(dial, trace)
+
+    def _agent_of(self, caller: DeviceId) -> str:
+        named = caller.removeprefix(AGENT)
+        return named if named != caller else self._agent_at(caller)
 
     def decide_incoming(
         self,
@@ -483,7 +510,8 @@ class PlanInUse:
         self, number: str, calling: DeviceId, *, by_account: bool = False
     ) -> Ways | NumberRefused:
         """See `Numbering`."""
-        dial = Dial(number, calling, self._clock(), by_account=by_account)
+        agent = self._agent_of(calling)
+        dial = Dial(number, calling, self._clock(), by_account=by_account, agent=agent)
         return self.plan.decide(dial).ways
 
     def incoming(self, trunk: str, number: str, calling: str) -> DeviceId | NumberRefused:
@@ -513,14 +541,21 @@ class _Against(StrEnum):
     TRUNK = "it is not for trunk {trunk}"
 
 
-def _stands_against(rule: Rule, number: str, caller: str, now: datetime) -> _Against | None:
+def _stands_against(
+    rule: Rule, number: str, caller: str, now: datetime, agent: str = ""
+) -> _Against | None:
     if not matches(number, rule.pattern):
         return _Against.PATTERN
-    if rule.callers and not any(matches(caller, pattern) for pattern in rule.callers):
+    if rule.callers and not any(_is_meant(caller, agent, each) for each in rule.callers):
         return _Against.CALLER
     if rule.hours and not parse_hours(rule.hours, rule.time_zone, rule.holidays).are_open(now):
         return _Against.HOURS
     return None
+
+
+def _is_meant(caller: str, agent: str, pattern: str) -> bool:
+    named = pattern.removeprefix(AGENT)
+    return matches(caller, pattern) if named == pattern else bool(agent) and matches(agent, named)
 
 
 def _looked_at(

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-from endpoint.callcontrol.dialplan import Action, Direction, Rule
+from endpoint.callcontrol.dialplan import AGENT, Action, Direction, Rule
 from endpoint.callcontrol.hours import checked_date, checked_zone, parse_hours
 from endpoint.legs.base import Cause
 from endpoint.legs.numbering import Pattern, matches
@@ -73,7 +73,11 @@ def _of_any(rule: Rule) -> Iterator[Mistake]:
         yield Mistake("name", f"found {rule.name!r}, expected 1 to 64 characters, no /")
     yield from _checked("pattern", Pattern, rule.pattern)
     for index, caller in enumerate(rule.callers):
-        yield from _checked(f"callers[{index}]", Pattern, caller)
+        named = caller.removeprefix(AGENT)
+        yield from _checked(f"callers[{index}]", Pattern, named)
+        if named != caller and rule.direction is Direction.IN:
+            expected = "expected a number that calls, or its beginning and *: agents only dial"
+            yield Mistake(f"callers[{index}]", f"found {caller!r}, {expected}")
     if not -1_000_000 <= rule.position <= 1_000_000:
         yield Mistake("position", f"found {rule.position}, expected -1000000 to 1000000")
 

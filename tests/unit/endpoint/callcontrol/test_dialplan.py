@@ -154,6 +154,22 @@ def test_a_rule_is_for_those_who_are_named() -> None:
     assert decide(of, "0033123", "6001").kind is Kind.TRUNK
 
 
+def test_a_rule_is_for_agents_wherever_they_work() -> None:
+    of = plan(rule("00*", Action.REFUSE, callers=("agent:20*", "7001")))
+    at = {"6001": "2001", "6002": "1001"}
+    in_use = PlanInUse(of, lambda: NOON, agent_at=lambda device: at.get(device, ""))
+
+    def dials(caller: str) -> bool:
+        return in_use.decide("0033123", DeviceId(caller)).is_refused
+
+    assert [dials(each) for each in ("6001", "6002", "6003", "7001")] == [True, False, False, True]
+    assert isinstance(in_use.outgoing("0033123", DeviceId("6001")), NumberRefused)
+    assert [dials(each) for each in ("agent:2001", "agent:1001")] == [True, False]
+    trace: list[Considered] = []
+    in_use.decide("0033123", DeviceId("6002"), trace=trace)
+    assert "6002 (agent:1001) is none of its callers (agent:20*, 7001)" in str(trace)
+
+
 def test_a_rule_counts_at_its_hours() -> None:
     of = plan(rule("0*", Action.REFUSE, hours="mon-fri 18:00-08:00", time_zone="Europe/Berlin"))
     assert decide(of, "030").kind is Kind.TRUNK

@@ -29,6 +29,7 @@ def fields(**facts: Any) -> list[str]:
     [
         {},
         {"shown": "+49301", "premium": True, "callers": ("60*", "_70XX")},
+        {"callers": ("agent:1001", "agent:20*", "agent:_20XX")},
         {"lines": (Line("second", 1, "+49"), Line("first", to="112"))},
         {"hours": "mon-fri 08:00-18:00", "time_zone": "Europe/Berlin", "holidays": ("12-25",)},
         {"action": Action.REFUSE, "lines": (), "cause": Cause.BUSY, "text": "Not now."},
@@ -53,6 +54,8 @@ def test_what_is_whole(facts: dict[str, Any]) -> None:
         ({"name": "a\nb"}, ["name"]),
         ({"name": "a" * 65}, ["name"]),
         ({"pattern": "_1.2", "callers": ("60*", "6 0")}, ["pattern", "callers[1]"]),
+        ({"callers": ("agent:", "agent:2 0")}, ["callers[0]", "callers[1]"]),
+        ({**IN, "callers": ("agent:1001",)}, ["callers[0]"]),
         ({"position": 10**7}, ["position"]),
         ({"hours": "noon", "time_zone": "Mars"}, ["hours", "time_zone"]),
         ({"hours": "mon", "holidays": ("12-25", "25.12.")}, ["holidays[1]"]),

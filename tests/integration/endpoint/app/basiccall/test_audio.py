@@ -6,13 +6,14 @@ import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from tests.softphone import SoftPhone
 from tests.unit.endpoint.app.test_dialkeys import by_des
 from tests.virtual_endpoint import have_it_in_this_loop
 
-from .conftest import CARL, DORA
+from .conftest import ANNA, CARL, DORA
 from .floor import (
     MASKED,
     REMOTE,
@@ -164,6 +165,29 @@ async def answers_at_its_telephone(floor: Floor) -> None:
 
         await floor.becomes("it is picked up", picked_up, a2="c3", c3="a2")
         await floor.press(bert, "DropCall", 3, {})
+
+
+async def test_an_agent_dials_what_it_may_wherever_it_works(floor: Floor) -> None:
+    """Its call rights are rules of the dial plan: for the agent, not for the telephone."""
+    anna, bert, _ = floor.pages.values()
+    endpoint = floor.office.endpoint
+    rule = {"name": "local", "pattern": "1*", "action": "refuse", "text": "Local calls only."}
+    async with aiohttp.ClientSession(endpoint.running.plain_url) as http:
+        bearer = {"Authorization": f"Bearer {endpoint.token}"}
+        wanted = rule | {"callers": [f"agent:{ANNA}"]}
+        async with http.post("/api/v1/plan/rules", json=wanted, headers=bearer) as answer:
+            assert answer.status == 201, await answer.text()
+    await anna.do("Dial", phoneNum="10087")
+    failed = await anna.event("DialFailed")
+    assert failed["errorCode"] == "number_refused"
+    assert failed["errorDesc"].endswith("Local calls only.")
+    await floor.press(bert, "Dial", 6, {"phoneNum": "10087"}, a2="c2", c2="a2")
+    await floor.press(bert, "DropCall", 3, {})
+    await bert.do("Logoff")
+    await bert.until("onLogoffSucc")
+    async with floor.office.at_work(ANNA, "6002") as moved:
+        await moved.do("Dial", phoneNum="10087")
+        await moved.event("DialFailed")
 
 
 async def test_a_supervisor_whose_telephone_rings_gives_up(floor: Floor) -> None:
