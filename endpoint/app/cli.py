@@ -28,7 +28,7 @@ from endpoint.app.context import ConfigFile
 from endpoint.app.databasecommands import db_app
 from endpoint.app.directorycommands import modes_app, reasons_app, skills_app
 from endpoint.app.exitcodes import ExitCode
-from endpoint.app.garbage import GarbageRounds
+from endpoint.app.garbage import GarbageRounds, set_aside
 from endpoint.app.headroom import raise_descriptor_limit
 from endpoint.app.interfacecommands import api_app
 from endpoint.app.ivrcommands import ivr_app
@@ -127,6 +127,7 @@ def serve(config: ConfigFile = None, as_json: Json = False) -> None:
 async def _serve(loaded: Loaded, output: Output) -> None:
     from endpoint.app.wiring import Endpoint
 
+    set_aside()  # what was imported: its part of a first look would hold up who has just come
     stop = asyncio.Event()
     hurry = asyncio.Event()
 

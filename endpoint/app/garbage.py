@@ -28,6 +28,12 @@ LOOKS_IF_BUSY: Final = 100
 """After so many it is at any time: at five calls a second, each quarter of an hour."""
 
 
+def set_aside() -> None:
+    """Look through all that there is, before anybody waits for it; it is in no later look."""
+    gc.collect()
+    gc.freeze()
+
+
 class GarbageRounds:
     """`with GarbageRounds(is_busy)`, in the running loop; at most one in a process.
 
@@ -44,7 +50,8 @@ class GarbageRounds:
     def __enter__(self) -> Self:
         gc.callbacks.append(self._looked)
         gc.set_threshold(*NEW_AT_ONCE)
-        self._look_through_all()
+        gc.collect()
+        self._looks = 0
         self._wait()
         return self
 

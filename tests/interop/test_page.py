@@ -318,6 +318,10 @@ async def test_the_page_calls_and_hangs_up(
     desk: Desk, page: EndpointPage, customer: Baresip
 ) -> None:
     assert await page.run("document.getElementById('dial-device').value") == AGENT
+    offered = "[...document.getElementById('{}').options].map(one => one.value).join()"
+    telephones = ",".join([AGENT, COLLEAGUE, CUSTOMER])
+    assert await page.run(offered.format("dial-device")) == f"{telephones},{IVR}"
+    assert await page.run(offered.format("phone-device")) == telephones
     await page.dial(AGENT, CUSTOMER)
     await customer.ringing()
     await customer.accept()

@@ -390,12 +390,15 @@ function drawDevices() {
   } else {
     $("devices").replaceChildren(make("li", {}, make("small", { textContent: "None yet. agent-endpoint extension add 6001 --generate" })));
   }
-  const known = devices.filter((device) => device.reachable || (phone.on && device.device === phone.device));
+  // An IVR can call, but is nobody's telephone, and not the one that is meant unless it is said.
+  const isIvr = (device) => device.kinds.join() === "ivr";
+  const telephones = devices.filter((device) => !isIvr(device));
+  const known = [...telephones, ...devices.filter(isIvr)].filter((device) => device.reachable || (phone.on && device.device === phone.device));
   offer($("dial-device"), known, "none is there");
-  offer($("phone-device"), devices, "no device");
-  agents.offer(devices);
+  offer($("phone-device"), telephones, "no device");
+  agents.offer(telephones);
   drawDial();
-  $("phone-use").disabled = devices.length === 0;
+  $("phone-use").disabled = telephones.length === 0;
 }
 
 /** Who is chosen stays so while it is busy: a redial must not come from somebody else. */

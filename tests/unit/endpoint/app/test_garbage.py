@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from endpoint.app.garbage import LOOKS_IF_BUSY, LOOKS_IF_QUIET, GarbageRounds
+from endpoint.app.garbage import LOOKS_IF_BUSY, LOOKS_IF_QUIET, GarbageRounds, set_aside
 
 pytestmark = pytest.mark.unit
 
@@ -41,6 +41,18 @@ async def test_what_has_outlived_a_look_is_in_no_other_one() -> None:
         assert any(each is thing for each in gc.get_objects())
         gc.collect()
         assert not any(each is thing for each in gc.get_objects())
+
+
+async def test_what_was_set_aside_before_is_not_looked_through_at_the_start() -> None:
+    thing = Thing()
+    set_aside()
+    thing.itself = thing
+    left = weakref.ref(thing)
+    del thing
+    with GarbageRounds(lambda: False):
+        assert left() is not None
+    gc.collect()
+    assert left() is None
 
 
 async def test_a_ring_among_what_is_new_is_found_by_any_look() -> None:
