@@ -166,6 +166,8 @@ async def a_day_at_the_page(place: Path, script: str, beside: Mapping[str, str])
             await pages[-1].until("document.body.dataset.ready === 'yes'")
             assert await tab.text("#script") == script
         await _works(floor, *pages)
+        async with Tab(browser, address) as tab:
+            await _takes_over(Page(tab, floor), pages[-1])
 
 
 async def _works(floor: Floor, anna: Page, bert: Page, carl: Page) -> None:
@@ -259,3 +261,19 @@ async def _works(floor: Floor, anna: Page, bert: Page, carl: Page) -> None:
     await carl.choose("Bert", "Log off")
     await bert.shows(1)
     assert await bert.buttons() == {1, 36}
+
+
+async def _takes_over(second: Page, first: Page) -> None:
+    """Another page of the same agent asks, takes over, and is back when its connection was lost."""
+    await second.until("document.body.dataset.ready === 'yes'")
+    await second.tab.run("document.getElementById('connect').click()")
+    await second.choose("", "Replace")
+    await second.shows(3)
+    await first.tab.shows("#tip", "taken over")
+    assert await first.buttons() == set()
+    await second.tab.run("phone.ws.close()")
+    await second.until("document.getElementById('link').dataset.link === 'lost'")
+    assert await second.buttons() == set()
+    await second.until("document.getElementById('link').dataset.link === 'live'")
+    await second.press(2)
+    await second.shows(1)

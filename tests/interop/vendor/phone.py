@@ -42,8 +42,9 @@ def scripts_of(named: str) -> dict[str, str]:
 
 def as_plain_script(module: str) -> str:
     """A module's text without its imports and exports: what it declares is global then."""
-    without = re.sub(r"^import\s.*?(?:from\s*)?['\"][^'\"]+['\"];?\s*$", "", module, flags=re.M)
+    without = re.sub(r"^import\b[^;'\"]*['\"][^'\"]+['\"];?", "", module, flags=re.M)
     without = re.sub(r"^export\s+default\s+\w+;?\s*$", "", without, flags=re.M)
+    without = re.sub(r"^export\s*\{[^}]*\};?", "", without, flags=re.M)
     return re.sub(r"^export\s+(?=var|let|const|function|class)", "", without, flags=re.M)
 
 
