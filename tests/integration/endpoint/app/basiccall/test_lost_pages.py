@@ -102,6 +102,34 @@ async def test_another_page_takes_over_in_a_call(floor: Floor) -> None:
         assert [name for name, _ in anna.heard].count("onWebSocketReplaced") == 1
 
 
+async def test_two_pages_that_take_over_at_once_are_one_in_the_end(floor: Floor) -> None:
+    anna = floor.pages["6001"]
+    await calls(floor, anna)
+    async with (
+        floor.office.page(confirms=False) as left,
+        floor.office.page(confirms=False) as right,
+    ):
+        pages = anna, left, right
+        for page in (left, right):
+            await page.until("onConfirmReplaceWebSocket")
+        for _ in range(5):
+            await asyncio.gather(left.init(), right.init())
+        for page in pages:
+            await page.send("WSHello", helloInfo="", time="")
+            await page.until("onWSHello")
+        before = [len(page.answers) for page in pages]
+        for page, count in zip(pages, before, strict=True):
+            await page.do("RefreshAgentList", agentListType="AGENTLISTTYPE_CONSULT")
+            await page.answered(count)
+        codes = sorted(page.answers[-1][1] for page in pages)
+        assert codes == ["DelegatorIdNoMatch", "DelegatorIdNoMatch", "Succ"]
+        (owner,) = [page for page in pages if page.answers[-1][1] == "Succ"]
+        for page in pages:
+            replaced = [name for name, _ in page.heard].count("onWebSocketReplaced")
+            assert replaced == [name for name, _ in page.heard].count("onInited") - (page is owner)
+        await floor.press(owner, "Hold", 7, {}, c1="moh")
+
+
 async def test_what_happens_while_a_page_is_gone_is_so_when_it_is_back(floor: Floor) -> None:
     anna = floor.pages["6001"]
     await calls(floor, anna)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from endpoint.callcontrol.commands import GenerateDigits
-from endpoint.gateways.basiccall.names import CommandName, NotBuilt
+from endpoint.gateways.basiccall.names import CommandName, Control, NotBuilt
 from endpoint.legs.base import DeviceId
 from tests.unit.endpoint.app.test_dialkeys import by_des
 from tests.virtual_endpoint import have_it_in_this_loop
@@ -317,7 +317,7 @@ async def is_offered_who_waits(floor: Floor) -> None:
 
 async def asks_what_can_not_be(floor: Floor) -> None:
     """Every command that needs something which is not so; and those that there is nothing for."""
-    anna, _, carl = floor.pages.values()
+    anna, bert, carl = floor.pages.values()
     refused = floor.refused
     for command in NotBuilt:
         why, event = await refused(anna, command)
@@ -352,6 +352,10 @@ async def asks_what_can_not_be(floor: Floor) -> None:
         await refused(anna, command)
     for command in ("Intervence", "Intercept", "ForceDrop"):
         await refused(carl, command)  # he has listened to her before
+    await refused(bert, "MonitorAgent", **HER)  # he supervises nobody
+    for control in Control:
+        extra = {"controlType": control, "extraControlParam": "0"}
+        await refused(bert, "MonitorControl", **extra, **HER)
     await floor.becomes("nothing of that was done", nothing, **TALK)
     await refused(anna, "Dial", phoneNum="10087")
     await refused(anna, "EncryptDial", phoneNum="10087", encryptMode="2")
@@ -367,9 +371,16 @@ async def nothing() -> None:
 
 
 async def goes_home(floor: Floor) -> None:
-    carl = floor.pages["6003"]
+    anna, _, carl = floor.pages.values()
     more = {"controlType": "1", "extraControlParam": "", **HER}
     row = await floor.tap(carl, "MonitorControl", "MonitorControlSucc", **more)
     assert row.told["a1"] == ("MonitorContorled", "LogoffSucc", "=0")
+    logon = {"agentName": "", "agentWorkMode": "0", "softPhoneCode": ""}
+    await floor.tap(anna, "Logon", "WorkModeChange", **logon)
+    await calls(floor, anna)
+    row = await floor.tap(carl, "MonitorControl", "MonitorControlSucc", **more)
+    assert "a1" not in row.told, "it is done when the call is over"
+    row = await floor.press(anna, "DropCall", 1, {})
+    assert row.told["a1"][-3:] == ("MonitorContorled", "LogoffSucc", "=0")
     assert (await floor.office.client.agent(ANNA)).state == "null"
     await floor.press(carl, "Logoff", 1, {})
