@@ -15,7 +15,8 @@ from typing import Any
 from aiohttp import web
 
 from tests.interop.peers.tab import Browser, Tab
-from tests.softphone import JsError
+from tests.softphone import JsError, SoftPhone
+from tests.unit.test_softphone import Wire, callbacks
 
 ORIGIN = "http://crm.localhost"
 PATIENCE_S = 60.0
@@ -196,3 +197,33 @@ class VendorPhone:
     def told(self, *among: str) -> list[str]:
         """The callbacks of those names so far, in their order."""
         return [name for name, _ in self.heard if name in among]
+
+    async def reads_as_ours(self) -> None:
+        """All frames so far, read by the soft phone of the tests: the same callbacks, in order."""
+        await self._pull()
+        phone = SoftPhone(Wire(), self.attrs["agentId"], self.attrs["ins"])  # type: ignore[arg-type]
+        for name, text in self.heard:
+            if name == "frame":
+                await phone.take(text)
+        listed = [
+            (name, value if isinstance(value, tuple) else (value,)) for name, value in self.heard
+        ]
+        own = [(name, list(values)) for name, values in listed if name not in _NOT_BY_FRAMES]
+        assert callbacks(as_heard(own)) == callbacks(phone.heard)
+
+
+_NOT_BY_FRAMES = ("frame", "onWSOpen", "onWSClose", "onPrepareCallOutSucc")
+
+
+def as_heard(noted: list[tuple[str, list[Any]]]) -> list[tuple[str, Any]]:
+    """What the page noted, as the soft phone of the tests has it."""
+    found: list[tuple[str, Any]] = []
+    value: Any
+    for name, values in noted:
+        value = values[0] if len(values) == 1 else tuple(values) or None
+        if name == "onEvent":
+            value = values[0]["event"]
+        elif name == "onStateChange":
+            value = None if value is None else int(value)
+        found.append(("tip" if name == "onShowTip" else name, value))
+    return found

@@ -1,4 +1,7 @@
-"""The script itself reads what the tests' soft phone reads, and makes the same of it."""
+"""The script itself reads what the tests' soft phone reads, and makes the same of it.
+
+Those of `READINGS` here; all that comes in a day, in test_walk.
+"""
 
 from __future__ import annotations
 
@@ -10,25 +13,11 @@ import pytest
 from tests.interop.peers.tab import Tab
 from tests.unit.test_softphone import INS, READINGS, Reading, callbacks, text_of_frame
 
-from .phone import ORIGIN, Crm
+from .phone import ORIGIN, Crm, as_heard
 
 pytestmark = [pytest.mark.interop, pytest.mark.asyncio(loop_scope="module")]
 
 ATTRS = {"agentId": "1001", "agentName": "Anna", "ins": INS, "serverUri": "ws://nobody/"}
-
-
-def heard(noted: list[tuple[str, list[Any]]]) -> list[tuple[str, Any]]:
-    """What the page noted, as the soft phone of the tests has it."""
-    found: list[tuple[str, Any]] = []
-    value: Any
-    for name, values in noted:
-        value = values[0] if len(values) == 1 else tuple(values) or None
-        if name == "onEvent":
-            value = values[0]["event"]
-        elif name == "onStateChange":
-            value = None if value is None else int(value)
-        found.append(("tip" if name == "onShowTip" else name, value))
-    return found
 
 
 async def test_each_reading_is_the_script_s(crm: Crm) -> None:
@@ -51,7 +40,7 @@ def _differs(reading: Reading, last: dict[str, Any]) -> object:
         return f"threw {threw}"
     state = last["state"]
     made = (
-        callbacks(heard(last["heard"])),
+        callbacks(as_heard(last["heard"])),
         tuple(each["command"] for each in last["sent"]),
         None if state == "0" else int(state),
     )

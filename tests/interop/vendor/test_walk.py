@@ -191,6 +191,10 @@ async def test_the_day_of_an_agent(shop: Shop, crm: Crm) -> None:
         await anna.shows(1)
         await carl.tip("强制签出成功")
         assert await anna.buttons() == [1, 36]
+        # -- what the soft phone of the tests makes of all that
+        anna.heard.remove(("onWorkModeChange", "3"))  # the first: it was the page's own
+        for page in (anna, bert, carl):
+            await page.reads_as_ours()
         # -- the log that it keeps in the browser
         assert "onStateChange(6)" in await anna.tab.run("phone.Logger.getTextLogs()")
 

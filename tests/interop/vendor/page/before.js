@@ -19,6 +19,7 @@ window.WebSocket = class extends Real {
     super(uri);
     this.addEventListener('message', ({ data }) => {
       const frame = JSON.parse(data);
+      note('frame', data);
       if (frame.objectClass === 'SPResponse' && frame.errorCode !== 'Succ') note('refused', frame);
     });
   }
