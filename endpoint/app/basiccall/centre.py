@@ -9,7 +9,7 @@ from typing import Protocol
 
 from endpoint.agents.attempts import Attempts
 from endpoint.agents.identity import of_agent
-from endpoint.agents.model import Agent, AgentId, Role
+from endpoint.agents.model import Agent, AgentId, BasicMode, Role
 from endpoint.agents.ownership import Liveness
 from endpoint.agents.roster import Roster
 from endpoint.agents.session import Session
@@ -20,6 +20,7 @@ from endpoint.app.directory import Directory
 from endpoint.callcontrol.controller import CallController
 from endpoint.callcontrol.permissions import Permissions
 from endpoint.gateways.basiccall.agentlist import ListedAgent, ListedExtension, agent_list
+from endpoint.gateways.basiccall.coinfos import shown_number
 from endpoint.gateways.basiccall.fold import Fold
 from endpoint.gateways.basiccall.frames import SPEvent
 from endpoint.gateways.basiccall.names import ListType, State
@@ -145,6 +146,12 @@ class Centre:
             )
         }
 
+    def is_away(self, mode: int | None) -> bool:
+        """Whether who logs on in a work mode leaves by that."""
+        known = None if mode is None else self.roster.directory.mode(mode)
+        leaves = known is not None and known.basic is BasicMode.LEAVE
+        return leaves and self.parameters.leave_mode_sync
+
     # -- who waits ----------------------------------------------------------------------------
 
     def waiting_for(self, session: Session) -> Iterator[tuple[ListedCall, float]]:
@@ -154,8 +161,9 @@ class Centre:
             facts = world.call(call)
             if facts is not None:
                 ringing = self._name_at(place.at)
+                number = shown_number(DeviceId(caller), facts, world)
                 listed = ListedCall(
-                    call, place.queue, caller, facts.called, place.priority, ringing
+                    call, place.queue, number, facts.called, place.priority, ringing
                 )
                 yield listed, now - place.since
 

@@ -16,7 +16,7 @@ from endpoint.callcontrol.model import CallId, Participation
 from endpoint.errors import CommandRejected
 from endpoint.gateways.basiccall import requests as wire
 from endpoint.gateways.basiccall.calls import OF_CONSULTS
-from endpoint.gateways.basiccall.coinfos import HIDDEN
+from endpoint.gateways.basiccall.coinfos import HIDDEN, shown_text
 from endpoint.gateways.basiccall.fold import Fold
 from endpoint.gateways.basiccall.frames import SPEvent
 from endpoint.gateways.basiccall.names import CommandName as C
@@ -298,7 +298,11 @@ class Commands:
         number = request.prefix + self.centre.keys.number(mode, request.number)
         data = {HIDDEN: mode} if mode in ("1", "2", "3") else {}
         command = do.MakeCall(self.device, number, calling_number=request.ani, data=data)
-        return await self._submit(C.DIAL, command)
+        try:
+            return await self._submit(C.DIAL, command)
+        except CommandRejected as refused:
+            why = shown_text(str(refused)) if data else str(refused)
+            raise rejected(refused.reason, why) from None
 
     async def _call(self, name: C, kind: Destination, to: str) -> Told:
         number = to if kind is Destination.OUTSIDE else self._device_of(to)

@@ -8,7 +8,6 @@ nothing to say any more, until it begins anew.
 from __future__ import annotations
 
 import asyncio
-import hmac
 import math
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -25,7 +24,7 @@ from endpoint.agents.roster import LoggedOn
 from endpoint.agents.session import Session
 from endpoint.app.basiccall.centre import Centre
 from endpoint.app.basiccall.commands import Commands
-from endpoint.app.basiccall.proof import Proof
+from endpoint.app.basiccall.proof import Proof, is_same
 from endpoint.callcontrol.feed import EventsMissed
 from endpoint.errors import CommandRejected, StorageError
 from endpoint.gateways.basiccall import requests as wire
@@ -127,6 +126,8 @@ class Connection:
             request = wire.request_of(command)
             self._check(command)
             await self._do(command, request)
+        except CommandRejected as refused:  # another page has the session, and this one's log lags
+            await self._answer(command.name, ErrorCode.PROCESS_FAILED, str(refused))
         except BadFrame as bad:
             log.info("frame refused", code=str(bad.code), command=bad.command, agent=self._agent)
             await self._answer(bad.command, bad.code, str(bad))
@@ -177,9 +178,7 @@ class Connection:
         if self._agent is not None and command.ins != self._ins:
             why = f"ins: found {command.ins[:40]!r}, expected {self._ins}, as at Init"
             raise BadFrame(ErrorCode.INVALID_INS, why, command.name)
-        if self._agent is None or not hmac.compare_digest(
-            command.delegator_id.encode("utf-8", "surrogateescape"), self._delegator_id.encode()
-        ):
+        if self._agent is None or not is_same(command.delegator_id, self._delegator_id):
             why = "delegatorId: that is not of this page's session; begin anew by Init"
             raise BadFrame(ErrorCode.DELEGATOR_ID_NO_MATCH, why, command.name)
         named = command.params.get("agentId")
@@ -192,7 +191,7 @@ class Connection:
             case wire.CheckWebSocket(agent):
                 holder = self._centre.holders.get(agent)
                 known = command.delegator_id or command.params.get("delegatorId", "")
-                is_own = holder is not None and known and holder.delegator_id == known
+                is_own = holder is not None and known and is_same(known, holder.delegator_id)
                 exists = holder is not None and holder is not self and not is_own
                 await self._answer(command.name, datas={"isWebSocketExists": exists})
             case wire.Init():
@@ -316,7 +315,7 @@ class Connection:
             device=DeviceId(self._ins),
             password=password,
             mode=request.mode,
-            ready=True,
+            ready=not self._centre.is_away(request.mode),
             skills=custom.skills,
             wrap_up_s=custom.wrap_up_s,
             take_over=True,
@@ -438,22 +437,34 @@ class Connection:
                             self._is_over(logged_off=isinstance(entry.event, AgentLoggedOff))
                             return
                 return
-            except EventsMissed:
-                number = await self._anew(agent)
-            except StorageError as error:
+            except (EventsMissed, StorageError) as error:
                 log.warning("old events can't be read", agent=agent, reason=str(error))
-                number = await self._anew(agent)
+                if (now := await self._anew(agent)) is None:
+                    return
+                number = now
 
-    async def _anew(self, agent: AgentId) -> int:
-        """What was told meanwhile is not to be had: tell what is so now."""
+    async def _anew(self, agent: AgentId) -> int | None:
+        """What was told meanwhile is not to be had: tell what is so now. None: it is over."""
         async with self._turn:
-            standing = self._centre.roster.standing(agent)
-            if standing is None:
-                return 0
-            if standing.session is not None and self._commands is not None:
-                fold = self._centre.fold(standing.session, self._infos)
-                self._commands.fold = fold
-                await self._tell([SPEvent(E.STATE_CHANGE, fold.agent_infos())])
+            standing, commands = self._centre.roster.standing(agent), self._commands
+            if commands is None:
+                return None
+            session = None if standing is None else standing.session
+            if standing is None or session is None:
+                gone = {**commands.fold.agent_infos(), "agentState": str(int(State.NULL))}
+                await self._tell([SPEvent(E.LOGOFF_SUCC, gone), SPEvent(E.STATE_CHANGE, gone)])
+                self._is_over(logged_off=True)
+                return None
+            until = None if self._attachment is None else self._attachment.until
+            if until is not None and until <= standing.number:
+                await self._tell([SPEvent(E.WEB_SOCKET_REPLACED, self._agent_infos())])
+                self._is_over(logged_off=False)
+                return None
+            commands.fold = self._centre.fold(session, self._infos)
+            _, *shown = commands.fold.opening()
+            await self._tell(shown)
+            await self._tell_queue()
+            self._tick()
             return standing.number
 
     def _is_over(self, *, logged_off: bool) -> None:

@@ -22,7 +22,7 @@ from endpoint.app.access import PREFLIGHT, Access, refusal
 from endpoint.app.basiccall.centre import Centre
 from endpoint.app.basiccall.connection import Connection
 from endpoint.app.basiccall.pages import PageRoutes, Reread
-from endpoint.app.basiccall.proof import Proof, is_within
+from endpoint.app.basiccall.proof import Proof, is_believed, is_within
 from endpoint.app.basiccall.settings import LOOPBACK_NETWORKS, BasicCallSettings
 from endpoint.app.eventsocket import HEARTBEAT_S
 from endpoint.app.guard import ConnectionGuard, GuardLimits
@@ -163,7 +163,8 @@ class BasicCallListener:
         if tokens := request.query.getall("token", []):
             proven = await self._access.prove(tokens, source, request.path)
             return proven if isinstance(proven, web.Response) else Proof(proven)
-        return Proof(trusted=is_within(source, self._settings.trust_agent_id))
+        networks = self._settings.trust_agent_id
+        return Proof(trusted=is_believed(source, request.headers, networks))
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         """Serve one page until it goes, or we go."""

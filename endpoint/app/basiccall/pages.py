@@ -9,7 +9,6 @@ and the page has to be one that is admitted.
 from __future__ import annotations
 
 import asyncio
-import hmac
 import json
 from collections.abc import Callable
 from urllib.parse import urlsplit
@@ -21,7 +20,7 @@ from endpoint.agents.attempts import Attempts
 from endpoint.agents.identity import Identity, Scope
 from endpoint.app.access import Access, identity_of, refusal
 from endpoint.app.basiccall.centre import Centre, Holder
-from endpoint.app.basiccall.proof import Proof, is_within
+from endpoint.app.basiccall.proof import Proof, is_believed, is_same
 from endpoint.app.basiccall.settings import LOOPBACK_NETWORKS, BasicCallSettings
 from endpoint.errors import ConfigurationError
 from endpoint.gateways.basiccall.frames import (
@@ -115,7 +114,7 @@ class PageRoutes:
         shown = request.query.get("token", "")
 
         def has_its_token(page: Holder) -> web.Response | None:
-            if page.command_token and _same(shown, page.command_token):
+            if page.command_token and is_same(shown, page.command_token):
                 return None
             self._wrong.count(request.remote or "", asyncio.get_running_loop().time())
             return _plain(401, "token: expected commandToken, as the soft phone's page was told it")
@@ -158,7 +157,7 @@ class PageRoutes:
             if (refused := refuses(page)) is not None:
                 log.warning("command refused", command=str(command.name), source=source)
                 return refused
-            if not _same(command.delegator_id, page.delegator_id):
+            if not is_same(command.delegator_id, page.delegator_id):
                 self._wrong.count(source, now)
                 why = "delegatorId: that is not of the page's session"
                 raise BadFrame(ErrorCode.DELEGATOR_ID_NO_MATCH, why, command.name)
@@ -190,7 +189,7 @@ class PageRoutes:
         return web.Response(text=json.dumps(True), content_type="application/json", headers=_SAFE)
 
     async def _may_reload(self, request: web.Request) -> web.Response | None:
-        from_here = is_within(request.remote or "", LOOPBACK_NETWORKS)
+        from_here = is_believed(request.remote or "", request.headers, LOOPBACK_NETWORKS)
         asked_by_page = request.headers.get("Sec-Fetch-Site", "none") != "none"
         if self._settings.reload_from_loopback and from_here and not asked_by_page:
             return None
@@ -205,7 +204,3 @@ class PageRoutes:
 
 def _plain(status: int, text: str) -> web.Response:
     return web.Response(status=status, text=text, content_type="text/plain", headers=_SAFE)
-
-
-def _same(shown: str, known: str) -> bool:
-    return hmac.compare_digest(shown.encode("utf-8", "surrogateescape"), known.encode())

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hmac
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from endpoint.agents.identity import Identity, Kind, Scope
@@ -36,6 +37,14 @@ class Proof:
         return self.identity is not None and not self.covers(agent)
 
 
+_OF_PROXIES = ("Forwarded", "X-Forwarded-For", "X-Real-IP")
+
+
+def is_believed(source: str, headers: Collection[str], networks: Iterable[str]) -> bool:
+    """Whether who asks is in one of the networks: what a proxy there hands on is from elsewhere."""
+    return not any(each in headers for each in _OF_PROXIES) and is_within(source, networks)
+
+
 def is_within(source: str, networks: Iterable[str]) -> bool:
     """Whether an address is in one of the networks."""
     try:
@@ -45,6 +54,11 @@ def is_within(source: str, networks: Iterable[str]) -> bool:
     mapped = getattr(address, "ipv4_mapped", None)
     address = mapped or address
     return any(address in ipaddress.ip_network(each, strict=False) for each in networks)
+
+
+def is_same(shown: str, known: str) -> bool:
+    """Whether that is the id or token that is known, in constant time."""
+    return hmac.compare_digest(shown.encode("utf-8", "surrogateescape"), known.encode())
 
 
 def is_loopback_network(network: str) -> bool:

@@ -47,16 +47,15 @@ class BasicCallSettings(BaseModel):
     trust_agent_id: Annotated[list[str], AfterValidator(checked_networks)] = [*LOOPBACK_NETWORKS]
     """Networks from which an agent's number alone is believed, without token or password.
 
-    Only for closed networks: whoever is in one of them may be any agent.
+    Only for closed networks: whoever is in one of them may be any agent. What a proxy hands on
+    (`Forwarded`, `X-Forwarded-For`, `X-Real-IP`) is not believed.
     """
     jsonp: bool = False
     """Take commands of other pages as scripts too, from the pages of `http.origins`: whoever can
     put a script into one of those, and has read a session's `commandToken`, can use the session.
     """
     reload_from_loopback: bool = False
-    """Read `system_param` anew for whoever asks on this machine, without a token. A proxy on this
-    machine is this machine.
-    """
+    """Read `system_param` anew for whoever asks on this machine, without a token."""
     keep_logon_s: Seconds = 28_800
     """A page with `KeepLogon` on may be away for so long before its agent is logged off; one
     without it for `agents.grace_s`.

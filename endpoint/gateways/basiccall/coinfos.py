@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import tzinfo
 
 from endpoint.callcontrol.model import CallId
@@ -31,10 +32,24 @@ HIDDEN = "EncryptMode"
 """Data of a call whose outside numbers no page is to show, by which mode it was dialled."""
 
 
+_NUMBER = re.compile("[0-9]{4,}", re.ASCII)
+
+
 def masked(number: str) -> str:
     """As far as it may be shown: `138****8000`."""
     first, last = (3, 4) if len(number) > 7 else (0, 2)
     return number[:first] + "*" * max(0, len(number) - first - last) + number[-last:]
+
+
+def shown_number(number: DeviceId, facts: CallFacts, world: World) -> str:
+    """As it may be shown in a call."""
+    hides = facts.data.get(HIDDEN) and not world.is_ours(number)
+    return masked(number) if hides else number
+
+
+def shown_text(text: str) -> str:
+    """What is said of a call whose numbers no page is to show; the plan may have changed them."""
+    return _NUMBER.sub(lambda found: masked(found[0]), text)
 
 
 def co_infos(
@@ -44,10 +59,10 @@ def co_infos(
     customer = facts.outside or (facts.called if part in _CALLS else facts.calling)
     ani = customer if part is Part.CALLED else facts.calling
     data = {key: text for key, text in facts.data.items() if key not in OWN_KEYS}
-    hidden = data.pop(HIDDEN, "")
+    data.pop(HIDDEN, None)
 
     def shown(number: DeviceId) -> str:
-        return masked(number) if hidden and not world.is_ours(number) else number
+        return shown_number(number, facts, world)
 
     return {
         "COID": call,

@@ -24,7 +24,7 @@ from endpoint.gateways.basiccall.calls import (
     part_of,
     state_of,
 )
-from endpoint.gateways.basiccall.coinfos import co_infos
+from endpoint.gateways.basiccall.coinfos import HIDDEN, co_infos, shown_text
 from endpoint.gateways.basiccall.frames import SPEvent
 from endpoint.gateways.basiccall.names import CommandName as C
 from endpoint.gateways.basiccall.names import Control, State
@@ -411,7 +411,7 @@ class Fold:
                 self._put(replace(call, transferring=False))
                 _, name = self._transfer()
                 code = str(event.cause or "failed")
-                yield self._event(name, code=code, text=event.text)
+                yield self._event(name, code=code, text=self._text(event))
                 self._asked -= {C.TRANSFER_TO_IVR, C.CONSULT_TRANSFER, C.ONE_STEP_TRANSFER}
             case _:
                 pass
@@ -541,10 +541,15 @@ class Fold:
             case _:
                 pass
 
+    def _text(self, event: told.CallEvent) -> str:
+        """Why something failed, as it may be shown."""
+        facts = self._world.call(event.call)
+        return shown_text(event.text) if facts is None or HIDDEN in facts.data else event.text
+
     def _dial_failed(self, call: OwnCall, event: told.CallEvent) -> SPEvent:
         name, code = _FAILS.get(call.part, E.DIAL_FAILED), str(event.cause or "failed")
         of = self._first() if call.part in OF_CONSULTS else call.id
-        return self._event(name, call=of, code=code, text=event.text)
+        return self._event(name, call=of, code=code, text=self._text(event))
 
 
 def _rest(*, left: bool) -> Control:
