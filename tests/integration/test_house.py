@@ -15,7 +15,7 @@ REPOSITORY = Path(__file__).parents[2]
 DOCKER = REPOSITORY / "docker"
 TARGETS = {
     *("help", "setup", "demo", "serve", "test", "check", "peers"),
-    *("soak", "bench", "certs", "clean"),
+    *("soak", "bench", "interop-vendor", "certs", "clean"),
 }
 
 
