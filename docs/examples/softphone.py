@@ -74,4 +74,9 @@ async def main(
 
 
 if __name__ == "__main__":
-    asyncio.run(main(*sys.argv[1:]))
+    try:
+        asyncio.run(main(*sys.argv[1:]))
+    except aiohttp.WSServerHandshakeError as error:
+        raise SystemExit(f"not let in: {error.status}") from None
+    except aiohttp.ClientError as error:
+        raise SystemExit(f"can't connect: {error}") from None
