@@ -119,15 +119,14 @@ async def centre(ground: Ground) -> list[Row]:
         "WSHello max": max(interface.hello_ms),
     }
     return [
-        *_rows("centre", native, AGENT_KB),
-        *_rows("pages", pages, AGENT_KB, beside=native, more=hellos),
+        *_rows("centre", native),
+        *_rows("pages", pages, beside=native, more=hellos),
     ]
 
 
 def _rows(
     name: str,
     found: Shift,
-    most_kb: float,
     *,
     beside: Shift | None = None,
     more: Mapping[str, float] | None = None,
@@ -159,7 +158,7 @@ def _rows(
             ours=round(found.plain_kb, 1),
             peer_name=peer,
             peer=None if beside is None else round(beside.plain_kb, 1),
-            limit=most_kb,
+            limit=AGENT_KB,
             details={
                 "another socket over TLS, KB": round(found.tls_kb, 1),
                 "in the second half of the work, KB": round(found.grown_kb, 1),
