@@ -70,6 +70,8 @@ class Connection:
         self._attachment: Attachment | None = None
         self._commands: Commands | None = None
         """While its agent is logged on."""
+        self._shown_since = 0.0
+        """When the state that its page shows was told; not since it was loaded."""
         self._queue: tuple[ListedCall, ...] = ()
         """Who waits, as its page shows it."""
         self._follower: asyncio.Task[None] | None = None
@@ -379,11 +381,12 @@ class Connection:
         return {"commandToken": self._command_token} if self._command_token else {}
 
     def _state_lasts(self) -> str:
-        """How long the agent has been what it is, for a person."""
+        """How long its page has shown the state that it does, for a person."""
         session = None if self._commands is None else self._session()
         if session is None:
             return "00:00:00"
-        seconds = int(asyncio.get_running_loop().time() - session.since)
+        since = max(session.since, self._shown_since)
+        seconds = int(asyncio.get_running_loop().time() - since)
         return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
 
     # -- a command --------------------------------------------------------------------------------
@@ -502,6 +505,8 @@ class Connection:
 
     async def _tell(self, events: list[SPEvent]) -> None:
         for event in events:
+            if event.name is E.STATE_CHANGE:
+                self._shown_since = asyncio.get_running_loop().time()
             await self._send(event.encode(self._ins))
 
     async def _answer(

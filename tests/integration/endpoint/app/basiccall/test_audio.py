@@ -204,6 +204,24 @@ async def test_a_supervisor_whose_telephone_rings_gives_up(floor: Floor) -> None
     await floor.press(bert, "DropCall", 3, {})
 
 
+async def test_a_page_shows_how_long_its_state_has_lasted(floor: Floor) -> None:
+    """Each for itself: who puts a call aside begins anew."""
+    anna = floor.pages["6001"]
+
+    async def shown() -> str:
+        await anna.send("WSHello", helloInfo="", time="")
+        lasted = await anna.until("onWSHello")
+        assert isinstance(lasted, str)
+        return lasted
+
+    await calls(floor, anna)
+    await asyncio.sleep(61)
+    assert (await shown()).startswith("00:01:0")
+    await floor.press(anna, "Hold", 7, {}, c1="moh")
+    await asyncio.sleep(5)
+    assert await shown() == "00:00:05"
+
+
 async def test_what_can_not_be_done_is_said_and_the_call_goes_on(floor: Floor) -> None:
     anna = floor.pages["6001"]
     await calls(floor, anna)

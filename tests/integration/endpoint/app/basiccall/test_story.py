@@ -155,6 +155,9 @@ async def somebody_outside_is_asked_and_a_survey_made(floor: Floor) -> None:
     bert, call = floor.pages["6002"], floor.pages["6002"].co_infos["COID"]
     asking = {"a2": "c2", "c2": "a2", "c1": "moh"}
     talk = {"a2": "c1", "c1": "a2"}
+    # BasicCall's script sends that too when the button for it, 8, is pressed.
+    _, event = await floor.refused(bert, "PrepareCallInner", "Succ")
+    assert event == "`PrepareCallInnerFailed(wrong_state)`"
     row = await floor.press(bert, "Consult", 14, OUT, **asking)
     told(floor, row, a2="ConsultStart =13 ConsultSucc =14")
     row = await floor.press(bert, "ConsultSwap", 15, {}, **talk, c2="moh")
