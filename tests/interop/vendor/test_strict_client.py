@@ -10,6 +10,13 @@ from typing import Any
 
 import pytest
 
+from endpoint.gateways.basiccall.names import (
+    UNTOLD,
+    CommandName,
+    ErrorCode,
+    EventName,
+    NotBuilt,
+)
 from tests.interop.peers.tab import Tab
 from tests.unit.test_softphone import INS, READINGS, Reading, callbacks, text_of_frame
 
@@ -30,6 +37,20 @@ async def test_each_reading_is_the_script_s(crm: Crm) -> None:
             if (fault := _differs(reading, last)) is not None:
                 wrong[reading.name] = fault
         assert wrong == {}
+
+
+async def test_our_names_are_the_script_s(crm: Crm) -> None:
+    """Each that it has, and of our own those for messages from agent to agent alone."""
+    async with Tab(crm.browser, f"{ORIGIN}/") as tab:
+        commands, events, errors, functions = await tab.run(
+            "[ESPCommand, ESPEvent, ESPError, ESPFunc]"
+        )
+    assert {*commands.values()} == {*map(str, CommandName)}
+    assert {*errors.values()} == {*map(str, ErrorCode)}
+    own = {EventName.AGENT_MESSAGE, *(each for each in EventName if "SendAgentMsg" in each)}
+    assert {*events.values()} == {*map(str, EventName), *UNTOLD} - {*map(str, own)}
+    numbers = [functions[f"SPFunc_{each}"] for each in NotBuilt]
+    assert numbers == [43, 44, 45, 46, 47, 66, 67]
 
 
 def _differs(reading: Reading, last: dict[str, Any]) -> object:
