@@ -317,6 +317,16 @@ async def test_a_password_is_asked_for_and_the_customer_comes_back(
     assert await anna.told() == ["WaitCallOver", "DevDisconnected", "=19"]
 
 
+async def test_an_ivr_that_was_never_there_has_asked_for_no_password(
+    centre: Centre, anna: Page
+) -> None:
+    await talking(centre, anna)
+    anna.ask(C.TRANSFER_TO_IVR)
+    await submit(centre, do.LendCall(A, "999"))
+    (await centre.desk.exchange.placed("999")).refuse(Cause.UNKNOWN_DEVICE)
+    assert await anna.told() == ["TransferBegin", "=31", "TransferFailed unknown_device", "=6"]
+
+
 async def test_colleagues_call_each_other(centre: Centre, anna: Page, bert: Page) -> None:
     anna.prepare(C.PREPARE_CALL_INNER)
     assert await anna.told() == ["PrepareCallInnerSucc", "=24"]

@@ -12,7 +12,7 @@ from endpoint.agents.events import LogOffCause
 from endpoint.agents.model import AgentId, BasicMode, WorkMode
 from endpoint.app.basiccall.centre import MESSAGES, Centre
 from endpoint.callcontrol import commands as do
-from endpoint.callcontrol.model import CallId, Participation
+from endpoint.callcontrol.model import CallId, ConnectionState, Participation
 from endpoint.errors import CommandRejected
 from endpoint.gateways.basiccall import requests as wire
 from endpoint.gateways.basiccall.calls import OF_CONSULTS
@@ -61,7 +61,7 @@ class Commands:
             case wire.Consult(kind, to) | wire.CallInner(kind, to):
                 return await self._call(name, kind, to)
             case wire.MonitorAgent(_, to):
-                return await self._submit(name, do.JoinCall(self.device, self._device_of(to)))
+                return await self._monitor(self._device_of(to))
             case wire.MonitorControl():
                 return await self._control(request)
             case wire.RefreshAgentList(kind):
@@ -80,8 +80,11 @@ class Commands:
 
     async def _ask(self, name: C, what: agents.AgentCommand) -> Told:
         """Of the roster, in the agent's own name."""
-        told = self.fold.ask(name)
+        told, before = self.fold.ask(name), self.centre.roster.session(self.agent)
         await self.centre.roster.command(self.agent, what)
+        is_same = before == self.centre.roster.session(self.agent)
+        if is_same and before is not None and not before.busy and name in _ARE_SO:
+            return self.fold.is_done(name, _ARE_SO[name])
         return told
 
     async def _set_work_mode(self, code: int) -> Told:
@@ -216,13 +219,6 @@ class Commands:
             C.CONSULT_SWAP: lambda: self._swap(name, back=False),
             C.CONSULT_SWAP_BACK: lambda: self._swap(name, back=True),
             C.DROP_CONF: self._drop_conference,
-            C.INTERVENE: lambda: self._submit(
-                name, do.JoinCall(self.device, self._listened_to(), Participation.ACTIVE)
-            ),
-            C.INTERCEPT: lambda: self._submit(
-                name, do.InterceptCall(self.device, self._listened_to())
-            ),
-            C.FORCE_DROP: self._force_drop,
         }
         if name in done:
             return await done[name]()
@@ -231,6 +227,9 @@ class Commands:
             C.CANCEL_CALL_INNER: self._clear,
             C.DROP_CALL: self._clear,
             C.FINISH_MONITOR: self._clear,
+            C.INTERVENE: lambda: self._supervise(name),
+            C.INTERCEPT: lambda: self._supervise(name),
+            C.FORCE_DROP: lambda: self._supervise(name),
             C.CANCEL_CONSULT: lambda: do.ReconnectCall(self.device),
             C.FINISH_CONSULT: lambda: do.ReconnectCall(self.device),
             C.CANCEL_WAIT: lambda: do.ReconnectCall(self.device),
@@ -273,22 +272,26 @@ class Commands:
         )
         return await self._submit(C.DROP_CONF, ends)
 
-    def _listened_to(self) -> DeviceId:
-        """Beside whom it is."""
-        own = self.centre.controller.whereabouts.connections_of(self.device)
-        for _, call, connection in own:
-            if connection.beside is not None:
-                beside = call.connection_by(connection.beside)
-                if beside is not None and beside.device is not None:
-                    return beside.device
-        raise rejected("invalid_state", "there is nobody whom you listen to")
+    async def _monitor(self, other: DeviceId) -> Told:
+        """The call in which another one talks, where it has put another aside."""
+        calls = self.centre.controller.whereabouts.connections_of(other)
+        talks = (call.id for _, call, at in calls if at.state is ConnectionState.CONNECTED)
+        return await self._submit(
+            C.MONITOR_AGENT, do.JoinCall(self.device, other, call=next(talks, None))
+        )
 
-    async def _force_drop(self) -> Told:
-        target = self._listened_to()
-        for _, call, connection in self.centre.controller.whereabouts.connections_of(target):
-            command = do.ClearConnection(self.device, call.id, connection.id)
-            return await self._submit(C.FORCE_DROP, command)
-        raise rejected("unknown_call", f"{target} is in no call any more")
+    def _supervise(self, name: C) -> do.Command:
+        """Of whom it listens to, in the call in which it does."""
+        for _, call, own in self.centre.controller.whereabouts.connections_of(self.device):
+            beside = None if own.beside is None else call.connection_by(own.beside)
+            if beside is None or beside.device is None:
+                continue
+            if name is C.INTERVENE:
+                return do.JoinCall(self.device, beside.device, Participation.ACTIVE, call.id)
+            if name is C.INTERCEPT:
+                return do.InterceptCall(self.device, beside.device, call.id)
+            return do.ClearConnection(self.device, call.id, beside.id)
+        raise rejected("invalid_state", "there is nobody whom you listen to")
 
     async def _dial(self, request: wire.Dial) -> Told:
         mode = request.encryption
@@ -342,6 +345,12 @@ class Commands:
         return SPEvent(name, self.fold.agent_infos(), params=params)
 
 
+_ARE_SO = {
+    C.SET_WORK_MODE: E.SET_WORK_MODE_SUCC,
+    C.LEAVE: E.LEAVE_SUCC,
+    C.RESUME_WORK: E.RESUME_WORK_SUCC,
+}
+"""What is asked for and was so already: the log tells nothing of it, but whoever asks waits."""
 _DIALS = frozenset({State.DIALING, State.INNER_ALERTING})
 _CONSULTS = frozenset(
     {
@@ -362,7 +371,7 @@ _ONLY_IN: dict[C, frozenset[State]] = {
     C.FINISH_MONITOR: _LISTENS | {State.MONITOR_SELECT},
     C.INTERVENE: _LISTENS,
     C.INTERCEPT: _LISTENS,
-    C.FORCE_DROP: _LISTENS,
+    C.FORCE_DROP: frozenset({State.MONITORING}),
 }
 """Commands that end something: where there is that. They would end something else."""
 _OF_THE_PAGE = frozenset(

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from endpoint.callcontrol.controller import CallController
-from endpoint.callcontrol.model import Call, CallId
+from endpoint.callcontrol.model import Call, CallId, StepKind
 from endpoint.gateways.basiccall.calls import CallFacts, OwnCall, own_calls
 from endpoint.legs.base import DeviceId
 
@@ -59,4 +59,13 @@ class CallWorld:
             next((step.queue for step in reversed(call.ivr_path) if step.queue), ""),
             next((each.number for each in living or outside), None),
             sum(each.is_party for each in call.connections),
+            self._lent_in_vain(call),
         )
+
+    def _lent_in_vain(self, call: Call) -> str:
+        lent = [each.call for each in call.steps if each.kind is StepKind.LEND and each.call]
+        found = self.controller.whereabouts.call(lent[-1]) if lent else None
+        if found is None or found[1].is_established:
+            return ""
+        outcome = found[1].outcome
+        return "failed" if outcome is None else str(outcome.cause)

@@ -82,6 +82,8 @@ class CallFacts:
     """Its party that is no device of ours: the customer."""
     parties: int = 2
     """Who are in it."""
+    lent_in_vain: str = ""
+    """Why whom its party was lent to last was never there; empty: it was."""
 
 
 class World(Protocol):

@@ -527,10 +527,7 @@ class Fold:
             case told.Retrieved():
                 self._put(replace(call, is_held=False, verifies=False))
                 if call.verifies:
-                    asked = C.CANCEL_WAIT in self._asked
-                    self._asked -= {C.CANCEL_WAIT, C.TRANSFER_TO_IVR}
-                    name = E.CANCEL_WAIT_SUCC if asked else E.IVR_CHECK_RETURN
-                    yield self._event(name, call=call.id)
+                    yield self._customer_is_back(call)
             case told.ConnectionCleared() if call.conference is not None:
                 facts = self._world.call(call.id)
                 if facts is not None and facts.parties == 2:  # with fewer the call is over
@@ -540,6 +537,16 @@ class Fold:
                 yield from self._leaves_call(event, call)
             case _:
                 pass
+
+    def _customer_is_back(self, call: OwnCall) -> SPEvent:
+        """From an IVR, that need not have been there."""
+        asked, facts = C.CANCEL_WAIT in self._asked, self._world.call(call.id)
+        self._asked -= {C.CANCEL_WAIT, C.TRANSFER_TO_IVR}
+        if asked:
+            return self._event(E.CANCEL_WAIT_SUCC, call=call.id)
+        if facts is not None and facts.lent_in_vain:
+            return self._event(E.TRANSFER_FAILED, call=call.id, code=facts.lent_in_vain)
+        return self._event(E.IVR_CHECK_RETURN, call=call.id)
 
     def _text(self, event: told.CallEvent) -> str:
         """Why something failed, as it may be shown."""

@@ -297,13 +297,13 @@ class _Params:
         level = str(given.skill_level)
         if not re.fullmatch("[1-9]", level):
             raise self.bad("customInitParams", "each skillLevel from 1 to 9")
-        if not _AGENT.fullmatch(given.skill_code):
+        if not _AGENT.fullmatch(code := str(given.skill_code)):
             raise self.bad("customInitParams", "each skillCode a code as 1001")
-        return SkillLevel(given.skill_code, int(level))
+        return SkillLevel(code, int(level))
 
 
 class _Skill(msgspec.Struct, rename="camel"):
-    skill_code: str
+    skill_code: str | int
     skill_level: str | int = "5"
 
 

@@ -20,6 +20,10 @@ _NUMBER = re.compile("[0-9]{1,9}", re.ASCII)
 _STANDARD = {"rest": 0, "meeting": 1, "meal": 2, "other": 3}
 
 
+_NONE_CHOSEN = "0"
+"""What the page's button sends, which asks for no reason."""
+
+
 class UnknownReason(EndpointError):
     """The page asks for a reason that the centre does not have."""
 
@@ -76,6 +80,8 @@ class Reasons:
         for known, reason in self._numbered():
             if str(known) == number:
                 return reason.code
+        if number == _NONE_CHOSEN:
+            return ""
         numbers = ", ".join(str(known) for known, reason in self._numbered() if reason.visible)
         raise UnknownReason(f"leaveReason: found {number[:20]!r}, expected one of {numbers}")
 

@@ -30,7 +30,7 @@ pytestmark = pytest.mark.unit
 
 CUSTOM = {
     "agentWrapupSeconds": 10,
-    "skills": [{"skillCode": "1001", "skillLevel": "5"}, {"skillCode": "1002", "skillLevel": 1}],
+    "skills": [{"skillCode": "1001", "skillLevel": "5"}, {"skillCode": 1002, "skillLevel": 1}],
 }
 
 
