@@ -216,6 +216,7 @@ class BasicCallListener:
                         await socket.close(
                             code=WSCloseCode.POLICY_VIOLATION, message=b"too many wrong frames"
                         )
+                    await asyncio.sleep(0)  # others first: many frames may be here at once
             finally:
                 connection.leave()
 

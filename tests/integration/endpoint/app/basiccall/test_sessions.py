@@ -14,6 +14,7 @@ import pytest
 
 from endpoint.agents.attempts import Attempts
 from endpoint.app.basiccall import listener
+from endpoint.app.basiccall.connection import Connection
 from endpoint.app.eventsocket import HEARTBEAT_S
 from endpoint.callcontrol.commands import MakeCall
 from endpoint.gateways.native import agentmessages as wire
@@ -476,6 +477,32 @@ async def test_who_does_not_read_what_it_is_told_is_let_go(
                     await page.do("WSHello", ignored="x" * 1000)
         transport.resume_reading()
         await page.until("onWSClose")
+
+
+async def test_a_page_that_asks_without_end_holds_up_nobody(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it has sent waits its turn, behind what others ask."""
+    done: list[str] = []
+    took = Connection.take
+
+    async def take(self: Connection, text: str | bytes) -> bool:
+        done.append(self.ins)
+        return await took(self, text)
+
+    async with office.at_work() as page, office.at_work(BERT, "6002") as other:
+        monkeypatch.setattr(Connection, "take", take)
+        assert page.socket._conn is not None
+        transport, burst = page.socket._conn.transport, bytearray()
+        assert transport is not None
+        with monkeypatch.context() as held_back:
+            held_back.setattr(transport, "write", burst.extend)
+            for _ in range(200):
+                await page.do("RefreshAgentList", agentListType="AGENTLISTTYPE_CONSULT")
+        transport.write(burst)
+        await other.send("WSHello", helloInfo="", time="")
+        await other.until("onWSHello")
+        assert done.index("6002") < 100
 
 
 async def test_ids_can_not_be_guessed_for_long(strict_office: Office) -> None:
