@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
@@ -44,6 +45,10 @@ Send = Callable[[str], Awaitable[None]]
 
 _NOT_PROVEN = (Refusal.UNKNOWN_AGENT, Refusal.WRONG_PASSWORD)
 _OF_THE_PAGE_ITSELF = (C.CHECK_WEB_SOCKET, C.INIT, C.LOGON, C.WS_HELLO, C.SET_FUNCTION_SWITCH)
+
+
+class _ReplacedMeanwhile(Exception):
+    """A page has taken an agent over, and another one has since."""
 
 
 class Connection:
@@ -153,7 +158,8 @@ class Connection:
     async def be_replaced(self) -> None:
         """See `Holder`."""
         async with self._turn:
-            if self._agent is not None:  # else the log has told it
+            # Else the log has told it, or it has begun anew meanwhile.
+            if self._agent is not None and self._centre.holders.get(self._agent) is not self:
                 infos = self._agent_infos()
                 self.leave()
                 await self._tell([SPEvent(E.WEB_SOCKET_REPLACED, infos)])
@@ -222,8 +228,15 @@ class Connection:
         shown = command.delegator_id or command.params.get("delegatorId", "")
         session = self._centre.roster.session(agent)
         is_here = session is not None and session.device == device
-        begun = (await self._resume(agent, shown)) if is_here else None
-        self._agent, self._ins = agent, device
+        self._ins = device
+        try:
+            begun = (await self._resume(agent, shown)) if is_here else None
+        except _ReplacedMeanwhile:
+            infos = self._agent_infos()
+            await self._answer(C.INIT, datas={"delegatorId": "", **_state(infos)}, agent=infos)
+            await self._tell([SPEvent(E.WEB_SOCKET_REPLACED, infos)])
+            return
+        self._agent = agent
         self._delegator_id = begun or new_delegator_id()
         if begun is None:
             self._keeps_logon = False
@@ -234,8 +247,8 @@ class Connection:
         elif agent not in self._centre.holders:
             self._centre.holders[agent] = self
         infos = self._agent_infos()
-        state = {key: infos[key] for key in ("agentState", "agentWorkMode")}
-        await self._answer(C.INIT, datas={"delegatorId": self._delegator_id, **state}, agent=infos)
+        datas = {"delegatorId": self._delegator_id, **_state(infos)}
+        await self._answer(C.INIT, datas=datas, agent=infos)
         notified = self._centre.notified(agent, device) | self._for_other_pages()
         await self._tell([SPEvent(E.SETTINGS_NOTIFY, infos, self._call_now(), notified)])
         self._queue = ()
@@ -264,10 +277,12 @@ class Connection:
             return None
         try:
             taken = await roster.take_over(agent, self._liveness, delegator_id=new_delegator_id())
-            self._attach(agent, taken.delegator_id, self._source)
         except CommandRejected as refused:
             raise BadFrame(ErrorCode.PROCESS_FAILED, str(refused), C.INIT) from None
-        return taken.delegator_id
+        with suppress(LogOnRefused):
+            self._attach(agent, taken.delegator_id, "")  # no guess
+            return taken.delegator_id
+        raise _ReplacedMeanwhile
 
     def _attach(self, agent: AgentId, delegator_id: str, source: str) -> None:
         """Listen as the owner. Raises LogOnRefused."""
@@ -551,3 +566,8 @@ class Connection:
             if left == 0:
                 return
             await asyncio.sleep(max(0.0, ends_at - loop.time() - (left - 1)))
+
+
+def _state(infos: dict[str, str]) -> dict[str, str]:
+    """What the answer to Init says twice."""
+    return {key: infos[key] for key in ("agentState", "agentWorkMode")}
