@@ -254,6 +254,12 @@ async def test_the_customer_leaves_while_a_colleague_is_asked(centre: Centre, an
     await consulting(centre, anna)
     customer.hang_up()
     assert await anna.told() == ["=26"]
+    await centre.desk.dial("6101", "6001")
+    (await centre.desk.exchange.placed("6101")).answer()
+    await asyncio.sleep(1)
+    (await centre.desk.exchange.placed("6001")).ring()
+    assert await anna.told() == ["CallArrive"], "nothing can be transferred to whom she has asked"
+    assert anna.fold.state is Page(centre).fold.state is State.INNER_TALK
 
 
 async def test_a_single_step_transfer_succeeds_or_not(
@@ -289,6 +295,19 @@ async def test_a_call_goes_to_an_ivr_and_stays(centre: Centre, anna: Page) -> No
     assert await anna.told() == [
         *("TransferBegin", "=32", "TransferSucc", "DevDisconnected", "=19")
     ]
+
+
+async def test_a_customer_who_puts_us_aside_while_he_is_transferred_verifies_nothing(
+    centre: Centre, anna: Page
+) -> None:
+    customer = await talking(centre, anna)
+    anna.ask(C.TRANSFER_TO_IVR)
+    await centre.desk.transfer("6001", "999")
+    ivr = await centre.desk.exchange.placed("999")
+    customer.hold()
+    assert await anna.told() == ["TransferBegin", "=32"]
+    ivr.refuse(Cause.BUSY)
+    assert await anna.told() == ["TransferFailed busy", "=6"]
 
 
 async def test_a_password_is_asked_for_and_the_customer_comes_back(

@@ -39,6 +39,7 @@ class Part(StrEnum):
 
 OF_CONSULTS = (Part.CONSULTS, Part.CALLS_OUT)
 """The second call of a device."""
+_DIALLED = (Part.DIALLED, Part.INNER_DIALLED)
 _INNER = (Part.INNER_CALLED, Part.INNER_DIALLED, Part.CONSULTS)
 
 
@@ -159,10 +160,11 @@ def own_calls(
     """The calls of a device as they stand, oldest first: where nobody was told of them yet."""
     ordered = sorted(found, key=lambda each: each[1].started_at)
     known = [_known(device, call, own, world) for _, call, own in ordered]
-    if len(known) > 1 and known[-1].part in (Part.DIALLED, Part.INNER_DIALLED):
-        last = ordered[-1][1]
-        part = Part.CONSULTS if world.is_ours(last.called) else Part.CALLS_OUT
-        known[-1] = _replaced_part(known[-1], part)
+    beside = [at for at, each in enumerate(known) if at and each.part in _DIALLED]
+    if beside:
+        at = beside[-1]
+        part = Part.CONSULTS if world.is_ours(ordered[at][1].called) else Part.CALLS_OUT
+        known[at] = _replaced_part(known[at], part)
     return {each.id: each for each in known}
 
 

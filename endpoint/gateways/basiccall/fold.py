@@ -407,6 +407,7 @@ class Fold:
             case told.Transferred():
                 name, _ = self._transfer()
                 yield self._event(name, call=call.id)
+                self._asked -= {C.TRANSFER_TO_IVR, C.ONE_STEP_TRANSFER}
             case told.TransferFailed():
                 self._put(replace(call, transferring=False))
                 _, name = self._transfer()
@@ -465,7 +466,11 @@ class Fold:
     def _leaves_call(self, event: told.CallEvents, call: OwnCall) -> Iterator[SPEvent]:
         """The device is in this call no more."""
         del self._calls[call.id]
+        if len(self._calls) == 1 and (alone := self.calls[0]).part in OF_CONSULTS:
+            # A consultation for nobody any more: what comes beside it is none either.
+            self._put(replace(alone, part=_ALONE[alone.part]))
         if call.verifies:
+            self._asked.discard(C.TRANSFER_TO_IVR)
             yield self._event(E.WAIT_CALL_OVER)
         match call.part:
             case Part.CONSULTS | Part.CALLS_OUT if self._calls:
@@ -519,7 +524,7 @@ class Fold:
             case told.Failed() if not call.established and call.part in _FAILS:
                 yield self._dial_failed(call, event)
             case told.Held():
-                if C.TRANSFER_TO_IVR in self._asked:
+                if C.TRANSFER_TO_IVR in self._asked and not call.transferring:
                     self._put(replace(call, verifies=True))
                     yield self._event(E.TRANSFER_BEGIN)
                 else:
@@ -573,6 +578,7 @@ _SUCCEEDS = {
     Part.CONSULTED: E.DEV_CONNECTED,
     Part.MONITORS: E.MONITOR_SUCC,
 }
+_ALONE = {Part.CONSULTS: Part.INNER_DIALLED, Part.CALLS_OUT: Part.DIALLED}
 _FAILS = {
     Part.DIALLED: E.DIAL_FAILED,
     Part.INNER_DIALLED: E.CALL_INNER_FAILED,
