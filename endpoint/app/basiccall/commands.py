@@ -223,8 +223,8 @@ class Commands:
         if name in done:
             return await done[name]()
         commands: dict[C, Callable[[], do.Command]] = {
-            C.CANCEL_DIAL: self._clear,
-            C.CANCEL_CALL_INNER: self._clear,
+            C.CANCEL_DIAL: self._give_up,
+            C.CANCEL_CALL_INNER: self._give_up,
             C.DROP_CALL: self._clear,
             C.FINISH_MONITOR: self._clear,
             C.INTERVENE: lambda: self._supervise(name),
@@ -240,6 +240,13 @@ class Commands:
 
     def _clear(self) -> do.Command:
         return do.ClearConnection(self.device, self.fold.current)
+
+    def _give_up(self) -> do.Command:
+        """Of a call that nobody has answered: that one has may not have been told here yet."""
+        for call in self.centre.world.own_calls(self.device).values():
+            if not call.established and call.own is not ConnectionState.ALERTING:
+                return do.ClearConnection(self.device, call.id)
+        raise rejected("invalid_state", "somebody has answered")
 
     async def _answer(self) -> Told:
         await self.centre.controller.submit(do.AnswerCall(self.device, self.fold.current))

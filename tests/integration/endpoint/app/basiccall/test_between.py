@@ -13,14 +13,31 @@ from endpoint.agents.eventlog import Entry
 from endpoint.agents.events import LogOffCause
 from endpoint.agents.model import AgentId
 from endpoint.app.basiccall.connection import Connection
+from endpoint.callcontrol.commands import AnswerCall
+from endpoint.callcontrol.events import Delivered, Established
 from endpoint.callcontrol.feed import EventsMissed
 from endpoint.gateways.native import agentmessages as wire
+from endpoint.legs.base import DeviceId
 
 from .conftest import ANNA, PIN, Office
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
 
 PROXY = {"X-Forwarded-For": "198.51.100.7"}
+
+
+def of_anna(office: Office, monkeypatch: pytest.MonkeyPatch, has_come: asyncio.Event) -> Connection:
+    """Her page's; what it sends waits for its turn once `has_come` is set."""
+    connection = office.endpoint.basiccall._centre.holders[AgentId(ANNA)]
+    assert isinstance(connection, Connection)
+    take = connection.take
+
+    async def taken(text: str | bytes) -> bool:
+        has_come.set()
+        return await take(text)
+
+    monkeypatch.setattr(connection, "take", taken)
+    return connection
 
 
 class LostLog:
@@ -87,15 +104,7 @@ async def test_a_page_that_does_not_know_yet_that_it_was_replaced_stays_connecte
 ) -> None:
     has_come = asyncio.Event()
     async with office.at_work() as page:
-        connection = office.endpoint.basiccall._centre.holders[AgentId(ANNA)]
-        assert isinstance(connection, Connection)
-        take = connection.take
-
-        async def taken(text: str | bytes) -> bool:
-            has_come.set()
-            return await take(text)
-
-        monkeypatch.setattr(connection, "take", taken)
+        connection = of_anna(office, monkeypatch, has_come)
         async with connection._turn:
             await page.send("SetFunctionSwitch", functionCode="KeepLogon", isOn="true")
             await has_come.wait()
@@ -105,6 +114,33 @@ async def test_a_page_that_does_not_know_yet_that_it_was_replaced_stays_connecte
         await page.until("onWebSocketReplaced")
         await page.send("WSHello", helloInfo="x", time="now")
         await page.until("onWSHello")
+
+
+async def test_who_gives_up_a_call_that_was_just_answered_keeps_it(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The page, and what it was told, are later than the answer."""
+    controller, called = office.endpoint.controller, DeviceId("6004")
+    has_come = asyncio.Event()
+    async with office.at_work() as page:
+        connection = of_anna(office, monkeypatch, has_come)
+        events = controller.subscribe()
+        await page.do("CallInner", destSPType="EXT", destSPIns=called)
+        await page.shows(25)
+        async for numbered in events:
+            if isinstance(numbered.event, Delivered) and numbered.event.device == called:
+                break
+        has_come.clear()
+        async with connection._turn:
+            await page.do("CancelCallInner")
+            await has_come.wait()
+            await controller.submit(AnswerCall(called))
+            async for numbered in events:
+                if isinstance(numbered.event, Established) and numbered.event.device == called:
+                    break
+        assert (await page.refused())[:2] == ("CancelCallInner", "ProcessFailed")
+        await page.event("CallInnerSucc")
+        await page.shows(26)
 
 
 async def test_what_a_proxy_hands_on_is_not_believed(office: Office) -> None:
