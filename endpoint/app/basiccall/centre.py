@@ -133,8 +133,8 @@ class Centre:
         is_over = agent.role is not Role.AGENT and of_agent(agent).is_about(other)
         return is_over or self.permissions.may_supervise(device, at)
 
-    def notified(self, agent: AgentId, device: DeviceId) -> dict[str, str]:
-        """What a page is told of the centre."""
+    def notified(self, agent: AgentId, device: DeviceId, *, is_proven: bool) -> dict[str, str]:
+        """What a page is told of the centre; buttons of supervisors where it is proven who asks."""
         directory = self.roster.directory
         return {
             **settings_notified(
@@ -142,7 +142,7 @@ class Centre:
                 self.parameters,
                 directory.modes(),
                 self.reasons,
-                supervises=self.supervises(directory.agent(agent), device),
+                supervises=is_proven and self.supervises(directory.agent(agent), device),
             )
         }
 

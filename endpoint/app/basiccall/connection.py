@@ -249,8 +249,7 @@ class Connection:
         infos = self._agent_infos()
         datas = {"delegatorId": self._delegator_id, **_state(infos)}
         await self._answer(C.INIT, datas=datas, agent=infos)
-        notified = self._centre.notified(agent, device) | self._for_other_pages()
-        await self._tell([SPEvent(E.SETTINGS_NOTIFY, infos, self._call_now(), notified)])
+        await self._tell([self._settings(agent)])
         self._queue = ()
         await self._tell_queue()
 
@@ -315,6 +314,8 @@ class Connection:
         self._begin(agent)
         self._hold()
         if self._commands is not None:
+            if not self._proof.covers(agent):  # so it has not all buttons yet
+                await self._tell([self._settings(agent)])
             begun, *rest = self._commands.fold.opening()
             await self._tell([replace(begun, params=self._for_other_pages()), *rest])
             await self._tell_queue()
@@ -368,10 +369,16 @@ class Connection:
         datas = {"functionCode": KEEP_LOGON, "isOn": "true" if is_on else "false"}
         await self._answer(C.SET_FUNCTION_SWITCH, datas=datas)
 
+    def _is_proven(self, agent: AgentId) -> bool:
+        """Who has proven nothing yet is not told whom an agent supervises."""
+        return self._commands is not None or self._proof.covers(agent)
+
     def _infos(self) -> dict[str, str]:
         """What `agentInfos` has beside state and work mode."""
-        known = self._centre.roster.directory.agent(self._agent) if self._agent else None
-        monitors = self._centre.supervises(known, DeviceId(self._ins))
+        known = None
+        if self._agent is not None and self._is_proven(self._agent):
+            known = self._centre.roster.directory.agent(self._agent)
+        monitors = known is not None and self._centre.supervises(known, DeviceId(self._ins))
         return {
             "isMonitor": "true" if monitors else "false",
             "monitorDepts": ",".join(known.supervises) if known is not None else "",
@@ -385,6 +392,13 @@ class Connection:
         if self._commands is not None:
             return self._commands.fold.agent_infos()
         return {"agentState": str(int(State.INITIAL)), "agentWorkMode": "", **self._infos()}
+
+    def _settings(self, agent: AgentId) -> SPEvent:
+        """How the centre works, for this page."""
+        proven = self._is_proven(agent)
+        notified = self._centre.notified(agent, DeviceId(self._ins), is_proven=proven)
+        notified |= self._for_other_pages()
+        return SPEvent(E.SETTINGS_NOTIFY, self._agent_infos(), self._call_now(), notified)
 
     def _call_now(self) -> dict[str, str]:
         """`coInfos` of the call that the agent is in: a page that was loaded anew has forgotten."""

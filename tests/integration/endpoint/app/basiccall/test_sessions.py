@@ -18,10 +18,11 @@ from endpoint.app.basiccall.connection import Connection
 from endpoint.app.eventsocket import HEARTBEAT_S
 from endpoint.callcontrol.commands import MakeCall
 from endpoint.gateways.native import agentmessages as wire
+from endpoint.gateways.native import directorymessages as directory
 from endpoint.legs.base import DeviceId
 from tests.softphone import PATIENCE_S
 
-from .conftest import ANNA, BERT, CARL, DORA, PIN, Office
+from .conftest import AGENTS, ANNA, BERT, CARL, DORA, PIN, Office
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
 
@@ -329,6 +330,23 @@ async def test_with_tls_and_without_on_one_port(office: Office) -> None:
         await socket.send_str("hello")
         answer = json.loads((await socket.receive()).data)
         assert answer["errorCode"] == "UnknownCommand"
+
+
+async def test_who_has_proven_nothing_is_not_told_whom_an_agent_supervises(
+    strict_office: Office,
+) -> None:
+    (carl,) = (each for each in AGENTS if each.id == CARL)
+    given = directory.DirectoryImport(agents=[carl], passwords={CARL: PIN})
+    await strict_office.client.bring_into_directory(given)
+    async with strict_office.page(CARL, "6003", code=PIN) as page:
+        infos = (await page.event("SettingsNotify"))["agentInfos"]
+        assert (infos["isMonitor"], infos["monitorDepts"]) == ("false", "")
+        page.state = 3
+        assert {5, 68}.isdisjoint(page.buttons())
+        await page.logon()
+        assert (await page.event("LogonSucc"))["agentInfos"]["monitorDepts"] == "1"
+        await page.shows(3)
+        assert {5, 68} <= set(page.buttons())
 
 
 async def test_a_password_is_needed_where_nobody_is_believed(strict_office: Office) -> None:
