@@ -16,6 +16,7 @@ from signaling.sip.layer import Trace, TransactionLayer
 from signaling.sip.message import Headers, Request, respond
 from signaling.sip.reliable import RELIABLE, RingReliably
 from signaling.sip.replaces import Departed
+from signaling.sip.retired import Retired
 from signaling.sip.screening import Abilities
 from signaling.sip.session_timer import OPTION_TAG as TIMER
 from signaling.sip.session_timer import SessionTimerSettings
@@ -100,6 +101,7 @@ class Core:
         self.changed: dict[InviteUsage, None] = {}
         """Sessions of which something may have to be noted, in order."""
         self.departed = Departed()
+        self.retired = Retired(2 * config.timers.timeout_s)
         self.registrations: dict[str, RegistrationUsage] = {}
         self.subscriptions = Subscriptions()
         self._events: list[Event] = []

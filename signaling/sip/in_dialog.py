@@ -16,18 +16,18 @@ from signaling.sip.message import Request, Response
 from signaling.sip.transaction import Failure
 
 if TYPE_CHECKING:
+    from signaling.sip.core import Core
     from signaling.sip.invite import InviteUsage
 
 
 class InDialog:
-    """Sends the requests of one session in whichever dialog of it."""
+    """Sends the requests of one session in whichever dialog of it; it may outlive the session."""
 
-    def __init__(self, session: InviteUsage, flow: Flow, digest: DigestClient | None) -> None:
+    def __init__(self, core: Core, first_hop: str, flow: Flow, digest: DigestClient | None) -> None:
         self.flow = flow
         """How the INVITE went, or the server before the far end is reached since."""
-        self._session = session
-        self._core = session.core
-        self._first_hop = session.request.uri.host
+        self._core = core
+        self._first_hop = first_hop
         self._digest = digest
         self._infos: dict[OperationId, None] = {}
 
@@ -135,6 +135,7 @@ class InDialog:
 
     def info(
         self,
+        session: InviteUsage,
         operation: OperationId,
         content_type: str,
         body: bytes,
@@ -148,27 +149,31 @@ class InDialog:
             headers=headers,
             body=body,
             content_type=content_type,
-            on_response=partial(self._info_answered, operation),
-            on_failure=lambda failure, now: self._info_completed(operation, failure.status),
-            dialog=self._session.dialog,
+            on_response=partial(self._info_answered, session, operation),
+            on_failure=lambda failure, now: self._info_completed(
+                session, operation, failure.status
+            ),
+            dialog=session.dialog,
         ).start(now)
 
-    def _info_answered(self, operation: OperationId, response: Response, now: float) -> None:
+    def _info_answered(
+        self, session: InviteUsage, operation: OperationId, response: Response, now: float
+    ) -> None:
         if response.status < 200:
             return
-        self._info_completed(operation, response.status)
+        self._info_completed(session, operation, response.status)
         if response.status == 481:
-            self._session.lose(481, response.phrase, now, bye=False)
+            session.lose(481, response.phrase, now, bye=False)
 
-    def _info_completed(self, operation: OperationId, status: int) -> None:
+    def _info_completed(self, session: InviteUsage, operation: OperationId, status: int) -> None:
         if operation in self._infos:
             del self._infos[operation]
-            self._session.tell(InfoCompleted(operation, status))
+            session.tell(InfoCompleted(operation, status))
 
-    def end(self) -> None:
+    def end(self, session: InviteUsage) -> None:
         """The session is over: nobody waits any more."""
         for operation in list(self._infos):
-            self._info_completed(operation, 481)
+            self._info_completed(session, operation, 481)
 
     # -- credentials --------------------------------------------------------------------------
 

@@ -110,7 +110,7 @@ class InviteUsage:
         self.session_refresh = SessionRefresh(self)
         self._contact_user = contact_user
         digest = DigestClient(credentials, core.config.random) if credentials else None
-        self.in_dialog = InDialog(self, flow, digest)
+        self.in_dialog = InDialog(core, request.uri.host, flow, digest)
         """Sends what goes in its dialogs."""
         self.replaces: InviteUsage | None = None
         """The call that this one takes the place of when it is answered (RFC 3891; UAS)."""
@@ -474,7 +474,7 @@ class InviteUsage:
         if self._dialog is None or self.state in (SessionState.PROCEEDING, SessionState.ENDED):
             raise self._forbidden("info")
         operation = self._next_operation()
-        self.in_dialog.info(operation, content_type, body, headers, now)
+        self.in_dialog.info(self, operation, content_type, body, headers, now)
         return operation
 
     def refer(
@@ -624,11 +624,20 @@ class InviteUsage:
             self._calling.forget_forks(now)
         if self._offers is not None:
             self._offers.end(now)
-        self.in_dialog.end()
+        self.in_dialog.end(self)
         self.core.sessions.pop(self.id, None)
         if self._dialog is not None:
             self.core.departed.note(self._dialog.key, now)
         self.tell(event)
+        self.core.retired.note(self, now)
+
+    def let_go(self) -> None:
+        """It is long over, and nothing is under way (for `Retired`): its parts are for nobody."""
+        parts = self._calling, self._answering, self._offers, self.session_refresh, self._refers
+        for part in parts:
+            if part is not None:
+                vars(part).clear()
+        self._calling = self._answering = self._offers = None
 
     def _loss(self, failure: Failure) -> Ended:
         error = self.core.layer.last_error

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
+from endpoint.app.wiring import Endpoint
+from endpoint.callcontrol.commands import ClearCall, MakeCall
 from endpoint.callcontrol.events import CallCleared, Established, Event
 from endpoint.gateways.native import agentmessages as wire
 from endpoint.gateways.native import directorymessages as directory
+from endpoint.legs.base import DeviceId
 from tests.rings import rings_left
+from tests.virtual_endpoint import have_it_in_this_loop
 
-from .conftest import Desk
+from .basiccall.floor import carrier_of, free_port, trunk
+from .conftest import Desk, configuration
 
 pytestmark = pytest.mark.integration
 
@@ -43,3 +49,38 @@ async def test_requests_and_calls_of_an_agent_leave_no_rings(desk: Desk) -> None
     with rings_left("endpoint.", "signaling.", "aiohttp.web", "sqlalchemy.sql.s") as left:
         await work()
     assert left == {}
+
+
+@pytest.mark.virtual_time
+async def test_calls_over_sip_leave_no_rings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither at who called nor at who was called; what the last one leaves goes with the next."""
+    have_it_in_this_loop(monkeypatch)
+    ours, theirs = free_port(), free_port()
+    office_has = configuration(
+        tmp_path / "office",
+        sip={"port": ours, "tcp": False, "tls": False},
+        trunk=[trunk(theirs, "6*", "1*")],
+    )
+    carrier_has = carrier_of(tmp_path / "carrier", theirs, ours)
+    async with Endpoint(carrier_has) as carrier, Endpoint(office_has) as office:
+
+        async def call(caller: Endpoint, device: str, number: str) -> None:
+            made = await caller.controller.submit(MakeCall(DeviceId(device), number))
+            await asyncio.sleep(5)
+            for endpoint in (office, carrier):
+                assert endpoint.controller.calls()[0].is_established
+            await caller.controller.submit(ClearCall(DeviceId(device), made.call))
+            await asyncio.sleep(100)
+
+        for who, device, number in ((office, "6002", "10086"), (carrier, "10086", "6002")):
+            await call(who, device, number)  # what is made once for all
+            with rings_left("endpoint.", "signaling.") as left:
+                await call(who, device, number)
+                await call(who, device, number)
+            # The media plane has a process of its own, and looks through that.
+            own = {
+                name for name in left if not name.startswith(("endpoint.media", "endpoint.audio"))
+            }
+            assert own == set()
