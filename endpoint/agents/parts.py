@@ -51,10 +51,8 @@ class Parts:
                     self._left.setdefault(event.call, set()).add(device)
         else:
             told.add(device)
-            if (
-                event.state is not ConnectionState.NULL
-            ):  # else it has left, and hears of what it did
-                inside.add(device)
+            if event.state is not ConnectionState.NULL:
+                inside.add(device)  # else it has left, and hears of what it did
         return told
 
     def calls_of(self, device: DeviceId) -> set[CallId]:

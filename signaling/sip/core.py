@@ -101,7 +101,9 @@ class Core:
         self.changed: dict[InviteUsage, None] = {}
         """Sessions of which something may have to be noted, in order."""
         self.departed = Departed()
-        self.retired = Retired(2 * config.timers.timeout_s)
+        # A first 1xx to the INVITE, a last answer to its CANCEL, and what repeats that: each may
+        # take its whole time.
+        self.retired = Retired(4 * config.timers.timeout_s)
         self.registrations: dict[str, RegistrationUsage] = {}
         self.subscriptions = Subscriptions()
         self._events: list[Event] = []

@@ -72,7 +72,7 @@ async def test_calls_over_sip_leave_no_rings(
             for endpoint in (office, carrier):
                 assert endpoint.controller.calls()[0].is_established
             await caller.controller.submit(ClearCall(DeviceId(device), made.call))
-            await asyncio.sleep(100)
+            await asyncio.sleep(200)
 
         for who, device, number in ((office, "6002", "10086"), (carrier, "10086", "6002")):
             await call(who, device, number)  # what is made once for all
