@@ -78,8 +78,10 @@ class LoopWatchdog:
             late_s = monotonic() - due
             if late_s > self._held_up_s and due != told:
                 told = due
-                frame = sys._current_frames().get(self._thread_of_loop)
-                stack = traceback.format_stack(frame)[-_FRAMES:]
-                log.warning(
-                    "the event loop is held up", for_ms=round(1000 * late_s), by="".join(stack)
-                )
+                stack = _stack_of(self._thread_of_loop)
+                log.warning("the event loop is held up", for_ms=round(1000 * late_s), by=stack)
+
+
+def _stack_of(thread: int) -> str:
+    """As a traceback has it. The frames go with this call: they would keep all that they name."""
+    return "".join(traceback.format_stack(sys._current_frames().get(thread))[-_FRAMES:])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import weakref
 
 import pytest
 from structlog.testing import capture_logs
@@ -13,7 +14,11 @@ from endpoint.app.watchdog import LoopWatchdog
 pytestmark = pytest.mark.unit
 
 
-def computes_for_long() -> None:
+class Work:
+    """What is computed with."""
+
+
+def computes_for_long(_: Work | None = None) -> None:
     time.sleep(0.6)
 
 
@@ -28,6 +33,18 @@ async def test_what_holds_the_loop_up_is_named() -> None:
     assert "computes_for_long" in said[0]["by"]
     assert held_up_s > 0.2
     assert logs[-1]["for_ms"] == round(1000 * held_up_s)
+
+
+async def test_what_it_was_held_up_with_is_not_kept() -> None:
+    told = asyncio.get_running_loop().create_future()
+    with LoopWatchdog(told.set_result):
+        await asyncio.sleep(0)
+        work = Work()
+        kept = weakref.ref(work)
+        computes_for_long(work)
+        del work
+        await told
+        assert kept() is None
 
 
 async def test_a_loop_that_only_waits_is_not_held_up() -> None:
