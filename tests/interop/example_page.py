@@ -19,8 +19,8 @@ from endpoint.callcontrol.commands import GenerateDigits
 from endpoint.client.client import EndpointClient
 from endpoint.gateways.native import directorymessages as directory
 from endpoint.legs.base import DeviceId
-from tests.integration.endpoint.app.basiccall.conftest import PASSWORD_HASH, Office
 from tests.integration.endpoint.app.basiccall.floor import Floor, dials, free_port
+from tests.integration.endpoint.app.basiccall.office import PASSWORD_HASH, Office
 
 from .peers.tab import Browser, Tab
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from endpoint.app.basiccall.settings import BasicCallSettings
-from tests.integration.endpoint.app.basiccall.conftest import ANNA, BERT, CARL
 from tests.integration.endpoint.app.basiccall.floor import MASKED, REMOTE, reload
+from tests.integration.endpoint.app.basiccall.office import ANNA, BERT, CARL
 
 from .conftest import Shop
 from .phone import Crm, VendorPhone

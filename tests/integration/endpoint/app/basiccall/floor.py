@@ -35,7 +35,7 @@ from tests.interop.peers.sound import write_tone
 from tests.softphone import PATIENCE_S, SoftPhone
 from tests.unit.endpoint.app.test_dialkeys import DES_KEY
 
-from .conftest import ANNA, BERT, CARL, Office, configuration, office_of
+from .office import ANNA, BERT, CARL, Office, configuration, office_of
 from .walkbook import Book, Row, told
 
 HZ = {

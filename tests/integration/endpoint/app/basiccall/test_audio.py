@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import aiohttp
 import pytest
 
 from tests.softphone import SoftPhone
 from tests.unit.endpoint.app.test_dialkeys import by_des
-from tests.virtual_endpoint import have_it_in_this_loop
 
-from .conftest import ANNA, CARL, DORA
 from .floor import (
     MASKED,
     REMOTE,
@@ -21,22 +18,13 @@ from .floor import (
     Floor,
     calls,
     hang_up,
-    open_floor,
     picks_up,
     reload,
     to_agent,
 )
+from .office import ANNA, CARL, DORA
 
 pytestmark = [pytest.mark.integration, pytest.mark.virtual_time]
-
-
-@pytest.fixture
-async def floor(
-    one_clock: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> AsyncIterator[Floor]:
-    have_it_in_this_loop(monkeypatch)
-    async with open_floor(tmp_path) as floor:
-        yield floor
 
 
 async def test_a_call_is_handed_on_with_what_is_known_of_it(floor: Floor) -> None:

@@ -19,7 +19,7 @@ from endpoint.callcontrol.feed import EventsMissed
 from endpoint.gateways.native import agentmessages as wire
 from endpoint.legs.base import DeviceId
 
-from .conftest import ANNA, PIN, Office
+from .office import ANNA, PIN, Office
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
 

@@ -10,7 +10,7 @@ import pytest_asyncio
 
 from endpoint.client.errors import RequestRefused
 
-from .conftest import ANNA, PIN, Office, configuration, office_of
+from .office import ANNA, PIN, Office, configuration, office_of
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
 

@@ -6,17 +6,14 @@ The page goes on where it was, and whoever talks hears nothing of it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from pathlib import Path
 
 import pytest
 
 from tests.softphone import SoftPhone, soft_phone
-from tests.virtual_endpoint import have_it_in_this_loop
 
-from .conftest import ANNA, BERT, CARL
-from .floor import Floor, calls, hang_up, open_floor, to_agent
+from .floor import Floor, calls, hang_up, to_agent
+from .office import ANNA, BERT, CARL
 
 pytestmark = [pytest.mark.integration, pytest.mark.virtual_time]
 
@@ -24,15 +21,6 @@ HER, HIM = to_agent("6001"), to_agent("6002")
 TALK = {"a1": "c1", "c1": "a1"}
 AWAY_S = 0.6
 """How long a page is gone: long enough for a gap to be heard."""
-
-
-@pytest.fixture
-async def floor(
-    one_clock: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> AsyncIterator[Floor]:
-    have_it_in_this_loop(monkeypatch)
-    async with open_floor(tmp_path) as floor:
-        yield floor
 
 
 def cut(page: SoftPhone) -> None:

@@ -15,7 +15,7 @@ from endpoint.app.settings import Config
 from endpoint.errors import ConfigurationError
 from tests.softphone import SoftPhone
 
-from .conftest import ANNA, BERT, PIN, Office, configuration, office_of
+from .office import ANNA, BERT, PIN, Office, configuration, office_of
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
 

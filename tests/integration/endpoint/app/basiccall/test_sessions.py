@@ -22,7 +22,7 @@ from endpoint.gateways.native import directorymessages as directory
 from endpoint.legs.base import DeviceId
 from tests.softphone import PATIENCE_S
 
-from .conftest import AGENTS, ANNA, BERT, CARL, DORA, PIN, Office
+from .office import AGENTS, ANNA, BERT, CARL, DORA, PIN, Office
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
 

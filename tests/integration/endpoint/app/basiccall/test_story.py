@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import pytest
 
 from endpoint.callcontrol.commands import GenerateDigits
 from endpoint.legs.base import DeviceId
 from tests.softphone import SoftPhone
-from tests.virtual_endpoint import have_it_in_this_loop
 
-from .conftest import ANNA
-from .floor import Floor, dials, hang_up, open_floor, to_agent
+from .floor import Floor, dials, hang_up, to_agent
+from .office import ANNA
 from .walkbook import Row
 
 pytestmark = [pytest.mark.integration, pytest.mark.virtual_time]
@@ -51,12 +47,8 @@ SUPERVISES = {5, 68}
 
 
 @pytest.fixture
-async def floor(
-    one_clock: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> AsyncIterator[Floor]:
-    have_it_in_this_loop(monkeypatch)
-    async with open_floor(tmp_path, anna=SKILL) as floor:
-        yield floor
+def anna_inits_with() -> str:
+    return SKILL
 
 
 def all_are_shown(floor: Floor) -> None:

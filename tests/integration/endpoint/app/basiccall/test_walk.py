@@ -5,19 +5,15 @@ One walk, for the document is one: `WRITE_DOCUMENTS=1 pytest` of this file write
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import pytest
 
 from endpoint.callcontrol.commands import GenerateDigits
 from endpoint.gateways.basiccall.names import CommandName, Control, NotBuilt
 from endpoint.legs.base import DeviceId
 from tests.unit.endpoint.app.test_dialkeys import by_des
-from tests.virtual_endpoint import have_it_in_this_loop
 
-from .conftest import ANNA
-from .floor import Floor, calls, dials, hang_up, open_floor, to_agent
+from .floor import Floor, calls, dials, hang_up, to_agent
+from .office import ANNA
 from .walkbook import compare
 
 pytestmark = [pytest.mark.integration, pytest.mark.virtual_time]
@@ -29,12 +25,8 @@ TALK = {"a1": "c1", "c1": "a1"}
 
 
 @pytest.fixture
-async def floor(
-    one_clock: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> AsyncIterator[Floor]:
-    have_it_in_this_loop(monkeypatch)
-    async with open_floor(tmp_path, anna=SKILL) as floor:
-        yield floor
+def anna_inits_with() -> str:
+    return SKILL
 
 
 async def test_every_command_and_event_is_what_the_document_says(floor: Floor) -> None:
