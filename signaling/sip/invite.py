@@ -45,7 +45,7 @@ from signaling.sip.in_dialog import InDialog
 from signaling.sip.message import Headers, Request, Response
 from signaling.sip.offers import First, Offers, OfferSource
 from signaling.sip.reason import format_reason, q850_of
-from signaling.sip.refer import ReferIssuer, Refers, refer_headers
+from signaling.sip.refer import ReferIssuer, Refers
 from signaling.sip.refresh import SessionRefresh
 from signaling.sip.transaction import Failure, ServerTransaction
 from signaling.sip.uri import Uri
@@ -478,20 +478,12 @@ class InviteUsage:
         return operation
 
     def refer(
-        self,
-        refer_to: NameAddr,
-        *,
-        referred_by: NameAddr | None = None,
-        subscribe: bool = True,
-        now: float,
+        self, refer_to: NameAddr, *, referred_by: NameAddr | None = None, now: float
     ) -> ReferIssuer:
-        """Ask the far end to call somebody (REFER, RFC 3515). Then `ReferralChanged`.
-
-        `subscribe` False asks not to be told what becomes of it (RFC 4488).
-        """
+        """Ask the far end to call somebody (REFER, RFC 3515). Then `ReferralChanged`."""
         if not self.is_answered:
             raise self._forbidden("refer")
-        return self._refers.send(refer_headers(refer_to, referred_by, subscribe=subscribe), now)
+        return self._refers.send(refer_to, referred_by, now)
 
     def give_way(self, now: float) -> None:
         """Another call has taken its place (RFC 3891 §3): BYE, or CANCEL where nobody answered."""

@@ -5,19 +5,18 @@
     issuer      REFER ──▶ 202 ── NOTIFY 100, 180 … ── NOTIFY 2xx-6xx      (or a refusal, or nothing)
     recipient   accept(): 202 and NOTIFY 100 · progress() · complete()    (or refuse())
 
-The 202 says nothing of the outcome: that comes by NOTIFY alone, in `message/sipfrag` (RFC 3420).
-Who wants none says `Refer-Sub: false` (RFC 4488). The subscription outlives the call in whose
-dialog it was made.
+Each is asked in a call, for outside of one nobody is there to be transferred. The 202 says nothing
+of the outcome: that comes by NOTIFY alone, in `message/sipfrag` (RFC 3420). A far end that wants
+none says `Refer-Sub: false` (RFC 4488). The subscription outlives the call in whose dialog it was
+made.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from signaling.errors import LocalProtocolError, RemoteProtocolError, SipParseError
-from signaling.sip.auth import DigestClient, DigestCredentials
 from signaling.sip.core import Core
 from signaling.sip.dialog import Dialog
 from signaling.sip.events import (
@@ -30,7 +29,6 @@ from signaling.sip.events import (
     SubscriptionEnded,
 )
 from signaling.sip.exchange import Exchange
-from signaling.sip.flow import Flow
 from signaling.sip.headers import NameAddr
 from signaling.sip.message import REASON_PHRASES, Request, Response
 from signaling.sip.notifier import NotifierUsage
@@ -64,18 +62,6 @@ def parse_sipfrag(body: bytes) -> tuple[int, str] | None:
     return int(match[1]), (match[2] or b"").decode("utf-8", "replace").strip()
 
 
-def refer_headers(
-    refer_to: NameAddr, referred_by: NameAddr | None, *, subscribe: bool
-) -> tuple[tuple[str, str], ...]:
-    """What a REFER of ours says."""
-    headers = [("Refer-To", str(refer_to))]
-    if referred_by is not None:
-        headers.append(("Referred-By", str(referred_by)))
-    if not subscribe:
-        headers += [("Refer-Sub", "false"), ("Supported", "norefersub")]
-    return tuple(headers)
-
-
 def referred_by_of(request: Request) -> NameAddr | None:
     """Who referred, as he says (RFC 3892): of a REFER or INVITE; None where it can't be read."""
     text = request.headers.get("Referred-By")
@@ -86,27 +72,24 @@ def referred_by_of(request: Request) -> NameAddr | None:
 
 
 class ReferIssuer:
-    """A REFER of ours. Made by `InviteUsage.refer` and `Stack.refer`.
+    """A REFER of ours. Made by `InviteUsage.refer`.
 
     What becomes of it comes as `ReferralChanged`; `ReferCompleted` is the last, exactly once.
     """
 
-    def __init__(self, core: Core, request: Request, dialog: Dialog | None) -> None:
-        """`request` is the REFER; `dialog` None: it makes one of its own."""
+    def __init__(self, core: Core, request: Request, dialog: Dialog) -> None:
+        """`request` is the REFER, in this dialog."""
         self.core = core
         self.id = core.next_id("f")
         """Unique in its stack."""
         self.has_ended = False
         """Whether `ReferCompleted` was told."""
         self._request = request
-        self._wants_notify = not _declines_subscription(request)
         self._was_accepted = False
         self._subscriber = SubscriberUsage(
             core,
             EventType("refer", str(request.cseq.number)),
-            call_id=request.call_id,
-            local_tag=request.from_.tag or "",
-            dialog=dialog,
+            dialog,
             on_notify=self._notified,
             on_silence=self._silent,
         )
@@ -116,7 +99,6 @@ class ReferIssuer:
 
     def send(self, exchange: Exchange, now: float) -> None:
         """Send the REFER; where it can't be, LocalProtocolError, and nothing is kept."""
-        self._sending = exchange
         try:
             exchange.start(now)
         except LocalProtocolError:
@@ -130,13 +112,8 @@ class ReferIssuer:
         if response.status >= 300:
             self._complete(response.status, response.phrase, now)
             return
-        if self._subscriber.dialog is None:
-            request, flow = self._sending.request, self._sending.flow
-            self._subscriber.adopt(Dialog.of_response(request, response, flow))
         self._accepted()
-        if not self._wants_notify and _declines_subscription(response):
-            self._complete(None, "", now)
-        elif not self.has_ended:
+        if not self.has_ended:
             self._subscriber.expect(now)
 
     def failed(self, failure: Failure, now: float) -> None:
@@ -176,32 +153,30 @@ class ReferIssuer:
 class ReferRecipient:
     """A REFER of the far end; `accept` or `refuse` is owed, then `complete`.
 
-    Told as `Referred` of a call, or made by `Stack.open_referral`. Once the far end does not listen
-    any more, what it is told goes nowhere.
+    Told as `Referred` of a call. Once the far end does not listen any more, what it is told goes
+    nowhere.
     """
 
     def __init__(
         self,
-        core: Core,
+        session: InviteUsage,
         server: ServerTransaction,
-        dialog: Dialog,
         *,
-        session: InviteUsage | None = None,
-        is_first: bool = True,
+        is_first: bool,
     ) -> None:
         """Raises RemoteProtocolError for a REFER that can't be done.
 
         `session` is the call whose dialog it came in; `is_first`: no REFER came in it before.
         """
-        self.core = core
+        self.core = session.core
         self.request = server.request
         self.refer_to, self.replaces = _target_of(server.request)
         self.referred_by = referred_by_of(server.request)
         """As it says; it may say anything."""
-        self.replaced = None if self.replaces is None else core.dialogs.get(self.replaces.key)
+        self.replaced = None if self.replaces is None else self.core.dialogs.get(self.replaces.key)
         """Our call that the far end's call with `refer_to` is, where we are between the two."""
         self._server = server
-        self._dialog = dialog
+        self._dialog = session.dialog
         self._session = session
         self._is_first = is_first
         self._is_decided = False
@@ -218,7 +193,7 @@ class ReferRecipient:
     def accept(self, *, now: float) -> None:
         """Answer 202, and tell that it is tried (§2.4.4)."""
         self._decide("accept")
-        contact = self._contact
+        contact = self._session.contact
         if _declines_subscription(self.request):
             self.core.respond(self._server, 202, headers=(contact, ("Refer-Sub", "false")), now=now)
             return
@@ -257,12 +232,6 @@ class ReferRecipient:
                 now=now,
             )
 
-    @property
-    def _contact(self) -> tuple[str, str]:
-        if self._session is not None:
-            return self._session.contact
-        return self.core.contact(self._server.source, self._dialog.local.uri.user)
-
     def _decide(self, what: str) -> None:
         if self._is_decided:
             raise LocalProtocolError(f"{what}: the REFER is answered already")
@@ -282,11 +251,14 @@ class Refers:
     def __repr__(self) -> str:
         return f"<Refers of {self._session!r}>"
 
-    def send(self, headers: tuple[tuple[str, str], ...], now: float) -> ReferIssuer:
+    def send(self, refer_to: NameAddr, referred_by: NameAddr | None, now: float) -> ReferIssuer:
         """Send one in the dialog."""
         session = self._session
         dialog = session.dialog
-        request = session.core.dialog_request(dialog, "REFER", headers=(session.contact, *headers))
+        headers = [session.contact, ("Refer-To", str(refer_to))]
+        if referred_by is not None:
+            headers.append(("Referred-By", str(referred_by)))
+        request = session.core.dialog_request(dialog, "REFER", headers=headers)
         issuer = ReferIssuer(session.core, request, dialog)
         exchange = session.in_dialog.exchange_of(request, issuer.answered, issuer.failed, dialog)
         issuer.send(exchange, now)
@@ -299,18 +271,16 @@ class Refers:
         try:
             if not session.is_answered:
                 raise RemoteProtocolError("the call is not answered", 403)
-            referral = ReferRecipient(
-                session.core, server, session.dialog, session=session, is_first=is_first
-            )
+            referral = ReferRecipient(session, server, is_first=is_first)
         except RemoteProtocolError as error:
             session.core.respond(server, error.status_hint, str(error), now=now)
             return
         session.tell(Referred(referral))
 
 
-def _declines_subscription(message: Request | Response) -> bool:
+def _declines_subscription(request: Request) -> bool:
     """`Refer-Sub: false` (RFC 4488 §4)."""
-    text = message.headers.get("Refer-Sub") or ""
+    text = request.headers.get("Refer-Sub") or ""
     return text.partition(";")[0].strip().lower() == "false"
 
 
@@ -324,39 +294,3 @@ def _target_of(request: Request) -> tuple[Uri, Replaces | None]:
     if (uri.parameter("method") or "INVITE") != "INVITE":
         raise RemoteProtocolError("only an INVITE can be referred to", 603)
     return uri.for_request(), replaces_in(uri)
-
-
-def open_refer(
-    core: Core,
-    target: Uri,
-    flow: Flow,
-    *,
-    from_: NameAddr,
-    to: NameAddr,
-    headers: Sequence[tuple[str, str]],
-    credentials: DigestCredentials | None,
-    now: float,
-) -> ReferIssuer:
-    """A REFER outside any dialog (for `Stack.refer`)."""
-    request = core.request(
-        "REFER",
-        target,
-        from_=from_.with_parameter("tag", core.token()),
-        to=to,
-        call_id=core.token(),
-        cseq=1,
-        headers=(core.contact(flow, from_.uri.user), *headers),
-    )
-    numbers = iter(range(2, 10))
-    issuer = ReferIssuer(core, request, None)
-    exchange = Exchange(
-        core,
-        request,
-        flow,
-        on_response=issuer.answered,
-        on_failure=issuer.failed,
-        next_cseq=lambda: next(numbers),
-        digest=DigestClient(credentials, core.config.random) if credentials else None,
-    )
-    issuer.send(exchange, now)
-    return issuer

@@ -35,7 +35,7 @@ from signaling.sip import stun
 from signaling.sip.answer import SDP
 from signaling.sip.auth import DigestClient, DigestCredentials
 from signaling.sip.core import Core, StackConfig
-from signaling.sip.dialog import Dialog, DialogKey
+from signaling.sip.dialog import DialogKey
 from signaling.sip.events import (
     Event,
     RequestCompleted,
@@ -52,7 +52,6 @@ from signaling.sip.layer import Direction, Trace
 from signaling.sip.message import Message, Request, Response, parse_message, respond
 from signaling.sip.notifier import NotifierUsage
 from signaling.sip.outofdialog import OutOfDialogRequest
-from signaling.sip.refer import ReferIssuer, ReferRecipient, open_refer, refer_headers
 from signaling.sip.registration import RegistrationSettings, RegistrationUsage
 from signaling.sip.replaces import replaced_by
 from signaling.sip.screening import Refusal, screen
@@ -255,31 +254,6 @@ class Stack:
         error = self._layer.last_error if failure is Failure.TRANSPORT else None
         self._core.tell(RequestCompleted(id, failure.status, None, error))
 
-    def refer(
-        self,
-        target: Uri,
-        flow: Flow,
-        refer_to: NameAddr,
-        *,
-        from_: NameAddr,
-        to: NameAddr,
-        referred_by: NameAddr | None = None,
-        subscribe: bool = True,
-        credentials: DigestCredentials | None = None,
-        now: float,
-    ) -> ReferIssuer:
-        """Send a REFER outside any dialog (RFC 3515). Then `ReferralChanged`."""
-        return open_refer(
-            self._core,
-            target,
-            flow,
-            from_=from_,
-            to=to,
-            headers=refer_headers(refer_to, referred_by, subscribe=subscribe),
-            credentials=credentials,
-            now=now,
-        )
-
     def register(
         self,
         registrar: Uri,
@@ -376,23 +350,6 @@ class Stack:
         session.replaces = replaces
         session.adopt(server, now)
         return session
-
-    def open_referral(self, transaction: TransactionId, *, now: float) -> ReferRecipient | None:
-        """Take a REFER outside any dialog: `accept` or `refuse` of it is owed.
-
-        None if nobody waits for it any more, or it can't be done: then it is told so.
-        """
-        server = self._undecided.get(transaction)
-        if server is None or server.request.method != "REFER":
-            return None
-        dialog = Dialog.of_request(server.request, server.to_tag, server.source)
-        try:
-            referral = ReferRecipient(self._core, server, dialog)
-        except RemoteProtocolError as error:
-            self.respond(transaction, error.status_hint, str(error), now=now)
-            return None
-        self._undecided.take(transaction)
-        return referral
 
     def accept_subscription(
         self, transaction: TransactionId, expires_s: int | None = None, *, now: float
@@ -492,7 +449,7 @@ class Stack:
     def _receive_in_dialog(self, request: Request, flow: Flow, source: Flow, now: float) -> None:
         session = self._core.dialogs.get(_dialog_key(request))
         dialog = None if session is None else session.dialog_for(request)
-        dialog = dialog or self._core.subscriptions.dialog_for(request, source)
+        dialog = dialog or self._core.subscriptions.dialog_for(request)
         refusal = screen(request, self._core.abilities)
         if dialog is None:
             self._refuse(request, flow, _NO_DIALOG, now)

@@ -23,42 +23,33 @@ class SubscriberUsage:
         self,
         core: Core,
         event: EventType,
+        dialog: Dialog,
         *,
-        call_id: str,
-        local_tag: str,
-        dialog: Dialog | None,
         on_notify: Callable[[SubscriptionState, Request, float], None],
         on_silence: Callable[[float], None],
     ) -> None:
-        """`dialog` None: it is made by the answer to our request, or by a NOTIFY before it."""
         self.core = core
         self.event = event
         """An `id` that the far end leaves out counts as this one."""
-        self.call_id = call_id
-        self.local_tag = local_tag
         self.dialog = dialog
         self._on_notify = on_notify
         self._on_silence = on_silence
         core.subscriptions.add(self)
 
     def __repr__(self) -> str:
-        return f"<SubscriberUsage {self.event} {self.call_id}>"
+        return f"<SubscriberUsage {self.event} {self.dialog}>"
 
     says_its_last_word = False
 
     @property
     def end_point(self) -> tuple[str, str]:
         """What a request to it names: Call-ID and our tag."""
-        return self.call_id, self.local_tag
+        return self.dialog.call_id, self.dialog.local.tag or ""
 
     def expect(self, now: float) -> None:
         """The request was taken: a NOTIFY must come soon, unless one came before."""
         if not self.core.timers.is_running(self, "silence"):
             self._wait(now, 0)
-
-    def adopt(self, dialog: Dialog) -> None:
-        """The dialog is known now."""
-        self.dialog = self.dialog or dialog
 
     def end(self) -> None:
         """Wait no longer."""
@@ -76,9 +67,8 @@ class SubscriberUsage:
             self.core.respond(server, error.status_hint, str(error), now=now)
             return
         self.core.respond(server, 200, now=now)
-        if self.dialog is not None:
-            self.dialog.refresh_target(request)
-            self.dialog.flow = server.source
+        self.dialog.refresh_target(request)
+        self.dialog.flow = server.source
         self._wait(now, MAX_EXPIRES_S if state.expires_s is None else state.expires_s)
         if state.activity is Activity.TERMINATED:
             self.end()

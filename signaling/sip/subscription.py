@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, TypeAlias, cast
 
 from signaling.errors import RemoteProtocolError, SipParseError
 from signaling.sip.dialog import Dialog
-from signaling.sip.flow import Flow
 from signaling.sip.grammar import LWS, find_parameter, format_parameters, is_token, parse_parameters
 from signaling.sip.headers import parse_expires
 from signaling.sip.message import Request
@@ -128,21 +127,9 @@ class Subscriptions:
         if not siblings:
             self._usages.pop(usage.end_point, None)
 
-    def dialog_for(self, request: Request, flow: Flow) -> Dialog | None:
-        """The dialog of a subscription that a request belongs to.
-
-        A NOTIFY may come before the answer to our request, and makes the dialog (§4.4.1).
-        """
-        tag = request.from_.tag or ""
-        for usage in self._siblings(request):
-            if usage.dialog is not None and (usage.dialog.remote.tag or "") == tag:
-                return usage.dialog
-            if usage.dialog is None and request.method == "NOTIFY":
-                dialog = Dialog.of_request(request, request.to.tag or "", flow)
-                dialog.remote_cseq, dialog.local_cseq = None, 1
-                usage.adopt(dialog)
-                return dialog
-        return None
+    def dialog_for(self, request: Request) -> Dialog | None:
+        """The dialog of a subscription that a request belongs to."""
+        return next((usage.dialog for usage in self._of_dialog(request)), None)
 
     def last_word_in(self, dialog: Dialog) -> NotifierUsage | None:
         """The usage of a dialog whose last NOTIFY is on its way."""
@@ -158,16 +145,11 @@ class Subscriptions:
         that can't be read.
         """
         event = EventType.of(request)
-        tag = request.from_.tag or ""
-        same = [
-            usage
-            for usage in self._siblings(request)
-            if usage.event.package == event.package
-            and usage.dialog is not None
-            and (usage.dialog.remote.tag or "") == tag
-        ]
+        same = [usage for usage in self._of_dialog(request) if usage.event.package == event.package]
         exact = [usage for usage in same if usage.event.id == event.id]
         return next(iter(exact or (same if event.id is None else [])), None)
 
-    def _siblings(self, request: Request) -> list[Usage]:
-        return self._usages.get((request.call_id, request.to.tag or ""), [])
+    def _of_dialog(self, request: Request) -> list[Usage]:
+        ours = self._usages.get((request.call_id, request.to.tag or ""), [])
+        tag = request.from_.tag or ""
+        return [usage for usage in ours if (usage.dialog.remote.tag or "") == tag]

@@ -12,15 +12,12 @@ from signaling.sip.events import (
     ReferProgress,
     ReferralChanged,
     Referred,
-    RequestReceived,
 )
 from signaling.sip.headers import NameAddr
 from signaling.sip.invite import InviteUsage
 from signaling.sip.message import Request, Response
 from signaling.sip.refer import ReferRecipient, format_sipfrag, parse_sipfrag
-from signaling.sip.uri import Uri
-from tests.unit.signaling.sip.messages import request
-from tests.unit.signaling.sip.peer import ALICE, BOB, Peer
+from tests.unit.signaling.sip.peer import BOB, Peer
 
 pytestmark = pytest.mark.unit
 
@@ -295,19 +292,6 @@ def test_contacts_of_a_refer_are_those_of_its_call(peer: Peer) -> None:
     assert answer.headers.get("Contact") == told.headers.get("Contact") == said
 
 
-def test_a_refer_outside_a_dialog(peer: Peer) -> None:
-    headers = (("Refer-To", "<sip:carol@192.0.2.3>"),)
-    peer.receive(request("REFER", headers=headers))
-    transaction = peer.told(RequestReceived)[-1].transaction
-    asked = peer.do(peer.stack.open_referral, transaction)
-    assert asked is not None
-    peer.do(asked.accept)
-    assert peer.ladder() == ["202 REFER", "NOTIFY"]
-    peer.do(asked.complete, 603)
-    peer.run()
-    assert peer.stack.is_idle
-
-
 def test_a_refer_in_a_call_that_is_not_answered(peer: Peer) -> None:
     session = peer.incoming()
     peer.do(session.ring)
@@ -399,26 +383,6 @@ def test_a_state_is_told_by_its_word_though_the_rest_makes_no_sense(peer: Peer) 
     assert outcome(peer)[1:] == [ReferCompleted(200, "Ok")]
 
 
-def test_we_want_no_notify(peer: Peer) -> None:
-    session = peer.established_call()
-    peer.do(session.refer, CAROL, subscribe=False)
-    sent = peer.requests()[-1]
-    assert sent.headers.get("Refer-Sub") == "false"
-    peer.answer(200, headers=(("Refer-Sub", "false"),))
-    assert outcome(peer) == [ReferAccepted(), ReferCompleted(None, "")]
-    peer.do(session.bye)
-    peer.answer(200)
-    peer.assert_idle()
-
-
-def test_we_want_no_notify_and_get_one_all_the_same(peer: Peer) -> None:
-    session = peer.established_call()
-    peer.do(session.refer, CAROL, subscribe=False)
-    peer.answer(202)
-    notify(peer, session, b"SIP/2.0 200 OK\r\n", "terminated;reason=noresource")
-    assert outcome(peer) == [ReferAccepted(), ReferCompleted(200, "OK")]
-
-
 def test_two_refers_are_told_apart(peer: Peer) -> None:
     session = peer.established_call()
     first = peer.do(session.refer, CAROL)
@@ -451,34 +415,6 @@ def test_a_notify_that_makes_no_sense(
     peer.receive(peer.in_dialog("NOTIFY", session, headers=headers))
     assert status_of(peer)[0] == status
     assert outcome(peer) == [ReferAccepted()]
-
-
-def test_a_refer_of_ours_outside_a_dialog(peer: Peer) -> None:
-    issuer = peer.do(
-        peer.stack.refer,
-        Uri.parse("sip:alice@192.0.2.1"),
-        peer.flow,
-        CAROL,
-        from_=BOB,
-        to=ALICE,
-    )
-    sent = peer.requests()[-1]
-    peer.answer(202)
-    headers = (("Event", "refer"), ("Subscription-State", "terminated;reason=noresource"))
-    peer.receive(
-        request(
-            "NOTIFY",
-            branch="z9hG4bKn",
-            from_tag="t1",
-            to_tag=sent.from_.tag,
-            call_id=sent.call_id,
-            headers=(*headers, ("Content-Type", "message/sipfrag")),
-            body=b"SIP/2.0 200 OK\r\n",
-        )
-    )
-    assert outcome(peer) == [ReferAccepted(), ReferCompleted(200, "OK")]
-    assert issuer.has_ended
-    peer.assert_idle()
 
 
 def test_no_refer_before_the_answer(peer: Peer) -> None:
