@@ -69,7 +69,11 @@ class OpenState(Generic[V]):
 
     def put(self, key: str, value: V) -> None:
         """Something is open, or has changed. It is safe when this returns."""
-        line = msgspec.json.encode(_Line(key, msgspec.Raw(msgspec.json.encode(value))))
+        try:
+            line = msgspec.json.encode(_Line(key, msgspec.Raw(msgspec.json.encode(value))))
+        except ValueError as error:  # as text that is no UTF-8
+            self._failed(error)
+            return
         self._keep(key, line)
         self._append(line)
 
@@ -141,7 +145,7 @@ class OpenState(Generic[V]):
         else:
             self._is_broken = False
 
-    def _failed(self, error: OSError) -> None:
+    def _failed(self, error: Exception) -> None:
         """Calls go on without it; it is said once."""
         if not self._is_broken:
             log.error("what is open can't be noted", file=str(self._path), reason=str(error))

@@ -17,6 +17,7 @@ from signaling.sip.calling import cancel_of
 from signaling.sip.dialog import Dialog, is_numeric
 from signaling.sip.exchange import Exchange
 from signaling.sip.flow import Flow
+from signaling.sip.grammar import legible
 from signaling.sip.headers import NameAddr
 from signaling.sip.message import Request, Response, parse_message
 from signaling.sip.reason import format_reason
@@ -46,7 +47,10 @@ class Stage(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class KeptDialog:
-    """A dialog as plain data; see `Dialog`."""
+    """A dialog as plain data; see `Dialog`. Each text is octets as Latin-1.
+
+    What a far end says of itself may be no UTF-8, and JSON holds nothing else.
+    """
 
     call_id: str
     local: str
@@ -87,7 +91,7 @@ def kept_of(session: InviteUsage) -> KeptCall | None:
     """What is to be kept of a session now; None: nothing, it is over."""
     if session.has_ended:
         return None
-    user = session.remote.uri.user or ""
+    user = legible(session.remote.uri.user or "")
     if session.is_answered:
         dialog = session.dialog
         return KeptCall(
@@ -117,14 +121,29 @@ def _called_at(session: InviteUsage) -> Flow | None:
 
 def _kept_dialog(dialog: Dialog) -> KeptDialog:
     return KeptDialog(
-        dialog.call_id,
-        str(dialog.local),
-        str(dialog.remote),
-        str(dialog.remote_target),
-        tuple(map(str, dialog.route_set)),
+        _kept(dialog.call_id),
+        _kept(str(dialog.local)),
+        _kept(str(dialog.remote)),
+        _kept(str(dialog.remote_target)),
+        tuple(_kept(str(route)) for route in dialog.route_set),
         dialog.local_cseq,
         dialog.own_name,
     )
+
+
+def _kept(text: str) -> str:
+    return text.encode("utf-8", "surrogateescape").decode("latin-1")
+
+
+def _octets(kept: str) -> bytes:
+    try:
+        return kept.encode("latin-1")
+    except UnicodeEncodeError as exc:
+        raise SipParseError("what was kept is no octets") from exc
+
+
+def _text(kept: str) -> str:
+    return _octets(kept).decode("utf-8", "surrogateescape")
 
 
 def _without_body(request: Request) -> str:
@@ -141,7 +160,7 @@ def release(core: Core, kept: KeptCall, on_done: Done, now: float) -> None:
     if kept.stage is Stage.ANSWERED:
         _say_bye(core, kept, on_done, now)
         return
-    message = parse_message(kept.invite.encode("latin-1"))
+    message = parse_message(_octets(kept.invite))
     if not isinstance(message, Request):
         raise SipParseError("a response is no INVITE")
     if kept.stage is Stage.CALLING:
@@ -167,12 +186,12 @@ def _say_bye(core: Core, kept: KeptCall, on_done: Done, now: float) -> None:
     if found is None:
         raise SipParseError("there is no dialog")
     dialog = Dialog(
-        found.call_id,
-        NameAddr.parse(found.local),
-        NameAddr.parse(found.remote),
-        Uri.parse(found.target),
+        _text(found.call_id),
+        NameAddr.parse(_text(found.local)),
+        NameAddr.parse(_text(found.remote)),
+        Uri.parse(_text(found.target)),
         kept.flow,
-        tuple(map(NameAddr.parse, found.routes)),
+        tuple(NameAddr.parse(_text(route)) for route in found.routes),
         found.local_cseq + CSEQ_LEAP,
         own_name=found.own_name,
     )

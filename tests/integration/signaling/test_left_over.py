@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
+import msgspec
 import pytest
 
 from signaling.keeping import KeptCall
@@ -22,10 +24,10 @@ PATIENCE_S = 30.0
 
 
 class Notes(dict[str, KeptCall]):
-    """What a process would find."""
+    """What a process would find, in a file of JSON."""
 
     def put(self, key: str, kept: KeptCall) -> None:
-        self[key] = kept
+        self[key] = msgspec.json.decode(msgspec.json.encode(kept), type=KeptCall)
 
     def drop(self, key: str) -> None:
         self.pop(key, None)
@@ -102,6 +104,34 @@ async def test_a_caller_that_waits_for_us_is_refused() -> None:
             assert calling.ended is not None
             assert calling.ended.status == 503
             assert left == {}
+
+
+async def test_a_caller_whose_name_is_no_utf_8_is_kept_as_he_is() -> None:
+    """One such INVITE ended the endpoint: what it noted of the call could be no JSON."""
+    notes, name = Notes(), "J\udcf6rg"
+    async with phone() as far, asyncio.timeout(PATIENCE_S):
+        await far.listen_udp("127.0.0.1", 0)
+        agent = UserAgent(Config(close_timeout_s=0, trusted_peers=("127.0.0.1",)), keeper=notes)
+        await agent.__aenter__()
+        _, own = await agent.listen_udp("127.0.0.1", 0)
+        wanted = invitation(own)
+        caller = NameAddr(name, Uri("sip", name, host="a.test"))
+        calling = far.invite(replace(wanted, from_=caller))
+        taken = await anext(aiter(agent.invitations()))
+        taken.accept(ANSWER)
+        assert isinstance(await anext(aiter(taken.events())), Confirmed)
+        left = Notes(notes)
+        assert [kept.user for kept in left.values()] == ["J\N{REPLACEMENT CHARACTER}rg"]
+        await buried(agent)
+
+        async with UserAgent(Config(), keeper=left) as next_one:
+            await next_one.listen_udp("127.0.0.1", own)
+            next_one.end_left_over(dict(left))
+            async for _ in calling.events():
+                pass
+            assert calling.ended is not None
+            assert calling.ended.by_remote
+            await emptied(left)
 
 
 async def test_a_call_that_ends_is_noted_no_more() -> None:
