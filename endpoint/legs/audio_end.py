@@ -31,6 +31,7 @@ from signaling.sdp.negotiation import (
     renewal_in,
 )
 from signaling.sdp.security import AgreedDtls, AgreedSdes, Dtls, Sdes
+from signaling.sip.grammar import as_utf8
 
 _G711 = ("PCMU", "PCMA")
 _DEFAULT_ORDER = ("relay", "srflx", "host")
@@ -433,14 +434,14 @@ def encodings_of(agreed: Negotiated) -> tuple[str, ...]:
 
 
 def payload_types(codecs: Iterable[Codec]) -> list[m.PayloadType]:
-    """Codecs as the media plane knows them."""
+    """Codecs as the media plane knows them, that may be in another process: their text is UTF-8."""
     return [
         m.PayloadType(
             number=codec.number,
             encoding=codec.encoding,
             clock_rate_hz=codec.clock_rate_hz,
             channels=codec.channels,
-            fmtp=codec.fmtp,
+            fmtp=as_utf8(codec.fmtp),
         )
         for codec in codecs
     ]

@@ -8,7 +8,13 @@ from dataclasses import replace
 
 import pytest
 
-from endpoint.legs.audio_end import AudioEnd, AudioSettings, Protection, codecs_for
+from endpoint.legs.audio_end import (
+    AudioEnd,
+    AudioSettings,
+    Protection,
+    codecs_for,
+    payload_types,
+)
 from endpoint.legs.terms import LOCAL, AudioTerms, on_this_machine
 from endpoint.media import messages as m
 from endpoint.media.link import LocalLink
@@ -86,6 +92,20 @@ async def test_what_is_agreed_is_heard_held_and_heard_again(
     await hears(one, a.port, {b.port})
     statistics = await one.request(m.ReadStatistics(port=a.port))
     assert statistics.packets_refused == statistics.packets_malformed == 0
+    a.close()
+    b.close()
+
+
+async def test_parameters_that_are_no_utf_8_cross_to_the_media_process(
+    links: tuple[LocalLink, LocalLink],
+) -> None:
+    """A call with such an offer was refused by 500."""
+    a = await open_end(links[0], Protection.RTP, offering=True)
+    b = await open_end(links[1], Protection.RTP, offering=False)
+    offer = a.offer(Direction.SENDRECV).serialise() + b"a=fmtp:0 \xe4\r\n"
+    _, agreed = await b.answer(offer)
+    await b.agree(agreed)
+    assert "\N{REPLACEMENT CHARACTER}" in [each.fmtp for each in payload_types(agreed.send)]
     a.close()
     b.close()
 
