@@ -257,34 +257,19 @@ class Roster:
         agent: AgentId,
         liveness: Liveness,
         *,
-        by_force: bool = True,
-        delegator_id: str = "",
+        delegator_id: str,
     ) -> LoggedOn:
         """Let a client that has shown that it is the agent have the session from now on.
 
-        Not `by_force`: only where no other client listens. `delegator_id` as of `LogOn`.
-
-        Raises: LogOnRefused.
+        `delegator_id` as of `LogOn`. Raises: LogOnRefused.
         """
         place = self._logged_on(agent)
-        if place.owner is not None and place.owner.listens and not by_force:
-            why = f"another client has the session of {agent}; take it over, or let it be"
-            raise LogOnRefused(Refusal.OWNED, why)
         self._count_take_over(agent)
         delegator_id = self._replace_owner(place, liveness, None, delegator_id)
         number, session = place.log.last, place.session
         assert session is not None  # it is logged on
         await self._places.written(place)
         return LoggedOn(session, delegator_id, number)
-
-    async def log_off(
-        self,
-        agent: AgentId,
-        cause: LogOffCause = LogOffCause.ASKED,
-        by: AgentId | None = None,
-    ) -> int:
-        """Log an agent off; in a call, after it. The number of the log behind that."""
-        return await self.command(agent, LogOff(cause), by)
 
     async def _check_password(self, wanted: LogOn) -> None:
         if wanted.password is None:

@@ -5,9 +5,6 @@ from __future__ import annotations
 from endpoint.errors import EndpointError
 from endpoint.gateways.native.messages import Refused
 
-MOST_SAID = 20
-"""Mistakes in one text."""
-
 
 class ClientError(EndpointError):
     """Base of the client's errors."""

@@ -60,9 +60,6 @@ async def test_without_the_id_a_session_is_taken_over_or_not_at_all() -> None:
     async with open_centre() as centre:
         logged_on = await centre.log_on()
         centre.roster.attach(ANNA, logged_on.delegator_id, STAYS)
-        with pytest.raises(LogOnRefused) as refused:
-            await centre.roster.take_over(ANNA, STAYS, by_force=False)
-        assert refused.value.reason == "owned"
         with pytest.raises(LogOnRefused) as wrong:
             centre.roster.attach(ANNA, "guessed", STAYS)
         assert wrong.value.reason == "not_owner"

@@ -498,7 +498,7 @@ async def test_a_telephone_that_is_lost_is_shown(centre: Centre, anna: Page) -> 
 
 
 async def test_log_off_asked_and_forced(centre: Centre, anna: Page, bert: Page) -> None:
-    await centre.roster.log_off(ANNA)
+    await centre.roster.command(ANNA, LogOff())
     assert await anna.told() == ["LogoffSucc", "=0"]
     await centre.do(LogOff(LogOffCause.FORCED), BERT, by="1001")
     assert await bert.told() == ["MonitorContorled 1", "LogoffSucc", "=0"]

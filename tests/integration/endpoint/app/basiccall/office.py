@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from endpoint.agents.events import LogOffCause
+from endpoint.agents.session import LogOff
 from endpoint.app import certificates
 from endpoint.app.settings import Config
 from endpoint.app.wiring import Endpoint
@@ -133,7 +134,7 @@ class Office:
                 with suppress(CommandRejected):  # it is over meanwhile
                     await self.endpoint.controller.submit(ClearCall(session.device, call.id))
             with suppress(CommandRejected):
-                await roster.log_off(session.agent, LogOffCause.FORCED)
+                await roster.command(session.agent, LogOff(LogOffCause.FORCED))
         while roster.sessions():
             await changed.wait()
             changed.clear()

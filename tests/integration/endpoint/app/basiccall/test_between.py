@@ -12,6 +12,7 @@ import pytest
 from endpoint.agents.eventlog import Entry
 from endpoint.agents.events import LogOffCause
 from endpoint.agents.model import AgentId
+from endpoint.agents.session import LogOff
 from endpoint.app.basiccall.connection import Connection
 from endpoint.callcontrol.commands import AnswerCall
 from endpoint.callcontrol.events import Delivered, Established
@@ -76,7 +77,7 @@ async def test_who_has_missed_its_log_off_is_told_and_may_log_on_again(
 ) -> None:
     log = LostLog(office, monkeypatch)
     async with office.at_work() as page:
-        await office.endpoint.roster.log_off(AgentId(ANNA), LogOffCause.FORCED)
+        await office.endpoint.roster.command(AgentId(ANNA), LogOff(LogOffCause.FORCED))
         log.lose()
         await page.until("onLogoffSucc")
         await page.shows(1)
