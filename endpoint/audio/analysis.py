@@ -13,6 +13,8 @@ from endpoint.audio.frame import SAMPLE_RATE_HZ, Samples
 SHORTEST_WINDOW_MS = 100
 """Below this neighbouring tones run into each other, and nothing is said to be heard."""
 _GUARD_HZ = 22.0
+_MARGIN_DB = 20.0
+_THRESHOLD_DBOV = -50.0
 
 
 class GoertzelBank:
@@ -59,15 +61,13 @@ def heard(
     signatures: Mapping[str, Collection[float]],
     *,
     sample_rate_hz: int = SAMPLE_RATE_HZ,
-    threshold_dbov: float = -50.0,
-    rejection: float = 10.0,
 ) -> set[str]:
     """The names whose signature, all its frequencies, is in the audio.
 
-    A frequency counts when it is above the threshold, at least `rejection` times stronger than
-    what lies 22 Hz beside it (so neither noise, speech nor a click counts), and not weaker than the
-    loudest of all the signatures' frequencies by more than `rejection` squared. Give 400 ms; less
-    than `SHORTEST_WINDOW_MS` hears nothing.
+    A frequency counts when it is above -50 dBov, at least 20 dB stronger than what lies 22 Hz
+    beside it (so neither noise, speech nor a click counts), and not weaker than the loudest of all
+    the signatures' frequencies by more than 40 dB. Give 400 ms; less than `SHORTEST_WINDOW_MS`
+    hears nothing.
     """
     if len(samples) * 1000 < SHORTEST_WINDOW_MS * sample_rate_hz:
         return set()
@@ -79,13 +79,11 @@ def heard(
         np.concatenate([at, at - _GUARD_HZ, at + _GUARD_HZ]).tolist(), sample_rate_hz
     )
     level, below, above = bank.levels(samples).reshape(3, len(frequencies))
-    margin_db = 20 * np.log10(rejection)
-    floor = np.maximum(np.maximum(below, above) + margin_db, level.max() - 2 * margin_db)
+    beside = np.maximum(below, above) + _MARGIN_DB
+    floor = np.maximum(np.maximum(beside, level.max() - 2 * _MARGIN_DB), _THRESHOLD_DBOV)
     present = {
         hz
-        for hz, is_present in zip(
-            frequencies, (level >= np.maximum(floor, threshold_dbov)).tolist(), strict=True
-        )
+        for hz, is_present in zip(frequencies, (level >= floor).tolist(), strict=True)
         if is_present
     }
     return {

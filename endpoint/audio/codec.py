@@ -87,26 +87,6 @@ def encode(law: G711, samples: Samples) -> bytes:
     return np.take(ENCODE_TABLES[law], np.ascontiguousarray(samples).view(np.uint16)).tobytes()
 
 
-def ulaw_decode(codes: bytes) -> Samples:
-    """Mu-law (PCMU, RFC 3551 §4.5.14) to linear."""
-    return decode(G711.PCMU, codes)
-
-
-def ulaw_encode(samples: Samples) -> bytes:
-    """Linear to mu-law."""
-    return encode(G711.PCMU, samples)
-
-
-def alaw_decode(codes: bytes) -> Samples:
-    """A-law (PCMA) to linear."""
-    return decode(G711.PCMA, codes)
-
-
-def alaw_encode(samples: Samples) -> bytes:
-    """Linear to A-law."""
-    return encode(G711.PCMA, samples)
-
-
 class G711Encoder:
     """One law's encoder; it has no state."""
 

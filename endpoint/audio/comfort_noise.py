@@ -61,8 +61,3 @@ class NoiseFloor:
 def level_in(payload: bytes) -> float:
     """The level in dBov that a comfort noise payload (static type 13) says (RFC 3389 §3.1)."""
     return -float(payload[0] & 0x7F) if payload else QUIETEST_DBOV
-
-
-def payload_for(level_dbov: float) -> bytes:
-    """The payload that says a level, without a spectrum: white."""
-    return bytes((int(np.clip(round(-level_dbov), 0, 127)),))

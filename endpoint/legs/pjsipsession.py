@@ -97,7 +97,6 @@ class PjsipSession(CallSession):
         self._held_by_them = False
         self._is_heard = invite is not None
         self._is_answered = False
-        self._has_early_audio = False
         self._holding: asyncio.Future[int] | None = None
         self._refer: Refer | None = None
         self._ended: Ended | None = None
@@ -262,7 +261,6 @@ class PjsipSession(CallSession):
                 self._mailbox.put(Progress(status, reason))
             case w.CallHeard():
                 if self._invite is None:
-                    self._has_early_audio = True
                     self._mailbox.put(Progress(183, "Session Progress", self._answer()))
             case w.CallConfirmed():
                 self._confirmed(notice)

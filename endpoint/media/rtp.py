@@ -220,15 +220,15 @@ class Sender:
         "timestamp",
     )
 
-    def __init__(self, rate_hz: int = 8000) -> None:
+    def __init__(self) -> None:
         self.ssrc = random.getrandbits(32)
-        self.rate_hz = rate_hz
+        self.rate_hz = 8000
         self.sequence = random.getrandbits(15)
         """Of the last packet. Starts in the lower half, as libsrtp likes it (RFC 3711 §3.3.1)."""
         self.timestamp = random.getrandbits(31)
         self.at = 0.0
         """The time to which the timestamp belongs; 0 before the first packet."""
-        self.step = rate_hz // 50
+        self.step = self.rate_hz // 50
         """The least distance from the last timestamp to the next one of another source."""
         self.packets = 0
         self.octets = 0

@@ -16,6 +16,8 @@ _SCREEN: Final = 80
 """Columns of a terminal, that a ladder is made to fit where it can."""
 _TIME: Final = 9
 """Columns before the ladder."""
+_NARROWEST: Final = 24
+"""Columns between two of those who talk, at least."""
 _SHAFT: Final = 7
 """Columns that an arrow takes beside its label."""
 
@@ -77,24 +79,26 @@ def _fitted(label: str, room: int) -> str:
     return label if len(label) <= room else f"{label[: room - 1]}…"
 
 
-def draw(
-    ladder: Sequence[Rung], parties: Sequence[str], *, centre: str = "endpoint", width: int = 24
-) -> list[str]:
+CENTRE: Final = "endpoint"
+"""What stands between the first party and the others."""
+
+
+def draw(ladder: Sequence[Rung], parties: Sequence[str]) -> list[str]:
     """The ladder as text, a line an arrow.
 
-    The endpoint stands between the first party and the others, `width` characters away or as many
-    as the longest label takes.
+    The endpoint stands between the first party and the others, as far away as the longest label
+    takes.
     """
     if not ladder:
         return []
-    columns = [*parties[:1], centre, *parties[1:]]
+    columns = [*parties[:1], CENTRE, *parties[1:]]
     labels = {rung.label: rung.label for rung in ladder if rung.party in parties}
     each = (_SCREEN - _TIME - len(columns[-1])) // max(1, len(columns) - 1)
     if max(map(len, labels)) + _SHAFT > each:
         # What a description asks for is said with "sdp" or without.
         labels = {label: label.replace("[sdp ", "[") for label in labels}
     longest = max(map(len, labels.values()))
-    width = max(width, min(longest, _LONGEST) + _SHAFT)
+    width = max(_NARROWEST, min(longest, _LONGEST) + _SHAFT)
     at = {name: index * width for index, name in enumerate(columns)}
     heads = [" "] * (width * (len(columns) - 1) + len(columns[-1]) + 1)
     for name in columns:
@@ -104,8 +108,8 @@ def draw(
     for rung in ladder:
         if rung.party not in at:
             continue
-        left, right = sorted((at[rung.party], at[centre]))
-        towards_right = (at[rung.party] > at[centre]) == rung.sent
+        left, right = sorted((at[rung.party], at[CENTRE]))
+        towards_right = (at[rung.party] > at[CENTRE]) == rung.sent
         room = right - left - 3
         label = f" {_fitted(labels[rung.label], room - 4)} "
         shaft = label.center(room, "─")

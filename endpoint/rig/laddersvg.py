@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import Final
 
-from endpoint.rig.ladder import Rung
+from endpoint.rig.ladder import CENTRE, Rung
 
 _COLUMN: Final = 240
 _ROW: Final = 26
@@ -25,14 +25,12 @@ _TIP: Final = (
 )
 
 
-def draw_svg(
-    ladder: Sequence[Rung], parties: Sequence[str], *, centre: str = "endpoint", title: str = ""
-) -> str:
+def draw_svg(ladder: Sequence[Rung], parties: Sequence[str], *, title: str = "") -> str:
     """The ladder as an SVG document, a row an arrow; refusals are red.
 
     The endpoint stands between the first party and the others. What is from the wire is escaped.
     """
-    columns = [*parties[:1], centre, *parties[1:]]
+    columns = [*parties[:1], CENTRE, *parties[1:]]
     at = {name: _LEFT + _COLUMN * index for index, name in enumerate(columns)}
     rows = [rung for rung in ladder if rung.party in at]
     width = _LEFT + _COLUMN * (len(columns) - 1) + 110
@@ -49,7 +47,7 @@ def draw_svg(
     start = rows[0].at if rows else 0.0
     for number, rung in enumerate(rows):
         y = _TOP + _ROW * (number + 1) - 8
-        ends = [at[centre], at[rung.party]]
+        ends = [at[CENTRE], at[rung.party]]
         x1, x2 = ends if rung.sent else reversed(ends)
         kind = ' class="refused"' if rung.is_refusal else ""
         parts.append(

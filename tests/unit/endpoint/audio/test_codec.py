@@ -5,12 +5,8 @@ import pytest
 
 from endpoint.audio.codec import (
     G711,
-    alaw_decode,
-    alaw_encode,
     decode,
     encode,
-    ulaw_decode,
-    ulaw_encode,
 )
 from endpoint.audio.tones import level_of
 
@@ -59,9 +55,10 @@ def test_the_standard_tone_of_0_dbm0_is_where_it_should_be(law: G711, period: st
 
 
 def test_decoding_then_encoding_changes_nothing() -> None:
-    assert alaw_encode(alaw_decode(EVERY_CODE)) == EVERY_CODE
+    assert encode(G711.PCMA, decode(G711.PCMA, EVERY_CODE)) == EVERY_CODE
     # Mu-law has two zeros; the negative one is never sent.
-    assert ulaw_encode(ulaw_decode(EVERY_CODE)) == EVERY_CODE.replace(b"\x7f", b"\xff")
+    once = encode(G711.PCMU, decode(G711.PCMU, EVERY_CODE))
+    assert once == EVERY_CODE.replace(b"\x7f", b"\xff")
 
 
 @pytest.mark.parametrize("law", list(G711))

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from endpoint.audio.comfort_noise import ComfortNoise, NoiseFloor, level_in, payload_for
+from endpoint.audio.comfort_noise import ComfortNoise, NoiseFloor, level_in
 from endpoint.audio.tones import level_of, tone
 
 pytestmark = pytest.mark.unit
@@ -24,10 +24,8 @@ def test_the_same_seed_makes_the_same_noise_and_the_quietest_is_silence() -> Non
 
 
 def test_levels_travel_in_a_payload() -> None:
-    assert payload_for(-58.4) == b"\x3a"
     assert level_in(b"\x3a\x80\x80") == -58
     assert (level_in(b""), level_in(b"\x7f")) == (-127, -127)
-    assert (payload_for(3.0), payload_for(-300.0)) == (b"\x00", b"\x7f")
 
 
 def test_the_floor_is_what_lies_under_the_words() -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from endpoint.audio.codec import ulaw_decode, ulaw_encode
+from endpoint.audio.codec import G711, decode, encode
 from endpoint.audio.dtmf import DIGITS, DtmfDetector, frequencies_of, render_digit
 from endpoint.audio.frame import FRAME_MS, Samples
 from endpoint.audio.tones import MUSIC_ON_HOLD, PARTY_TONES_HZ, render, tone
@@ -15,7 +15,7 @@ PAUSE: Samples = np.zeros(480, dtype=np.int16)
 
 def dialled(digits: str, duration_ms: int = 80) -> Samples:
     parts = [np.concatenate([render_digit(d, duration_ms), PAUSE]) for d in digits]
-    return ulaw_decode(ulaw_encode(np.concatenate([PAUSE, *parts, PAUSE])))
+    return decode(G711.PCMU, encode(G711.PCMU, np.concatenate([PAUSE, *parts, PAUSE])))
 
 
 def test_every_digit_is_found_once_in_order() -> None:

@@ -16,7 +16,6 @@ from endpoint.audio.analysis import GoertzelBank
 from endpoint.audio.arrival import DelaySettings
 from endpoint.audio.codec import AudioCodec, codec_named
 from endpoint.audio.coder import EncoderSettings
-from endpoint.audio.comfort_noise import payload_for
 from endpoint.audio.frame import Samples
 from endpoint.audio.playout import Playout
 from endpoint.audio.tones import level_of, tone
@@ -245,7 +244,7 @@ def test_an_announced_silence_is_filled_with_noise_of_its_level() -> None:
         if tick < 50 or tick >= 150:
             playout.put(tick * 160, payload, tick * 0.02)
         if tick == 50:
-            playout.put_noise(payload_for(-50.0))
+            playout.put_noise(bytes([50]))
         levels.append(level_of(playout.take(tick * 0.02 + 0.001)))
     assert levels[60:150] == pytest.approx([-50.0] * 90, abs=2)
     assert levels[155:] == pytest.approx([LEVEL_DBOV] * 45, abs=1)
@@ -264,7 +263,7 @@ def test_after_an_announced_silence_the_voice_is_waited_for_as_before(pause: int
         now = tick * 0.02 + 0.001
         if tick == 53:
             made_up_ms = playout.concealed_ms
-            playout.put_noise(payload_for(-60.0))
+            playout.put_noise(bytes([60]))
         while arrivals and arrivals[0][0] <= now:
             at, number = arrivals.pop(0)
             playout.put(number * 160, payload, at)

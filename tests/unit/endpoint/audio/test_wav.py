@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from endpoint.audio.analysis import heard
-from endpoint.audio.codec import alaw_encode, ulaw_encode
+from endpoint.audio.codec import G711, encode
 from endpoint.audio.tones import tone
 from endpoint.audio.wav import WavWriter, header_of, mend, read_wav
 from endpoint.errors import AudioError
@@ -54,7 +54,7 @@ def test_pcm_of_any_width_and_rate_is_the_same_tone(bits: int, rate_hz: int) -> 
 
 def test_g711_files_are_read() -> None:
     samples = tone(1000.0, 400)
-    for tag, octets in ((6, alaw_encode(samples)), (7, ulaw_encode(samples))):
+    for tag, octets in ((6, encode(G711.PCMA, samples)), (7, encode(G711.PCMU, samples))):
         assert heard(read_wav(wav(tag, 8, 1, 8000, octets)).samples, VOICE) == {"voice"}
 
 
