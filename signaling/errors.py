@@ -5,8 +5,6 @@ SignalingError
 ├── RemoteProtocolError         they did; `status_hint` is the answer that fits
 │   ├── SipParseError           the one error of the SIP grammar
 │   └── SdpError                the one error of SDP and of offer/answer
-├── AuthenticationRejected      the credentials were refused, or there are none for that realm
-├── RegistrationRejected        the registrar said no
 └── TransportError              refused, lost, or the name does not resolve
     └── CertificateRefused      the far end's certificate is not trusted
 """
@@ -61,24 +59,6 @@ class SdpError(RemoteProtocolError):
 
     def __init__(self, text: str, status_hint: int = 488) -> None:
         super().__init__(text, status_hint)
-
-
-class AuthenticationRejected(SignalingError):
-    """The far end refused our credentials, or asked for a realm that we have none for."""
-
-    def __init__(self, status: int, realm: str) -> None:
-        super().__init__(f"credentials refused with {status} for realm {realm!r}")
-        self.status = status
-        self.realm = realm
-
-
-class RegistrationRejected(SignalingError):
-    """The registrar refused the registration for good."""
-
-    def __init__(self, status: int, reason: str) -> None:
-        super().__init__(f"registration refused: {status} {reason}")
-        self.status = status
-        self.reason = reason
 
 
 class TransportError(SignalingError):

@@ -101,15 +101,6 @@ class Negotiated:
     """Extended reports that the far end asked for (`SessionDescription.reports_of`)."""
 
     @property
-    def telephone_event(self) -> Codec | None:
-        """How we send digits: the event by the clock of the codec that we send."""
-        events = [codec for codec in self.send if codec.encoding == TELEPHONE_EVENT]
-        audio = [codec for codec in self.send if codec.encoding != TELEPHONE_EVENT]
-        rates = [codec.clock_rate_hz for codec in audio[:1]]
-        beside = [codec for codec in events if codec.clock_rate_hz in rates]
-        return next(iter(beside + events), None)
-
-    @property
     def ice_restarted(self) -> bool:
         """The far end has begun ICE anew, or is another far end."""
         return isinstance(self.security, AgreedDtls) and self.security.ice_restarted

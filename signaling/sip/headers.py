@@ -215,13 +215,6 @@ class Via:
         """The same value with one parameter set."""
         return replace(self, parameters=replace_parameter(self.parameters, name, value))
 
-    def with_parameters(self, **parameters: str | None) -> Via:
-        """The same value with these set: `with_parameters(received="192.0.2.1", rport="5060")`."""
-        via = self
-        for name, value in parameters.items():
-            via = via.with_parameter(name, value)
-        return via
-
 
 @dataclass(frozen=True, slots=True)
 class CSeq:

@@ -266,19 +266,18 @@ class InviteUsage:
         """
         return self._answering is not None and self._answering.rings_reliably
 
-    def ring(self, sdp: bytes | None = None, *, status: int | None = None, now: float) -> None:
+    def ring(self, sdp: bytes | None = None, *, now: float) -> None:
         """Send 180, or 183 with a description for early media (UAS). May be said again.
 
         It waits for the PRACK of the one before, where it goes out reliably. Without any PRACK in
         64*T1 the INVITE is refused (504).
         """
-        status = status or (183 if sdp else 180)
-        if not self._may_answer or not 100 < status < 200:
+        if not self._may_answer:
             raise self._forbidden("ring")
         if self._answering is None:
             return
         self.state = SessionState.EARLY
-        self._answering.ring(status, sdp, now)
+        self._answering.ring(183 if sdp else 180, sdp, now)
 
     @property
     def _may_answer(self) -> bool:

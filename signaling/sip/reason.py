@@ -12,15 +12,13 @@ from signaling.sip.grammar import (
     lower,
     parse_number,
     parse_parameters,
-    quote,
     split_values,
 )
 
 
-def format_reason(cause: int, text: str = "", protocol: str = "Q.850") -> str:
-    """`Q.850;cause=16;text="Normal call clearing"`."""
-    suffix = f";text={quote(text)}" if text else ""
-    return f"{protocol};cause={cause}{suffix}"
+def format_reason(cause: int) -> str:
+    """`Q.850;cause=16`."""
+    return f"Q.850;cause={cause}"
 
 
 def parse_reasons(lines: Iterable[str]) -> dict[str, tuple[int, str]]:

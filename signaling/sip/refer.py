@@ -215,10 +215,10 @@ class ReferRecipient:
         self._decide("refuse")
         self.core.respond(self._server, status, reason, now=now)
 
-    def progress(self, status: int, reason: str = "", *, now: float) -> None:
+    def progress(self, status: int, *, now: float) -> None:
         """Tell a 101-199 of the call that was asked for."""
         if self._notifier is not None:
-            self._notifier.notify(SIPFRAG, format_sipfrag(status, reason), now=now)
+            self._notifier.notify(SIPFRAG, format_sipfrag(status), now=now)
 
     def complete(self, status: int, reason: str = "", *, now: float) -> None:
         """Tell its final status; the last word."""

@@ -93,11 +93,6 @@ class StreamTransport:
         """The `listener` of the flows made here."""
         return self._name
 
-    @property
-    def is_client(self) -> bool:
-        """Whether nobody can connect to us here."""
-        return not self._listeners
-
     # -- the server end ----------------------------------------------------------------------------
 
     async def listen(

@@ -14,8 +14,6 @@ def test_one_tree() -> None:
     assert issubclass(errors.SipParseError, errors.RemoteProtocolError)
     assert issubclass(errors.SdpError, errors.RemoteProtocolError)
     assert issubclass(errors.CertificateRefused, errors.TransportError)
-    assert issubclass(errors.AuthenticationRejected, errors.SignalingError)
-    assert issubclass(errors.RegistrationRejected, errors.SignalingError)
 
 
 def test_what_to_answer() -> None:
@@ -23,12 +21,3 @@ def test_what_to_answer() -> None:
     assert errors.SdpError("x").status_hint == 488
     error = errors.SipParseError("x", 505, fatal=True)
     assert (error.status_hint, error.request, error.fatal) == (505, None, True)
-
-
-def test_refusals_say_by_whom() -> None:
-    rejected = errors.AuthenticationRejected(403, "pbx")
-    assert (rejected.status, rejected.realm) == (403, "pbx")
-    assert "pbx" in str(rejected)
-    refused = errors.RegistrationRejected(404, "Not Found")
-    assert (refused.status, refused.reason) == (404, "Not Found")
-    assert "404 Not Found" in str(refused)

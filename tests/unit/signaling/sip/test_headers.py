@@ -140,7 +140,7 @@ def test_via() -> None:
 
 def test_where_a_request_came_from() -> None:
     via = Via.parse("SIP/2.0/WSS x.invalid;rport;branch=b")
-    seen = via.with_parameters(received="192.0.2.9", rport="4711")
+    seen = via.with_parameter("received", "192.0.2.9").with_parameter("rport", "4711")
     assert str(seen) == "SIP/2.0/WSS x.invalid;rport=4711;branch=b;received=192.0.2.9"
     assert (seen.received, seen.rport) == ("192.0.2.9", 4711)
     assert Via.parse("SIP/2.0/UDP h;received=[::1]").received == "::1"

@@ -791,12 +791,10 @@ def test_what_each_state_allows(
 
 
 @pytest.mark.parametrize("status", [100, 200, 299])
-def test_only_refusals_refuse_and_only_provisionals_ring(peer: Peer, status: int) -> None:
+def test_only_refusals_refuse(peer: Peer, status: int) -> None:
     session = peer.incoming()
     with pytest.raises(LocalProtocolError):
         peer.do(session.reject, status)
-    with pytest.raises(LocalProtocolError):
-        peer.do(session.ring, status=status if status != 100 else 200)
 
 
 def test_repr_tells_role_and_state(peer: Peer) -> None:

@@ -168,7 +168,7 @@ def test_an_address_that_changes_is_registered_and_the_old_one_taken_back(peer: 
     def granted(port: str) -> None:
         request = last_register(peer)
         response = respond(request, 200, to_tag="r", headers=[("Expires", "600")])
-        via = request.via.with_parameters(received="203.0.113.7", rport=port)
+        via = request.via.with_parameter("received", "203.0.113.7").with_parameter("rport", port)
         response.headers.set("Via", str(via))
         peer.receive(response)
 

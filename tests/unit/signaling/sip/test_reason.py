@@ -10,10 +10,6 @@ pytestmark = pytest.mark.unit
 
 def test_reason_is_written_as_rfc_3326_has_it() -> None:
     assert format_reason(16) == "Q.850;cause=16"
-    assert format_reason(16, "Terminated") == 'Q.850;cause=16;text="Terminated"'
-    assert format_reason(200, "Call completed elsewhere", "SIP") == (
-        'SIP;cause=200;text="Call completed elsewhere"'
-    )
 
 
 def test_several_reasons_in_a_line_and_in_lines() -> None:

@@ -56,8 +56,10 @@ def grant(peer: Peer, expires: int | None = 600, **via: str) -> None:
     request = last_register(peer)
     headers = [] if expires is None else [("Expires", str(expires))]
     response = respond(request, 200, to_tag="r", headers=headers)
-    if via:
-        response.headers.set("Via", str(request.via.with_parameters(**via)))
+    seen = request.via
+    for name, value in via.items():
+        seen = seen.with_parameter(name, value)
+    response.headers.set("Via", str(seen))
     peer.receive(response)
 
 
