@@ -11,7 +11,7 @@ from typing import Protocol
 import structlog
 
 from endpoint.errors import MediaError
-from endpoint.ivr.interpreter import Visit
+from endpoint.ivr.model import Visit
 from endpoint.legs.base import (
     Cause,
     DeviceId,

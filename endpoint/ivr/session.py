@@ -25,8 +25,9 @@ from endpoint.callcontrol.model import Call, CallId, Connection, ConnectionState
 from endpoint.callcontrol.whereabouts import Whereabouts
 from endpoint.errors import CommandRejected
 from endpoint.ivr import hashes, library, webhook
-from endpoint.ivr import interpreter as ivr
+from endpoint.ivr import model as ivr
 from endpoint.ivr.flow import Flow, Sound
+from endpoint.ivr.interpreter import MOST_AHEAD, begin, step
 from endpoint.ivr.leg import Mouth, Part, QueuePlace
 from endpoint.legs.base import Cause, DeviceId, PlaceLeg
 from endpoint.media import messages as m
@@ -118,7 +119,7 @@ class Session:
     def __init__(self, request: PlaceLeg, mouth: Mouth, version: Version, around: Around) -> None:
         self.mouth = mouth
         self.version = version
-        self.state = ivr.begin(version.flow, {})
+        self.state = begin(version.flow, {})
         """Where the call is."""
         self._request = request
         self._around = around
@@ -126,7 +127,7 @@ class Session:
         self._has_begun = False
         self._music = ""
         """Heard in the queue."""
-        self._early: deque[ivr.KeyPressed] = deque(maxlen=ivr.MOST_AHEAD)
+        self._early: deque[ivr.KeyPressed] = deque(maxlen=MOST_AHEAD)
         """Keys of who does not wait until both ends are up."""
         self._transferring = asyncio.Lock()
         """What is taken back must have been begun."""
@@ -153,7 +154,7 @@ class Session:
                 while self.state.phase is not ivr.Phase.OVER:
                     event = await self._happening()
                     now = asyncio.get_running_loop().time()
-                    self.state, actions = ivr.step(self.state, event, now)
+                    self.state, actions = step(self.state, event, now)
                     for action in actions:
                         await self._do(action)
                 self._around.queues.leave(self)
@@ -381,7 +382,7 @@ class Session:
             return ivr.TimePassed()
         if not isinstance(event, ivr.Begun):
             return event
-        self.state = ivr.begin(self.version.flow, self._variables())
+        self.state = begin(self.version.flow, self._variables())
         return event
 
     def _play_music(self) -> None:

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 import aiohttp
 from yarl import URL
 
-from endpoint.ivr.interpreter import AskWebhook
+from endpoint.ivr.model import AskWebhook
 
 LARGEST = 65_536
 """Octets that an answer may have."""

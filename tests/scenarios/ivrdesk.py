@@ -19,8 +19,8 @@ from endpoint.agents.tally import DayNotes
 from endpoint.callcontrol.controller import CallController
 from endpoint.ivr import host
 from endpoint.ivr.host import Ivrs, IvrSettings
-from endpoint.ivr.interpreter import Visit
 from endpoint.ivr.leg import IvrStation, Listener, Part, QueuePlace
+from endpoint.ivr.model import Visit
 from endpoint.legs.base import (
     DeviceId,
     DigitDetected,

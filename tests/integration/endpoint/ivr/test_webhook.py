@@ -10,9 +10,10 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from endpoint.ivr import interpreter as ivr
+from endpoint.ivr import model as ivr
 from endpoint.ivr import webhook
-from endpoint.ivr.interpreter import AskWebhook
+from endpoint.ivr.interpreter import begin, step
+from endpoint.ivr.model import AskWebhook
 from endpoint.ivr.reading import read
 
 pytestmark = pytest.mark.integration
@@ -119,7 +120,7 @@ on_failure = "end"
 kind = "hangup"
 """
     flow = read(text, "flow.toml", lambda _: None)
-    _, actions = ivr.step(ivr.begin(flow, {"caller": caller}), ivr.Begun(), 0.0)
+    _, actions = step(begin(flow, {"caller": caller}), ivr.Begun(), 0.0)
     (asked,) = [each for each in actions if isinstance(each, AskWebhook)]
     async with aiohttp.ClientSession() as session:
         with pytest.raises(webhook.WebhookFailed) as failed:

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from endpoint.ivr import interpreter as ivr
-from endpoint.ivr.flow import KEYS, LONGEST_TEXT
-from endpoint.ivr.interpreter import Phase
+from endpoint.ivr import model as ivr
+from endpoint.ivr.flow import KEYS, LONGEST_TEXT, Sound
+from endpoint.ivr.interpreter import MOST_VISITS, OWED_S, begin, step
 from endpoint.ivr.library import Place, file_of, load, shipped
+from endpoint.ivr.model import Phase
 
 from .flows import EVERY_KIND, flow
 
@@ -28,7 +29,7 @@ class Caller:
     """Of the last step."""
 
     def happens(self, event: ivr.Input) -> None:
-        self.state, actions = ivr.step(self.state, event, self.now)
+        self.state, actions = step(self.state, event, self.now)
         self.actions = list(actions)
 
     def press(self, keys: str) -> None:
@@ -53,7 +54,7 @@ class Caller:
 
 
 def caller(**variables: str) -> Caller:
-    one = Caller(ivr.begin(flow(EVERY_KIND), variables))
+    one = Caller(begin(flow(EVERY_KIND), variables))
     one.happens(ivr.Begun())
     return one
 
@@ -228,7 +229,7 @@ def test_a_webhook_that_is_down_or_late_goes_its_way() -> None:
     one = at_menu()
     one.press("2")
     ticket = one.state.ticket
-    one.waits(2 + ivr.OWED_S)
+    one.waits(2 + OWED_S)
     assert one.results()[-2:] == ["ask:timed_out", "end:"]
     one.happens(ivr.Answered(ticket, {"tier": "gold"}))
     assert one.actions == []
@@ -270,7 +271,7 @@ def test_a_call_that_hangs_up_ends_and_keeps_no_secret() -> None:
 
 
 def test_a_survey_keeps_the_score_and_thanks() -> None:
-    one = Caller(ivr.begin(load(Place(file_of("survey"))), {}))
+    one = Caller(begin(load(Place(file_of("survey"))), {}))
     one.happens(ivr.Begun())
     one.press("7")
     one.press("4")
@@ -282,7 +283,7 @@ def test_a_survey_keeps_the_score_and_thanks() -> None:
 
 def test_a_password_is_that_of_the_customer_or_else_of_the_number_that_calls() -> None:
     for data, key in (({"CustomerID": "77"}, "77"), ({}, "10086")):
-        one = Caller(ivr.begin(load(Place(file_of("password"))), {"caller": "10086", **data}))
+        one = Caller(begin(load(Place(file_of("password"))), {"caller": "10086", **data}))
         one.happens(ivr.Begun())
         one.press("4711#")
         (compare,) = one.of(ivr.CompareHash)
@@ -295,7 +296,7 @@ def test_a_password_is_that_of_the_customer_or_else_of_the_number_that_calls() -
 
 
 def test_who_waits_too_long_is_asked_whether_he_waits_on() -> None:
-    one = Caller(ivr.begin(load(Place(file_of("welcome"))), {"Skill": "1002"}))
+    one = Caller(begin(load(Place(file_of("welcome"))), {"Skill": "1002"}))
     one.happens(ivr.Begun())
     one.hears_it_out()
     assert one.of(ivr.EnterQueue) == [ivr.EnterQueue(one.state.ticket, "1002", None, "")]
@@ -308,7 +309,7 @@ def test_who_waits_too_long_is_asked_whether_he_waits_on() -> None:
 
 
 def test_a_distributor_keys_his_number_in_and_waits_for_his_skill() -> None:
-    one = Caller(ivr.begin(load(Place(file_of("distributors"))), {}))
+    one = Caller(begin(load(Place(file_of("distributors"))), {}))
     one.happens(ivr.Begun())
     one.press("3")
     one.press("815#")
@@ -325,7 +326,7 @@ def test_a_call_visits_no_more_than_so_many_nodes() -> None:
         one.press("3")
         last = one.actions
         one.waits(30)
-    assert len(one.state.visits) == ivr.MOST_VISITS
+    assert len(one.state.visits) == MOST_VISITS
     assert (one.actions or last)[-1] == ivr.EndCall()
 
 
@@ -357,7 +358,7 @@ def test_a_call_is_never_stuck_and_always_ends(
     name: str, happenings: list[tuple[str, str]]
 ) -> None:
     """Whatever happens in whatever order; then who does nothing more is out soon."""
-    one = Caller(ivr.begin(FLOWS[name], {"OrderID": "5"}))
+    one = Caller(begin(FLOWS[name], {"OrderID": "5"}))
     one.happens(ivr.Begun())
     for kind, word in happenings:
         before = one.state
@@ -411,7 +412,7 @@ invalid = "end"
 [node.end]
 kind = "hangup"
 """
-    one = Caller(ivr.begin(flow(text), {}))
+    one = Caller(begin(flow(text), {}))
     one.happens(ivr.Begun())
     one.press("1" * 40)
     assert one.at() == ("ask", Phase.PLAYING)
@@ -443,7 +444,7 @@ invalid = "end"
 [node.end]
 kind = "hangup"
 """
-    one = Caller(ivr.begin(flow(text), {}))
+    one = Caller(begin(flow(text), {}))
     one.happens(ivr.Begun())
     one.press("1")
     assert one.at() == ("heard", Phase.PLAYING)
@@ -483,7 +484,7 @@ kind = "hangup"
 
 
 def in_queue(text: str = QUEUE) -> Caller:
-    one = Caller(ivr.begin(flow(text), {"caller": "10086"}))
+    one = Caller(begin(flow(text), {"caller": "10086"}))
     one.happens(ivr.Begun())
     assert one.at() == ("queue", Phase.QUEUED)
     return one
@@ -513,7 +514,7 @@ def test_what_the_queue_announces_is_spoken_and_then_music_again() -> None:
     own = in_queue(QUEUE.replace("music =", 'announce = { digits = "{position}" }\nmusic ='))
     own.happens(ivr.Announced(own.state.ticket, 3, "2"))
     assert own.of(ivr.PlayPrompt) == [
-        ivr.PlayPrompt(own.state.ticket, (ivr.Sound(digits="3"),)),
+        ivr.PlayPrompt(own.state.ticket, (Sound(digits="3"),)),
     ]
     own.happens(ivr.Announced(own.state.ticket - 1, 4, "2"))
     assert own.actions == []
