@@ -11,26 +11,24 @@ import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
 
 import structlog
 
+from endpoint.callcontrol.addressing import addressed
 from endpoint.callcontrol.clock import SteadyClock
 from endpoint.callcontrol.commands import (
     CallCommand,
     Command,
     CommandAccepted,
     CommandOfOthers,
-    DirectedPickupCall,
     MakeCall,
     MakingCommand,
     PairCommand,
-    ReconnectCall,
     Rejection,
-    SupervisionCommand,
 )
 from endpoint.callcontrol.dialplan import DialPlan, PlanInUse
 from endpoint.callcontrol.dials import DialLimits, Dials
@@ -39,14 +37,10 @@ from endpoint.callcontrol.feed import EventFeed, Subscription
 from endpoint.callcontrol.machine import EndEverything
 from endpoint.callcontrol.model import (
     Call,
-    CallId,
     CallSettings,
-    Connection,
-    ConnectionState,
     Interaction,
     are_of_one,
 )
-from endpoint.callcontrol.pickup import to_be_had
 from endpoint.callcontrol.refusals import check_allowed, refused
 from endpoint.callcontrol.refusedcalls import keep, record_of_offer
 from endpoint.callcontrol.runner import (
@@ -56,7 +50,6 @@ from endpoint.callcontrol.runner import (
     NotNoted,
     OpenCalls,
 )
-from endpoint.callcontrol.transitions import allowed_for
 from endpoint.callcontrol.whereabouts import Whereabouts
 from endpoint.legs.base import (
     Cause,
@@ -358,7 +351,7 @@ class CallController:
         """
         if not self._may_begin(command.destination):
             raise refused(Rejection.SHUTTING_DOWN, command, "the endpoint is about to stop")
-        for _, call, connection in self._connections_of(command.device):
+        for _, call, connection in self.whereabouts.connections_of(command.device):
             check_allowed(command, call, connection)
         if self._is_picked_up(command.device):
             raise refused(Rejection.DEVICE_BUSY, command, f"{command.device} dials already")
@@ -369,41 +362,12 @@ class CallController:
 
         Raises: CommandRejected.
         """
-        if not isinstance(command, PairCommand):
-            runner, call = self._find(command)
-            return runner, replace(command, call=call)
-        command = self._named(command)
-        runner, _ = self._find(command)
-        self._gather(runner, command)
+        living = (runner.state for runner in self._runners.values())
+        interaction, command = addressed(command, self.whereabouts, living)
+        runner = self._runners[interaction]
+        if isinstance(command, PairCommand):
+            self._gather(runner, command)
         return runner, command
-
-    def _find(self, command: CallCommand) -> tuple[InteractionRunner, CallId]:
-        """Whose command it is, and the call that it means.
-
-        Raises: CommandRejected.
-        """
-        if command.call is not None:
-            if (found := self.whereabouts.call(command.call)) is not None:
-                return self._runners[found[0].id], command.call
-            raise refused(Rejection.UNKNOWN_CALL, command, f"there is no call {command.call}")
-        device = command.beside if isinstance(command, CommandOfOthers) else command.device
-        own = list(self._connections_of(device))
-        if isinstance(command, DirectedPickupCall):
-            own = list(self._to_be_had_at(device)) or own
-        if not own:
-            why = f"{device} is in no call"
-            if device == command.device:
-                why += "; allowed now: MakeCall"
-            raise refused(Rejection.UNKNOWN_CALL, command, why)
-        if len(own) > 1:
-            able = [each for each in own if _could_mean(command, *each[1:])]
-            own = able if len(able) == 1 else own
-        if len(own) > 1:
-            calls = ", ".join(f"{call.id} ({each.state})" for _, call, each in own)
-            why = f"{device} is in several calls; name one of {calls}"
-            raise refused(Rejection.AMBIGUOUS_CALL, command, why)
-        ((runner, call, _),) = own
-        return runner, call.id
 
     @contextmanager
     def _picked_up_for(self, command: Command) -> Iterator[None]:
@@ -416,7 +380,7 @@ class CallController:
             return
         device = command.device
         is_there = False
-        for _, other, own in self._connections_of(device):
+        for _, other, own in self.whereabouts.connections_of(device):
             if other.id != command.call:
                 why = f"{device} is {own.state} in call {other.id}"
                 raise refused(Rejection.DEVICE_BUSY, command, why)
@@ -434,58 +398,12 @@ class CallController:
         dials = (each.dialling for each in self._runners.values() if not each.state.calls)
         return device in self._joining or device in dials
 
-    def _named(self, command: PairCommand) -> PairCommand:
-        """A command about two calls with both of them named.
-
-        Raises: CommandRejected.
-        """
-        own = list(self._connections_of(command.device))
-        ids = {call.id for _, call, _ in own}
-        call, other = command.call, command.other
-        if isinstance(command, ReconnectCall) and other is None:
-            lent = [
-                each
-                for _, each, mine in own
-                if each.away is not None and mine.held_for != each.away and call in (None, each.id)
-            ]
-            if len(lent) == 1:
-                return replace(command, call=lent[0].id, other=lent[0].away)
-        if call is None:
-            held = [
-                call.id
-                for _, call, each in own
-                if each.state is ConnectionState.HOLD and call.id != other
-            ]
-            if len(held) != 1:
-                why = f"{command.device} holds {len(held)} calls; name the one that goes on"
-                raise refused(Rejection.AMBIGUOUS_CALL, command, why)
-            (call,) = held
-        if other is None:
-            rest = ids - {call}
-            if len(rest) != 1:
-                why = f"{command.device} is in {len(rest)} other calls; it takes one, or its name"
-                raise refused(Rejection.AMBIGUOUS_CALL, command, why)
-            (other,) = rest
-        return replace(command, call=call, other=other)
-
-    def _connections_of(
-        self, device: DeviceId
-    ) -> Iterator[tuple[InteractionRunner, Call, Connection]]:
-        for interaction, call, connection in self.whereabouts.connections_of(device):
-            yield self._runners[interaction.id], call, connection
-
-    def _to_be_had_at(
-        self, device: DeviceId
-    ) -> Iterator[tuple[InteractionRunner, Call, Connection]]:
-        for runner in self._runners.values():
-            for call in runner.state.calls:
-                connection = to_be_had(call, device)
-                if connection is not None:
-                    yield runner, call, connection
-
     def _gather(self, runner: InteractionRunner, command: PairCommand) -> None:
         """Two calls of a device that are to be one belong to one interaction."""
-        own = {call.id: other for other, call, _ in self._connections_of(command.device)}
+        own = {
+            call.id: self._runners[interaction.id]
+            for interaction, call, _ in self.whereabouts.connections_of(command.device)
+        }
         other = own.get(command.other) if command.other is not None else None
         # Where the first is not its own too it is refused, and nothing may have changed.
         if other not in (None, runner) and command.call in own:
@@ -599,10 +517,3 @@ class CallController:
             log.debug("leg event for no interaction", leg=event.leg, kind=type(event).__name__)
             return
         runner.tell(event)
-
-
-def _could_mean(command: CallCommand, call: Call, connection: Connection) -> bool:
-    """Whether a command that names no call could be about this one."""
-    if isinstance(command, SupervisionCommand):
-        return connection.state is ConnectionState.CONNECTED
-    return command.name in allowed_for(call, connection)
