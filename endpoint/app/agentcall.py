@@ -18,6 +18,7 @@ from endpoint.client.audio import CallAudio, Heard, ProgramAudio
 from endpoint.client.client import EndpointClient
 from endpoint.client.errors import EndpointUnreachable, RequestRefused
 from endpoint.errors import EndpointError
+from endpoint.gateways.native import audiomessages
 from endpoint.gateways.native import messages as wire
 
 T = TypeVar("T")
@@ -363,7 +364,7 @@ class Calls:
         """Those that ring; None at the end."""
         self._audio = audio
         self._calls: dict[str, Call] = {}
-        self._telephones: dict[str, wire.AudioAddress] = {}
+        self._telephones: dict[str, audiomessages.AudioAddress] = {}
         """Where the audio of each call is."""
         self.attaching: set[str] = set()
         """Calls whose audio was asked for."""

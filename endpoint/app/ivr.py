@@ -10,6 +10,7 @@ from aiohttp import web
 from endpoint.agents.skills import QueueFacts, SkillQueues
 from endpoint.app.bodies import BadRequest, json_answer, read_body
 from endpoint.gateways.native import messages as wire
+from endpoint.gateways.native import queuemessages as queues
 from endpoint.ivr.host import Ivrs
 
 LATEST = timedelta(days=366)
@@ -38,9 +39,9 @@ class IvrRoutes:
     async def all(self, _request: web.Request) -> web.Response:
         """`GET /ivr`."""
         return json_answer(
-            wire.Ivrs(
+            queues.Ivrs(
                 [
-                    wire.Ivr(
+                    queues.Ivr(
                         code=each.code,
                         flow=each.flow,
                         file=each.file,
@@ -57,18 +58,18 @@ class IvrRoutes:
 
     async def queues(self, _request: web.Request) -> web.Response:
         """`GET /queues`."""
-        return json_answer(wire.Queues([_queue(each) for each in self.skill_queues.facts()]))
+        return json_answer(queues.Queues([_queue(each) for each in self.skill_queues.facts()]))
 
     async def ask_call_back(self, request: web.Request) -> web.Response:
         """`POST /queues/{queue}/call-backs`."""
-        wanted = await read_body(request, wire.AskCallBack, timeout_s=self.body_timeout_s)
+        wanted = await read_body(request, queues.AskCallBack, timeout_s=self.body_timeout_s)
         key, made = self.skill_queues.ask_call_back(
             wanted.number,
             request.match_info["queue"],
             priority=wanted.priority,
             not_before=_not_before(wanted.not_before, datetime.now(UTC)),
         )
-        answer = wire.CallBack(key, made.queue, made.number, made.not_before, made.priority)
+        answer = queues.CallBack(key, made.queue, made.number, made.not_before, made.priority)
         return json_answer(answer, 201)
 
     async def withdraw_call_back(self, request: web.Request) -> web.Response:
@@ -88,9 +89,9 @@ def _not_before(at: datetime | None, now: datetime) -> datetime | None:
     return at.astimezone(UTC)
 
 
-def _queue(facts: QueueFacts) -> wire.Queue:
+def _queue(facts: QueueFacts) -> queues.Queue:
     calls, today = facts.calls, facts.today
-    return wire.Queue(
+    return queues.Queue(
         queue=facts.settings.code,
         name=facts.settings.name,
         devices=list(facts.devices),
@@ -100,7 +101,7 @@ def _queue(facts: QueueFacts) -> wire.Queue:
         ready=facts.ready,
         busy=facts.busy,
         waiting=[
-            wire.WaitingCall(
+            queues.WaitingCall(
                 call=each.call,
                 caller=each.caller,
                 position=each.position,
@@ -115,7 +116,7 @@ def _queue(facts: QueueFacts) -> wire.Queue:
         ],
         longest_s=round(facts.longest_s, 1),
         wait_s=None if facts.wait_s is None else round(facts.wait_s, 1),
-        today=wire.QueueDay(
+        today=queues.QueueDay(
             date=today.date,
             outcomes=dict(today.outcomes),
             waited_s={outcome: round(waited, 1) for outcome, waited in today.waited_s.items()},

@@ -14,7 +14,7 @@ from endpoint.app.context import ConfigFile, running_client
 from endpoint.app.exitcodes import ExitCode
 from endpoint.app.output import CommandFailed, Json, Output, listed
 from endpoint.app.setupcommands import loaded_or_fail
-from endpoint.gateways.native import messages as wire
+from endpoint.gateways.native import queuemessages as wire
 from endpoint.ivr import drawing, flow, hashes
 
 ivr_app = typer.Typer(help="Flows of the IVR.", no_args_is_help=True)

@@ -16,6 +16,7 @@ from aiohttp import hdrs, web
 from endpoint.app.bodies import BadRequest, decode, read_octets
 from endpoint.app.native import NativeView
 from endpoint.errors import MediaError
+from endpoint.gateways.native import audiomessages as audio
 from endpoint.gateways.native import messages as wire
 from endpoint.legs.base import DeviceId
 from endpoint.legs.browser import BrowserSession, BrowserStations
@@ -126,7 +127,7 @@ class MediaRoutes:
         octets = await read_octets(request, SDP, JSON, timeout_s=self.body_timeout_s)
         field = "body"
         if request.content_type == JSON:
-            octets, field = decode(octets, wire.MediaOffer).sdp.encode(), "$.sdp"
+            octets, field = decode(octets, audio.MediaOffer).sdp.encode(), "$.sdp"
         try:
             SessionDescription.parse(octets)
         except SdpError as error:
@@ -177,7 +178,7 @@ def _described(
     """Our answer, in the type of the offer."""
     kind = request.content_type
     if kind == JSON:
-        told = wire.Media(session.device, session.id, session.ice, answer.decode())
+        told = audio.Media(session.device, session.id, session.ice, answer.decode())
         answer = msgspec.json.encode(told)
     response = web.Response(status=status, body=answer, content_type=kind)
     response.etag = session.ice

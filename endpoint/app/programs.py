@@ -12,6 +12,7 @@ from endpoint.app.bodies import BadRequest, read_body
 from endpoint.app.native import NativeView
 from endpoint.callcontrol.commands import Rejection
 from endpoint.errors import MediaError
+from endpoint.gateways.native import audiomessages as audio
 from endpoint.gateways.native import messages as wire
 from endpoint.legs.base import LegId
 from endpoint.legs.leg import Leg
@@ -33,7 +34,7 @@ class ProgramRoutes:
 
     async def audio(self, request: web.Request) -> web.Response:
         """`PUT /calls/{call}/audio`."""
-        wanted = await read_body(request, wire.AttachAudio, timeout_s=self.body_timeout_s)
+        wanted = await read_body(request, audio.AttachAudio, timeout_s=self.body_timeout_s)
         leg = self.legs(self._leg(request.match_info["call"], wanted.device))
         if not isinstance(leg, ProgramLeg):
             text = f"the station of {wanted.device} is not for a program"
@@ -43,7 +44,7 @@ class ProgramRoutes:
             found = await leg.attach(wanted.port)
         except MediaError as error:
             raise BadRequest(503, wire.Refused("media_unavailable", str(error))) from error
-        address = wire.AudioAddress(found.host, found.rtp_port, found.ssrc)
+        address = audio.AudioAddress(found.host, found.rtp_port, found.ssrc)
         return web.Response(body=msgspec.json.encode(address), content_type="application/json")
 
     def _leg(self, call: str, device: str) -> LegId:

@@ -15,7 +15,7 @@ from endpoint.app.output import CommandFailed, Json, Output, listed
 from endpoint.app.recordcommands import moment
 from endpoint.app.setupcommands import answered
 from endpoint.client.client import EndpointClient
-from endpoint.gateways.native import messages as wire
+from endpoint.gateways.native import queuemessages as wire
 
 __all__ = ["queues_app"]
 

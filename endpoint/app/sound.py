@@ -9,6 +9,7 @@ from aiohttp import web
 
 from endpoint.app.access import refusal
 from endpoint.app.bodies import read_body
+from endpoint.gateways.native import audiomessages as audio
 from endpoint.gateways.native import messages as wire
 from endpoint.legs.base import DeviceId, SoundUse
 from endpoint.legs.sound import SoundDevices, SoundStations
@@ -34,7 +35,7 @@ class SoundRoutes:
 
     async def choose(self, request: web.Request) -> web.Response:
         """`PUT /devices/{device}/sound`."""
-        wanted = await read_body(request, wire.ChooseSound, timeout_s=self.body_timeout_s)
+        wanted = await read_body(request, audio.ChooseSound, timeout_s=self.body_timeout_s)
         sound = self.sounds.of(DeviceId(request.match_info["device"]))
         if sound is None:
             return _no_sound(request)
@@ -67,8 +68,8 @@ def _no_sound(request: web.Request) -> web.Response:
 
 def _told(sound: SoundDevices) -> web.Response:
     parts = [
-        wire.SoundPart(str(use), choice.name, choice.gain_db, sound.failures.get(use, ""))
+        audio.SoundPart(str(use), choice.name, choice.gain_db, sound.failures.get(use, ""))
         for use, choice in sound.station.choices.items()
     ]
-    told = wire.Sound(sound.station.device, parts, sound.leg is not None)
+    told = audio.Sound(sound.station.device, parts, sound.leg is not None)
     return web.Response(body=msgspec.json.encode(told), content_type="application/json")

@@ -10,7 +10,7 @@ from rich.text import Text
 from endpoint.app.context import ConfigFile, running_client
 from endpoint.app.output import Json, Output, listed
 from endpoint.app.setupcommands import loaded_or_fail
-from endpoint.gateways.native import messages as wire
+from endpoint.gateways.native import audiomessages as wire
 
 sound_app = typer.Typer(help="Sound devices of stations.", no_args_is_help=True)
 

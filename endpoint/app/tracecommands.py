@@ -15,7 +15,7 @@ from endpoint.app.formats import TraceFormat
 from endpoint.app.output import CommandFailed, Json, Output, listed
 from endpoint.app.setupcommands import loaded_or_fail
 from endpoint.client.errors import RequestRefused
-from endpoint.gateways.native import messages as wire
+from endpoint.gateways.native import tracemessages as wire
 
 trace_app = typer.Typer()
 

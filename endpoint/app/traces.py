@@ -12,6 +12,7 @@ from aiohttp import web
 from endpoint.app.access import refusal
 from endpoint.app.formats import TraceFormat
 from endpoint.gateways.native import messages as wire
+from endpoint.gateways.native import tracemessages as traces
 from endpoint.legs.base import InteractionId
 from endpoint.legs.sipcalls import SipCall, SipCalls
 from endpoint.rig.ladder import Rung, draw, rungs
@@ -86,12 +87,12 @@ class TraceRoutes:
         """`GET /traces`: the calls that something is kept of, the latest last."""
         found = ((id, self._find(id)) for id in self.sip_calls.interactions())
         summaries = [
-            wire.TraceSummary(str(id), each.parties, _when(each.messages[0]), len(each.messages))
+            traces.TraceSummary(str(id), each.parties, _when(each.messages[0]), len(each.messages))
             for id, each in found
             if each.messages
         ]
         return web.Response(
-            body=msgspec.json.encode(wire.Traces(summaries)), content_type="application/json"
+            body=msgspec.json.encode(traces.Traces(summaries)), content_type="application/json"
         )
 
     async def one(self, request: web.Request) -> web.Response:
@@ -117,7 +118,7 @@ class TraceRoutes:
                 return web.Response(body=format_pcapng(found.messages), content_type=MEDIA_TYPE)
             case TraceFormat.JSON:
                 said = [_said(rung) for rung in found.ladder]
-                body = msgspec.json.encode(wire.Trace(call, found.parties, said))
+                body = msgspec.json.encode(traces.Trace(call, found.parties, said))
                 return web.Response(body=body, content_type="application/json")
 
     def _find(self, call: str) -> _Found:
@@ -129,9 +130,9 @@ class TraceRoutes:
         return _Found(calls, self.traces.book.of(each.call_id for each in calls))
 
 
-def _said(rung: Rung) -> wire.SipMessage:
+def _said(rung: Rung) -> traces.SipMessage:
     message = rung.message
-    return wire.SipMessage(
+    return traces.SipMessage(
         _when(message),
         message.sent,
         message.transport,

@@ -17,7 +17,7 @@ from typing import Self
 import numpy as np
 
 from endpoint.audio.frame import FRAME_MS, WIDEBAND_HZ, Samples
-from endpoint.gateways.native import messages as wire
+from endpoint.gateways.native import audiomessages as wire
 from endpoint.media.rtp import HEADER, VERSION, RtpPacket, parse_rtp
 from endpoint.media.telephone_event import EventReceiver
 

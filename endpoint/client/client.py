@@ -23,7 +23,10 @@ from endpoint.client.plan import PlanRequests
 from endpoint.client.tenants import TenantRequests
 from endpoint.client.tokens import TokenRequests
 from endpoint.client.webhooks import WebhookRequests
+from endpoint.gateways.native import audiomessages as audio
 from endpoint.gateways.native import messages as wire
+from endpoint.gateways.native import queuemessages as waiting
+from endpoint.gateways.native import tracemessages as tracing
 from endpoint.gateways.native.operation import NOT_KEYED
 
 T = TypeVar("T", bound=msgspec.Struct)
@@ -110,13 +113,13 @@ class EndpointClient(
         """The lines to the public network, in the order in which they are tried."""
         return (await self._ask("GET", "/trunks", wire.Trunks)).trunks
 
-    async def ivrs(self) -> list[wire.Ivr]:
+    async def ivrs(self) -> list[waiting.Ivr]:
         """The devices that are flows."""
-        return (await self._ask("GET", "/ivr", wire.Ivrs)).ivr
+        return (await self._ask("GET", "/ivr", waiting.Ivrs)).ivr
 
-    async def queues(self) -> list[wire.Queue]:
+    async def queues(self) -> list[waiting.Queue]:
         """Calls that wait, by skill."""
-        return (await self._ask("GET", "/queues", wire.Queues)).queues
+        return (await self._ask("GET", "/queues", waiting.Queues)).queues
 
     async def ask_call_back(
         self,
@@ -125,11 +128,11 @@ class EndpointClient(
         *,
         not_before: datetime | None = None,
         priority: int | None = None,
-    ) -> wire.CallBack:
+    ) -> waiting.CallBack:
         """Have somebody called back who does not wait; not before a moment, with its zone."""
         path = f"/queues/{quote(queue, safe='')}/call-backs"
-        wanted = wire.AskCallBack(number, not_before, priority)
-        return await self._ask("POST", path, wire.CallBack, wanted)
+        wanted = waiting.AskCallBack(number, not_before, priority)
+        return await self._ask("POST", path, waiting.CallBack, wanted)
 
     async def withdraw_call_back(self, queue: str, call_back_id: str) -> None:
         """Call somebody back no more."""
@@ -306,18 +309,18 @@ class EndpointClient(
         """Record the call no more."""
         return await self._about("stop-recording", call, wire.OfDevice(device))
 
-    async def attach_audio(self, device: str, call: str, port: int) -> wire.AudioAddress:
+    async def attach_audio(self, device: str, call: str, port: int) -> audio.AudioAddress:
         """Be the device's ears and mouth in a call, on a port of this machine's loopback."""
         path = f"/calls/{quote(call, safe='')}/audio"
-        return await self._ask("PUT", path, wire.AudioAddress, wire.AttachAudio(device, port))
+        return await self._ask("PUT", path, audio.AudioAddress, audio.AttachAudio(device, port))
 
-    async def traces(self) -> wire.Traces:
+    async def traces(self) -> tracing.Traces:
         """The calls whose SIP is kept, the latest last."""
-        return await self._ask("GET", "/traces", wire.Traces)
+        return await self._ask("GET", "/traces", tracing.Traces)
 
-    async def trace(self, call: str) -> wire.Trace:
+    async def trace(self, call: str) -> tracing.Trace:
         """What was said in SIP in a call, also in one that is over."""
-        return await self._ask("GET", f"/calls/{quote(call, safe='')}/trace", wire.Trace)
+        return await self._ask("GET", f"/calls/{quote(call, safe='')}/trace", tracing.Trace)
 
     async def trace_as(self, call: str, kind: str) -> bytes:
         """The same as a file: `text`, `svg` or `pcapng`."""
@@ -353,24 +356,24 @@ class EndpointClient(
 
     # -- sound devices ----------------------------------------------------------------------------
 
-    async def sound(self, device: str) -> wire.Sound:
+    async def sound(self, device: str) -> audio.Sound:
         """The sound devices of a station."""
-        return await self._ask("GET", f"/devices/{quote(device, safe='')}/sound", wire.Sound)
+        return await self._ask("GET", f"/devices/{quote(device, safe='')}/sound", audio.Sound)
 
-    async def choose_sound(self, device: str, choice: wire.ChooseSound) -> wire.Sound:
+    async def choose_sound(self, device: str, choice: audio.ChooseSound) -> audio.Sound:
         """Give a station other ones, also in a call; events tell of one that is not there."""
         path = f"/devices/{quote(device, safe='')}/sound"
-        return await self._ask("PUT", path, wire.Sound, choice)
+        return await self._ask("PUT", path, audio.Sound, choice)
 
     # -- a page's audio ---------------------------------------------------------------------------
 
-    async def open_media(self, device: str, sdp: str) -> wire.Media:
+    async def open_media(self, device: str, sdp: str) -> audio.Media:
         """Become the device's telephone, by an SDP offer for WebRTC."""
-        return await self._ask("POST", _media(device), wire.Media, wire.MediaOffer(sdp))
+        return await self._ask("POST", _media(device), audio.Media, audio.MediaOffer(sdp))
 
-    async def renew_media(self, device: str, media: str, sdp: str) -> wire.Media:
+    async def renew_media(self, device: str, media: str, sdp: str) -> audio.Media:
         """Offer anew: another direction, ICE begun anew."""
-        return await self._ask("PUT", _media(device, media), wire.Media, wire.MediaOffer(sdp))
+        return await self._ask("PUT", _media(device, media), audio.Media, audio.MediaOffer(sdp))
 
     async def add_candidates(self, device: str, media: str, etag: str, fragment: bytes) -> None:
         """Tell candidates that were found after the offer (RFC 8840)."""

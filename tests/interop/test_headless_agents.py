@@ -11,7 +11,7 @@ from endpoint.app.context import running_client
 from endpoint.callcontrol.commands import AnswerCall, MakeCall
 from endpoint.callcontrol.events import CallCleared, Delivered, Established
 from endpoint.client.errors import RequestRefused
-from endpoint.gateways.native import messages as wire
+from endpoint.gateways.native import audiomessages as wire
 from endpoint.legs.base import (
     DeviceId,
     DeviceRegistered,

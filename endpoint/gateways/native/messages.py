@@ -6,7 +6,7 @@ Requests forbid unknown fields; answers allow them, so that an older client read
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
@@ -198,40 +198,6 @@ class SendText(Struct, frozen=True, forbid_unknown_fields=True):
     text: Annotated[str, Meta(min_length=1, max_length=1300)]
 
 
-SoundName = Annotated[str, Meta(min_length=1, max_length=1024)]
-SoundGain = Annotated[float, Meta(ge=-60, le=30)]
-
-
-class ChooseSound(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """`PUT /devices/{device}/sound`: what is not said stays as it is."""
-
-    input: SoundName | None = None
-    """The microphone: a sound device by its name, `default`, `null` or `tone:HZ`."""
-    output: SoundName | None = None
-    """The speaker: a sound device by its name, `default` or `null`."""
-    ringer: SoundName | None = None
-    """Where it rings, likewise."""
-    input_gain_db: SoundGain | None = None
-    output_gain_db: SoundGain | None = None
-    ringer_gain_db: SoundGain | None = None
-
-
-class MediaOffer(Struct, frozen=True, forbid_unknown_fields=True):
-    """`POST /devices/{device}/media`, and `PUT` of a further offer."""
-
-    sdp: Annotated[str, Meta(min_length=1, max_length=60_000)]
-    """Of an `RTCPeerConnection` with one audio transceiver."""
-
-
-class AttachAudio(Struct, frozen=True, forbid_unknown_fields=True):
-    """`PUT /calls/{call}/audio`: a program on this machine is the device's ears and mouth."""
-
-    device: Device
-    """Whose; its station is for a program."""
-    port: Annotated[int, Meta(ge=1, le=65_535)]
-    """Where the program takes RTP on 127.0.0.1: L16/16000 is 97, telephone-event/16000 is 101."""
-
-
 # -- answers ----------------------------------------------------------------------------------
 
 
@@ -251,49 +217,6 @@ class TextSent(Struct, frozen=True):
     """A telephone of the device took it."""
     sip_status: int
     """What they said, as in `TextReceived`; 480 where none is registered."""
-
-
-class SoundPart(Struct, frozen=True):
-    """One of the three sound devices of a station."""
-
-    use: str
-    """`input`, `output` or `ringer`."""
-    name: str
-    """As it was chosen."""
-    gain_db: float
-    failure: str = ""
-    """Why it is not there; empty where it is, or is not in use."""
-
-
-class Sound(Struct, frozen=True):
-    """200 of `GET` and `PUT /devices/{device}/sound`."""
-
-    device: str
-    parts: list[SoundPart]
-    in_call: bool
-    """They are in use, or ready to be: it rings."""
-
-
-class Media(Struct, frozen=True):
-    """201 of `POST /devices/{device}/media`, 200 of `PUT`."""
-
-    device: str
-    media: str
-    """The session: `/devices/{device}/media/{media}`."""
-    etag: str
-    """Of its ICE session; another one after a restart."""
-    sdp: str
-    """Our answer."""
-
-
-class AudioAddress(Struct, frozen=True):
-    """200 of `PUT /calls/{call}/audio`."""
-
-    host: str
-    """Where the program is to send the same."""
-    port: int
-    ssrc: int
-    """Of what it will hear: one for all calls that the device has one telephone in."""
 
 
 class Mistake(Struct, frozen=True, omit_defaults=True):
@@ -588,124 +511,6 @@ class Trunks(Struct, frozen=True):
     trunks: list[Trunk]
 
 
-class Ivr(Struct, frozen=True):
-    """A device that is a flow."""
-
-    code: str
-    """Which."""
-    flow: str
-    """The flow's name."""
-    file: str
-    """Where it is read from."""
-    title: str
-    """What it is, for a person."""
-    nodes: int
-    """How many it has."""
-    calls: int
-    """That are in it now."""
-    read_at: datetime
-    """When it was read (UTC)."""
-    mistakes: list[str] = []
-    """Of the file as it is now; calls come to the flow as it was before."""
-
-
-class Ivrs(Struct, frozen=True):
-    """`GET /ivr`."""
-
-    ivr: list[Ivr]
-
-
-class WaitingCall(Struct, frozen=True):
-    """Somebody who waits in a queue."""
-
-    call: str | None
-    """None: he has gone, and is to be called back."""
-    caller: str
-    """As he is shown; of who is to be called back, the number."""
-    position: int
-    """From 1; 0: he is to be called back later, and stands in nobody's way."""
-    waited_s: float
-    """So long, in all queues that he was in."""
-    priority: int
-    """0 to 9: a higher one goes first."""
-    offered_to: str | None
-    """Where it rings for him."""
-    call_back: bool
-    """He is to be called back."""
-    call_back_id: str | None = None
-    """By which that can be withdrawn."""
-    not_before: datetime | None = None
-    """He is not called before; null: as soon as it is his turn."""
-
-
-class AskCallBack(Struct, frozen=True, forbid_unknown_fields=True):
-    """`POST /queues/{queue}/call-backs`."""
-
-    number: DialText
-    """Whom to call, once an agent is there."""
-    not_before: Annotated[datetime, Meta(tz=True)] | None = None
-    """Not to be called before, with its zone; by default as soon as it is his turn."""
-    priority: Annotated[int, Meta(ge=0, le=9)] | None = None
-    """By default that of the queue."""
-
-
-class CallBack(Struct, frozen=True):
-    """201 of `POST /queues/{queue}/call-backs`."""
-
-    call_back_id: str
-    """By which it can be withdrawn."""
-    queue: str
-    number: str
-    not_before: datetime | None
-    priority: int
-
-
-class QueueDay(Struct, frozen=True):
-    """What has become of a queue's calls today."""
-
-    date: date
-    """The day (UTC)."""
-    outcomes: dict[str, int]
-    """How many have left it how: `answered`, `abandoned`, `overflow`, `timeout`, `nobody`, …"""
-    waited_s: dict[str, float]
-    """How long all of these have waited together."""
-
-
-class Queue(Struct, frozen=True):
-    """Where calls wait for agents."""
-
-    queue: str
-    """Its code: of a queue, or of a skill that has none of its own."""
-    name: str
-    """For a person."""
-    devices: list[str]
-    """Where those are who could serve it,"""
-    reachable: int
-    """how many they are,"""
-    free: int
-    """and how many of them may be offered a call."""
-    agents: int
-    """Agents among them: who is logged on and has a skill that it wants,"""
-    ready: int
-    """how many of these are ready,"""
-    busy: int
-    """and how many are in a call."""
-    waiting: list[WaitingCall]
-    """In the order in which they are served."""
-    longest_s: float
-    """How long the one who came first has waited; 0 where nobody waits."""
-    wait_s: float | None
-    """How long who comes now may have to wait; null: nobody knows."""
-    today: QueueDay
-    """Since midnight (UTC), over restarts too."""
-
-
-class Queues(Struct, frozen=True):
-    """`GET /queues`."""
-
-    queues: list[Queue]
-
-
 class Records(Struct, frozen=True):
     """`GET /records`: calls that are over, the latest first."""
 
@@ -770,47 +575,6 @@ class EventFrame(Struct, frozen=True, tag="event"):
     """The devices that the event is about."""
     others: list[Call] = []
     """Other calls of those devices, as they are now: what they may do there hangs on this one."""
-
-
-class SipMessage(Struct, frozen=True):
-    """One message of a call, as the endpoint sent or received it."""
-
-    at: datetime
-    sent: bool
-    """True: from the endpoint to the party."""
-    transport: str
-    peer: str
-    """`host:port` of the far end."""
-    party: str
-    """The device whose telephone that is."""
-    label: str
-    """Method or status, and what the description asks for."""
-    text: str
-    """As on the wire; digests, keys, passwords, pressed digits and texts are blotted out."""
-
-
-class Trace(Struct, frozen=True):
-    """`GET /calls/{call}/trace`."""
-
-    call: str
-    parties: list[str]
-    messages: list[SipMessage]
-
-
-class TraceSummary(Struct, frozen=True):
-    """A call whose SIP is kept."""
-
-    call: str
-    """For `GET /calls/{call}/trace`."""
-    parties: list[str]
-    began_at: datetime
-    messages: int
-
-
-class Traces(Struct, frozen=True):
-    """`GET /traces`, the latest last."""
-
-    traces: list[TraceSummary]
 
 
 class CredentialsExpiring(Struct, frozen=True, tag="credentials"):

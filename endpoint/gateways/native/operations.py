@@ -16,11 +16,14 @@ from msgspec import Struct
 from endpoint.agents.identity import Scope
 from endpoint.callcontrol.commands import CommandName
 from endpoint.gateways.native import agentmessages as agents
+from endpoint.gateways.native import audiomessages as audio
 from endpoint.gateways.native import directorymessages as directory
 from endpoint.gateways.native import messages as wire
 from endpoint.gateways.native import planmessages as plan
+from endpoint.gateways.native import queuemessages as queues
 from endpoint.gateways.native import tenantmessages as tenants
 from endpoint.gateways.native import tokenmessages as tokens
+from endpoint.gateways.native import tracemessages as traces
 from endpoint.gateways.native import webhookmessages as webhooks
 from endpoint.gateways.native.operation import Operation as Operation
 from endpoint.gateways.native.operation import Query as Query
@@ -112,8 +115,8 @@ CALLS = (
         Scope.CALLS_WRITE,
         Whose.DEVICE,
         "Be the ears and mouth of a station that is a program.",
-        wire.AudioAddress,
-        body=wire.AttachAudio,
+        audio.AudioAddress,
+        body=audio.AttachAudio,
         refusals=(404, 409, 503),
     ),
     _get(
@@ -121,7 +124,7 @@ CALLS = (
         Scope.ADMIN_READ,
         Whose.TENANT,
         "What was said in SIP in a call, also in one that is over.",
-        wire.Trace,
+        traces.Trace,
         Query("format", "As what.", _FORMAT),
         refusals=(404,),
         also=("text/plain", "image/svg+xml", "application/x-pcapng"),
@@ -154,7 +157,7 @@ DEVICES = (
         Scope.CALLS_READ,
         Whose.DEVICE,
         "The sound devices of a station.",
-        wire.Sound,
+        audio.Sound,
         refusals=(404,),
     ),
     Operation(
@@ -163,8 +166,8 @@ DEVICES = (
         Scope.CALLS_WRITE,
         Whose.DEVICE,
         "Give a station other sound devices.",
-        wire.Sound,
-        body=wire.ChooseSound,
+        audio.Sound,
+        body=audio.ChooseSound,
         refusals=(404,),
     ),
     Operation(
@@ -173,9 +176,9 @@ DEVICES = (
         Scope.CALLS_WRITE,
         Whose.STATION,
         "Become the device's telephone, by an SDP offer for WebRTC.",
-        wire.Media,
+        audio.Media,
         201,
-        wire.MediaOffer,
+        audio.MediaOffer,
         media=("application/sdp",),
         refusals=(404, 422, 503),
     ),
@@ -185,9 +188,9 @@ DEVICES = (
         Scope.CALLS_WRITE,
         Whose.STATION,
         "Offer anew: another direction, ICE begun anew.",
-        wire.Media,
+        audio.Media,
         200,
-        wire.MediaOffer,
+        audio.MediaOffer,
         media=("application/sdp",),
         refusals=(404, 410, 412, 422, 503),
     ),
@@ -244,7 +247,7 @@ RECORDS = (
         wire.RecordFound,
         refusals=(404,),
     ),
-    _get("/traces", Scope.ADMIN_READ, Whose.TENANT, "Calls whose SIP is kept.", wire.Traces),
+    _get("/traces", Scope.ADMIN_READ, Whose.TENANT, "Calls whose SIP is kept.", traces.Traces),
     _get(
         "/recordings",
         Scope.RECORDINGS_READ,
@@ -298,17 +301,17 @@ def _plan(method: str, path: str, text: str, **more: Any) -> Operation:
 
 ADMINISTRATION = (
     _get("/trunks", Scope.ADMIN_READ, Whose.TENANT, "Every trunk.", wire.Trunks),
-    _get("/ivr", Scope.ADMIN_READ, Whose.TENANT, "Every IVR.", wire.Ivrs),
-    _get("/queues", Scope.AGENTS_READ, Whose.TENANT, "Every queue.", wire.Queues),
+    _get("/ivr", Scope.ADMIN_READ, Whose.TENANT, "Every IVR.", queues.Ivrs),
+    _get("/queues", Scope.AGENTS_READ, Whose.TENANT, "Every queue.", queues.Queues),
     Operation(
         "POST",
         "/queues/{queue}/call-backs",
         Scope.AGENTS_WRITE,
         Whose.TENANT,
         "Have somebody called back who does not wait.",
-        wire.CallBack,
+        queues.CallBack,
         201,
-        body=wire.AskCallBack,
+        body=queues.AskCallBack,
         refusals=(404, 409),
     ),
     Operation(

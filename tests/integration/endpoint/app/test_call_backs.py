@@ -19,7 +19,7 @@ from endpoint.app.wiring import Endpoint
 from endpoint.client.client import EndpointClient
 from endpoint.client.errors import RequestRefused
 from endpoint.gateways.native import directorymessages as directory
-from endpoint.gateways.native import messages as wire
+from endpoint.gateways.native import queuemessages as wire
 
 from .conftest import configuration
 from .test_serve import COMMAND

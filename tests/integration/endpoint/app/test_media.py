@@ -13,7 +13,7 @@ import pytest
 
 from endpoint.app.enrolment import add_extension
 from endpoint.client.errors import RequestRefused
-from endpoint.gateways.native import messages as wire
+from endpoint.gateways.native import audiomessages as wire
 from endpoint.legs.base import DeviceId
 from endpoint.storage.extensions import Extension
 from tests.integration.endpoint.legs.page import Page, page

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from endpoint.client.audio import EVENTS, FRAME_SAMPLES, L16, CallAudio, Heard, Mouth, Telephone
-from endpoint.gateways.native.messages import AudioAddress
+from endpoint.gateways.native.audiomessages import AudioAddress
 from endpoint.media.rtp import RtpPacket, parse_rtp
 
 pytestmark = pytest.mark.unit
