@@ -24,6 +24,7 @@ from signaling.account import (
     RegistrationFailed,
     Unregistered,
 )
+from signaling.admission import Admission
 from signaling.agent_config import UserAgentConfig
 from signaling.decisions import Admit, AdmitSubscription, Answer, Decision, RequestHandler
 from signaling.errors import LocalProtocolError, SipParseError, TransportError
@@ -69,9 +70,7 @@ from signaling.sip.liveness import (
     PeerUp,
 )
 from signaling.sip.message import Message, Request
-from signaling.sip.notifier import NotifierUsage
 from signaling.sip.outofdialog import OutOfDialogRequest
-from signaling.sip.overload import Overload
 from signaling.sip.refer import ReferIssuer
 from signaling.sip.registration import RegistrationState
 from signaling.sip.reliable import RingReliably
@@ -160,7 +159,6 @@ class UserAgent:
         """
         self.config = config or UserAgentConfig()
         self._supervision = supervision or Supervision()
-        self._handler = handler or self._decide
         self._on_flow_closed = on_flow_closed
         self._peers = TrustedPeers(self.config.trusted_peers)
         exempt = TrustedPeers((*self.config.trusted_peers, *self.config.exempt))
@@ -168,7 +166,6 @@ class UserAgent:
         """What is not read, and whom it has banned."""
         self.banned: Mailbox[SourceBanned] = Mailbox(1000)  # of a reader that is not there
         """Bans as they begin; ends when the agent is left. One reader."""
-        self._overload = Overload(self.config.calls)
         hidden = TrustedPeers(self.config.hide_from)
         self._layer = TransportLayer(
             self, self.config.transport, self.config.random, self._supervision
@@ -204,14 +201,20 @@ class UserAgent:
         self._sessions: dict[str, InviteSession] = {}
         self._placing = Placing(self._stack, self._layer, self, self._sessions, self._spawn)
         self._refers: dict[str, Refer] = {}
-        self._subscriptions: dict[str, Callable[[NotifierUsage], None]] = {}
-        """What is to be told of the end of each."""
         self._requests = Requests(self._stack, self._layer, self)
         self._watches: list[Watch] = []
         self._invitations: Mailbox[InviteSession] = Mailbox()
         self._keeping = Keeping(self._stack, self._layer, self, keeper)
         self._numbers = itertools.count(1)
-        self._deciding = 0
+        self._admission = Admission(
+            self._stack,
+            self,
+            self.config,
+            handler or self._decide,
+            self._sessions,
+            self._invitations,
+            self._next_name,
+        )
         self._timer: asyncio.TimerHandle | None = None
         self._quiet = asyncio.Event()
         self._closing = False
@@ -421,7 +424,7 @@ class UserAgent:
         A target that can't be reached, or written down, ends the session with an error.
         """
         session = InviteSession(
-            f"call-{next(self._numbers)}",
+            self._next_name(),
             self,
             local=invitation.from_,
             remote=invitation.to,
@@ -431,6 +434,9 @@ class UserAgent:
         else:
             self._placing.place(session, invitation)
         return session
+
+    def _next_name(self) -> str:
+        return f"call-{next(self._numbers)}"
 
     def sessions(self) -> list[InviteSession]:
         """The calls that live."""
@@ -620,98 +626,15 @@ class UserAgent:
                     if isinstance(change, ReferCompleted):
                         del self._refers[referral.id]
             case SubscriptionChanged(subscription):
-                ended = self._subscriptions.pop(subscription.id, None)
-                if ended is not None:
-                    ended(subscription)
+                self._admission.subscription_ended(subscription)
             case RegistrationChanged():
                 self._accounts.changed(event)
             case RequestCompleted():
                 self._requests.completed(event)
             case RequestReceived():
-                self._spawn(self._decide_on(event))
+                self._spawn(self._admission.decide_on(event))
             case RequestAbandoned():
                 pass  # the decision, when it comes, is answered to nobody
-
-    # -- requests that come in ---------------------------------------------------------------------
-
-    async def _decide_on(self, event: RequestReceived) -> None:
-        decision: Decision
-        if self._closing or self._deciding >= self.config.maximum_pending:
-            decision = Answer(503)
-        elif (
-            event.request.method == "INVITE"
-            and self.config.is_short()
-            and not self.config.is_urgent(event.request)
-        ):
-            decision = Answer(503)  # before the user is looked up, which may take what is left
-        else:
-            self._deciding += 1
-            try:
-                # Later than this nobody waits for the answer any more (RFC 3261 §17.1).
-                async with asyncio.timeout(self.config.timers.timeout_s):
-                    decision = await self._handler(event.request, event.flow)
-            except Exception:
-                # Last resort: a fault in deciding on one request must not end everybody's calls.
-                log.exception("request could not be decided on", method=event.request.method)
-                decision = Answer(500)
-            finally:
-                self._deciding -= 1
-        try:
-            self._carry_out(event, decision)
-        except Exception:
-            log.exception("decision could not be carried out", method=event.request.method)
-            self._stack.respond(event.transaction, 500, now=self.now())
-        self.drain()
-
-    def _carry_out(self, event: RequestReceived, decision: Decision) -> None:
-        match decision:
-            case Answer():
-                self._stack.respond(
-                    event.transaction,
-                    decision.status,
-                    decision.reason,
-                    headers=decision.headers,
-                    now=self.now(),
-                )
-            case Admit():
-                self._admit(event, decision.user)
-            case AdmitSubscription():
-                self._admit_subscription(event, decision)
-
-    def _admit_subscription(self, event: RequestReceived, decision: AdmitSubscription) -> None:
-        usage = self._stack.accept_subscription(
-            event.transaction, decision.expires_s, now=self.now()
-        )
-        if usage is not None:
-            self._subscriptions[usage.id] = decision.ended
-            decision.opened(usage)
-
-    def _admit(self, event: RequestReceived, user: str | None) -> None:
-        if event.request.method != "INVITE":
-            # A REFER is taken in a call alone: outside of one nobody is there to be transferred.
-            status = 403 if event.request.method == "REFER" else 405
-            self._stack.respond(event.transaction, status, now=self.now())
-            return
-        is_urgent = user is not None and self.config.is_urgent(event.request)
-        if not self._overload.admits(len(self._sessions), self.now()) and not is_urgent:
-            self._stack.respond(event.transaction, 503, now=self.now())
-            if self._overload.is_news(self.now()):
-                log.warning("calls are refused: overload", calls=len(self._sessions))
-            return
-        usage = self._stack.open_session(event.transaction, now=self.now())
-        if usage is None:
-            return
-        session = InviteSession(
-            f"call-{next(self._numbers)}",
-            self,
-            usage,
-            local=usage.local,
-            remote=usage.remote,
-            authenticated_user=user,
-            replaces=None if usage.replaces is None else self.session_of(usage.replaces),
-        )
-        self._sessions[usage.id] = session
-        self._invitations.put(session)
 
     async def _decide(self, request: Request, flow: Flow) -> Decision:
         """A plain user agent takes calls from whom it knows."""
@@ -732,7 +655,7 @@ class UserAgent:
         return task
 
     async def _hang_up_all(self) -> None:
-        self._closing = self._placing.is_closed = True
+        self._closing = self._placing.is_closed = self._admission.is_closed = True
         self._invitations.close()
         for watch in self._watches:
             watch.stop()
