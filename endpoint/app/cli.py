@@ -33,6 +33,7 @@ from endpoint.app.headroom import raise_descriptor_limit
 from endpoint.app.interfacecommands import api_app
 from endpoint.app.ivrcommands import ivr_app
 from endpoint.app.output import Json, Output
+from endpoint.app.overview import Overview
 from endpoint.app.partycommands import parties_app
 from endpoint.app.plancommands import plan_app
 from endpoint.app.queuecommands import queues_app
@@ -60,6 +61,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="agent-endpoint",
+    cls=Overview,
     help="A call-centre agent's telephone on a server, controlled by a program.",
     no_args_is_help=True,
     add_completion=False,

@@ -13,6 +13,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
 
+from sqlalchemy import make_url
+
 import signaling
 from endpoint.app import certificates
 from endpoint.app.bancommands import how_to_lift, why_banned
@@ -82,7 +84,7 @@ async def examine(named: Path | None) -> list[Check]:
         checks += [Check("configuration", "failed", line, "mend it") for line in error.mistakes]
         return checks
     config, state = loaded.config, StateDirectory(loaded.config.state.directory)
-    checks.append(check_configuration(loaded))
+    checks += [check_configuration(loaded), *check_secret_files(config)]
     checks += [Check("configuration", "warning", text) for text in loaded.warnings]
     for check in (check_state, check_token):
         checks.append(check(config, state))
@@ -141,9 +143,10 @@ def check_configuration(loaded: Loaded) -> Check:
     if loaded.path is None:
         return Check(name, "ok", "no file; defaults and environment")
     config = loaded.config
+    database = config.database.url
     secret = (
         config.http.token is not None
-        or config.database.url is not None
+        or (database is not None and bool(make_url(database.get_secret_value()).password))
         or any(account.password is not None for account in (*config.account, *config.agent))
     )
     mode = stat.S_IMODE(loaded.path.stat().st_mode)
@@ -155,6 +158,20 @@ def check_configuration(loaded: Loaded) -> Check:
             f"chmod 600 {loaded.path}",
         )
     return Check(name, "ok", str(loaded.path))
+
+
+def check_secret_files(config: Config) -> list[Check]:
+    """The modes of files that hold one secret each: what is to be mended, and nothing else."""
+    accounts = (*config.account, *config.agent)
+    named = [config.http.key, config.recordings.key_file]
+    named += [file for each in accounts for file in (each.password_file, each.key)]
+    checks = []
+    for file in dict.fromkeys(file for file in named if file is not None):
+        mode = stat.S_IMODE(file.stat().st_mode)
+        if mode & 0o007:
+            text = f"{file} is a secret, and everybody here may read it (mode {mode:04o})"
+            checks.append(Check("secret", "warning", text, f"chmod 600 {file}"))
+    return checks
 
 
 def check_state(_config: Config, state: StateDirectory) -> Check:
@@ -439,7 +456,9 @@ async def check_credentials(loaded: Loaded, state: StateDirectory) -> list[Check
     try:
         extensions = [extension async for extension in _extensions(config, state)]
     except StorageError as error:
-        return [Check("database", "failed", str(error), "see `database.url` in config show")]
+        says_how = "agent-endpoint " in str(error)
+        cure = "" if says_how else "see `database.url` in config show"
+        return [Check("database", "failed", str(error), cure)]
     except ConfigurationError as error:
         return [Check("database", "failed", error.mistakes[0], "see state.directory")]
     realm = config.sip.realm

@@ -80,6 +80,20 @@ def test_compose_mounts_files_that_are_there() -> None:
     assert not re.search(r"password:\s*[\"']?\w+[\"']?\s*$", compose, re.IGNORECASE | re.MULTILINE)
 
 
+def test_what_compose_is_said_to_be_told_it_hands_on() -> None:
+    comment, _, services = (DOCKER / "compose.yaml").read_text().partition("\nname: ")
+    named = set(re.findall(r"\b[A-Z]+(?:_[A-Z]+)+\b", comment))
+    assert named >= {"AGENT_ENDPOINT_HOST", "SIP_ADDRESS", "POSTGRES_PASSWORD"}
+    assert [name for name in sorted(named) if f"${{{name}:" not in services] == []
+
+
+def test_no_secret_of_a_tree_goes_into_an_image() -> None:
+    """What git is told to leave out for what it holds, docker leaves out too."""
+    ignored = (DOCKER.parent / ".dockerignore").read_text().splitlines()
+    for name in ("agent-endpoint.toml", "*.secret", "certs/*.key"):
+        assert {name, f"**/{name}"} & set(ignored), name
+
+
 def test_certificates_are_made_for_the_names_given(tmp_path: Path) -> None:
     made = run("make", "certs", f"CERTS={tmp_path}", "NAMES=phone.example 192.0.2.10")
     assert made.returncode == 0, made.stderr
