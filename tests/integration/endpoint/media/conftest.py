@@ -101,3 +101,16 @@ async def phone() -> AsyncIterator[PhoneMaker]:
             return await phones.enter_async_context(made)
 
         yield make
+
+
+Talking = tuple[Phone, Phone]
+
+
+@pytest.fixture
+async def talking(studio: Studio, phone: PhoneMaker) -> Talking:
+    """A and B, who hear each other."""
+    a, b = await phone("A"), await phone("B")
+    await studio.connect(a)
+    await studio.connect(b)
+    await studio.route("AB", "BA")
+    return a, b

@@ -8,7 +8,7 @@ from endpoint.audio.dtmf import render_digit
 from endpoint.audio.frame import frames_of
 from endpoint.errors import MediaError
 from endpoint.media import messages as m
-from tests.integration.endpoint.media.conftest import PhoneMaker, Studio
+from tests.integration.endpoint.media.conftest import PhoneMaker, Studio, Talking
 from tests.integration.endpoint.media.phone import PCMA, PCMU, events
 from tests.integration.endpoint.media.test_forwarding import assert_one_legal_sender
 
@@ -16,12 +16,9 @@ pytestmark = [pytest.mark.integration, pytest.mark.virtual_time]
 
 
 async def test_our_digits_arrive_each_once_and_the_voice_waits(
-    studio: Studio, phone: PhoneMaker
+    studio: Studio, talking: Talking
 ) -> None:
-    a, b = await phone("A"), await phone("B")
-    await studio.connect(a)
-    await studio.connect(b)
-    await studio.route("AB", "BA")
+    _, b = talking
     await b.until_packets(10)
     start = len(b.heard)
     await studio.link.request(m.SendDigits("B", "1234#"))

@@ -6,7 +6,7 @@ import pytest
 
 from endpoint.media import messages as m
 from endpoint.media.rtp import RtpPacket
-from tests.integration.endpoint.media.conftest import PhoneMaker, Studio
+from tests.integration.endpoint.media.conftest import PhoneMaker, Studio, Talking
 from tests.integration.endpoint.media.phone import PCMA, PCMU, Phone, events
 
 pytestmark = [pytest.mark.integration, pytest.mark.virtual_time]
@@ -37,12 +37,9 @@ async def test_two_parties_hear_each_other_and_nobody_else(
 
 
 async def test_hold_plays_music_at_once_and_retrieve_gives_the_voice_back(
-    studio: Studio, phone: PhoneMaker
+    studio: Studio, talking: Talking
 ) -> None:
-    a, b = await phone("A"), await phone("B")
-    await studio.connect(a)
-    await studio.connect(b)
-    await studio.route("AB", "BA")
+    a, b = talking
     await b.until_packets(25)
     await studio.route("mB")
     before, held_at = b.count(), a.count()
@@ -119,13 +116,8 @@ async def test_a_loss_stays_a_gap_and_a_late_packet_keeps_its_place(
     assert (counted.packets_expected, counted.packets_lost) == (6, 1)
 
 
-async def test_a_far_end_that_begins_anew_goes_on_for_whom_it_is_heard_by(
-    studio: Studio, phone: PhoneMaker
-) -> None:
-    a, b = await phone("A"), await phone("B")
-    await studio.connect(a)
-    await studio.connect(b)
-    await studio.route("AB", "BA")
+async def test_a_far_end_that_begins_anew_goes_on_for_whom_it_is_heard_by(talking: Talking) -> None:
+    a, b = talking
     await b.until_packets(10)
     a.ssrc, a.sequence, a.timestamp = 4711, 5, 6
     await b.until_packets(10)
@@ -133,12 +125,9 @@ async def test_a_far_end_that_begins_anew_goes_on_for_whom_it_is_heard_by(
 
 
 async def test_nothing_goes_to_a_far_end_that_wants_nothing(
-    studio: Studio, phone: PhoneMaker
+    studio: Studio, talking: Talking
 ) -> None:
-    a, b = await phone("A"), await phone("B")
-    await studio.connect(a)
-    await studio.connect(b)
-    await studio.route("AB", "BA")
+    a, b = talking
     await b.until_packets(3)
     await studio.link.request(b.remote("B", sending=False))
     count = b.count()
@@ -153,12 +142,9 @@ async def test_nothing_goes_to_a_far_end_that_wants_nothing(
 
 
 async def test_a_re_invite_without_a_change_leaves_no_trace_in_the_audio(
-    studio: Studio, phone: PhoneMaker
+    studio: Studio, talking: Talking
 ) -> None:
-    a, b = await phone("A"), await phone("B")
-    await studio.connect(a)
-    await studio.connect(b)
-    await studio.route("AB", "BA")
+    a, b = talking
     await b.until_packets(10)
     start = len(b.heard)
     await studio.link.request(b.remote("B"))
@@ -229,11 +215,8 @@ async def test_a_codec_that_changes_in_mid_call_is_still_heard(
     assert_one_legal_sender(b)
 
 
-async def test_statistics_tell_what_came_and_how(studio: Studio, phone: PhoneMaker) -> None:
-    a, b = await phone("A"), await phone("B")
-    await studio.connect(a)
-    await studio.connect(b)
-    await studio.route("AB", "BA")
+async def test_statistics_tell_what_came_and_how(studio: Studio, talking: Talking) -> None:
+    a, b = talking
     await b.until_packets(60)
     counted = await studio.statistics("A")
     assert counted.packets_received == counted.packets_expected >= 60

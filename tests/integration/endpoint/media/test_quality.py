@@ -11,7 +11,7 @@ from endpoint.media.messages import ReceivedDiagnosis, SentDiagnosis
 from endpoint.media.rtcp import PacketType, Reporter
 from endpoint.media.rtp import Sender, Source
 from endpoint.media.xr import Block, ReferenceTime, VoipMetrics, parse_blocks
-from tests.integration.endpoint.media.conftest import PhoneMaker, Studio
+from tests.integration.endpoint.media.conftest import PhoneMaker, Studio, Talking
 from tests.integration.endpoint.media.phone import PCMA, PCMU, Phone
 from tests.integration.endpoint.media.test_srtp import OURS, PROFILE, THEIRS, SecurePhone, key
 
@@ -52,12 +52,9 @@ class FarEnd:
 
 
 async def test_a_call_that_is_fine_has_the_best_score_both_ways(
-    studio: Studio, phone: PhoneMaker
+    studio: Studio, talking: Talking
 ) -> None:
-    a, b = await phone("A"), await phone("B")
-    await studio.connect(a)
-    await studio.connect(b)
-    await studio.route("AB", "BA")
+    a, _ = talking
     far = FarEnd(studio, a)
     await a.until_packets(30)
     far.report()

@@ -17,7 +17,7 @@ from endpoint.audio.wav import Sound, WavWriter, read_wav
 from endpoint.errors import MediaError
 from endpoint.media import messages as m
 from endpoint.media.link import WorkerLink
-from tests.integration.endpoint.media.conftest import PhoneMaker, Studio
+from tests.integration.endpoint.media.conftest import PhoneMaker, Studio, Talking
 from tests.integration.endpoint.media.phone import PCMA, PCMU, SIGNATURES
 from tests.integration.endpoint.media.test_forwarding import assert_one_legal_sender
 
@@ -38,12 +38,9 @@ def voices_in(samples: Samples) -> set[str]:
 
 
 async def test_a_recording_has_the_far_end_left_and_what_it_hears_right(
-    studio: Studio, phone: PhoneMaker, tmp_path: Path
+    studio: Studio, talking: Talking, tmp_path: Path
 ) -> None:
-    a, b = await phone("A"), await phone("B")
-    await studio.connect(a)
-    await studio.connect(b)
-    await studio.route("AB", "BA")
+    _, b = talking
     await b.until_packets(5)
     path = tmp_path / "call.wav"
     await studio.link.request(m.StartRecording("r", "A", str(path)))
@@ -103,12 +100,9 @@ async def test_a_sink_records_what_it_hears(studio: Studio, tmp_path: Path) -> N
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
 async def test_a_full_disk_stops_the_recording_and_nothing_else(
-    studio: Studio, phone: PhoneMaker, tmp_path: Path
+    studio: Studio, talking: Talking, tmp_path: Path
 ) -> None:
-    a, b = await phone("A"), await phone("B")
-    await studio.connect(a)
-    await studio.connect(b)
-    await studio.route("AB", "BA")
+    _, b = talking
     path = tmp_path / "full.wav"
     # A file may not grow beyond this: half a second is written, the next one is not.
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)

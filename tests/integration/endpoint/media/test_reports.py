@@ -5,7 +5,7 @@ import pytest
 from endpoint.media import messages as m
 from endpoint.media.rtcp import PacketType, Reporter
 from endpoint.media.rtp import Sender, Source
-from tests.integration.endpoint.media.conftest import PhoneMaker, Studio
+from tests.integration.endpoint.media.conftest import PhoneMaker, Studio, Talking
 from tests.integration.endpoint.media.phone import Phone
 
 pytestmark = [pytest.mark.integration, pytest.mark.virtual_time]
@@ -16,12 +16,9 @@ def kinds(phone: Phone) -> list[int]:
 
 
 async def test_reports_go_to_the_rtcp_port_while_the_call_is_held_too(
-    studio: Studio, phone: PhoneMaker
+    studio: Studio, talking: Talking
 ) -> None:
-    a, b = await phone("A"), await phone("B")
-    await studio.connect(a)
-    await studio.connect(b)
-    await studio.route("AB", "BA")
+    a, _ = talking
     await a.until(lambda: PacketType.SR in kinds(a))
     await studio.route()
     count = len(a.reports)
@@ -30,11 +27,8 @@ async def test_reports_go_to_the_rtcp_port_while_the_call_is_held_too(
     assert int.from_bytes(block[:4]) == a.ssrc
 
 
-async def test_both_sides_learn_loss_and_round_trip(studio: Studio, phone: PhoneMaker) -> None:
-    a, b = await phone("A"), await phone("B")
-    await studio.connect(a)
-    await studio.connect(b)
-    await studio.route("AB", "BA")
+async def test_both_sides_learn_loss_and_round_trip(studio: Studio, talking: Talking) -> None:
+    a, _ = talking
     far = Source()
     reporter = Reporter("far", Sender(), far)
     await a.until(lambda: PacketType.SR in kinds(a))
@@ -67,11 +61,8 @@ async def test_reports_share_the_rtp_port_where_that_was_negotiated(
     await studio.until_counted("A", lambda c: c.packets_malformed == 1)
 
 
-async def test_a_bye_of_the_far_end_ends_nothing(studio: Studio, phone: PhoneMaker) -> None:
-    a, b = await phone("A"), await phone("B")
-    await studio.connect(a)
-    await studio.connect(b)
-    await studio.route("AB", "BA")
+async def test_a_bye_of_the_far_end_ends_nothing(studio: Studio, talking: Talking) -> None:
+    a, b = talking
     await b.until_packets(5)
     address = studio.addresses["A"]
     goodbye = Reporter("far", Sender(), Source()).goodbye(1.0)
