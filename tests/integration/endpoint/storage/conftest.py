@@ -14,6 +14,7 @@ import pytest
 from sqlalchemy import text
 
 from endpoint.storage.database import Database, sqlite_url
+from endpoint.storage.schema import TenantRow
 
 ROOT = 0
 BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
@@ -96,3 +97,15 @@ async def database(url: str) -> AsyncIterator[Database]:
         await database.migrate()
     async with database:
         yield database
+
+
+@pytest.fixture
+async def elsewhere(database: Database) -> AsyncIterator[Database]:
+    """The same database, opened for another tenant."""
+    async with Database(database.url.render_as_string(hide_password=False)) as other:
+        async with other.session() as session:
+            tenant = TenantRow(name="elsewhere")
+            session.add(tenant)
+            await session.flush()
+            other.tenant_id = tenant.id
+        yield other

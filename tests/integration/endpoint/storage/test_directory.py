@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
@@ -29,7 +28,6 @@ from endpoint.agents.model import (
 from endpoint.errors import StorageError
 from endpoint.storage.database import Database
 from endpoint.storage.directory import StoredDirectory
-from endpoint.storage.schema import TenantRow
 
 pytestmark = pytest.mark.integration
 
@@ -74,18 +72,6 @@ CENTRE = Contents(
     reasons=(LeaveReason("rest", "Rest"), LeaveReason("secret", "", visible=False)),
 )
 NOTHING = Contents()
-
-
-@pytest.fixture
-async def elsewhere(database: Database) -> AsyncIterator[Database]:
-    """The same database, opened for another tenant."""
-    async with Database(database.url.render_as_string(hide_password=False)) as other:
-        async with other.session() as session:
-            tenant = TenantRow(name="elsewhere")
-            session.add(tenant)
-            await session.flush()
-            other.tenant_id = tenant.id
-        yield other
 
 
 async def test_all_comes_back_as_it_was(database: Database) -> None:

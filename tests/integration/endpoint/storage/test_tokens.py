@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -10,7 +9,6 @@ import pytest
 
 from endpoint.agents.credentials import StoredToken, TokenKind, TokenStore
 from endpoint.storage.database import Database
-from endpoint.storage.schema import TenantRow
 from endpoint.storage.tokens import StoredTokens
 
 pytestmark = pytest.mark.integration
@@ -27,18 +25,6 @@ REFRESH = StoredToken(
     NOW + timedelta(hours=12),
 )
 PROGRAM = StoredToken("tok-2", TokenKind.PROGRAM, "b" * 64, "", "crm", (), NOW)
-
-
-@pytest.fixture
-async def elsewhere(database: Database) -> AsyncIterator[Database]:
-    """The same database, opened for another tenant."""
-    async with Database(database.url.render_as_string(hide_password=False)) as other:
-        async with other.session() as session:
-            tenant = TenantRow(name="elsewhere")
-            session.add(tenant)
-            await session.flush()
-            other.tenant_id = tenant.id
-        yield other
 
 
 async def test_what_is_kept_comes_back_as_it_was(database: Database) -> None:
