@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from endpoint.errors import MediaError
-from endpoint.legs.base import ExchangeEvent
+from endpoint.legs.base import ExchangeEvent, LegAnswered, LegId, LegOffered
 from endpoint.legs.exchange import LegExchange
 from endpoint.media import messages as m
 from endpoint.media.link import WorkerLost
@@ -28,7 +28,7 @@ from signaling.sip.headers import NameAddr
 from signaling.sip.liveness import LivenessEvent
 from signaling.sip.uri import Uri
 from signaling.textmessages import TextMessage
-from signaling.user_agent import Account, Ended, InviteRequest, Refer, SessionEvent
+from signaling.user_agent import Account, Confirmed, Ended, InviteRequest, Refer, SessionEvent
 
 WAIT_S = 5.0
 E = TypeVar("E")
@@ -359,6 +359,22 @@ class Desk:
             self._events = self.exchange.events()
         async with asyncio.timeout(WAIT_S):
             return await anext(self._events)
+
+    async def offered(self, session: FakeSession) -> LegOffered:
+        """Somebody calls."""
+        self.server.offered.put(session)
+        event = await self.next()
+        assert isinstance(event, LegOffered)
+        return event
+
+    async def answered(self, session: FakeSession) -> LegId:
+        """Somebody has called, and both ways are open."""
+        leg = (await self.offered(session)).leg
+        self.exchange.answer(leg)
+        await session.until("accept")
+        session.tell(Confirmed())
+        assert await self.next() == LegAnswered(leg)
+        return leg
 
     async def session(self) -> FakeSession:
         """The next INVITE that the exchange sends."""

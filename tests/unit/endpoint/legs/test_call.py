@@ -13,7 +13,6 @@ from endpoint.legs.base import (
     DigitKind,
     DigitsSent,
     FarEndHold,
-    LegAnswered,
     LegHeld,
     LegId,
     LegOffered,
@@ -69,14 +68,7 @@ class Call:
 async def call(desk: Desk) -> Call:
     """A call that was answered, both ways open."""
     session = FakeSession(sdp=far_offer())
-    desk.server.offered.put(session)
-    event = await desk.next()
-    assert isinstance(event, LegOffered)
-    desk.exchange.answer(event.leg)
-    await session.until("accept")
-    session.tell(Confirmed())
-    assert await desk.next() == LegAnswered(event.leg)
-    return Call(desk, session, event.leg)
+    return Call(desk, session, await desk.answered(session))
 
 
 def names_in(sdp: bytes) -> list[str]:
@@ -147,9 +139,7 @@ async def test_who_hangs_up_while_a_hold_waits_is_gone_at_once(call: Call) -> No
 
 
 async def test_hold_before_the_answer_is_not_accepted(desk: Desk) -> None:
-    desk.server.offered.put(FakeSession(sdp=far_offer()))
-    event = await desk.next()
-    assert isinstance(event, LegOffered)
+    event = await desk.offered(FakeSession(sdp=far_offer()))
     desk.exchange.hold(event.leg)
     assert await desk.next() == FarEndHold(event.leg, True, False)
 
@@ -337,17 +327,11 @@ class TestLostBrowser:
     @pytest.fixture
     async def call(self, desk: Desk) -> Call:
         session = FakeSession(sdp=far_offer(security=browser("AA")))
-        desk.server.offered.put(session)
-        event = await desk.next()
-        assert isinstance(event, LegOffered)
-        desk.exchange.answer(event.leg)
-        await session.until("accept")
-        session.tell(Confirmed())
-        assert await desk.next() == LegAnswered(event.leg)
+        leg = await desk.answered(session)
         port = desk.media.all(m.OpenWebRtcPort)[-1].port
         desk.media.tell(m.PortFailed(port, m.PortFailure.CONSENT_LOST))
-        assert await desk.next() == MediaInterrupted(event.leg)
-        return Call(desk, session, event.leg)
+        assert await desk.next() == MediaInterrupted(leg)
+        return Call(desk, session, leg)
 
     @pytest.mark.parametrize("status", [200, 491])
     async def test_a_restart_of_its_own_that_comes_first_is_as_good(

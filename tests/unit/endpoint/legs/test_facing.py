@@ -42,10 +42,7 @@ def place(leg: str, interaction: str, device: str, calling: str = "10086") -> Pl
 
 
 async def offered(desk: Desk, called: str = "6001") -> LegOffered:
-    desk.server.offered.put(FakeSession(called=called, sdp=far_offer()))
-    told = await desk.next()
-    assert isinstance(told, LegOffered)
-    return told
+    return await desk.offered(FakeSession(called=called, sdp=far_offer()))
 
 
 async def ring(desk: Desk, request: PlaceLeg) -> m.OpenRtpPort:

@@ -17,7 +17,6 @@ from endpoint.legs.base import (
     DigitKind,
     InteractionId,
     LegId,
-    LegOffered,
     LegReleased,
     LegRole,
     PlaceLeg,
@@ -252,9 +251,7 @@ async def test_an_account_that_is_not_connected_yet_is_unreachable(desk: Desk) -
 async def test_a_call_to_the_account_is_a_call_of_its_device(desk: Desk) -> None:
     registration = await registered(desk, device=DEVICE, uri="sip:agent-two@pbx.example")
     session = FakeSession(caller="95588", called="agent-two", sdp=far_offer(), flow=WSS)
-    desk.server.offered.put(session)
-    event = await desk.next()
-    assert isinstance(event, LegOffered)
+    event = await desk.offered(session)
     assert (event.calling, event.called, event.role) == ("95588", DEVICE, LegRole.LINE)
     assert registration.account.aor.user == "agent-two"
 

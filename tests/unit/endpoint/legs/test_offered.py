@@ -40,16 +40,9 @@ from tests.unit.endpoint.legs.fakes import (
 pytestmark = pytest.mark.unit
 
 
-async def offered(desk: Desk, session: FakeSession) -> LegOffered:
-    desk.server.offered.put(session)
-    event = await desk.next()
-    assert isinstance(event, LegOffered)
-    return event
-
-
 async def test_a_phone_of_ours_dials(desk: Desk) -> None:
     session = FakeSession(caller="6001", called="10086", sdp=far_offer(), user="6001")
-    event = await offered(desk, session)
+    event = await desk.offered(session)
     assert (event.calling, event.called, event.role) == ("6001", "10086", LegRole.STATION)
     desk.exchange.alert(event.leg)
     await session.until("ring")
@@ -68,7 +61,7 @@ async def test_a_phone_of_ours_dials(desk: Desk) -> None:
 
 async def test_a_caller_hears_what_rings_and_its_answer_is_the_same(desk: Desk) -> None:
     session = FakeSession(sdp=far_offer())
-    event = await offered(desk, session)
+    event = await desk.offered(session)
     desk.exchange.alert(event.leg)
     desk.exchange.alert(event.leg, early_media=True)
     desk.exchange.answer(event.leg)
@@ -85,7 +78,7 @@ async def test_a_caller_without_an_offer_hears_nothing_that_it_does_not_acknowle
 ) -> None:
     """RFC 3261 §13.2.1: an offer of ours must not get lost."""
     session = FakeSession(sdp=None)
-    event = await offered(desk, session)
+    event = await desk.offered(session)
     desk.exchange.alert(event.leg, early_media=True)
     await session.until("ring")
     assert session.did == [("ring",)]
@@ -93,14 +86,14 @@ async def test_a_caller_without_an_offer_hears_nothing_that_it_does_not_acknowle
 
 async def test_somebody_outside_calls(desk: Desk) -> None:
     session = FakeSession(caller="95588", called="6001", sdp=far_offer())
-    event = await offered(desk, session)
+    event = await desk.offered(session)
     assert (event.calling, event.called, event.role) == ("95588", "6001", LegRole.LINE)
-    assert event.interaction != (await offered(desk, FakeSession(sdp=far_offer()))).interaction
+    assert event.interaction != (await desk.offered(FakeSession(sdp=far_offer()))).interaction
 
 
 async def test_the_caller_gives_up(desk: Desk) -> None:
     session = FakeSession(sdp=far_offer())
-    event = await offered(desk, session)
+    event = await desk.offered(session)
     session.end(status=487, reason_text="Request Terminated")
     released = await desk.next()
     assert released == LegReleased(
@@ -115,7 +108,7 @@ async def test_the_caller_gives_up(desk: Desk) -> None:
 )
 async def test_a_refusal_says_its_cause(desk: Desk, cause: Cause, status: int, q850: int) -> None:
     session = FakeSession(sdp=far_offer())
-    event = await offered(desk, session)
+    event = await desk.offered(session)
     desk.exchange.release(event.leg, cause)
     assert await session.until("hang_up") == ("hang_up", status, q850)
     assert await desk.next() == LegReleased(event.leg, cause, Side.ENDPOINT)
@@ -132,7 +125,7 @@ async def test_audio_that_can_not_be_answered_is_refused_and_nobody_is_told(
     desk.server.offered.put(session)
     assert await session.until("hang_up") == ("hang_up", 488, None)
     await desk.settle()
-    await offered(desk, FakeSession(sdp=far_offer()))
+    await desk.offered(FakeSession(sdp=far_offer()))
 
 
 async def test_without_a_port_a_call_is_refused(desk: Desk) -> None:
@@ -152,7 +145,7 @@ async def test_a_call_to_nobody_is_refused(desk: Desk) -> None:
 
 async def test_an_invite_without_an_offer_gets_ours_and_answers_in_its_ack(desk: Desk) -> None:
     session = FakeSession(sdp=None)
-    event = await offered(desk, session)
+    event = await desk.offered(session)
     desk.exchange.answer(event.leg)
     _, offer = await session.until("accept")
     assert not desk.media.all(m.SetRemote)
@@ -167,7 +160,7 @@ async def test_an_invite_without_an_offer_gets_ours_and_answers_in_its_ack(desk:
 async def test_a_caller_that_acknowledges_ringing_gets_our_offer_with_it(desk: Desk) -> None:
     """The INVITE held none, and the first that is sent reliably must have it."""
     session = FakeSession(sdp=None, rings_reliably=True)
-    event = await offered(desk, session)
+    event = await desk.offered(session)
     desk.exchange.alert(event.leg)
     _, offer = await session.until("ring")
     session.tell(EarlyAnswer(far_answer(offer)))
@@ -183,7 +176,7 @@ async def test_a_caller_that_acknowledges_ringing_gets_our_offer_with_it(desk: D
 
 async def test_a_caller_that_acknowledges_without_its_answer_is_let_go(desk: Desk) -> None:
     session = FakeSession(sdp=None, rings_reliably=True)
-    event = await offered(desk, session)
+    event = await desk.offered(session)
     desk.exchange.alert(event.leg)
     session.tell(EarlyAnswer(None))
     released = await desk.next()
@@ -194,7 +187,7 @@ async def test_a_caller_that_acknowledges_without_its_answer_is_let_go(desk: Des
 
 async def test_an_ack_without_the_answer_that_is_owed_ends_the_leg(desk: Desk) -> None:
     session = FakeSession(sdp=None)
-    event = await offered(desk, session)
+    event = await desk.offered(session)
     desk.exchange.answer(event.leg)
     await session.until("accept")
     session.tell(Confirmed(None))
@@ -206,7 +199,7 @@ async def test_an_ack_without_the_answer_that_is_owed_ends_the_leg(desk: Desk) -
 
 async def test_a_caller_that_comes_on_hold_is_held_once_answered(desk: Desk) -> None:
     session = FakeSession(sdp=far_offer(Direction.INACTIVE))
-    event = await offered(desk, session)
+    event = await desk.offered(session)
     desk.exchange.answer(event.leg)
     _, answer = await session.until("accept")
     assert direction_in(answer) is Direction.INACTIVE
@@ -227,7 +220,7 @@ async def test_commands_for_legs_that_are_not_there_do_nothing(desk: Desk) -> No
 
 async def test_an_answer_that_comes_after_the_caller_has_gone_is_no_fault(desk: Desk) -> None:
     session = FakeSession(sdp=far_offer())
-    event = await offered(desk, session)
+    event = await desk.offered(session)
     desk.exchange.answer(event.leg)
     session.end(status=487)
     released = await desk.next()
@@ -239,9 +232,9 @@ async def test_an_answer_that_comes_after_the_caller_has_gone_is_no_fault(desk: 
 async def test_a_fault_in_one_leg_ends_that_leg_alone(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    other = await offered(desk, FakeSession(sdp=far_offer()))
+    other = await desk.offered(FakeSession(sdp=far_offer()))
     session = FakeSession(sdp=far_offer())
-    event = await offered(desk, session)
+    event = await desk.offered(session)
     monkeypatch.setattr(session, "ring", lambda: 1 / 0)
     desk.exchange.alert(event.leg)
     released = await desk.next()
@@ -257,7 +250,7 @@ async def test_a_far_end_that_can_not_be_told_is_told_of_all_the_same(
 ) -> None:
     """Whoever waits for the end of the leg gets it, also where the stack fails at the farewell."""
     session = FakeSession(sdp=far_offer())
-    event = await offered(desk, session)
+    event = await desk.offered(session)
     with monkeypatch.context() as patch:
         patch.setattr(session, "hang_up", lambda status, q850: 1 / 0)
         desk.exchange.release(event.leg, Cause.NORMAL)
@@ -277,7 +270,7 @@ class TestClosing:
 
     async def test_leaving_the_exchange_hangs_up(self, desk: Desk) -> None:
         session = FakeSession(sdp=far_offer())
-        event = await offered(desk, session)
+        event = await desk.offered(session)
         await desk.close()
         assert session.did == [("hang_up", 480, 16)]
         assert await desk.next() == LegReleased(event.leg, Cause.NORMAL, Side.ENDPOINT)
@@ -317,7 +310,7 @@ class TestAutoAnswer:
         flow = Flow(TransportKind.UDP, host, 5060, "udp")
         session = FakeSession(called=called, sdp=far_offer(), user=user, flow=flow)
         session.request.headers = Headers(WISH)
-        assert (await offered(desk, session)).answer_after_s == after_s
+        assert (await desk.offered(session)).answer_after_s == after_s
 
     async def test_nobody_else_waits_until_its_device_is_looked_up(
         self, desk: Desk, monkeypatch: pytest.MonkeyPatch
@@ -332,7 +325,7 @@ class TestAutoAnswer:
         wishes, other = FakeSession(sdp=far_offer(), user="6009"), FakeSession(sdp=far_offer())
         wishes.request.headers = Headers(WISH)
         desk.server.offered.put(wishes)
-        assert (await offered(desk, other)).answer_after_s is None
+        assert (await desk.offered(other)).answer_after_s is None
         is_free.set()
         event = await desk.next()
         assert isinstance(event, LegOffered)
@@ -346,7 +339,7 @@ async def test_that_one_phone_was_called_is_forgotten_with_its_interaction(
     monkeypatch.setattr(desk.server, "resolve", lambda uri: ("6001", "urn:uuid:1"))
     narrowed = desk.exchange._registrar._instances
     session = FakeSession(sdp=far_offer())
-    event = await offered(desk, session)
+    event = await desk.offered(session)
     assert narrowed == {event.interaction: ("6001", "urn:uuid:1")}
     desk.exchange.move(event.leg, InteractionId("another"))
     assert narrowed == {}

@@ -14,14 +14,13 @@ from endpoint.legs.base import (
     InteractionId,
     LegAnswered,
     LegId,
-    LegOffered,
     PlaceLeg,
     TransferAsked,
     TransferOutcome,
 )
 from endpoint.legs.base import LegRole as Role
 from signaling.sip.uri import Uri
-from signaling.user_agent import Answered, Confirmed, ReferCompleted, Referred
+from signaling.user_agent import Answered, ReferCompleted, Referred
 from tests.unit.endpoint.legs.fakes import WAIT_S, Desk, FakeSession, far_answer, far_offer
 
 pytestmark = pytest.mark.unit
@@ -62,14 +61,7 @@ class Recipient:
 async def answered(desk: Desk, **caller: Any) -> tuple[LegId, FakeSession]:
     """Somebody has called us, and was answered."""
     session = FakeSession(sdp=far_offer(), **caller)
-    desk.server.offered.put(session)
-    event = await desk.next()
-    assert isinstance(event, LegOffered)
-    desk.exchange.answer(event.leg)
-    await session.until("accept")
-    session.tell(Confirmed())
-    assert await desk.next() == LegAnswered(event.leg)
-    return event.leg, session
+    return await desk.answered(session), session
 
 
 async def test_a_phone_of_ours_asks_for_a_transfer_and_is_told(desk: Desk) -> None:
@@ -155,9 +147,7 @@ async def test_who_comes_for_the_place_of_a_call_names_its_leg(desk: Desk) -> No
     leg, session = await answered(desk)
     newcomer = FakeSession(sdp=far_offer(), caller="10010")
     newcomer.replaces = session
-    desk.server.offered.put(newcomer)
-    event = await desk.next()
-    assert isinstance(event, LegOffered)
+    event = await desk.offered(newcomer)
     assert event.replaces == leg
 
 

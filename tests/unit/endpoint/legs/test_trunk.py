@@ -254,9 +254,7 @@ class TestOneTrunk:
             ("Diversion", "<sip:7002@x>;reason=no-answer, <sip:7001@x>;reason=user-busy"),
         ]
         session = FakeSession(called="+4930100", sdp=far_offer(), flow=CARRIER, headers=headers)
-        desk.server.offered.put(session)
-        offered = await desk.next()
-        assert isinstance(offered, LegOffered)
+        offered = await desk.offered(session)
         assert (offered.calling, offered.calling_name) == ("+4989123", "Customer")
         assert (offered.first_called, offered.last_redirection) == ("7001", "7002")
         assert not offered.withheld
@@ -266,9 +264,7 @@ class TestOneTrunk:
     async def test_a_name_that_is_no_text_is_told_as_text(self, desk: Desk) -> None:
         headers = [("P-Asserted-Identity", '"\udcff" <sip:49%ff@h>')]
         session = FakeSession(called="+4930100", sdp=far_offer(), flow=CARRIER, headers=headers)
-        desk.server.offered.put(session)
-        offered = await desk.next()
-        assert isinstance(offered, LegOffered)
+        offered = await desk.offered(session)
         assert (offered.calling, offered.calling_name) == ("49\ufffd", "\ufffd")
         session.end()
         await released(desk)
@@ -276,9 +272,7 @@ class TestOneTrunk:
     async def test_a_caller_who_is_withheld_is_nobody(self, desk: Desk) -> None:
         headers = [("P-Asserted-Identity", "<tel:+4989123>"), ("Privacy", "id")]
         session = FakeSession(called="+4930100", sdp=far_offer(), flow=CARRIER, headers=headers)
-        desk.server.offered.put(session)
-        offered = await desk.next()
-        assert isinstance(offered, LegOffered)
+        offered = await desk.offered(session)
         assert (offered.calling, offered.calling_name) == (WITHHELD, "")
         assert offered.withheld
         desk.server.add_phone("6001")
@@ -294,9 +288,7 @@ class TestOneTrunk:
     async def test_who_is_not_of_its_networks_is_not_believed(self, desk: Desk) -> None:
         headers = [("P-Asserted-Identity", "<tel:+4989123>"), ("Diversion", "<sip:1@x>")]
         session = FakeSession(called="6001", sdp=far_offer(), flow=FLOW, headers=headers)
-        desk.server.offered.put(session)
-        offered = await desk.next()
-        assert isinstance(offered, LegOffered)
+        offered = await desk.offered(session)
         assert (offered.calling, offered.last_redirection) == ("10086", None)
         session.end()
         await released(desk)
@@ -409,9 +401,7 @@ class TestRegisteredTrunk:
         # The Request-URI names the account, To the number that was dialled.
         session = FakeSession(called="u123", sdp=far_offer(), flow=CARRIER)
         session.request.to = replace(session.request.to, uri=Uri("sip", "+4930100", host="x"))
-        desk.server.offered.put(session)
-        offered = await desk.next()
-        assert isinstance(offered, LegOffered)
+        offered = await desk.offered(session)
         assert offered.called == "6001"
         session.end()
         await released(desk)
@@ -624,9 +614,7 @@ class TestThePlan:
         assert isinstance(said, OfferRefused)
         assert (said.trunk, said.called, said.cause) == ("first", "+4931", Cause.BUSY)
         session = FakeSession(called="+4930100", sdp=far_offer(), flow=CARRIER)
-        desk.server.offered.put(session)
-        offered = await desk.next()
-        assert isinstance(offered, LegOffered)
+        offered = await desk.offered(session)
         assert offered.called == "6009"
         session.end()
         await released(desk)
