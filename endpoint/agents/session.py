@@ -30,6 +30,9 @@ from endpoint.agents.model import AgentId, AgentState, SkillLevel, WorkMode
 from endpoint.errors import CommandRejected
 from endpoint.legs.base import DeviceId
 
+BY_QUEUES = AgentId("queues")
+"""Whose doing it is that an agent is set aside, who let a queue's call ring in vain."""
+
 
 @dataclass(frozen=True, slots=True)
 class Rest:
@@ -193,8 +196,16 @@ def apply(session: Session, what: Input, now: float, by: AgentId | None = None) 
 
 
 def _waiting(before: Rest, wanted: Rest, by: AgentId | None) -> Rest:
-    """A wish that waits for the end of the call. The agent does not undo a log-off by others."""
-    may_undo = {None, LogOffCause.ASKED} if by is None else {None, *LogOffCause} - {_WITHDRAWN}
+    """A wish that waits for the end of the call. The agent does not undo a log-off by others.
+
+    A queue undoes none: who has asked to go, and lets its call ring, goes.
+    """
+    if by == BY_QUEUES:
+        may_undo: set[LogOffCause | None] = {None}
+    elif by is None:
+        may_undo = {None, LogOffCause.ASKED}
+    else:
+        may_undo = {None, *LogOffCause} - {_WITHDRAWN}
     if before.logs_off in may_undo:
         return replace(wanted, by=by)
     return replace(wanted, logs_off=before.logs_off, by=before.by)

@@ -25,23 +25,22 @@ from endpoint.agents.callback import (
 from endpoint.agents.crew import Crew, Members, NoCrew, SkillDevices
 from endpoint.agents.directory import Directory, QueueSettings, SkillWanted
 from endpoint.agents.keeping import Clocks
-from endpoint.agents.model import AgentId, AgentState, SkillLevel
+from endpoint.agents.model import AgentState, SkillLevel
 from endpoint.agents.queue import Answer, Member, Outcome, Place, State, Ticket
-from endpoint.agents.session import SetNotReady
+from endpoint.agents.session import BY_QUEUES, SetNotReady
 from endpoint.agents.tally import Day, DayNotes, Tally
 from endpoint.callcontrol.controller import CallController, Keeper, once
+from endpoint.callcontrol.dialstring import parse_dial_string
 from endpoint.callcontrol.events import CallEvent, LeftQueue, WaitsInQueue
 from endpoint.callcontrol.feed import EventsMissed
 from endpoint.callcontrol.model import CallId
-from endpoint.errors import CommandRejected
+from endpoint.errors import CommandRejected, DialStringError
 from endpoint.ivr.leg import QueuePlace
 from endpoint.ivr.session import Waiting
-from endpoint.legs.base import Cause, DeviceId
+from endpoint.legs.base import WITHHELD, Cause, DeviceId
 
 log = structlog.get_logger(__name__)
 
-BY_QUEUES = AgentId("queues")
-"""Whose doing it is that an agent is set aside."""
 _NOT_TAKEN = frozenset({Cause.CANCELLED, Cause.NO_ANSWER, Cause.DECLINED, Cause.BUSY})
 """Why a telephone that works is not answered; for the rest nobody is to blame who sits there."""
 
@@ -278,7 +277,7 @@ class SkillQueues:
         settings = self._state.queues.get(place.queue) if place is not None else None
         if ticket is None or place is None or settings is None:
             return False
-        if place.at is not None or not settings.call_back or not number:
+        if place.at is not None or not settings.call_back or not _can_be_dialled(number):
             return False
         self._forget(ticket)
         self._back[ticket] = CallBack(number, settings.code, place.since)
@@ -301,6 +300,9 @@ class SkillQueues:
 
         Raises: CommandRejected.
         """
+        if not _can_be_dialled(number):
+            why = f"{number!r} can't be dialled: write it as for a call, without spaces"
+            raise CommandRejected("bad_number", why)
         settings = self._state.queues.get(queue)
         if settings is None:
             raise CommandRejected("unknown_queue", f"there is no queue {queue}")
@@ -572,3 +574,11 @@ def _of_skills(skills: Sequence[SkillDevices]) -> Iterable[QueueSettings]:
             rest_s=skill.rest_s,
             call_back=True,
         )
+
+
+def _can_be_dialled(number: str) -> bool:
+    """Whether there is anything to call; that of a caller may be withheld, or be any text."""
+    try:
+        return parse_dial_string(number).number != WITHHELD
+    except DialStringError:
+        return False

@@ -61,6 +61,7 @@ _STATUS = {
     "unknown_call": 404,
     "unknown_queue": 404,
     "unknown_call_back": 404,
+    "bad_number": 400,
     "not_in_call": 404,
     "shutting_down": 503,
     "internal_error": 500,

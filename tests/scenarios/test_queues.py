@@ -331,6 +331,20 @@ async def test_a_call_back_that_nobody_answers_is_tried_again_and_given_up(
         assert outcomes(desk) == {"answered": 1, "call_back": 1, "not_reached": 1}
 
 
+@pytest.mark.parametrize("caller", ["anonymous", "J\N{REPLACEMENT CHARACTER}rg", "+49 89 1"])
+async def test_nobody_is_promised_a_call_at_what_can_not_be_dialled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caller: str
+) -> None:
+    async with centre(tmp_path, monkeypatch, devices=(A,)) as desk:
+        await calls(desk, "10001")
+        await answered(desk, A)
+        waits = await calls(desk, caller)
+        waits.press("1")
+        await desk.desk.let_pass(5)
+        assert not waits.is_over
+        assert outcomes(desk) == {"answered": 1}
+
+
 class Notes:
     """Implements `CallBackNotes` in memory; one that comes after has what one before has left."""
 

@@ -22,6 +22,7 @@ from endpoint.agents.logon import LogOn
 from endpoint.agents.model import Agent, AgentId, LeaveReason, SkillLevel
 from endpoint.agents.ownership import Liveness
 from endpoint.agents.roster import Roster
+from endpoint.agents.session import LogOff
 from endpoint.callcontrol import events as told
 from endpoint.legs.base import Cause, DeviceId, LegRole
 from tests.fakes.exchange import FakeLeg
@@ -116,6 +117,18 @@ async def test_who_is_set_aside_is_not_told_to_be_ready_before(
         session = roster.session(ANNA)
         assert session is not None
         assert (str(session.state), session.rest.reason) == ("notReady", "asleep")
+        outside.hang_up()
+
+
+async def test_who_logs_off_while_it_rings_in_vain_is_logged_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stayed logged on, away: to set it aside was taken for a wish to stay."""
+    async with one_agent(tmp_path, monkeypatch, NoAnswer.LEAVE) as (desk, roster):
+        outside, _ = await rings_for(desk, "10001")
+        await roster.command(ANNA, LogOff())
+        await asyncio.sleep(RING_S + 1)
+        assert roster.session(ANNA) is None
         outside.hang_up()
 
 

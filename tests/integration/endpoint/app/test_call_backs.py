@@ -95,6 +95,8 @@ async def test_a_call_back_is_asked_for_kept_and_withdrawn_and_that_is_counted(
     [
         ("gone", {"number": "10001"}, 404, "unknown_queue"),
         ("order", {"number": ""}, 400, "bad_field"),
+        ("order", {"number": "+49 89 1"}, 400, "bad_number"),
+        ("order", {"number": "anonymous"}, 400, "bad_number"),
         ("order", {"number": "1", "priority": 10}, 400, "bad_field"),
         ("order", {"number": "1", "not_before": "2026-11-30T15:00:00"}, 400, "bad_field"),
         ("order", {"number": "1", "not_before": "9999-12-31T23:59:59Z"}, 400, "bad_field"),

@@ -32,6 +32,7 @@ from endpoint.agents.model import (
     WorkMode,
 )
 from endpoint.agents.session import (
+    BY_QUEUES,
     CallBegan,
     CallEnded,
     FinishWrapUp,
@@ -144,6 +145,16 @@ def test_no_call_is_cut_by_a_log_off() -> None:
 def test_a_wish_after_that_keeps_the_agent_logged_on() -> None:
     busy, _ = after(READY, CallBegan(), LogOff(), SetReady())
     assert after(busy, CallEnded())[0].state is AgentState.READY
+
+
+def test_a_queue_that_sets_an_agent_aside_does_not_keep_it_from_going() -> None:
+    ringing, _ = after(READY, CallBegan(), LogOff())
+    aside, _ = apply(ringing, SetNotReady("asleep"), 6, by=BY_QUEUES)
+    assert aside is not None
+    gone, (event,) = apply(aside, CallEnded(), 7)
+    assert gone is None
+    assert isinstance(event, AgentLoggedOff)
+    assert event.cause is LogOffCause.ASKED
 
 
 def test_a_telephone_that_is_lost_takes_readiness_along_and_brings_it_back() -> None:
