@@ -21,7 +21,7 @@ from .peers.process import free_port
 
 REPOSITORY = Path(__file__).parents[2]
 BLOCK = re.compile(r"^```(sh|text)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-SERVES = re.compile(r"^agent-endpoint serve.*\n", re.MULTILINE)
+SERVES = re.compile(r"^(agent-endpoint serve[^&\n]*).*\n", re.MULTILINE)
 PATIENCE_S = 120.0
 
 
@@ -33,18 +33,18 @@ class Newcomer:
         """Where it is: a block may go elsewhere."""
         self.environment = dict(environment)
         self.said = ""
-        """What the endpoint that it has started says of itself."""
-        self._served: Process | None = None
+        """What the endpoints that it has started say of themselves."""
+        self._served: list[Process] = []
 
     async def types(self, block: str) -> str:
         """What a block prints; it must come to its end. What it serves goes on."""
-        before, serves, after = block, SERVES.search(block), ""
-        if serves is not None:
-            before, after = block[: serves.start()], block[serves.end() :]
-        printed = await self._types(before)
-        if serves is not None:
-            await self._serve()
-        return printed + await self._types(after)
+        printed = ""
+        for number, part in enumerate(SERVES.split(block)):
+            if number % 2:  # what SERVES has found stands between the others
+                await self._serve(shlex.split(part))
+            else:
+                printed += await self._types(part)
+        return printed
 
     async def _types(self, block: str) -> str:
         if not block.strip():
@@ -60,22 +60,25 @@ class Newcomer:
         self.directory = Path(place.read_text().strip())
         return output.decode()
 
-    async def _serve(self) -> None:
-        self._served = await asyncio.create_subprocess_exec(
-            "agent-endpoint", "serve", cwd=self.directory, env=self.environment, stdout=PIPE
+    async def _serve(self, command: list[str]) -> None:
+        process = await asyncio.create_subprocess_exec(
+            *command, cwd=self.directory, env=self.environment, stdout=PIPE
         )
-        assert self._served.stdout is not None
+        self._served.append(process)
+        assert process.stdout is not None
+        line = b""
         async with asyncio.timeout(PATIENCE_S):
-            while "local CA" not in self.said:
-                line = await self._served.stdout.readline()
+            while b"local CA" not in line:
+                line = await process.stdout.readline()
                 assert line, self.said
                 self.said += line.decode()
 
     async def stop(self) -> None:
         """End what it serves."""
-        if self._served is not None:
-            self._served.send_signal(signal.SIGTERM)
-            await self._served.communicate()
+        for process in self._served:
+            process.send_signal(signal.SIGTERM)
+        for process in self._served:
+            await process.communicate()
 
 
 @asynccontextmanager

@@ -1,7 +1,8 @@
-"""Two tenants with the same numbers behind one Kamailio: baresip of each reaches its own alone."""
+"""Two tenants with the same numbers: docs/tenants.md, and baresip of each behind one Kamailio."""
 
 from __future__ import annotations
 
+import re
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -14,15 +15,33 @@ from endpoint.storage.database import Database, sqlite_url
 from endpoint.storage.tenants import Tenant, Tenants
 
 from .desk import Desk
+from .newcomer import REPOSITORY, newcomer, prints, steps
 from .peers.baresip import Baresip
 from .peers.hearing import hear
 from .peers.kamailio import TenantProxy
+from .peers.process import free_port
 
 pytestmark = pytest.mark.interop
 
 AGENT, CUSTOMER = DeviceId("6001"), DeviceId("10086")
 HERTZ = {"acme": (1400, 1010), "globex": (1800, 590)}
 """Of the agent's station, and of the customer's telephone."""
+_PORT = re.compile(r"\b1[58]\d{3}\b")
+"""That a file of the page names."""
+
+
+@pytest.mark.soak
+async def test_the_page_leads_to_two_customers_on_one_machine(tmp_path: Path) -> None:
+    page = REPOSITORY / "docs/tenants.md"
+    ports = {port: str(free_port()) for port in sorted(set(_PORT.findall(page.read_text())))}
+    async with newcomer(tmp_path) as typing:
+        for name in [each for each in typing.environment if each.startswith("AGENT_ENDPOINT_")]:
+            del typing.environment[name]  # each has those of its file
+        for commands, expected in steps(page):
+            output = await typing.types(_PORT.sub(lambda port: ports[port[0]], commands))
+            for line in expected:
+                assert prints(output, line), (line, output)
+    assert len(ports) == 8
 
 
 async def test_telephones_of_the_same_number_are_each_in_the_tenant_of_their_domain(
