@@ -96,6 +96,7 @@ clean: ## Remove all that make made
 $(INSTALLED): pyproject.toml
 	@$(PYTHON) -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo 'make: needs Python 3.11 or newer with venv (Debian: apt install python3-venv); or name one: make PYTHON=python3.12 …' >&2; exit 1; }
+	@echo 'make: the program and its development tools come into $(VENV): 540 MB, some minutes'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,pjsip]'
 	touch $@

@@ -164,6 +164,16 @@ def test_the_ports_of_the_readme_are_the_defaults() -> None:
     assert f"| {config.media.port_first}–{config.media.port_last} UDP |" in text
 
 
+def test_what_the_readme_dials_from_can_dial() -> None:
+    """Each block of commands by itself: from a device that the block has."""
+    blocks = re.findall(r"^```\n(.*?)^```$", (REPOSITORY / "README.md").read_text(), re.M | re.S)
+    dialling = [block for block in blocks if " --from " in block]
+    assert len(dialling) == 2
+    for block in dialling:
+        (device,) = set(re.findall(r" --from (\w+)", block))
+        assert re.search(rf'station.*device"? ?[:=] "{device}"', block, re.IGNORECASE)
+
+
 def test_the_lock_file_of_the_test_peer_names_no_download_address() -> None:
     lock = json.loads(
         (REPOSITORY / "tests" / "interop" / "jssip" / "package-lock.json").read_text()
