@@ -85,6 +85,7 @@ async def test_the_page_is_called_holds_retrieves_presses_keys_and_is_hung_up_on
     await customer.dial(AGENT)
     await page.state("ringing")
     assert await page.text("#phone-title") == "10086 calls 6001"
+    assert (await page.text("#counts")).split()[0] == "call1"
     await page.press("Answer")
     await page.state("talking")
     await desk.event(Established, device=AGENT)

@@ -452,9 +452,12 @@ function feed(frame) {
 }
 
 function drawCounts() {
-  $("count-calls").textContent = state.calls.size;
-  $("count-registered").textContent = [...state.registrations.values()].filter((one) => one.registered).length;
-  $("count-events").textContent = state.number;
+  const registered = [...state.registrations.values()].filter((one) => one.registered).length;
+  for (const [name, count, one] of [["calls", state.calls.size, "call"], ["registered", registered], ["events", state.number, "event"]]) {
+    const told = $(`count-${name}`);
+    told.textContent = count;
+    told.previousElementSibling.textContent = count === 1 && one ? one : name;
+  }
   document.title = state.calls.size ? `(${state.calls.size}) agent-endpoint` : "agent-endpoint";
 }
 
