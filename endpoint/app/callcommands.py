@@ -74,7 +74,7 @@ def dial(
                 accepted = await client.make_call(
                     device, destination, calling_number=show, withhold=withhold, data=texts
                 )
-                story = Story(accepted.call)
+                story = Story(accepted.call, {device})
                 leave = detach and not started
                 return await _stay(
                     client,
@@ -107,7 +107,7 @@ def answer(
         async with running_or_own(loaded) as (client, started), client.events() as frames:
             call = await _ringing(frames, device, wait)
             await client.answer(device, call)
-            story, leave = Story(call), detach and not started
+            story, leave = Story(call, {device}), detach and not started
             return await _stay(
                 client, frames, device, story, output, duration_s=duration, leave=leave
             )

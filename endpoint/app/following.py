@@ -19,6 +19,7 @@ from endpoint.gateways.native import messages as wire
 
 OUT_OF_IT = ("null", "fail")
 """States of a party that has left the call, or did not come into it."""
+SOUND = ("SoundDeviceLost", "SoundDeviceReturned")
 
 
 @dataclass(slots=True)
@@ -26,6 +27,8 @@ class Story:
     """What became of one call, as its events told it."""
 
     call: str
+    devices: set[str] = field(default_factory=set)
+    """Those of ours that have had part in it: how their sound devices are belongs to it."""
     established: bool = False
     over: bool = False
     outcome: dict[str, Any] = field(default_factory=dict)
@@ -34,6 +37,8 @@ class Story:
     def note(self, frame: wire.EventFrame) -> None:
         """Take an event in."""
         self.events.append(frame.event)
+        if not frame.fields["from_outside"]:
+            self.devices.add(str(frame.fields["device"]))
         if frame.event == "Established":
             self.established = True
         elif frame.event == "CallCleared":
@@ -54,10 +59,14 @@ class Story:
 async def about(frames: Frames, story: Story, output: Output) -> AsyncIterator[wire.EventFrame]:
     """The events of one call, noted and shown, up to its last."""
     async for frame in told(frames):
-        if isinstance(frame, wire.EventFrame) and frame.fields.get("call") == story.call:
+        if not isinstance(frame, wire.EventFrame):
+            continue
+        if frame.fields.get("call") == story.call:
             story.note(frame)
             output.progress(_line(frame))
             yield frame
+        elif frame.event in SOUND and frame.fields["device"] in story.devices:
+            output.progress(_line(frame))
         if story.over:
             return
 

@@ -89,9 +89,9 @@ def in_words(event: str, fields: Mapping[str, Any]) -> str:
         case "RecordingFailed":
             return f"the call of {who} can't be recorded: {fields['text']}"
         case "SoundDeviceLost":
-            return f"the {fields['use']} of {who} is gone: {fields['name']} ({fields['text']})"
+            return f"the {fields['use']} of {who} is not there: {fields['name']} ({fields['text']})"
         case "SoundDeviceReturned":
-            return f"the {fields['use']} of {who} is back: {fields['name']}"
+            return f"the {fields['use']} of {who} is there: {fields['name']}"
         case "Failed":
             return f"{who} was not reached: {why(fields)}"
         case "ConnectionCleared":

@@ -86,7 +86,10 @@ class Library:
 
     def index(self, name: str, *, is_input: bool) -> int | None:
         """PortAudio's number of a device, None for its default. Raises MediaError."""
+        kind = "input" if is_input else "output"
         if name == m.DEFAULT:
+            if self.sounddevice.default.device[0 if is_input else 1] < 0:
+                raise MediaError(f"this machine has no sound {kind}")
             return None
         found = list(self.sounddevice.query_devices())
         channels = "max_input_channels" if is_input else "max_output_channels"
@@ -94,8 +97,7 @@ class Library:
         for number, names in enumerate(zip(stable_names(full), full, strict=True)):
             if name in names and found[number][channels] > 0:
                 return number
-        kind = "input" if is_input else "output"
-        raise MediaError(f"there is no sound {kind} {name!r}")
+        raise MediaError(f"there is no sound {kind} {name!r}: agent-endpoint sound list")
 
 
 def stable_names(names: list[str]) -> list[str]:

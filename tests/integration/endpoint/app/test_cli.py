@@ -222,6 +222,17 @@ def test_dial_starts_an_endpoint_for_the_call(run: Run, tmp_path: Path) -> None:
     assert "DigitsGenerated" in told["events"]
 
 
+def test_a_call_says_why_its_sound_devices_are_silent(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "agent-endpoint.toml").write_text(
+        'station = [{ device = "6002", kind = "sound", input = "Headset", output = "null" },'
+        ' { device = "6003", kind = "tone" }]\n'
+    )
+    result = run("dial", "6003", "--from", "6002", "--duration", "2")
+    assert result.exit_code == ExitCode.OK
+    assert "the input of 6002 is not there: Headset (" in result.stdout
+    assert "the output of 6002" not in result.stdout
+
+
 @pytest.mark.parametrize(
     ("command", "named"),
     [

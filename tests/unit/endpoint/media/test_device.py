@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
-from endpoint.media.device import stable_names
+from endpoint.errors import MediaError
+from endpoint.media.device import Library, stable_names
 
 pytestmark = pytest.mark.unit
 
@@ -19,3 +22,20 @@ def test_a_name_is_without_the_number_of_its_card() -> None:
 def test_two_of_one_name_are_told_apart_by_their_numbers() -> None:
     names = ["USB Headset: Audio (hw:1,0)", "USB Headset: Audio (hw:2,0)", "HDMI (hw:0,3)"]
     assert stable_names(names) == [*names[:2], "HDMI"]
+
+
+@pytest.fixture
+def library() -> Library:
+    """PortAudio, where a microphone is the default and no speaker is there."""
+    try:
+        library = Library()
+    except MediaError as error:
+        pytest.skip(str(error))
+    library.sounddevice = SimpleNamespace(default=SimpleNamespace(device=(0, -1)))
+    return library
+
+
+def test_a_default_that_is_not_there_is_said_to_be_none(library: Library) -> None:
+    assert library.index("default", is_input=True) is None
+    with pytest.raises(MediaError, match="this machine has no sound output"):
+        library.index("default", is_input=False)
