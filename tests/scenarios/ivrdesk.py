@@ -14,7 +14,7 @@ import pytest
 from endpoint.agents.callback import CallBackNotes
 from endpoint.agents.crew import Crew, SkillDevices
 from endpoint.agents.directory import Directory
-from endpoint.agents.skills import SkillQueues
+from endpoint.agents.skills import QueueFacts, SkillQueues
 from endpoint.agents.tally import DayNotes
 from endpoint.callcontrol.controller import CallController
 from endpoint.ivr import host
@@ -184,6 +184,11 @@ class IvrDesk:
     @property
     def calls_in_flows(self) -> int:
         return sum(each.calls for each in self.ivrs.facts())
+
+    def facts(self, queue: str) -> QueueFacts:
+        """How a queue is now."""
+        (found,) = [each for each in self.queues.facts() if each.settings.code == queue]
+        return found
 
     def path(self, record: int = -1) -> list[tuple[str, str]]:
         """Of the calls' records that are written, the nodes and what came of them."""

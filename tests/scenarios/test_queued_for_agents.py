@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -46,8 +47,17 @@ kind = "hangup"
 """
 
 
+Centre = Callable[[], AbstractAsyncContextManager[tuple[IvrDesk, Roster]]]
+
+
+@pytest.fixture
+def centre(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Centre:
+    """Opens one: `async with centre() as (desk, roster)`."""
+    return partial(open_centre, tmp_path, monkeypatch)
+
+
 @asynccontextmanager
-async def centre(
+async def open_centre(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[tuple[IvrDesk, Roster]]:
     """Anna serves sales at 6001, and writes up for 10 s; she is ready."""
@@ -92,10 +102,8 @@ async def dials(desk: IvrDesk) -> None:
     await desk.desk.let_pass(1)
 
 
-async def test_a_call_of_a_queue_is_written_up(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with centre(tmp_path, monkeypatch) as (desk, roster):
+async def test_a_call_of_a_queue_is_written_up(centre: Centre) -> None:
+    async with centre() as (desk, roster):
         _, station = await comes(desk)
         station.ring()
         station.answer()
@@ -105,10 +113,8 @@ async def test_a_call_of_a_queue_is_written_up(
         assert state(roster) == "workingAfterCall"
 
 
-async def test_a_call_of_her_own_is_not_where_a_queues_never_reached_her(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with centre(tmp_path, monkeypatch) as (desk, roster):
+async def test_a_call_of_her_own_is_not_where_a_queues_never_reached_her(centre: Centre) -> None:
+    async with centre() as (desk, roster):
         customer, station = await comes(desk)
         station.refuse(Cause.UNREACHABLE)
         await desk.desk.let_pass(1)
@@ -118,10 +124,8 @@ async def test_a_call_of_her_own_is_not_where_a_queues_never_reached_her(
         assert state(roster) == "ready"
 
 
-async def test_nor_where_she_let_it_ring_and_talked_with_somebody_else(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with centre(tmp_path, monkeypatch) as (desk, roster):
+async def test_nor_where_she_let_it_ring_and_talked_with_somebody_else(centre: Centre) -> None:
+    async with centre() as (desk, roster):
         customer, station = await comes(desk)
         station.ring()
         await desk.desk.told(told.Delivered, DEVICE)
@@ -131,10 +135,8 @@ async def test_nor_where_she_let_it_ring_and_talked_with_somebody_else(
         assert state(roster) == "ready"
 
 
-async def test_who_was_called_back_is_written_up(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with centre(tmp_path, monkeypatch) as (desk, roster):
+async def test_who_was_called_back_is_written_up(centre: Centre) -> None:
+    async with centre() as (desk, roster):
         await desk.desk.dial(DEVICE, "10010")
         (await desk.exchange.placed("10010")).answer()
         await desk.desk.told(told.Established, "10010")
@@ -153,10 +155,10 @@ async def test_who_was_called_back_is_written_up(
 
 
 async def test_who_waits_for_an_agent_whose_telephone_is_lost_waits_for_its_return(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    centre: Centre,
 ) -> None:
     """As it is for a moment when a phone goes to another network, or after a restart of ours."""
-    async with centre(tmp_path, monkeypatch) as (desk, _):
+    async with centre() as (desk, _):
         await desk.desk.dial(DEVICE, "10010")
         customer = desk.exchange.offer("10086", IVR, LegRole.LINE)
         await desk.desk.told(told.WaitsInQueue)
@@ -164,7 +166,7 @@ async def test_who_waits_for_an_agent_whose_telephone_is_lost_waits_for_its_retu
         await desk.desk.clear(DEVICE)
         await desk.desk.let_pass(5)
         assert not customer.is_over
-        (facts,) = [each for each in desk.queues.facts() if each.settings.code == "sales"]
+        facts = desk.facts("sales")
         assert (facts.devices, facts.free, facts.agents) == ((), 0, 1)
         second = desk.exchange.offer("10087", IVR, LegRole.LINE)
         await desk.desk.told(told.WaitsInQueue)

@@ -6,10 +6,11 @@ it. What is offered to whom by which rule is proved by itself, in the unit tests
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -85,8 +86,17 @@ kind = "hangup"
 SALES = QueueSettings("sales", skills=(SkillWanted("talk"),), ring_s=20, rest_s=10, call_back=True)
 
 
+Centre = Callable[..., AbstractAsyncContextManager[IvrDesk]]
+
+
+@pytest.fixture
+def centre(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Centre:
+    """Opens one: `async with centre(devices=(A,)) as desk`."""
+    return partial(open_centre, tmp_path, monkeypatch)
+
+
 @asynccontextmanager
-async def centre(
+async def open_centre(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     queues: Iterable[QueueSettings] = (SALES,),
@@ -128,9 +138,17 @@ async def answered(desk: IvrDesk, device: str) -> FakeLeg:
     return leg
 
 
+async def is_called_back(desk: IvrDesk, at: datetime) -> None:
+    """Then, and not before."""
+    left_s = (at - desk.desk.controller.clock()).total_seconds()
+    await desk.desk.let_pass(left_s - 1)
+    assert desk.exchange.open_legs == []
+    await desk.desk.let_pass(2)
+    await rings(desk, A)
+
+
 def outcomes(desk: IvrDesk, queue: str = "sales") -> dict[str, int]:
-    (facts,) = [each for each in desk.queues.facts() if each.settings.code == queue]
-    return dict(facts.today.outcomes)
+    return dict(desk.facts(queue).today.outcomes)
 
 
 def waited(record: CallRecord) -> list[IvrStep]:
@@ -138,9 +156,9 @@ def waited(record: CallRecord) -> list[IvrStep]:
 
 
 async def test_where_it_is_and_what_became_of_it_is_told_recorded_and_counted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    centre: Centre,
 ) -> None:
-    async with centre(tmp_path, monkeypatch, devices=(A,)) as desk:
+    async with centre(devices=(A,)) as desk:
         await calls(desk, "10001")
         agent = await answered(desk, A)
         first = await calls(desk, "10002")
@@ -152,7 +170,7 @@ async def test_where_it_is_and_what_became_of_it_is_told_recorded_and_counted(
             (2, None),
         ]
         await desk.desk.let_pass(30)
-        (facts,) = [each for each in desk.queues.facts() if each.settings.code == "sales"]
+        facts = desk.facts("sales")
         assert [(each.caller, each.position) for each in facts.calls] == [
             ("10002", 1),
             ("10003", 2),
@@ -179,10 +197,8 @@ async def test_where_it_is_and_what_became_of_it_is_told_recorded_and_counted(
         assert desk.queues.tally.outcomes["sales", "abandoned"] == 1
 
 
-async def test_a_higher_priority_goes_first_and_who_waits_hears_music(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with centre(tmp_path, monkeypatch, devices=(A,)) as desk:
+async def test_a_higher_priority_goes_first_and_who_waits_hears_music(centre: Centre) -> None:
+    async with centre(devices=(A,)) as desk:
         await calls(desk, "10001")
         agent = await answered(desk, A)
         await calls(desk, "10002")
@@ -195,9 +211,9 @@ async def test_a_higher_priority_goes_first_and_who_waits_hears_music(
 
 
 async def test_who_does_not_answer_is_passed_over_and_the_caller_goes_on_waiting(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    centre: Centre,
 ) -> None:
-    async with centre(tmp_path, monkeypatch) as desk:
+    async with centre() as desk:
         await calls(desk, "10001")
         first = await rings(desk, A)
         await desk.desk.let_pass(SALES.ring_s - 0.1)
@@ -207,11 +223,9 @@ async def test_who_does_not_answer_is_passed_over_and_the_caller_goes_on_waiting
         assert desk.exchange.heard()["10001"] == {C}
 
 
-async def test_he_is_told_where_he_is_and_hears_music_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_he_is_told_where_he_is_and_hears_music_again(centre: Centre) -> None:
     sales = replace(SALES, announce_every_s=30, announce_wait=True)
-    async with centre(tmp_path, monkeypatch, [sales], devices=(A,)) as desk:
+    async with centre([sales], devices=(A,)) as desk:
         await calls(desk, "10001")
         await answered(desk, A)
         customer = await calls(desk, "10002")
@@ -224,12 +238,10 @@ async def test_he_is_told_where_he_is_and_hears_music_again(
         assert desk.exchange.sounds()["10002"] == {"prompt"}
 
 
-async def test_too_long_leads_into_another_queue_and_too_many_to_a_branch(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_too_long_leads_into_another_queue_and_too_many_to_a_branch(centre: Centre) -> None:
     sales = replace(SALES, overflow=Overflow(after_s=60, queue="help"), most_waiting=1)
     help_ = QueueSettings("help", skills=(SkillWanted("talk"),))
-    async with centre(tmp_path, monkeypatch, [sales, help_], devices=(A,)) as desk:
+    async with centre([sales, help_], devices=(A,)) as desk:
         await calls(desk, "10001")
         agent = await answered(desk, A)
         await calls(desk, "10002")
@@ -255,9 +267,9 @@ async def test_too_long_leads_into_another_queue_and_too_many_to_a_branch(
         assert outcomes(desk, "help") == {"answered": 1}
 
 
-async def test_too_many_lead_to_a_device(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_too_many_lead_to_a_device(centre: Centre) -> None:
     sales = replace(SALES, overflow=Overflow(waiting=1, device="6009"))
-    async with centre(tmp_path, monkeypatch, [sales], devices=(A,)) as desk:
+    async with centre([sales], devices=(A,)) as desk:
         await calls(desk, "10001")
         await answered(desk, A)
         await calls(desk, "10002")
@@ -270,10 +282,8 @@ async def test_too_many_lead_to_a_device(tmp_path: Path, monkeypatch: pytest.Mon
         assert desk.exchange.heard()["10003"] == {"6009"}
 
 
-async def test_who_asks_to_be_called_back_is_and_the_agent_is_called_first(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with centre(tmp_path, monkeypatch, devices=(A,)) as desk:
+async def test_who_asks_to_be_called_back_is_and_the_agent_is_called_first(centre: Centre) -> None:
+    async with centre(devices=(A,)) as desk:
         await calls(desk, "10001")
         agent = await answered(desk, A)
         first = await calls(desk, "10002")
@@ -283,7 +293,7 @@ async def test_who_asks_to_be_called_back_is_and_the_agent_is_called_first(
         assert left.outcome == "call_back"
         await desk.desk.let_pass(5)
         assert first.is_over
-        (facts,) = [each for each in desk.queues.facts() if each.settings.code == "sales"]
+        facts = desk.facts("sales")
         assert [(each.caller, each.calls_back) for each in facts.calls] == [
             ("10002", True),
             ("10003", False),
@@ -297,17 +307,15 @@ async def test_who_asks_to_be_called_back_is_and_the_agent_is_called_first(
         await desk.desk.told(told.Established, "10002")
         await desk.desk.let_pass(1)
         assert desk.exchange.heard()["10002"] == {A}
-        (facts,) = [each for each in desk.queues.facts() if each.settings.code == "sales"]
+        facts = desk.facts("sales")
         assert [each.caller for each in facts.calls] == ["10003"]
         assert outcomes(desk) == {"answered": 1, "call_back": 1, "called_back": 1}
         back = [each.data for each in desk.desk.controller.calls() if each.called == "10002"]
         assert back == [{"CallBackOf": "sales"}]
 
 
-async def test_a_call_back_that_nobody_answers_is_tried_again_and_given_up(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async with centre(tmp_path, monkeypatch, devices=(A,)) as desk:
+async def test_a_call_back_that_nobody_answers_is_tried_again_and_given_up(centre: Centre) -> None:
+    async with centre(devices=(A,)) as desk:
         await calls(desk, "10001")
         agent = await answered(desk, A)
         customer = await calls(desk, "10002")
@@ -326,16 +334,16 @@ async def test_a_call_back_that_nobody_answers_is_tried_again_and_given_up(
             await desk.desk.let_pass(CALL_BACK_AGAIN_S - 1)
             assert not [leg for leg in desk.exchange.open_legs if leg.device == A]
             await desk.desk.let_pass(1)
-        (facts,) = [each for each in desk.queues.facts() if each.settings.code == "sales"]
+        facts = desk.facts("sales")
         assert facts.calls == ()
         assert outcomes(desk) == {"answered": 1, "call_back": 1, "not_reached": 1}
 
 
 @pytest.mark.parametrize("caller", ["anonymous", "J\N{REPLACEMENT CHARACTER}rg", "+49 89 1"])
 async def test_nobody_is_promised_a_call_at_what_can_not_be_dialled(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caller: str
+    centre: Centre, caller: str
 ) -> None:
-    async with centre(tmp_path, monkeypatch, devices=(A,)) as desk:
+    async with centre(devices=(A,)) as desk:
         await calls(desk, "10001")
         await answered(desk, A)
         waits = await calls(desk, caller)
@@ -359,11 +367,9 @@ class Notes:
         del self.kept[key]
 
 
-async def test_whoever_is_to_be_called_back_is_so_after_a_restart(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_whoever_is_to_be_called_back_is_so_after_a_restart(centre: Centre) -> None:
     before = Notes()
-    async with centre(tmp_path, monkeypatch, devices=(A,), notes=before) as desk:
+    async with centre(devices=(A,), notes=before) as desk:
         await calls(desk, "10001")
         await answered(desk, A)
         customer = await calls(desk, "10002", key="9")
@@ -374,7 +380,7 @@ async def test_whoever_is_to_be_called_back_is_so_after_a_restart(
         await desk.desk.clear(A)
         await desk.desk.let_pass(1)
     after = Notes(before.kept)
-    async with centre(tmp_path, monkeypatch, devices=(A,), notes=after) as desk:
+    async with centre(devices=(A,), notes=after) as desk:
         phone = await rings(desk, A)
         phone.answer()
         far = await desk.exchange.placed("10002")
@@ -395,13 +401,13 @@ async def test_whoever_is_to_be_called_back_is_so_after_a_restart(
 
 
 async def test_who_is_to_be_called_back_later_is_not_before_also_after_a_restart(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    centre: Centre,
 ) -> None:
     before = Notes()
-    async with centre(tmp_path, monkeypatch, devices=(A,), notes=before) as desk:
+    async with centre(devices=(A,), notes=before) as desk:
         at = desk.desk.controller.clock() + timedelta(seconds=600)
         key, _ = desk.queues.ask_call_back("10002", "sales", priority=9, not_before=at)
-        (facts,) = [each for each in desk.queues.facts() if each.settings.code == "sales"]
+        facts = desk.facts("sales")
         (waits,) = facts.calls
         assert (waits.caller, waits.call_back, waits.priority) == ("10002", key, 9)
         assert (waits.position, facts.due, facts.longest_s) == (0, [], 0)
@@ -411,19 +417,13 @@ async def test_who_is_to_be_called_back_later_is_not_before_also_after_a_restart
         assert desk.exchange.open_legs == []
     (kept,) = before.kept.values()
     assert kept.not_before == at
-    async with centre(tmp_path, monkeypatch, devices=(A,), notes=Notes(before.kept)) as desk:
-        left_s = (at - desk.desk.controller.clock()).total_seconds()
-        await desk.desk.let_pass(left_s - 1)
-        assert desk.exchange.open_legs == []
-        await desk.desk.let_pass(2)
-        await rings(desk, A)
+    async with centre(devices=(A,), notes=Notes(before.kept)) as desk:
+        await is_called_back(desk, at)
 
 
-async def test_who_was_called_back_in_vain_rests_after_a_restart_too(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_who_was_called_back_in_vain_rests_after_a_restart_too(centre: Centre) -> None:
     before = Notes()
-    async with centre(tmp_path, monkeypatch, devices=(A,), notes=before) as desk:
+    async with centre(devices=(A,), notes=before) as desk:
         desk.queues.ask_call_back("10002", "sales")
         phone = await rings(desk, A)
         phone.answer()
@@ -436,19 +436,13 @@ async def test_who_was_called_back_in_vain_rests_after_a_restart_too(
         assert kept.not_before is not None
         rests_s = (kept.not_before - now).total_seconds()
         assert 0 < CALL_BACK_AGAIN_S - rests_s < 5
-    async with centre(tmp_path, monkeypatch, devices=(A,), notes=Notes(before.kept)) as desk:
-        left_s = (kept.not_before - desk.desk.controller.clock()).total_seconds()
-        await desk.desk.let_pass(left_s - 1)
-        assert desk.exchange.open_legs == []
-        await desk.desk.let_pass(2)
-        await rings(desk, A)
+    async with centre(devices=(A,), notes=Notes(before.kept)) as desk:
+        await is_called_back(desk, kept.not_before)
 
 
-async def test_a_call_back_is_withdrawn_unless_it_rings_for_him(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_call_back_is_withdrawn_unless_it_rings_for_him(centre: Centre) -> None:
     notes = Notes()
-    async with centre(tmp_path, monkeypatch, devices=(A,), notes=notes) as desk:
+    async with centre(devices=(A,), notes=notes) as desk:
         desk.exchange.no_auto_answer.add(A)
         key, _ = desk.queues.ask_call_back("10002", "sales")
         await rings(desk, A)
@@ -475,25 +469,24 @@ async def test_a_call_back_is_withdrawn_unless_it_rings_for_him(
     ],
 )
 async def test_who_can_not_be_called_back_is_refused(
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    centre: Centre,
     queue: str,
     changes: dict[str, bool],
     reason: str,
 ) -> None:
     sales = replace(SALES, **changes)  # type: ignore[arg-type]  # switches
-    async with centre(tmp_path, monkeypatch, (sales,)) as desk:
+    async with centre((sales,)) as desk:
         with pytest.raises(CommandRejected) as rejected:
             desk.queues.ask_call_back("10002", queue)
         assert rejected.value.reason == reason
 
 
 async def test_what_has_become_of_todays_calls_is_known_after_a_restart(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, centre: Centre
 ) -> None:
     for count in (1, 2):
         with OpenState(tmp_path / "days", Day).opened() as days:
-            async with centre(tmp_path, monkeypatch, devices=(A,), days=days) as desk:
+            async with centre(devices=(A,), days=days) as desk:
                 customer = await calls(desk, "10001")
                 agent = await answered(desk, A)
                 agent.hang_up()
