@@ -75,3 +75,12 @@ async def desk(state_directory: Path) -> AsyncIterator[Desk]:
             aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=trust)) as http,
         ):
             yield Desk(endpoint, client, http, trust)
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A configuration that every command finds."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "xdg"))
+    monkeypatch.setenv("AGENT_ENDPOINT_STATE__DIRECTORY", str(tmp_path / "state"))
+    return tmp_path

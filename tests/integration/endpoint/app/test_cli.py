@@ -7,22 +7,20 @@ import os
 import socket
 import sqlite3
 import stat
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
 from endpoint import __version__
-from endpoint.app.cli import app
 from endpoint.app.exitcodes import ExitCode
+
+from .commandline import invoke as run
 
 pytestmark = pytest.mark.integration
 
 PASSWORD = "correct horse battery staple"
-Run = Callable[..., Result]
 
 
 @pytest.fixture(autouse=True)
@@ -40,25 +38,12 @@ def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return state
 
 
-@pytest.fixture
-def run() -> Run:
-    """Runs a command in this process."""
-
-    def invoke(*arguments: str, given: str | None = None) -> Result:
-        before = structlog.get_config()
-        result = CliRunner().invoke(app, list(arguments), input=given)
-        structlog.configure(**before)
-        return result
-
-    return invoke
-
-
 def shown(result: Result) -> Any:
     assert result.stdout, result.stderr
     return json.loads(result.stdout)
 
 
-def test_an_extension_is_added_listed_and_removed(run: Run) -> None:
+def test_an_extension_is_added_listed_and_removed() -> None:
     added = run(
         "extension", "add", "6001", "--generate", "--name", "Ann", "--alias", "4000", "--json"
     )
@@ -72,7 +57,7 @@ def test_an_extension_is_added_listed_and_removed(run: Run) -> None:
     assert shown(run("extension", "list", "--json"))["extensions"] == []
 
 
-def test_a_password_is_kept_nowhere(run: Run, surroundings: Path) -> None:
+def test_a_password_is_kept_nowhere(surroundings: Path) -> None:
     added = run("extension", "add", "6001", "--password-stdin", "--json", given=PASSWORD + "\n")
     assert added.exit_code == ExitCode.OK
     assert PASSWORD not in added.output
@@ -87,7 +72,7 @@ def test_a_password_is_kept_nowhere(run: Run, surroundings: Path) -> None:
 
 
 def test_a_weak_password_is_said_and_will_not_do_in_the_open(
-    run: Run, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     added = run("extension", "add", "6001", "--password-stdin", given="6001\n")
     assert added.exit_code == ExitCode.OK
@@ -100,11 +85,11 @@ def test_a_weak_password_is_said_and_will_not_do_in_the_open(
 
 
 @pytest.mark.parametrize("arguments", [("6001",), ("60 01", "--generate")])
-def test_a_wrong_command_line_is_usage(run: Run, arguments: tuple[str, ...]) -> None:
+def test_a_wrong_command_line_is_usage(arguments: tuple[str, ...]) -> None:
     assert run("extension", "add", *arguments).exit_code == ExitCode.USAGE
 
 
-def test_a_number_that_is_taken_is_refused_unless_replaced(run: Run) -> None:
+def test_a_number_that_is_taken_is_refused_unless_replaced() -> None:
     assert run("extension", "add", "6001", "--generate").exit_code == ExitCode.OK
     again = run("extension", "add", "6001", "--generate", "--json")
     assert again.exit_code == ExitCode.FAILED
@@ -113,25 +98,25 @@ def test_a_number_that_is_taken_is_refused_unless_replaced(run: Run) -> None:
     assert run("extension", "add", "6001", "--generate", "--replace").exit_code == ExitCode.OK
 
 
-def test_the_version_is_an_option_too(run: Run) -> None:
+def test_the_version_is_an_option_too() -> None:
     assert run("--version").stdout.strip() == __version__
 
 
-def test_the_token_is_printed_and_made_anew(run: Run, surroundings: Path) -> None:
+def test_the_token_is_printed_and_made_anew(surroundings: Path) -> None:
     token = shown(run("token", "--json"))["token"]
     assert run("token").stdout.strip() == token
     assert (surroundings / "token").read_text().strip() == token
     assert shown(run("token", "--new", "--json"))["token"] != token
 
 
-def test_a_configured_token_is_not_made_anew(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_configured_token_is_not_made_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AGENT_ENDPOINT_HTTP__TOKEN", "configured-token-of-some-length")
     assert run("token").stdout.strip() == "configured-token-of-some-length"
     assert run("token", "--new").exit_code == ExitCode.CONFIGURATION
 
 
 def test_config_show_tells_where_each_value_is_from(
-    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "mine.toml"
     file.write_text('[sip]\nrealm = "example"\n[http]\ntoken = "canary-canary-canary"\n')
@@ -144,7 +129,7 @@ def test_config_show_tells_where_each_value_is_from(
 
 
 def test_config_show_cuts_no_key_and_no_value_at_80_columns(
-    run: Run, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setenv("AGENT_ENDPOINT_HTTP__ORIGINS", '["https://crm.a-long-name.example.com"]')
@@ -157,7 +142,7 @@ def test_config_show_cuts_no_key_and_no_value_at_80_columns(
     assert "←AGENT_ENDPOINT_HTTP__ORIGINS" in whole
 
 
-def test_config_check_tells_every_mistake(run: Run, tmp_path: Path) -> None:
+def test_config_check_tells_every_mistake(tmp_path: Path) -> None:
     file = tmp_path / "bad.toml"
     file.write_text("[http]\nprot = 1\n[sip]\nrealm = 5\n")
     refused = run("config", "check", "--config", str(file), "--json")
@@ -179,9 +164,7 @@ def test_config_check_tells_every_mistake(run: Run, tmp_path: Path) -> None:
     ],
     ids=lambda command: command[0],
 )
-def test_without_an_endpoint_that_runs_it_is_unreachable(
-    run: Run, command: tuple[str, ...]
-) -> None:
+def test_without_an_endpoint_that_runs_it_is_unreachable(command: tuple[str, ...]) -> None:
     for _ in range(2):  # never run before; and not running now
         refused = run(*command, "--json")
         assert refused.exit_code == ExitCode.UNREACHABLE
@@ -193,7 +176,7 @@ def test_without_an_endpoint_that_runs_it_is_unreachable(
     ("setting", "kind"), [("HTTP__PORT", socket.SOCK_STREAM), ("SIP__PORT", socket.SOCK_DGRAM)]
 )
 def test_a_taken_port_is_told_with_its_owner(
-    run: Run, monkeypatch: pytest.MonkeyPatch, setting: str, kind: socket.SocketKind
+    monkeypatch: pytest.MonkeyPatch, setting: str, kind: socket.SocketKind
 ) -> None:
     with socket.socket(socket.AF_INET, kind) as taken:
         taken.bind(("127.0.0.1", 0))
@@ -209,7 +192,7 @@ def test_a_taken_port_is_told_with_its_owner(
     assert setting.lower().replace("__", ".") in text
 
 
-def test_dial_starts_an_endpoint_for_the_call(run: Run, tmp_path: Path) -> None:
+def test_dial_starts_an_endpoint_for_the_call(tmp_path: Path) -> None:
     file = tmp_path / "agent-endpoint.toml"
     file.write_text(
         '[[station]]\ndevice = "6002"\nkind = "tone"\n[[station]]\ndevice = "6003"\nkind = "tone"\n'
@@ -222,7 +205,7 @@ def test_dial_starts_an_endpoint_for_the_call(run: Run, tmp_path: Path) -> None:
     assert "DigitsGenerated" in told["events"]
 
 
-def test_a_call_says_why_its_sound_devices_are_silent(run: Run, tmp_path: Path) -> None:
+def test_a_call_says_why_its_sound_devices_are_silent(tmp_path: Path) -> None:
     (tmp_path / "agent-endpoint.toml").write_text(
         'station = [{ device = "6002", kind = "sound", input = "Headset", output = "null" },'
         ' { device = "6003", kind = "tone" }]\n'
@@ -242,7 +225,7 @@ def test_a_call_says_why_its_sound_devices_are_silent(run: Run, tmp_path: Path) 
     ],
 )
 def test_what_is_no_digit_is_refused_before_anything_is_done(
-    run: Run, command: tuple[str, ...], named: str
+    command: tuple[str, ...], named: str
 ) -> None:
     result = run(*command)
     assert result.exit_code == ExitCode.USAGE
@@ -258,9 +241,7 @@ def test_what_is_no_digit_is_refused_before_anything_is_done(
         (("--server", "sip:pbx.example", "--expires", "90000"), "--expires"),
     ],
 )
-def test_register_names_the_option_that_is_wrong(
-    run: Run, arguments: tuple[str, ...], named: str
-) -> None:
+def test_register_names_the_option_that_is_wrong(arguments: tuple[str, ...], named: str) -> None:
     given = None if "password" in named else "secret\n"
     stdin = () if given is None else ("--password-stdin",)
     result = run("register", "6001", *arguments, *stdin, given=given)
@@ -268,7 +249,7 @@ def test_register_names_the_option_that_is_wrong(
     assert named in " ".join(result.stderr.replace("│", " ").split())
 
 
-def test_a_call_that_fails_says_why(run: Run, tmp_path: Path) -> None:
+def test_a_call_that_fails_says_why(tmp_path: Path) -> None:
     file = tmp_path / "agent-endpoint.toml"
     file.write_text('[[station]]\ndevice = "6002"\nkind = "tone"\n')
     result = run("dial", "6999", "--from", "6002", "--json")
@@ -277,19 +258,19 @@ def test_a_call_that_fails_says_why(run: Run, tmp_path: Path) -> None:
     assert (told["ok"], told["cause"], told["sip_status"]) == (False, "unknown_device", 404)
 
 
-def test_a_device_without_a_phone_can_not_dial(run: Run) -> None:
+def test_a_device_without_a_phone_can_not_dial() -> None:
     assert run("extension", "add", "6001", "--generate").exit_code == ExitCode.OK
     result = run("dial", "10086", "--from", "6001", "--wait", "0.1", "--json")
     assert result.exit_code == ExitCode.CALL_FAILED
     assert "did not register" in shown(result)["text"]
 
 
-def test_nobody_rings(run: Run) -> None:
+def test_nobody_rings() -> None:
     result = run("answer", "6001", "--wait", "0.1", "--json")
     assert result.exit_code == ExitCode.CALL_FAILED
 
 
-def test_doctor_says_what_to_do(run: Run, tmp_path: Path) -> None:
+def test_doctor_says_what_to_do(tmp_path: Path) -> None:
     file = tmp_path / "agent-endpoint.toml"
     file.write_text('[http]\ntoken = "weak"\n')
     result = run("doctor", "--json")
@@ -305,7 +286,7 @@ def test_doctor_says_what_to_do(run: Run, tmp_path: Path) -> None:
     assert result.exit_code == ExitCode.OK
 
 
-def test_doctor_fails_where_something_is_wrong(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_fails_where_something_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
     run("extension", "add", "6001", "--password-stdin", given="6001\n")
     monkeypatch.setenv("AGENT_ENDPOINT_HOST", "0.0.0.0")
     monkeypatch.setenv("AGENT_ENDPOINT_ADVERTISED_HOST", "127.0.0.1")
@@ -322,7 +303,7 @@ def test_doctor_fails_where_something_is_wrong(run: Run, monkeypatch: pytest.Mon
     assert ("sip address", "set sip.advertised_host to an address that others reach") in failed
 
 
-def test_doctor_reads_a_broken_configuration(run: Run, tmp_path: Path) -> None:
+def test_doctor_reads_a_broken_configuration(tmp_path: Path) -> None:
     (tmp_path / "agent-endpoint.toml").write_text("[http]\nprot = 1\n")
     result = run("doctor", "--json")
     assert result.exit_code == ExitCode.FAILED
@@ -333,7 +314,7 @@ def test_doctor_reads_a_broken_configuration(run: Run, tmp_path: Path) -> None:
     "command", [("config", "check"), ("serve",), ("dial", "6003", "--from", "6002"), ("doctor",)]
 )
 def test_a_file_that_is_missing_is_said_alike_by_all_who_would_need_it(
-    run: Run, tmp_path: Path, command: tuple[str, ...]
+    tmp_path: Path, command: tuple[str, ...]
 ) -> None:
     file = tmp_path / "agent-endpoint.toml"
     file.write_text('[[station]]\ndevice = "6002"\nkind = "file"\npath = "voice.wav"\n')
@@ -347,7 +328,7 @@ def test_a_file_that_is_missing_is_said_alike_by_all_who_would_need_it(
     assert result.exit_code == expected
 
 
-def test_versions(run: Run) -> None:
+def test_versions() -> None:
     assert shown(run("version", "--json"))["agent-endpoint"]
 
 
@@ -381,6 +362,6 @@ COMMANDS = (
 )
 
 
-def test_help_names_every_command(run: Run) -> None:
+def test_help_names_every_command() -> None:
     text = run("--help").stdout
     assert [command for command in COMMANDS if command not in text] == []

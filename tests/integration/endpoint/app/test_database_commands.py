@@ -2,36 +2,27 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
-from typer.testing import CliRunner
 
-from endpoint.app.cli import app
 from endpoint.app.exitcodes import ExitCode
 from endpoint.app.state import StateDirectory
 from endpoint.storage.database import head, revisions
+
+from .commandline import cli
 
 pytestmark = pytest.mark.integration
 
 
 @pytest.fixture(autouse=True)
-def state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StateDirectory:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "xdg"))
-    monkeypatch.setenv("AGENT_ENDPOINT_STATE__DIRECTORY", str(tmp_path / "state"))
-    return StateDirectory(tmp_path / "state")
+def state(here: Path) -> StateDirectory:
+    return StateDirectory(here / "state")
 
 
 def db(*arguments: str, code: ExitCode = ExitCode.OK) -> Any:
-    before = structlog.get_config()
-    result = CliRunner().invoke(app, ["db", *arguments, "--json"])
-    structlog.configure(**before)
-    assert result.exit_code == code, result.output
-    return json.loads(result.stdout)
+    return cli("db", *arguments, "--json", code=code)
 
 
 def test_a_database_is_made_checked_migrated_and_brought_back(tmp_path: Path) -> None:

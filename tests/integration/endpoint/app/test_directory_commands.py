@@ -8,42 +8,21 @@ import sqlite3
 import sys
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 
 import pytest
-import structlog
-from click.testing import Result
-from typer.testing import CliRunner
 
 from endpoint.agents.model import AgentId
-from endpoint.app.cli import app
 from endpoint.app.directoryimport import EXPECTED_PASSWORD
 from endpoint.app.exitcodes import ExitCode
 from endpoint.app.wiring import Endpoint
 
+from .commandline import cli
 from .conftest import configuration
 
 pytestmark = pytest.mark.integration
 
 PASSWORD = "a-Night-in-Lisbon-7"
 EXPECTED_CODE = "1 to 32 letters, digits or _ . @ -, beginning with a letter or digit"
-
-
-def cli(*arguments: str, code: int = 0, given: str | None = None) -> Any:
-    before = structlog.get_config()
-    result: Result = CliRunner().invoke(app, arguments, input=given)
-    structlog.configure(**before)
-    assert result.exit_code == code, result.output
-    return json.loads(result.stdout) if "--json" in arguments else result.output
-
-
-@pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A configuration that every command finds."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "xdg"))
-    monkeypatch.setenv("AGENT_ENDPOINT_STATE__DIRECTORY", str(tmp_path / "state"))
-    return tmp_path
 
 
 def test_a_centre_is_set_up_and_changed_before_an_endpoint_runs(here: Path) -> None:

@@ -14,13 +14,9 @@ from time import process_time, thread_time
 from typing import Any
 
 import pytest
-import structlog
-from click.testing import Result
 from structlog.testing import capture_logs
-from typer.testing import CliRunner
 
 from endpoint.app import certificates
-from endpoint.app.cli import app
 from endpoint.app.directory import Directory
 from endpoint.app.exitcodes import ExitCode
 from endpoint.app.facts import dial_plan, outside_trunks
@@ -39,6 +35,7 @@ from endpoint.storage.plan import StoredPlanRules
 from signaling.sip.message import Request
 from signaling.sip.uri import Uri
 
+from . import commandline
 from .conftest import configuration
 
 pytestmark = pytest.mark.integration
@@ -57,22 +54,14 @@ TRUNKS = [
 ]
 
 
-def cli(*arguments: str, code: int = 0, given: str | None = None) -> Any:
-    before = structlog.get_config()
-    result: Result = CliRunner().invoke(app, ["plan", *arguments], input=given)
-    structlog.configure(**before)
-    assert result.exit_code == code, result.output
-    return json.loads(result.stdout) if "--json" in arguments else result.output
+cli = partial(commandline.cli, "plan")
 
 
 @pytest.fixture
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A configuration that every command finds."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "xdg"))
-    monkeypatch.setenv("AGENT_ENDPOINT_STATE__DIRECTORY", str(tmp_path / "state"))
+def here(here: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A configuration with trunks that every command finds."""
     monkeypatch.setenv("AGENT_ENDPOINT_TRUNK", json.dumps(TRUNKS))
-    return tmp_path
+    return here
 
 
 def client_of(endpoint: Endpoint) -> EndpointClient:

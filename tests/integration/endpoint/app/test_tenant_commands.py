@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 import pytest
-import structlog
-from typer.testing import CliRunner
 
-from endpoint.app.cli import app
 from endpoint.storage.database import sqlite_url
+
+from .commandline import cli
 
 pytestmark = pytest.mark.integration
 
@@ -71,11 +68,3 @@ def test_the_command_line_is_of_one_tenant(tmp_path: Path, monkeypatch: pytest.M
         "default",
     ]
     assert "no tenant" in cli("db", "tenant", "remove", GLOBEX, "--json", code=1)["text"]
-
-
-def cli(*arguments: str, code: int = 0) -> Any:
-    before = structlog.get_config()
-    result = CliRunner().invoke(app, arguments)
-    structlog.configure(**before)
-    assert result.exit_code == code, (arguments, result.output)
-    return json.loads(result.stdout) if "--json" in arguments else result.output
