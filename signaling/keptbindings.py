@@ -15,6 +15,7 @@ import structlog
 from signaling.errors import SipParseError
 from signaling.registrar import Binding, Registered, RegistrarEvent
 from signaling.sip.flow import Flow
+from signaling.sip.grammar import as_latin1, from_latin1
 from signaling.sip.headers import NameAddr
 
 log = structlog.get_logger(__name__)
@@ -22,7 +23,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class KeptBinding:
-    """A `Binding` as plain data."""
+    """A `Binding` as plain data. What the phone says of itself is octets as Latin-1."""
 
     user: str
     contact: str
@@ -73,15 +74,15 @@ def restored(left: Mapping[str, KeptBinding], now: float, wall: datetime) -> dic
         try:
             binding = Binding(
                 user=kept.user,
-                contact=NameAddr.parse(kept.contact),
-                call_id=kept.call_id,
+                contact=NameAddr.parse(from_latin1(kept.contact)),
+                call_id=from_latin1(kept.call_id),
                 cseq=kept.cseq,
                 expires_at=now + (kept.expires_at - wall).total_seconds(),
                 flow=kept.flow,
                 q=kept.q,
-                instance=kept.instance,
+                instance=None if kept.instance is None else from_latin1(kept.instance),
                 reg_id=kept.reg_id,
-                path=tuple(map(NameAddr.parse, kept.path)),
+                path=tuple(NameAddr.parse(from_latin1(route)) for route in kept.path),
             )
         except SipParseError as error:
             log.warning("a registration of an earlier run can't be read", reason=str(error))
@@ -92,19 +93,20 @@ def restored(left: Mapping[str, KeptBinding], now: float, wall: datetime) -> dic
 
 
 def _key(binding: Binding) -> str:
-    return f"{binding.user} {binding.contact.uri} {binding.instance} {binding.reg_id}"
+    found = f"{binding.user} {binding.contact.uri} {binding.instance} {binding.reg_id}"
+    return as_latin1(found)
 
 
 def _kept(binding: Binding, now: float, wall: datetime) -> KeptBinding:
     return KeptBinding(
         binding.user,
-        str(binding.contact),
-        binding.call_id,
+        as_latin1(str(binding.contact)),
+        as_latin1(binding.call_id),
         binding.cseq,
         wall + timedelta(seconds=binding.expires_at - now),
         binding.flow,
         binding.q,
-        binding.instance,
+        None if binding.instance is None else as_latin1(binding.instance),
         binding.reg_id,
-        tuple(map(str, binding.path)),
+        tuple(as_latin1(str(route)) for route in binding.path),
     )

@@ -59,6 +59,24 @@ def legible(text: str) -> str:
     return as_utf8(text).replace("\0", "\ufffd")
 
 
+def as_latin1(text: str) -> str:
+    """The octets of a text, a character each: so JSON holds them, whatever they are."""
+    return text.encode("utf-8", "surrogateescape").decode("latin-1")
+
+
+def octets_of(latin1: str) -> bytes:
+    """The octets of `as_latin1`. Raises SipParseError for what is none."""
+    try:
+        return latin1.encode("latin-1")
+    except UnicodeEncodeError as exc:
+        raise SipParseError("what was kept is no octets") from exc
+
+
+def from_latin1(latin1: str) -> str:
+    """The text of `as_latin1`. Raises SipParseError for what is none."""
+    return octets_of(latin1).decode("utf-8", "surrogateescape")
+
+
 def is_token(text: str) -> bool:
     """Whether `text` is a token of RFC 3261 §25.1."""
     return _TOKEN.fullmatch(text) is not None

@@ -17,7 +17,7 @@ from signaling.sip.calling import cancel_of
 from signaling.sip.dialog import Dialog, is_numeric
 from signaling.sip.exchange import Exchange
 from signaling.sip.flow import Flow
-from signaling.sip.grammar import legible
+from signaling.sip.grammar import as_latin1, from_latin1, legible, octets_of
 from signaling.sip.headers import NameAddr
 from signaling.sip.message import Request, Response, parse_message
 from signaling.sip.reason import format_reason
@@ -121,29 +121,14 @@ def _called_at(session: InviteUsage) -> Flow | None:
 
 def _kept_dialog(dialog: Dialog) -> KeptDialog:
     return KeptDialog(
-        _kept(dialog.call_id),
-        _kept(str(dialog.local)),
-        _kept(str(dialog.remote)),
-        _kept(str(dialog.remote_target)),
-        tuple(_kept(str(route)) for route in dialog.route_set),
+        as_latin1(dialog.call_id),
+        as_latin1(str(dialog.local)),
+        as_latin1(str(dialog.remote)),
+        as_latin1(str(dialog.remote_target)),
+        tuple(as_latin1(str(route)) for route in dialog.route_set),
         dialog.local_cseq,
         dialog.own_name,
     )
-
-
-def _kept(text: str) -> str:
-    return text.encode("utf-8", "surrogateescape").decode("latin-1")
-
-
-def _octets(kept: str) -> bytes:
-    try:
-        return kept.encode("latin-1")
-    except UnicodeEncodeError as exc:
-        raise SipParseError("what was kept is no octets") from exc
-
-
-def _text(kept: str) -> str:
-    return _octets(kept).decode("utf-8", "surrogateescape")
 
 
 def _without_body(request: Request) -> str:
@@ -160,7 +145,7 @@ def release(core: Core, kept: KeptCall, on_done: Done, now: float) -> None:
     if kept.stage is Stage.ANSWERED:
         _say_bye(core, kept, on_done, now)
         return
-    message = parse_message(_octets(kept.invite))
+    message = parse_message(octets_of(kept.invite))
     if not isinstance(message, Request):
         raise SipParseError("a response is no INVITE")
     if kept.stage is Stage.CALLING:
@@ -186,12 +171,12 @@ def _say_bye(core: Core, kept: KeptCall, on_done: Done, now: float) -> None:
     if found is None:
         raise SipParseError("there is no dialog")
     dialog = Dialog(
-        _text(found.call_id),
-        NameAddr.parse(_text(found.local)),
-        NameAddr.parse(_text(found.remote)),
-        Uri.parse(_text(found.target)),
+        from_latin1(found.call_id),
+        NameAddr.parse(from_latin1(found.local)),
+        NameAddr.parse(from_latin1(found.remote)),
+        Uri.parse(from_latin1(found.target)),
         kept.flow,
-        tuple(NameAddr.parse(_text(route)) for route in found.routes),
+        tuple(NameAddr.parse(from_latin1(route)) for route in found.routes),
         found.local_cseq + CSEQ_LEAP,
         own_name=found.own_name,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
 
 from signaling.keptbindings import KeptBinding
@@ -26,8 +27,11 @@ def kept(**more: object) -> KeptBinding:
 
 
 class Notes(dict[str, KeptBinding]):
+    """In a file of JSON."""
+
     def put(self, key: str, kept: KeptBinding) -> None:
-        self[key] = kept
+        found = msgspec.json.decode(msgspec.json.encode((key, kept)), type=tuple[str, KeptBinding])
+        self[found[0]] = found[1]
 
     def drop(self, key: str) -> None:
         self.pop(key, None)
@@ -49,6 +53,23 @@ async def test_a_phone_is_known_as_it_was_and_told_of() -> None:
         (again,) = notes.values()
         assert again.user == "6001"
         assert abs((again.expires_at - left["a"].expires_at).total_seconds()) < 1
+
+
+async def test_a_phone_whose_name_is_no_utf_8_is_known_as_it_was() -> None:
+    notes = Notes()
+    config = SipServerConfig(realm=REALM)
+    async with SipServer(config, StaticCredentials(), binding_keeper=notes) as server:
+        octets = {
+            "contact": '"J\xf6rg" <sip:%f6@127.0.0.1>',
+            "call_id": "\xf6",
+            "instance": "<\xf6>",
+        }
+        server.restore({"a": kept(**octets)})
+        (binding,) = server.bindings("6001")
+        assert binding.contact.display_name == "J\udcf6rg"
+        (again,) = notes.values()
+        assert (again.call_id, again.instance) == ("\xf6", "<\xf6>")
+        assert again.contact == '"J\xf6rg" <sip:%F6@127.0.0.1>'
 
 
 async def test_what_expired_meanwhile_or_can_not_be_read_is_let_go() -> None:
