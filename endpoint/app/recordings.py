@@ -77,10 +77,10 @@ class RecordingArchive:
         `agents`: of calls that are over, which one of these had part in; None: of all. Raises
         StorageError.
         """
+        expected = {**self._expected}  # before: while the store is read, it may be put there
         found = await self.store.find(call=call, state=state, agents=agents, limit=limit)
         if agents is not None:
             return list(found)
-        expected = {**self._expected}
         files = [file for file in found if file.recording not in expected]
         files += [
             file

@@ -9,7 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
@@ -22,6 +22,7 @@ import pytest
 
 from endpoint.app import certificates
 from endpoint.app.openstate import OpenState
+from endpoint.app.recordings import RecordingArchive
 from endpoint.app.state import StateDirectory
 from endpoint.app.wiring import Endpoint
 from endpoint.audio.analysis import heard
@@ -30,8 +31,10 @@ from endpoint.client.client import EndpointClient, Frames
 from endpoint.client.errors import RequestRefused
 from endpoint.gateways.native import messages as wire
 from endpoint.legs.base import InteractionId, RecordingId
-from endpoint.legs.recordings import FileState, RecordedFile
+from endpoint.legs.recordings import FileState, RecordedFile, RecordingSettings
 from endpoint.media.recordingmessages import Format
+from endpoint.storage.database import Database, sqlite_url
+from endpoint.storage.recordings import StoredRecordings
 
 from .conftest import configuration
 
@@ -403,18 +406,8 @@ async def test_what_we_were_killed_in_before_anything_could_be_played_has_failed
 ) -> None:
     state = StateDirectory(tmp_path / "state")
     state.prepared()
-    name = "e23d4b18-b74e-5a62-b7bf-a56cfe849db0"
-    noted = RecordedFile(
-        recording=RecordingId(name),
-        interaction=InteractionId("one"),
-        call="one-1",
-        path=f"2026/11/29/{name}",
-        format=Format.OPUS,
-        sample_rate_hz=16000,
-        encrypted=False,
-        state=FileState.RECORDING,
-        started_at=datetime(2026, 11, 29, tzinfo=UTC),
-    )
+    noted = being_recorded()
+    name = noted.recording
     with OpenState(state.open_recordings, RecordedFile).opened() as notes:
         notes.put(name, noted)
     path = state.recordings / noted.path
@@ -425,3 +418,35 @@ async def test_what_we_were_killed_in_before_anything_could_be_played_has_failed
         found = await desk.client.recording(name)
     assert (found.state, found.size) == ("failed", len(octets or b""))
     assert ("killed" if octets is None else "no Ogg file") in found.text
+
+
+async def test_who_was_told_of_a_recording_finds_it_while_its_row_comes_in(tmp_path: Path) -> None:
+    """Also where the store was read just before it was there, and answers just after."""
+    file = being_recorded()
+
+    class Slow(StoredRecordings):
+        async def find(self, **asked: Any) -> Sequence[RecordedFile]:
+            found = await super().find(**asked)
+            await archive.put(file)
+            return found
+
+    async with Database(sqlite_url(tmp_path / "endpoint.sqlite3")) as database:
+        archive = RecordingArchive(Slow(database), RecordingSettings(tmp_path), keep_days=0)
+        archive.expect(file)
+        assert await archive.find() == [file]
+        assert await archive.find() == [file]
+
+
+def being_recorded() -> RecordedFile:
+    name = "e23d4b18-b74e-5a62-b7bf-a56cfe849db0"
+    return RecordedFile(
+        recording=RecordingId(name),
+        interaction=InteractionId("one"),
+        call="one-1",
+        path=f"2026/11/29/{name}",
+        format=Format.OPUS,
+        sample_rate_hz=16000,
+        encrypted=False,
+        state=FileState.RECORDING,
+        started_at=datetime(2026, 11, 29, tzinfo=UTC),
+    )
