@@ -7,13 +7,12 @@ from pathlib import Path
 from typing import Annotated, NamedTuple
 
 import typer
-from rich.text import Text
 
 from endpoint.app.context import ConfigFile, running_client
 from endpoint.app.exitcodes import ExitCode
 from endpoint.app.following import Outcome, outcome_of
 from endpoint.app.options import Shared, sharing
-from endpoint.app.output import CommandFailed, Json, Output
+from endpoint.app.output import CommandFailed, Json, Output, good
 from endpoint.app.setupcommands import loaded_or_fail
 from endpoint.callcontrol.commands import CommandName, Rejection
 from endpoint.callcontrol.transitions import NEEDS_OTHER_CALL
@@ -82,7 +81,7 @@ def command(
     found = {"command": accepted.command, "call": accepted.call, "event": outcome.event}
     if not outcome.done:
         output.fail(CommandFailed(ExitCode.CALL_FAILED, outcome.text, found))
-    output.result({"ok": True, **found}, Text.assemble(("✔ ", "green"), outcome.text))
+    output.result({"ok": True, **found}, good(outcome.text))
 
 
 async def only_call(client: EndpointClient, device: str, name: CommandName | None = None) -> str:

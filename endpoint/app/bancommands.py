@@ -10,7 +10,7 @@ from rich.text import Text
 
 from endpoint.app.context import ConfigFile, running_client
 from endpoint.app.exitcodes import ExitCode
-from endpoint.app.output import CommandFailed, Json, Output, listed
+from endpoint.app.output import CommandFailed, Json, Output, good, listed
 from endpoint.app.setupcommands import answered, loaded_or_fail
 from endpoint.client.errors import RequestRefused
 from endpoint.gateways.native import messages as wire
@@ -72,4 +72,4 @@ def lift_ban(
 
     output.run(lift())
     result = {"ok": True, "source": source}
-    output.result(result, Text.assemble(("✔ ", "green"), f"{source} is listened to again"))
+    output.result(result, good(f"{source} is listened to again"))

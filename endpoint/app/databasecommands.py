@@ -13,7 +13,7 @@ from rich.text import Text
 
 from endpoint.app.context import ConfigFile
 from endpoint.app.exitcodes import ExitCode
-from endpoint.app.output import Json, Output
+from endpoint.app.output import Json, Output, good
 from endpoint.app.setupcommands import loaded_or_fail, whole_database
 from endpoint.app.state import StateDirectory
 
@@ -64,7 +64,7 @@ def _tell_migrated(
         said = f"the schema is {done.after} already"
     else:
         said = f"the schema is {done.after}; it was {done.before or 'none'}"
-    output.result({"ok": True, "before": done.before, "schema": done.after}, _good(said))
+    output.result({"ok": True, "before": done.before, "schema": done.after}, good(said))
 
 
 @db_app.command()
@@ -86,7 +86,7 @@ def check(config: ConfigFile = None, as_json: Json = False) -> None:
         table.add_row("left on disk", f"{found.free_bytes // 2**20} MiB")
     lines = [Text.assemble(("✘ ", "bold red"), fault) for fault in found.faults]
     result = {"ok": not found.faults, **msgspec.to_builtins(found)}
-    output.result(result, table, *(lines or [_good("sound")]))
+    output.result(result, table, *(lines or [good("sound")]))
     if found.faults:
         raise typer.Exit(ExitCode.FAILED)
 
@@ -104,7 +104,7 @@ def make_backup(file: File, config: ConfigFile = None, as_json: Json = False) ->
     output.run(_closed(whole_database(loaded.config), lambda database: backup(database, file)))
     size = file.stat().st_size
     output.result(
-        {"ok": True, "file": str(file), "size_bytes": size}, _good(f"{file}, {size} bytes")
+        {"ok": True, "file": str(file), "size_bytes": size}, good(f"{file}, {size} bytes")
     )
 
 
@@ -118,7 +118,7 @@ def bring_back(file: File, config: ConfigFile = None, as_json: Json = False) -> 
 
     output = Output(as_json)
     _alone(output, config, lambda database: restore(database, file))
-    output.result({"ok": True, "file": str(file)}, _good(f"the database is that of {file}"))
+    output.result({"ok": True, "file": str(file)}, good(f"the database is that of {file}"))
 
 
 def _alone(
@@ -140,7 +140,3 @@ async def _closed(database: Database, work: Callable[[Database], Coroutine[Any, 
         return await work(database)
     finally:
         await database.dispose()
-
-
-def _good(text: str) -> Text:
-    return Text.assemble(("✔ ", "green"), text)

@@ -14,7 +14,6 @@ from endpoint.app.directorydesk import (
     NONE,
     app_of,
     directory_desk,
-    good,
     import_file,
     importing,
     keep_one,
@@ -23,7 +22,7 @@ from endpoint.app.directorydesk import (
 from endpoint.app.gathering import Unread, number, one_of, whole
 from endpoint.app.importing import Check, CsvFile, GivenPassword, Only
 from endpoint.app.importing import Generate as GenerateAll
-from endpoint.app.output import Json, Output
+from endpoint.app.output import Json, Output, good
 from endpoint.app.secrecy import new_password
 from endpoint.app.setupcommands import asked_password, loaded_or_fail
 

@@ -30,7 +30,7 @@ from endpoint.app.importing import (
     new_passwords,
     not_taken,
 )
-from endpoint.app.output import CommandFailed, Json, Output, listed
+from endpoint.app.output import CommandFailed, Json, Output, good, listed
 from endpoint.app.secrecy import weakness
 from endpoint.app.setupcommands import configured_database, loaded_or_fail
 from endpoint.errors import CommandRejected
@@ -353,11 +353,6 @@ def _option(kind: str, path: str) -> str:
         return field.upper()
     option = _OPTIONS.get(field, "--" + field.replace("_", "-"))
     return option if path == field or field not in _OPTIONS else f"{option}, {path}"
-
-
-def good(text: str) -> Text:
-    """A line that says what was done."""
-    return Text.assemble(("✔ ", "green"), text)
 
 
 def once(password: str) -> Text:

@@ -36,6 +36,11 @@ class CommandFailed(EndpointError):
         self.result = result or {}
 
 
+def good(text: str) -> Text:
+    """A line that says what was done."""
+    return Text.assemble(("✔ ", "green"), text)
+
+
 class Output:
     """Standard output for results, standard error for everything else."""
 

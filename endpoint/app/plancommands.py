@@ -20,7 +20,7 @@ from rich.text import Text
 from endpoint.app.config import Loaded
 from endpoint.app.context import ConfigFile, answering_client
 from endpoint.app.exitcodes import ExitCode
-from endpoint.app.output import CommandFailed, Json, Output, listed
+from endpoint.app.output import CommandFailed, Json, Output, good, listed
 from endpoint.app.planoptions import PATTERN, RuleOptions, of_a_rule
 from endpoint.app.setupcommands import configured_database, loaded_or_fail
 from endpoint.errors import CommandRejected
@@ -196,7 +196,7 @@ def remove_rule(name: Name, config: ConfigFile = None, as_json: Json = False) ->
             await desk.remove_plan_rule(name)
 
     output.run(forget())
-    output.result({"ok": True, "rule": name}, Text.assemble(("✔ ", "green"), f"{name} is removed"))
+    output.result({"ok": True, "rule": name}, good(f"{name} is removed"))
 
 
 @plan_app.command("export")
@@ -218,7 +218,7 @@ def export_rules(
     except OSError as error:
         output.fail(CommandFailed(ExitCode.FAILED, f"{file} can't be written: {error.strerror}"))
     done = f"{len(plan.rules)} rules are in {file}"
-    output.result({"ok": True}, Text.assemble(("✔ ", "green"), done))
+    output.result({"ok": True}, good(done))
 
 
 @plan_app.command("import")
@@ -244,7 +244,7 @@ def import_rules(
             return await desk.replace_plan(wanted.rules)
 
     plan = output.run(bring())
-    done = Text.assemble(("✔ ", "green"), f"{len(plan.rules)} rules are kept")
+    done = good(f"{len(plan.rules)} rules are kept")
     output.result({"ok": True, "plan": plan}, done)
 
 
@@ -323,7 +323,7 @@ async def _kept(desk: PlanDesk, rule: wire.PlanRule) -> Kept:
 
 def _done(output: Output, kept: Kept, what: str) -> None:
     rule, missing = kept
-    said = Text.assemble(("✔ ", "green"), f"{rule.name} {what}: {rule.pattern} → {_goal(rule)}")
+    said = good(f"{rule.name} {what}: {rule.pattern} → {_goal(rule)}")
     warning = [Text.assemble(("! ", "bold yellow"), missing)] if missing else []
     result = {"ok": True, "rule": rule, **({"warning": missing} if missing else {})}
     output.result(result, said, *warning)

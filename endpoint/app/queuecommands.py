@@ -6,12 +6,11 @@ from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
-from rich.text import Text
 
 from endpoint.app.context import ConfigFile
 from endpoint.app.directorycommands import queues_app
 from endpoint.app.exitcodes import ExitCode
-from endpoint.app.output import CommandFailed, Json, Output, listed
+from endpoint.app.output import CommandFailed, Json, Output, good, listed
 from endpoint.app.recordcommands import moment
 from endpoint.app.setupcommands import answered
 from endpoint.client.client import EndpointClient
@@ -80,7 +79,7 @@ def ask_call_back(
     )
     when = "" if made.not_before is None else f", not before {_shown(made.not_before)}"
     done = f"{made.number} is to be called back from {made.queue}{when}"
-    output.result({"ok": True, "call_back": made}, Text.assemble(("✔ ", "green"), done))
+    output.result({"ok": True, "call_back": made}, good(done))
 
 
 @queues_app.command()
@@ -110,7 +109,7 @@ def withdraw(
 
     withdrawn = answered(output, config, ask)
     done = f"{number} is called back from {queue} no more"
-    output.result({"ok": True, "withdrawn": withdrawn}, Text.assemble(("✔ ", "green"), done))
+    output.result({"ok": True, "withdrawn": withdrawn}, good(done))
 
 
 def _called_back(one: wire.WaitingCall) -> str:

@@ -15,7 +15,7 @@ from rich.text import Text
 from endpoint.app.context import ConfigFile, running_client
 from endpoint.app.exitcodes import ExitCode
 from endpoint.app.formats import ExportFormat
-from endpoint.app.output import CommandFailed, Json, Output, listed
+from endpoint.app.output import CommandFailed, Json, Output, good, listed
 from endpoint.app.setupcommands import answered, loaded_or_fail
 from endpoint.callcontrol.model import CallRecord, ConnectionRecord, Moments
 from endpoint.client.errors import RequestRefused
@@ -181,7 +181,7 @@ def export(
 
     octets = output.run(main())
     if file is not None:
-        done = Text.assemble(("✔ ", "green"), f"{octets} octets are in {file}")
+        done = good(f"{octets} octets are in {file}")
         output.result({"ok": True, "file": str(file), "octets": octets}, done)
 
 

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from endpoint.app.context import ConfigFile, running_client
 from endpoint.app.exitcodes import ExitCode
-from endpoint.app.output import CommandFailed, Json, Output, listed
+from endpoint.app.output import CommandFailed, Json, Output, good, listed
 from endpoint.app.setupcommands import answered, loaded_or_fail
 from endpoint.gateways.native import messages as wire
 
@@ -83,7 +83,7 @@ def fetch_recording(
         text = f"can't write {path}: {error.strerror}"
         output.fail(CommandFailed(ExitCode.FAILED, text))
     result = {"ok": True, "recording": recording, "file": str(path), "size": len(octets)}
-    output.result(result, Text.assemble(("✔ ", "green"), f"{path} ({_length(found)})"))
+    output.result(result, good(f"{path} ({_length(found)})"))
 
 
 @recordings_app.command("delete")
@@ -93,7 +93,7 @@ def delete_recording(
     """Delete a recording's file; what is known of it stays."""
     output = Output(as_json)
     found = answered(output, config, lambda client: client.delete_recording(recording))
-    said = Text.assemble(("✔ ", "green"), f"the file of {recording} is deleted")
+    said = good(f"the file of {recording} is deleted")
     output.result({"ok": True, "recording": found}, said)
 
 

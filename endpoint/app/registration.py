@@ -17,7 +17,7 @@ from endpoint.app.config import Loaded
 from endpoint.app.context import ConfigFile
 from endpoint.app.exitcodes import ExitCode
 from endpoint.app.mistakes import expected
-from endpoint.app.output import CommandFailed, Json, Output
+from endpoint.app.output import CommandFailed, Json, Output, good
 from endpoint.app.settings import AccountSettings, Config, is_loopback
 from endpoint.app.setupcommands import loaded_or_fail
 from endpoint.legs.base import DeviceRegistered, DeviceUnregistered
@@ -145,7 +145,7 @@ async def keep_registered(
             ) from None
     if once and worked is not None:  # taken back by now
         told = f"{worked.device} could register at {worked.server}, and has un-registered again"
-        output.result(_facts(worked), Text.assemble(("✔ ", "green"), told))
+        output.result(_facts(worked), good(told))
 
 
 def _facts(notice: DeviceRegistered) -> dict[str, object]:

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from endpoint.app.context import ConfigFile, running_client
 from endpoint.app.directorycommands import agents_app
-from endpoint.app.output import Json, Output
+from endpoint.app.output import Json, Output, good
 from endpoint.app.recordcommands import moment
 from endpoint.app.setupcommands import answered, loaded_or_fail
 from endpoint.client.client import EndpointClient
@@ -130,7 +130,7 @@ def log_on(
     found = answered(output, config, lambda client: client.log_on(agent, wanted))
     output.result(
         {"ok": True, "agent": found.agent, "delegator_id": found.delegator_id},
-        Text.assemble(("✔ ", "green"), f"{agent} is {found.agent.state} at {device}"),
+        good(f"{agent} is {found.agent.state} at {device}"),
         Text(f"Whoever shows this delegator id has its session: {found.delegator_id}", "dim"),
         soft_wrap=True,
     )
@@ -154,7 +154,7 @@ def _ask(
     later = f" after its call; now it is {now.state}" if now.state == "busy" else ""
     output.result(
         {"ok": True, "number": number, "agent": now},
-        Text.assemble(("✔ ", "green"), f"{agent} {done}{later}"),
+        good(f"{agent} {done}{later}"),
     )
 
 

@@ -14,7 +14,7 @@ from endpoint.app import telemetry
 from endpoint.app.config import Loaded, load, values
 from endpoint.app.context import ConfigFile, running_client
 from endpoint.app.exitcodes import ExitCode
-from endpoint.app.output import CommandFailed, Json, Output, listed
+from endpoint.app.output import CommandFailed, Json, Output, good, listed
 from endpoint.app.secrecy import new_password, weakness
 from endpoint.app.settings import Config, LogSettings, checked_device
 from endpoint.app.state import StateDirectory
@@ -99,7 +99,7 @@ def check_config(config: ConfigFile = None, as_json: Json = False) -> None:
     warnings = [Text(f"! {warning}", "yellow") for warning in loaded.warnings]
     output.result(
         {"ok": True, "file": file, "warnings": loaded.warnings},
-        Text.assemble(("✔ ", "green"), where),
+        good(where),
         *warnings,
     )
 
@@ -157,9 +157,7 @@ def add(
 
     output.run(store())
     result = {"ok": True, "number": number, "realm": realm, "weak": fault is not None}
-    lines: list[str | Text] = [
-        Text.assemble(("✔ ", "green"), f"{number} may register (realm {realm})")
-    ]
+    lines: list[str | Text] = [good(f"{number} may register (realm {realm})")]
     if generate:
         result["password"] = password
         lines.append(Text.assemble("  password ", (password, "bold"), "  (shown this once)"))
@@ -223,9 +221,7 @@ def remove(number: Number, config: ConfigFile = None, as_json: Json = False) -> 
                 raise StorageError(f"there is no extension {number}")
 
     output.run(forget())
-    output.result(
-        {"ok": True, "number": number}, Text.assemble(("✔ ", "green"), f"{number} is removed")
-    )
+    output.result({"ok": True, "number": number}, good(f"{number} is removed"))
 
 
 # -- token ------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from rich.text import Text
 from endpoint.app.context import ConfigFile
 from endpoint.app.csvtable import CsvRefused
 from endpoint.app.importing import Check, CsvFile, Generate, given_octets, not_taken
-from endpoint.app.output import Json, Output
+from endpoint.app.output import Json, Output, good
 from endpoint.app.secrecy import new_password, weakness
 from endpoint.app.setupcommands import configured_database, extension_app, loaded_or_fail
 from endpoint.app.trunkcsv import as_toml
@@ -87,10 +87,10 @@ def import_extensions(
     result = output.run(bring())
     lines: list[Table | Text] = []
     if check:
-        lines.append(_good(f"{file} is whole; nothing is changed"))
+        lines.append(good(f"{file} is whole; nothing is changed"))
         generated.clear()
     else:
-        lines.append(_good(f"{result['added']} added, {result['changed']} changed (realm {realm})"))
+        lines.append(good(f"{result['added']} added, {result['changed']} changed (realm {realm})"))
     if generated:
         table = Table(box=None, pad_edge=False)
         table.add_column("extension")
@@ -127,7 +127,3 @@ def import_trunks(file: CsvFile, as_json: Json = False) -> None:
         output.result({"ok": True, "toml": text})
     else:
         typer.echo(text, nl=False)
-
-
-def _good(text: str) -> Text:
-    return Text.assemble(("✔ ", "green"), text)

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from endpoint.app.context import ConfigFile
 from endpoint.app.exitcodes import ExitCode
-from endpoint.app.output import CommandFailed, Json, Output, listed
+from endpoint.app.output import CommandFailed, Json, Output, good, listed
 from endpoint.app.setupcommands import loaded_or_fail, whole_database
 from endpoint.gateways.native import tenantmessages as messages
 
@@ -106,7 +106,7 @@ def remove(
             raise _unknown(name)
 
     _with_tenants(output, config, work)
-    text = Text.assemble(("✔ ", "green"), f"tenant {name} is removed")
+    text = good(f"tenant {name} is removed")
     output.result({"ok": True, "name": name}, text)
 
 

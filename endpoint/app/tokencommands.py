@@ -11,7 +11,7 @@ from rich.text import Text
 
 from endpoint.app.context import ConfigFile, running_client
 from endpoint.app.exitcodes import ExitCode
-from endpoint.app.output import CommandFailed, Json, Output
+from endpoint.app.output import CommandFailed, Json, Output, good
 from endpoint.app.setupcommands import answered, loaded_or_fail
 from endpoint.client.errors import RequestRefused
 from endpoint.gateways.native import tokenmessages as wire
@@ -99,5 +99,5 @@ def revoke_token(
                 raise CommandFailed(ExitCode.FAILED, f"there is no token {token}") from error
 
     output.run(revoke())
-    told = Text.assemble(("✔ ", "green"), f"{token} proves nothing any more")
+    told = good(f"{token} proves nothing any more")
     output.result({"ok": True, "token": token}, told)

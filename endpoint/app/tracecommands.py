@@ -12,7 +12,7 @@ from rich.text import Text
 from endpoint.app.context import ConfigFile, running_client
 from endpoint.app.exitcodes import ExitCode
 from endpoint.app.formats import TraceFormat
-from endpoint.app.output import CommandFailed, Json, Output, listed
+from endpoint.app.output import CommandFailed, Json, Output, good, listed
 from endpoint.app.setupcommands import loaded_or_fail
 from endpoint.client.errors import RequestRefused
 from endpoint.gateways.native import tracemessages as wire
@@ -75,7 +75,7 @@ def trace(
             file.write_bytes(drawn)
         except OSError as error:
             output.fail(CommandFailed(ExitCode.FAILED, f"{file}: {error.strerror}"))
-        done = Text.assemble(("✔ ", "green"), f"{len(found.messages)} messages are in {file}")
+        done = good(f"{len(found.messages)} messages are in {file}")
         output.result({"ok": True, "call": found.call, "file": str(file)}, done)
         return
     shown = [Text(drawn.decode().rstrip("\n"))]

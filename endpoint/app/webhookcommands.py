@@ -9,7 +9,7 @@ from rich.text import Text
 
 from endpoint.app.context import ConfigFile
 from endpoint.app.exitcodes import ExitCode
-from endpoint.app.output import CommandFailed, Json, Output, listed
+from endpoint.app.output import CommandFailed, Json, Output, good, listed
 from endpoint.app.setupcommands import answered
 from endpoint.gateways.native import webhookmessages as wire
 
@@ -90,7 +90,7 @@ def retry_webhook(name: Name, config: ConfigFile = None, as_json: Json = False) 
     """Try at once, and what was given up too."""
     output = Output(as_json)
     retrying = answered(output, config, lambda client: client.retry_webhook(name))
-    told = Text.assemble(("✔ ", "green"), f"{retrying} that were given up are told again")
+    told = good(f"{retrying} that were given up are told again")
     output.result({"ok": True, "webhook": name, "retrying": retrying}, told)
 
 
@@ -105,5 +105,5 @@ def try_webhook(name: Name, config: ConfigFile = None, as_json: Json = False) ->
 
 
 def _done(output: Output, name: str, text: str) -> None:
-    told = Text.assemble(("✔ ", "green"), text)
+    told = good(text)
     output.result({"ok": True, "webhook": name}, told)
