@@ -6,6 +6,7 @@ import asyncio
 import gc
 from collections.abc import Sequence
 from pathlib import Path
+from types import UnionType
 
 import pytest
 from structlog.testing import capture_logs
@@ -198,18 +199,24 @@ async def test_registrations_are_told_and_kept() -> None:
 # -- faults ----------------------------------------------------------------------------------------
 
 
+def break_at(monkeypatch: pytest.MonkeyPatch, stimuli: type | UnionType) -> None:
+    """The machine has a fault: it breaks at these."""
+
+    def step_that_breaks(state: object, stimulus: object, now: object) -> object:
+        if isinstance(stimulus, stimuli):
+            raise ZeroDivisionError
+        return machine.step(state, stimulus, now)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("endpoint.callcontrol.runner.step", step_that_breaks)
+
+
 async def test_an_interaction_that_breaks_ends_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """A fault in one call's machine: its legs are released, its record written, one log line."""
     async with open_desk() as desk:
         await desk.talking("6001", "10086")
         _, good = await desk.talking("6002", "10010")
 
-        def step_that_breaks(state: object, stimulus: object, now: object) -> object:
-            if isinstance(stimulus, LegHeld):
-                raise ZeroDivisionError
-            return machine.step(state, stimulus, now)  # type: ignore[arg-type]
-
-        monkeypatch.setattr("endpoint.callcontrol.runner.step", step_that_breaks)
+        break_at(monkeypatch, LegHeld)
         with capture_logs() as logs:
             (await desk.exchange.placed("10086")).hold()
             over = await desk.told(told.CallCleared)
@@ -233,12 +240,7 @@ async def test_a_phone_that_asked_for_a_transfer_is_told_where_its_interaction_b
     async with open_desk() as desk:
         agent, customer = await desk.talking()
 
-        def step_that_breaks(state: object, stimulus: object, now: object) -> object:
-            if isinstance(stimulus, breaks_at | machine.EndEverything):
-                raise ZeroDivisionError
-            return machine.step(state, stimulus, now)  # type: ignore[arg-type]
-
-        monkeypatch.setattr("endpoint.callcontrol.runner.step", step_that_breaks)
+        break_at(monkeypatch, breaks_at | machine.EndEverything)
         with capture_logs():
             agent.ask_transfer("6002")
             customer.hold()
@@ -252,12 +254,7 @@ async def test_a_phone_that_asks_for_a_transfer_of_an_interaction_that_broke_is_
     async with open_desk() as desk:
         agent, customer = await desk.talking()
 
-        def step_that_breaks(state: object, stimulus: object, now: object) -> object:
-            if isinstance(stimulus, LegHeld):
-                raise ZeroDivisionError
-            return machine.step(state, stimulus, now)  # type: ignore[arg-type]
-
-        monkeypatch.setattr("endpoint.callcontrol.runner.step", step_that_breaks)
+        break_at(monkeypatch, LegHeld)
         with capture_logs():
             customer.hold()
             agent.ask_transfer("6002")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -12,17 +11,7 @@ from endpoint.app.oldkeys import OLD_KEYS, Gone, Renamed
 from endpoint.app.settings import Config
 from endpoint.errors import ConfigurationError
 
-pytestmark = pytest.mark.unit
-
-
-@pytest.fixture(autouse=True)
-def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for name in list(os.environ):
-        if name.startswith("AGENT_ENDPOINT_"):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "xdg"))
-    monkeypatch.chdir(tmp_path)
-    return tmp_path
+pytestmark = [pytest.mark.unit, pytest.mark.usefixtures("home")]
 
 
 def loaded(home: Path, text: str) -> Loaded:

@@ -75,14 +75,19 @@ def test_what_is_no_pattern_says_what_was_expected(text: str) -> None:
 @pytest.mark.parametrize(
     ("rule", "made", "not_made"),
     [
+        (NumberRule("*"), ["", "0900"], []),
+        (NumberRule("0*", strip=1, add="+49"), ["+4930"], ["030", "+1"]),
+        (NumberRule("030*", strip=1), ["301"], ["0301", "31"]),
+        (NumberRule("0*", strip=3, add="9"), ["91"], ["81"]),
+        (NumberRule("110"), ["110"], ["1100"]),
+        (NumberRule("110", add="0"), ["0110"], ["110"]),
+        (NumberRule("1*", to="+4930100"), ["+4930100"], ["1"]),
         (NumberRule("_0Z.", strip=1, add="+49"), ["+4930", "+4912"], ["+4900", "+493", "30"]),
         (NumberRule("_0ZX", strip=9, add="7"), ["7"], ["", "71"]),
         (NumberRule("_0.", strip=1), ["1", "0900"], [""]),
     ],
 )
-def test_what_a_rule_with_a_pattern_may_make(
-    rule: NumberRule, made: list[str], not_made: list[str]
-) -> None:
+def test_what_a_rule_may_make(rule: NumberRule, made: list[str], not_made: list[str]) -> None:
     assert [number for number in made + not_made if rule.makes(number)] == made
 
 

@@ -438,19 +438,3 @@ async def test_a_phone_may_deflect_to_what_a_rule_means(desk: Desk, plan: PlanIn
     second = await desk.session()
     assert "198.51.100.33" in target(second)
     await answer(desk, second)
-
-
-@pytest.mark.parametrize(
-    ("rule", "made", "not_made"),
-    [
-        (NumberRule("*"), ["", "0900"], []),
-        (NumberRule("0*", strip=1, add="+49"), ["+4930"], ["030", "+1"]),
-        (NumberRule("030*", strip=1), ["301"], ["0301", "31"]),
-        (NumberRule("0*", strip=3, add="9"), ["91"], ["81"]),
-        (NumberRule("110"), ["110"], ["1100"]),
-        (NumberRule("110", add="0"), ["0110"], ["110"]),
-        (NumberRule("1*", to="+4930100"), ["+4930100"], ["1"]),
-    ],
-)
-def test_what_a_rule_may_make(rule: NumberRule, made: list[str], not_made: list[str]) -> None:
-    assert [number for number in made + not_made if rule.makes(number)] == made
