@@ -338,6 +338,11 @@ class SoftPhone:
         """Until its page shows that state, from what was not read yet."""
         await self.until("onStateChange", lambda found: found == state)
 
+    async def stands_at(self, *states: int) -> None:
+        """Until its page shows one of those, if it does not already."""
+        async with asyncio.timeout(PATIENCE_S), self._news:
+            await self._news.wait_for(lambda: self.state in states)
+
     async def event(self, name: str) -> dict[str, Any]:
         """The next event of that name."""
         await self.until("onEvent", lambda found: found == name)

@@ -18,12 +18,13 @@ from endpoint.app.basiccall.dialkeys import DialKeys
 from endpoint.app.basiccall.world import CallWorld
 from endpoint.app.directory import Directory
 from endpoint.callcontrol.controller import CallController
+from endpoint.callcontrol.model import CallId
 from endpoint.callcontrol.permissions import Permissions
 from endpoint.gateways.basiccall.agentlist import ListedAgent, ListedExtension, agent_list
 from endpoint.gateways.basiccall.coinfos import shown_number
 from endpoint.gateways.basiccall.fold import Fold
 from endpoint.gateways.basiccall.frames import SPEvent
-from endpoint.gateways.basiccall.names import ListType, State
+from endpoint.gateways.basiccall.names import CommandName, ListType, State
 from endpoint.gateways.basiccall.parameters import Parameters
 from endpoint.gateways.basiccall.queuelist import ListedCall
 from endpoint.gateways.basiccall.settings import Reasons, settings_notified
@@ -99,11 +100,21 @@ class Centre:
     """Of agents to each other."""
     holders: dict[AgentId, Holder] = field(default_factory=dict)
     """Whose page is where."""
+    by_pages: dict[tuple[DeviceId, CallId], CommandName] = field(default_factory=dict)
+    """By which commands pages have begun or answered the calls that there are."""
 
     @property
     def world(self) -> CallWorld:
         """What is known of calls."""
-        return CallWorld(self.controller, self.directory.__contains__, self.tenant, self.name_of)
+        ours = self.directory.__contains__
+        return CallWorld(self.controller, ours, self.tenant, self.name_of, self.by_pages)
+
+    def note(self, device: DeviceId, call: CallId, command: CommandName) -> None:
+        """A page has begun or answered a call by a command, as it is shown from then on."""
+        living = self.controller.whereabouts.living
+        for known in [each for each in self.by_pages if living(each[1]) is None]:
+            del self.by_pages[known]
+        self.by_pages[device, call] = command
 
     def name_of(self, agent: str) -> str:
         """By which an agent's colleagues know it."""

@@ -192,7 +192,9 @@ class Commands:
 
     async def _submit(self, name: C, command: do.Command) -> Told:
         told = self.fold.ask(name)
-        await self.centre.controller.submit(command)
+        accepted = await self.centre.controller.submit(command)
+        if isinstance(command, do.MakeCall | do.AnswerCall):
+            self.centre.note(self.device, accepted.call, name)
         return told
 
     async def _plain(self, name: C) -> Told:
@@ -249,7 +251,7 @@ class Commands:
         raise rejected("invalid_state", "somebody has answered")
 
     async def _answer(self) -> Told:
-        await self.centre.controller.submit(do.AnswerCall(self.device, self.fold.current))
+        await self._submit(C.ANSWER_CALL, do.AnswerCall(self.device, self.fold.current))
         return self.fold.answered()
 
     async def _hold(self) -> Told:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from endpoint.callcontrol.controller import CallController
 from endpoint.callcontrol.model import Call, CallId, StepKind
 from endpoint.gateways.basiccall.calls import CallFacts, OwnCall, own_calls
+from endpoint.gateways.basiccall.names import CommandName
 from endpoint.legs.base import DeviceId
 
 
@@ -22,16 +23,16 @@ class CallWorld:
     """See `World`."""
     names: Callable[[str], str] = str
     """Of agents, by their numbers."""
+    by_pages: Mapping[tuple[DeviceId, CallId], CommandName] = field(default_factory=dict)
+    """See `asked`."""
 
     def is_ours(self, device: DeviceId) -> bool:
         """See `World`."""
         return self.ours(device)
 
-    def is_consulting(self, device: DeviceId, call: CallId) -> bool:
+    def asked(self, device: DeviceId, call: CallId) -> CommandName | None:
         """See `World`."""
-        return self.ours(device) and any(
-            other.id != call for _, other, _ in self.controller.whereabouts.connections_of(device)
-        )
+        return self.by_pages.get((device, call))
 
     def call(self, call: CallId) -> CallFacts | None:
         """See `World`."""
@@ -43,7 +44,7 @@ class CallWorld:
         return self.names(agent)
 
     def own_calls(self, device: DeviceId) -> dict[CallId, OwnCall]:
-        """The calls of a device as they stand."""
+        """See `World`."""
         return own_calls(device, self.controller.whereabouts.connections_of(device), self)
 
     def _facts(self, call: Call) -> CallFacts:
@@ -58,7 +59,7 @@ class CallWorld:
             call.data,
             next((step.queue for step in reversed(call.ivr_path) if step.queue), ""),
             next((each.number for each in living or outside), None),
-            sum(each.is_party for each in call.connections),
+            call.transfer is not None and not call.transfer.asked,
             self._lent_in_vain(call),
         )
 

@@ -1,9 +1,13 @@
-"""What an agent's calls are to BasicCall: which part the device has in each, and so which state."""
+"""What an agent's calls are to BasicCall: which part the device has in each, and so which state.
+
+All of it is read from a call as it stands, whoever asks and whenever: a page that is loaded anew is
+shown what the one before was.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Protocol
@@ -11,14 +15,16 @@ from typing import Protocol
 from endpoint.callcontrol.model import (
     Call,
     CallId,
+    CallStep,
     Connection,
     ConnectionState,
     Interaction,
     Participation,
     StepKind,
 )
-from endpoint.gateways.basiccall.names import State
-from endpoint.legs.base import DeviceId
+from endpoint.callcontrol.transitions import TALKS
+from endpoint.gateways.basiccall.names import CommandName, State
+from endpoint.legs.base import DeviceId, LegRole
 
 
 class Part(StrEnum):
@@ -39,7 +45,7 @@ class Part(StrEnum):
 
 OF_CONSULTS = (Part.CONSULTS, Part.CALLS_OUT)
 """The second call of a device."""
-_DIALLED = (Part.DIALLED, Part.INNER_DIALLED)
+OF_CALLERS = (Part.DIALLED, Part.INNER_DIALLED, *OF_CONSULTS)
 _INNER = (Part.INNER_CALLED, Part.INNER_DIALLED, Part.CONSULTS)
 
 
@@ -51,6 +57,7 @@ class OwnCall:
     part: Part
     own: ConnectionState
     established: bool = False
+    """Caller and called have talked."""
     is_held: bool = False
     """The other one has put it aside."""
     conference: State | None = None
@@ -61,12 +68,17 @@ class OwnCall:
     """Its customer is at an IVR, and comes back."""
     transferring: bool = False
     answered: bool = False
-    """The page has picked up."""
+    """The page has picked up, or another's call: its telephone is waited for."""
 
     @property
     def holds(self) -> bool:
         """The device has put it aside."""
         return self.own is ConnectionState.HOLD
+
+    @property
+    def talks(self) -> bool:
+        """The device has part in what is said there."""
+        return self.established and self.own in TALKS
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +93,8 @@ class CallFacts:
     """In which it has waited last."""
     outside: DeviceId | None = None
     """Its party that is no device of ours: the customer."""
-    parties: int = 2
-    """Who are in it."""
+    is_taken: bool = False
+    """Somebody takes a device's place in it by himself: nobody has transferred it."""
     lent_in_vain: str = ""
     """Why whom its party was lent to last was never there; empty: it was."""
 
@@ -97,8 +109,11 @@ class World(Protocol):
     def is_ours(self, device: DeviceId) -> bool:
         """Whether somebody of the centre is there."""
 
-    def is_consulting(self, device: DeviceId, call: CallId) -> bool:
-        """Whether it has called there beside another call of its own."""
+    def asked(self, device: DeviceId, call: CallId) -> CommandName | None:
+        """By which command its page has begun or answered a call; None: by none of a page."""
+
+    def own_calls(self, device: DeviceId) -> dict[CallId, OwnCall]:
+        """The calls of a device as they stand, oldest first."""
 
     def call(self, call: CallId) -> CallFacts | None:
         """None where it is over."""
@@ -111,12 +126,9 @@ def state_of(calls: Sequence[OwnCall]) -> State | None:
     """What a device's calls are shown as, the newest last; None: that is not to be told."""
     consult = next((each for each in reversed(calls) if each.part in OF_CONSULTS), None)
     main = next((each for each in calls if each is not consult), None)
-    if main is None and consult is None:
-        return None
     if main is None or consult is None:
         only = main or consult
-        assert only is not None
-        return _of_one(only)
+        return None if only is None else _of_one(only)
     inner = consult.part is Part.CONSULTS
     if main.transferring:
         return State.ONE_STEP_TRANSFERRING
@@ -128,15 +140,15 @@ def state_of(calls: Sequence[OwnCall]) -> State | None:
 
 
 def _of_one(call: OwnCall) -> State:
-    if call.part is Part.MONITORS:
-        if not call.established:
-            return State.MONITOR_SELECT
-        return State.INTERVENE_CONF if call.intervenes else State.MONITORING
-    if call.own is ConnectionState.ALERTING:
-        return State.WAIT_RINGING if call.answered else State.RINGING
     inner = call.part in _INNER
-    if not call.established:
-        return State.INNER_ALERTING if inner else State.DIALING
+    if not call.talks:
+        if call.part in OF_CALLERS:
+            return State.INNER_ALERTING if inner else State.DIALING
+        if call.part is Part.MONITORS and call.own is not ConnectionState.ALERTING:
+            return State.MONITOR_SELECT
+        return State.WAIT_RINGING if call.answered else State.RINGING
+    if call.part is Part.MONITORS:
+        return State.INTERVENE_CONF if call.intervenes else State.MONITORING
     if call.transferring:
         return State.ONE_STEP_TRANSFERRING
     if call.verifies:
@@ -157,64 +169,129 @@ def own_calls(
     found: Iterable[tuple[Interaction, Call, Connection]],
     world: World,
 ) -> dict[CallId, OwnCall]:
-    """The calls of a device as they stand, oldest first: where nobody was told of them yet."""
-    ordered = sorted(found, key=lambda each: each[1].started_at)
+    """The calls of a device as they stand, oldest first.
+
+    One that does not ring there yet is none.
+    """
+    told = (each for each in found if each[2].state is not ConnectionState.NULL)
+    ordered = sorted(told, key=lambda each: each[1].started_at)
     known = [_known(device, call, own, world) for _, call, own in ordered]
-    beside = [at for at, each in enumerate(known) if at and each.part in _DIALLED]
+    beside = [
+        at
+        for at, (_, call, own) in enumerate(ordered)
+        if _has_made(call, own) and any(each.talks for each in known[:at])
+    ]
     if beside:
         at = beside[-1]
         part = Part.CONSULTS if world.is_ours(ordered[at][1].called) else Part.CALLS_OUT
-        known[at] = _replaced_part(known[at], part)
+        known[at] = replace(known[at], part=part)
     return {each.id: each for each in known}
 
 
-def _replaced_part(call: OwnCall, part: Part) -> OwnCall:
-    return OwnCall(
-        call.id, part, call.own, call.established, call.is_held, transferring=call.transferring
-    )
-
-
 def _known(device: DeviceId, call: Call, own: Connection, world: World) -> OwnCall:
-    others = [each for each in call.connections if each.is_live and each is not own]
-    monitors = own.beside is not None or own.participation is not Participation.ACTIVE
-    talking = [each for each in others if each.is_party]
-    is_conference = call.is_established and own.is_party and len(talking) > 1
-    conference = _conference_of(device, call, talking, world) if is_conference else None
+    talking = [each for each in call.connections if _talks(call, each)]
+    others = [each for each in talking if each is not own]
+    is_conference = own in talking and len(others) > 1
+    monitors = _monitors(call, own)
+    part = Part.MONITORS if monitors else _part_of(device, call, own, world)
+    was_called = part not in (*OF_CALLERS, Part.MONITORS)
+    waits = own.state is ConnectionState.INITIATED or _has_picked_up(call, own)
     return OwnCall(
         call.id,
-        Part.MONITORS if monitors else part_of(device, call.id, call.calling, call.called, world),
+        part,
         own.state,
-        established=call.is_established and own.state is not ConnectionState.ALERTING,
-        is_held=call.away is None and any(e.state is ConnectionState.HOLD for e in talking),
-        conference=conference,
+        established=call.is_established,
+        is_held=call.away is None and any(e.state is ConnectionState.HOLD for e in others),
+        conference=_conference_of(own, call, talking, world) if is_conference else None,
         intervenes=monitors and own.participation is Participation.ACTIVE,
-        verifies=call.away is not None,
-        transferring=call.transfer is not None,
+        verifies=call.away is not None and own.held_for != call.away,
+        transferring=_transfers(call, own),
+        answered=was_called and (waits or world.asked(device, call.id) is CommandName.ANSWER_CALL),
     )
+
+
+def _transfers(call: Call, own: Connection) -> bool:
+    """Whether a device has given its place in a call to somebody who is being called."""
+    return call.transfer is not None and call.transfer.asked and call.transfer.leg == own.leg
+
+
+def _monitors(call: Call, own: Connection) -> bool:
+    """Whether a device is in a call as who supervises it, and was not called in by a party.
+
+    Who only hears is no party, however it came. That who was called in has a telephone which rang
+    as any line does; who has picked its call up has the place, not another one.
+    """
+    if own.participation is not Participation.ACTIVE:
+        return True
+    is_station = own.role is LegRole.STATION
+    return own.beside is not None and is_station and not _has_picked_up(call, own)
+
+
+def _has_picked_up(call: Call, own: Connection) -> bool:
+    return any(each.kind is StepKind.PICK_UP and each.to == own.number for each in call.steps)
+
+
+def _talks(call: Call, connection: Connection) -> bool:
+    """Whether somebody is there and counts among those who confer: not who supervises one."""
+    return connection.is_party and connection.state in TALKS and not _monitors(call, connection)
 
 
 def _conference_of(
-    device: DeviceId, call: Call, others: Sequence[Connection], world: World
-) -> State | None:
-    """As what a conference is shown, to who has made it and to others. None: as a talk."""
-    made = [each for each in call.steps if each.kind is StepKind.CONFERENCE and each.cause is None]
-    if not made:
-        return None
-    if made[-1].by != device:
+    own: Connection, call: Call, talking: Sequence[Connection], world: World
+) -> State:
+    """As what a conference is shown: to who has made it, by whom it brought in last; to others."""
+    maker, brought = _maker_of(call, talking)
+    if maker is None or maker != own.device:
         return State.SLAVE_CONF
-    outside = [each for each in others if each.from_outside or not world.is_ours(each.number)]
-    return State.CALLOUT_CONF if len(outside) > 1 else State.CONSULT_CONF
+    return State.CONSULT_CONF if world.is_ours(brought) else State.CALLOUT_CONF
 
 
-def part_of(
-    device: DeviceId, call: CallId, calling: DeviceId, called: DeviceId, world: World
-) -> Part:
-    """How a device is in a call of two."""
-    if calling == device:
-        return Part.INNER_DIALLED if world.is_ours(called) else Part.DIALLED
-    if world.is_consulting(calling, call):
+def _maker_of(call: Call, talking: Sequence[Connection]) -> tuple[DeviceId | None, DeviceId]:
+    """Who has made a conference of a call, and by whom. None: that one has left."""
+    there = {each.device for each in talking}
+    made = [at for at, each in enumerate(call.steps) if _has_conferred(each, there)]
+    if made:
+        step = call.steps[made[-1]]
+        asked = [each for each in call.steps[: made[-1]] if each.kind is StepKind.CONSULT]
+        whom = next((each.to for each in reversed(asked) if each.by == step.by), step.to)
+        return step.by, whom
+    for came in reversed(talking):  # called in by one of them, without a call beside
+        by = None if came.beside is None else call.connection_by(came.beside)
+        if by is not None:
+            return by.device, came.number
+    return None, call.called
+
+
+def _has_conferred(step: CallStep, there: Collection[DeviceId | None]) -> bool:
+    return step.kind is StepKind.CONFERENCE and step.by in there
+
+
+def _part_of(device: DeviceId, call: Call, own: Connection, world: World) -> Part:
+    """How a device that supervises nobody is in a call."""
+    if _has_made(call, own):
+        by_page = world.asked(device, call.id)
+        if by_page is CommandName.DIAL:  # whoever that number is, it is shown as a dial
+            return Part.DIALLED
+        inner = by_page is CommandName.CALL_INNER or world.is_ours(call.called)
+        return Part.INNER_DIALLED if inner else Part.DIALLED
+    if _began_by(call, StepKind.CONSULT) and call.connections[0].is_live:
         return Part.CONSULTED
-    facts = world.call(call)
-    if facts is not None and facts.outside is not None:
-        return Part.CALLED
-    return Part.INNER_CALLED if world.is_ours(calling) else Part.CALLED
+    first, ours = call.connections[0], world.is_ours
+    named = [each for each in call.connections if each.state in TALKS or each is first]
+    is_inner = all(ours(each.number) and not each.from_outside for each in named)
+    return Part.INNER_CALLED if is_inner and ours(call.called) else Part.CALLED
+
+
+def _has_made(call: Call, own: Connection) -> bool:
+    """Whether a device has dialled; who is lent to somebody has not."""
+    return own.id == call.connections[0].id and not _began_by(call, StepKind.LEND)
+
+
+def _began_by(call: Call, kind: StepKind) -> bool:
+    """Whether a call was made beside another one, to consult or to lend. That one notes it too."""
+    first = next(iter(call.steps), None)
+    return (
+        first is not None
+        and (first.kind, first.to) == (kind, call.called)
+        and (first.at == call.started_at)
+    )

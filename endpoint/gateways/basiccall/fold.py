@@ -13,15 +13,16 @@ from dataclasses import replace
 
 from endpoint.agents import events as agent
 from endpoint.agents.eventlog import AgentLogEvent
+from endpoint.agents.model import AgentState
 from endpoint.agents.session import Session
 from endpoint.callcontrol import events as told
-from endpoint.callcontrol.model import CallId, ConnectionState, Participation
+from endpoint.callcontrol.model import CallId, ConnectionState
 from endpoint.gateways.basiccall.calls import (
+    OF_CALLERS,
     OF_CONSULTS,
     OwnCall,
     Part,
     World,
-    part_of,
     state_of,
 )
 from endpoint.gateways.basiccall.coinfos import HIDDEN, co_infos, shown_text
@@ -80,7 +81,7 @@ class Fold:
         self._infos = infos
         self._calls = dict(calls or {})
         self._mode = session.mode.code
-        self._leaves = not session.rest.ready
+        self._leaves = session.state is AgentState.NOT_READY and not session.rest.ready
         self._reachable = session.reachable
         self._busy = session.busy
         self._wraps_up = session.wrap_up is not None and not session.busy
@@ -88,8 +89,6 @@ class Fold:
         self._page: State | None = None
         self._asked: set[C] = set()
         self._was_in_call = bool(self._calls)
-        calls_out = any(each.part is Part.CALLS_OUT for each in self.calls)
-        self._conference = State.CALLOUT_CONF if calls_out else State.CONSULT_CONF
         self._told = self.state
 
     def __repr__(self) -> str:
@@ -332,6 +331,43 @@ class Fold:
     def _is_own(self, event: told.CallEvent) -> bool:
         return event.device == self.device and not event.from_outside
 
+    def _look(self, event: told.CallEvent) -> OwnCall:
+        """How a call of the device stands by this event.
+
+        What events tell is as they have told it, as they may be read late; all else is as a page
+        would find it that is loaded anew.
+        """
+        known, own = self._calls.get(event.call), self._is_own(event)
+        calls = self._world.own_calls(self.device)
+        now = calls.get(event.call) or known
+        if now is None:  # it is over meanwhile
+            ours = self._world.is_ours(event.calling)
+            now = OwnCall(event.call, Part.INNER_CALLED if ours else Part.CALLED, event.state)
+        dials = own and isinstance(event, told.ServiceInitiated) and now.part in OF_CALLERS
+        before = now if known is None else known
+        now = replace(
+            now,
+            own=event.state if own else before.own,
+            established=before.established and not dials,
+            transferring=before.transferring,
+            verifies=before.verifies or (isinstance(event, told.Held) and now.verifies),
+        )
+        self._put(now)
+        self._arrange(calls)
+        return now
+
+    def _arrange(self, now: Mapping[CallId, OwnCall]) -> None:
+        """Oldest first; and what depends on its other calls: who consults may have left one.
+
+        Not while that one is over, and it was not told yet.
+        """
+        if self._calls.keys() <= now.keys():
+            self._calls = {
+                call: replace(self._calls[call], part=each.part)
+                for call, each in now.items()
+                if call in self._calls
+            }
+
     def _heed_call(self, event: told.CallEvents) -> Iterator[SPEvent]:
         if self._is_own(event):
             yield from self._heed_own(event)
@@ -344,71 +380,68 @@ class Fold:
             case told.ServiceInitiated():
                 yield from self._begins(event)
             case told.Delivered():
-                part = part_of(self.device, event.call, event.calling, event.called, self._world)
-                self._put(OwnCall(event.call, part, ConnectionState.ALERTING))
+                self._look(event)
                 yield self._event(E.CALL_ARRIVE, call=event.call)
-            case told.Established() if call is not None and call.own is ConnectionState.ALERTING:
-                self._put(replace(call, own=ConnectionState.CONNECTED, established=True))
-                yield self._event(E.DEV_CONNECTED, call=event.call)
-            case told.Established() if call is None:
-                self._put(OwnCall(event.call, Part.CALLED, event.state, established=True))
-                yield self._event(E.CALL_ARRIVE, call=event.call)
-                yield self._event(E.DEV_CONNECTED, call=event.call)
+            case told.Established():
+                self._put(replace(self._look(event), established=True))
+                if call is None:
+                    yield self._event(E.CALL_ARRIVE, call=event.call)
+                if call is None or not call.talks:
+                    yield self._event(E.DEV_CONNECTED, call=event.call)
             case told.Conferenced():
-                yield from self._confers(event, call)
+                yield from self._confers(event)
             case told.Joined():
                 yield from self._joins(event, call)
             case told.ConnectionCleared() | told.Failed() | told.Diverted() | told.CallCleared():
                 if call is not None:
                     yield from self._leaves_call(event, call)
+            case told.Originated():
+                self._look(event)  # also where it is lent to somebody by that
             case _ if call is not None:
-                yield from self._goes_on(event, call)
+                yield from self._goes_on(event, self._look(event))
             case _:
                 pass
 
     def _begins(self, event: told.ServiceInitiated) -> Iterator[SPEvent]:
-        if event.calling != self.device:
-            self._put(OwnCall(event.call, Part.MONITORS, event.state))
-            if C.MONITOR_AGENT in self._asked:
-                yield self._event(E.MONITOR_BEGIN)
-            return
-        inner = self._world.is_ours(event.called)
-        if any(each.holds for each in self._calls.values()):
-            part = Part.CONSULTS if inner else Part.CALLS_OUT
-            self._conference = State.CONSULT_CONF if inner else State.CALLOUT_CONF
-            self._asked.discard(C.CONSULT)
-            name = E.CONSULT_START
-        elif C.DIAL in self._asked or (not inner and C.CALL_INNER not in self._asked):
-            part, name = Part.DIALLED, E.DIAL_BEGIN
-        else:
-            part, name = Part.INNER_DIALLED, E.CALL_INNER_BEGIN
-        self._asked -= {C.DIAL, C.CALL_INNER}
-        self._put(OwnCall(event.call, part, event.state))
-        yield self._event(name, call=event.call)
+        """Its telephone is called for a call that it makes, listens to, picks up or takes over."""
+        call = self._look(event)
+        match call.part:
+            case Part.MONITORS:
+                if C.MONITOR_AGENT in self._asked:
+                    yield self._event(E.MONITOR_BEGIN)
+            case Part.CONSULTS | Part.CALLS_OUT:
+                self._asked.discard(C.CONSULT)
+                yield self._event(E.CONSULT_START, call=event.call)
+            case Part.DIALLED | Part.INNER_DIALLED:
+                self._asked -= {C.DIAL, C.CALL_INNER}
+                is_inner = call.part is Part.INNER_DIALLED
+                name = E.CALL_INNER_BEGIN if is_inner else E.DIAL_BEGIN
+                yield self._event(name, call=event.call)
+            case Part.CALLED | Part.INNER_CALLED | Part.CONSULTED:
+                yield self._event(E.CALL_ARRIVE, call=event.call)
 
     def _goes_on(self, event: told.CallEvents, call: OwnCall) -> Iterator[SPEvent]:
         """What is told of the device's own connection in a call that it stays in."""
         match event:
-            case told.Originated():
-                self._put(replace(call, own=event.state))
             case told.Held():
-                self._put(replace(call, own=ConnectionState.HOLD))
                 if not self._asked.intersection(_PAIR):
                     yield self._event(E.HOLD_SUCC)
             case told.Retrieved():
-                self._put(replace(call, own=ConnectionState.CONNECTED))
-                yield from self._is_back(call)
+                yield from self._is_back()
             case told.Transferring():
+                facts = self._world.call(call.id)
+                if facts is not None and facts.is_taken:
+                    return
                 self._put(replace(call, transferring=True))
                 if C.TRANSFER_TO_IVR in self._asked:
                     yield self._event(E.TRANSFER_BEGIN)
                 elif C.CONSULT_TRANSFER not in self._asked:
                     yield self._event(E.ONE_STEP_TRANSFER_BEGIN)
-            case told.Transferred():
+            case told.Transferred() if call.transferring:
                 name, _ = self._transfer()
                 yield self._event(name, call=call.id)
                 self._asked -= {C.TRANSFER_TO_IVR, C.ONE_STEP_TRANSFER}
-            case told.TransferFailed():
+            case told.TransferFailed() if call.transferring:
                 self._put(replace(call, transferring=False))
                 _, name = self._transfer()
                 code = str(event.cause or "failed")
@@ -417,7 +450,7 @@ class Fold:
             case _:
                 pass
 
-    def _is_back(self, call: OwnCall) -> Iterator[SPEvent]:
+    def _is_back(self) -> Iterator[SPEvent]:
         """The device has taken a call back."""
         if C.CONSULT_SWAP in self._asked or C.CONSULT_SWAP_BACK in self._asked:
             asked = C.CONSULT_SWAP in self._asked
@@ -434,41 +467,28 @@ class Fold:
             return E.CONSULT_TRANSFER_SUCC, E.CONSULT_TRANSFER_FAILED
         return E.ONE_STEP_TRANSFER_SUCC, E.ONE_STEP_TRANSFER_FAILED
 
-    def _confers(self, event: told.Conferenced, call: OwnCall | None) -> Iterator[SPEvent]:
-        is_own_doing = event.conferencing == self.device
-        shown = self._conference if is_own_doing else State.SLAVE_CONF
-        part = call.part if call is not None and call.part not in OF_CONSULTS else Part.CALLED
+    def _confers(self, event: told.Conferenced) -> Iterator[SPEvent]:
         self._calls.pop(event.secondary, None)
-        self._put(OwnCall(event.call, part, event.state, established=True, conference=shown))
+        self._put(replace(self._look(event), established=True))
         self._asked.discard(C.CONSULT_CONF)
-        if is_own_doing:
+        if event.conferencing == self.device:
             yield self._event(E.CONSULT_CONF_SUCC)
 
-    def _joins(self, event: told.Joined, call: OwnCall | None) -> Iterator[SPEvent]:
-        part = call.part if call is not None else Part.MONITORS
-        is_active = event.participation is Participation.ACTIVE
-        if part is not Part.MONITORS:
-            shown = State.SLAVE_CONF
-            self._put(OwnCall(event.call, part, event.state, established=True, conference=shown))
-            yield self._event(E.DEV_CONNECTED, call=event.call)
-        elif is_active and event.beside is None:
-            self._put(OwnCall(event.call, Part.CALLED, event.state, established=True))
-            yield self._event(E.INTERCEPT_SUCC, call=event.call)
+    def _joins(self, event: told.Joined, known: OwnCall | None) -> Iterator[SPEvent]:
+        call = replace(self._look(event), established=True)
+        self._put(call)
+        if known is not None and known.part is not Part.MONITORS and not known.talks:
+            yield self._event(E.DEV_CONNECTED, call=call.id)  # a party has called it in
+        elif call.part is not Part.MONITORS:
+            yield self._event(E.INTERCEPT_SUCC, call=call.id)
         else:
-            self._put(
-                OwnCall(
-                    event.call, Part.MONITORS, event.state, established=True, intervenes=is_active
-                )
-            )
-            yield self._event(E.INTERVENE_SUCC if is_active else E.MONITOR_SUCC)
+            yield self._event(E.INTERVENE_SUCC if call.intervenes else E.MONITOR_SUCC)
         self._asked -= {C.MONITOR_AGENT, C.INTERVENE, C.INTERCEPT}
 
     def _leaves_call(self, event: told.CallEvents, call: OwnCall) -> Iterator[SPEvent]:
         """The device is in this call no more."""
         del self._calls[call.id]
-        if len(self._calls) == 1 and (alone := self.calls[0]).part in OF_CONSULTS:
-            # A consultation for nobody any more: what comes beside it is none either.
-            self._put(replace(alone, part=_ALONE[alone.part]))
+        self._arrange(self._world.own_calls(self.device))
         if call.verifies:
             self._asked.discard(C.TRANSFER_TO_IVR)
             yield self._event(E.WAIT_CALL_OVER)
@@ -479,12 +499,12 @@ class Fold:
                 yield from self._monitor_is_over(event, call)
             case Part.CONSULTED:
                 yield self._event(E.CONSULTED_OVER)
-            case _ if not call.established:
+            case _ if not call.talks:
                 if C.CANCEL_DIAL in self._asked:
                     yield self._event(E.CANCEL_DIAL_SUCC)
                 if C.CANCEL_CALL_INNER in self._asked:
                     yield self._event(E.CANCEL_CALL_INNER_SUCC)
-                if isinstance(event, told.Failed) and call.own is not ConnectionState.ALERTING:
+                if isinstance(event, told.Failed) and call.part in _FAILS:
                     yield self._dial_failed(call, event)
             case _:
                 pass
@@ -506,40 +526,36 @@ class Fold:
         return next((each.id for each in self.calls if each.part not in OF_CONSULTS), None)
 
     def _monitor_is_over(self, event: told.CallEvents, call: OwnCall) -> Iterator[SPEvent]:
-        if isinstance(event, told.Failed) or not call.established:
+        if isinstance(event, told.Failed) or not call.talks:
             code = str(event.cause or "failed")
             yield self._event(E.MONITOR_FAILED, code=code, text=event.text)
         if C.FORCE_DROP in self._asked:
             yield self._event(E.FORCE_DROP_SUCC)
-        elif call.established:
+        elif call.talks:
             yield self._event(E.FINISH_MONITOR_SUCC)
 
-    def _heed_other(self, event: told.CallEvents, call: OwnCall) -> Iterator[SPEvent]:
+    def _heed_other(self, event: told.CallEvents, known: OwnCall) -> Iterator[SPEvent]:
         """What is told of the others in a call of the device."""
+        if isinstance(event, told.CallCleared):
+            yield from self._leaves_call(event, known)
+            return
+        call = self._look(event)
         match event:
-            case told.Established() if not call.established and call.part is not Part.MONITORS:
-                if call.own is not ConnectionState.ALERTING:
-                    self._put(replace(call, own=ConnectionState.CONNECTED, established=True))
+            case told.Established() if not call.established:
+                self._put(replace(call, established=True))
+                if call.part in _SUCCEEDS:
                     yield self._event(_SUCCEEDS[call.part], call=call.id)
             case told.Failed() if not call.established and call.part in _FAILS:
                 yield self._dial_failed(call, event)
-            case told.Held():
-                if C.TRANSFER_TO_IVR in self._asked and not call.transferring:
-                    self._put(replace(call, verifies=True))
-                    yield self._event(E.TRANSFER_BEGIN)
-                else:
-                    self._put(replace(call, is_held=True))
-            case told.Retrieved():
-                self._put(replace(call, is_held=False, verifies=False))
-                if call.verifies:
-                    yield self._customer_is_back(call)
-            case told.ConnectionCleared() if call.conference is not None:
-                facts = self._world.call(call.id)
-                if facts is not None and facts.parties == 2:  # with fewer the call is over
-                    self._put(replace(call, conference=None))
+            case told.Held() if C.TRANSFER_TO_IVR in self._asked and not call.transferring:
+                self._put(replace(call, verifies=True))
+                yield self._event(E.TRANSFER_BEGIN)
+            case told.Retrieved() if call.verifies:
+                self._put(replace(call, verifies=False))
+                yield self._customer_is_back(call)
+            case told.ConnectionCleared() if known.conference is not None:
+                if call.conference is None and call.talks:
                     yield self._event(E.CONF_OVER)
-            case told.CallCleared():
-                yield from self._leaves_call(event, call)
             case _:
                 pass
 
@@ -573,12 +589,7 @@ _SUCCEEDS = {
     Part.INNER_DIALLED: E.CALL_INNER_SUCC,
     Part.CONSULTS: E.CONSULT_SUCC,
     Part.CALLS_OUT: E.CONSULT_SUCC,
-    Part.CALLED: E.DEV_CONNECTED,
-    Part.INNER_CALLED: E.DEV_CONNECTED,
-    Part.CONSULTED: E.DEV_CONNECTED,
-    Part.MONITORS: E.MONITOR_SUCC,
 }
-_ALONE = {Part.CONSULTS: Part.INNER_DIALLED, Part.CALLS_OUT: Part.DIALLED}
 _FAILS = {
     Part.DIALLED: E.DIAL_FAILED,
     Part.INNER_DIALLED: E.CALL_INNER_FAILED,

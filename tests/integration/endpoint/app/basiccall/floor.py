@@ -292,12 +292,13 @@ async def open_house(directory: Path, **more: Any) -> AsyncIterator[tuple[Office
 
 
 @asynccontextmanager
-async def open_floor(directory: Path, anna: str = "") -> AsyncIterator[Floor]:
+async def open_floor(directory: Path, anna: str = "", **more: Any) -> AsyncIterator[Floor]:
     """Everybody is logged on; at the end nobody talks any more.
 
-    With `anna`, the `customInitParams` of her page, she is not: it has sent Init.
+    With `anna`, the `customInitParams` of her page, she is not: it has sent Init. `more` is of the
+    office's settings.
     """
-    async with open_house(directory) as (office, carrier), AsyncExitStack() as pages:
+    async with open_house(directory, **more) as (office, carrier), AsyncExitStack() as pages:
         floor = Floor(office, carrier)
         for agent, ins in ((ANNA, "6001"), (BERT, "6002"), (CARL, "6003")):
             waits = ins == "6001" and anna
