@@ -44,13 +44,11 @@ class Admission:
         self._pending = 0
         self._subscriptions: dict[str, Callable[[NotifierUsage], None]] = {}
         """What is to be told of the end of each."""
-        self.is_closed = False
-        """Nothing new is let in."""
 
     async def decide_on(self, event: RequestReceived) -> None:
         """Ask the handler, and carry out what it decides."""
         decision: Decision
-        if self.is_closed or self._pending >= self._config.maximum_pending:
+        if self._driver.is_closing or self._pending >= self._config.maximum_pending:
             decision = Answer(503)
         elif (
             event.request.method == "INVITE"

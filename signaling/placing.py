@@ -37,8 +37,6 @@ class Placing:
         self._spawn = spawn
         self._searches: dict[str, tuple[InviteSession, InviteRequest, Ways]] = {}
         """Calls that nobody has answered in any way yet, and how else they may go."""
-        self.is_closed = False
-        """No other way is tried any more."""
 
     def place(self, session: InviteSession, invitation: InviteRequest) -> None:
         """Send the INVITE, by its flow or as soon as a way is found."""
@@ -76,7 +74,7 @@ class Placing:
             return False
         session, invitation, ways = search
         failed = event.event.by_remote and event.event.status in NO_ANSWER
-        if self.is_closed or not (failed and ways.has_more):
+        if self._driver.is_closing or not (failed and ways.has_more):
             return False
         self._layer.avoid(event.session.flow)
         del self._sessions[event.session.id]

@@ -75,6 +75,10 @@ class InviteRequest:
 class Driver(Protocol):
     """What a session needs of its user agent."""
 
+    @property
+    def is_closing(self) -> bool:
+        """It is being left: nothing new is begun, or let in."""
+
     def now(self) -> float:
         """The loop's clock."""
 

@@ -217,7 +217,8 @@ class UserAgent:
         )
         self._timer: asyncio.TimerHandle | None = None
         self._quiet = asyncio.Event()
-        self._closing = False
+        self.is_closing = False
+        """For sessions: see `Driver`."""
         self._group = asyncio.TaskGroup()
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -429,7 +430,7 @@ class UserAgent:
             local=invitation.from_,
             remote=invitation.to,
         )
-        if self._closing:
+        if self.is_closing:
             session.fail(TransportError(LEFT))
         else:
             self._placing.place(session, invitation)
@@ -464,7 +465,7 @@ class UserAgent:
 
         Raises TransportError where the target's name can't be resolved, or the agent was left.
         """
-        if self._closing:
+        if self.is_closing:
             raise TransportError(LEFT)
         return await self._requests.request(wanted)
 
@@ -518,7 +519,9 @@ class UserAgent:
             for flow, error in failed.items():
                 self._stack.flow_closed(flow, self.now(), error)
         self._set_timer()
-        if self._closing and not (self._sessions or self._accounts or self._stack.unanswered_count):
+        if self.is_closing and not (
+            self._sessions or self._accounts or self._stack.unanswered_count
+        ):
             self._quiet.set()
 
     def follow_refer(self, issuer: ReferIssuer) -> Refer:
@@ -645,7 +648,7 @@ class UserAgent:
     # -- the end -----------------------------------------------------------------------------------
 
     def _check_open(self) -> None:
-        if self._closing:
+        if self.is_closing:
             raise LocalProtocolError(LEFT)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
@@ -655,7 +658,7 @@ class UserAgent:
         return task
 
     async def _hang_up_all(self) -> None:
-        self._closing = self._placing.is_closed = self._admission.is_closed = True
+        self.is_closing = True
         self._invitations.close()
         for watch in self._watches:
             watch.stop()
