@@ -5,6 +5,7 @@ SignalingError
 ├── RemoteProtocolError         they did; `status_hint` is the answer that fits
 │   ├── SipParseError           the one error of the SIP grammar
 │   └── SdpError                the one error of SDP and of offer/answer
+├── CredentialsUnavailable      whether somebody is a user can't be said now
 └── TransportError              refused, lost, or the name does not resolve
     └── CertificateRefused      the far end's certificate is not trusted
 """
@@ -59,6 +60,10 @@ class SdpError(RemoteProtocolError):
 
     def __init__(self, text: str, status_hint: int = 488) -> None:
         super().__init__(text, status_hint)
+
+
+class CredentialsUnavailable(SignalingError):
+    """Whether somebody is a user can't be said now: what knows it does not answer."""
 
 
 class TransportError(SignalingError):

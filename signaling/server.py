@@ -21,7 +21,7 @@ from aiohttp import web
 
 from signaling.account import ContactKeeper
 from signaling.decisions import Admit, AdmitSubscription, Answer, Decision
-from signaling.errors import RemoteProtocolError, SipParseError
+from signaling.errors import CredentialsUnavailable, RemoteProtocolError, SipParseError
 from signaling.keeping import CallKeeper
 from signaling.keptbindings import BindingKeeper, KeptBinding, note, restored
 from signaling.mailbox import Mailbox
@@ -63,12 +63,18 @@ __all__ = [
 
 log = structlog.get_logger(__name__)
 
+RETRY_AFTER_S = 5
+"""So soon who could not be looked up may ask again: a phone that waits for long can't be called."""
+
 
 class Credentials(Protocol):
     """Who may register and call."""
 
     async def lookup(self, username: str, realm: str) -> Sequence[tuple[str, str]]:
-        """(algorithm, HA1 in hex) pairs of a user; empty for one that is not known."""
+        """(algorithm, HA1 in hex) pairs of a user; empty for one that is not known.
+
+        Raises CredentialsUnavailable.
+        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,6 +302,13 @@ class SipServer:
     # -- decisions --------------------------------------------------------------------------------
 
     async def _decide(self, request: Request, flow: Flow) -> Decision:
+        try:
+            return await self._judge(request, flow)
+        except CredentialsUnavailable as error:
+            log.warning("users can't be looked up", method=request.method, reason=str(error))
+            return Answer(503, headers=[("Retry-After", str(RETRY_AFTER_S))])
+
+    async def _judge(self, request: Request, flow: Flow) -> Decision:
         if request.method == "REGISTER":
             return await self._register(request, flow)
         if request.method == "SUBSCRIBE":

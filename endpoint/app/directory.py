@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import structlog
@@ -12,6 +12,7 @@ from endpoint.errors import StorageError
 from endpoint.legs.base import DeviceId
 from endpoint.legs.numbering import telephone_of
 from endpoint.storage.extensions import Extensions
+from signaling.errors import CredentialsUnavailable
 
 log = structlog.get_logger(__name__)
 
@@ -82,3 +83,17 @@ class Directory:
     def find(self, devices: Iterable[str]) -> list[KnownDevice]:
         """Those of the devices that are ours."""
         return [self._known[device] for device in dict.fromkeys(devices) if device in self._known]
+
+
+class SipUsers:
+    """Who may register and call: implements `Credentials` of the SIP server."""
+
+    def __init__(self, extensions: Extensions) -> None:
+        self._extensions = extensions
+
+    async def lookup(self, username: str, realm: str) -> Sequence[tuple[str, str]]:
+        """See `Credentials`. Where the database is away nobody is taken for unknown."""
+        try:
+            return await self._extensions.lookup(username, realm)
+        except StorageError as error:
+            raise CredentialsUnavailable(str(error)) from error

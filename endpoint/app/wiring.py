@@ -36,7 +36,7 @@ from endpoint.app.basiccall.listener import BasicCallListener
 from endpoint.app.basiccall.serving import soft_phones
 from endpoint.app.capture import Capture
 from endpoint.app.devicestates import DevicesToWatch
-from endpoint.app.directory import Directory
+from endpoint.app.directory import Directory, SipUsers
 from endpoint.app.directorybook import DirectoryBook
 from endpoint.app.facts import (
     api_token,
@@ -414,7 +414,7 @@ class Endpoint:
         )
         self.server = SipServer(
             replace(facts, user_agent=agent),
-            self.extensions,
+            SipUsers(self.extensions),
             trace=self._trace or traces.remember,
             supervision=self.supervision,
             keeper=self._dialogs,
