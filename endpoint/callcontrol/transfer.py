@@ -129,9 +129,6 @@ def _meant(state: Interaction, leg: LegId) -> tuple[Call, Connection] | None:
 
 def deflect(turn: Turn, call: Call, own: Connection, command: DeflectCall) -> None:
     """Another is called where it rings, for the device. Raises CommandRejected."""
-    if call.is_established and own.picks_up is None:
-        why = f"who is called into call {call.id} can't send anybody else"
-        raise refused(Rejection.INVALID_STATE, command, why)
     dialled = dial_string_of(command, command.destination)
     call = replace(call, post_dial=dialled.post_dial)
     turn.put_call(call)

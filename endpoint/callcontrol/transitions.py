@@ -123,6 +123,8 @@ NEEDS_OTHER_CALL = frozenset(
 )
 """Commands that also need another call of the device."""
 
+OF_CALLED = frozenset({CommandName.DEFLECT_CALL})
+"""Commands of whom the call, or a pick-up, is for."""
 OF_RECORDINGS = frozenset(
     {
         CommandName.START_RECORDING,
@@ -171,6 +173,8 @@ def allowed_for(call: Call, connection: Connection) -> frozenset[CommandName]:
         return frozenset()
     allowed = allowed_commands(connection.state, established=call.is_established)
     allowed -= OF_RECORDINGS - of_recording(call)
+    if call.is_established and connection.picks_up is None:
+        allowed -= OF_CALLED  # who is called into a call can't send anybody else
     if connection.participation is not Participation.ACTIVE:
         return allowed & OF_SUPERVISORS
     if call.away is not None and connection.held_for != call.away:
