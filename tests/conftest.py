@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 import structlog
 
+from endpoint.app import wiring
+from endpoint.storage.database import PATIENT_TIMEOUT_S
 from tests.virtual_time import VirtualTimeLoop, in_virtual_time
 
 # By default structlog has rich draw all that a traceback can reach: seconds in which no loop runs.
@@ -30,3 +32,14 @@ def pytest_asyncio_loop_factories(
     if in_virtual_time(item):
         return {"virtual": lambda: VirtualTimeLoop(turn_s=1e-9)}
     return {"real": asyncio.new_event_loop}
+
+
+@pytest.fixture(autouse=True, scope="session")
+def patience() -> Iterator[None]:
+    """Endpoints in this process wait for their databases: that one is slow is all tests' doing.
+
+    What becomes of one that is too slow is tested at endpoints with processes of their own.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(wiring, "ANSWER_TIMEOUT_S", PATIENT_TIMEOUT_S)
+        yield

@@ -33,7 +33,7 @@ from endpoint.gateways.native import directorymessages as directory
 from endpoint.gateways.native import planmessages as plan
 from endpoint.gateways.native import webhookmessages as webhooks
 from endpoint.gateways.native.operations import OPEN, OPERATIONS, Operation
-from endpoint.storage.database import PATIENT_TIMEOUT_S, Database, sqlite_url
+from endpoint.storage.database import Database, sqlite_url
 from endpoint.storage.extensions import Extension, Extensions
 from endpoint.storage.schema import Base
 from endpoint.storage.tenants import Tenant, Tenants
@@ -216,8 +216,6 @@ async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House
                     Extensions(database), config.sip.realm, extension, f"{name}-6001-Zx81"
                 )
             endpoint = await stack.enter_async_context(Endpoint(config))
-            # Two fill one file, beside all other tests: what is slow then is no fault.
-            endpoint.database.answer_timeout_s = PATIENT_TIMEOUT_S
             trust = certificates.client_context(endpoint.certificate.authority)
             where = f"https://localhost:{endpoint.http.port}"
             client = EndpointClient(where, endpoint.token, ssl_context=trust, timeout_s=60)

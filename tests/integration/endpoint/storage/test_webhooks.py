@@ -11,11 +11,7 @@ from endpoint.agents.webhooks import Message, Undelivered, Webhook, WebhookStore
 from endpoint.storage.database import Database
 from endpoint.storage.webhooks import StoredWebhooks
 
-from .test_tokens import elsewhere
-
 pytestmark = pytest.mark.integration
-
-__all__ = ["elsewhere"]
 
 NOW = datetime(2026, 11, 28, 12, tzinfo=UTC)
 CRM = Webhook(
