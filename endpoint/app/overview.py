@@ -34,5 +34,6 @@ class Overview(TyperGroup):
         """One, below its heading."""
         command = super().get_command(ctx, cmd_name)
         if command is not None and cmd_name in _HEADING_OF:
+            # What click knows of a command does not have it.
             command.rich_help_panel = _HEADING_OF[cmd_name]  # type: ignore[attr-defined]
         return command

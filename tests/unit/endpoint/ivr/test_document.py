@@ -87,8 +87,9 @@ def test_the_document_has_every_node_and_key_as_the_source_says_it() -> None:
     assert rest.partition(END)[0] == nodes(), f"run: python -m {__name__}"
 
 
-def test_the_flows_of_the_document_have_no_mistakes() -> None:
-    parts = DOCUMENT.read_text().split("```toml\n")[1:]
+@pytest.mark.parametrize("document", ["ivr.md", "queues.md"])
+def test_the_flows_of_the_documents_have_no_mistakes(document: str) -> None:
+    parts = DOCUMENT.with_name(document).read_text().split("```toml\n")[1:]
     flows = [part.partition("```")[0] for part in parts]
     flows = [text for text in flows if "[node." in text]
     assert flows
