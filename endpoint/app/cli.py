@@ -165,7 +165,7 @@ def _announce(endpoint: Endpoint, loaded: Loaded, output: Output) -> None:
     table.add_column(style="dim")
     table.add_column()
     table.add_row("page and REST", Text(running.url, "bold"))
-    table.add_row("token", f"{token}   (agent-endpoint token)")
+    table.add_row("token", f"{token}   (agent-endpoint token{output.with_config})")
     table.add_row("SIP over WSS", running.wss)
     table.add_row("SIP over UDP", running.sip_udp)
     if running.sip_tcp:

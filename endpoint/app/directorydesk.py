@@ -283,10 +283,10 @@ def keep_one(
         result["password"] = password.text
         lines.append(once(password.text))
     elif kind == "agents" and new and password is None:
-        how = f"agent-endpoint agents password {key} --generate"
+        how = f"agent-endpoint agents password {key} --generate{output.with_config}"
         lines.append(Text(f"  It has no password and can't log on with one; set it: {how}", "dim"))
     if isinstance(kept, wire.Agent) and kept.role == "monitor" and not kept.supervises:
-        how = f"agent-endpoint agents change {key} --supervises DEPARTMENT"
+        how = f"agent-endpoint agents change {key} --supervises DEPARTMENT{output.with_config}"
         lines.append(Text(f"  It is a monitor of no department: {how}", "yellow"))
     output.result(result, *lines)
 

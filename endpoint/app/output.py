@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Collection, Coroutine
+from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn, TextIO, TypeVar
 
 import msgspec
@@ -46,8 +48,15 @@ class Output:
 
     def __init__(self, as_json: bool) -> None:
         self.as_json = as_json
+        self.config: Path | None = None
+        """The file that the command line named: what is advised is for that one too."""
         self._out = Console(highlight=False, soft_wrap=as_json, width=_width(sys.stdout))
         self._err = Console(stderr=True, highlight=False, width=_width(sys.stderr))
+
+    @property
+    def with_config(self) -> str:
+        """What a command that is advised has to end with, to be about the same endpoint."""
+        return "" if self.config is None else f" --config {shlex.quote(str(self.config))}"
 
     def result(
         self, value: Any, *renderables: RenderableType, soft_wrap: bool | None = None
@@ -103,6 +112,8 @@ class Output:
             table = Table.grid("", Column(overflow="fold"), padding=(0, 1, 0, 0))
             for line in lines:
                 table.add_row(Text("✘", "bold red"), Text(line))
+            if self.with_config and any("agent-endpoint " in line for line in lines):
+                table.add_row("", Text(f"each with{self.with_config}", "dim"))
             self._err.print(table)
         raise typer.Exit(code)
 

@@ -37,6 +37,7 @@ def loaded_or_fail(output: Output, config: ConfigFile, *, files: bool = False) -
 
     With `files`, a file that it names and that can't be used is a mistake too.
     """
+    output.config = config
     try:
         loaded = load(config, files=files)
     except ConfigurationError as error:

@@ -185,7 +185,7 @@ def test_a_taken_port_is_told_with_its_owner(
         port = taken.getsockname()[1]
         monkeypatch.setenv(f"AGENT_ENDPOINT_{setting}", str(port))
         refused = run("serve", "--json")
-    assert refused.exit_code == ExitCode.PORT_TAKEN
+    assert refused.exit_code == ExitCode.PORT_TAKEN, refused.stdout
     text = shown(refused)["text"]
     assert f"port {port} on 127.0.0.1" in text
     assert f"(pid {os.getpid()})" in text
@@ -203,6 +203,19 @@ def test_dial_starts_an_endpoint_for_the_call(tmp_path: Path) -> None:
     assert (told["ok"], told["established"], told["cause"]) == (True, True, "normal")
     assert told["events"][-1] == "CallCleared"
     assert "DigitsGenerated" in told["events"]
+
+
+def test_what_is_advised_is_for_the_file_that_was_named(tmp_path: Path) -> None:
+    """Else it would be done to another endpoint: with tenants, to another customer."""
+    (tmp_path / "acme.toml").write_text('tenant = { name = "acme" }\n')
+    named = ("--config", "acme.toml")
+    refused = run("skills", "list", *named)
+    assert "run: agent-endpoint db tenant add acme" in refused.stderr
+    assert "each with --config acme.toml" in refused.stderr
+    assert run("db", "tenant", "add", "acme", *named).exit_code == ExitCode.OK
+    added = run("agents", "add", "1001", *named).stdout
+    assert "agent-endpoint agents password 1001 --generate --config acme.toml" in added
+    assert "--config" not in run("agents", "add", "1002").stdout
 
 
 def test_a_call_says_why_its_sound_devices_are_silent(tmp_path: Path) -> None:
