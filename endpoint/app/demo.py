@@ -17,7 +17,7 @@ import signal
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -30,6 +30,7 @@ from rich.table import Table
 from rich.text import Text
 
 from endpoint.app import certificates
+from endpoint.app.demoothers import explained
 from endpoint.app.demorecording import RECORDED_HZ, recorded
 from endpoint.app.enrolment import add_extension
 from endpoint.app.ports import PortTaken, can_bind
@@ -147,6 +148,8 @@ class Stage:
     """The last event that was read."""
     messages_of_two: int = 0
     """So long the trace was when a third one came in."""
+    own: set[str] = field(default_factory=set)
+    """The interactions of the walk's calls."""
 
     @property
     def agent(self) -> Party:
@@ -198,9 +201,14 @@ class Stage:
             Step("hangup", SILENCE, self._hang_up, self._both_released),
         ]
 
+    async def _call(self, device: str) -> None:
+        accepted = await self.client.make_call(device, CUSTOMER)
+        self.call = accepted.call
+        self.own.add(accepted.interaction)
+
     async def _dial(self) -> None:
         events = self.endpoint.controller.subscribe()
-        self.call = (await self.client.make_call(AGENT, CUSTOMER)).call
+        await self._call(AGENT)
         await self.customer.when(lambda status: status.call is CallState.CONNECTED)
         async for numbered in events:  # the endpoint is told of it a moment after he has answered
             if isinstance(numbered.event, Established) and numbered.event.call == self.call:
@@ -332,7 +340,7 @@ class Stage:
 
     async def _dial_remotely(self) -> None:
         """The endpoint calls the remote agent's telephone first, and then the customer for it."""
-        self.call = (await self.client.make_call(REMOTE, CUSTOMER)).call
+        await self._call(REMOTE)
         await self.customer.when(lambda status: status.call is CallState.CONNECTED)
 
     async def _telephone_was_called(self) -> dict[str, Any]:
@@ -498,7 +506,8 @@ async def _show_walk(stage: Stage, console: Console) -> list[StepResult]:
     with Live(
         result_table(results, names[0]), console=console, vertical_overflow="visible"
     ) as live:
-        async for result in walk(stage.steps(), stage.fleet.hearing, WalkSettings()):
+        async for taken in walk(stage.steps(), stage.fleet.hearing, WalkSettings()):
+            result = await explained(taken, stage.endpoint.controller, stage.own)
             results.append(result)
             left = names[len(results) :] if result.ok else []
             live.update(result_table(results, left[0] if left else None))
