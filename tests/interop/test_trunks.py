@@ -267,6 +267,19 @@ async def test_a_caller_who_is_withheld_is_anonymous(tmp_path: Path) -> None:
         assert record.calling == "anonymous"
 
 
+async def test_a_caller_whose_number_is_no_text_is_answered_like_others(tmp_path: Path) -> None:
+    """One such INVITE ended the endpoint with all its calls."""
+    async with (
+        office(tmp_path, "sip:127.0.0.1:9") as desk,
+        Sipp(tmp_path, "uac_claims", desk.sip, user="%e4%f6", target=DID) as sipp,
+    ):
+        talks = await desk.event(Established, device=AGENT)
+        assert talks.calling == "\N{REPLACEMENT CHARACTER}" * 2
+        await desk.do(ClearConnection(AGENT))
+        await sipp.finished()
+        assert (await desk.cleared()).cause is Cause.NORMAL
+
+
 async def test_s12_a_caller_who_says_the_number_of_a_device_is_never_that_device(
     tmp_path: Path,
 ) -> None:
