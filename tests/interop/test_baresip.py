@@ -51,11 +51,8 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
 
 
 @pytest.fixture
-async def customer(desk: Desk, tmp_path: Path) -> AsyncIterator[Baresip]:
-    async with Baresip(
-        tmp_path / "customer", CUSTOMER, desk.sip, password=desk.password, tone_hz=CUSTOMER_HZ
-    ) as phone:
-        await desk.event(DeviceRegistered, device=CUSTOMER)
+async def customer(desk: Desk) -> AsyncIterator[Baresip]:
+    async with desk.telephone(CUSTOMER, CUSTOMER_HZ) as phone:
         yield phone
 
 

@@ -71,11 +71,8 @@ async def colleague(desk: Desk, agent: Chromium, tmp_path: Path) -> AsyncIterato
 
 
 @pytest.fixture
-async def customer(desk: Desk, agent: Chromium, tmp_path: Path) -> AsyncIterator[Baresip]:
-    async with Baresip(
-        tmp_path / "customer", CUSTOMER, desk.sip, password=desk.password, tone_hz=CUSTOMER_HZ
-    ) as phone:
-        await desk.event(DeviceRegistered, device=CUSTOMER)
+async def customer(desk: Desk, agent: Chromium) -> AsyncIterator[Baresip]:
+    async with desk.telephone(CUSTOMER, CUSTOMER_HZ) as phone:
         yield phone
 
 

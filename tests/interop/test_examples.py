@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from endpoint.callcontrol.events import CallCleared, ConnectionCleared, Established
-from endpoint.legs.base import DeviceId, DeviceRegistered
+from endpoint.legs.base import DeviceId
 
 from .desk import Desk
 from .peers.baresip import Baresip
@@ -90,11 +90,8 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
 
 
 @pytest.fixture
-async def customer(desk: Desk, tmp_path: Path) -> AsyncIterator[Baresip]:
-    async with Baresip(
-        tmp_path / "customer", CUSTOMER, desk.sip, password=desk.password, tone_hz=CUSTOMER_HZ
-    ) as phone:
-        await desk.event(DeviceRegistered, device=CUSTOMER)
+async def customer(desk: Desk) -> AsyncIterator[Baresip]:
+    async with desk.telephone(CUSTOMER, CUSTOMER_HZ) as phone:
         yield phone
 
 

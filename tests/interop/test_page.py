@@ -70,11 +70,8 @@ async def page(desk: Desk, tmp_path: Path) -> AsyncIterator[EndpointPage]:
 
 
 @pytest.fixture
-async def customer(desk: Desk, page: EndpointPage, tmp_path: Path) -> AsyncIterator[Baresip]:
-    async with Baresip(
-        tmp_path / "customer", CUSTOMER, desk.sip, password=desk.password, tone_hz=CUSTOMER_HZ
-    ) as phone:
-        await desk.event(DeviceRegistered, device=CUSTOMER)
+async def customer(desk: Desk, page: EndpointPage) -> AsyncIterator[Baresip]:
+    async with desk.telephone(CUSTOMER, CUSTOMER_HZ) as phone:
         yield phone
 
 
