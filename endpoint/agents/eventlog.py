@@ -7,7 +7,6 @@ memory, all others where they are kept.
 
 from __future__ import annotations
 
-import re
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,13 +16,13 @@ from typing import Any, get_args
 
 import msgspec
 
+from endpoint import plaintext
 from endpoint.agents.events import AgentEvents
 from endpoint.agents.model import AgentId
 from endpoint.callcontrol.events import CallEvents, masked
 
 AgentLogEvent = AgentEvents | CallEvents
 """What an agent's log tells of."""
-_UNWRITABLE = re.compile("[\0\ud800-\udfff]")
 TAIL = 32
 """So many of the newest entries are in memory."""
 
@@ -56,19 +55,8 @@ _KINDS: dict[str, type[AgentLogEvent]] = {
 
 def written(entry: Entry) -> Line:
     """An entry as it is kept."""
-    fields: dict[str, Any] = _cleaned(msgspec.to_builtins(entry.event))
+    fields: dict[str, Any] = plaintext.cleaned(msgspec.to_builtins(entry.event))
     return Line(entry.number, entry.at, type(entry.event).__name__, fields)
-
-
-def _cleaned(value: Any) -> Any:
-    """The same without what is no text for UTF-8 or for PostgreSQL: a far end may say it."""
-    if isinstance(value, str):
-        return _UNWRITABLE.sub("", value)
-    if isinstance(value, list | tuple):
-        return [_cleaned(each) for each in value]
-    if isinstance(value, dict):
-        return {_cleaned(key): _cleaned(each) for key, each in value.items()}
-    return value
 
 
 def read(line: Line) -> Entry:

@@ -10,12 +10,12 @@ from dataclasses import replace
 from time import monotonic
 from typing import Protocol
 
-import msgspec
 import structlog
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 from multidict import CIMultiDict
 
+from endpoint import plaintext
 from endpoint.agents.identity import DEFAULT_TENANT, INSTALLATION, Identity
 from endpoint.app.settings import ORIGIN
 from endpoint.errors import EndpointError
@@ -40,7 +40,7 @@ def refusal(status: int, refused: Refused, headers: dict[str, str] | None = None
     """An answer that says what is wrong, as `Refused`."""
     return web.Response(
         status=status,
-        body=msgspec.json.encode(refused),
+        body=plaintext.encode(refused),
         content_type="application/json",
         headers=headers,
     )

@@ -11,10 +11,10 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from dataclasses import dataclass
 
-import msgspec
 import structlog
 from aiohttp import WSCloseCode, hdrs, web
 
+from endpoint import plaintext
 from endpoint.agents.eventlog import Entry
 from endpoint.agents.identity import Identity
 from endpoint.agents.logon import LogOnRefused, Refusal
@@ -176,4 +176,4 @@ def _delegator_id(request: web.Request) -> str | None:
 
 
 def _encode(frame: wire.AgentFrame) -> str:
-    return msgspec.json.encode(frame).decode()
+    return plaintext.encode(frame).decode()

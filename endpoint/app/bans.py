@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import msgspec
 import structlog
 from aiohttp import web
 
+from endpoint import plaintext
 from endpoint.app.access import refusal
 from endpoint.gateways.native import messages as wire
 from signaling.server import SipServer
@@ -37,7 +37,7 @@ class BanRoutes:
                 for ban in self.server.bans()
             ]
         )
-        return web.Response(body=msgspec.json.encode(found), content_type="application/json")
+        return web.Response(body=plaintext.encode(found), content_type="application/json")
 
     async def lift(self, request: web.Request) -> web.Response:
         """`DELETE /bans/{source}`."""

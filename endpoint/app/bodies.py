@@ -12,6 +12,7 @@ from typing import TypeVar
 import msgspec
 from aiohttp import hdrs, web
 
+from endpoint import plaintext
 from endpoint.app.access import refusal
 from endpoint.gateways.native.messages import Refused
 
@@ -34,7 +35,7 @@ class BadRequest(Exception):
 
 def json_answer(message: object, status: int = 200) -> web.Response:
     """An answer that holds a message."""
-    octets = msgspec.json.encode(message)
+    octets = plaintext.encode(message)
     return web.Response(status=status, body=octets, content_type="application/json")
 
 
@@ -99,17 +100,17 @@ def decode(octets: bytes, kind: type[T]) -> T:
         message = msgspec.json.decode(octets, type=kind)
         # Only now, that the shape is known to be flat: which of two equal keys counts is nobody's
         # to guess.
-        json.loads(octets, object_pairs_hook=_refuse_duplicates)
+        found = json.loads(octets, object_pairs_hook=_refuse_duplicates)
     except msgspec.ValidationError as error:
-        found = _AT.match(str(error))
-        assert found is not None
+        fault = _AT.match(str(error))
+        assert fault is not None
         raise BadRequest(
             400,
             Refused(
                 "bad_field",
-                found["fault"],
-                field=found["field"] or "$",
-                expected=_expected(kind, found["field"] or ""),
+                fault["fault"],
+                field=fault["field"] or "$",
+                expected=_expected(kind, fault["field"] or ""),
             ),
         ) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -120,6 +121,11 @@ def decode(octets: bytes, kind: type[T]) -> T:
         raise BadRequest(
             400, Refused("bad_json", "found twice", field=f"$.{error}", expected="each field once")
         ) from None
+    if b"\\u0000" in octets and plaintext.cleaned(found) != found:
+        # PostgreSQL would keep another text than the one that was answered with.
+        raise BadRequest(
+            400, Refused("bad_json", "a text holds a NUL", field="$", expected="no \\u0000")
+        )
     return message
 
 

@@ -22,13 +22,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
-import msgspec
 import structlog
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from endpoint import plaintext
 from endpoint.app import certificates
 from endpoint.app.demoothers import explained
 from endpoint.app.demorecording import RECORDED_HZ, recorded
@@ -483,7 +483,7 @@ async def run(*, once: bool, as_json: bool, console: Console) -> bool:
                     "steps": [result.as_json() for result in results],
                     "versions": {package: version(package) for package in PACKAGES},
                 }
-                console.out(msgspec.json.encode(document).decode(), highlight=False)
+                console.out(plaintext.encode(document).decode(), highlight=False)
             _show_ladder(stage, quiet)
             if not once:
                 end = _end()

@@ -9,9 +9,9 @@ import asyncio
 import re
 from contextlib import suppress
 
-import msgspec
 from aiohttp import WSCloseCode, web
 
+from endpoint import plaintext
 from endpoint.app.access import identity_of
 from endpoint.app.bodies import BadRequest
 from endpoint.app.livesockets import LiveSockets
@@ -115,7 +115,7 @@ class EventSocket:
 
 
 def _encode(frame: wire.Frame) -> str:
-    return msgspec.json.encode(frame).decode()
+    return plaintext.encode(frame).decode()
 
 
 def start_of(request: web.Request) -> int | None:

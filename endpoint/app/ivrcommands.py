@@ -10,6 +10,7 @@ import msgspec
 import typer
 from rich.text import Text
 
+from endpoint import plaintext
 from endpoint.app.context import ConfigFile, running_client
 from endpoint.app.exitcodes import ExitCode
 from endpoint.app.output import CommandFailed, Json, Output, listed
@@ -124,7 +125,7 @@ def status(config: ConfigFile = None, as_json: Json = False) -> None:
 @ivr_app.command()
 def schema() -> None:
     """Print the JSON Schema of a flow's file, for an editor."""
-    typer.echo(msgspec.json.format(msgspec.json.encode(flow.schema())).decode())
+    typer.echo(msgspec.json.format(plaintext.encode(flow.schema())).decode())
 
 
 @ivr_app.command("hash")

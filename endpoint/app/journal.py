@@ -24,10 +24,11 @@ from typing import Any, Generic, Protocol, Self, TypeVar
 import msgspec
 import structlog
 
+from endpoint import plaintext
 from endpoint.callcontrol.controller import Keeper, once
 from endpoint.callcontrol.model import CallRecord
 from endpoint.errors import StorageError
-from endpoint.storage.calls import RecordRefused, writable
+from endpoint.storage.calls import RecordRefused
 
 log = structlog.get_logger(__name__)
 
@@ -172,7 +173,7 @@ class Journal(Generic[Kept]):
         return written
 
     def _encode(self, thing: Kept) -> bytes:
-        return msgspec.json.encode(thing)
+        return plaintext.encode(thing)
 
     def _named(self, thing: Kept) -> dict[str, Any]:
         """Which one it is, for the log."""
@@ -347,9 +348,6 @@ class RecordJournal(Journal[CallRecord]):
     def __init__(self, records: Store[CallRecord], path: Path, *, keep: Keeper = once) -> None:
         """Set up; `keep` keeps alive what brings records into the database."""
         super().__init__(records, path, CallRecord, "call records", keep=keep)
-
-    def _encode(self, record: CallRecord) -> bytes:
-        return msgspec.json.encode(writable(record))
 
     def _named(self, record: CallRecord) -> dict[str, Any]:
         return {"kept": self._name, "call": record.call}

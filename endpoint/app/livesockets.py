@@ -8,10 +8,10 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-import msgspec
 import structlog
 from aiohttp import web
 
+from endpoint import plaintext
 from endpoint.agents.identity import Identity
 from endpoint.gateways.native import messages as wire
 
@@ -92,7 +92,7 @@ class LiveSockets:
             group.create_task(self._tell(one, ends))
 
     async def _tell(self, one: _Held, ends: datetime) -> None:
-        frame = msgspec.json.encode(wire.CredentialsExpiring(ends)).decode()
+        frame = plaintext.encode(wire.CredentialsExpiring(ends)).decode()
         # Who reads nothing is closed when it is over, told or not.
         with suppress(ConnectionError, TimeoutError):
             async with asyncio.timeout(_CLOSE_TIMEOUT_S):

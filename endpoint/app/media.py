@@ -10,9 +10,9 @@ from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import TypeVar
 
-import msgspec
 from aiohttp import hdrs, web
 
+from endpoint import plaintext
 from endpoint.app.bodies import BadRequest, decode, read_octets
 from endpoint.app.native import NativeView
 from endpoint.errors import MediaError
@@ -179,7 +179,7 @@ def _described(
     kind = request.content_type
     if kind == JSON:
         told = audio.Media(session.device, session.id, session.ice, answer.decode())
-        answer = msgspec.json.encode(told)
+        answer = plaintext.encode(told)
     response = web.Response(status=status, body=answer, content_type=kind)
     response.etag = session.ice
     return response

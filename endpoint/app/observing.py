@@ -13,7 +13,7 @@ import msgspec
 from aiohttp import web
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from endpoint import logpipe
+from endpoint import logpipe, plaintext
 from endpoint.agents.skills import SkillQueues
 from endpoint.app.metrics import CONTENT_TYPE, PREFIX, Metrics, counter, gauge, gauges, restarts
 from endpoint.app.settings import is_loopback
@@ -98,7 +98,7 @@ class Observing:
         found = Readiness(not (faults := await self.faults()), faults)
         return web.Response(
             status=200 if found.ready else 503,
-            body=msgspec.json.encode(found),
+            body=plaintext.encode(found),
             content_type="application/json",
         )
 

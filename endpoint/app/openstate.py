@@ -17,6 +17,8 @@ from typing import Generic, TypeVar
 import msgspec
 import structlog
 
+from endpoint.plaintext import clean, encode
+
 log = structlog.get_logger(__name__)
 
 V = TypeVar("V")
@@ -69,11 +71,7 @@ class OpenState(Generic[V]):
 
     def put(self, key: str, value: V) -> None:
         """Something is open, or has changed. It is safe when this returns."""
-        try:
-            line = msgspec.json.encode(_Line(key, msgspec.Raw(msgspec.json.encode(value))))
-        except ValueError as error:  # as text that is no UTF-8
-            self._failed(error)
-            return
+        line = encode(_Line(clean(key), msgspec.Raw(encode(value))))
         self._keep(key, line)
         self._append(line)
 
@@ -83,7 +81,7 @@ class OpenState(Generic[V]):
             return
         self._keep(key, None)
         if self._lines or not self._rewrite():
-            self._append(msgspec.json.encode(_Line(key)))
+            self._append(encode(_Line(clean(key))))
 
     def show_life(self) -> None:
         """Say that what is open was open until now."""
@@ -145,7 +143,7 @@ class OpenState(Generic[V]):
         else:
             self._is_broken = False
 
-    def _failed(self, error: Exception) -> None:
+    def _failed(self, error: OSError) -> None:
         """Calls go on without it; it is said once."""
         if not self._is_broken:
             log.error("what is open can't be noted", file=str(self._path), reason=str(error))

@@ -11,12 +11,12 @@ from collections.abc import Collection, Coroutine
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn, TextIO, TypeVar
 
-import msgspec
 import typer
 from rich.console import Console, RenderableType
 from rich.table import Column, Table
 from rich.text import Text
 
+from endpoint import plaintext
 from endpoint.app.exitcodes import ExitCode
 from endpoint.app.ports import PortTaken
 from endpoint.app.state import StateInUse
@@ -66,7 +66,7 @@ class Output:
         With `soft_wrap` a line is as long as it is, whatever the terminal's width.
         """
         if self.as_json:
-            typer.echo(msgspec.json.encode(value).decode())
+            typer.echo(plaintext.encode(value).decode())
         else:
             for renderable in renderables:
                 self._out.print(renderable, soft_wrap=soft_wrap)
@@ -106,7 +106,7 @@ class Output:
         if isinstance(cause, CommandFailed):
             found |= cause.result
         if self.as_json:
-            typer.echo(msgspec.json.encode(found).decode())
+            typer.echo(plaintext.encode(found).decode())
         else:
             lines = cause.mistakes if isinstance(cause, ConfigurationError) else [str(cause)]
             table = Table.grid("", Column(overflow="fold"), padding=(0, 1, 0, 0))

@@ -17,6 +17,7 @@ import typer
 from rich.table import Column, Table
 from rich.text import Text
 
+from endpoint import plaintext
 from endpoint.app.config import Loaded
 from endpoint.app.context import ConfigFile, answering_client
 from endpoint.app.exitcodes import ExitCode
@@ -209,7 +210,7 @@ def export_rules(
     """All rules as JSON, for `plan import`."""
     output = Output(file is None)
     plan = output.run(_plan(loaded_or_fail(output, config)))
-    text = msgspec.json.format(msgspec.json.encode({"rules": plan.rules}), indent=2)
+    text = msgspec.json.format(plaintext.encode({"rules": plan.rules}), indent=2)
     if file is None:
         typer.echo(text.decode())
         return

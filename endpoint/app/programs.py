@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import msgspec
 from aiohttp import web
 
+from endpoint import plaintext
 from endpoint.app.bodies import BadRequest, read_body
 from endpoint.app.native import NativeView
 from endpoint.callcontrol.commands import Rejection
@@ -45,7 +45,7 @@ class ProgramRoutes:
         except MediaError as error:
             raise BadRequest(503, wire.Refused("media_unavailable", str(error))) from error
         address = audio.AudioAddress(found.host, found.rtp_port, found.ssrc)
-        return web.Response(body=msgspec.json.encode(address), content_type="application/json")
+        return web.Response(body=plaintext.encode(address), content_type="application/json")
 
     def _leg(self, call: str, device: str) -> LegId:
         for one in self.view.controller.calls():

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from datetime import datetime
 
-import msgspec
-
+from endpoint import plaintext
 from endpoint.app.csvtable import harmless, row
 from endpoint.app.formats import ExportFormat as ExportFormat
 from endpoint.callcontrol.model import CallRecord
@@ -46,7 +45,7 @@ COLUMNS: dict[str, Callable[[CallRecord], object]] = {
     "steps": lambda record: "; ".join(
         f"{each.kind} {each.by} → {each.to}" for each in record.steps
     ),
-    "data": lambda record: msgspec.json.encode(record.data).decode() if record.data else "",
+    "data": lambda record: plaintext.encode(record.data).decode() if record.data else "",
 }
 """What a line of CSV has, by its title."""
 
@@ -59,7 +58,7 @@ def heading(kind: ExportFormat) -> bytes:
 def lines(records: Iterable[CallRecord], kind: ExportFormat) -> bytes:
     """A line for each record."""
     if kind is ExportFormat.JSONL:
-        return b"".join(msgspec.json.encode(record) + b"\n" for record in records)
+        return b"".join(plaintext.encode(record) + b"\n" for record in records)
     return b"".join(row(_harmless(cell(record)) for cell in COLUMNS.values()) for record in records)
 
 

@@ -6,10 +6,10 @@ import sys
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
-import msgspec
 import typer
 from rich.text import Text
 
+from endpoint import plaintext
 from endpoint.app import telemetry
 from endpoint.app.config import Loaded, load, values
 from endpoint.app.context import ConfigFile, running_client
@@ -87,7 +87,7 @@ def _as_written(value: object) -> str:
     """A value as the file has it; text without its quotes, and nothing for what is not set."""
     if value is None or isinstance(value, str):
         return value or ""
-    return msgspec.json.encode(value).decode()
+    return plaintext.encode(value).decode()
 
 
 @config_app.command("check")

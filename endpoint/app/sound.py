@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-import msgspec
 from aiohttp import web
 
+from endpoint import plaintext
 from endpoint.app.access import refusal
 from endpoint.app.bodies import read_body
 from endpoint.gateways.native import audiomessages as audio
@@ -72,4 +72,4 @@ def _told(sound: SoundDevices) -> web.Response:
         for use, choice in sound.station.choices.items()
     ]
     told = audio.Sound(sound.station.device, parts, sound.leg is not None)
-    return web.Response(body=msgspec.json.encode(told), content_type="application/json")
+    return web.Response(body=plaintext.encode(told), content_type="application/json")

@@ -16,6 +16,7 @@ from uuid import UUID, uuid4
 
 import msgspec
 
+from endpoint import plaintext
 from endpoint.agents.identity import DEFAULT_TENANT
 from endpoint.errors import ConfigurationError, EndpointError
 
@@ -203,7 +204,7 @@ class StateDirectory:
     def announced(self, running: Running) -> Iterator[None]:
         """Tell other commands on this machine where we are, while we are."""
         file = self.path / "running.json"
-        write_private(file, msgspec.json.encode(running))
+        write_private(file, plaintext.encode(running))
         try:
             yield
         finally:

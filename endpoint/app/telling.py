@@ -17,6 +17,7 @@ import aiohttp
 import msgspec
 import structlog
 
+from endpoint import plaintext
 from endpoint.agents.events import AgentEvents
 from endpoint.agents.identity import INSTALLATION
 from endpoint.agents.model import AgentId
@@ -244,11 +245,7 @@ class Teller:
 
     async def _tell(self, source: str, number: str, event: str, frame: msgspec.Struct) -> None:
         """Tell it until it is taken; put it aside where it is not for too long."""
-        try:
-            body = msgspec.json.encode(frame)
-        except UnicodeEncodeError as error:  # no text at all: nobody could be told of it
-            log.error("an event can't be told", webhook=self._name, reason=str(error))
-            return
+        body = plaintext.encode(frame)
         message = Message(f"{self.webhook.key}-{number}", source, event, body)
         settings, loop = self._around.settings, asyncio.get_running_loop()
         async with self._turn:

@@ -8,6 +8,7 @@ import msgspec
 import structlog
 from aiohttp import web
 
+from endpoint import plaintext
 from endpoint.app.access import refusal
 from endpoint.app.bodies import read_body
 from endpoint.app.tenancy import domain_of, stored, told
@@ -81,5 +82,5 @@ class TenantRoutes:
 
 def _json(message: msgspec.Struct, status: int = 200) -> web.Response:
     return web.Response(
-        status=status, body=msgspec.json.encode(message), content_type="application/json"
+        status=status, body=plaintext.encode(message), content_type="application/json"
     )

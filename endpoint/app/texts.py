@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import msgspec
 from aiohttp import web
 
+from endpoint import plaintext
 from endpoint.app.access import refusal
 from endpoint.app.bodies import read_body
 from endpoint.app.directory import Directory
@@ -48,4 +48,4 @@ class TextRoutes:
             wanted.sender, recipient, wanted.text, domain=self.domain
         )
         sent = wire.TextSent(recipient, status == 200, status)
-        return web.Response(body=msgspec.json.encode(sent), content_type="application/json")
+        return web.Response(body=plaintext.encode(sent), content_type="application/json")

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-import msgspec
 from aiohttp import web
 
+from endpoint import plaintext
 from endpoint.app.access import refusal
 from endpoint.app.formats import TraceFormat
 from endpoint.gateways.native import messages as wire
@@ -92,7 +92,7 @@ class TraceRoutes:
             if each.messages
         ]
         return web.Response(
-            body=msgspec.json.encode(traces.Traces(summaries)), content_type="application/json"
+            body=plaintext.encode(traces.Traces(summaries)), content_type="application/json"
         )
 
     async def one(self, request: web.Request) -> web.Response:
@@ -118,7 +118,7 @@ class TraceRoutes:
                 return web.Response(body=format_pcapng(found.messages), content_type=MEDIA_TYPE)
             case TraceFormat.JSON:
                 said = [_said(rung) for rung in found.ladder]
-                body = msgspec.json.encode(traces.Trace(call, found.parties, said))
+                body = plaintext.encode(traces.Trace(call, found.parties, said))
                 return web.Response(body=body, content_type="application/json")
 
     def _find(self, call: str) -> _Found:

@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
 
-import msgspec
 import structlog
 
+from endpoint import plaintext
 from endpoint.agents.webhooks import KNOWN_EVENTS, Message, Webhook, WebhookStore
 from endpoint.app.agentview import AgentView
 from endpoint.app.rights import Rights
@@ -168,7 +168,7 @@ class Webhooks:
     async def test(self, name: str) -> str:
         """Tell one that it is tested, once; why it was not taken. Raises WebhookRefused."""
         teller, now = self.find(name), self._now()
-        body = msgspec.json.encode(wire.WebhookTest(name, now))
+        body = plaintext.encode(wire.WebhookTest(name, now))
         message = Message(f"{teller.webhook.key}-{secrets.token_hex(6)}-test", "test", "test", body)
         return await teller.try_once(message, min(TEST_TIMEOUT_S, self._settings.timeout_s))
 

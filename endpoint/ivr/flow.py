@@ -13,6 +13,8 @@ from typing import Annotated, Any, ClassVar, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from endpoint import plaintext
+
 NODE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,63}")
 KEYS = "0123456789*#ABCD"
 LONGEST_TEXT = 4096
@@ -398,7 +400,7 @@ def texts_of(node: Node) -> Iterator[tuple[str, str]]:
 def schema() -> dict[str, Any]:
     """The JSON Schema of a flow's file."""
     # In JavaScript, whose patterns JSON Schema takes, `$` is the very end.
-    text = msgspec.json.encode(msgspec.json.schema(Flow)).replace(rb"\\Z", b"$")
+    text = plaintext.encode(msgspec.json.schema(Flow)).replace(rb"\\Z", b"$")
     made: dict[str, Any] = msgspec.json.decode(text)
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

@@ -11,6 +11,7 @@ import aiohttp
 from yarl import URL
 
 from endpoint.ivr.model import AskWebhook
+from endpoint.plaintext import clean
 
 LARGEST = 65_536
 """Octets that an answer may have."""
@@ -98,7 +99,7 @@ def taken(body: bytes, answers: Mapping[str, str]) -> dict[str, str]:
             case bool(value):
                 values[variable] = "true" if value else "false"
             case str() | int() | float() as value if len(str(value)) <= LONGEST_TEXT:
-                values[variable] = str(value)
+                values[variable] = clean(str(value))
             case _:
                 raise WebhookFailed("no_field")
     return values

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -29,6 +29,7 @@ from sqlalchemy.sql.elements import ColumnElement
 
 from endpoint.callcontrol.model import CallDirection, CallId, CallRecord
 from endpoint.errors import StorageError
+from endpoint.plaintext import clean
 from endpoint.storage.database import Database
 from endpoint.storage.schema import LONGEST_SEARCHED, CallRow, DatumRow, PartyRow, UtcDateTime
 
@@ -38,8 +39,6 @@ _FEW = 20_000
 """Up to so many matches are collected; of more, one is soon found by looking at one by one."""
 _MOMENTS = ("started_at", "delivered_at", "established_at", "ended_at")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_UNWRITABLE = re.compile("[\0\ud800-\udfff]")
-"""No text for PostgreSQL, or for UTF-8. A far end may say it."""
 
 
 class RecordRefused(StorageError):
@@ -157,7 +156,7 @@ class StoredCallRecords:
         async with self._database.session() as session:
             row = await session.scalar(
                 select(CallRow).where(
-                    CallRow.tenant_id == self._database.tenant_id, CallRow.call == _clean(call)
+                    CallRow.tenant_id == self._database.tenant_id, CallRow.call == clean(call)
                 )
             )
             return None if row is None else _record(row)
@@ -214,7 +213,7 @@ def talked_ms(record: CallRecord) -> int | None:
 def _conditions(wanted: RecordFilter) -> Iterable[ColumnElement[bool]]:
     """What the row itself says."""
     if wanted.call:
-        yield CallRow.call == _clean(wanted.call)
+        yield CallRow.call == clean(wanted.call)
     if wanted.since is not None:
         yield CallRow.started_at >= wanted.since
     if wanted.until is not None:
@@ -229,8 +228,8 @@ def _conditions(wanted: RecordFilter) -> Iterable[ColumnElement[bool]]:
     if wanted.minimum_s is not None:
         yield CallRow.talked_ms >= round(1000 * wanted.minimum_s)
     for key, text in wanted.data:
-        if len(whole := _clean(text)) > LONGEST_SEARCHED:
-            yield CallRow.data[_clean(key)].as_string() == whole
+        if len(whole := clean(text)) > LONGEST_SEARCHED:
+            yield CallRow.data[clean(key)].as_string() == whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,12 +255,12 @@ def _beside(wanted: RecordFilter, tenant: int) -> Iterable[_Beside]:
     if wanted.agents is not None:
         yield _Beside(_is_of(wanted.agents), party.record_id, party.tenant_id == tenant)
     for key, text in wanted.data:
-        same = and_(datum.key == _clean(key), datum.value == _searched(text))
+        same = and_(datum.key == clean(key), datum.value == _searched(text))
         yield _Beside(same, datum.record_id, datum.tenant_id == tenant)
     if wanted.interaction:
         other = aliased(CallRow)
         # Of an interaction there are few, whosever they are; by tenant all would be looked through.
-        yield _Beside(other.interaction == _clean(wanted.interaction), other.id, true())
+        yield _Beside(other.interaction == clean(wanted.interaction), other.id, true())
 
 
 def _is_of(agents: Iterable[str]) -> ColumnElement[bool]:
@@ -308,19 +307,11 @@ def _decoded(cursor: str) -> tuple[datetime, int]:
         raise BadCursor(f"no search gave the cursor {cursor[:64]!r}") from error
 
 
-def writable(record: CallRecord) -> CallRecord:
-    """The record, without what is no text for UTF-8 or for PostgreSQL: a far end may say it."""
-    with suppress(UnicodeEncodeError):
-        if b"\\u0000" not in msgspec.json.encode(record):
-            return record
-    return msgspec.convert(_cleaned(msgspec.to_builtins(record)), CallRecord)
-
-
 # -- rows ---------------------------------------------------------------------------------------
 
 
 def _columns(record: CallRecord) -> dict[str, Any]:
-    plain: dict[str, Any] = msgspec.to_builtins(writable(record))
+    plain: dict[str, Any] = msgspec.to_builtins(record)
     for name in _MOMENTS:
         plain[name] = getattr(record, name)
     plain["cause"] = str(record.ending.cause)
@@ -346,19 +337,4 @@ def _numbers(record: CallRecord) -> set[tuple[str, str]]:
 
 
 def _searched(text: str) -> str:
-    return _clean(text)[:LONGEST_SEARCHED]
-
-
-def _clean(text: str) -> str:
-    return _UNWRITABLE.sub("\ufffd", text)
-
-
-def _cleaned(value: Any) -> Any:
-    """The same, in all texts of a plain value."""
-    if isinstance(value, str):
-        return _clean(value)
-    if isinstance(value, list | tuple):
-        return [_cleaned(each) for each in value]
-    if isinstance(value, dict):
-        return {_clean(key): _cleaned(each) for key, each in value.items()}
-    return value
+    return clean(text)[:LONGEST_SEARCHED]

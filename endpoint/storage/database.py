@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -30,6 +31,7 @@ from sqlalchemy.ext.asyncio import (
     create_async_engine,
 )
 
+from endpoint import plaintext
 from endpoint.agents.identity import DEFAULT_TENANT
 from endpoint.errors import StorageError
 from endpoint.storage.schema import Base, TenantRow
@@ -83,12 +85,16 @@ class Database:
                 "the database's URL can't be understood; in a password @ is %40, : is %3A, / is %2F"
             ) from None
         try:
-            self._engine = create_async_engine(parsed, pool_pre_ping=not self.sqlite)
+            self._engine = create_async_engine(
+                parsed, pool_pre_ping=not self.sqlite, json_serializer=_json
+            )
         except (NoSuchModuleError, ModuleNotFoundError, SQLAlchemyError) as error:
             raise StorageError(
                 f"no driver for this database ({error}); for PostgreSQL: "
                 "pip install 'agent-endpoint[postgres]'"
             ) from error
+        # Whoever writes or asks, and whatever a far end said: no database is given what is no text.
+        event.listen(self._engine.sync_engine, "before_cursor_execute", _clean, retval=True)
         if self.sqlite:
             event.listen(self._engine.sync_engine, "connect", _prepare_sqlite)
         self._sessions = async_sessionmaker(self._engine, expire_on_commit=False)
@@ -299,6 +305,21 @@ def _in_words(error: str) -> str:
     """A driver's error, with what to do where that is known."""
     cure = next((cure for words, cure in _CURES.items() if words in error), "")
     return f"{error}: {cure}" if cure else error
+
+
+def _json(value: object) -> str:
+    return json.dumps(plaintext.cleaned(value))
+
+
+def _clean(
+    _connection: object,
+    _cursor: object,
+    statement: str,
+    parameters: Any,
+    _context: object,
+    _executes_many: bool,
+) -> tuple[str, Any]:
+    return statement, plaintext.cleaned(parameters)
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:

@@ -13,8 +13,6 @@ from endpoint.errors import NumberTaken
 from endpoint.storage.database import Database
 from endpoint.storage.schema import AliasRow, CredentialRow, ExtensionRow
 
-_NUL = "\0"
-
 
 @dataclass(frozen=True, slots=True)
 class Credential:
@@ -164,8 +162,6 @@ class Extensions:
 
     async def lookup(self, username: str, realm: str) -> Sequence[tuple[str, str]]:
         """(algorithm, HA1) pairs of a user; empty for one that is not known."""
-        if _NUL in username:  # legal in SIP (RFC 4475 §3.1.1.4), and no text for PostgreSQL
-            return []
         async with self._database.session() as session:
             rows = await session.execute(
                 select(CredentialRow.algorithm, CredentialRow.ha1).where(
@@ -182,8 +178,6 @@ class Extensions:
         One statement answers all who have asked meanwhile. A connection for each would be a thread
         for each with SQLite: where many dial in the same second, they waited for seconds.
         """
-        if _NUL in number:
-            return None
         asked = self._asked
         asked.numbers.add(number)
         while asked.meant is None:

@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from endpoint import plaintext
 from endpoint.errors import EndpointError
 from endpoint.gateways.basiccall.names import CommandName, ErrorCode, EventName, NotBuilt
 
@@ -105,7 +106,7 @@ def _text(value: object) -> str:
         case str():
             return value
         case _:
-            return msgspec.json.encode(value).decode()
+            return plaintext.encode(value).decode()
 
 
 # -- what is sent ---------------------------------------------------------------------------------
@@ -179,5 +180,5 @@ class SPEvent:
 
 def dumped(value: object) -> str:
     """Strict JSON that is JavaScript too: two line ends of Unicode end a string there."""
-    text = msgspec.json.encode(value).decode()
+    text = plaintext.encode(value).decode()
     return text.replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")

@@ -122,7 +122,7 @@ async def test_events_of_calls_are_kept_without_the_keys_and_what_is_no_text(
     assert isinstance(found[0], DigitDetected)
     assert found[0].digits == "•"
     assert isinstance(found[1], Established)
-    assert found[1].text == "abc"
+    assert found[1].text == "a\ufffdb\ufffdc"
 
 
 async def test_old_lines_go_a_few_at_a_time_and_numbers_go_on(

@@ -41,6 +41,13 @@ def test_what_is_no_json_is_refused(octets: bytes) -> None:
     assert refusal(octets) == ("bad_json", "$", "one JSON object")
 
 
+def test_a_nul_is_no_text() -> None:
+    """PostgreSQL keeps none; what only looks like one is text as any."""
+    body = b'{"device":"6001","destination":"1","data":{"k":"a%su0000"}}'
+    assert refusal(body % b"\\") == ("bad_json", "$", "no \\u0000")
+    assert decode(body % b"\\\\", MakeCall).data == {"k": "a\\u0000"}
+
+
 @pytest.mark.parametrize(
     ("octets", "field"),
     [

@@ -129,13 +129,15 @@ def test_a_full_disk_is_said_and_ends_nothing() -> None:
     assert [each["event"] for each in told] == ["what is open can't be noted"]
 
 
-def test_what_can_not_be_noted_is_said_and_ends_nothing(path: Path) -> None:
+def test_what_is_no_text_is_noted_as_good_as_can_be(path: Path) -> None:
     """JSON holds UTF-8 alone; whoever keeps octets of a far end has them in another form."""
-    with OpenState(path, str).opened() as state, capture_logs() as logs:
-        state.put("a", "\udce4")
-        state.put("b", "c")
+    with OpenState(path, str).opened() as state:
+        state.put("a\udce4", "\udce4")
+        state.put("b\udce4", "c")
+        state.drop("b\udce4")
         assert len(state) == 1
-    assert [entry["event"] for entry in logs] == ["what is open can't be noted"]
+    with OpenState(path, str).opened() as state:
+        assert state.left == {"a\ufffd": "\ufffd"}
 
 
 def test_signs_of_life_are_shown_while_something_is_open(path: Path) -> None:
