@@ -14,6 +14,7 @@ from enum import StrEnum
 from random import Random
 
 from signaling.errors import SipParseError
+from signaling.sip.grammar import legible
 from signaling.sip.headers import AuthChallenge, AuthCredentials
 from signaling.sip.message import Response
 from signaling.sip.uri import Uri
@@ -143,6 +144,12 @@ class DigestClient:
                 return True
         return False
 
+    def why_unanswered(self, response: Response) -> str | None:
+        """For people, why no challenge of a 401 or 407 is answered; None where one could be."""
+        name = "Proxy-Authenticate" if response.status == 407 else "WWW-Authenticate"
+        whys = [self._why_unanswered(line) for line in response.headers.get_all(name)]
+        return None if None in whys else next(iter(whys), "it asks for a password by no challenge")
+
     @property
     def realm(self) -> str | None:
         """The only realm that is answered: configured, else that of the first challenge."""
@@ -194,6 +201,20 @@ class DigestClient:
     def forget(self) -> None:
         """Drop the kept challenge."""
         self._challenge = None
+
+    def _why_unanswered(self, line: str) -> str | None:
+        try:
+            challenge = AuthChallenge.parse(line)
+        except SipParseError:
+            return "its challenge is malformed"
+        if self._can_answer(challenge):
+            return None
+        asked = challenge.parameters
+        realm = legible(asked.get("realm", ""))
+        if realm != (self._realm or realm) and challenge.scheme.lower() == "digest":
+            return f"it asks for the realm {realm!r}, and {self._realm!r} alone is answered"
+        way = legible(" ".join((challenge.scheme, asked.get("algorithm", ""))).strip())
+        return f"it asks for a password in a way that is not known here: {way}"
 
     def _can_answer(self, challenge: AuthChallenge) -> bool:
         asked = challenge.parameters

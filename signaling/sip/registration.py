@@ -471,7 +471,8 @@ class RegistrationUsage:
         is_late = status in (401, 407) and says_stale(response)
         if status in (401, 407):
             self._digest.forget()
-            text = "the nonce is out of date" if is_late else "wrong password or unknown user"
+            text = self._digest.why_unanswered(response) or "wrong password or unknown user"
+            text = "the nonce is out of date" if is_late else text
         if status in FATAL_STATUSES and not is_late:
             self._stop_timers()
             self._refused_for_good = status in BAD_CREDENTIALS_STATUSES

@@ -224,6 +224,35 @@ def test_unregistering_before_there_is_a_flow(peer: Peer) -> None:
 # -- a bad one ----------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("challenge", "text"),
+    [
+        (
+            'Digest realm="example.com", nonce="n1", algorithm=AKAv1-MD5',
+            "it asks for a password in a way that is not known here: Digest AKAv1-MD5",
+        ),
+        ('Basic realm="x"', "it asks for a password in a way that is not known here: Basic"),
+        ("Digest ,", "its challenge is malformed"),
+        (None, "it asks for a password by no challenge"),
+    ],
+)
+def test_a_challenge_that_can_not_be_answered_is_no_wrong_password(
+    peer: Peer, challenge: str | None, text: str
+) -> None:
+    register(peer)
+    refuse(peer, 401, *(() if challenge is None else (("WWW-Authenticate", challenge),)))
+    assert peer.told(RegistrationFailed) == [RegistrationFailed(401, text, fatal=True)]
+
+
+def test_a_realm_that_is_not_the_account_s_is_named(peer: Peer) -> None:
+    register(peer)
+    value = 'Digest realm="example.com", nonce="n1", qop="auth"'
+    refuse(peer, 401, ("WWW-Authenticate", value))
+    refuse(peer, 401, ("WWW-Authenticate", value.replace("example.com", "other.com")))
+    (failed,) = peer.told(RegistrationFailed)
+    assert failed.text == "it asks for the realm 'other.com', and 'example.com' alone is answered"
+
+
 def test_wrong_password_is_told_once_and_never_tried_again(peer: Peer) -> None:
     registration = register(peer)
     value = 'Digest realm="example.com", nonce="n1", qop="auth"'
