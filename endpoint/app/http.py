@@ -232,9 +232,23 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
         headers = {"Allow": error.headers["Allow"]} if "Allow" in error.headers else None
         word = error.reason.lower().replace(" ", "_")
         return refusal(error.status, Refused(word, f"{request.method} {request.path}"), headers)
-    except Exception:
+    except Exception as error:
+        if isinstance(error, UnicodeEncodeError) and not _is_text(request):
+            # aiohttp says in its own refusals what it found, and stumbles over that.
+            return refusal(
+                400, Refused("bad_header", "a header is no UTF-8", expected="printable ASCII")
+            )
         log.exception("request failed", method=request.method, path=request.path)
         return refusal(500, Refused("internal_error", "this is our fault; see the log"))
+
+
+def _is_text(request: web.Request) -> bool:
+    """Whether all of its headers are UTF-8."""
+    try:
+        "".join(request.headers.values()).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _page_routes() -> list[web.RouteDef]:

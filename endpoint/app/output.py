@@ -7,12 +7,13 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import Collection, Coroutine
+from collections.abc import Collection, Coroutine, Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn, TextIO, TypeVar
 
 import typer
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.table import Column, Table
 from rich.text import Text
 
@@ -43,6 +44,22 @@ def good(text: str) -> Text:
     return Text.assemble(("✔ ", "green"), text)
 
 
+_STEERING = dict.fromkeys((*range(32), *range(127, 160)), "�")
+del _STEERING[ord("\n")]
+
+
+class Screen(Console):
+    """A console that nothing which is shown can steer: a far end says what its name is."""
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        """The pieces of it, without control characters; rich puts in its own later."""
+        for piece in super().render(renderable, options):
+            text = piece.text.translate(_STEERING) if piece.control is None else piece.text
+            yield Segment(text, piece.style, piece.control)
+
+
 class Output:
     """Standard output for results, standard error for everything else."""
 
@@ -50,8 +67,8 @@ class Output:
         self.as_json = as_json
         self.config: Path | None = None
         """The file that the command line named: what is advised is for that one too."""
-        self._out = Console(highlight=False, soft_wrap=as_json, width=_width(sys.stdout))
-        self._err = Console(stderr=True, highlight=False, width=_width(sys.stderr))
+        self._out = Screen(highlight=False, soft_wrap=as_json, width=_width(sys.stdout))
+        self._err = Screen(stderr=True, highlight=False, width=_width(sys.stderr))
 
     @property
     def with_config(self) -> str:

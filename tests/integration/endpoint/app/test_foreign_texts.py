@@ -445,6 +445,47 @@ async def test_every_text_with_every_content_hurts_nobody(house: House) -> None:
     assert await house.play(cases) > len(cases) // 2
 
 
+@pytest.mark.virtual_time
+@pytest.mark.parametrize("path", ["calls", "events", "agents/1001/events", "%00\xff"])
+async def test_headers_with_strange_octets_are_no_fault_of_ours(house: House, path: str) -> None:
+    contents = ("latin1", "surrogate", "escape", "line separator", "long latin1")
+    with capture_logs() as logs:
+        for name, content in itertools.product(HEADERS, contents):
+            headers = {b"Host": b"localhost", b"Upgrade": b"websocket"}
+            headers[b"Authorization"] = b"Bearer " + house.endpoint.token.encode()
+            headers[name] = CONTENTS[content]
+            lines = [b"GET /api/v1/%s HTTP/1.1" % path.encode("latin-1")]
+            lines += [b"%s: %s" % each for each in headers.items()]
+            reader, writer = await asyncio.open_connection(
+                "127.0.0.1", house.endpoint.http.plain_port
+            )
+            writer.write(b"\r\n".join([*lines, b"Connection: close", b"", b""]))
+            async with asyncio.timeout(60):
+                answer = await reader.read()
+            writer.close()
+            await writer.wait_closed()
+            assert re.match(rb"HTTP/1\.. [24]", answer), (name, content, answer[:200])
+    assert [each for each in logs if each["log_level"] == "error"] == []
+
+
+HEADERS = (
+    b"Accept",
+    b"Content-Encoding",
+    b"Content-Type",
+    b"Cookie",
+    b"Delegator-Id",
+    b"Host",
+    b"Idempotency-Key",
+    b"If-Match",
+    b"Origin",
+    b"Range",
+    b"Sec-WebSocket-Protocol",
+    b"Upgrade",
+    b"User-Agent",
+    b"traceparent",
+)
+
+
 async def test_postgresql_keeps_calls_and_is_asked_with_strange_texts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, postgresql: str
 ) -> None:
