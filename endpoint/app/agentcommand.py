@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from pydantic import ValidationError
-from rich.console import Console
 from rich.text import Text
 
 from endpoint.app import telemetry
 from endpoint.app.agentsettings import FILE, NULL
 from endpoint.app.context import ConfigFile
 from endpoint.app.mistakes import expected
-from endpoint.app.output import Output
+from endpoint.app.output import Output, Screen
 from endpoint.app.settings import Config, LogSettings
 from endpoint.app.setupcommands import loaded_or_fail
 from endpoint.app.words import in_words
@@ -160,7 +159,7 @@ def _whole(name: str) -> str:
 async def _on_screen(agent: Agent, place: str, audio: str) -> None:
     from endpoint.app.terminal import Terminal
 
-    console = Console()
+    console = Screen()
     console.print(f"{agent.device} {place} …")
     async with agent:
         await Terminal(agent, place=place, audio=audio, console=console).run()

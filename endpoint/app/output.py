@@ -49,7 +49,13 @@ del _STEERING[ord("\n")]
 
 
 class Screen(Console):
-    """A console that nothing which is shown can steer: a far end says what its name is."""
+    """A console that nothing which is shown can steer: a far end says what its name is.
+
+    Nor is it markup: a caller named `[/b]` would be wrong.
+    """
+
+    def __init__(self, **more: Any) -> None:
+        super().__init__(highlight=False, markup=False, emoji=False, **more)
 
     def render(
         self, renderable: RenderableType, options: ConsoleOptions | None = None
@@ -67,8 +73,8 @@ class Output:
         self.as_json = as_json
         self.config: Path | None = None
         """The file that the command line named: what is advised is for that one too."""
-        self._out = Screen(highlight=False, soft_wrap=as_json, width=_width(sys.stdout))
-        self._err = Screen(stderr=True, highlight=False, width=_width(sys.stderr))
+        self._out = Screen(soft_wrap=as_json, width=_width(sys.stdout))
+        self._err = Screen(stderr=True, width=_width(sys.stderr))
 
     @property
     def with_config(self) -> str:

@@ -23,6 +23,16 @@ def test_a_name_is_shown_without_what_steers(capsys: pytest.CaptureFixture[str])
     assert not set(shown) & {"\x1b", "\x07", "\x9b", "\r"}
 
 
+def test_a_name_is_no_markup(capsys: pytest.CaptureFixture[str]) -> None:
+    """`queue list` ended in a traceback while such a caller waited."""
+    table = Table("caller")
+    table.add_row("[/b] :phone:")
+    Output(as_json=False).result(None, table, "[red]6001[/]")
+    shown = capsys.readouterr().out
+    assert "[/b] :phone:" in shown
+    assert "[red]6001[/]" in shown
+
+
 def test_a_screen_has_its_colours(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
     screen = Output(as_json=False)._out
