@@ -68,6 +68,8 @@ class Place:
     """Where it rings."""
     until: float | None = None
     """When it has rung there for long enough; None: it has, and is being taken back."""
+    blameless: bool = False
+    """It is taken back as nobody can answer there any more."""
     stays: bool = False
     """It was to go on, and could not."""
     told_at: float = 0.0
@@ -138,9 +140,11 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class Withdraw:
-    """It has rung there for long enough: then say `refused`."""
+    """It is to ring there no more: then say `refused`."""
 
     ticket: Ticket
+    unanswered: bool = True
+    """It has rung for long enough; else nobody can answer there any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,8 +238,8 @@ def refused(state: State, ticket: Ticket, now: float, *, rang: bool = True) -> O
     turn = _Turn(state, now)
     place = state.place(ticket)
     if place is not None and place.at is not None:
-        turn.put(replace(place, at=None, until=None))
-        turn.passed(place.at, place.queue, rang=rang)
+        turn.put(replace(place, at=None, until=None, blameless=False))
+        turn.passed(place.at, place.queue, rang=rang and not place.blameless)
     return turn.settle()
 
 
@@ -262,7 +266,8 @@ def not_reached(state: State, ticket: Ticket, now: float) -> Outcome:
     if place is not None and place.calls_back:
         tries = place.tries + 1
         again = now + CALL_BACK_AGAIN_S
-        turn.put(replace(place, at=None, until=None, tries=tries, not_before=again))
+        tried = replace(place, at=None, until=None, blameless=False)
+        turn.put(replace(tried, tries=tries, not_before=again))
         if tries >= CALL_BACK_TRIES:
             turn.drop(ticket)
             turn.actions.append(GiveUp(ticket))
@@ -423,9 +428,11 @@ class _Turn:
     def _look_at(self, place: Place) -> None:
         """What is due of one that waits, but for an agent."""
         if place.at is not None:
-            if place.until is not None and self.now >= place.until:
-                self.put(replace(place, until=None))
-                self.actions.append(Withdraw(place.ticket))
+            member = self._members.get(place.at)
+            lost = member is None or not member.reachable
+            if place.until is not None and (lost or self.now >= place.until):
+                self.put(replace(place, until=None, blameless=lost))
+                self.actions.append(Withdraw(place.ticket, unanswered=not lost))
             return
         settings = self.queues.get(place.queue)
         if settings is None:

@@ -378,11 +378,11 @@ class SkillQueues:
                     if (call_id := call.call_id()) is not None:
                         self._crew.note_offer(device, call_id)
                     call.offer(device)
-            case q.Withdraw(ticket):
+            case q.Withdraw(ticket, unanswered):
                 if ticket in self._back:
                     self._begin(self._callbacks.withdraw(self._back[ticket]))
                 elif ticket in self._calls:
-                    self._calls[ticket].withdraw()
+                    self._calls[ticket].withdraw(unanswered=unanswered)
             case q.TurnAway(ticket, reason):
                 if (call := self._calls.get(ticket)) is not None:
                     self._forget(ticket)

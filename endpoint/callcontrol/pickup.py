@@ -5,7 +5,8 @@ no party before, so whatever else becomes of the call is as if he had never come
 
 ParkCall lets the call wait at a device, or at a number that is nobody's: a connection without a
 telephone, `queued`, that keeps the other party in the call. It is picked up in the same way. Where
-nobody comes in time it rings at who parked it, who picks it up so; and again, where he does not.
+nobody comes in time it rings at who parked it, who picks it up so; and again, where he does not,
+after twice as long each time: who has gone home is tried while somebody waits.
 """
 
 from __future__ import annotations
@@ -110,7 +111,8 @@ def follow(turn: Turn) -> None:
             elif now.parked_by is not None:
                 runs = Timer(TimerKind.PARK, now.leg) in turn.state.timers
                 if not runs and not _is_picked_up(turn.call(call.id), now):
-                    turn.start_timer(TimerKind.PARK, now.leg, turn.state.settings.park_s)
+                    after_s = turn.state.settings.park_s * 2 ** max(0, _tries(call, now) - 1)
+                    turn.start_timer(TimerKind.PARK, now.leg, after_s)
 
 
 def to_be_had(call: Call, device: DeviceId) -> Connection | None:
@@ -146,6 +148,12 @@ def _check_permitted(turn: Turn, command: DirectedPickupCall, waits: Connection)
         names = " and ".join(sorted(whose))
         why = f"{command.device} is in no [[pickup_group]] with {names}"
         raise refused(Rejection.NOT_PERMITTED, command, why)
+
+
+def _tries(call: Call, place: Connection) -> int:
+    """How often it has rung at who parked it."""
+    own = (place.parked_by, place.leg)
+    return sum((each.device, each.picks_up) == own for each in call.connections)
 
 
 def _is_picked_up(call: Call, place: Connection) -> bool:

@@ -41,8 +41,8 @@ class Waiting(Protocol):
     def offer(self, device: DeviceId) -> None:
         """Call this one for it. Then `Queues.refused`, unless it is taken."""
 
-    def withdraw(self) -> None:
-        """It has rung there for long enough."""
+    def withdraw(self, *, unanswered: bool) -> None:
+        """It has rung there for long enough; or, where not `unanswered`, in vain."""
 
     def turned_away(self, reason: str) -> None:
         """It waits no longer: nobody comes."""
@@ -217,9 +217,9 @@ class Session:
         """See `Waiting`."""
         self._begin(self._offer(device, self.state.ticket))
 
-    def withdraw(self) -> None:
+    def withdraw(self, *, unanswered: bool) -> None:
         """See `Waiting`."""
-        self._begin(self._take_back(unanswered=True))
+        self._begin(self._take_back(unanswered=unanswered))
 
     def turned_away(self, reason: str) -> None:
         """See `Waiting`."""

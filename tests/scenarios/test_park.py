@@ -224,6 +224,23 @@ async def test_who_does_not_take_it_back_is_asked_again(cause: Cause) -> None:
         assert desk.exchange.heard() == {A: {B}, B: {A}}
 
 
+async def test_who_never_takes_it_back_is_asked_ever_more_seldom() -> None:
+    """A has gone home, and B is patient: what is noted of that is little after hours too."""
+    async with open_desk(PATIENT) as desk:
+        await parked(desk)
+        began = asyncio.get_running_loop().time()
+        times = []
+        for _ in range(9):
+            (await desk.exchange.placed(A)).refuse(Cause.NOT_REGISTERED)
+            times.append(asyncio.get_running_loop().time() - began)
+            await desk.told(told.Failed, A)
+        assert times == pytest.approx([60 * 2**nth for nth in range(9)], abs=1)
+        assert desk.exchange.heard() == {B: {"moh"}}
+        await pick_up(desk)
+        await desk.told(told.Established, C)
+        assert desk.exchange.heard() == {B: {C}, C: {B}}
+
+
 async def test_what_comes_back_is_sent_on() -> None:
     async with open_desk(PATIENT) as desk:
         await parked(desk)

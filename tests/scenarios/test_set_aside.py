@@ -24,7 +24,7 @@ from endpoint.agents.ownership import Liveness
 from endpoint.agents.roster import Roster
 from endpoint.agents.session import LogOff
 from endpoint.callcontrol import events as told
-from endpoint.legs.base import Cause, DeviceId, LegRole
+from endpoint.legs.base import Cause, DeviceId, DeviceRegistered, LegRole
 from tests.fakes.exchange import FakeLeg
 from tests.scenarios.ivrdesk import IvrDesk, open_ivr_desk
 from tests.scenarios.rosters import RosterCrew
@@ -50,7 +50,11 @@ kind = "hangup"
 
 @asynccontextmanager
 async def one_agent(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, no_answer: NoAnswer
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    no_answer: NoAnswer,
+    *,
+    registers: bool = False,
 ) -> AsyncIterator[tuple[IvrDesk, Roster]]:
     """Anna is ready at 6001; a call to 999 waits for her."""
     sales = QueueSettings(
@@ -67,12 +71,15 @@ async def one_agent(
         reasons=(LeaveReason("asleep", "Did not answer"),),
     )
     directory = DirectoryInUse(KnownPasswords({}), contents)
-    crew = RosterCrew(directory, needs_no_registration=True)
+    crew = RosterCrew(directory, needs_no_registration=not registers)
 
     (tmp_path / "flow.toml").write_text(FLOW)
     async with open_ivr_desk(
         monkeypatch, tmp_path / "flow.toml", "999", [], directory=directory, crew=crew
     ) as desk:
+        if registers:
+            desk.exchange.registered(DEVICE)
+            await desk.desk.told(DeviceRegistered)
         stays = Liveness(grace_s=None)
         await crew.roster.log_on(LogOn(agent=ANNA, device=DEVICE, ready=True, liveness=stays))
         yield desk, crew.roster
@@ -129,6 +136,31 @@ async def test_who_logs_off_while_it_rings_in_vain_is_logged_off(
         await roster.command(ANNA, LogOff())
         await asyncio.sleep(RING_S + 1)
         assert roster.session(ANNA) is None
+        outside.hang_up()
+
+
+async def test_whose_telephone_is_lost_while_it_rings_is_passed_over_at_once_and_not_set_aside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with one_agent(tmp_path, monkeypatch, NoAnswer.LEAVE, registers=True) as (desk, roster):
+        outside, leg = await rings_for(desk, "10001")
+        await asyncio.sleep(1)
+        desk.exchange.unregistered(DEVICE, Cause.NORMAL)
+        await asyncio.sleep(1)
+        assert leg.release_cause is Cause.CANCELLED
+        await asyncio.sleep(REST_S)
+        desk.exchange.registered(DEVICE)
+        again = await desk.exchange.placed(DEVICE)
+        told_of_her = await story(roster)
+        assert told_of_her == [
+            "AgentBusy",
+            "StationLost",
+            "AgentNotReady",
+            "StationReturned",
+            "AgentReady",
+        ]
+        again.answer()
+        await desk.desk.told(told.LeftQueue)
         outside.hang_up()
 
 

@@ -186,6 +186,22 @@ def test_nobody_is_set_aside_whose_telephone_could_not_be_called_or_where_no_age
         assert q.settle(waiting, 15)[1] == (Offer(ONE, A),)
 
 
+def test_where_the_telephone_is_lost_it_is_taken_back_at_once_and_nobody_is_blamed() -> None:
+    """Also where it is back before the far end has said that it rings no more."""
+    waiting = entered(state(member(A), member(B, since=1), no_answer=NoAnswer.LEAVE), ONE)
+    lost = replace(member(A, free=False), reachable=False)
+    waiting, actions = q.seen(waiting, [lost, member(B, since=1)], 5)
+    assert actions == (Withdraw(ONE, unanswered=False),)
+    assert q.settle(waiting, 30)[1] == ()
+    waiting, actions = q.seen(waiting, [member(A), member(B, since=1)], 31)
+    assert actions == ()
+    waiting, actions = q.refused(waiting, ONE, 32)
+    assert actions == (Offer(ONE, B),)
+    # Who lets it ring then is.
+    waiting, _ = q.settle(waiting, 52)
+    assert q.refused(waiting, ONE, 53)[1] == (SetAside(AgentId("1002"), ""), Offer(ONE, A))
+
+
 def test_a_queue_or_an_agent_may_be_gone_when_it_has_rung() -> None:
     waiting = entered(state(member(A), member(B, since=1)), ONE)
     gone, _ = q.seen(waiting, [member(B, free=False)], 5)
