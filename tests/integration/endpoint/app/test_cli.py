@@ -205,8 +205,11 @@ def test_dial_starts_an_endpoint_for_the_call(tmp_path: Path) -> None:
     assert "DigitsGenerated" in told["events"]
 
 
-def test_what_is_advised_is_for_the_file_that_was_named(tmp_path: Path) -> None:
+def test_what_is_advised_is_for_the_file_that_was_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Else it would be done to another endpoint: with tenants, to another customer."""
+    monkeypatch.setenv("COLUMNS", "200")
     (tmp_path / "acme.toml").write_text('tenant = { name = "acme" }\n')
     named = ("--config", "acme.toml")
     refused = run("skills", "list", *named)
