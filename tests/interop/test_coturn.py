@@ -192,10 +192,12 @@ async def test_a_relay_is_reached_over_tls(
         writer.close()
 
     async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        inner_reader, inner_writer = await asyncio.open_connection(coturn.host, coturn.port)
-        async with asyncio.TaskGroup() as group:
-            group.create_task(pump(reader, inner_writer))
-            group.create_task(pump(inner_reader, writer))
+        with contextlib.closing(writer):
+            inner_reader, inner_writer = await asyncio.open_connection(coturn.host, coturn.port)
+            with contextlib.closing(inner_writer):
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(pump(reader, inner_writer))
+                    group.create_task(pump(inner_reader, writer))
 
     front = await asyncio.start_server(carry, "127.0.0.1", 0, ssl=context)
     async with front, ends() as (a, b):

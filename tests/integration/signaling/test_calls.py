@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import closing
 
 import pytest
 
@@ -171,8 +172,8 @@ async def test_an_answer_whose_connection_is_lost_goes_to_the_sent_by(stage):
     arrived: asyncio.Queue[bytes] = asyncio.Queue()
 
     async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        arrived.put_nowait(await reader.readuntil(b"\r\n\r\n"))
-        writer.close()
+        with closing(writer):
+            arrived.put_nowait(await reader.readuntil(b"\r\n\r\n"))
 
     lost: asyncio.Queue[Flow] = asyncio.Queue()
     config = UserAgentConfig(trusted_peers=("127.0.0.1",))

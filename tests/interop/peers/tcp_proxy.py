@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import suppress
+from contextlib import closing, suppress
 from types import TracebackType
 from typing import Self
 
@@ -55,12 +55,14 @@ class TcpProxy:
     async def _cross(
         self, near_reader: asyncio.StreamReader, near_writer: asyncio.StreamWriter
     ) -> None:
-        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._to_port)
-        crossing = _Crossing(near_writer, far_writer)
-        self._crossings.append(crossing)
-        async with asyncio.TaskGroup() as group:
-            group.create_task(crossing.carry(near_reader, far_writer))
-            group.create_task(crossing.carry(far_reader, near_writer))
+        with closing(near_writer):
+            far_reader, far_writer = await asyncio.open_connection("127.0.0.1", self._to_port)
+            with closing(far_writer):
+                crossing = _Crossing(near_writer, far_writer)
+                self._crossings.append(crossing)
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(crossing.carry(near_reader, far_writer))
+                    group.create_task(crossing.carry(far_reader, near_writer))
 
 
 class _Crossing:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -37,8 +38,8 @@ async def test_who_took_the_port_of_an_endpoint_that_died_sees_no_token(tmp_path
     seen: list[bytes] = []
 
     async def take(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        seen.append(await reader.read(4096))
-        writer.close()
+        with closing(writer):
+            seen.append(await reader.read(4096))
 
     config = configuration(tmp_path / "state")
     async with Endpoint(config) as endpoint:

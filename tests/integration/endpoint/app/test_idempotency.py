@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -170,16 +170,15 @@ async def breaks_the_first_answer(desk: Desk, token: str) -> AsyncIterator[Endpo
     async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         nonlocal answers
         to_us = await asyncio.open_connection("127.0.0.1", desk.endpoint.http.plain_port)
-        head = await reader.readuntil(b"\r\n\r\n")
-        length = int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0])
-        to_us[1].write(head + await reader.readexactly(length))
-        answer = await to_us[0].readuntil(b"}")
-        answers += 1
-        if answers > 1:
-            writer.write(answer)
-            await writer.drain()
-        for each in (writer, to_us[1]):
-            each.close()
+        with closing(writer), closing(to_us[1]):
+            head = await reader.readuntil(b"\r\n\r\n")
+            length = int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0])
+            to_us[1].write(head + await reader.readexactly(length))
+            answer = await to_us[0].readuntil(b"}")
+            answers += 1
+            if answers > 1:
+                writer.write(answer)
+                await writer.drain()
 
     server = await asyncio.start_server(relay, "127.0.0.1", 0)
     async with server:

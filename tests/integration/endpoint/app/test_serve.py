@@ -9,7 +9,7 @@ import signal
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
@@ -310,16 +310,17 @@ async def slowly(host: str, port: int) -> AsyncIterator[int]:
     """A port that leads to another one half a second later, as a server far away does."""
 
     async def carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while octets := await reader.read(65_536):
-            writer.write(octets)
-        writer.close()
+        with closing(writer):
+            while octets := await reader.read(65_536):
+                writer.write(octets)
 
     async def lead(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await asyncio.sleep(0.5)
-        there, back = await asyncio.open_connection(host, port)
-        async with asyncio.TaskGroup() as group:
-            group.create_task(carry(reader, back))
-            group.create_task(carry(there, writer))
+        with closing(writer):
+            await asyncio.sleep(0.5)
+            there, back = await asyncio.open_connection(host, port)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(carry(reader, back))
+                group.create_task(carry(there, writer))
 
     server = await asyncio.start_server(lead, "127.0.0.1", 0)
     async with server:

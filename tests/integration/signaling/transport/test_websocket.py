@@ -373,8 +373,8 @@ async def test_a_server_that_is_no_sip_server_is_a_transport_error(phone, server
 
 async def test_a_server_that_never_answers_is_given_up(phone):
     async def silent(reader, writer):
-        await reader.read()
-        writer.close()
+        with contextlib.closing(writer):
+            await reader.read()
 
     listening = await asyncio.start_server(silent, "127.0.0.1", 0)
     port = listening.sockets[0].getsockname()[1]
