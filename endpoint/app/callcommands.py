@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import signal
 from contextlib import suppress
 from enum import StrEnum
 from typing import Annotated
@@ -15,7 +14,7 @@ from endpoint.app.asking import CallOption, Device, How, Wait, command, party_na
 from endpoint.app.context import ConfigFile, running_or_own
 from endpoint.app.exitcodes import ExitCode
 from endpoint.app.following import Story, about, told
-from endpoint.app.output import CommandFailed, Json, Output
+from endpoint.app.output import CommandFailed, Json, Output, ending_signals
 from endpoint.app.setupcommands import loaded_or_fail
 from endpoint.callcontrol.commands import CommandName
 from endpoint.client.client import EndpointClient, Frames
@@ -337,11 +336,11 @@ async def _stay(
     duration_s: float | None = None,
     leave: bool,
 ) -> Story:
-    """Follow a call to its end. SIGINT, SIGTERM and the end of its duration hang up."""
+    """Follow a call to its end. What ends a command, and the end of its duration hang up."""
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(None) as limit:
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in ending_signals():
                 loop.add_signal_handler(number, lambda: limit.reschedule(loop.time()))
             async for frame in about(frames, story, output):
                 if frame.event != "Established":
@@ -359,7 +358,7 @@ async def _stay(
                 async for _ in about(frames, story, output):
                     pass
     finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in ending_signals():
             loop.remove_signal_handler(number)
     return story
 

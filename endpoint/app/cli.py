@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import platform
-import signal
 import sys
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Annotated
@@ -32,7 +31,7 @@ from endpoint.app.garbage import GarbageRounds, set_aside
 from endpoint.app.headroom import raise_descriptor_limit
 from endpoint.app.interfacecommands import api_app
 from endpoint.app.ivrcommands import ivr_app
-from endpoint.app.output import Json, Output
+from endpoint.app.output import Json, Output, ending_signals
 from endpoint.app.overview import Overview
 from endpoint.app.partycommands import parties_app
 from endpoint.app.plancommands import plan_app
@@ -115,7 +114,7 @@ def options(
 
 @app.command()
 def serve(config: ConfigFile = None, as_json: Json = False) -> None:
-    """Run the endpoint until SIGTERM or Ctrl-C.
+    """Run the endpoint until SIGTERM, SIGHUP or Ctrl-C.
 
     The first signal lets calls end (calls.drain_timeout_s), a second one hangs them up at once.
     """
@@ -137,7 +136,7 @@ async def _serve(loaded: Loaded, output: Output) -> None:
         (hurry if stop.is_set() else stop).set()
 
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in ending_signals():
         loop.add_signal_handler(number, signalled)
     async with Endpoint(
         loaded.config, origins=loaded.origins, reread=lambda: load(loaded.path).config

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import signal
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -33,6 +32,7 @@ from endpoint.app import certificates
 from endpoint.app.demoothers import explained
 from endpoint.app.demorecording import RECORDED_HZ, recorded
 from endpoint.app.enrolment import add_extension
+from endpoint.app.output import ending_signals
 from endpoint.app.ports import PortTaken, can_bind
 from endpoint.app.settings import (
     Config,
@@ -493,9 +493,9 @@ async def run(*, once: bool, as_json: bool, console: Console) -> bool:
 
 
 def _end() -> asyncio.Event:
-    """Set by Ctrl-C and SIGTERM: the end that a demo is meant to have, so no failure."""
+    """Set by Ctrl-C, SIGTERM and SIGHUP: the end that a demo is meant to have, so no failure."""
     loop, told = asyncio.get_running_loop(), asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in ending_signals():
         loop.add_signal_handler(number, told.set)
     return told
 

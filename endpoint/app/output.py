@@ -160,14 +160,24 @@ def _width(stream: TextIO) -> int | None:
     return None if stream.isatty() or "COLUMNS" in os.environ else _WIDEST
 
 
+def ending_signals() -> tuple[signal.Signals, ...]:
+    """By what a command is told to end.
+
+    SIGHUP is among them, as the terminal is closed or its connection lost; unless whoever started
+    us has it ignored, as `nohup` does so that we go on.
+    """
+    stays = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    return (signal.SIGTERM, signal.SIGINT, *(() if stays else (signal.SIGHUP,)))
+
+
 async def _until_terminated(main: Coroutine[Any, Any, T]) -> T:
-    """SIGTERM and Ctrl-C end a command alike: everything is taken down and cleaned up.
+    """All of these end a command alike: everything is taken down and cleaned up.
 
     Also where SIGINT was ignored by whoever started us, as a shell does for a background job.
     """
     task = asyncio.current_task()
     assert task is not None
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in ending_signals():
         asyncio.get_running_loop().add_signal_handler(number, task.cancel)
     return await main
 

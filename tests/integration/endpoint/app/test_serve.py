@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import pty
 import signal
 import sys
 from asyncio.subprocess import PIPE, Process
@@ -139,6 +140,48 @@ async def test_sigterm_lets_calls_end_and_a_second_signal_hangs_up(
                 told = [getattr(frame, "event", "") async for frame in frames]
             assert told[-1] == "CallCleared"
         assert await ended(serve) == 0
+
+
+async def test_a_terminal_that_is_closed_lets_calls_end(surroundings: dict[str, str]) -> None:
+    """SIGHUP ended it as SIGKILL does. Only where `nohup` has it ignored does it go on."""
+    terminal, theirs = pty.openpty()
+    serve = await asyncio.create_subprocess_exec(
+        "setsid",
+        "--ctty",
+        *COMMAND,
+        "serve",
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env=surroundings,
+    )
+    os.close(theirs)
+    try:
+        said = ""
+        async with asyncio.timeout(PATIENCE_S):
+            while "endpoint ready" not in said:
+                said += (await asyncio.to_thread(os.read, terminal, 4096)).decode()
+        state = StateDirectory(Path(surroundings["AGENT_ENDPOINT_STATE__DIRECTORY"]))
+        running = state.running()
+        assert running is not None
+        async with EndpointClient(running.plain_url, state.stored_token() or "") as client:
+            async with client.events() as frames, asyncio.timeout(PATIENCE_S):
+                await anext(frames)
+                await client.make_call("6002", "6003")
+                while getattr(await anext(frames), "event", "") != "Established":
+                    pass
+                os.close(terminal)
+                while not (await client.health()).draining:
+                    pass
+                (call,) = await client.calls()
+                await client.clear("6002", call.call)
+                told = [getattr(frame, "event", "") async for frame in frames]
+            assert told[-1] == "CallCleared"
+        assert await ended(serve) == 0
+    finally:
+        if serve.returncode is None:
+            serve.kill()
+            await serve.wait()
 
 
 async def test_sigterm_with_no_call_ends_at_once_and_leaves_nothing(
