@@ -185,7 +185,7 @@ class Serving:
             await emptied(file)
 
     async def in_state(self, device: str, state: str) -> None:
-        """Wait until a device's connection is in a state."""
+        """Wait until a device's connection is in a state: if `connected`, to who is there too."""
         async with asyncio.timeout(PATIENCE_S):
             async with self.client.events() as frames:
                 while not await self._is_in(device, state):
@@ -206,6 +206,7 @@ class Serving:
             party.device == device and party.state == state
             for call in await self.client.calls()
             for party in call.parties
+            if state != "connected" or call.established_at is not None
         )
 
 
