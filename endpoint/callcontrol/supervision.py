@@ -119,8 +119,10 @@ def drop(turn: Turn, command: ClearConnection) -> None:
     cause, why = Cause.CANCELLED, f"dropped by {command.device}"
     if turn.is_up(theirs):
         cause = Cause.NORMAL
-    elif command.unanswered:
+    elif command.unanswered and theirs.state is ConnectionState.ALERTING:
         cause, why = Cause.NO_ANSWER, "rang for long enough"
+    elif command.unanswered:
+        cause, why = Cause.UNREACHABLE, "has not rung in all that time"
     over = ended_by_us(cause, command.device, why)
     turn.end(call.id, theirs, over, failed=False)
 

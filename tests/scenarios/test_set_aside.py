@@ -164,6 +164,25 @@ async def test_whose_telephone_is_lost_while_it_rings_is_passed_over_at_once_and
         outside.hang_up()
 
 
+async def test_whose_telephone_has_not_rung_is_passed_over_and_not_set_aside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A trunk that says nothing: whoever sits there could not answer."""
+    async with one_agent(tmp_path, monkeypatch, NoAnswer.LEAVE) as (desk, roster):
+        outside = desk.exchange.offer("10001", "999", LegRole.LINE)
+        leg = await desk.exchange.placed(DEVICE)
+        await asyncio.sleep(RING_S + 1)
+        assert leg.release_cause is Cause.UNREACHABLE
+        session = roster.session(ANNA)
+        assert session is not None
+        assert str(session.state) == "ready"
+        await asyncio.sleep(REST_S)
+        again = await desk.exchange.placed(DEVICE)
+        again.answer()
+        await desk.desk.told(told.LeftQueue)
+        outside.hang_up()
+
+
 async def test_who_is_only_passed_over_is_ready_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
