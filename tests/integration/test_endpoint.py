@@ -228,9 +228,9 @@ async def test_any_two_kinds_talk_hold_and_send_digits(
     assert a.status.media_failure is b.status.media_failure is None
 
     await b.hang_up()
-    await fleet.becomes({a.name: [], b.name: []})
     for party in (a, b):
         await party.when(lambda status: status.call is CallState.ENDED)
+    await fleet.becomes({a.name: [], b.name: []})
 
 
 async def test_a_browser_begins_ice_anew_in_a_call_and_audio_goes_on(

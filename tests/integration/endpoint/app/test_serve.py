@@ -146,6 +146,8 @@ async def test_a_terminal_that_is_closed_lets_calls_end(surroundings: dict[str, 
     """SIGHUP ended it as SIGKILL does. Only where `nohup` has it ignored does it go on."""
     terminal, theirs = pty.openpty()
     serve = await asyncio.create_subprocess_exec(
+        "env",
+        "--default-signal=HUP",  # where `nohup` runs the tests
         "setsid",
         "--ctty",
         *COMMAND,
