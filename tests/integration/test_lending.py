@@ -13,8 +13,9 @@ from endpoint.callcontrol import commands as do
 from endpoint.rig.fleet import MUSIC_ON_HOLD
 from endpoint.rig.matrix import HearingMatrix, matrix
 from endpoint.rig.walk import Step, take
+from tests.interop.peers.process import free_port
 
-from .test_matrix import SETTINGS, TONES_HZ, House, Kind, add, config, free_port, number_of
+from .test_matrix import SETTINGS, TONES_HZ, House, Kind, add, config, number_of
 
 pytestmark = pytest.mark.integration
 

@@ -15,7 +15,6 @@ from __future__ import annotations
 import asyncio
 import itertools
 import operator
-import socket
 import sys
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -44,6 +43,7 @@ from endpoint.rig.orders import AnswerMode, CallState, PartySettings
 from endpoint.rig.walk import Step, WalkSettings, take
 from endpoint.storage.extensions import Extension
 from tests.interop.peers.pjsip import need_pjsip
+from tests.interop.peers.process import free_port
 from tests.interop.peers.pulse import Pulse, require_portaudio
 
 pytestmark = pytest.mark.integration
@@ -199,14 +199,6 @@ class House:
             return frozenset()
         samples = np.frombuffer(audio.samples, "<i2")
         return frozenset(heard(samples, SIGNATURES, sample_rate_hz=audio.sample_rate_hz))
-
-
-def free_port() -> int:
-    with socket.socket() as tcp, socket.socket(type=socket.SOCK_DGRAM) as udp:
-        tcp.bind((HOST, 0))
-        port: int = tcp.getsockname()[1]
-        udp.bind((HOST, port))
-        return port
 
 
 def config(directory: Path, port: int, **more: Any) -> Config:

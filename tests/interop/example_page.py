@@ -19,9 +19,10 @@ from endpoint.callcontrol.commands import GenerateDigits
 from endpoint.client.client import EndpointClient
 from endpoint.gateways.native import directorymessages as directory
 from endpoint.legs.base import DeviceId
-from tests.integration.endpoint.app.basiccall.floor import Floor, dials, free_port
+from tests.integration.endpoint.app.basiccall.floor import Floor, dials
 from tests.integration.endpoint.app.basiccall.office import PASSWORD_HASH, Office
 
+from .peers.process import free_port
 from .peers.tab import Browser, Tab
 
 EXAMPLE = Path(__file__).parents[2] / "docs/examples/wssoftphone"

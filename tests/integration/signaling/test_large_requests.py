@@ -25,6 +25,7 @@ from signaling.user_agent import (
 )
 from tests.fakes.receiver import PATIENCE_S
 from tests.integration.signaling.stage import ANSWER, OFFER, ending, next_event, within
+from tests.interop.peers.process import free_port
 
 pytestmark = [pytest.mark.integration, pytest.mark.virtual_time]
 
@@ -73,7 +74,7 @@ async def pair(*, tcp: bool) -> AsyncIterator[Pair]:
         UserAgent(config) as called,
     ):
         await caller.listen_udp(HOST, 0)
-        _, port = await called.listen_udp(HOST, 0)
+        _, port = await called.listen_udp(HOST, free_port())
         if tcp:
             await called.listen_tcp(HOST, port)
         notes.append(Pair(caller, called, port))

@@ -13,10 +13,11 @@ from endpoint.callcontrol.events import CallCleared, Established, Event
 from endpoint.gateways.native import agentmessages as wire
 from endpoint.gateways.native import directorymessages as directory
 from endpoint.legs.base import DeviceId
+from tests.interop.peers.process import free_port
 from tests.rings import rings_left
 from tests.virtual_endpoint import have_it_in_this_loop
 
-from .basiccall.floor import carrier_of, free_port, trunk
+from .basiccall.floor import carrier_of, trunk
 from .conftest import Desk, configuration
 
 pytestmark = pytest.mark.integration

@@ -7,7 +7,6 @@ down: what every page was told by it, and who hears whom then.
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -31,6 +30,7 @@ from endpoint.rig.fleet import MUSIC_ON_HOLD
 from endpoint.rig.matrix import HearingMatrix, matrix
 from endpoint.rig.walk import Step, WalkSettings, take
 from endpoint.storage.extensions import Extension, Extensions
+from tests.interop.peers.process import free_port
 from tests.interop.peers.sound import write_tone
 from tests.softphone import PATIENCE_S, SoftPhone
 from tests.unit.endpoint.app.test_dialkeys import DES_KEY
@@ -55,14 +55,6 @@ SIGNATURES = {MUSIC_ON_HOLD: list(MUSIC_ON_HOLD_HZ), IVR: [IVR_HZ]} | {
 }
 SETTINGS = WalkSettings(glance_ms=200, step_timeout_s=60.0)
 NOBODY: dict[str, Any] = dict.fromkeys(HZ, ())
-
-
-def free_port() -> int:
-    """Of UDP: trunks have to know each other's before either is there."""
-    with socket.socket(type=socket.SOCK_DGRAM) as udp:
-        udp.bind(("127.0.0.1", 0))
-        port: int = udp.getsockname()[1]
-        return port
 
 
 def trunk(port: int, ours: list[str], theirs: list[str]) -> dict[str, Any]:
