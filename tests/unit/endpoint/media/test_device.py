@@ -8,6 +8,7 @@ import pytest
 
 from endpoint.errors import MediaError
 from endpoint.media.device import Library, stable_names
+from tests.interop.peers.pulse import require_portaudio
 
 pytestmark = pytest.mark.unit
 
@@ -25,12 +26,10 @@ def test_two_of_one_name_are_told_apart_by_their_numbers() -> None:
 
 
 @pytest.fixture
-def library() -> Library:
+async def library() -> Library:
     """PortAudio, where a microphone is the default and no speaker is there."""
-    try:
-        library = Library()
-    except MediaError as error:
-        pytest.skip(str(error))
+    await require_portaudio()
+    library = Library()
     library.sounddevice = SimpleNamespace(default=SimpleNamespace(device=(0, -1)))
     return library
 
