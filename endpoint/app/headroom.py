@@ -20,7 +20,8 @@ DESCRIPTORS_LEFT = 16
 CONNECTIONS_LEFT = 128
 """Fewer than these are given to no new connection, so that calls have them.
 
-More than asyncio accepts at a time (100): a listener that finds none at all is deaf for a second.
+More than all listeners accept before one is refused (`ACCEPTED_AT_A_TIME`): a listener that finds
+none at all is deaf for a second.
 """
 MEMORY_USED = 0.95
 """Of what the control group, or RLIMIT_AS, allows."""

@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from collections.abc import Callable
 from functools import partial
 
 from endpoint.app.ports import PortTaken, is_taken
 from endpoint.errors import ConfigurationError
+
+ACCEPTED_AT_A_TIME = 8
+"""Connections of one listener in one round of the event loop.
+
+asyncio opens those of three rounds before the first of them can be refused: so many descriptors are
+taken that nobody granted.
+"""
+WAITING_LONGEST = 1024
+"""Connections that the kernel keeps until they are accepted.
+
+Who comes when there are more tries again a second later (TCP's first time-out).
+"""
 
 
 async def listener(
@@ -19,15 +32,21 @@ async def listener(
     Raises: PortTaken; ConfigurationError.
     """
     try:
-        create = partial(asyncio.get_running_loop().create_server, factory)
+        create = partial(
+            asyncio.get_running_loop().create_server, factory, backlog=ACCEPTED_AT_A_TIME
+        )
         dual = host == "::" and socket.has_dualstack_ipv6()
-        return await (create(sock=_both_families(port)) if dual else create(host, port))
+        server = await (create(sock=_both_families(port)) if dual else create(host, port))
     except OSError as error:
         if is_taken(error):
             raise PortTaken(use, host, port, setting) from error
         key = setting.replace("port", "host")
         mistake = f"{key}: found {host!r}, expected an address of this machine: {error}"
         raise ConfigurationError([mistake]) from error
+    for each in server.sockets:  # asyncio's backlog is the length of the kernel's queue, too
+        with socket.socket(fileno=os.dup(each.fileno())) as listening:
+            listening.listen(WAITING_LONGEST)
+    return server
 
 
 def port_of(server: asyncio.Server) -> int:

@@ -3,8 +3,8 @@
 A step is right when every ear reports exactly the expected sources twice: once at first, and once
 more over audio that was all received after that, so that what is still on its way can't hide a
 wrong route. Where something is missing the second time, both are tried again until the step's time
-is over: a machine that does too much tears holes into audio. But once it was right, nobody may hear
-anything else, for however short a time.
+is over: a machine that does too much tears holes into audio. But once it was right, and all from
+before the step has been heard, nobody may hear anything else, for however short a time.
 """
 
 from __future__ import annotations
@@ -29,6 +29,9 @@ class WalkSettings:
     """Audio that one measurement looks at until a step is right: as short as tones allow."""
     confirm_ms: int = 300
     """Audio that must be right in full after that, with no hole in it."""
+    late_ms: int = 200
+    """Audio from before a step may be heard so long after it: where a machine is held up, behind a
+    hole that looks as if the step were done."""
     poll_s: float = 0.02
     """How often the ears are asked while a step is not right yet."""
     step_timeout_s: float = 20.0
@@ -114,11 +117,12 @@ async def take(step: Step, ears: Ears, settings: WalkSettings) -> StepResult:
     try:
         async with asyncio.timeout(settings.step_timeout_s):
             await step.act()
+            settled = clock() + (settings.late_ms + settings.glance_ms) / 1000
             was_right = False
             while True:
                 heard = await ears(settings.glance_ms)
                 if heard == step.expected:
-                    was_right, switch_s = True, clock() - began
+                    was_right, switch_s = clock() >= settled, clock() - began
                     # A window that lies wholly behind the moment of the match.
                     await asyncio.sleep(settings.confirm_ms / 1000)
                     heard = await ears(settings.confirm_ms)

@@ -1,16 +1,19 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from endpoint.rig.matrix import HearingMatrix, matrix
 from endpoint.rig.walk import ProofFailed, Step, StepResult, WalkSettings, walk
+from endpoint.rig.walk import take as walk_one
 
 pytestmark = pytest.mark.unit
 
 TALK = matrix({"6001": ["10086"], "10086": ["6001"]})
 CROSSED = matrix({"6001": ["10086", "moh"], "10086": ["6001"]})
 SILENCE = matrix({"6001": [], "10086": []})
-QUICK = WalkSettings(glance_ms=0, confirm_ms=0, poll_s=0.0, step_timeout_s=0.2)
+QUICK = WalkSettings(glance_ms=0, confirm_ms=0, poll_s=0.0, late_ms=0, step_timeout_s=0.2)
 
 
 async def nothing() -> None:
@@ -59,6 +62,13 @@ async def test_what_is_heard_too_much_behind_a_hole_is_a_failure():
     assert [(result.ok, result.faults) for result in results] == [
         (False, ("6001 should not hear moh and does",))
     ]
+
+
+async def test_audio_from_before_the_step_behind_a_hole_is_none():
+    ears, late = ears_that_report(SILENCE, TALK, SILENCE), replace(QUICK, late_ms=10_000)
+    result = await walk_one(Step("hold", SILENCE, nothing), ears, late)
+
+    assert (result.ok, result.heard) == (True, SILENCE)
 
 
 async def test_a_walk_stops_at_the_first_failure_and_says_what_is_wrong():
