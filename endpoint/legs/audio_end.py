@@ -22,6 +22,8 @@ from signaling.sdp.negotiation import (
     BROWSER_CODECS,
     DEFAULT_CODECS,
     G722,
+    OPUS,
+    OPUS_TELEPHONE_EVENTS,
     TELEPHONE_EVENT,
     LocalAudio,
     Negotiated,
@@ -247,7 +249,10 @@ class AudioEnd:
 
     def face(self, faced: Sequence[str] = (), *, offering: bool = True) -> None:
         """Choose the codecs by whom the leg talks with; see `codecs_for`."""
-        self.codecs = codecs_for(self.protection, faced, offering=offering, terms=self.terms)
+        spoken = encodings_of(self.current)[:1] if self.current is not None else ()
+        self.codecs = codecs_for(
+            self.protection, faced, spoken, offering=offering, terms=self.terms
+        )
 
     def offer(self, direction: Direction = Direction.SENDRECV) -> SessionDescription:
         """Our offer, to be sent now."""
@@ -389,6 +394,7 @@ class AudioEnd:
 def codecs_for(
     protection: Protection,
     faced: Sequence[str] = (),
+    spoken: Sequence[str] = (),
     *,
     offering: bool = True,
     terms: AudioTerms | None = None,
@@ -398,9 +404,11 @@ def codecs_for(
     Args:
         protection: browsers have other codecs than telephones.
         terms: of its line. Codecs that they name are all there are, in their order.
-        offering: G.722, which telephones like best, is offered only where it can be forwarded.
+        offering: telephones are offered G.722, which they like best, only where it can be
+            forwarded, and Opus only where they speak it; what they offer is taken.
         faced: encodings that the other leg takes, most wanted first; empty where nothing is known,
             which counts as G.711.
+        spoken: what the far end speaks now. It may have nothing else.
     """
     terms = terms or AudioTerms(protection)
     known: tuple[Codec, ...] = DEFAULT_CODECS
@@ -408,8 +416,11 @@ def codecs_for(
         known = (*BROWSER_CODECS, G722, LOCAL_L16)
     elif protection is Protection.WEBRTC:
         known = BROWSER_CODECS
-    elif G722.encoding in faced or not offering:
-        known = (*DEFAULT_CODECS, G722)
+    else:
+        if not offering or G722.encoding in (*faced, *spoken):
+            known += (G722,)
+        if not offering or OPUS.encoding in spoken:
+            known += (OPUS, OPUS_TELEPHONE_EVENTS)
     wanted = terms.codecs or (*faced, *(encoding for encoding in _G711 if encoding not in faced))
 
     def rank(codec: Codec) -> int:
