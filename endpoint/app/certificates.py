@@ -40,6 +40,8 @@ class ServerCertificate:
     not_after: datetime
     leaf: str
     """PEM of the certificate alone, without its chain."""
+    subject: str
+    """Whose it is, as RFC 4514 writes it."""
 
 
 def server_names(config: Config) -> list[str]:
@@ -148,8 +150,9 @@ def operators(certificate: Path, key: Path) -> ServerCertificate:
 def _described(certificate: Path, key: Path, authority: Path | None) -> ServerCertificate:
     leaf = x509.load_pem_x509_certificates(certificate.read_bytes())[0]
     pem = leaf.public_bytes(Encoding.PEM).decode("ascii")
+    names, subject = tuple(_names(leaf)), leaf.subject.rfc4514_string()
     return ServerCertificate(
-        certificate, key, authority, tuple(_names(leaf)), leaf.not_valid_after_utc, pem
+        certificate, key, authority, names, leaf.not_valid_after_utc, pem, subject
     )
 
 

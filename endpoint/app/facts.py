@@ -13,6 +13,7 @@ from uuid import UUID, uuid5
 from endpoint.app import certificates
 from endpoint.app.agentsettings import PROGRAM, AgentSettings
 from endpoint.app.recordingsettings import recording_rules
+from endpoint.app.renewal import CertificateInUse
 from endpoint.app.settings import AccountSettings, Config, SipLimits, StationSettings, dns_server
 from endpoint.app.state import StateDirectory
 from endpoint.app.trunks import trunk_of
@@ -65,9 +66,7 @@ def api_token(config: Config, state: StateDirectory) -> str:
     return state.token()
 
 
-def sip_config(
-    config: Config, certificate: certificates.ServerCertificate | None = None
-) -> SipServerConfig:
+def sip_config(config: Config, certificate: CertificateInUse | None = None) -> SipServerConfig:
     """Facts for the sipWsServer; the certificate is shown to peers that ask for ours."""
     sip = config.sip
     return SipServerConfig(
@@ -104,13 +103,7 @@ def sip_config(
                 advertised_port=sip.advertised_port,
                 advertised_tcp_port=sip.advertised_port,
                 advertised_tls_port=sip.advertised_tls_port,
-                tls=tls_policy(
-                    "sip.tls_ca",
-                    ca=sip.tls_ca,
-                    pin="",
-                    certificate=certificate.certificate if certificate else None,
-                    private_key=certificate.key if certificate else None,
-                ),
+                tls=_tls_of_trunks(sip.tls_ca, certificate),
                 stream=StreamSettings(
                     maximum_connections=sip.limits.connections,
                     maximum_connections_per_source=sip.limits.connections_per_source,
@@ -130,6 +123,21 @@ def sip_config(
             domains=frozenset(domain.lower() for domain in sip.domains),
         ),
     )
+
+
+def _tls_of_trunks(authority: Path | None, certificate: CertificateInUse | None) -> TlsPolicy:
+    def shown(now: certificates.ServerCertificate | None) -> TlsPolicy:
+        return tls_policy(
+            "sip.tls_ca",
+            ca=authority,
+            pin="",
+            certificate=now.certificate if now else None,
+            private_key=now.key if now else None,
+        )
+
+    if certificate is None:
+        return shown(None)
+    return TlsPolicy(certificate.context(lambda now: shown(now).context))
 
 
 def guard_settings(limits: SipLimits) -> GuardSettings:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import NamedTuple
 
-from endpoint.app.certificates import ServerCertificate
 from endpoint.app.facts import sip_tls_context
 from endpoint.app.ports import PortTaken, is_taken
+from endpoint.app.renewal import CertificateInUse
 from endpoint.app.sipsettings import SipSettings
 from endpoint.errors import ConfigurationError
 from signaling.errors import TransportError
@@ -26,7 +27,7 @@ class SipAddresses(NamedTuple):
 
 
 async def listen_sip(
-    server: SipServer, sip: SipSettings, certificate: ServerCertificate
+    server: SipServer, sip: SipSettings, certificate: CertificateInUse
 ) -> SipAddresses:
     """Bind all that the settings say. Raises PortTaken, ConfigurationError."""
     bound = await _listen_on(server, sip, certificate, sip.host, sip.port, sip.tls_port)
@@ -39,7 +40,7 @@ async def listen_sip(
 async def _listen_on(
     server: SipServer,
     sip: SipSettings,
-    certificate: ServerCertificate,
+    certificate: CertificateInUse,
     host: str,
     port: int,
     tls_port: int,
@@ -52,7 +53,7 @@ async def _listen_on(
         with _named("SIP over TCP", host, port, "sip.port"):
             tcp = await server.listen_tcp(host, port)
     if sip.tls:
-        context = sip_tls_context(certificate, sip.tls_client_ca)
+        context = certificate.context(partial(sip_tls_context, client_authority=sip.tls_client_ca))
         with _named("SIP over TLS", host, tls_port, "sip.tls_port"):
             tls = await server.listen_tls(host, tls_port, context)
     return SipAddresses(udp, tcp, tls)

@@ -203,17 +203,24 @@ class StateDirectory:
     @contextmanager
     def announced(self, running: Running) -> Iterator[None]:
         """Tell other commands on this machine where we are, while we are."""
-        file = self.path / "running.json"
-        write_private(file, plaintext.encode(running))
+        self.announce(running)
         try:
             yield
         finally:
-            file.unlink(missing_ok=True)
+            self._running_file.unlink(missing_ok=True)
+
+    def announce(self, running: Running) -> None:
+        """Tell them so from now on, where something of it has changed."""
+        write_private(self._running_file, plaintext.encode(running))
+
+    @property
+    def _running_file(self) -> Path:
+        return self.path / "running.json"
 
     def running(self) -> Running | None:
         """Where an endpoint says it is; it may have died since."""
         try:
-            return msgspec.json.decode((self.path / "running.json").read_bytes(), type=Running)
+            return msgspec.json.decode(self._running_file.read_bytes(), type=Running)
         except (OSError, msgspec.DecodeError):
             return None
 

@@ -66,6 +66,7 @@ from endpoint.app.permissionsettings import rules
 from endpoint.app.planbook import PlanBook
 from endpoint.app.recordings import RecordingArchive
 from endpoint.app.recordingsettings import recording_rules, recording_settings
+from endpoint.app.renewal import CertificateInUse
 from endpoint.app.rights import Rights
 from endpoint.app.secrecy import check_secrets
 from endpoint.app.serving import routes
@@ -168,7 +169,7 @@ class Endpoint:
         """Keeps alive what must live as long as we do."""
         self.token: str
         """The bearer token."""
-        self.certificate: certificates.ServerCertificate
+        self.certificate: CertificateInUse
         self.extensions: Extensions
         self.records: StoredCallRecords
         self.journal: RecordJournal
@@ -332,6 +333,8 @@ class Endpoint:
             self.basiccall = await enter(soft_phones(self, directory, headroom))
         self._stack.push_async_callback(self.http.stop_listening)
         self._stack.enter_context(self.state.announced(self.running))
+        renewal = partial(self.certificate.follow, lambda: self.state.announce(self.running))
+        await enter(running(self.supervision.keep("certificate", renewal)))
 
     async def _open_storage(self) -> None:
         """The database, and what is secret: the token, the certificate."""
@@ -368,8 +371,7 @@ class Endpoint:
         await self._stack.enter_async_context(running(tidying))
         self.token = api_token(config, self.state)
         check_secrets(config, self.token, await self.extensions.all(), self._origins)
-        now = certificates.wall_clock()
-        self.certificate = await asyncio.to_thread(certificates.provide, config, self.state, now)
+        self.certificate = await asyncio.to_thread(CertificateInUse, config, self.state)
 
     async def _commanding(
         self, command: Command, go: Callable[[Command], Awaitable[CommandAccepted]]
@@ -437,7 +439,7 @@ class Endpoint:
                 self.config.http.wrong_tokens_per_minute,
                 tenant,
             ),
-            certificates.server_context(self.certificate),
+            self.certificate.context(certificates.server_context),
             certificates.server_names(self.config),
             self.server.websocket_route,
             headroom.has_room,

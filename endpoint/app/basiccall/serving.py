@@ -45,7 +45,7 @@ def soft_phones(endpoint: Endpoint, directory: Directory, headroom: Headroom) ->
         config.http,
         centre,
         endpoint.http.access,
-        certificates.server_context(endpoint.certificate),
+        endpoint.certificate.context(certificates.server_context),
         endpoint.live,
         reread,
         headroom.has_room,
