@@ -24,7 +24,7 @@ from endpoint.gateways.basiccall.agentlist import ListedAgent, ListedExtension, 
 from endpoint.gateways.basiccall.coinfos import shown_number
 from endpoint.gateways.basiccall.fold import Fold
 from endpoint.gateways.basiccall.frames import SPEvent
-from endpoint.gateways.basiccall.names import CommandName, ListType, State
+from endpoint.gateways.basiccall.names import IVR, CommandName, Destination, ListType, State
 from endpoint.gateways.basiccall.parameters import Parameters
 from endpoint.gateways.basiccall.queuelist import ListedCall
 from endpoint.gateways.basiccall.settings import Reasons, settings_notified
@@ -107,7 +107,15 @@ class Centre:
     def world(self) -> CallWorld:
         """What is known of calls."""
         ours = self.directory.__contains__
-        return CallWorld(self.controller, ours, self.tenant, self.name_of, self.by_pages)
+        return CallWorld(
+            self.controller, ours, self.tenant, self.name_of, self.by_pages, self._kind_of
+        )
+
+    def _kind_of(self, device: DeviceId) -> str:
+        if self.roster.agent_at(device) is not None:
+            return Destination.AGENT
+        is_ivr = any("ivr" in known.kinds for known in self.directory.find([device]))
+        return IVR if is_ivr else Destination.EXTENSION
 
     def note(self, device: DeviceId, call: CallId, command: CommandName) -> None:
         """A page has begun or answered a call by a command, as it is shown from then on."""

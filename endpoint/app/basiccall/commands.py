@@ -60,8 +60,8 @@ class Commands:
                 return await self._dial(request)
             case wire.Consult(kind, to) | wire.CallInner(kind, to):
                 return await self._call(name, kind, to)
-            case wire.MonitorAgent(_, to):
-                return await self._monitor(self._device_of(to))
+            case wire.MonitorAgent(kind, to):
+                return await self._monitor(self._device_of(to, kind))
             case wire.MonitorControl():
                 return await self._control(request)
             case wire.RefreshAgentList(kind):
@@ -181,12 +181,18 @@ class Commands:
         at = self.centre.roster.agent_at(DeviceId(ins))
         return at.id if at is not None else AgentId(ins)
 
-    def _device_of(self, ins: str) -> DeviceId:
-        """Where a colleague works: by the device, or by his number."""
-        if ins in self.centre.directory:
-            return DeviceId(ins)
+    def _device_of(self, ins: str, kind: Destination = Destination.AGENT) -> DeviceId:
+        """Where a colleague works: by the device, or by his number.
+
+        An agent is meant by his number also where an IVR has it as its code.
+        """
+        device = DeviceId(ins)
+        if kind is Destination.EXTENSION and ins in self.centre.directory:
+            return device
+        if self.centre.roster.agent_at(device) is not None:
+            return device
         session = self.centre.roster.session(AgentId(ins))
-        return DeviceId(ins) if session is None else session.device
+        return device if session is None else session.device
 
     # -- of calls ---------------------------------------------------------------------------------
 
@@ -317,7 +323,7 @@ class Commands:
             raise rejected(refused.reason, why) from None
 
     async def _call(self, name: C, kind: Destination, to: str) -> Told:
-        number = to if kind is Destination.OUTSIDE else self._device_of(to)
+        number = to if kind is Destination.OUTSIDE else self._device_of(to, kind)
         if name is C.CALL_INNER:
             return await self._submit(name, do.MakeCall(self.device, number))
         held = next((each.id for each in self.fold.calls if each.part not in OF_CONSULTS), None)
@@ -326,7 +332,7 @@ class Commands:
     async def _one_step(self, request: wire.OneStepTransfer) -> Told:
         to = request.to
         if request.kind in (Destination.AGENT, Destination.EXTENSION):
-            to = self._device_of(to)
+            to = self._device_of(to, request.kind)
         elif request.kind is Destination.SKILL and to not in self.centre.directory:
             why = f"no call can be sent to {to}: let an [[ivr]] with that code put it into a queue"
             raise rejected("unknown_device", why)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from endpoint.callcontrol.controller import CallController
 from endpoint.callcontrol.model import Call, CallId, StepKind
 from endpoint.gateways.basiccall.calls import CallFacts, OwnCall, own_calls
-from endpoint.gateways.basiccall.names import CommandName
+from endpoint.gateways.basiccall.names import CommandName, Destination
 from endpoint.legs.base import DeviceId
 
 
@@ -25,10 +25,16 @@ class CallWorld:
     """Of agents, by their numbers."""
     by_pages: Mapping[tuple[DeviceId, CallId], CommandName] = field(default_factory=dict)
     """See `asked`."""
+    kinds: Callable[[DeviceId], str] = lambda _: Destination.EXTENSION
+    """Of devices of ours; see `World`."""
 
     def is_ours(self, device: DeviceId) -> bool:
         """See `World`."""
         return self.ours(device)
+
+    def kind_of(self, device: DeviceId) -> str:
+        """See `World`."""
+        return self.kinds(device) if self.ours(device) else Destination.OUTSIDE
 
     def asked(self, device: DeviceId, call: CallId) -> CommandName | None:
         """See `World`."""

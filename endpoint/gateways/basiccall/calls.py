@@ -109,6 +109,9 @@ class World(Protocol):
     def is_ours(self, device: DeviceId) -> bool:
         """Whether somebody of the centre is there."""
 
+    def kind_of(self, device: DeviceId) -> str:
+        """`AGT` where an agent works there, `IVR`, `EXT` for others of ours, else `OUT`."""
+
     def asked(self, device: DeviceId, call: CallId) -> CommandName | None:
         """By which command its page has begun or answered a call; None: by none of a page."""
 

@@ -78,3 +78,9 @@ def co_infos(
         "tenantID": world.tenant,
         **data,
     }
+
+
+def went_to(device: DeviceId, facts: CallFacts | None, world: World) -> dict[str, str]:
+    """Who has got a call by a transfer, as newer scripts hand it to their hosts."""
+    shown = device if facts is None else shown_number(device, facts, world)
+    return {"CCIVR_TRANSFERTYPE": world.kind_of(device), "CCIVR_TRANSFERDEST": shown}

@@ -25,7 +25,7 @@ from endpoint.gateways.basiccall.calls import (
     World,
     state_of,
 )
-from endpoint.gateways.basiccall.coinfos import HIDDEN, co_infos, shown_text
+from endpoint.gateways.basiccall.coinfos import HIDDEN, co_infos, shown_text, went_to
 from endpoint.gateways.basiccall.frames import SPEvent
 from endpoint.gateways.basiccall.names import CommandName as C
 from endpoint.gateways.basiccall.names import Control, State
@@ -439,7 +439,9 @@ class Fold:
                     yield self._event(E.ONE_STEP_TRANSFER_BEGIN)
             case told.Transferred() if call.transferring:
                 name, _ = self._transfer()
-                yield self._event(name, call=call.id)
+                passed = self._event(name, call=call.id)
+                went = went_to(event.transferred_to, self._world.call(call.id), self._world)
+                yield replace(passed, call={**passed.call, **went})
                 self._asked -= {C.TRANSFER_TO_IVR, C.ONE_STEP_TRANSFER}
             case told.TransferFailed() if call.transferring:
                 self._put(replace(call, transferring=False))

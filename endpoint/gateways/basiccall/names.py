@@ -337,6 +337,10 @@ class Destination(StrEnum):
     SKILL = "SK"
 
 
+IVR = "IVR"
+"""What a call was sent to that no page names so: `TransferToIVR` has a code, and skills are one."""
+
+
 class Control(StrEnum):
     """What a supervisor makes an agent do."""
 

@@ -1,10 +1,10 @@
-"""A supervisor at an agent who is in two calls; and what is so already when it is asked for."""
+"""A supervisor at an agent in two calls; lists; what is so already when it is asked for."""
 
 from __future__ import annotations
 
 import pytest
 
-from .office import BERT, CARL, Office
+from .office import BERT, CARL, DORA, Office
 
 pytestmark = [pytest.mark.integration, pytest.mark.asyncio(loop_scope="module")]
 
@@ -75,3 +75,31 @@ async def test_an_ivr_that_there_is_not_asks_for_no_password(office: Office) -> 
         await page.do("CancelWait")
         await page.shows(6)
         assert "IVRCheckReturn" not in [each["event"] for each in page.events]
+
+
+async def test_each_list_has_those_whom_it_is_for(office: Office) -> None:
+    async with (
+        office.at_work() as page,
+        office.at_work(DORA, "6004"),
+        office.at_work(CARL, "6003") as carl,
+    ):
+        await page.do("Dial", phoneNum="10086")
+        await page.shows(6)
+        everybody, his = {"6001": "6", "6004": "3"}, {"6001": "6"}
+        telephones = {"10086": "1", "6002": "32"}
+        for kind, agents, others in (
+            ("CONSULT", everybody, telephones),
+            ("TRANSFER", everybody, telephones),
+            ("ALERTTRANSFER", everybody, telephones),
+            ("CALLINNER", everybody, telephones),
+            ("AGENTMSG", everybody, {}),
+            ("MONITOR", his, {}),
+            ("MONITORCONTROL", his, {}),
+        ):
+            await carl.do("RefreshAgentList", agentListType=f"AGENTLISTTYPE_{kind}")
+            listed = await carl.until("onRefreshAgentListSucc")
+            assert listed["agentListType"] == f"AGENTLISTTYPE_{kind}"
+            rows = {each["ins"]: each for each in listed["items"]}
+            states = {ins: row["state"] for ins, row in rows.items() if row["itemType"] == "1"}
+            free = {ins: row["calst"] for ins, row in rows.items() if row["itemType"] == "0"}
+            assert (states, free) == (agents, others), kind
