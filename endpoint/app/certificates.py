@@ -18,7 +18,7 @@ import trustme
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
 
-from endpoint.app.settings import WILDCARDS, Config
+from endpoint.app.settings import WILDCARDS, Config, is_loopback, name_of
 from endpoint.app.state import StateDirectory, write_private
 from endpoint.errors import ConfigurationError
 
@@ -51,6 +51,29 @@ def server_names(config: Config) -> list[str]:
     if config.basiccall.enabled:
         names.append(config.basiccall.host)
     return list(dict.fromkeys(name for name in names if name not in WILDCARDS))
+
+
+def public_host(host: str, config: Config, certificate: ServerCertificate) -> str:
+    """By what name other machines reach what listens on `host`, as it is written in an URL.
+
+    One that the certificate proves, as browsers want it: what is configured, else what an operator
+    had certified. Where nothing is known of it, the name that is good here.
+    """
+    if is_loopback(host):
+        return name_of(host)  # nobody else does
+    configured = [name for name in (host, config.advertised_host) if name not in WILDCARDS]
+    certified: list[str] = []
+    if certificate.authority is None:
+        certified = [
+            name for name in certificate.names if not (name.startswith("*.") or is_loopback(name))
+        ]
+    proved = [name for name in configured if _proves(certificate, name)]
+    return name_of(next(iter([*proved, *certified, *configured]), host))
+
+
+def _proves(certificate: ServerCertificate, name: str) -> bool:
+    name, names = name.lower(), {each.lower() for each in certificate.names}
+    return name in names or f"*.{name.partition('.')[2]}" in names
 
 
 def provide(config: Config, state: StateDirectory, now: datetime) -> ServerCertificate:

@@ -163,7 +163,7 @@ def _announce(endpoint: Endpoint, loaded: Loaded, output: Output) -> None:
     table = Table.grid(padding=(0, 2))
     table.add_column(style="dim")
     table.add_column()
-    table.add_row("page and REST", Text(running.url, "bold"))
+    table.add_row("page and REST", Text(endpoint.page_url, "bold"))
     table.add_row("token", f"{token}   (agent-endpoint token{output.with_config})")
     table.add_row("SIP over WSS", running.wss)
     table.add_row("SIP over UDP", running.sip_udp)
@@ -189,7 +189,7 @@ def _announce(endpoint: Endpoint, loaded: Loaded, output: Output) -> None:
         table.add_row(Text("! warning", "bold yellow"), Text(warning, "yellow"))
     ready = {
         "ok": True,
-        "page": running.url,
+        "page": endpoint.page_url,
         "wss": running.wss,
         "sip_udp": running.sip_udp,
         "sip_tcp": running.sip_tcp,

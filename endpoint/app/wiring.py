@@ -70,7 +70,7 @@ from endpoint.app.renewal import CertificateInUse
 from endpoint.app.rights import Rights
 from endpoint.app.secrecy import check_secrets
 from endpoint.app.serving import routes
-from endpoint.app.settings import Config, name_of
+from endpoint.app.settings import Config
 from endpoint.app.siplisteners import listen_sip
 from endpoint.app.state import Running, StateDirectory
 from endpoint.app.stopping import drain
@@ -220,7 +220,7 @@ class Endpoint:
         log.info(
             "endpoint ready",
             tenant=self.config.tenant.name,
-            page=self.url,
+            page=self.page_url,
             sip_over_wss=self.wss_url,
             sip_over_udp=self.running.sip_udp,
             sip_over_tcp=self.running.sip_tcp or None,
@@ -242,19 +242,29 @@ class Endpoint:
 
     @property
     def url(self) -> str:
-        """Of the page; REST is below it."""
+        """Of the page, from this machine; REST is below it."""
         return f"https://{self.config.http_host}:{self.http.port}/"
+
+    @property
+    def page_url(self) -> str:
+        """The same, from other machines."""
+        return f"https://{self._public(self.config.http.host)}:{self.http.port}/"
 
     @property
     def wss_url(self) -> str:
         """Where WSS phones register."""
-        return f"wss://{self.config.http_host}:{self.http.port}{SIP_PATH}"
+        return f"wss://{self._public(self.config.http.host)}:{self.http.port}{SIP_PATH}"
 
     @property
     def basiccall_url(self) -> str:
         """What BasicCall's pages have as `serverUri`; empty where they are not served."""
         settings = self.config.basiccall
-        return f"wss://{name_of(settings.host)}:{self.basiccall.port}/" if settings.enabled else ""
+        if not settings.enabled:
+            return ""
+        return f"wss://{self._public(settings.host)}:{self.basiccall.port}/"
+
+    def _public(self, host: str) -> str:
+        return certificates.public_host(host, self.config, self.certificate.now)
 
     @property
     def running(self) -> Running:
@@ -440,7 +450,7 @@ class Endpoint:
                 tenant,
             ),
             self.certificate.context(certificates.server_context),
-            certificates.server_names(self.config),
+            [*certificates.server_names(self.config), self._public(self.config.http.host)],
             self.server.websocket_route,
             headroom.has_room,
         )

@@ -14,8 +14,11 @@ from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
+import trustme
 
+from endpoint.app.context import running_client
 from endpoint.app.enrolment import add_extension
 from endpoint.app.settings import AccountSettings
 from endpoint.app.state import StateDirectory
@@ -420,3 +423,35 @@ async def test_serve_warns_of_a_server_whose_audio_can_not_come(
         assert warning.endswith('set host = "0.0.0.0" at the top of the file')
         serve.send_signal(signal.SIGTERM)
         assert await ended(serve) == 0
+
+
+async def test_it_says_where_browsers_on_other_machines_find_its_page(
+    surroundings: dict[str, str], tmp_path: Path
+) -> None:
+    """Which the page may use from there, as its own; commands on this machine keep to localhost."""
+    leaf, name = trustme.CA().issue_cert("phone.example.com"), "phone.example.com"
+    chain, key = tmp_path / "chain.pem", tmp_path / "key.pem"
+    chain.write_bytes(b"".join(each.bytes() for each in leaf.cert_chain_pems))
+    key.write_bytes(leaf.private_key_pem.bytes())
+    surroundings |= {
+        "AGENT_ENDPOINT_HTTP__HOST": "0.0.0.0",
+        "AGENT_ENDPOINT_HTTP__CERTIFICATE": str(chain),
+        "AGENT_ENDPOINT_HTTP__KEY": str(key),
+    }
+    async with started(surroundings, "serve", "--json") as serve:
+        ready = await line(serve)
+        state = StateDirectory(Path(ready["token"]).parent)
+        running = state.running()
+        assert running is not None
+        port = running.url.rstrip("/").rpartition(":")[2]
+        assert running.url == f"https://localhost:{port}/"
+        assert ready["page"] == f"https://{name}:{port}/"
+        assert ready["wss"] == f"wss://{name}:{port}/sip"
+        async with running_client(configuration(state.path)) as client:
+            assert (await client.health()).ok
+        headers = {"Authorization": f"Bearer {state.stored_token()}"}
+        async with aiohttp.ClientSession(headers=headers) as browser:
+            for origin, status in ((f"https://{name}:{port}", 200), (f"https://{name}", 403)):
+                url = f"{ready['plain']}/api/v1/calls"
+                async with browser.get(url, headers={"Origin": origin}) as answer:
+                    assert answer.status == status

@@ -106,3 +106,51 @@ def test_missing_files_are_both_told(state: StateDirectory, tmp_path: Path) -> N
     with pytest.raises(ConfigurationError) as refused:
         certificates.provide(config, state, now())
     assert len(refused.value.mistakes) == 2
+
+
+def shown_by(ca: trustme.CA, directory: Path, *names: str) -> certificates.ServerCertificate:
+    leaf = ca.issue_cert(*names)
+    chain, key = directory / "chain.pem", directory / "key.pem"
+    chain.write_bytes(b"".join(blob.bytes() for blob in leaf.cert_chain_pems))
+    key.write_bytes(leaf.private_key_pem.bytes())
+    return certificates.operators(chain, key)
+
+
+@pytest.mark.parametrize(
+    ("host", "advertised", "names", "expected"),
+    [
+        ("127.0.0.1", "phone.example.com", ["phone.example.com"], "localhost"),
+        ("0.0.0.0", "", ["localhost", "phone.example.com", "www.example.com"], "phone.example.com"),
+        ("0.0.0.0", "192.0.2.7", ["phone.example.com"], "phone.example.com"),
+        ("0.0.0.0", "www.example.com", ["phone.example.com", "WWW.example.com"], "www.example.com"),
+        ("0.0.0.0", "phone.example.com", ["example.com", "*.example.com"], "phone.example.com"),
+        ("0.0.0.0", "", ["*.example.com"], "localhost"),
+        ("0.0.0.0", "phone.example.org", ["*.example.com"], "phone.example.org"),
+        ("192.0.2.7", "", ["phone.example.com", "192.0.2.7"], "192.0.2.7"),
+        ("192.0.2.7", "", ["phone.example.com"], "phone.example.com"),
+        ("192.0.2.7", "192.0.2.8", ["localhost"], "192.0.2.7"),
+        ("2001:db8::7", "", ["2001:db8::7"], "[2001:db8::7]"),
+    ],
+)
+def test_others_are_told_a_name_that_the_certificate_proves(
+    tmp_path: Path, host: str, advertised: str, names: list[str], expected: str
+) -> None:
+    config = Config.model_validate({"host": host, "advertised_host": advertised})
+    found = shown_by(trustme.CA(), tmp_path, *names)
+    assert certificates.public_host(config.http.host, config, found) == expected
+
+
+@pytest.mark.parametrize(
+    ("host", "advertised", "expected"),
+    [
+        ("0.0.0.0", "", "localhost"),
+        ("0.0.0.0", "phone.example.com", "phone.example.com"),
+        ("192.0.2.7", "phone.example.com", "192.0.2.7"),
+    ],
+)
+def test_our_own_certificate_proves_whatever_is_configured(
+    state: StateDirectory, host: str, advertised: str, expected: str
+) -> None:
+    config = Config.model_validate({"host": host, "advertised_host": advertised})
+    found = certificates.provide(config, state, now())
+    assert certificates.public_host(config.http.host, config, found) == expected
