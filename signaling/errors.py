@@ -12,6 +12,7 @@ SignalingError
 
 from __future__ import annotations
 
+from enum import IntEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -55,11 +56,23 @@ class SipParseError(RemoteProtocolError):
         """In a stream: the place of the next message is lost, so the connection must be closed."""
 
 
+class Misfit(IntEnum):
+    """What of a description does not fit, as a Warning header field counts it (RFC 3261 §20.43)."""
+
+    ADDRESS = 301
+    TRANSPORT = 302
+    MEDIA_TYPE = 304
+    FORMAT = 305
+    MULTICAST = 330
+    OTHER = 399
+
+
 class SdpError(RemoteProtocolError):
     """A session description that can't be read, or that has nothing in common with ours."""
 
-    def __init__(self, text: str, status_hint: int = 488) -> None:
+    def __init__(self, text: str, status_hint: int = 488, misfit: Misfit = Misfit.OTHER) -> None:
         super().__init__(text, status_hint)
+        self.misfit = misfit
 
 
 class CredentialsUnavailable(SignalingError):

@@ -222,14 +222,22 @@ class InviteSession:
         self._begun().bye(q850, now=self._driver.now())
         self._driver.drain()
 
-    def hang_up(self, status: int = 480, q850: int | None = None) -> None:
-        """Whatever the state needs: CANCEL, `reject(status)`, BYE, or nothing. Never raises."""
+    def hang_up(
+        self,
+        status: int = 480,
+        q850: int | None = None,
+        headers: Sequence[tuple[str, str]] = (),
+    ) -> None:
+        """Whatever the state needs: CANCEL, `reject(status)`, BYE, or nothing. Never raises.
+
+        `headers` go with a refusal.
+        """
         if self._ended is not None:
             return
         if self._usage is None:
             self._abandon()
             return
-        self._usage.hang_up(status, q850, now=self._driver.now())
+        self._usage.hang_up(status, q850, headers, now=self._driver.now())
         self._driver.drain()
 
     async def reinvite(self, offer: OfferSource, fork: str = "") -> tuple[int, bytes | None]:
@@ -256,9 +264,11 @@ class InviteSession:
         self._driver.drain()
         return is_answered
 
-    def reject_reinvite(self, status: int, fork: str = "") -> None:
+    def reject_reinvite(
+        self, status: int, fork: str = "", headers: Sequence[tuple[str, str]] = ()
+    ) -> None:
         """Refuse `Reinvited`; the session stays as it was."""
-        self._begun().reject_reinvite(status, fork, now=self._driver.now())
+        self._begun().reject_reinvite(status, fork, headers, now=self._driver.now())
         self._driver.drain()
 
     async def info(

@@ -37,6 +37,7 @@ from signaling.sip.grammar import legible
 from signaling.sip.identity import Claim, caller_of, number_of, redirection_of
 from signaling.sip.rates import Rate, Rates
 from signaling.sip.source import Source, source_of
+from signaling.sip.warning import warning_of
 
 log = structlog.get_logger(__name__)
 
@@ -139,19 +140,21 @@ class OfferedLeg(SipLeg):
                 audio.face(offering=False)
                 self._foreseen = audio.foresee(offer)
         except SdpError as exc:
-            self._refuse_unsaid(exc.status_hint, str(exc))
+            self._refuse_unsaid(exc.status_hint, str(exc), warning_of(exc))
             return
         except (GiveUp, MediaError) as exc:
             self._refuse_unsaid(503, str(exc))
             return
         self._emit(replace(self._offered, answer_after_s=await self._answer_after_s()))
 
-    def _refuse_unsaid(self, status: int, text: str) -> None:
+    def _refuse_unsaid(
+        self, status: int, text: str, headers: Sequence[tuple[str, str]] = ()
+    ) -> None:
         """Nobody was told of the call, so nobody is told of its end."""
         self._refusals.say(self._caller, status, text)
         self._released = True
         self._ports.close(self.id)
-        self._caller.hang_up(status)
+        self._caller.hang_up(status, headers=headers)
 
     async def _alert(self, early_media: bool) -> None:
         if self._offer_of_caller is None:

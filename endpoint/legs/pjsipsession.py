@@ -172,8 +172,13 @@ class PjsipSession(CallSession):
         """See `CallSession`."""
         self._line.send(w.AnswerCall(self.id, *self._address_in(sdp)))
 
-    def hang_up(self, status: int = 480, q850: int | None = None) -> None:
-        """See `CallSession`. PJSIP says no Reason of ours."""
+    def hang_up(
+        self,
+        status: int = 480,
+        q850: int | None = None,
+        headers: Sequence[tuple[str, str]] = (),
+    ) -> None:
+        """See `CallSession`. PJSIP says no header of ours."""
         if self._ended is None:
             self._line.send(w.EndCall(self.id, status))
 
@@ -208,7 +213,9 @@ class PjsipSession(CallSession):
         """See `CallSession`: PJSIP has answered already."""
         return True
 
-    def reject_reinvite(self, status: int, fork: str = "") -> None:
+    def reject_reinvite(
+        self, status: int, fork: str = "", headers: Sequence[tuple[str, str]] = ()
+    ) -> None:
         """See `CallSession`: likewise."""
 
     async def info(

@@ -60,7 +60,12 @@ class CallSession(Protocol):
     def accept(self, sdp: bytes) -> None:
         """Answer 200."""
 
-    def hang_up(self, status: int = 480, q850: int | None = None) -> None:
+    def hang_up(
+        self,
+        status: int = 480,
+        q850: int | None = None,
+        headers: Sequence[tuple[str, str]] = (),
+    ) -> None:
         """Whatever the state needs. Never raises."""
 
     async def reinvite(self, offer: OfferSource) -> tuple[int, bytes | None]:
@@ -72,7 +77,9 @@ class CallSession(Protocol):
     def answer_reinvite(self, sdp: bytes, fork: str = "") -> bool:
         """Answer `Reinvited`."""
 
-    def reject_reinvite(self, status: int, fork: str = "") -> None:
+    def reject_reinvite(
+        self, status: int, fork: str = "", headers: Sequence[tuple[str, str]] = ()
+    ) -> None:
         """Refuse `Reinvited`."""
 
     async def info(

@@ -57,6 +57,7 @@ from signaling.sdp.ice import FRAGMENT_CONTENT_TYPE
 from signaling.sdp.negotiation import Negotiated
 from signaling.sip.headers import NameAddr
 from signaling.sip.uri import Uri
+from signaling.sip.warning import warning_of
 from signaling.user_agent import (
     Answered,
     Confirmed,
@@ -411,7 +412,7 @@ class SipLeg(Leg):
             answer, agreed = await self._answer_to(audio, sdp)
         except SdpError as exc:
             log.info("re-INVITE refused", leg=self.id, reason=str(exc))
-            session.reject_reinvite(exc.status_hint, fork)
+            session.reject_reinvite(exc.status_hint, fork, warning_of(exc))
             return None
         except MediaUnavailable:
             raise

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from endpoint.legs.base import DigitKind
 from endpoint.media.pjsip.messages import PAYLOAD_TYPE, SAMPLE_RATE_HZ
-from signaling.errors import SdpError
+from signaling.errors import Misfit, SdpError
 from signaling.sdp.description import Codec, SessionDescription
 from signaling.sdp.dtls import has_fingerprint
 from signaling.sdp.security import PLAIN_PROTOCOLS
@@ -78,7 +78,8 @@ class AudioTerms:
         if self.srtp is SrtpUse.OPTIONAL and asked is not Protection.WEBRTC:
             return Protection.SRTP if asked is Protection.SRTP else Protection.RTP
         raise SdpError(
-            f"{asked} was offered, and SRTP is {self.srtp} on this line", status_hint=488
+            f"{asked} was offered, and SRTP is {self.srtp} on this line",
+            misfit=Misfit.TRANSPORT,
         )
 
 

@@ -10,9 +10,10 @@ and keys; other credentials or another fingerprint show in `Negotiated.security`
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from signaling.errors import SdpError
+from signaling.errors import Misfit, SdpError
 from signaling.sdp.description import (
     Codec,
     Direction,
@@ -207,18 +208,21 @@ def make_answer(
     Raises SdpError (488) when no m-line is audio to one address with a codec of ours, protected
     as `local.security` says; the error names what each of them lacks.
     """
-    reasons: list[str] = []
+    reasons: list[SdpError] = []
     for index, medium in enumerate(offer.media):
         try:
             if medium.kind != "audio" or medium.port == 0:
-                raise SdpError(f"m={medium.kind} {medium.port} is no audio to answer")
+                raise SdpError(
+                    f"m={medium.kind} {medium.port} is no audio to answer",
+                    misfit=Misfit.MEDIA_TYPE,
+                )
             attributes, security = answer_security(
                 offer, medium, local.security, current.security if current else None
             )
             codecs = _common_codecs(medium, local)
             host = _host_to_send_to(offer, medium, local.host, security)
         except SdpError as exc:
-            reasons.append(str(exc))
+            reasons.append(exc)
             continue
         theirs = _effective_direction(offer, medium, security)
         ours = Direction.of(
@@ -241,7 +245,7 @@ def make_answer(
         sealed = _seal(local, tuple(media), previous, _bundle(offer, medium))
         agreed = _negotiated(offer, medium, host, send, codecs, ours, security, mux=medium.rtcp_mux)
         return sealed, agreed
-    raise SdpError("; ".join(reasons) or "nothing is offered", status_hint=488)
+    raise _nothing_fits(reasons)
 
 
 def apply_answer(
@@ -283,6 +287,13 @@ def apply_answer(
     return _negotiated(answer, medium, host, send, tuple(receive), ours, security, mux=mux)
 
 
+def _nothing_fits(reasons: Sequence[SdpError]) -> SdpError:
+    """Says what each m-line lacks; it counts as what audio lacks, where there is some."""
+    other = Misfit.MEDIA_TYPE
+    misfit = next((each.misfit for each in reasons if each.misfit is not other), other)
+    return SdpError("; ".join(map(str, reasons)) or "no audio is offered", misfit=misfit)
+
+
 def _our_stream(description: SessionDescription) -> int:
     for index, medium in enumerate(description.media):
         if medium.kind == "audio" and medium.port:
@@ -305,8 +316,14 @@ def _common_codecs(medium: MediaDescription, local: LocalAudio) -> tuple[Codec, 
         common.sort(key=lambda ranked: ranked[0])
     codecs = _with_fitting_events(tuple(codec for _, codec in common))
     if all(codec.encoding == TELEPHONE_EVENT for codec in codecs):
-        raise SdpError("no common audio codec")
+        theirs = _names(medium.codecs) or f"format {', '.join(medium.formats)}"[:80]
+        text = f"no common audio codec: {theirs} offered, {_names(local.codecs)} expected"
+        raise SdpError(text, misfit=Misfit.FORMAT)
     return codecs
+
+
+def _names(codecs: Iterable[Codec]) -> str:
+    return ", ".join(dict.fromkeys(codec.encoding for codec in codecs))[:80]
 
 
 def _with_fitting_events(codecs: tuple[Codec, ...]) -> tuple[Codec, ...]:
@@ -367,11 +384,12 @@ def _usable_host(description: SessionDescription, medium: MediaDescription, loca
     try:
         address = ipaddress.ip_address(host)
     except ValueError as exc:
-        raise SdpError(f"not an address: {host[:80]!r}") from exc
+        text = f"not an address: {host[:80]!r}"
+        raise SdpError(text, misfit=Misfit.ADDRESS) from exc
     if address.is_multicast:
-        raise SdpError(f"{host} is a group of receivers")
+        raise SdpError(f"{host} is a group of receivers", misfit=Misfit.MULTICAST)
     if (":" in host) != (":" in local_host) and not address.is_unspecified:
-        raise SdpError(f"{host} can't be reached from {local_host}")
+        raise SdpError(f"{host} can't be reached from {local_host}", misfit=Misfit.ADDRESS)
     return host
 
 

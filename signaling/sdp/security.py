@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from signaling.errors import SdpError
+from signaling.errors import Misfit, SdpError
 from signaling.sdp.crypto import Crypto, first_common, read_crypto
 from signaling.sdp.description import Line, MediaDescription, SessionDescription
 from signaling.sdp.dtls import (
@@ -136,7 +136,7 @@ def answer_security(
     match local:
         case Plain():
             if protocol not in PLAIN_PROTOCOLS:
-                raise SdpError(f"{medium.protocol} is not supported")
+                raise _other_transport(medium, "supported", PLAIN_PROTOCOLS[0])
             return (), PLAIN
         case Sdes():
             return _answer_sdes(medium, local, current)
@@ -177,7 +177,7 @@ def _answer_sdes(
 ) -> tuple[tuple[str, ...], AgreedSecurity]:
     protocol = medium.protocol.upper()
     if protocol not in (*PLAIN_PROTOCOLS, *SDES_PROTOCOLS):
-        raise SdpError(f"{medium.protocol} is not supported")
+        raise _other_transport(medium, "supported", SDES_PROTOCOLS[0])
     found = first_common(read_crypto(medium), local.crypto)
     if found is None:
         # Keys in an RTP/AVP offer are a wish (RFC 8643 §3.1); without one in common, it is clear.
@@ -239,10 +239,15 @@ def _read_dtls(
     description: SessionDescription, medium: MediaDescription
 ) -> tuple[DtlsDescription, IceDescription]:
     if medium.protocol.upper() not in DTLS_PROTOCOLS:
-        raise SdpError(f"{medium.protocol} is not protected")
+        raise _other_transport(medium, "protected", DTLS_PROTOCOLS[0])
     if not medium.rtcp_mux:
         raise SdpError("no rtcp-mux: RTP and RTCP share our port")
     return DtlsDescription.read(description, medium), IceDescription.read(description, medium)
+
+
+def _other_transport(medium: MediaDescription, lacks: str, wanted: str) -> SdpError:
+    text = f"{medium.protocol} is not {lacks}: {wanted} is expected"
+    return SdpError(text, misfit=Misfit.TRANSPORT)
 
 
 def _agreed_dtls(

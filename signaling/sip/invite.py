@@ -389,7 +389,14 @@ class InviteUsage:
         else:
             self.in_dialog.send_bye(self.dialog, headers, now)
 
-    def hang_up(self, status: int = 480, q850: int | None = None, *, now: float) -> None:
+    def hang_up(
+        self,
+        status: int = 480,
+        q850: int | None = None,
+        headers: Sequence[tuple[str, str]] = (),
+        *,
+        now: float,
+    ) -> None:
         """Whatever the state needs: CANCEL, `reject(status)`, BYE, or nothing. Never raises."""
         match self.state:
             case SessionState.CALLING | SessionState.PROCEEDING | SessionState.EARLY:
@@ -397,7 +404,7 @@ class InviteUsage:
                     self.cancel(q850, now=now)
                 else:
                     refusal = status if 300 <= status < 700 else 480
-                    self.reject(refusal, headers=_reason_header(q850), now=now)
+                    self.reject(refusal, headers=(*_reason_header(q850), *headers), now=now)
             case SessionState.ANSWERED | SessionState.CONFIRMED:
                 self.bye(q850, now=now)
             case SessionState.ENDED:
@@ -448,11 +455,18 @@ class InviteUsage:
         offers = self._offers_of(fork)
         return offers is not None and offers.answer(sdp, now)
 
-    def reject_reinvite(self, status: int, fork: str = "", *, now: float) -> None:
+    def reject_reinvite(
+        self,
+        status: int,
+        fork: str = "",
+        headers: Sequence[tuple[str, str]] = (),
+        *,
+        now: float,
+    ) -> None:
         """Refuse `Reinvited`; the session stays as it was. Otherwise as `answer_reinvite`."""
         offers = self._offers_of(fork)
         if offers is not None:
-            offers.reject(status, now)
+            offers.reject(status, now, headers)
 
     def _offers_of(self, fork: str) -> Offers | None:
         """Those of the dialog, or of one of those that ring."""

@@ -8,7 +8,7 @@ alone can do it, and only once the INVITE's own offer is answered reliably (RFC 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
@@ -401,13 +401,13 @@ class Offers:
             self.proceed(now)
         return True
 
-    def reject(self, status: int, now: float) -> None:
+    def reject(self, status: int, now: float, headers: Sequence[tuple[str, str]] = ()) -> None:
         """Refuse it. Nothing happens where it was cancelled meanwhile."""
         if status < 300:
             raise LocalProtocolError(f"{status} refuses nothing")
         server, self._incoming = self._incoming, None
         if server is not None:
-            self._core.respond(server, status, now=now)
+            self._core.respond(server, status, headers=headers, now=now)
             self.proceed(now)
 
     @property

@@ -8,6 +8,7 @@ from signaling.errors import SipParseError
 from signaling.sip.grammar import lower, split_values
 from signaling.sip.message import METHODS, Request
 from signaling.sip.session_timer import DEFAULT_MINIMUM_S, OPTION_TAG, SessionExpires, minimum_of
+from signaling.sip.warning import format_warning
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +78,7 @@ def _screen_invite(request: Request, abilities: Abilities) -> Refusal | None:
     wanted = request.headers.get_all("Accept")
     if wanted and not any(_takes(line, media_type) for line in wanted for media_type in accept):
         # Whoever sends an INVITE must take a session description (RFC 4475 §3.3.15).
-        return Refusal(406, (("Warning", '399 agent-endpoint "application/sdp is needed"'),))
+        return Refusal(406, (("Warning", format_warning(399, "application/sdp is needed")),))
     if not request.contacts and (request.via.branch or "").startswith("z9hG4bK"):
         return Refusal(400, reason="Missing Contact")  # §8.1.1.8; not so in RFC 2543
     if "Join" in request.headers and "Replaces" not in request.headers:

@@ -220,6 +220,11 @@ async def test_sipp_hangs_up_the_call_that_it_answered(
     assert (over.cause, over.released_by) == (Cause.NORMAL, Side.DEVICE)
 
 
+async def test_sipp_is_told_why_its_codec_is_refused(desk: Desk, tmp_path: Path) -> None:
+    async with caller(desk, tmp_path, "uac_misfit") as sipp:
+        await sipp.finished()
+
+
 async def test_sipp_presses_keys_by_info(desk: Desk, tmp_path: Path) -> None:
     async with caller(desk, tmp_path, "uac_info") as sipp:
         digits = [(await desk.event(DigitDetected, device=PEER)).digits for _ in range(3)]

@@ -157,6 +157,8 @@ class FakeSession:
         self.informed: list[tuple[str, bytes]] = []
         self.takes_info: dict[str, int] = {}
         """Content type to the status that an INFO of it gets; 200 where it has none."""
+        self.refused_with: list[tuple[str, str]] = []
+        """Headers of refusals."""
         self._acted = asyncio.Condition()
         self._mailbox: Mailbox[SessionEvent] = Mailbox()
 
@@ -168,10 +170,16 @@ class FakeSession:
     def accept(self, sdp: bytes, fork: str = "") -> None:
         self._do("accept", sdp)
 
-    def hang_up(self, status: int = 480, q850: int | None = None) -> None:
+    def hang_up(
+        self,
+        status: int = 480,
+        q850: int | None = None,
+        headers: Sequence[tuple[str, str]] = (),
+    ) -> None:
         """Ends at once, as the real one: the stack itself waits for the far end."""
         if self.ended is None:
             self.did.append(("hang_up", status, q850))
+            self.refused_with.extend(headers)
             self.end(by_remote=False, status=487, q850=q850)
 
     def may_update(self) -> bool:
@@ -181,7 +189,10 @@ class FakeSession:
         self._do("answer_reinvite", sdp, *([fork] if fork else []))
         return not self.is_cancelled
 
-    def reject_reinvite(self, status: int, fork: str = "") -> None:
+    def reject_reinvite(
+        self, status: int, fork: str = "", headers: Sequence[tuple[str, str]] = ()
+    ) -> None:
+        self.refused_with.extend(headers)
         self._do("reject_reinvite", status, *([fork] if fork else []))
 
     def refer(self, refer_to: NameAddr, *, referred_by: NameAddr | None = None) -> Refer:

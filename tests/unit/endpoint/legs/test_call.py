@@ -267,6 +267,8 @@ async def test_an_offer_that_can_not_be_answered_leaves_the_call_as_it_is(call: 
     call.session.tell(Reinvited(b"v=0\r\no=- 9 2 IN IP4 1.2.3.4\r\ns=-\r\nt=0 0\r\n"))
     assert await call.session.until("reject_reinvite") == ("reject_reinvite", 488)
     assert len(call.desk.media.all(m.SetRemote)) == 1
+    said = '304 agent-endpoint "no audio is offered"'
+    assert call.session.refused_with == [("Warning", said)]
 
 
 async def test_a_re_invite_without_an_offer_gets_ours(call: Call) -> None:

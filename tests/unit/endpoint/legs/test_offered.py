@@ -116,14 +116,21 @@ async def test_a_refusal_says_its_cause(desk: Desk, cause: Cause, status: int, q
 
 
 @pytest.mark.parametrize(
-    "sdp", [b"nonsense", far_offer().replace(b"RTP/AVP", b"RTP/SAVP"), far_offer(codecs=())]
+    ("sdp", "warning"),
+    [
+        (b"nonsense", "399 "),
+        (far_offer().replace(b"RTP/AVP", b"RTP/SAVP"), "399 "),
+        (far_offer(codecs=()), "305 "),
+    ],
 )
 async def test_audio_that_can_not_be_answered_is_refused_and_nobody_is_told(
-    desk: Desk, sdp: bytes
+    desk: Desk, sdp: bytes, warning: str
 ) -> None:
     session = FakeSession(sdp=sdp)
     desk.server.offered.put(session)
     assert await session.until("hang_up") == ("hang_up", 488, None)
+    ((name, said),) = session.refused_with
+    assert (name, said[:4]) == ("Warning", warning)
     await desk.settle()
     await desk.offered(FakeSession(sdp=far_offer()))
 

@@ -166,24 +166,34 @@ def test_the_second_audio_line_is_taken_when_the_first_is_secured() -> None:
 
 
 @pytest.mark.parametrize(
-    "lines",
+    ("lines", "misfit", "said"),
     [
-        (),
-        ("m=audio 4000 RTP/SAVP 0",),
-        ("m=audio 4000 RTP/SAVPF 0",),
-        ("m=audio 4000 UDP/TLS/RTP/SAVPF 0",),
-        ("m=audio 0 RTP/AVP 0",),
-        ("m=audio 4000 RTP/AVP 18",),
-        ("m=audio 4000 RTP/AVP 101", "a=rtpmap:101 telephone-event/8000"),
-        ("m=image 6000 udptl t38",),
-        ("m=audio 4000 RTP/AVP 0", "c=IN IP4 239.1.2.3/32"),
-        ("m=audio 4000 RTP/AVP 0", "c=IN IP4 phone.example.com"),
+        ((), 304, "no audio is offered"),
+        (("m=audio 4000 RTP/SAVP 0",), 302, "RTP/SAVP is not supported: RTP/AVP is expected"),
+        (("m=audio 4000 RTP/SAVPF 0",), 302, "RTP/SAVPF is not"),
+        (("m=audio 4000 UDP/TLS/RTP/SAVPF 0",), 302, "RTP/AVP is expected"),
+        (("m=audio 0 RTP/AVP 0",), 304, "m=audio 0 is no audio to answer"),
+        (("m=audio 4000 RTP/AVP 18",), 305, "G729 offered, PCMU, PCMA, TELEPHONE-EVENT expected"),
+        (("m=audio 4000 RTP/AVP 97",), 305, "format 97 offered"),
+        (
+            ("m=audio 4000 RTP/AVP 101", "a=rtpmap:101 telephone-event/8000"),
+            305,
+            "TELEPHONE-EVENT offered",
+        ),
+        (("m=image 6000 udptl t38",), 304, "m=image 6000 is no audio to answer"),
+        (("m=audio 4000 RTP/AVP 0", "c=IN IP4 239.1.2.3/32"), 330, "group of receivers"),
+        (("m=audio 4000 RTP/AVP 0", "c=IN IP4 phone.example.com"), 301, "not an address"),
+        (("m=audio 4000 RTP/AVP 0", "c=IN IP6 2001:db8::1"), 301, "can't be reached from"),
+        (("m=video 4002 RTP/AVP 96", "m=audio 4000 RTP/AVP 18"), 305, "no audio to answer; no com"),
     ],
 )
-def test_an_offer_without_audio_for_us_is_refused_with_488(lines: tuple[str, ...]) -> None:
+def test_an_offer_without_audio_for_us_is_refused_with_488(
+    lines: tuple[str, ...], misfit: int, said: str
+) -> None:
     with pytest.raises(SdpError) as caught:
         make_answer(offer(*lines), US)
-    assert caught.value.status_hint == 488
+    assert (caught.value.status_hint, caught.value.misfit) == (488, misfit)
+    assert said in str(caught.value)
 
 
 def test_an_offer_without_address_is_refused() -> None:

@@ -22,6 +22,7 @@ from tests.unit.signaling.sip.peer import CONTACT, WS, Peer
 pytestmark = pytest.mark.unit
 
 SDP = (("Content-Type", "application/sdp"),)
+WARNING = (("Warning", '305 agent-endpoint "no common audio codec"'),)
 
 
 def offer_of_alice(peer: Peer, session: InviteUsage, cseq: int = 2, **kwargs: object) -> Request:
@@ -368,7 +369,8 @@ def test_their_offer_refused(peer: Peer) -> None:
     session = peer.established_incoming()
     before = session.sdp
     offer_of_alice(peer, session)
-    peer.do(session.reject_reinvite, 488)
+    peer.do(session.reject_reinvite, 488, headers=WARNING)
+    assert peer.last().headers.get("Warning") == WARNING[0][1]
     assert peer.ladder()[-1] == "488 INVITE"
     assert session.sdp == before
     with pytest.raises(LocalProtocolError):

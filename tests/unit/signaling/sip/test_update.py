@@ -25,6 +25,8 @@ from tests.unit.signaling.sip.test_reliable import REQUIRED, SDP, invite_of, pra
 
 pytestmark = pytest.mark.unit
 
+WARNING = (("Warning", '305 agent-endpoint "no common audio codec"'),)
+
 TAKES_UPDATE = (("Allow", "INVITE, ACK, CANCEL, BYE, PRACK, UPDATE"),)
 
 
@@ -316,7 +318,8 @@ def test_their_update_in_an_answered_call(peer: Peer) -> None:
     update_of_alice(peer, session)
     peer.do(session.answer_reinvite, b"answer 2")
     update_of_alice(peer, session, 3)
-    peer.do(session.reject_reinvite, 488)
+    peer.do(session.reject_reinvite, 488, headers=WARNING)
+    assert peer.last().headers.get("Warning") == WARNING[0][1]
     peer.run(40)
     assert peer.ladder() == ["200 UPDATE", "488 UPDATE"]
     assert session.sdp == b"offer 2"
