@@ -346,6 +346,23 @@ async def test_the_called_one_hangs_up_before_the_caller_confirms() -> None:
         assert outside.release_cause is Cause.NORMAL
 
 
+async def test_a_call_that_its_caller_never_confirms_is_told_as_never_established() -> None:
+    """Who was called has picked up, but nobody could talk."""
+    async with open_desk() as desk:
+        outside, station = await desk.coming_in()
+        desk.exchange.confirms_answers = False
+        station.answer()
+        await asyncio.sleep(32)
+        outside.refuse(Cause.UNREACHABLE, by=Side.NETWORK, text="no ACK")
+        await assert_over(desk, Cause.UNREACHABLE)
+        assert not any(isinstance(event, told.Established) for event in desk.events)
+        (record,) = desk.records.written
+        assert record.delivered_at is not None
+        assert record.established_at is None
+        assert (record.ending.released_by, record.ending.text) == (Side.NETWORK, "no ACK")
+        assert station.release_cause is Cause.UNREACHABLE
+
+
 async def test_both_hang_up_at_once() -> None:
     """Two BYEs that cross: each connection ends once."""
     async with open_desk() as desk:

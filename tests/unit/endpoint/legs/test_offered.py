@@ -115,6 +115,17 @@ async def test_a_refusal_says_its_cause(desk: Desk, cause: Cause, status: int, q
     await desk.settle()
 
 
+async def test_who_never_confirms_our_answer_could_not_be_reached(desk: Desk) -> None:
+    session = FakeSession(sdp=far_offer())
+    event = await desk.offered(session)
+    desk.exchange.answer(event.leg)
+    await session.until("accept")
+    session.end(status=408, reason_text="no ACK")
+    over = LegReleased(event.leg, Cause.UNREACHABLE, Side.NETWORK, 408, text="no ACK")
+    assert await desk.next() == over
+    await desk.settle()
+
+
 @pytest.mark.parametrize(
     ("sdp", "warning"),
     [
