@@ -5,7 +5,8 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-MAKEFLAGS += --no-builtin-rules
+# Two at a time: pip unpacks while apt does. All that tests do comes one after the other by itself.
+MAKEFLAGS += --no-builtin-rules --jobs=2
 
 PYTHON ?= python3
 VENV := .venv

@@ -126,9 +126,9 @@ def serve(config: ConfigFile = None, as_json: Json = False) -> None:
 
 
 async def _serve(loaded: Loaded, output: Output) -> None:
-    from endpoint.app.wiring import Endpoint
+    with set_aside():  # its part of a first look would hold up who has just come
+        from endpoint.app.wiring import Endpoint
 
-    set_aside()  # what was imported: its part of a first look would hold up who has just come
     stop = asyncio.Event()
     hurry = asyncio.Event()
 
@@ -264,8 +264,3 @@ def _version(package: str) -> str | None:
         return version(package)
     except PackageNotFoundError:
         return None
-
-
-def main() -> None:
-    """Entry point."""
-    app()

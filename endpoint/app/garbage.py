@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Final, Self
 
@@ -28,10 +29,18 @@ LOOKS_IF_BUSY: Final = 100
 """After so many it is at any time: at five calls a second, each quarter of an hour."""
 
 
-def set_aside() -> None:
-    """Look through all that there is, before anybody waits for it; it is in no later look."""
-    gc.collect()
-    gc.freeze()
+@contextmanager
+def set_aside() -> Iterator[None]:
+    """What is made within it stays, as modules do: it is looked through once and never again."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.collect()
+        gc.freeze()
+        if was_enabled:
+            gc.enable()
 
 
 class GarbageRounds:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 from pydantic import BaseModel, Field
 
-from endpoint.agents.crew import SkillDevices
 from endpoint.app.section import DEVICE, STRICT, Seconds, like
 from endpoint.ivr.flow import Language
 from endpoint.legs.base import DeviceId
 
 if TYPE_CHECKING:
+    from endpoint.agents.crew import SkillDevices
     from endpoint.ivr import host
     from endpoint.ivr.flow import Flow
 
@@ -75,6 +75,8 @@ def ivrs(settings: Sequence[IvrSettings]) -> list[host.IvrSettings]:
 
 def skills(settings: Sequence[SkillSettings]) -> list[SkillDevices]:
     """What the queues are made from."""
+    from endpoint.agents.crew import SkillDevices
+
     return [
         SkillDevices(
             each.code, tuple(map(DeviceId, each.devices)), each.ring_s, each.rest_s, each.name

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import BaseModel, Field
 
-from endpoint.agents.ownership import Liveness
-from endpoint.agents.roster import RosterSettings
 from endpoint.app.section import STRICT, Seconds
+
+if TYPE_CHECKING:
+    from endpoint.agents.ownership import Liveness
+    from endpoint.agents.roster import RosterSettings
 
 
 class AgentsSettings(BaseModel):
@@ -32,9 +34,13 @@ class AgentsSettings(BaseModel):
 
 def liveness(settings: AgentsSettings) -> Liveness:
     """When a client that listens by the native WebSocket counts as gone."""
+    from endpoint.agents.ownership import Liveness
+
     return Liveness(grace_s=settings.grace_s)
 
 
 def roster_settings(settings: AgentsSettings) -> RosterSettings:
     """What the roster is made from."""
+    from endpoint.agents.roster import RosterSettings
+
     return RosterSettings(after_all_calls=settings.wrap_up == "all")

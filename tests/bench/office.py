@@ -30,7 +30,7 @@ from tests.interop.peers.process import Process
 
 PASSWORD: Final = "office-bench-4WqZx9"
 PATIENCE_S = 20.0
-COMMAND = (sys.executable, "-c", "from endpoint.app.cli import main; main()", "serve", "--json")
+COMMAND = (sys.executable, "-m", "endpoint", "serve", "--json")
 
 
 def now() -> float:

@@ -90,7 +90,7 @@ async def served(folder: Path, server: str = "") -> AsyncIterator[Service]:
     """The service, ready; it is gone afterwards, whatever happened."""
     config = configuration(folder, server)
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("AGENT_ENDPOINT_")}
-    program = (sys.executable, "-c", "from endpoint.app.cli import main; main()")
+    program = (sys.executable, "-m", "endpoint")
     process = await asyncio.create_subprocess_exec(
         *program, "serve", "--json", "--config", str(config), stdout=PIPE, env=inherited
     )

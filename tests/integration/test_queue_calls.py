@@ -109,7 +109,7 @@ def telephones(folder: Path, size: Size, server: str) -> Path:
 async def served(config: Path) -> AsyncIterator[EndpointClient]:
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("AGENT_ENDPOINT_")}
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", "from endpoint.app.cli import main; main()"),
+        *(sys.executable, "-m", "endpoint"),
         *("serve", "--json", "--config", str(config)),
         stdout=PIPE,
         env=inherited,

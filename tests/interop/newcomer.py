@@ -86,7 +86,7 @@ async def newcomer(directory: Path, **settings: str) -> AsyncIterator[Newcomer]:
     """In a new directory, where `docs` is; `settings` go over those of files."""
     program = directory / "bin/agent-endpoint"
     program.parent.mkdir()
-    run = shlex.quote(sys.executable) + " -c 'from endpoint.app.cli import main; main()'"
+    run = shlex.quote(sys.executable) + " -m endpoint"
     program.write_text(f'#!/bin/sh\nexec {run} "$@"\n')
     program.chmod(0o755)
     (directory / "docs").symlink_to(REPOSITORY / "docs")

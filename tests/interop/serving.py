@@ -24,7 +24,7 @@ from endpoint.storage.extensions import Extension, Extensions
 from .peers.feed import PeerError
 from .peers.process import Process, free_port
 
-PROGRAM = (sys.executable, "-c", "from endpoint.app.cli import main; main()")
+PROGRAM = (sys.executable, "-m", "endpoint")
 PATIENCE_S = 60.0
 STARTS = 20
 

@@ -335,7 +335,7 @@ async def test_an_agent_of_an_outside_server_without_a_screen(
             async with Agent("6009", server=address, password="wrong-Password-1"):
                 pass
 
-        program = [sys.executable, "-c", "from endpoint.app.cli import main; main()", "agent"]
+        program = [sys.executable, "-m", "endpoint", "agent"]
         options = ["--extension", "6009", "--sip-ws-server", address, "--input", "tone:1400"]
         process = await asyncio.create_subprocess_exec(
             *program,

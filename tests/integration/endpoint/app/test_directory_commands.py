@@ -179,8 +179,7 @@ def test_trunks_go_out_and_come_as_configuration(
 
 async def program(*arguments: str) -> int:
     """A command as a program of its own: it asks the endpoint that this one is."""
-    main = "from endpoint.app.cli import main; main()"
-    started = await asyncio.create_subprocess_exec(sys.executable, "-c", main, *arguments)
+    started = await asyncio.create_subprocess_exec(sys.executable, "-m", "endpoint", *arguments)
     async with asyncio.timeout(150):
         return await started.wait()
 

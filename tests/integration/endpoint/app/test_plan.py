@@ -117,9 +117,8 @@ async def test_a_rule_counts_as_soon_as_it_is_accepted(here: Path) -> None:
 
 async def a_command_is_for_the_endpoint_that_runs(endpoint: Endpoint) -> None:
     """It is found by the configuration, as its commands find it."""
-    main = "from endpoint.app.cli import main; main()"
     arguments = ("plan", "add", "closed", "--pattern", "0*", "--refuse")
-    program = await asyncio.create_subprocess_exec(sys.executable, "-c", main, *arguments)
+    program = await asyncio.create_subprocess_exec(sys.executable, "-m", "endpoint", *arguments)
     async with asyncio.timeout(150):
         assert await program.wait() == 0
     assert [rule.name for rule in endpoint.plan.plan.rules] == ["closed"]

@@ -31,7 +31,7 @@ from .conftest import PASSWORD, configuration
 pytestmark = pytest.mark.integration
 
 PATIENCE_S = 40.0
-COMMAND = (sys.executable, "-c", "from endpoint.app.cli import main; main()")
+COMMAND = (sys.executable, "-m", "endpoint")
 
 
 @pytest.fixture

@@ -44,8 +44,8 @@ async def test_what_has_outlived_a_look_is_in_no_other_one() -> None:
 
 
 async def test_what_was_set_aside_before_is_not_looked_through_at_the_start() -> None:
-    thing = Thing()
-    set_aside()
+    with set_aside():
+        thing = Thing()
     thing.itself = thing
     left = weakref.ref(thing)
     del thing
