@@ -137,6 +137,26 @@ async def test_a_remote_agent_without_a_mask_does_all(floor: Floor, remote: Soft
     await answers_at_its_telephone(floor)
 
 
+async def test_a_masked_button_is_hidden_and_its_command_is_done(floor: Floor) -> None:
+    """Leave and back, as the manual masks them; and hold in a call."""
+    endpoint, anna = floor.office.endpoint, floor.pages["6001"]
+    table = {**endpoint.config.basiccall.system_param, "SOFTPHONEMASKENABLED": "33,34,6"}
+    written = endpoint.config.basiccall.model_copy(update={"system_param": table})
+    endpoint.reread = lambda: endpoint.config.model_copy(update={"basiccall": written})
+    assert anna.buttons() == [2, 3, 4, 33, 36, 37]
+    await reload(endpoint)
+    await anna.init()
+    await anna.until("onNotifySettings")
+    assert not all_buttons(anna) & {33, 34, 6}
+    assert anna.buttons() == [2, 3, 4, 36, 37]
+    await floor.press(anna, "Leave", 23, {"leaveReason": "0"})
+    assert anna.buttons() == [2, 36]
+    await floor.press(anna, "ResumeWork", 3, {})
+    await calls(floor, anna)
+    assert anna.buttons() == [7, 8, 9, 10, 37]
+    await floor.press(anna, "Hold", 7, {}, c1="moh")
+
+
 async def answers_at_its_telephone(floor: Floor) -> None:
     """The button asks that to pick up by itself, and else the agent does."""
     bert = floor.pages["6002"]
