@@ -32,8 +32,8 @@ _Mark = tuple[int, ...]
 class RenewableContext(ssl.SSLContext):
     """Whose connections are made by another context, which may be exchanged while it is in use.
 
-    A context in use could load another certificate itself, but keeps one of each kind of key: of an
-    RSA one that was renewed by an ECDSA one, clients would go on to be shown the old.
+    A context in use could load another certificate itself, but keeps one of each kind of key: where
+    an RSA one takes the place of an ECDSA one, clients would go on to be shown the old.
     """
 
     now: ssl.SSLContext
