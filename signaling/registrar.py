@@ -96,6 +96,8 @@ class Loss(StrEnum):
     CONNECTION_LOST = "connection lost"
     REPLACED = "replaced"
     """The same instance registered another contact."""
+    WITHDRAWN = "withdrawn"
+    """Its user may register no more, or by another password alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +111,7 @@ class Registered:
 
 @dataclass(frozen=True, slots=True)
 class Unregistered:
-    """A binding was taken back, replaced, or lost with its connection."""
+    """A binding was taken back, replaced, withdrawn, or lost with its connection."""
 
     binding: Binding
     loss: Loss
@@ -244,6 +246,12 @@ class Registrar:
             if lost:
                 self._store(user, [binding for binding in bindings if binding not in lost])
                 self._events += [Unregistered(binding, Loss.CONNECTION_LOST) for binding in lost]
+
+    def forget(self, user: str) -> None:
+        """Let go of all that a user has registered."""
+        gone = self._bindings.get(user, [])
+        self._store(user, [])
+        self._events += [Unregistered(binding, Loss.WITHDRAWN) for binding in gone]
 
     def handle_timer(self, now: float) -> None:
         """Let go of what expired by `now`."""

@@ -219,6 +219,14 @@ class SipServer:
             self._registrar.restore(binding, now)
         self._drain()
 
+    def forget(self, user: str) -> None:
+        """Let go of all that a user has registered: he is none any more, or has another password.
+
+        His calls go on.
+        """
+        self._registrar.forget(user)
+        self._drain()
+
     # -- phones and calls -------------------------------------------------------------------------
 
     def targets(self, user: str, instance: str | None = None) -> list[PhoneAddress]:

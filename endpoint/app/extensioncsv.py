@@ -12,7 +12,7 @@ from endpoint.storage.extensions import Extension
 COLUMNS = ("number", "name", "aliases")
 PASSWORD = "password"
 """A column that is read and never written."""
-_LONGEST_NAME = 128
+LONGEST_NAME = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +60,8 @@ def brought(
                 checked_device(device)
             except ValueError as error:
                 mistakes.append(f"{where} {column}: {error}")
-        if len(name) > _LONGEST_NAME or not name.isprintable():
-            mistakes.append(f"{where} name: expected one line of up to {_LONGEST_NAME} characters")
+        if len(name) > LONGEST_NAME or not name.isprintable():
+            mistakes.append(f"{where} name: expected one line of up to {LONGEST_NAME} characters")
         if before is None and not password and not generate:
             said = "found nothing, expected one for a new extension, or --generate"
             mistakes.append(f"{where} {PASSWORD}: {said}")

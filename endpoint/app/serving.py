@@ -12,11 +12,14 @@ from endpoint.app.agentview import AgentView
 from endpoint.app.bans import BanRoutes
 from endpoint.app.directoryroutes import DirectoryRoutes
 from endpoint.app.eventsocket import EventSocket
+from endpoint.app.extensionbook import ExtensionBook
+from endpoint.app.extensionroutes import ExtensionRoutes
 from endpoint.app.facts import leg_settings
 from endpoint.app.idempotency import Idempotency
 from endpoint.app.interface import InterfaceRoutes
 from endpoint.app.ivr import IvrRoutes
 from endpoint.app.media import MediaRoutes
+from endpoint.app.native import NativeView
 from endpoint.app.observing import Observing, Parts
 from endpoint.app.plan import PlanRoutes
 from endpoint.app.programs import ProgramRoutes
@@ -51,6 +54,7 @@ def routes(
         *RestRoutes(view, rights, patience_s, alarms=endpoint.alarms).routes(),
         *PlanRoutes(endpoint.plan_book, patience_s).routes(),
         *DirectoryRoutes(endpoint.directory_book, patience_s).routes(),
+        *ExtensionRoutes(_extension_book(endpoint, view), patience_s).routes(),
         *AgentRoutes(
             endpoint.roster, agents, client, patience_s, endpoint.agent_journal.states
         ).routes(),
@@ -73,6 +77,15 @@ def routes(
         *events.routes(),
         *_observing(endpoint, events).routes(),
     ]
+
+
+def _extension_book(endpoint: Endpoint, view: NativeView) -> ExtensionBook:
+    return ExtensionBook(
+        endpoint.extensions,
+        endpoint.config.sip.realm,
+        forget=endpoint.server.forget,
+        changed=view.directory.refresh,
+    )
 
 
 def _observing(endpoint: Endpoint, events: EventSocket) -> Observing:

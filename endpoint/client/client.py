@@ -18,6 +18,7 @@ import msgspec
 from endpoint.client.agents import AgentRequests
 from endpoint.client.directory import DirectoryRequests
 from endpoint.client.errors import EndpointUnreachable, RequestRefused
+from endpoint.client.extensions import ExtensionRequests
 from endpoint.client.frames import FramesOf
 from endpoint.client.plan import PlanRequests
 from endpoint.client.tenants import TenantRequests
@@ -48,6 +49,7 @@ class EndpointClient(
     TenantRequests,
     PlanRequests,
     DirectoryRequests,
+    ExtensionRequests,
     WebhookRequests,
 ):
     """One endpoint: `async with EndpointClient(url, token) as client`.

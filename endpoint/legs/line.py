@@ -71,6 +71,7 @@ _LOSSES: dict[registrar.Loss, Cause] = {
     registrar.Loss.REMOVED: Cause.NORMAL,
     registrar.Loss.CONNECTION_LOST: Cause.UNREACHABLE,
     registrar.Loss.REPLACED: Cause.NORMAL,
+    registrar.Loss.WITHDRAWN: Cause.UNAUTHORISED,
 }
 
 

@@ -160,6 +160,19 @@ class Extensions:
             )
             return [_extension(row) for row in rows]
 
+    async def find(self, number: str) -> Extension | None:
+        """The extension of a number, which is no alias; None where there is none."""
+        async with self._database.session() as session:
+            row = await session.scalar(
+                select(ExtensionRow)
+                .where(
+                    ExtensionRow.tenant_id == self._database.tenant_id,
+                    ExtensionRow.number == number,
+                )
+                .options(selectinload(ExtensionRow.credentials), selectinload(ExtensionRow.aliases))
+            )
+            return None if row is None else _extension(row)
+
     async def lookup(self, username: str, realm: str) -> Sequence[tuple[str, str]]:
         """(algorithm, HA1) pairs of a user; empty for one that is not known."""
         async with self._database.session() as session:

@@ -180,6 +180,7 @@ def _operation(each: Operation) -> Document:
         ],
         "responses": {
             str(each.status): _answer(each),
+            **({"201": _answer(each)} if each.adds else {}),
             **{
                 str(status): {"$ref": f"#/components/responses/{each.refused.__name__}{status}"}
                 for status in sorted(statuses | {*each.refusals, 503})

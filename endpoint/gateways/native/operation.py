@@ -83,6 +83,8 @@ class Operation:
     """Statuses beside those that each operation may have."""
     refused: type[Struct] = wire.Refused
     """What a refusal is."""
+    adds: bool = False
+    """Where there was none it is 201, with the same answer."""
 
     @property
     def tag(self) -> str:

@@ -17,7 +17,6 @@ from endpoint.agents.identity import Scope
 from endpoint.callcontrol.commands import CommandName
 from endpoint.gateways.native import agentmessages as agents
 from endpoint.gateways.native import audiomessages as audio
-from endpoint.gateways.native import directorymessages as directory
 from endpoint.gateways.native import messages as wire
 from endpoint.gateways.native import planmessages as plan
 from endpoint.gateways.native import queuemessages as queues
@@ -25,6 +24,7 @@ from endpoint.gateways.native import tenantmessages as tenants
 from endpoint.gateways.native import tokenmessages as tokens
 from endpoint.gateways.native import tracemessages as traces
 from endpoint.gateways.native import webhookmessages as webhooks
+from endpoint.gateways.native.directoryoperations import DIRECTORY, EXTENSIONS
 from endpoint.gateways.native.operation import Operation as Operation
 from endpoint.gateways.native.operation import Query as Query
 from endpoint.gateways.native.operation import Whose as Whose
@@ -377,60 +377,6 @@ ADMINISTRATION = (
 )
 
 
-def _directory() -> Iterable[Operation]:
-    path = "/directory"
-    yield _get(path, Scope.ADMIN_READ, Whose.TENANT, "The directory.", directory.Directory)
-    change = Operation("", "", Scope.ADMIN_WRITE, Whose.TENANT, "", refusals=(404, 409, 413))
-    yield replace(
-        change,
-        method="POST",
-        path=f"{path}/import",
-        text="Bring many in at once, or none.",
-        body=directory.DirectoryImport,
-        answer=directory.DirectoryImported,
-    )
-    yield replace(
-        change,
-        method="PUT",
-        path=f"{path}/agents/{{agent}}/password",
-        text="Let an agent have another password.",
-        body=directory.SetPassword,
-        status=204,
-    )
-    for kind, entry in directory.ENTRIES.items():
-        word = kind.removesuffix("s")
-        all_, one = f"{path}/{kind}", f"{path}/{kind}/{{{word}}}"
-        # What agents choose among is theirs to read.
-        known = kind in ("skills", "modes", "reasons")
-        read = replace(
-            change,
-            method="GET",
-            scope=Scope.AGENTS_READ if known else Scope.ADMIN_READ,
-            whose=Whose.ANYBODYS if known else Whose.TENANT,
-        )
-        yield replace(read, path=all_, text=f"All {kind}.", answer=directory.Directory)
-        yield replace(read, path=one, text=f"One of the {kind}.", answer=entry)
-        yield replace(
-            change,
-            method="POST",
-            path=all_,
-            text="Add one.",
-            body=entry,
-            answer=entry,
-            status=201,
-        )
-        yield replace(change, method="PUT", path=one, text="Have this.", body=entry, answer=entry)
-        yield replace(
-            change,
-            method="PATCH",
-            path=one,
-            text="Change what is named (RFC 7396).",
-            answer=entry,
-            media=("application/json", "application/merge-patch+json"),
-        )
-        yield replace(change, method="DELETE", path=one, text="Remove one.", status=204)
-
-
 TOKENS = (
     Operation(
         "POST",
@@ -651,7 +597,8 @@ def by_key(operations: Iterable[Operation]) -> dict[tuple[str, str], Operation]:
 OPERATIONS = by_key(
     chain(
         *(CALLS, DEVICES, RECORDS, ADMINISTRATION, TENANTS, TOKENS, WEBHOOKS, AGENTS, SELF),
-        _directory(),
+        DIRECTORY,
+        EXTENSIONS,
     )
 )
 """All, by method and path."""

@@ -102,6 +102,18 @@ async def test_leaving_a_user_agent_takes_its_bindings_back(stage, kind):
     assert heard.loss is registrar.Loss.REMOVED
 
 
+@pytest.mark.parametrize("kind", KINDS)
+async def test_whoever_is_a_user_no_more_has_nothing_registered(stage, kind):
+    await (await stage.phone("6001", kind)).registered()
+    await (await stage.phone("6002", kind)).registered()
+    stage.server.forget("6001")
+    heard = await within(stage.server.registrations())
+    assert isinstance(heard, registrar.Unregistered)
+    assert (heard.binding.user, heard.loss) == ("6001", registrar.Loss.WITHDRAWN)
+    assert stage.targets("6001") == []
+    assert len(stage.targets("6002")) == 1
+
+
 async def test_a_user_has_as_many_phones_as_register(stage):
     for kind in KINDS:
         await (await stage.phone("6001", kind)).registered()

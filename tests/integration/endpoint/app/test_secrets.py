@@ -10,6 +10,7 @@ import pytest
 from endpoint.client.client import EndpointClient
 from endpoint.client.errors import RequestRefused
 from endpoint.gateways.native import directorymessages as directory
+from endpoint.gateways.native.extensionmessages import PutExtension
 from endpoint.gateways.native.webhookmessages import AddWebhook
 
 from .test_serve import line, started, surroundings
@@ -20,6 +21,7 @@ __all__ = ["surroundings"]
 
 INSTALLATION = "canary-of-installation-4WqZx9"
 PASSWORD = "canary-Password-7uiEw2"
+TELEPHONES = "canary-Telephone-5vXq8Jt"
 GUESS = "canary-Guess-8Hgk3Lq"
 KEY = "canary-key-5rTbM0"
 PIN = "482736159"
@@ -52,6 +54,8 @@ async def test_s27_no_secret_is_logged_kept_or_shown(
         async with EndpointClient(ready["plain"], INSTALLATION) as client:
             await client.add_to_directory("agents", directory.Agent("1001"))
             await client.set_agent_password("1001", PASSWORD)
+            await client.put_extension("6001", PutExtension(password=TELEPHONES))
+            made = (await client.put_extension("6004", PutExtension())).password
             issued = await client.log_in("1001", PASSWORD)
             with pytest.raises(RequestRefused):
                 await client.log_in("1001", GUESS)
@@ -72,7 +76,7 @@ async def test_s27_no_secret_is_logged_kept_or_shown(
         arguments = shown_by_ps(serve.pid)
         serve.terminate()
         out, log = await serve.stdout.read(), await logged
-    secrets = [INSTALLATION, PASSWORD, GUESS, PIN, program.access_token]
+    secrets = [INSTALLATION, PASSWORD, TELEPHONES, made, GUESS, PIN, program.access_token]
     for each in (issued, renewed):
         secrets += [each.access_token, each.refresh_token]
     assert b"refresh token used twice" in log

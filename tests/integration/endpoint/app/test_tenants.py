@@ -32,6 +32,7 @@ from endpoint.gateways.native import agentmessages as agents
 from endpoint.gateways.native import directorymessages as directory
 from endpoint.gateways.native import planmessages as plan
 from endpoint.gateways.native import webhookmessages as webhooks
+from endpoint.gateways.native.extensionmessages import PutExtension
 from endpoint.gateways.native.operations import OPEN, OPERATIONS, Operation
 from endpoint.storage.database import Database, sqlite_url
 from endpoint.storage.extensions import Extension, Extensions
@@ -110,6 +111,7 @@ class World:
         self.tokens = [self.endpoint.token, issued.access_token, program.access_token]
         await client.log_on("1001", agents.LogOnAgent("6004", keep_logged_on=True))
         await client.add_plan_rule(plan.PlanRule("rule", "0800*", "refuse", text=name))
+        await client.put_extension("6009", PutExtension(name))
         await client.add_webhook(webhooks.AddWebhook("hook", f"{HOOKS}{name}", enabled=False))
         kept = Undelivered(Message("1", "events", "Held", b"{}"), datetime.now(UTC), 1, name)
         await StoredWebhooks(self.endpoint.database).put_undelivered("hook", kept)
@@ -129,6 +131,7 @@ class World:
             "mode": "7",
             "reason": "dentist",
             "rule": "rule",
+            "extension": "6009",
             # Kept in the process's own state directory: no other has one of any name.
             "call_back": "1",
             "webhook": "hook",

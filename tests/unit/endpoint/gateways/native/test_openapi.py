@@ -49,6 +49,13 @@ def test_every_operation_is_in_it_once(document: dict[str, Any]) -> None:
     assert len(names) == len(set(names))
 
 
+def test_what_is_put_may_be_new(document: dict[str, Any]) -> None:
+    for path in ("/extensions/{extension}", "/directory/agents/{agent}"):
+        answers = document["paths"][path]["put"]["responses"]
+        assert answers["201"] == answers["200"]
+    assert "201" not in document["paths"]["/plan/rules/{rule}"]["put"]["responses"]
+
+
 @pytest.mark.parametrize("which", ["document", "events"])
 def test_every_reference_leads_somewhere(which: str, request: pytest.FixtureRequest) -> None:
     whole = request.getfixturevalue(which)
