@@ -12,13 +12,14 @@ from rich.text import Text
 from endpoint import plaintext
 from endpoint.app import telemetry
 from endpoint.app.config import Loaded, load, values
-from endpoint.app.context import ConfigFile, running_client
+from endpoint.app.context import ConfigFile, answering_client, running_client
 from endpoint.app.exitcodes import ExitCode
 from endpoint.app.output import CommandFailed, Json, Output, good, listed
 from endpoint.app.secrecy import new_password, weakness
 from endpoint.app.settings import Config, LogSettings, checked_device
 from endpoint.app.state import StateDirectory
 from endpoint.client.client import EndpointClient
+from endpoint.client.errors import RequestRefused
 from endpoint.errors import ConfigurationError, NumberTaken, StorageError
 
 if TYPE_CHECKING:
@@ -210,16 +211,33 @@ def list_extensions(config: ConfigFile = None, as_json: Json = False) -> None:
 
 @extension_app.command("remove")
 def remove(number: Number, config: ConfigFile = None, as_json: Json = False) -> None:
-    """Forget an extension. A phone of its that is registered stays so until that expires."""
+    """Forget an extension; what its telephones have registered is over."""
     output = Output(as_json)
     loaded = loaded_or_fail(output, config)
 
     async def forget() -> None:
+        async with answering_client(loaded.config) as client:
+            if client is None:
+                known = await removed_from_database()
+            else:
+                known = await removed_from(client)
+        if not known:
+            raise StorageError(f"there is no extension {number}")
+
+    async def removed_from(client: EndpointClient) -> bool:
+        try:
+            await client.remove_extension(number)
+        except RequestRefused as refused:
+            if refused.reason != "unknown_extension":
+                raise
+            return False
+        return True
+
+    async def removed_from_database() -> bool:
         from endpoint.storage.extensions import Extensions
 
         async with configured_database(loaded.config) as database:
-            if not await Extensions(database).remove(number):
-                raise StorageError(f"there is no extension {number}")
+            return await Extensions(database).remove(number)
 
     output.run(forget())
     output.result({"ok": True, "number": number}, good(f"{number} is removed"))

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+from asyncio.subprocess import PIPE, STDOUT
 from typing import Any
 
 import msgspec
 import pytest
 from structlog.testing import capture_logs
 
+from endpoint.app.exitcodes import ExitCode
 from endpoint.app.secrecy import weakness
 from endpoint.client.client import EndpointClient
 from endpoint.client.errors import RequestRefused
@@ -18,6 +22,7 @@ from tests.integration.signaling.raw import RawClient
 
 from .conftest import Desk
 from .test_rest import snapshot, until
+from .test_serve import COMMAND
 
 pytest_plugins = ["endpoint.rig.plugin"]
 pytestmark = pytest.mark.integration
@@ -212,3 +217,28 @@ async def test_another_password_ends_what_the_old_one_registered_and_the_same_do
     assert server.bindings("6001") == []
     assert await registers(desk, "6001", PASSWORD) == 401
     assert await registers(desk, "6001", OTHER) == 200
+
+
+async def test_the_command_line_removes_one_from_the_endpoint_that_runs(
+    desk: Desk, client: EndpointClient
+) -> None:
+    await client.put_extension("6001", wire.PutExtension(password=PASSWORD))
+    assert await registers(desk, "6001", PASSWORD) == 200
+    assert (await command(desk, "extension", "remove", "6001"))[0] == ExitCode.OK
+    assert desk.endpoint.server.bindings("6001") == []
+    assert await client.extensions() == []
+    status, said = await command(desk, "extension", "remove", "6001")
+    assert (status, "there is no extension 6001" in said) == (ExitCode.STORAGE, True)
+
+
+async def command(desk: Desk, *arguments: str) -> tuple[int, str]:
+    state = str(desk.endpoint.config.state.directory)
+    process = await asyncio.create_subprocess_exec(
+        *COMMAND,
+        *arguments,
+        stdout=PIPE,
+        stderr=STDOUT,
+        env={**os.environ, "AGENT_ENDPOINT_STATE__DIRECTORY": state},
+    )
+    said, _ = await process.communicate()
+    return process.returncode or 0, " ".join(said.decode().split())
