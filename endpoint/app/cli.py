@@ -28,7 +28,7 @@ from endpoint.app.databasecommands import db_app
 from endpoint.app.directorycommands import modes_app, reasons_app, skills_app
 from endpoint.app.exitcodes import ExitCode
 from endpoint.app.garbage import GarbageRounds, set_aside
-from endpoint.app.headroom import raise_descriptor_limit
+from endpoint.app.headroom import leave_no_core_dumps, raise_descriptor_limit
 from endpoint.app.interfacecommands import api_app
 from endpoint.app.ivrcommands import ivr_app
 from endpoint.app.output import Json, Output, ending_signals
@@ -122,6 +122,7 @@ def serve(config: ConfigFile = None, as_json: Json = False) -> None:
     loaded = loaded_or_fail(output, config, files=True)
     telemetry.configure(loaded.config.log, unblocked=True)
     raise_descriptor_limit()
+    leave_no_core_dumps()
     output.run(_serve(loaded, output))
 
 

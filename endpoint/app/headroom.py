@@ -38,6 +38,16 @@ def raise_descriptor_limit() -> int:
     return hard
 
 
+def leave_no_core_dumps() -> None:
+    """Where a fault ends this process, or one that it starts, its memory is written nowhere.
+
+    It holds passwords and keys. One octet: a program that cores are piped to heeds no limit, but
+    Linux then starts none (`fs/coredump.c`). Whoever needs a dump lifts the limit by `prlimit`.
+    """
+    hard = resource.getrlimit(resource.RLIMIT_CORE)[1]
+    resource.setrlimit(resource.RLIMIT_CORE, (0 if hard == 0 else 1, hard))
+
+
 def descriptors() -> tuple[int, int] | None:
     """How many are open, and how many may be; None where the system does not tell."""
     allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[0]

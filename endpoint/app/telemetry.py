@@ -26,9 +26,13 @@ _SECRET_FIELD = re.compile(
 _SECRET_TEXT = (
     # a bearer token, however it travels
     re.compile(r"(?i)(bearer[ .]\s*)[A-Za-z0-9._~+/=-]+"),
-    # what a digest header would give away
-    re.compile(r'(?i)((?:response|nonce|cnonce|opaque)\s*=\s*)"?[^",\s]+"?'),
-    re.compile(r"(?i)((?:password|passwd|secret|token|ha1)\s*[=:]\s*)\S+"),
+    # what a digest header would give away, also as its parameters are shown
+    re.compile(
+        r"""(?i)((?:response|nonce|cnonce|opaque)(?:\s*=\s*|["']:\s*))["']?[^"',\s]+["']?"""
+    ),
+    re.compile(
+        r"""(?i)((?:password|passwd|secret|token|ha1)["']?\s*[=:]\s*)(?:"[^"]*"|'[^']*'|\S+)"""
+    ),
     # userinfo in a URL: keep the user, hide the password
     re.compile(r"(://[^:/@\s]+:)[^@\s]+(?=@)"),
     # SDES keys
@@ -47,8 +51,10 @@ def masked(value: Any) -> Any:
             return {key: _masked_field(str(key), inner) for key, inner in value.items()}
         case list() | tuple():
             return [masked(inner) for inner in value]
-        case _:
+        case None | bool() | int() | float():
             return value
+        case _:  # as it would be shown
+            return masked(repr(value))
 
 
 def escape_controls(_logger: object, _method: str, event: MutableMapping[str, Any]) -> EventDict:

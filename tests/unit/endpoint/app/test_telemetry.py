@@ -13,6 +13,7 @@ import structlog
 
 from endpoint.app import telemetry
 from endpoint.app.settings import LogSettings
+from signaling.sip.headers import AuthCredentials
 
 pytestmark = pytest.mark.unit
 
@@ -49,6 +50,13 @@ def log(monkeypatch: pytest.MonkeyPatch) -> Iterator[io.StringIO]:
         {"url": f"postgresql://me:{CANARY}@db/endpoint"},
         {"line": f"a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:{CANARY}"},
         {"text": f"password={CANARY} rest"},
+        {"text": f"password='two words {CANARY}' rest"},
+        {"text": str({"agent": "1001", "password": CANARY})},
+        {"text": json.dumps({"token": f"{CANARY} and more"})},
+        {"text": str(AuthCredentials("Digest", {"response": CANARY, "cnonce": CANARY}))},
+        {"reason": RuntimeError(f"inline:{CANARY}")},
+        {"octets": f"Bearer {CANARY}".encode()},
+        {"texts": {f"token={CANARY}"}},
     ],
     ids=lambda fields: next(iter(fields)),
 )
