@@ -11,6 +11,7 @@ import asyncio
 import json
 import random
 import sqlite3
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, closing, suppress
 from dataclasses import dataclass, field
@@ -42,12 +43,23 @@ from .invariants import (
 )
 from .serving import Serving, emptied
 
-AGENTS = {"1001": "6001", "1002": "6002", "1003": "6003"}
-"""Where each works; one day of three also elsewhere."""
-SPARE = "6004"
+AGENTS = {str(1000 + number): str(6000 + number) for number in range(1, 6)}
+"""Where each works, and is rung; one day of three it is logged on elsewhere."""
+SPARE = "6008"
 MOVING = ("busy", "workingAfterCall")
 """What an agent is not for long."""
 CUSTOMER = "6009"
+"""Who answers at once, and calls agents."""
+OPS_A_KILL = 500
+BUTTONS = {
+    "answer": "AnswerCall",
+    "hold": "HoldCall",
+    "retrieve": "RetrieveCall",
+    "transfer": "SingleStepTransfer",
+    "record": "StartRecording",
+    "clear": "ClearConnection",
+}
+"""Words of the interface, and what a party may do then."""
 PATIENCE_S = 300.0
 """The machine may be busy with something else: nothing is judged by how long it takes."""
 LOST = (EndpointUnreachable, aiohttp.ClientError, ConnectionError, TimeoutError)
@@ -66,7 +78,10 @@ class History:
     """The `delegator_id` that was given last; none where the agent has logged off."""
     dead: dict[str, list[str]] = field(default_factory=lambda: {agent: [] for agent in AGENTS})
     """Those that were given before."""
+    made: Counter[str] = field(default_factory=Counter)
+    """How many commands each client has begun."""
     asked: int = 0
+    """How many were answered, of all."""
     news: asyncio.Event = field(default_factory=asyncio.Event)
     """Set, and made anew, when another command was answered."""
 
@@ -139,6 +154,20 @@ class History:
         wanted = messages.MakeCall(AGENTS[agent], CUSTOMER, data={"Key": asked.key})
         await self._send(asked, "/calls", wanted)
 
+    async def ring(self, agent: str) -> None:
+        """The customer calls, or another agent does, and it rings until somebody does something."""
+        asked = self._asked(agent, "dial")
+        caller = self.random.choice((CUSTOMER, CUSTOMER, self._other(agent)))
+        wanted = messages.MakeCall(caller, AGENTS[agent], data={"Key": asked.key})
+        await self._send(asked, "/calls", wanted)
+
+    async def answer(self, agent: str) -> None:
+        await self._of_calls(agent, "answer")
+
+    async def transfer(self, agent: str) -> None:
+        """In one step, to who answers or to where it rings."""
+        await self._of_calls(agent, "transfer")
+
     async def hold(self, agent: str) -> None:
         await self._of_calls(agent, "hold")
 
@@ -157,10 +186,26 @@ class History:
 
     async def _of_calls(self, agent: str, word: str) -> None:
         device = AGENTS[agent]
-        body = messages.Clear(device) if word == "clear" else messages.OfDevice(device)
+        body: msgspec.Struct
+        match word:
+            case "clear":
+                body = messages.Clear(device)
+            case "transfer":
+                destination = self.random.choice((CUSTOMER, self._other(agent)))
+                body = messages.TransferTo(device, destination)
+            case _:
+                body = messages.OfDevice(device)
+        # Mostly what a page has a button for, else all that there is.
+        wanted = BUTTONS[word] if self.random.random() < 0.8 else ""
         for call in await self._calls():
-            if any(party.device == device for party in call.parties):
+            if any(
+                party.device == device and (not wanted or wanted in party.commands)
+                for party in call.parties
+            ):
                 await self._send(self._asked(agent, word), f"/calls/{call.call}/{word}", body)
+
+    def _other(self, agent: str) -> str:
+        return self.random.choice([AGENTS[each] for each in AGENTS if each != agent])
 
     async def _calls(self) -> list[messages.Call]:
         with suppress(*LOST):
@@ -186,6 +231,7 @@ class History:
     def _asked(self, agent: str, what: str) -> Asked:
         asked = Asked(agent, what, str(UUID(int=self.random.getrandbits(128))))
         self.told.asked.append(asked)
+        self.made[agent] += 1
         return asked
 
     async def _send(
@@ -232,24 +278,33 @@ class History:
     # -- and what happens to them -----------------------------------------------------------------
 
     async def play(self, ops: int) -> None:
-        """All clients at once; the database is locked for a while, and we are killed in that."""
+        """All clients at once, so many commands each; every few hundred we are killed.
+
+        Each time the database is locked for a while, and we are killed in that.
+        """
+        whole = ops * len(AGENTS)
+        kills = max(1, whole // OPS_A_KILL)
+        span = whole // kills
         async with asyncio.TaskGroup() as group:
             stop = asyncio.Event()
             for agent in AGENTS:
                 group.create_task(self._listen(agent, stop))
             async with asyncio.TaskGroup() as clients:
                 for agent in AGENTS:
-                    clients.create_task(self._ask_things(agent, ops // len(AGENTS)))
-                await self._have_asked(ops // 4)
-                async with self._locked():
-                    await self._have_asked(self.random.randint(ops // 3, ops // 2))
-                    # What was answered is on its way to the database, and must be there after.
-                    await self.serving.kill()
-                await self.serving.start()
+                    clients.create_task(self._ask_things(agent, ops))
+                for begin in range(0, kills * span, span):
+                    await self._have_asked(begin + span // 4)
+                    async with self._locked():
+                        soon = self.random.randint(span // 3, span // 2)
+                        await self._have_asked(begin + soon)
+                        # What was answered is on its way to the database, and must be there after.
+                        await self.serving.kill()
+                    await self.serving.start()
             await self._settle()
             stop.set()
 
     async def _ask_things(self, agent: str, count: int) -> None:
+        """What it can't ask, as there is no call to hold, is none of them."""
         steps: list[Callable[[str], Awaitable[None]]] = [
             self.log_on,
             self.log_on,
@@ -261,15 +316,20 @@ class History:
             self.finish,
             self.log_off,
             self.dial,
-            self.dial,
+            self.ring,
+            self.ring,
+            self.answer,
+            self.answer,
+            self.answer,
             self.hold,
             self.retrieve,
+            self.transfer,
             self.record,
             self.hang_up,
             self.hang_up,
             self.guess,
         ]
-        for _ in range(count):
+        while self.made[agent] < count:
             await self.random.choice(steps)(agent)
 
     async def _have_asked(self, count: int) -> None:
@@ -318,8 +378,12 @@ class History:
         async with asyncio.timeout(PATIENCE_S):
             while calls := await self.client.calls():
                 for call in calls:
-                    with suppress(RequestRefused):
-                        await self.client.end(call.parties[0].device, call.call)
+                    # Who has transferred it has no say in it any more.
+                    for party in call.parties:
+                        if "ClearCall" in party.commands:
+                            with suppress(RequestRefused):
+                                await self.client.end(party.device, call.call)
+                            break
                 await asyncio.sleep(0.05)
             while not self._is_settled(await self.client.agents()):  # noqa: ASYNC110 - others read
                 await asyncio.sleep(0.05)

@@ -17,7 +17,7 @@ from endpoint.app.state import StateDirectory
 from endpoint.callcontrol.model import CallRecord
 from endpoint.client.client import EndpointClient
 from endpoint.errors import StorageError
-from endpoint.storage.calls import StoredCallRecords
+from endpoint.storage.calls import LARGEST_PAGE, StoredCallRecords
 from endpoint.storage.database import Database, sqlite_url
 from endpoint.storage.extensions import Extension, Extensions
 
@@ -168,7 +168,13 @@ class Serving:
             while True:
                 with suppress(StorageError):  # the machine is too busy to answer in time
                     async with Database(self.database) as database:
-                        return list(await StoredCallRecords(database).latest(1_000))
+                        stored = StoredCallRecords(database)
+                        page = await stored.search(limit=LARGEST_PAGE)
+                        records = list(page.records)
+                        while page.next:
+                            page = await stored.search(limit=LARGEST_PAGE, after=page.next)
+                            records += page.records
+                        return records
 
     async def record(self, call: str) -> CallRecord:
         """The record of a call that is over, or will be: a phone hears of its end before."""
