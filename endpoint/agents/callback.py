@@ -115,7 +115,8 @@ class CallBacks:
     async def offer(self, what: CallBack, device: DeviceId) -> None:
         """Call the agent, then the customer."""
         what.device, what.has_agent, what.withdrawn = device, False, False
-        command = MakeCall(device, what.number, data={"CallBackOf": what.queue})
+        # It is counted as a call-back, and never as one that the agent makes for a skill.
+        command = MakeCall(device, what.number, data={"CallBackOf": what.queue}, queue="")
         try:
             accepted = await self._controller.submit(command)
         except CommandRejected as rejected:

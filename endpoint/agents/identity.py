@@ -129,6 +129,9 @@ class Occupants(Protocol):
     def agent_at(self, device: DeviceId) -> Agent | None:
         """The agent that is logged on at a device, if one is."""
 
+    def dials_for(self, device: DeviceId) -> str:
+        """The skill whose call it is where that agent calls the outside; empty: none's."""
+
 
 class LateOccupants:
     """Those of whom there is to be first: until then nobody is logged on."""
@@ -140,3 +143,7 @@ class LateOccupants:
     def agent_at(self, device: DeviceId) -> Agent | None:
         """See `Occupants`."""
         return None if self.known is None else self.known.agent_at(device)
+
+    def dials_for(self, device: DeviceId) -> str:
+        """See `Occupants`."""
+        return "" if self.known is None else self.known.dials_for(device)

@@ -43,6 +43,8 @@ class KeptSession(msgspec.Struct, frozen=True, kw_only=True):
     """They are not the directory's: its client gave them."""
     wrap_up_s: float
     own_wrap_up: bool = False
+    dials_for_skill: bool = False
+    own_dials_for_skill: bool = False
     since: datetime
     reachable: bool
     wraps_up: bool = False
@@ -141,6 +143,7 @@ def keep(
     wraps_up: bool = False,
     own_skills: bool = False,
     own_wrap_up: bool = False,
+    own_dials_for_skill: bool = False,
 ) -> KeptSession:
     """A session as it is kept."""
     ends_at = session.wrap_up.ends_at if session.wrap_up else None
@@ -152,6 +155,8 @@ def keep(
         own_skills=own_skills,
         wrap_up_s=session.wrap_up_s,
         own_wrap_up=own_wrap_up,
+        dials_for_skill=session.dials_for_skill,
+        own_dials_for_skill=own_dials_for_skill,
         since=clocks.to_wall(session.since),
         reachable=session.reachable,
         wraps_up=wraps_up,
@@ -186,5 +191,6 @@ def restored(agent: AgentId, kept: KeptSession, clocks: Clocks) -> tuple[Session
         busy=kept.busy or bool(kept.calls),
         wrap_up=wrap_up,
         reachable=kept.reachable,
+        dials_for_skill=kept.dials_for_skill,
     )
     return session, Owner(kept.owner, kept.liveness, clocks.loop, turn=kept.turn)

@@ -76,6 +76,8 @@ class LogOn:
     """That count in this session; None: the directory's."""
     wrap_up_s: float | None = None
     """Likewise."""
+    dials_for_skill: bool | None = None
+    """Likewise."""
     take_over: bool = False
     """Where the agent is logged on already, this client has the session from now on."""
     liveness: Liveness = field(default_factory=Liveness)

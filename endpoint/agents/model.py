@@ -123,3 +123,5 @@ class Agent:
     """Where it may log on: devices, or how they begin, as `60*`; empty: anywhere."""
     enabled: bool = True
     """Else it can't log on."""
+    dials_for_skill: bool = False
+    """A call that it makes to the outside is one of its skill: see `Session.dials_for`."""

@@ -82,8 +82,11 @@ class Observer:
                 continue
             skills = session.skills if place.own_skills else agent.skills
             wrap_up_s = session.wrap_up_s if place.own_wrap_up else agent.wrap_up_s
-            if (skills, wrap_up_s) != (session.skills, session.wrap_up_s):
-                place.session = replace(session, skills=skills, wrap_up_s=wrap_up_s)
+            own = place.own_dials_for_skill
+            dials = session.dials_for_skill if own else agent.dials_for_skill
+            now = replace(session, skills=skills, wrap_up_s=wrap_up_s, dials_for_skill=dials)
+            if now != session:
+                place.session = now
                 self._places.record(place, ())
                 self._places.changed(place)
             mode = self._directory.mode(session.mode.code)

@@ -11,7 +11,7 @@ from endpoint.agents.keeping import Clocks, Kept, OwnCall, keep
 from endpoint.agents.model import AgentId
 from endpoint.agents.ownership import Owner
 from endpoint.agents.session import Session, deadline
-from endpoint.callcontrol.events import CallEvents, Established
+from endpoint.callcontrol.events import CallEvents, Established, ServiceInitiated
 from endpoint.callcontrol.model import UNNAMED, CallId
 from endpoint.legs.base import DeviceId
 
@@ -40,14 +40,17 @@ class Place:
     own_skills: bool = False
     """The session's skills are not the directory's."""
     own_wrap_up: bool = False
+    own_dials_for_skill: bool = False
     calls: dict[CallId, OwnCall] = field(default_factory=dict)
     """That its device is in, by what was told."""
     talked: bool = False
     """In one of them."""
     offered: CallId | None = None
     """The call that a queue has offered last: it need not have come."""
+    dialled: CallId | None = None
+    """The call that it has made for a queue last."""
     of_queue: bool = False
-    """It talked in the one that a queue has offered."""
+    """It talked in one of these two."""
     is_offered: bool = False
     """A queue has yet to say what becomes of its offer: no end of a call makes it ready before."""
     attachments: list[Attachment] = field(default_factory=list)
@@ -83,6 +86,7 @@ class Place:
             wraps_up=self.wraps_up(after_all_calls=after_all_calls),
             own_skills=self.own_skills,
             own_wrap_up=self.own_wrap_up,
+            own_dials_for_skill=self.own_dials_for_skill,
         )
         return Kept(agent=self.agent, number=self.log.last, session=kept)
 
@@ -92,11 +96,13 @@ class Place:
 
     def heed(self, event: CallEvents, device: DeviceId, calls: Iterable[CallId]) -> None:
         """Take note of an event of one of its calls; it is in these from now on."""
+        if isinstance(event, ServiceInitiated) and event.queue and event.device == device:
+            self.dialled = event.call
         if isinstance(event, Established):
             calls_out = event.calling == device and not event.from_outside
             if event.device == device or calls_out:
                 self.talked = True
-                self.of_queue = self.of_queue or event.call == self.offered
+                self.of_queue = self.of_queue or event.call in (self.offered, self.dialled)
         is_own = event.device == device and not event.from_outside
         now: dict[CallId, OwnCall] = {}
         for call in calls:

@@ -146,6 +146,7 @@ class Places:
         place.begin(session, owner, {})
         place.shown = session
         place.own_skills, place.own_wrap_up = kept.session.own_skills, kept.session.own_wrap_up
+        place.own_dials_for_skill = kept.session.own_dials_for_skill
         self.at[session.device] = place
         if session.busy:
             ended = [event for call in kept.session.calls for event in lost(call, session.device)]

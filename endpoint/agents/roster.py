@@ -189,6 +189,12 @@ class Roster:
         place = self._places.at.get(device)
         return None if place is None else self.directory.agent(place.agent)
 
+    def dials_for(self, device: DeviceId) -> str:
+        """The skill whose call it is where that device calls the outside; empty: none's."""
+        place = self._places.at.get(device)
+        session = None if place is None else place.session
+        return "" if session is None else session.dials_for
+
     def sessions(self) -> list[Session]:
         """Of everybody who is logged on, as they stand."""
         places = self._places.at.values()
@@ -335,11 +341,15 @@ class Roster:
             agent.wrap_up_s if wanted.wrap_up_s is None else wanted.wrap_up_s,
             since=now,
             busy=bool(calls),
+            dials_for_skill=(
+                agent.dials_for_skill if wanted.dials_for_skill is None else wanted.dials_for_skill
+            ),
         )
         owner, delegator_id = new_owner(wanted.liveness, now, None, wanted.delegator_id)
         place.begin(session, owner, calls)
         place.own_skills = wanted.skills is not None
         place.own_wrap_up = wanted.wrap_up_s is not None
+        place.own_dials_for_skill = wanted.dials_for_skill is not None
         self._places.at[device] = place
         self._places.record(place, log_on(session, wanted.by))
         return delegator_id

@@ -76,6 +76,8 @@ class Session:
     """What is left to do of the last call."""
     reachable: bool = True
     """Its telephone can be called."""
+    dials_for_skill: bool = False
+    """See `Agent`."""
 
     @property
     def state(self) -> AgentState:
@@ -95,6 +97,17 @@ class Session:
             return self.skills
         bound = tuple(each for each in self.skills if each.skill == self.mode.skill)
         return bound or (SkillLevel(self.mode.skill),)
+
+    @property
+    def dials_for(self) -> str:
+        """The skill whose call it is where it calls the outside: its mode's, else its best.
+
+        Of equals the first, as the directory or its client lists them; empty: none's.
+        """
+        if not self.dials_for_skill:
+            return ""
+        best = max(self.serves, key=lambda each: each.level, default=None)
+        return "" if best is None else best.skill
 
 
 # -- what happens to it ---------------------------------------------------------------------------

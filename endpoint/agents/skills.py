@@ -26,6 +26,7 @@ from endpoint.agents.crew import Crew, Members, NoCrew, SkillDevices
 from endpoint.agents.directory import Directory, QueueSettings, SkillWanted
 from endpoint.agents.keeping import Clocks
 from endpoint.agents.model import AgentState, SkillLevel
+from endpoint.agents.outbound import OutboundCalls
 from endpoint.agents.queue import Answer, Member, Outcome, Place, State, Ticket
 from endpoint.agents.session import BY_QUEUES, SetNotReady
 from endpoint.agents.tally import Day, DayNotes, Tally
@@ -141,6 +142,7 @@ class SkillQueues:
         self._left: dict[CallId, Place] = {}
         """Where those were who have left, until it is told how."""
         self._told: dict[Ticket, QueuePlace] = {}
+        self._outbound = OutboundCalls(self.tally)
         self._numbers = itertools.count(1)
         self._timer: asyncio.TimerHandle | None = None
         self._looks = False
@@ -507,6 +509,7 @@ class SkillQueues:
                 return
             except EventsMissed:
                 log.warning("events were missed", waiting=len(self._state.waiting))
+                self._outbound.forget()
 
     def _heed(self, event: object) -> None:
         match event:
@@ -517,6 +520,8 @@ class SkillQueues:
             case CallEvent():
                 self._members.heed(event, self._now())
                 self._callbacks.heed(event)
+                today = self._controller.clock().date()
+                self._outbound.heed(event, self._state.queues, today)
             case _:
                 pass
         self._changed()

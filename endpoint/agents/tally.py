@@ -18,6 +18,8 @@ class Day:
     """How many calls left it how: `answered`, `abandoned`, …"""
     waited_s: dict[str, float] = field(default_factory=dict)
     """How long all of these waited, together."""
+    outbound: dict[str, int] = field(default_factory=dict)
+    """How many calls were made for it, and were `answered` or `unanswered`: nobody waited."""
 
 
 class DayNotes(Protocol):
@@ -37,6 +39,8 @@ class Tally:
     def __init__(self, notes: DayNotes | None = None) -> None:
         self.outcomes: Counter[tuple[str, str]] = Counter()
         """By queue and what became of it, since we began."""
+        self.outbound: Counter[tuple[str, str]] = Counter()
+        """Likewise, of calls that were made for it."""
         self.waited_s: dict[tuple[str, str], float] = {}
         self._notes = notes
         self._days: dict[str, Day] = {} if notes is None else {**notes.left}
@@ -49,6 +53,14 @@ class Tally:
         day = self.day(queue, today)
         day.outcomes[outcome] = day.outcomes.get(outcome, 0) + 1
         day.waited_s[outcome] = day.waited_s.get(outcome, 0.0) + waited_s
+        if self._notes is not None:
+            self._notes.put(queue, day)
+
+    def count_outbound(self, queue: str, outcome: str, today: date) -> None:
+        """A call is over that was made for a queue."""
+        self.outbound[queue, outcome] += 1
+        day = self.day(queue, today)
+        day.outbound[outcome] = day.outbound.get(outcome, 0) + 1
         if self._notes is not None:
             self._notes.put(queue, day)
 

@@ -110,6 +110,7 @@ class AgentRoutes:
                 ready=wanted.ready,
                 reason=wanted.reason,
                 take_over=wanted.take_over,
+                dials_for_skill=wanted.dials_for_skill,
                 liveness=Liveness(grace_s=None) if wanted.keep_logged_on else self.liveness,
                 source=request.remote or "",
                 by=None if is_own else AgentId(identity.credential),

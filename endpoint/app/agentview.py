@@ -119,6 +119,7 @@ class AgentView:
             else None,
             reachable=session.reachable,
             is_owned=standing.is_owned,
+            dials_for=session.dials_for,
         )
 
 

@@ -91,6 +91,9 @@ def _keeping_agent(new: bool) -> Callable[..., None]:
         enabled: Annotated[
             bool | None, typer.Option("--on/--off", help="Whether it may log on.")
         ] = None,
+        dials_for_skill: Annotated[
+            bool | None, typer.Option(help="What it dials outside is a call of its skill.")
+        ] = None,
         generate: Generate = False,
         password_stdin: FromStdin = False,
         config: ConfigFile = None,
@@ -105,6 +108,7 @@ def _keeping_agent(new: bool) -> Callable[..., None]:
             "wrap_up_s": wrap_up,
             "devices": _filled(device),
             "enabled": enabled,
+            "dials_for_skill": dials_for_skill,
         }
         password = _password(generate, password_stdin) if generate or password_stdin else None
         keep_one("agents", agent, said, new, config, as_json, password)

@@ -109,6 +109,7 @@ COLUMNS: dict[str, dict[str, Column]] = {
         "wrap_up_s": Column("wrap_up_s", _NUMBER),
         "devices": Column("devices", _TEXTS),
         "enabled": Column("enabled", _FLAG),
+        "dials_for_skill": Column("dials_for_skill", _FLAG),
     },
     "skills": {"code": Column("code"), "name": Column("name")},
     "queues": {

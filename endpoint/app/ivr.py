@@ -120,5 +120,6 @@ def _queue(facts: QueueFacts) -> queues.Queue:
             date=today.date,
             outcomes=dict(today.outcomes),
             waited_s={outcome: round(waited, 1) for outcome, waited in today.waited_s.items()},
+            outbound=dict(today.outbound),
         ),
     )

@@ -228,5 +228,13 @@ def _of_queues(queues: SkillQueues) -> Iterable[Metric]:
     for key, count in sorted(queues.tally.outcomes.items()):
         counts.add_metric(key, count)
         waited.add_metric(key, queues.tally.waited_s[key])
+    made = CounterMetricFamily(
+        f"{PREFIX}_queue_outbound_calls",
+        "Calls that agents made for it, by how",
+        labels=("queue", "outcome"),
+    )
+    for key, count in sorted(queues.tally.outbound.items()):
+        made.add_metric(key, count)
     yield counts
     yield waited
+    yield made

@@ -36,7 +36,7 @@ def show(config: ConfigFile = None, as_json: Json = False) -> None:
             f"{each.ready} of {each.agents}",
             str(each.busy),
             f"{each.free} of {each.reachable}",
-            ", ".join(f"{count} {how}" for how, count in sorted(each.today.outcomes.items())),
+            _today(each.today),
         )
     waiting = listed("queue", "place", "caller", "waits", "priority", "rings at")
     for each in queues:
@@ -110,6 +110,12 @@ def withdraw(
     withdrawn = answered(output, config, ask)
     done = f"{number} is called back from {queue} no more"
     output.result({"ok": True, "withdrawn": withdrawn}, good(done))
+
+
+def _today(day: wire.QueueDay) -> str:
+    made = {f"outbound {how}": count for how, count in day.outbound.items()}
+    counts = (*sorted(day.outcomes.items()), *sorted(made.items()))
+    return ", ".join(f"{count} {how}" for how, count in counts)
 
 
 def _called_back(one: wire.WaitingCall) -> str:

@@ -45,6 +45,9 @@ COLUMNS: dict[str, Callable[[CallRecord], object]] = {
     "steps": lambda record: "; ".join(
         f"{each.kind} {each.by} → {each.to}" for each in record.steps
     ),
+    "queue": lambda record: next(
+        (each.queue for each in reversed(record.ivr_path) if each.queue), ""
+    ),
     "data": lambda record: plaintext.encode(record.data).decode() if record.data else "",
 }
 """What a line of CSV has, by its title."""

@@ -119,13 +119,22 @@ def log_on(
     take_over: Annotated[
         bool, typer.Option("--take-over", help="Also where it is logged on already.")
     ] = False,
+    dials_for_skill: Annotated[
+        bool | None,
+        typer.Option(help="What it dials outside is a call of its skill; else as the directory."),
+    ] = None,
     config: ConfigFile = None,
     as_json: Json = False,
 ) -> None:
     """Log an agent on at a device. It stays so, also without a client, until it is logged off."""
     output = Output(as_json)
     wanted = wire.LogOnAgent(
-        device, mode=mode, ready=ready, take_over=take_over, keep_logged_on=True
+        device,
+        mode=mode,
+        ready=ready,
+        take_over=take_over,
+        keep_logged_on=True,
+        dials_for_skill=dials_for_skill,
     )
     found = answered(output, config, lambda client: client.log_on(agent, wanted))
     output.result(

@@ -533,6 +533,7 @@ class Endpoint:
                         ),
                         recording=recording_rules(config.recording),
                         agent_at=self._agent_at,
+                        queue_of=self._queue_of,
                     ),
                     dials=DialLimits(config.calls.dials_per_minute, config.calls.at_once),
                     dials_of=dial_limits(config),
@@ -588,6 +589,13 @@ class Endpoint:
     def _agent_at(self, device: DeviceId) -> str:
         agent = self.occupants.agent_at(device)
         return "" if agent is None else agent.id
+
+    def _queue_of(self, device: DeviceId, number: DeviceId) -> str:
+        """Whose queue's call it is where a device dials a number; empty: no queue's."""
+        is_ours = self.plan.is_device(number) or self.exchange.has_account(number)
+        if is_ours or self._needs_no_registration(number) or self.plan.is_emergency(number):
+            return ""
+        return self.occupants.dials_for(device)
 
     async def is_seat(self, directory: Directory, device: DeviceId) -> bool:
         """Whether somebody can work at a device of ours: nobody sits at an IVR."""

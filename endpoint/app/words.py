@@ -23,7 +23,8 @@ def in_words(event: str, fields: Mapping[str, Any]) -> str:
     who = str(fields["device"])
     match event:
         case "ServiceInitiated":
-            return f"{who} is picked up to dial"
+            queue = f" for the queue {fields['queue']}" if fields.get("queue") else ""
+            return f"{who} is picked up to dial{queue}"
         case "Originated":
             return f"{fields['called']} is being called"
         case "Delivered":

@@ -16,12 +16,14 @@ from endpoint.callcontrol.commands import AssociateData, MakeCall, Rejection
 from endpoint.callcontrol.model import Call, CallId, Connection, IvrStep, Waits
 from endpoint.callcontrol.refusals import refused
 from endpoint.callcontrol.turn import Turn
-from endpoint.legs.base import IvrQueued, IvrVisited
+from endpoint.legs.base import DeviceId, IvrQueued, IvrVisited
 
 LARGEST = 8192
 """Octets of UTF-8 that all keys and texts of a call may have together."""
 LONGEST_PATH = 1000
 """Nodes that the record of a call tells; a flow may go round for hours."""
+OUTBOUND = "outbound"
+"""The outcome of a step of a call that was made for a queue."""
 _KEY = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 
 
@@ -64,6 +66,25 @@ def queued(turn: Turn, call_id: CallId, own: Connection, at: IvrQueued) -> None:
             offered_to=at.offered_to,
         )
     )
+
+
+def made_for(turn: Turn, call: Call, queue: str) -> Call:
+    """A device of ours has made the call for a queue: it is that one's from its beginning."""
+    if not queue:
+        return call
+    step = IvrStep(turn.now, "", "", OUTBOUND, queue)
+    data = call.data
+    if _size(more := {**data, "OutboundOf": queue}) <= LARGEST:
+        data = more
+    call = replace(call, data=data, ivr_path=(*call.ivr_path, step))
+    turn.put_call(call)
+    return call
+
+
+def queue_of(turn: Turn, device: DeviceId, number: DeviceId) -> str:
+    """Whose queue's call it is where a device dials a number; empty: no queue's."""
+    settings = turn.state.settings
+    return "" if number in turn.state.ours else settings.queue_of(device, number)
 
 
 def given(command: AssociateData | MakeCall, before: Mapping[str, str]) -> dict[str, str]:

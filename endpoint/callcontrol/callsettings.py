@@ -29,3 +29,8 @@ class CallSettings:
     """Which calls are recorded by themselves; by default none."""
     agent_at: Callable[[DeviceId], str] = lambda _: ""
     """Who works at a device now, for the record; by default nobody."""
+    queue_of: Callable[[DeviceId, DeviceId], str] = lambda _, __: ""
+    """Whose queue's call it is where a device dials a number that no extension of ours has.
+
+    Empty: no queue's, as by default.
+    """

@@ -134,8 +134,12 @@ def _make_call(turn: Turn, command: MakeCall) -> None:
     call = replace(call, calling_number=command.calling_number, withheld=command.withhold)
     call = replace(call, data=data)
     turn.put_call(call)
+    queue = command.queue
+    if queue is None:
+        queue = calldata.queue_of(turn, command.device, call.called)
+    call = calldata.made_for(turn, call, queue)
     own = turn.add_connection(call.id, leg, ConnectionState.INITIATED)
-    turn.publish(told.ServiceInitiated(**turn.facts(call, own)))
+    turn.publish(told.ServiceInitiated(**turn.facts(call, own), queue=queue))
 
 
 def _answer_call(turn: Turn, command: AnswerCall) -> None:

@@ -103,6 +103,8 @@ class MakeCall:
     """The far end is not to know who calls."""
     data: Mapping[str, str] = field(default_factory=dict, repr=False)
     """What the call carries from its beginning, as of `AssociateData`."""
+    queue: str | None = None
+    """Whose call it is; empty: no queue's. None: the one that `CallSettings.queue_of` says."""
 
 
 @dataclass(frozen=True, slots=True)

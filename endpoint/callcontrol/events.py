@@ -70,6 +70,9 @@ class CallEvent:
 class ServiceInitiated(CallEvent):
     """A device of ours begins to dial."""
 
+    queue: str = ""
+    """The code of the queue whose call it is; empty: it is no queue's."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Originated(CallEvent):

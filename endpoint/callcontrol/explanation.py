@@ -258,11 +258,14 @@ def _step(step: CallStep) -> str:
 
 
 def _path(record: CallRecord) -> Iterator[str]:
-    if record.ivr_path:
+    for each in record.ivr_path:
+        if not each.node:
+            yield f"It was made for the queue {each.queue}."
+    if path := [each for each in record.ivr_path if each.node]:
         nodes = " → ".join(
-            each.node + (f" ({each.outcome})" if each.outcome else "") for each in record.ivr_path
+            each.node + (f" ({each.outcome})" if each.outcome else "") for each in path
         )
-        yield f"In the flow {record.ivr_path[0].flow}: {nodes}."
+        yield f"In the flow {path[0].flow}: {nodes}."
 
 
 def _audio(record: CallRecord) -> Iterator[str]:

@@ -105,7 +105,9 @@ def _own_phone_dials(turn: Turn, offer: LegOffered) -> None:
         refuse_dial(turn, offer, Cause.UNKNOWN_DEVICE, str(error))
         return
     call, caller = _offered(turn, offer, dialled, ConnectionState.INITIATED)
-    turn.publish(told.ServiceInitiated(**turn.facts(call, caller)))
+    queue = calldata.queue_of(turn, offer.calling, call.called)
+    call = calldata.made_for(turn, call, queue)
+    turn.publish(told.ServiceInitiated(**turn.facts(call, caller), queue=queue))
     originate(turn, call.id, caller)
 
 

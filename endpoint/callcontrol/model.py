@@ -154,7 +154,10 @@ class CallStep:
 
 @dataclass(frozen=True, slots=True)
 class IvrStep:
-    """One node of a flow that a caller went through."""
+    """One node of a flow that a caller went through; or that the call is a queue's own.
+
+    A call that an agent makes for a queue goes through none: the step has neither flow nor node.
+    """
 
     at: datetime
     """When the call came there (UTC)."""
@@ -169,7 +172,7 @@ class IvrStep:
     """
     queue: str = ""
     """The queue in which the call waited there. The outcome is `answered` or `abandoned` then, or
-    what its flow went on with."""
+    what its flow went on with; `outbound` where nobody waited, and it was made for the queue."""
     waited_s: float | None = None
     """How long."""
 
@@ -439,7 +442,7 @@ class Call:
     steps: tuple[CallStep, ...] = ()
     """Its way from device to device so far."""
     ivr_path: tuple[IvrStep, ...] = ()
-    """The nodes of flows that its caller went through so far."""
+    """The nodes of flows that its caller went through so far, and the queues."""
     waits: Waits | None = None
     """Where it waits for an agent; None: it does not."""
     recording: Recording | None = None

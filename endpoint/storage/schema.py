@@ -20,6 +20,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    false,
 )
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
@@ -342,6 +343,7 @@ class AgentRow(Base):
     enabled: Mapped[bool]
     password: Mapped[str | None] = mapped_column(Text)
     """Its argon2 hash; none where there is no password."""
+    dials_for_skill: Mapped[bool] = mapped_column(server_default=false())
 
 
 class SkillRow(Base):

@@ -50,6 +50,7 @@ class Centre:
         take_over: bool = False,
         liveness: Liveness = STAYS,
         mode: int | None = None,
+        dials_for_skill: bool | None = None,
         source: str = "192.0.2.1",
     ) -> LoggedOn:
         wanted = LogOn(
@@ -60,6 +61,7 @@ class Centre:
             take_over=take_over,
             liveness=liveness,
             mode=mode,
+            dials_for_skill=dials_for_skill,
             source=source,
         )
         return await self.roster.log_on(wanted)

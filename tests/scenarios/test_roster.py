@@ -362,6 +362,29 @@ async def test_what_the_directory_changed_while_we_were_away_counts_from_the_sta
         assert gone.cause is LogOffCause.CREDENTIALS
 
 
+async def test_for_whom_she_dials_is_known_after_a_kill_and_her_clients_word_counts() -> None:
+    keeping = MemoryKeeping()
+    anna, bert = AGENTS[0], replace(AGENTS[1], skills=(SkillLevel("bills"),))
+    async with open_centre(keeping=keeping, agents=(anna, bert)) as centre:
+        await centre.log_on(dials_for_skill=True)
+        await centre.log_on(BERT, "6002")
+        assert [centre.roster.dials_for(DeviceId(each)) for each in ("6001", "6002", "6003")] == [
+            "order",
+            "",
+            "",
+        ]
+        dials = replace(bert, dials_for_skill=True)
+        centre.directory.replace(with_agent(centre.directory.contents, dials))
+        assert centre.roster.dials_for(DeviceId("6002")) == "bills"
+    async with open_centre(keeping=keeping, left=keeping.left(), agents=(anna, dials)) as centre:
+        assert centre.roster.dials_for(DeviceId("6001")) == "order"
+        assert centre.roster.dials_for(DeviceId("6002")) == "bills"
+        centre.directory.replace(with_agent(centre.directory.contents, bert))
+        centre.directory.replace(with_agent(centre.directory.contents, replace(anna, name="A")))
+        assert centre.roster.dials_for(DeviceId("6001")) == "order"
+        assert centre.roster.dials_for(DeviceId("6002")) == ""
+
+
 async def test_a_work_mode_that_is_another_counts_for_those_who_work_in_it() -> None:
     async with open_centre() as centre:
         await centre.log_on(mode=0)

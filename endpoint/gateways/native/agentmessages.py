@@ -38,6 +38,8 @@ class LogOnAgent(Struct, frozen=True, forbid_unknown_fields=True):
     """Where the agent is logged on already, this client has its session from now on."""
     keep_logged_on: bool = False
     """Also without a client. Else one has to listen, and may be away for `agents.grace_s`."""
+    dials_for_skill: bool | None = None
+    """What it dials outside is a call of its skill; by default what the directory says."""
 
 
 class NotReady(Struct, frozen=True, forbid_unknown_fields=True):
@@ -93,6 +95,8 @@ class AgentNow(Struct, frozen=True, kw_only=True):
     """Its telephone can be called."""
     is_owned: bool = False
     """A client listens that has its session."""
+    dials_for: str = ""
+    """The skill whose call it is where it calls the outside; empty: none's."""
 
 
 class Agents(Struct, frozen=True):

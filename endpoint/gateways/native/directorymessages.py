@@ -36,6 +36,8 @@ class Agent(Struct, frozen=True, forbid_unknown_fields=True):
     """Where it may log on: devices, or how they begin, as `60*`; none: anywhere."""
     enabled: bool = True
     """Else it can't log on."""
+    dials_for_skill: bool = False
+    """What it dials outside is a call of its skill: its work mode's, else its best."""
     has_password: bool = False
     """Told, and not listened to."""
 

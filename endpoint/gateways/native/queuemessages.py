@@ -91,6 +91,8 @@ class QueueDay(Struct, frozen=True):
     """How many have left it how: `answered`, `abandoned`, `overflow`, `timeout`, `nobody`, …"""
     waited_s: dict[str, float]
     """How long all of these have waited together."""
+    outbound: dict[str, int] = {}
+    """How many calls agents have made for it: `answered`, `unanswered`. They are no outcomes."""
 
 
 class Queue(Struct, frozen=True):

@@ -38,8 +38,13 @@ def test_a_centre_is_set_up_and_changed_before_an_endpoint_runs(here: Path) -> N
     assert anna == {
         "id": "1001", "name": "Anna", "department": "", "role": "monitor",
         "supervises": ["Europe"], "skills": [{"skill": "sales", "level": 9}], "wrap_up_s": 0.0,
-        "devices": [], "enabled": True, "has_password": True,
+        "devices": [], "enabled": True, "dials_for_skill": False, "has_password": True,
     }  # fmt: skip
+    changed = cli("agents", "change", "1001", "--dials-for-skill", "--json")["agent"]
+    assert changed["dials_for_skill"]
+    assert cli("agents", "change", "1001", "--no-dials-for-skill", "--json")["agent"] == changed | {
+        "dials_for_skill": False
+    }
     cli("queues", "add", "sales", "--skill", "sales:3", "--overflow", "after=60,device=6009",
         "--most-waiting", "9")  # fmt: skip
     cli("queues", "change", "sales", "--priority", "5", "--most-waiting", "0")

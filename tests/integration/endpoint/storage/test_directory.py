@@ -40,6 +40,7 @@ ANNA = Agent(
     skills=(SkillLevel("english", 9), SkillLevel("sales")),
     wrap_up_s=12.5,
     devices=("6001", "70*"),
+    dials_for_skill=True,
 )
 BEN = Agent(AgentId("1002"), enabled=False)
 CENTRE = Contents(

@@ -91,6 +91,24 @@ def test_ready_and_not_with_how_long_the_state_before_has_lasted() -> None:
     assert after(away, SetNotReady("meal"))[1] == []
 
 
+@pytest.mark.parametrize(
+    ("skills", "mode", "skill"),
+    [
+        ((), NORMAL, ""),
+        ((SkillLevel("a", 3), SkillLevel("b", 9), SkillLevel("c", 9)), NORMAL, "b"),
+        ((SkillLevel("a", 3), SkillLevel("b", 9)), replace(NORMAL, skill="a"), "a"),
+        ((SkillLevel("a", 3),), replace(NORMAL, skill="c"), "c"),
+        ((), replace(OUTBOUND, skill="c"), "c"),
+    ],
+)
+def test_who_dials_for_a_skill_does_for_that_of_the_mode_else_for_the_best(
+    skills: tuple[SkillLevel, ...], mode: WorkMode, skill: str
+) -> None:
+    dials = replace(AT, skills=skills, mode=mode, dials_for_skill=True)
+    assert dials.dials_for == skill
+    assert replace(dials, dials_for_skill=False).dials_for == ""
+
+
 def test_a_wish_in_a_call_waits_for_its_end() -> None:
     busy, told = after(READY, CallBegan())
     assert isinstance(told[0], AgentBusy)

@@ -39,6 +39,7 @@ agents = st.builds(
     wrap_up_s=seconds,
     devices=st.lists(devices, max_size=3),
     enabled=st.booleans(),
+    dials_for_skill=st.booleans(),
 )
 queues = st.builds(
     wire.QueueSettings,

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from endpoint.app.recordexport import COLUMNS, ExportFormat, heading, lines
-from endpoint.callcontrol.model import CallRecord
+from endpoint.callcontrol.model import CallRecord, IvrStep
 from endpoint.legs.base import DeviceId
 from tests.unit.endpoint.app.test_journal import NOON, record
 
@@ -46,6 +46,15 @@ def test_s23_nothing_that_a_far_end_says_is_a_formula(said: str) -> None:
     assert line["calling"] == f"'{said}"
     (plain,) = read(replace(record("i1-1"), calling=DeviceId("a=b")))
     assert plain["calling"] == "a=b"
+
+
+def test_the_queue_is_the_last_in_which_it_waited_or_the_one_that_it_was_made_for() -> None:
+    came = IvrStep(NOON, "hotline", "welcome")
+    sales, orders = (IvrStep(NOON, "hotline", "wait", queue=each) for each in ("sales", "orders"))
+    made = IvrStep(NOON, "", "", "outbound", "bills")
+    for path, queue in (((), ""), ((came, sales, orders, came), "orders"), ((made,), "bills")):
+        (line,) = read(replace(record("i1-1"), ivr_path=path))
+        assert line["queue"] == queue
 
 
 def test_json_lines_are_the_records() -> None:

@@ -30,6 +30,9 @@ class Desks:
     def agent_at(self, device: DeviceId) -> Agent | None:
         return self.agents.get(device)
 
+    def dials_for(self, device: DeviceId) -> str:
+        return ""
+
 
 def rights(**agents: Agent) -> Rights:
     desks = Desks({name.removeprefix("at_"): agent for name, agent in agents.items()})

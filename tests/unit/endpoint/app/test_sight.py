@@ -24,6 +24,9 @@ class AtHerDesk:
     def agent_at(self, device: DeviceId) -> Agent | None:
         return ANN if device == "6001" else None
 
+    def dials_for(self, device: DeviceId) -> str:
+        return ""
+
 
 @pytest.fixture
 def sight() -> Sight:

@@ -177,6 +177,16 @@ def test_the_flow_is_told_by_its_nodes() -> None:
     )
 
 
+def test_for_which_queue_a_call_was_made_is_told() -> None:
+    made = IvrStep(NOON, "", "", "outbound", "order")
+    assert explain(replace(record(), ivr_path=(made,)))[-1] == ("It was made for the queue order.")
+    path = (made, IvrStep(NOON, "survey", "welcome"))
+    assert explain(replace(record(), ivr_path=path))[-2:] == [
+        "It was made for the queue order.",
+        "In the flow survey: welcome.",
+    ]
+
+
 def test_poor_audio_and_none_are_told() -> None:
     kept = record(ended_s=60, talked_s=50)
     poor = LegQuality("PCMU", AudioFigures(100, 12.5, 40.0, 2.9), AudioFigures(100, mos=4.2))
