@@ -15,20 +15,16 @@ from endpoint.rig.matrix import HearingMatrix, matrix
 from endpoint.rig.walk import Step, take
 from tests.interop.peers.process import free_port
 
-from .test_matrix import SETTINGS, TONES_HZ, House, Kind, add, config, number_of
+from .test_matrix import SETTINGS, House, Kind, add, config, says_a_file
 
 pytestmark = pytest.mark.integration
 
-KINDS = {"A": Kind.TONE, "B": Kind.TELEPHONE, "C": Kind.BROWSER}
+KINDS = {"A": Kind.FILE, "B": Kind.TELEPHONE, "C": Kind.BROWSER}
 
 
 async def test_who_is_lent_is_heard_elsewhere_and_then_again_by_who_waits(tmp_path: Path) -> None:
     async with AsyncExitStack() as lives:
-        waits = {
-            "device": number_of("A", Kind.TONE),
-            "kind": "tone",
-            "frequency_hz": TONES_HZ["A"],
-        }
+        waits = says_a_file(tmp_path, "A")
         endpoint = Endpoint(config(tmp_path / "state", free_port(), station=[waits]))
         house = House(await lives.enter_async_context(endpoint))
         async with asyncio.TaskGroup() as group:

@@ -3,7 +3,7 @@
 Roles: A the agent, B the customer, C who is consulted, comes into the conference and supervises.
 Kinds: a browser (WebRTC over WSS), a telephone (RTP over UDP), a secure one (SRTP over TLS), a
 remote agent's (`RP_`, by a trunk to a carrier, which is another endpoint), another's whose trunk is
-an account of PJSIP's at that carrier, a tone's, sound devices (PulseAudio's null sinks).
+an account of PJSIP's at that carrier, a file's, sound devices (PulseAudio's null sinks).
 Where the legs are: at the media worker of those whom they face, or spread over two.
 `make test` walks a covering array: each pair of kinds in each pair of roles, each kind in each role
 at one worker and spread over two. `make soak` walks all. Some walks go on at a time, of different
@@ -45,6 +45,7 @@ from endpoint.storage.extensions import Extension
 from tests.interop.peers.pjsip import need_pjsip
 from tests.interop.peers.process import free_port
 from tests.interop.peers.pulse import Pulse, require_portaudio
+from tests.interop.peers.sound import write_tone
 
 pytestmark = pytest.mark.integration
 
@@ -67,7 +68,7 @@ class Kind(StrEnum):
     SECURE = "SRTP/TLS"
     REMOTE = "RP_"
     PJSIP = "PJSIP"
-    TONE = "tone"
+    FILE = "file"
     SOUND = "device"
 
 
@@ -185,8 +186,8 @@ class House:
     async def do(self, command: do.Command) -> CallId:
         return (await self.endpoint.controller.submit(command)).call
 
-    async def heard_by_tone(self, device: DeviceId, last_ms: int) -> frozenset[str]:
-        """What the station of a tone hears; nothing while it is in no call."""
+    async def heard_by_file(self, device: DeviceId, last_ms: int) -> frozenset[str]:
+        """What the station of a file hears; nothing while it is in no call."""
         legs = [
             each.leg
             for call in self.endpoint.controller.calls()
@@ -254,14 +255,7 @@ async def opened(directory: Path, pulse: Pulse | None, *, has_pjsip: bool) -> As
     roles = ROLES if has_pjsip else ""
     async with AsyncExitStack() as lives:
         ours, theirs = free_port(), free_port()
-        stations = [
-            {
-                "device": number_of(role, Kind.TONE),
-                "kind": "tone",
-                "frequency_hz": TONES_HZ[role],
-            }
-            for role in ROLES
-        ]
+        stations = [says_a_file(directory, role) for role in ROLES]
         if pulse is not None:
             stations += [await plugged_in(pulse, lives, role) for role in ROLES]
         carrier = await lives.enter_async_context(
@@ -307,6 +301,12 @@ async def opened(directory: Path, pulse: Pulse | None, *, has_pjsip: bool) -> As
         yield house
 
 
+def says_a_file(directory: Path, role: str) -> dict[str, Any]:
+    """A station that says a file with the tone of its role, over and over."""
+    path = write_tone(directory / f"{role}.wav", int(TONES_HZ[role]), 3)
+    return {"device": number_of(role, Kind.FILE), "kind": "file", "path": path}
+
+
 async def plugged_in(pulse: Pulse, lives: AsyncExitStack, role: str) -> dict[str, Any]:
     """A station with a microphone that hears the tone of its role, and ears."""
     for sink in (f"mouth{role}", f"ears{role}"):
@@ -333,9 +333,9 @@ async def add(
     number = number_of(role, kind)
     is_remote = kind in (Kind.REMOTE, Kind.PJSIP)
     device = DeviceId(f"RP_{number}" if is_remote else number)
-    if kind is Kind.TONE:
+    if kind is Kind.FILE:
         house.devices[role, kind] = Device(
-            device, lambda last_ms: house.heard_by_tone(device, last_ms)
+            device, lambda last_ms: house.heard_by_file(device, last_ms)
         )
         return
     if kind is Kind.SOUND:
