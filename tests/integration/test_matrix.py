@@ -175,6 +175,8 @@ class House:
     endpoint: Endpoint
     placing: Placing = field(default_factory=Placing)
     devices: dict[tuple[str, Kind], Device] = field(default_factory=dict)
+    enrolling: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """One at a time: SQLite has the others wait for a second only."""
 
     async def all_trunks_up(self) -> None:
         """Those by an account have to be registered first."""
@@ -348,10 +350,12 @@ async def add(
         house.devices[role, kind] = Device(device, hear)
         return
     home = house.endpoint
-    await add_extension(home.extensions, home.config.sip.realm, Extension(device), PASSWORD)
+    async with house.enrolling:
+        await add_extension(home.extensions, home.config.sip.realm, Extension(device), PASSWORD)
     if is_remote:  # his telephone is at the carrier
         home = carrier
-        await add_extension(home.extensions, home.config.sip.realm, Extension(number), PASSWORD)
+        async with house.enrolling:
+            await add_extension(home.extensions, home.config.sip.realm, Extension(number), PASSWORD)
     host, port = home.sip_address
     server, protection = f"udp:{host}:{port}", Protection.RTP
     if kind is Kind.BROWSER:
