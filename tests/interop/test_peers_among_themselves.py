@@ -15,7 +15,7 @@ from .peers.kamailio import Kamailio
 from .peers.rtpengine import Rtpengine
 from .peers.sipp import Sipp, register
 
-pytestmark = pytest.mark.interop
+pytestmark = [pytest.mark.interop, pytest.mark.soak]
 
 Phones = Callable[..., Baresip]
 

@@ -276,6 +276,7 @@ async def test_register_once_says_what_is_so_when_it_says_it(
         assert await ended(register) == 0
 
 
+@pytest.mark.soak
 async def test_a_demo_that_is_ended_has_not_failed(surroundings: dict[str, str]) -> None:
     async with started(surroundings, "demo") as demo:
         assert demo.stdout is not None
