@@ -56,7 +56,7 @@ serve: setup ## Run the endpoint with its embedded defaults
 	$(BIN)/agent-endpoint serve
 
 test: setup peers check ## Check everything a change may break (what CI runs)
-	$(BIN)/pytest tests $(patsubst %,--ignore=%,$(ALONE) $(BROWSERS)) --ignore=tests/bench --ignore=$(VENDOR) $(ABREAST) 4 $(SHORT) $(OR_NONE)
+	$(BIN)/pytest tests $(patsubst %,--ignore=%,$(ALONE) $(BROWSERS)) --ignore=tests/bench --ignore=$(VENDOR) $(ABREAST) 3 $(SHORT) $(OR_NONE)
 	$(BIN)/pytest $(BROWSERS) $(ABREAST) 2 $(SHORT) $(OR_NONE)
 	$(BIN)/pytest $(ALONE) $(SHORT) $(OR_NONE)
 
