@@ -58,6 +58,7 @@ TESTS = (
     f"{SCENARIOS}/test_transfer.py",
     f"{SCENARIOS}/test_taking_a_place.py",
     f"{SCENARIOS}/test_pickup.py",
+    f"{SCENARIOS}/test_outbound_queues.py",
     f"{SCENARIOS}/test_park.py",
     f"{SCENARIOS}/test_lending.py",
     f"{SCENARIOS}/test_ivr.py",
