@@ -22,7 +22,7 @@ MOST_OCTETS = 8 * 1024 * 1024
 """Of all that is brought in."""
 
 log = structlog.get_logger(__name__)
-_Handler = Callable[[web.Request], Awaitable[web.Response]]
+Handler = Callable[[web.Request], Awaitable[web.Response]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +39,8 @@ class DirectoryRoutes:
         all_ = f"{wire.API}/directory"
         return [
             web.get(all_, self.all),
-            web.post(f"{all_}/import", self._told(self.bring)),
-            web.put(f"{all_}/agents/{{agent}}/password", self._told(self.password)),
+            web.post(f"{all_}/import", told(self.bring)),
+            web.put(f"{all_}/agents/{{agent}}/password", told(self.password)),
             *(route for kind in Kind for route in self._of_kind(kind, f"{all_}/{kind.value}")),
         ]
 
@@ -55,7 +55,7 @@ class DirectoryRoutes:
             (hdrs.METH_DELETE, one): self.remove,
         }
         return [
-            web.route(method, at, self._told(partial(handler, kind)))
+            web.route(method, at, told(partial(handler, kind)))
             for (method, at), handler in handlers.items()
         ]
 
@@ -126,15 +126,17 @@ class DirectoryRoutes:
         log.info("password of an agent set", agent=agent)
         return web.Response(status=204)
 
-    @staticmethod
-    def _told(handler: _Handler) -> _Handler:
-        async def handle(request: web.Request) -> web.Response:
-            try:
-                return await handler(request)
-            except DirectoryRejected as rejected:
-                return json_answer(rejected.refused, rejected.status)
 
-        return handle
+def told(handler: Handler) -> Handler:
+    """The handler, with the refusals of a book as answers."""
+
+    async def handle(request: web.Request) -> web.Response:
+        try:
+            return await handler(request)
+        except DirectoryRejected as rejected:
+            return json_answer(rejected.refused, rejected.status)
+
+    return handle
 
 
 def _word(kind: Kind) -> str:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import structlog
 from aiohttp import web
 
 from endpoint.app.bodies import json_answer, read_body
-from endpoint.app.directorybook import DirectoryRejected
+from endpoint.app.directoryroutes import told
 from endpoint.app.extensionbook import ExtensionBook
 from endpoint.gateways.native import extensionmessages as wire
 from endpoint.gateways.native.messages import API
 
 log = structlog.get_logger(__name__)
-_Handler = Callable[[web.Request], Awaitable[web.Response]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +28,9 @@ class ExtensionRoutes:
         one = f"{API}/extensions/{{extension}}"
         return [
             web.get(f"{API}/extensions", self.all),
-            web.get(one, self._told(self.one)),
-            web.put(one, self._told(self.put)),
-            web.delete(one, self._told(self.remove)),
+            web.get(one, told(self.one)),
+            web.put(one, told(self.put)),
+            web.delete(one, told(self.remove)),
         ]
 
     async def all(self, _request: web.Request) -> web.Response:
@@ -55,16 +53,6 @@ class ExtensionRoutes:
         await self.book.remove(_number(request))
         log.info("extension removed", number=_number(request))
         return web.Response(status=204)
-
-    @staticmethod
-    def _told(handler: _Handler) -> _Handler:
-        async def handle(request: web.Request) -> web.Response:
-            try:
-                return await handler(request)
-            except DirectoryRejected as rejected:
-                return json_answer(rejected.refused, rejected.status)
-
-        return handle
 
 
 def _number(request: web.Request) -> str:
