@@ -34,6 +34,7 @@ class Directory:
         self._config = config
         self._extensions = extensions
         self._known: dict[str, KnownDevice] = {}
+        self._meant: dict[str, str] = {}
 
     async def refresh(self) -> None:
         """Read the extensions. Where the database is away, what was known stays."""
@@ -43,6 +44,11 @@ class Directory:
             log.exception("extensions can't be read")
             return
         names = {known.number: known.display_name for known in extensions}
+        self._meant = {
+            number: known.number
+            for known in extensions
+            for number in (known.number, *known.aliases)
+        }
         accounts = {
             account.device: account.display_name for account in self._config.device_accounts
         }
@@ -71,6 +77,10 @@ class Directory:
 
     def __contains__(self, device: object) -> bool:
         return device in self._known
+
+    def meant(self, number: str) -> str | None:
+        """The extension that a number or an alias means, as last read; None: none of ours."""
+        return self._meant.get(number)
 
     def all(self) -> list[KnownDevice]:
         """Every device of ours, as last read."""

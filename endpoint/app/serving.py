@@ -47,7 +47,7 @@ def routes(
     config, exchange = endpoint.config, endpoint.exchange
     patience_s, client = config.http.body_timeout_s, liveness(config.agents)
     view = agents.calls
-    once = Idempotency(endpoint.idempotency_keys, config.http.idempotency_s, patience_s)
+    once = Idempotency(endpoint.notes.idempotency_keys, config.http.idempotency_s, patience_s)
     endpoint.http.application.middlewares.extend((rights.middleware, once.middleware))
     events = EventSocket(view, rights, endpoint.live)
     return [

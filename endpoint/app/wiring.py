@@ -21,12 +21,10 @@ from typing import Any, Self
 import structlog
 
 from endpoint.agents.attempts import Guesses
-from endpoint.agents.callback import KeptCallBack
 from endpoint.agents.identity import LateOccupants
 from endpoint.agents.permissions import WithRoles
 from endpoint.agents.roster import Roster
 from endpoint.agents.skills import SkillQueues
-from endpoint.agents.tally import Day
 from endpoint.app import certificates, spans
 from endpoint.app.access import SIP_PATH, Access
 from endpoint.app.agentlogs import AgentJournal, opened_roster
@@ -53,15 +51,13 @@ from endpoint.app.facts import (
 )
 from endpoint.app.headroom import Headroom
 from endpoint.app.http import LOOPBACK, HttpServer
-from endpoint.app.idempotency import Once
 from endpoint.app.ivrsettings import ivrs, skills
 from endpoint.app.journal import RecordJournal
 from endpoint.app.jwtcredentials import JwtCredentials
 from endpoint.app.livesockets import LiveSockets
-from endpoint.app.lostcalls import OpenCallNotes
 from endpoint.app.metrics import Metrics
 from endpoint.app.native import NativeView
-from endpoint.app.openstate import OpenState
+from endpoint.app.opennotes import OpenNotes
 from endpoint.app.permissionsettings import rules
 from endpoint.app.planbook import PlanBook
 from endpoint.app.recordings import RecordingArchive
@@ -92,7 +88,7 @@ from endpoint.ivr.reading import FlowError
 from endpoint.legs.base import DeviceId
 from endpoint.legs.exchange import LegExchange
 from endpoint.legs.line import AccountSettings
-from endpoint.legs.recordings import RecordedFile, Recordings
+from endpoint.legs.recordings import Recordings
 from endpoint.legs.trunk import TrunkSettings
 from endpoint.media.link import WorkerLink
 from endpoint.media.pool import MediaPool, Placement, together
@@ -105,8 +101,6 @@ from endpoint.storage.plan import StoredPlanRules
 from endpoint.storage.recordings import StoredRecordings
 from endpoint.storage.tokens import StoredTokens
 from endpoint.storage.webhooks import StoredWebhooks
-from signaling.keeping import KeptCall
-from signaling.keptbindings import KeptBinding
 from signaling.server import SipServer
 from signaling.sip.flow import Flow
 from signaling.sip.identity import number_of
@@ -154,17 +148,10 @@ class Endpoint:
         self._trace = trace
         self._placement = placement
         self._stack = AsyncExitStack()
-        self._dialogs = OpenState(self.state.open_dialogs, KeptCall)
+        self.notes = OpenNotes(self.state)
         self._clock = SteadyClock()
         self.occupants = LateOccupants()
         """Who is logged on where."""
-        self._lost_calls = OpenCallNotes(self.state.open_calls)
-        self._bindings = OpenState(self.state.registrations, KeptBinding)
-        self._contacts = OpenState(self.state.contacts, str)
-        self._open_recordings = OpenState(self.state.open_recordings, RecordedFile)
-        self._call_backs = OpenState(self.state.call_backs, KeptCallBack)
-        self._queue_days = OpenState(self.state.queue_days, Day)
-        self.idempotency_keys = OpenState(self.state.idempotency, Once)
         self.supervision = Supervision()
         """Keeps alive what must live as long as we do."""
         self.token: str
@@ -188,6 +175,8 @@ class Endpoint:
         """WebSockets that tokens have opened."""
         self.plan_book: PlanBook
         """By what rules."""
+        self.directory: Directory
+        """What devices we have."""
         self.directory_book: DirectoryBook
         """Who the agents are, which queues there are."""
         self.roster: Roster
@@ -324,23 +313,22 @@ class Endpoint:
         self.sip_address, self.sip_tcp_address, self.sip_tls_address = await listen_sip(
             self.server, config.sip, self.certificate
         )
-        self.server.restore(self._bindings.left)
-        directory = Directory(config, self.extensions)
-        await directory.refresh()
-        await self._open_calls(accounts, trunks, directory)
-        await self._watch(directory)
+        self.server.restore(self.notes.bindings.left)
+        await self.directory.refresh()
+        await self._open_calls(accounts, trunks)
+        await self._watch()
         self.live = LiveSockets(self.tokens.stands, config.tokens.notice_s)
         self.tokens.watch(self.live.changed)
         self.directory_book.in_use.watch(self.live.changed)
         await enter(running(self.supervision.keep("live sockets", self.live.watch)))
-        agents = AgentView(self.roster, NativeView(self.controller, self.exchange, directory))
+        agents = AgentView(self.roster, NativeView(self.controller, self.exchange, self.directory))
         known = self.directory_book.in_use
         rights = Rights(self.occupants, self._parties, known.agent, known.agents)
         store, keep = StoredWebhooks(self.database), self.supervision.keep
         self.webhooks = await enter(Webhooks(store, config.webhooks, agents, rights, keep=keep))
         await self.http.listen(routes(self, agents, rights, traces))
         if config.basiccall.enabled:
-            self.basiccall = await enter(soft_phones(self, directory, headroom))
+            self.basiccall = await enter(soft_phones(self, headroom))
         self._stack.push_async_callback(self.http.stop_listening)
         self._stack.enter_context(self.state.announced(self.running))
         renewal = partial(self.certificate.follow, lambda: self.state.announce(self.running))
@@ -354,6 +342,7 @@ class Endpoint:
         self.state.keep_for(tenant)
         config = self.config = await in_tenant(self.config, database)
         self.extensions = Extensions(database)
+        self.directory = Directory(config, self.extensions)
         self.records = StoredCallRecords(database)
         self._plan_rules = StoredPlanRules(database)
         agents = StoredDirectory(database)
@@ -391,15 +380,8 @@ class Endpoint:
 
     async def _open_notes(self) -> None:
         """What is open now, for the process after us, should we be killed."""
-        self._stack.enter_context(self._dialogs.opened())
-        self._stack.enter_context(self._lost_calls.opened())
-        self._stack.enter_context(self._bindings.opened())
-        self._stack.enter_context(self._contacts.opened())
-        self._stack.enter_context(self._open_recordings.opened())
-        self._stack.enter_context(self._call_backs.opened())
-        self._stack.enter_context(self._queue_days.opened())
-        self._stack.enter_context(self.idempotency_keys.opened())
-        living = self.supervision.keep("signs of life", self._lost_calls.show_life)
+        self._stack.enter_context(self.notes.opened())
+        living = self.supervision.keep("signs of life", self.notes.calls.show_life)
         await self._stack.enter_async_context(running(living))
 
     async def _make_server(self, headroom: Headroom) -> Traces:
@@ -429,9 +411,9 @@ class Endpoint:
             SipUsers(self.extensions),
             trace=self._trace or traces.remember,
             supervision=self.supervision,
-            keeper=self._dialogs,
-            binding_keeper=self._bindings,
-            contact_keeper=self._contacts,
+            keeper=self.notes.dialogs,
+            binding_keeper=self.notes.bindings,
+            contact_keeper=self.notes.contacts,
         )
         return traces
 
@@ -456,23 +438,20 @@ class Endpoint:
         )
 
     async def _open_calls(
-        self,
-        accounts: Sequence[AccountSettings],
-        trunks: Sequence[TrunkSettings],
-        directory: Directory,
+        self, accounts: Sequence[AccountSettings], trunks: Sequence[TrunkSettings]
     ) -> None:
         """The legs and call control, with the journal of call records before them."""
-        await self._open_plan(trunks, directory)
+        await self._open_plan(trunks)
         await self._open_legs(accounts, trunks)
         await self._open_journal()
-        await self._open_control(directory)
-        await self._open_queues(directory)
+        await self._open_control()
+        await self._open_queues()
 
-    async def _open_plan(self, trunks: Sequence[TrunkSettings], directory: Directory) -> None:
+    async def _open_plan(self, trunks: Sequence[TrunkSettings]) -> None:
         self.plan_book = PlanBook(
             self._plan_rules,
             self.plan,
-            directory=directory,
+            directory=self.directory,
             may_show={trunk.name: trunk.numbers for trunk in trunks},
             extension=self._extension,
             is_up=lambda: {trunk.name: trunk.up for trunk in self.exchange.trunks()},
@@ -502,7 +481,7 @@ class Endpoint:
                     self.recordings.settings,
                     self.recorder,
                     self.recordings,
-                    self._open_recordings,
+                    self.notes.recordings,
                 ),
                 supervision=self.supervision,
             )
@@ -513,12 +492,12 @@ class Endpoint:
         self.journal = await enter(
             RecordJournal(self.records, self.state.unwritten_calls, keep=self.supervision.keep)
         )
-        await self._lost_calls.bring_in(self.journal)
-        await self.recordings.close_lost(self._open_recordings)
+        await self.notes.calls.bring_in(self.journal)
+        await self.recordings.close_lost(self.notes.recordings)
         expiring = self.supervision.keep("old recordings", self.recordings.expire)
         await enter(running(expiring))
 
-    async def _open_control(self, directory: Directory) -> None:
+    async def _open_control(self) -> None:
         config, enter = self.config, self._stack.enter_async_context
         self.controller = await enter(
             CallController(
@@ -541,9 +520,9 @@ class Endpoint:
                 clock=self._clock,
                 extension=self._extension,
                 plan=self.plan,
-                is_ours=directory.knows,
+                is_ours=self.directory.knows,
                 keep=self.supervision.keep,
-                open_calls=self._lost_calls,
+                open_calls=self.notes.calls,
                 commanding=self._commanding,
             )
         )
@@ -552,9 +531,9 @@ class Endpoint:
         )
         await enter(running(following))
         # After the accounts: their connections lead to some of those.
-        self.server.user_agent.end_left_over(self._dialogs.left)
+        self.server.user_agent.end_left_over(self.notes.dialogs.left)
 
-    async def _open_queues(self, directory: Directory) -> None:
+    async def _open_queues(self) -> None:
         """Where calls wait, and who comes for them."""
         config, enter = self.config, self._stack.enter_async_context
         self.agent_journal, self.roster = await enter(
@@ -564,7 +543,7 @@ class Endpoint:
                 self.controller,
                 self.directory_book.in_use,
                 config.agents,
-                is_ours=partial(self.is_seat, directory),
+                is_ours=self.is_seat,
                 needs_no_registration=self._needs_no_registration,
                 supervision=self.supervision,
                 guesses=self._guesses,
@@ -580,8 +559,8 @@ class Endpoint:
                 self.supervision.keep,
                 directory=self.directory_book.in_use,
                 crew=self.roster,
-                notes=self._call_backs,
-                days=self._queue_days,
+                notes=self.notes.call_backs,
+                days=self.notes.queue_days,
             )
         )
         await enter(self.ivrs.serve(self.controller, self.queues, self.supervision.keep))
@@ -597,21 +576,21 @@ class Endpoint:
             return ""
         return self.occupants.dials_for(device)
 
-    async def is_seat(self, directory: Directory, device: DeviceId) -> bool:
+    async def is_seat(self, device: DeviceId) -> bool:
         """Whether somebody can work at a device of ours: nobody sits at an IVR."""
-        return device not in self.ivrs.codes and await directory.knows(device)
+        return device not in self.ivrs.codes and await self.directory.knows(device)
 
     def _needs_no_registration(self, device: DeviceId) -> bool:
         """Whether calls reach a device of ours though nothing has registered for it."""
         stations = {*self.config.devices_without_phone, *self.ivrs.codes}
         return device in stations or self.exchange.reaches_telephone(device)
 
-    async def _watch(self, directory: Directory) -> None:
+    async def _watch(self) -> None:
         """Telephones that subscribe are told of our devices."""
         domain = leg_settings(self.config).domain
         states = DevicesToWatch(
             self.controller,
-            directory,
+            self.directory,
             domain=domain,
             reaches_telephone=self.exchange.reaches_telephone,
         )
@@ -640,9 +619,9 @@ class Endpoint:
             async with asyncio.timeout(LOOKUP_TIMEOUT_S):
                 number = await self.extensions.resolve(device)
         except (StorageError, TimeoutError):
-            # A call must not break for the database, nor wait for it: it goes to what was dialled.
+            # A call must not break for the database, nor wait for it.
             log.exception("aliases can't be read")
-            return None
+            number = self.directory.meant(device)
         return DeviceId(number) if number is not None else None
 
 

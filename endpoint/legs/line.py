@@ -528,26 +528,26 @@ class Lines:
             # A phone that is registered here by such a number is nobody who could help.
             return self._in_need(request)
         telephone = telephone_of(request.device)
-        if telephone is not None and await self._is_ours(request.device):
-            has_account = self._accounts.has(request.device)
-            if not has_account and (found := self._registrar.targets(request)):
-                return found
-            # Whoever calls him: it is the agent whose telephone that is.
-            ways = self._numbering.outgoing(telephone, request.device)
-            if isinstance(ways, Ways) and ways.courses:
-                outside = replace(request, device=telephone, role=LegRole.LINE)
-                return self._trunks.targets(outside, ways)
-            if isinstance(ways, NumberRefused) and ways.by_rule:
-                return refusal_of(ways)
-            text = f"no trunk takes {telephone}, of {request.device}"
-            return Refusal(Cause.UNKNOWN_DEVICE, text, 404)
-        if found := self._registrar.targets(request):
-            return found
-        if await self._is_ours(request.device):
+        registered = self._registrar.targets(request)
+        if telephone is None and registered:
+            return registered
+        if not await self._is_ours(request.device):
+            return registered or self._outside(request)
+        if telephone is None:
             return self._accounts.targets(request) or Refusal(
                 Cause.NOT_REGISTERED, f"no phone of {request.device} is registered", 480
             )
-        return self._outside(request)
+        if registered and not self._accounts.has(request.device):
+            return registered
+        # Whoever calls him: it is the agent whose telephone that is.
+        ways = self._numbering.outgoing(telephone, request.device)
+        if isinstance(ways, Ways) and ways.courses:
+            outside = replace(request, device=telephone, role=LegRole.LINE)
+            return self._trunks.targets(outside, ways)
+        if isinstance(ways, NumberRefused) and ways.by_rule:
+            return refusal_of(ways)
+        text = f"no trunk takes {telephone}, of {request.device}"
+        return Refusal(Cause.UNKNOWN_DEVICE, text, 404)
 
     def _outside(self, request: PlaceLeg) -> Sequence[Target] | Refusal:
         unknown = Refusal(Cause.UNKNOWN_DEVICE, f"nobody knows {request.device}", 404)

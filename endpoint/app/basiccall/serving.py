@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING
 
 from endpoint.app import certificates
 from endpoint.app.basiccall.centre import Centre
 from endpoint.app.basiccall.dialkeys import DialKeys
 from endpoint.app.basiccall.listener import BasicCallListener
-from endpoint.app.directory import Directory
 from endpoint.app.headroom import Headroom
 from endpoint.app.rostersettings import liveness
 from endpoint.gateways.basiccall.parameters import Parameters
@@ -19,18 +17,18 @@ if TYPE_CHECKING:
     from endpoint.app.wiring import Endpoint
 
 
-def soft_phones(endpoint: Endpoint, directory: Directory, headroom: Headroom) -> BasicCallListener:
+def soft_phones(endpoint: Endpoint, headroom: Headroom) -> BasicCallListener:
     """For pages that were written for BasicCall; it listens once it is entered."""
     config, controller = endpoint.config, endpoint.controller
     centre = Centre(
         endpoint.roster,
         endpoint.queues,
         controller,
-        directory,
+        endpoint.directory,
         controller.settings.calls.permissions,
         config.basiccall.parameters,
         liveness(config.agents),
-        partial(endpoint.is_seat, directory),
+        endpoint.is_seat,
         config.tenant.name,
         DialKeys.loaded(config.basiccall),
         config.basiccall.jsonp,
