@@ -32,7 +32,17 @@ WHOLE = Load(
 )
 
 
-@pytest.mark.parametrize("name", BENCHES)
+LONG = {
+    *("webrtc", "memory", "switching", "conference", "interactions", "recovery"),
+    *("records", "centre"),
+}
+"""Ten seconds and more, however small the load: `make soak` runs these."""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.soak] if name in LONG else []) for name in BENCHES],
+)
 async def test_a_bench_runs_and_hears_all_audio_whole(name: str, tmp_path: Path) -> None:
     require("gcc", "gcc")
     require("rtpengine", "rtpengine-daemon")
