@@ -10,6 +10,7 @@ import numpy as np
 from endpoint.audio.arrival import DelaySettings
 from endpoint.audio.codec import G711, AudioCodec, encode
 from endpoint.audio.coder import Encoder, EncoderSettings
+from endpoint.audio.concealment import Concealer
 from endpoint.audio.frame import Samples
 from endpoint.audio.resample import resample
 from endpoint.errors import AudioError
@@ -146,7 +147,11 @@ class Outbound:
                 self._send_audio(codes[whole:], len(codes) - whole, now)
         else:
             missing = -(len(self._unsent) + len(waited)) % size
-            self.send_frame(np.concatenate([waited, np.zeros(missing, dtype=np.int16)]), now)
+            # Not by silence: that is a click, and what is forwarded next may be decoded wrongly for
+            # long, as Opus goes by what was there before.
+            voice = Concealer(self.codec.sample_rate_hz)
+            voice.hear(waited)
+            self.send_frame(np.concatenate([waited, voice.conceal(missing)]), now)
 
     def add_digits(self, digits: str, duration_ms: int, gap_ms: int) -> bool:
         """Let digits wait to be sent. False where neither events nor tones can be."""

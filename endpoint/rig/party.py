@@ -414,8 +414,11 @@ async def main() -> None:
         LocalLink(ports) as media,
         UserAgent(UserAgentConfig(trusted_peers=callers)) as user_agent,
     ):
-        tone = m.Segment([settings.tone_hz], 1000)
-        await media.request(m.OpenPlayer(port=TONE, cadence=[tone]))
+        # Not quite even, as no voice is: Opus goes by what was there before, and where a decoder
+        # has mistaken that, an even tone would never put it right.
+        louder = m.Segment([settings.tone_hz], 1000)
+        softer = m.Segment([settings.tone_hz], 1000, -13.0)
+        await media.request(m.OpenPlayer(port=TONE, cadence=[louder, softer]))
         address = None
         if not settings.server or settings.server.startswith("udp:"):
             address = await user_agent.listen_udp("127.0.0.1", 0)
